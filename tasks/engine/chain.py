@@ -1,0 +1,70 @@
+"""How the stages of a recipe hang together: order, wiring, ancestors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tasks.engine.errors import RecipeError
+from tasks.engine.stage import Stage
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The stages a recipe has, in an order in which each comes after what it reads.
+
+    Attributes:
+        stages: by name, in that order.
+        wiring: for each stage, input name -> (stage, output).
+    """
+
+    stages: Mapping[str, Stage]
+    wiring: Mapping[str, Mapping[str, tuple[str, str]]]
+
+    def parents(self, name: str) -> set[str]:
+        return {stage for stage, _ in self.wiring[name].values()}
+
+    def descendants(self, names: Iterable[str]) -> set[str]:
+        """The named stages and all that depends on them."""
+        found = set(names)
+        for name in self.stages:  # in topological order, so one pass is enough
+            if self.parents(name) & found:
+                found.add(name)
+        return found
+
+    def require(self, names: Iterable[str], option: str) -> None:
+        """Raises RecipeError if the recipe lacks one of the stages an option names."""
+        for name in names:
+            if name not in self.stages:
+                raise RecipeError(
+                    f"{option} {name}: the recipe has no such stage; it has "
+                    + ", ".join(self.stages)
+                )
+
+
+def chain(registry: Mapping[str, Stage], present: Iterable[str]) -> Chain:
+    """Wire the stages a recipe has.
+
+    Args:
+        registry: every stage there is, each after the stages it may read from.
+
+    Raises:
+        RecipeError: a stage needs an output of stages the recipe lacks.
+    """
+    have = set(present)
+    stages = {name: stage for name, stage in registry.items() if name in have}
+    wiring: dict[str, dict[str, tuple[str, str]]] = {}
+    for name, stage in stages.items():
+        wiring[name] = {}
+        for input_name, declared in stage.inputs.items():
+            sources = [tuple(source.split(".", 1)) for source in declared.sources]
+            found = next((s for s in sources if s[0] in have), None)
+            if found is not None:
+                wiring[name][input_name] = (found[0], found[1])
+            elif not declared.optional:
+                wanted = " or ".join(sorted({source[0] for source in sources}))
+                raise RecipeError(
+                    f"{name} reads {input_name} from {wanted}, which the recipe does not have; "
+                    f"add a section {wanted.split(' or ')[0]!r}, or remove {name!r}"
+                )
+    return Chain(stages, wiring)

@@ -1,0 +1,132 @@
+"""The code a stage reaches: a digest of its meaning, and which files changed.
+
+Identity is the hand-set `version`; this is the net beneath it. The digest
+covers the stage's module and the project modules it imports, found without
+importing anything, with docstrings and comments left out, so that a better
+explanation is no drift.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import subprocess
+from pathlib import Path
+
+from tasks.engine.canonical import sha256_json
+from tasks.engine.manifest import CodeRecord
+from tasks.engine.stage import Stage
+
+_PROJECT = Path(__file__).resolve().parents[2]
+_PACKAGES = ("llm", "tasks")
+# The machinery that runs stages is tested to leave their bytes alone; a change in it must not
+# make every artifact look drifted.
+_LEFT_OUT = ("tasks.engine", "tasks.runner", "tasks.registry", "tasks.recipe")
+
+
+def _module_file(module: str) -> Path | None:
+    base = _PROJECT.joinpath(*module.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+@functools.cache
+def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Digest of a file's code, and the dotted names it imports."""
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    text = ast.unparse(_without_docstrings(tree))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), tuple(names)
+
+
+def reached_files(modules: tuple[str, ...]) -> dict[str, str]:
+    """Project file -> digest, over everything the modules import, themselves included."""
+    waiting, seen, files = list(modules), set[str](), dict[str, str]()
+    while waiting:
+        module = waiting.pop()
+        if module in seen or module.split(".")[0] not in _PACKAGES:
+            continue
+        seen.add(module)
+        if module.startswith(_LEFT_OUT):
+            continue
+        path = _module_file(module)
+        if path is None:
+            continue
+        digest, imports = _parsed(path)
+        files[path.relative_to(_PROJECT).as_posix()] = digest
+        waiting += imports
+    return dict(sorted(files.items()))
+
+
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed version of each distribution, "absent" for one that is not installed."""
+    versions = {}
+    for name in sorted(names):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions
+
+
+@functools.cache
+def _git() -> tuple[str | None, bool | None]:
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(_PROJECT), *words], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return answer.stdout.strip()
+
+    commit = ask("rev-parse", "HEAD")
+    status = ask("status", "--porcelain")
+    return commit, None if status is None else bool(status)
+
+
+def code_record(stage: Stage) -> CodeRecord:
+    """What the manifest says of the code behind a stage, as it is now."""
+    files = reached_files((stage.run.__module__, *stage.code))
+    commit, dirty = _git()
+    return CodeRecord(
+        version=stage.version,
+        digest=sha256_json(files),
+        files=files,
+        libraries=library_versions(stage.libraries),
+        commit=commit,
+        dirty=dirty,
+    )
+
+
+def drift(old: CodeRecord, new: CodeRecord) -> list[str]:
+    """What changed under an unchanged version: files, then libraries as "name old -> new"."""
+    changed = sorted(
+        path
+        for path in old.files.keys() | new.files.keys()
+        if old.files.get(path) != new.files.get(path)
+    )
+    for name in sorted(old.libraries.keys() | new.libraries.keys()):
+        before, after = old.libraries.get(name, "absent"), new.libraries.get(name, "absent")
+        if before != after:
+            changed.append(f"{name} {before} -> {after}")
+    return changed

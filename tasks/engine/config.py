@@ -1,0 +1,76 @@
+"""What every stage config is made of.
+
+A config is flat, frozen and closed (an unknown field is an error), so that the
+same class is the YAML schema, the Prefect form and the identity of the stage.
+Fields declared with `execution(...)` say *how* to run (workers, device, paths)
+and never enter identity; all others do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_MARK = "execution"
+
+
+def execution(default: Any, description: str, **bounds: Any) -> Any:
+    """A field that cannot change the result: left out of identity, shown in its own group."""
+    return Field(default, description=description, json_schema_extra={_MARK: True}, **bounds)
+
+
+def _identity(model: BaseModel) -> dict[str, Any]:
+    kept = {}
+    for name, field in type(model).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get(_MARK):
+            continue
+        kept[name] = _plain(getattr(model, name))
+    return kept
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _identity(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+class Part(BaseModel):
+    """A small model used inside a config, in lists (a source, a mixture weight)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageConfig(BaseModel):
+    """Parent of every stage's config."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pool: str = execution(
+        "", "Work pool to run on; empty = in the process of the flow that calls the stage."
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the result, as plain JSON values, nested models included."""
+        return _identity(self)
+
+    def execution(self) -> dict[str, Any]:
+        """The top-level fields that do not, for the manifest's record of the run."""
+        identity = self.identity()
+        return {
+            name: value
+            for name, value in self.model_dump(mode="json").items()
+            if name not in identity
+        }
+
+
+class ShardedConfig(StageConfig):
+    """A config whose stage maps a function over input parts."""
+
+    workers: int = execution(0, "Worker processes; 0 = one per core.", ge=0, le=1024)
+    max_failed_shards: int = execution(
+        0, "Shards that may fail (each tried twice) before the stage does.", ge=0
+    )

@@ -1,0 +1,230 @@
+"""Building one stage, or serving what is already built."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+from tasks.engine import canonical
+from tasks.engine.artifact import Artifact, Data, Inputs, attempt_folder, recipe_folder
+from tasks.engine.code import code_record
+from tasks.engine.config import StageConfig
+from tasks.engine.lease import TIME_TO_LIVE, Holder, Lease
+from tasks.engine.manifest import (
+    SCHEMA_VERSION,
+    ExternalItem,
+    ExternalRecord,
+    InputRecord,
+    Manifest,
+    Timings,
+)
+from tasks.engine.output import Out
+from tasks.engine.progress import Listener, Silent
+from tasks.engine.publish import check_unique, totals
+from tasks.engine.shards import known_receipts
+from tasks.engine.snapshot import Snapshot
+from tasks.engine.stage import Stage
+from tasks.engine.store import Store
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be built: a stage, its config, and the exact artifacts it reads.
+
+    Attributes:
+        inputs: by input name, the artifact and the name of its output.
+    """
+
+    stage: Stage
+    config: StageConfig
+    inputs: Mapping[str, tuple[Artifact, str]]
+    externals: Mapping[str, Snapshot] = field(default_factory=dict)
+
+    def records(self) -> dict[str, InputRecord]:
+        """The inputs as the manifest names them."""
+        return {
+            name: artifact.as_input(output, self.stage.inputs[name].whole)
+            for name, (artifact, output) in sorted(self.inputs.items())
+        }
+
+    @property
+    def recipe_id(self) -> str:
+        """Identity of this order: see DESIGN, "Identity"."""
+        ids = {name: record.data_id for name, record in self.records().items()}
+        ids.update({name: snapshot.data_id for name, snapshot in self.externals.items()})
+        return canonical.recipe_id(self.stage.name, self.stage.version, self.config.identity(), ids)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `execute` returns: the artifact in force, and whether it was there already."""
+
+    artifact: Artifact
+    cached: bool
+
+
+def current(store: Store, stage: str, recipe: str) -> Artifact | None:
+    """The attempt in force for a recipe, or `None`; its files are not looked at."""
+    pointer = store.read_json(f"{recipe_folder(stage, recipe)}/current.json")
+    return None if pointer is None else published(store, stage, recipe, pointer["attempt"])
+
+
+def published(store: Store, stage: str, recipe: str, attempt: str) -> Artifact | None:
+    """One attempt, if it has a manifest."""
+    record = store.read_json(f"{attempt_folder(stage, recipe, attempt)}/manifest.json")
+    return None if record is None else Artifact(store, Manifest.model_validate(record))
+
+
+def damage(artifact: Artifact) -> list[str]:
+    """Files that are missing, of another size, or marked by `verify --deep`: fast, no hashing."""
+    store, found = artifact.store, []
+    for name, output in artifact.manifest.outputs.items():
+        for file in output.files:
+            path = f"{artifact.folder}/{name}/{file.path}"
+            if store.size(path) != file.bytes:
+                found.append(f"{name}/{file.path}")
+    marked = store.read_json(f"{artifact.folder}/damaged.json")
+    return sorted({*found, *(marked or [])})
+
+
+def sound(store: Store, stage: str, recipe: str) -> Artifact | None:
+    """The attempt in force, if nothing of it is damaged."""
+    artifact = current(store, stage, recipe)
+    return artifact if artifact is not None and not damage(artifact) else None
+
+
+def execute(
+    order: Order,
+    store: Store,
+    listener: Listener | None = None,
+    force: bool = False,
+    prefect: Mapping[str, str] | None = None,
+    time_to_live: float = TIME_TO_LIVE,
+) -> Built:
+    """Serve the artifact of an order, building it if there is none that is sound.
+
+    Args:
+        force: make a new attempt although a sound one exists; nothing is adopted or resumed.
+        prefect: run ids to record.
+
+    Raises:
+        IngotError: whatever kept the stage from being published; nothing half-done is visible.
+    """
+    listener = listener or Silent()
+    stage, recipe = order.stage, order.recipe_id
+    if not force and (artifact := sound(store, stage.name, recipe)):
+        return Built(artifact, cached=True)
+    folder = recipe_folder(stage.name, recipe)
+
+    def waiting(other: Holder) -> None:
+        listener.log(stage.name, f"waiting for {other}, which is building the same recipe")
+
+    began = time.time()
+    lease = Lease(store, f"{folder}/lease", time_to_live, waiting, listener.cancelled)
+    with lease:
+        artifact = sound(store, stage.name, recipe)
+        if artifact is not None and (not force or _since(artifact, began)):
+            return Built(artifact, cached=True)  # the run we waited for built it
+        artifact = _attempt(order, recipe, store, listener, force, prefect or {}, lease)
+    return Built(artifact, cached=False)
+
+
+def _since(artifact: Artifact, moment: float) -> bool:
+    started = datetime.datetime.fromisoformat(artifact.manifest.timings.started)
+    return started.timestamp() >= moment
+
+
+def _next_attempt(store: Store, folder: str) -> str:
+    numbers = [int(name) for name in store.names(folder) if name.isdigit()]
+    return f"{max(numbers, default=0) + 1:04d}"
+
+
+def _scratch(store: Store, folder: str, fresh: bool) -> Path:
+    base = store.local_path(folder) if store.local else store.cache_folder() / folder
+    scratch = base / "scratch"
+    if fresh:
+        shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def _attempt(
+    order: Order,
+    recipe: str,
+    store: Store,
+    listener: Listener,
+    force: bool,
+    prefect: Mapping[str, str],
+    lease: Lease,
+) -> Artifact:
+    stage, config = order.stage, order.config
+    folder = recipe_folder(stage.name, recipe)
+    attempt = _next_attempt(store, folder)
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    code = code_record(stage)
+    data: dict[str, Data] = {
+        name: artifact.data(output) for name, (artifact, output) in order.inputs.items()
+    }
+    inputs = Inputs(data, order.externals)
+    known = {} if force else known_receipts(store, stage.name)
+    where = f"{folder}/{attempt}"
+    out = Out(
+        stage,
+        config,
+        inputs,
+        store,
+        where,
+        _scratch(store, folder, fresh=force),
+        known,
+        listener,
+    )
+    stage.run(config, inputs, out)
+    check_unique(stage, out)
+    counted = totals(stage, inputs, out)
+    outputs = out.finish()
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        stage=stage.name,
+        recipe_id=recipe,
+        attempt=attempt,
+        outputs=outputs,
+        config=config.identity(),
+        execution=config.execution(),
+        code=code,
+        inputs=order.records(),
+        externals={
+            name: ExternalRecord(
+                data_id=snapshot.data_id,
+                items=[
+                    ExternalItem(name=i.name, size=i.size, sha256=i.sha256) for i in snapshot.items
+                ],
+            )
+            for name, snapshot in sorted(order.externals.items())
+        },
+        totals=counted,
+        facts=dict(sorted(out.facts.items())),
+        timings=Timings(
+            started=started.isoformat(),
+            seconds=time.perf_counter() - clock,
+            shards_built=out.built,
+            shards_adopted=out.adopted,
+        ),
+        environment={
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "machine": platform.machine(),
+            "pyarrow": version("pyarrow"),
+        },
+        prefect=dict(prefect),
+    )
+    lease.check()
+    store.create(f"{where}/manifest.json", manifest.model_dump_json(indent=1).encode())
+    store.replace(f"{folder}/current.json", f'{{"attempt": "{attempt}"}}'.encode())
+    shutil.rmtree(out.scratch, ignore_errors=True)  # checkpoints served their purpose
+    return Artifact(store, manifest)

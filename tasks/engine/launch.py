@@ -1,0 +1,108 @@
+"""Starting a trainer: `python -m <module> run.json`, its events read from a pipe.
+
+The child stays in this process's group, so a signal to the group reaches it;
+its standard input is a pipe held here, so it ends when this process does,
+however that happens. See docs/stage-contract.md for the events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
+
+GRACE_SECONDS = 25.0
+_TERMINATED = {143, -signal.SIGTERM}
+
+
+def command(module: str, run_file: Path, processes: int) -> list[str]:
+    """The command line: plain Python for one process, torchrun for several."""
+    if processes > 1:
+        runner = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        return [sys.executable, *runner, "-m", module, str(run_file)]
+    return [sys.executable, "-u", "-m", module, str(run_file)]
+
+
+def launch(
+    module: str,
+    run: Mapping[str, Any],
+    folder: Path,
+    on_event: Callable[[dict[str, Any]], None],
+    cancelled: Callable[[], bool],
+    environment: Mapping[str, str],
+    processes: int = 1,
+) -> None:
+    """Run a trainer to its end.
+
+    Args:
+        folder: where run.json and the log of its standard error are written.
+
+    Raises:
+        TrainerError: it ended with an error; the message is the trainer's own, or the end of
+            its log.
+        CancelledError: it was asked to stop and did, after writing a checkpoint.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run_file, log_file = folder / "run.json", folder / "stderr.log"
+    run_file.write_text(json.dumps(run, indent=1))
+    said: dict[str, Any] | None = None
+    recent: deque[str] = deque(maxlen=5)
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            command(module, run_file, processes),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", **environment},
+        )
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    recent.append(line.decode(errors="replace").rstrip())
+                    continue
+                if event.get("event") == "error":
+                    said = event
+                else:
+                    on_event(event)
+                if cancelled() and process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            code = process.wait()
+        except BaseException:
+            _stop(process)
+            raise
+    if code == 0:
+        return
+    if code in _TERMINATED:
+        raise CancelledError(f"{module} was stopped; it goes on from its checkpoint next time")
+    if said is not None:
+        message = f"{said.get('type', 'error')}: {said.get('message', '')}"
+        if "No space left" in message:
+            raise StoreFullError(f"{module}: {message}")
+        raise TrainerError(f"{module}: {message}")
+    tail = log_file.read_text(errors="replace").splitlines()[-15:]
+    lines = "\n".join([*recent, *tail])
+    raise TrainerError(
+        f"{module} ended with exit code {code}. Its last words ({log_file}):\n{lines}"
+    )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask, wait, insist."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,78 @@
+"""What a stage shows of its result, independent of where it is shown.
+
+A stage returns panels; `flows/publish.py` renders them as Prefect artifacts and
+the `report` stage as HTML. A panel holds plain values only, capped in size by
+whoever makes it (a table of 200 rows is a lot).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Cell = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns. Numbers stay numbers; the renderer formats them."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One or more named series of (x, y) points over a common pair of axes."""
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Mapping[str, Sequence[tuple[float, float]]]
+    log_x: bool = False
+    log_y: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges: `len(edges) == len(counts) + 1` for every named series."""
+
+    title: str
+    x_label: str
+    edges: Sequence[float]
+    counts: Mapping[str, Sequence[float]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text with a heading and what is known about it."""
+
+    heading: str
+    text: str
+    facts: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Texts to read: removed documents, generations, pairs."""
+
+    title: str
+    items: Sequence[Sample]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A directed graph: node id -> label, and (from, to, label) edges."""
+
+    title: str
+    nodes: Mapping[str, str]
+    edges: Sequence[tuple[str, str, str]]
+    note: str = ""
+
+
+Panel = Table | Curve | Histogram | Samples | Graph

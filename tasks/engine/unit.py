@@ -1,0 +1,73 @@
+"""What a shard function is given and what it may yield.
+
+A shard function is a top-level function `f(unit, **arguments) -> Iterator[Emitted]`.
+It runs in a worker process, so everything that crosses is a plain value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.engine.errors import MissingInputError
+
+
+@dataclass(frozen=True)
+class RowsIn:
+    """Rows read by the shard, where they are not the rows of an input part."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """Evidence for the manifest: numbers of all shards are summed, lists joined in order."""
+
+    name: str
+    value: int | float | list[str]
+
+
+Emitted = tuple[str, pa.Table] | Note | RowsIn
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One shard's input: a part of an input table, or one external item.
+
+    Attributes:
+        name: the part's path without its ending, or the item's name.
+        path: where it lies on this machine.
+        rows: of a part; `None` for an external item.
+        sha256: of its content.
+        side: local folder of each side input.
+    """
+
+    name: str
+    path: Path
+    rows: int | None
+    sha256: str
+    side: Mapping[str, Path] = field(default_factory=dict)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The part as one table."""
+        return pq.read_table(self.path, columns=list(columns) if columns else None)
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The part a row group at a time: memory bounded by a row group."""
+        with pq.ParquetFile(self.path) as source:
+            for index in range(source.num_row_groups):
+                yield source.read_row_group(index, columns=list(columns) if columns else None)
+
+    def side_files(self, name: str) -> list[Path]:
+        """The Parquet parts of a side input, in order of their names.
+
+        Raises:
+            MissingInputError: the stage did not declare that side input.
+        """
+        if name not in self.side:
+            raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
+        return sorted(self.side[name].rglob("*.parquet"))

@@ -1,0 +1,55 @@
+"""Checking published bytes: sizes always, hashes when asked to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from tasks.engine.artifact import Artifact
+from tasks.engine.execute import current, damage
+from tasks.engine.snapshot import sha256_file
+from tasks.engine.store import Store
+
+
+def artifacts(store: Store) -> Iterator[Artifact]:
+    """The attempt in force of every recipe of every stage."""
+    for stage in store.names("artifacts"):
+        for recipe in store.names(f"artifacts/{stage}"):
+            artifact = current(store, stage, recipe)
+            if artifact is not None:
+                yield artifact
+
+
+def verify(
+    store: Store, deep: bool, progress: Callable[[Artifact], None] = lambda _: None
+) -> dict[str, list[str]]:
+    """Damaged files by artifact folder.
+
+    With `deep` every byte is hashed, and an artifact found damaged is marked, so that plans show
+    it and the next run rebuilds what is broken; a mark that no longer holds is taken away.
+    """
+    found: dict[str, list[str]] = {}
+    for artifact in artifacts(store):
+        progress(artifact)
+        mark = f"{artifact.folder}/damaged.json"
+        if deep:
+            store.remove(mark)
+        broken = set(damage(artifact))
+        if deep:
+            broken |= set(_wrong_bytes(artifact, broken))
+            if broken:
+                store.replace(mark, json.dumps(sorted(broken)).encode())
+        if broken:
+            found[artifact.folder] = sorted(broken)
+    return found
+
+
+def _wrong_bytes(artifact: Artifact, known: set[str]) -> Iterator[str]:
+    for name, output in artifact.manifest.outputs.items():
+        for file in output.files:
+            path = f"{name}/{file.path}"
+            if path in known:
+                continue
+            local = artifact.store.fetch(f"{artifact.folder}/{path}")
+            if sha256_file(local) != file.sha256:
+                yield path
