@@ -13,7 +13,7 @@ from tasks import (
     evaluate,
     examples,
     export,
-    filter,
+    filter,  # noqa: A004 - the stage is called so
     pack,
     pretrain,
     quality,

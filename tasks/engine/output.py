@@ -68,7 +68,9 @@ class Out:
             self._staging = store.local_path(f"{folder}/staging")
             self._staging.mkdir(parents=True, exist_ok=True)
         else:
-            self._staging = Path(tempfile.mkdtemp(prefix="ingot-staging-"))
+            # Removed with this object, also when the attempt fails.
+            self._temporary = tempfile.TemporaryDirectory(prefix="ingot-staging-")
+            self._staging = Path(self._temporary.name)
 
     # -- what stages call --------------------------------------------------------
 

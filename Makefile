@@ -1,0 +1,39 @@
+# `make run` and `make test` set up all they need from a bare clone; afterwards set-up is a no-op.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test test-all check setup up down clean
+
+run: $(READY)
+	$(BIN)/ingot run --recipe quickstart
+
+test: $(READY) check
+	$(BIN)/python -m pytest
+
+test-all: $(READY) check
+	$(BIN)/python -m pytest -m "long or not long"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+setup: $(READY)
+
+up: $(READY)
+	$(BIN)/ingot up
+
+down: $(READY)
+	$(BIN)/ingot down
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Ingot needs Python 3.11 or newer; set PYTHON=python3.x"'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .ingot .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,149 @@
+"""Set up a Prefect server for Ingot: pools, limits, deployments. Safe to repeat.
+
+    python -m deployments.bootstrap --recipe quickstart
+
+`prefect.yaml` says which deployments there are; the recipe fills the defaults
+of each stage's form, so that what a person sees in the UI is what would run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import (
+    DeploymentScheduleCreate,
+    GlobalConcurrencyLimitCreate,
+    WorkPoolCreate,
+    WorkPoolUpdate,
+)
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import Flow
+from prefect.utilities.callables import parameter_schema
+
+from tasks.engine.snapshot import root
+from tasks.recipe import Recipe, load
+
+PREFECT_YAML = Path(__file__).parent / "prefect.yaml"
+POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
+
+
+def declared() -> list[dict[str, Any]]:
+    """The deployments of prefect.yaml."""
+    found: list[dict[str, Any]] = yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
+    return found
+
+
+def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
+    """The flow object an entrypoint means."""
+    path, _, name = entry["entrypoint"].partition(":")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    flow: Flow[..., Any] = getattr(module, name)
+    return flow
+
+
+def parameters(entry: dict[str, Any], recipe: Recipe, recipe_name: str) -> dict[str, Any]:
+    """Defaults of a deployment's form."""
+    filled = {**entry.get("parameters", {}), "recipe": recipe_name}
+    config = recipe.configs.get(entry["name"])
+    if entry["entrypoint"].startswith("flows/stages.py") and config is not None:
+        filled["config"] = config.model_dump(mode="json")
+    return filled
+
+
+async def ensure_pools(client: PrefectClient) -> None:
+    """Process work pools; the gpu pool runs one flow at a time."""
+    for name, limit in POOLS.items():
+        try:
+            await client.read_work_pool(name)
+            await client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
+        except ObjectNotFound:
+            await client.create_work_pool(
+                WorkPoolCreate(name=name, type="process", concurrency_limit=limit)
+            )
+
+
+async def ensure_limits(client: PrefectClient) -> None:
+    """A global limit of one trainer per gpu host, for flows that ask for it by name."""
+    limit = GlobalConcurrencyLimitCreate(name="gpu", limit=1, active=True)
+    try:
+        await client.read_global_concurrency_limit_by_name("gpu")
+    except ObjectNotFound:
+        await client.create_global_concurrency_limit(limit)
+
+
+async def ensure_deployment(
+    client: PrefectClient, entry: dict[str, Any], recipe: Recipe, recipe_name: str
+) -> None:
+    """Create or update one deployment; schedules a person switched on stay switched on."""
+    flow = flow_of(entry)
+    existing: dict[str, bool] = {}
+    try:
+        old = await client.read_deployment_by_name(f"{flow.name}/{entry['name']}")
+        existing = {schedule.slug or "": schedule.active for schedule in old.schedules}
+    except ObjectNotFound:
+        pass
+    schedules = [
+        DeploymentScheduleCreate(
+            schedule=CronSchedule(cron=item["cron"], timezone=item["timezone"]),
+            active=existing.get(item["slug"], item["active"]),
+            slug=item["slug"],
+        )
+        for item in entry.get("schedules", [])
+    ]
+    limit = entry.get("concurrency_limit")
+    await client.create_deployment(
+        flow_id=await client.create_flow(flow),
+        name=entry["name"],
+        version=None,
+        description=entry.get("description") or flow.description,
+        schedules=schedules,
+        parameters=parameters(entry, recipe, recipe_name),
+        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+        enforce_parameter_schema=True,
+        entrypoint=entry["entrypoint"],
+        path=str(root().resolve()),
+        pull_steps=[
+            {
+                "prefect.deployments.steps.set_working_directory": {
+                    "directory": str(root().resolve())
+                }
+            }
+        ],
+        work_pool_name=entry["work_pool"]["name"],
+        concurrency_limit=limit["limit"] if limit else None,
+        concurrency_options=(
+            {"collision_strategy": limit["collision_strategy"]} if limit else None
+        ),
+        tags=["ingot"],
+    )
+
+
+async def bootstrap(recipe_name: str) -> int:
+    """Everything; returns how many deployments there are now."""
+    recipe = load(recipe_name)
+    entries = declared()
+    async with get_client() as client:
+        await ensure_pools(client)
+        await ensure_limits(client)
+        for entry in entries:
+            await ensure_deployment(client, entry, recipe, recipe_name)
+    return len(entries)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", default="quickstart")
+    count = asyncio.run(bootstrap(parser.parse_args().recipe))
+    print(f"{count} deployments, pools {', '.join(POOLS)}")
+
+
+if __name__ == "__main__":
+    main()

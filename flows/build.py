@@ -1,0 +1,52 @@
+"""The whole chain, as far as a recipe goes: plan, then every stage that is not fresh."""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows import publish
+from flows.planning import StageName, planner
+from flows.running import preview, run
+
+
+@flow(name="build")
+def build(
+    recipe: str = Field("quickstart", description="A shipped recipe's name, or a YAML file."),
+    changes: list[str] = Field(
+        default_factory=list, description="Fields to change: stage.field=value, one an entry."
+    ),
+    only: list[StageName] = Field(
+        default_factory=list, description="Run these stages alone, on what was last built."
+    ),
+    start: list[StageName] = Field(
+        default_factory=list, description="Run these stages and all that depend on them."
+    ),
+    force: list[StageName] = Field(
+        default_factory=list, description="Make these anew although they are fresh."
+    ),
+    dry_run: bool = Field(False, description="Publish the plan and stop."),
+) -> State[list[dict[str, str]]]:
+    """Bring every stage of a recipe up to date; what is fresh is served from the store."""
+    asked = (recipe, changes, only, start, force)
+    rows = preview(planner(*asked))
+    if dry_run:
+        return Completed(message=f"planned {len(rows)} stages; nothing was run", data=[])
+    done = run(planner(*asked))
+    publish.funnel([outcome.artifact for outcome in done])
+    ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
+    get_run_logger().info("ran %s; %d cached", ", ".join(ran) or "nothing", len(done) - len(ran))
+    return Completed(
+        message=f"{len(ran)} stages ran, {len(done) - len(ran)} cached",
+        data=[
+            {
+                "stage": outcome.stage,
+                "state": outcome.state,
+                "recipe_id": outcome.artifact.manifest.recipe_id,
+                "attempt": outcome.artifact.manifest.attempt,
+            }
+            for outcome in done
+        ],
+    )

@@ -1,0 +1,236 @@
+"""`why`, `diff`, `trace`, `removed`, `verify`, `gc`: questions about what was built."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import pyarrow.compute as pc
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.options import AsJson, Changes, Recipe
+from flows.home import open_store
+from flows.planning import planner
+from tasks.engine import gc as collecting
+from tasks.engine import refs
+from tasks.engine import trace as tracing
+from tasks.engine import verify as verifying
+from tasks.engine.artifact import Artifact
+from tasks.engine.errors import MissingInputError
+from tasks.engine.execute import published
+from tasks.engine.plan import value_difference
+from tasks.engine.store import Store
+from tasks.registry import STAGES
+
+
+def _latest(store: Store, recipe: str, stage: str) -> Artifact:
+    if stage not in STAGES:
+        raise MissingInputError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    artifact = refs.resolve(store, recipe, stage)
+    if artifact is None:
+        raise MissingInputError(
+            f"{stage} of recipe {recipe!r} was never built; run `ingot run --recipe {recipe}`"
+        )
+    return artifact
+
+
+def _all_latest(store: Store, recipe: str) -> list[Artifact]:
+    found = [refs.resolve(store, recipe, stage) for stage in STAGES]
+    return [artifact for artifact in found if artifact is not None]
+
+
+def why(
+    stage: Annotated[str, typer.Argument(help="A stage.")],
+    recipe: Recipe = "quickstart",
+    changes: Changes = [],  # noqa: B006
+) -> None:
+    """Say why a stage would run or not, and what its artifact was made from."""
+    plan = planner(recipe, changes)
+    plan.chain.require([stage], "why")
+    rows = {row.stage: row for row in plan.plan()}
+    row = rows[stage]
+    print(f"{stage} is {row.status.value}")
+    for reason in row.reasons:
+        print(f"  {reason}")
+    if row.artifact is None:
+        return
+    manifest = row.artifact.manifest
+    print(f"artifact  {row.artifact.manifest_path}")
+    print(f"built     {manifest.timings.started} in {manifest.timings.seconds:.1f} s")
+    for name, record in manifest.inputs.items():
+        print(f"input     {name} = {record.stage}.{record.output} {record.data_id[:16]}")
+    for name, external in manifest.externals.items():
+        print(f"external  {name} = {len(external.items)} items {external.data_id[:16]}")
+    for name, output in manifest.outputs.items():
+        print(f"output    {name} = {output.rows:,} rows, {output.bytes:,} bytes")
+
+
+def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
+    """`stage`, `stage@recipe`, or `stage/recipe16[/attempt]`."""
+    stage, _, rest = wanted.partition("/")
+    if not rest:
+        stage, _, other = wanted.partition("@")
+        return _latest(store, other or recipe, stage)
+    folder, _, attempt = rest.partition("/")
+    pointer = store.read_json(f"artifacts/{stage}/{folder}/current.json") or {}
+    artifact = published(store, stage, folder, attempt or pointer.get("attempt", ""))
+    if artifact is None:
+        raise MissingInputError(f"no artifact {wanted!r}")
+    return artifact
+
+
+def diff(
+    one: Annotated[str, typer.Argument(help="stage, stage@recipe or stage/id[/attempt].")],
+    other: Annotated[str, typer.Argument(help="The same, of the other artifact.")],
+    recipe: Recipe = "quickstart",
+) -> None:
+    """Compare two artifacts: config, inputs, code, rows, outputs."""
+    store = open_store()
+    left, right = _manifest(store, recipe, one).manifest, _manifest(store, recipe, other).manifest
+
+    def facts(manifest: Any) -> dict[str, Any]:
+        return {
+            "config": manifest.config,
+            "inputs": manifest.input_ids(),
+            "code": {"version": manifest.code.version, "files": manifest.code.files},
+            "libraries": manifest.code.libraries,
+            "totals": manifest.totals.model_dump(),
+            "outputs": {name: output.data_id for name, output in manifest.outputs.items()},
+        }
+
+    changes = value_difference(facts(left), facts(right))
+    print("\n".join(changes) if changes else "equal in config, inputs, code, rows and outputs")
+
+
+def trace(
+    document: Annotated[str, typer.Argument(help="doc_id, its beginning, or a URL.")] = "",
+    sequence: Annotated[
+        int | None, typer.Option(help="Instead: a training sequence, back to its documents.")
+    ] = None,
+    recipe: Recipe = "quickstart",
+    as_json: AsJson = False,
+) -> None:
+    """Follow a document through every stage, or a training sequence back to its pages."""
+    store = open_store()
+    artifacts = _all_latest(store, recipe)
+    if sequence is not None:
+        row = tracing.sequence(_latest(store, recipe, "pack"), sequence)
+        pages = {doc: _page(artifacts, doc) for doc in dict.fromkeys(row["doc_ids"])}
+        segments = [
+            {"doc_id": doc, "tokens_from": start, "tokens": length, **pages[doc]}
+            for doc, start, length in zip(
+                row["doc_ids"], row["doc_offsets"], row["doc_lengths"], strict=True
+            )
+        ]
+        if as_json:
+            print(json.dumps({"split": row["split"], "segments": segments}, indent=1))
+            return
+        print(f"sequence {sequence} ({row['split']}): {len(segments)} segments")
+        for part in segments:
+            end = part["tokens_from"] + part["tokens"]
+            where = f"tokens {part['tokens_from']}-{end}"
+            print(f"  {part['doc_id']}  {where:<18} {part['url']}  ({part['file']})")
+        return
+    if not document:
+        raise MissingInputError("name a document (id or URL), or use --sequence N")
+    doc_id = tracing.resolve(artifacts, document)
+    found = tracing.trace(artifacts, doc_id)
+    if as_json:
+        print(json.dumps([vars(row) for row in found], default=str, indent=1))
+        return
+    print(doc_id)
+    for row in found:
+        shown = ", ".join(
+            f"{name}={value}"
+            for name, value in row.row.items()
+            if name not in ("doc_id", "parent_doc_ids", "doc_ids") and value not in (None, "", [])
+        )
+        print(f"{row.stage + '.' + row.output:<28} {shown[:240]}")
+
+
+def _page(artifacts: list[Artifact], doc_id: str) -> dict[str, Any]:
+    for artifact in artifacts:
+        if artifact.stage == "source":
+            for table in artifact.data("pages").tables(["doc_id", "url", "provenance"]):
+                rows = table.filter(pc.equal(table["doc_id"], doc_id)).to_pylist()
+                if rows:
+                    return {"url": rows[0]["url"], **rows[0]["provenance"]}
+    return {"url": None, "file": None}
+
+
+def removed(
+    stage: Annotated[str, typer.Argument(help="A stage that removes or rejects rows.")],
+    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 20,
+    recipe: Recipe = "quickstart",
+    as_json: AsJson = False,
+) -> None:
+    """Show what a stage removed or rejected, and why."""
+    artifact = _latest(open_store(), recipe, stage)
+    rows: list[dict[str, Any]] = []
+    for output in ("removed", "rejected"):
+        if output not in artifact.manifest.outputs:
+            continue
+        for table in artifact.data(output).tables():
+            if reason is not None:
+                table = table.filter(pc.equal(table["reason"], reason))
+            rows += [{"fate": output, **row} for row in table.slice(0, limit).to_pylist()]
+            if len(rows) >= limit:
+                break
+    totals = artifact.manifest.totals
+    if as_json:
+        told = {"removed": totals.removed, "rejected": totals.rejected, "rows": rows[:limit]}
+        print(json.dumps(told, default=str, indent=1))
+        return
+    for fate, reasons in (("removed", totals.removed), ("rejected", totals.rejected)):
+        for name, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
+            print(f"{fate} {count:>9,}  {name}")
+    if not totals.removed and not totals.rejected:
+        print(f"{stage} removed and rejected nothing")
+    for row in rows[:limit]:
+        print("  ".join(str(value) for value in row.values() if value is not None))
+
+
+def verify(
+    deep: Annotated[bool, typer.Option("--deep", help="Hash every byte.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check that published files are there, whole, and (with --deep) unchanged."""
+    store = open_store()
+    found = verifying.verify(store, deep)
+    count = sum(1 for _ in verifying.artifacts(store))
+    if as_json:
+        print(json.dumps({"artifacts": count, "damaged": found}, indent=1))
+    else:
+        for folder, files in found.items():
+            print(f"damaged {folder}: {', '.join(files)}")
+        print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
+    if found:
+        raise typer.Exit(1)
+
+
+def gc(
+    keep_last: Annotated[int, typer.Option(help="Newest attempts of a stage to keep.")] = 1,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only list.")] = False,
+) -> None:
+    """List or remove attempts nothing points at."""
+    store = open_store()
+    candidates = collecting.collect(store, keep_last)
+    table = Table("folder", "why", "size", box=None, pad_edge=False)
+    for candidate in candidates:
+        table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")
+    if candidates:
+        Console().print(table)
+    size = sum(candidate.bytes for candidate in candidates) / 1e6
+    if apply:
+        collecting.remove(store, candidates)
+    did = "removed" if apply else "would remove (use --apply)"
+    print(f"{did}: {len(candidates)} attempts, {size:,.1f} MB")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (why, diff, trace, removed, verify, gc):
+        app.command()(command)

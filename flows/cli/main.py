@@ -1,0 +1,36 @@
+"""`ingot`: the pipeline from the command line. A file a group of commands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from flows.cli import inspecting, running, services
+from flows.home import prepare_environment
+from tasks.engine.errors import IngotError
+
+app = typer.Typer(
+    help="Raw web pages in, a language model that answers out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for group in (running, inspecting, services):
+    group.register(app)
+
+
+def main() -> None:
+    """Run a command; an error of ours is a message, not a traceback.
+
+    Exit codes: 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+    """
+    prepare_environment()
+    try:
+        app()
+    except IngotError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; finished shards and checkpoints are kept", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,145 @@
+"""`ingot plan` and `ingot run`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
+from flows.planning import planner
+from flows.server import ensure_server
+from tasks.engine.plan import Row, Status
+
+_COLOURS = {
+    Status.FRESH: "green",
+    Status.STALE: "yellow",
+    Status.MISSING: "yellow",
+    Status.PENDING: "cyan",
+    Status.DAMAGED: "red",
+    Status.DRIFT: "magenta",
+    Status.FORCED: "yellow",
+    Status.GIVEN: "dim",
+}
+
+
+def row_record(row: Row) -> dict[str, Any]:
+    """A plan row for `--json`."""
+    return {
+        "stage": row.stage,
+        "status": row.status.value,
+        "reasons": list(row.reasons),
+        "runs": row.runs,
+        "recipe_id": row.recipe_id,
+        "estimated_seconds": row.seconds,
+        "bytes": row.bytes,
+    }
+
+
+def show_plan(rows: list[Row]) -> None:
+    """The plan as a table on the terminal."""
+    table = Table("stage", "status", "why", "last took", "size", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(
+            row.stage,
+            f"[{_COLOURS[row.status]}]{row.status.value}[/]",
+            "\n".join(row.reasons),
+            "" if row.seconds is None else f"{row.seconds:,.1f} s",
+            "" if row.bytes is None else f"{row.bytes / 1e6:,.1f} MB",
+        )
+    Console().print(table)
+    sure = sum(row.seconds or 0 for row in rows if row.runs)
+    perhaps = sum(row.seconds or 0 for row in rows if row.runs is None)
+    if sure or perhaps:
+        print(f"estimated: {sure:.0f} s, and {perhaps:.0f} s more if inputs change")
+
+
+def plan(
+    recipe: Recipe = "quickstart",
+    changes: Changes = [],  # noqa: B006 - Typer reads the default, nobody writes it
+    only: Only = [],  # noqa: B006
+    start: Start = [],  # noqa: B006
+    force: Force = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run would do, stage by stage, and why. Runs nothing."""
+    rows = planner(recipe, changes, only, start, force).plan()
+    if as_json:
+        print(json.dumps([row_record(row) for row in rows], indent=1))
+    else:
+        show_plan(rows)
+
+
+def run(
+    recipe: Recipe = "quickstart",
+    changes: Changes = [],  # noqa: B006
+    only: Only = [],  # noqa: B006
+    start: Start = [],  # noqa: B006
+    force: Force = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a recipe up to date, with a Prefect server that is started if none runs."""
+    asked = (recipe, changes, only, start, force)
+    rows = planner(*asked).plan()
+    if not as_json:
+        show_plan(rows)
+    if dry_run:
+        if as_json:
+            print(json.dumps([row_record(row) for row in rows], indent=1))
+        return
+    url, started = ensure_server()
+    ui = url.removesuffix("/api")
+    if not as_json:
+        print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
+    from flows.cli.terminal import run_build
+
+    began = time.monotonic()
+    outcomes = run_build(asked)
+    record = {
+        "seconds": round(time.monotonic() - began, 1),
+        "ui": ui,
+        "stages": [
+            {
+                "stage": outcome.stage,
+                "state": outcome.state,
+                "recipe_id": outcome.artifact.manifest.recipe_id,
+                "manifest": outcome.artifact.manifest_path,
+            }
+            for outcome in outcomes
+        ],
+    }
+    if as_json:
+        print(json.dumps(record, indent=1))
+        return
+    states = {outcome.state for outcome in outcomes}
+    for state in sorted(states):
+        names = [outcome.stage for outcome in outcomes if outcome.state == state]
+        print(f"{state}: {', '.join(names)}")
+    print(f"done in {record['seconds']} s")
+    for outcome in outcomes:
+        if outcome.stage == "evaluate":
+            _scores(outcome.artifact)
+        if outcome.stage == "report":
+            print(f"report: {outcome.artifact.data('report').folder() / 'report.html'}")
+
+
+def _scores(artifact: Any) -> None:
+    rows = artifact.data("scores").table().to_pylist()
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    table = Table("metric", *models, box=None, pad_edge=False)
+    values = {(row["metric"], row["model"]): row["value"] for row in rows}
+    for metric in dict.fromkeys(row["metric"] for row in rows):
+        cells = [values.get((metric, model)) for model in models]
+        table.add_row(metric, *["" if cell is None else f"{cell:.4f}" for cell in cells])
+    Console().print(table)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(plan)
+    app.command()(run)

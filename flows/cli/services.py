@@ -1,0 +1,49 @@
+"""`ingot up` and `ingot down`: everything on this machine, then all from the UI."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import Recipe
+from flows.server import ensure_server, running, start_process, stop_all
+from tasks.engine.errors import IngotError
+
+_POOLS = ("cpu", "gpu")
+
+
+def up(
+    recipe: Recipe = "quickstart",
+    gpu: Annotated[bool, typer.Option("--gpu", help="Start a worker of the gpu pool too.")] = False,
+) -> None:
+    """Start server, work pools, limits, deployments and a worker. Safe to repeat."""
+    url, started = ensure_server()
+    print(f"server {'started' if started else 'was running'}: {url.removesuffix('/api')}")
+    # A process of its own: deployments may import flows, never the other way round.
+    command = [sys.executable, "-m", "deployments.bootstrap", "--recipe", recipe]
+    if subprocess.run(command, check=False).returncode:
+        raise IngotError("the deployments could not be set up; what went wrong is above")
+    for pool in _POOLS if gpu else _POOLS[:1]:
+        name = f"worker-{pool}"
+        if running(name):
+            print(f"{name} was running")
+            continue
+        worker = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
+        limit = ["--limit", "1"] if pool == "gpu" else []
+        start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit])
+        print(f"{name} started")
+
+
+def down() -> None:
+    """Stop the workers and the server that this project started here."""
+    stopped = stop_all()
+    print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(up)
+    app.command()(down)

@@ -1,0 +1,82 @@
+"""What a run shows in Prefect: plan, lineage, funnel, and each stage's panels, as artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from tasks.engine.panels_markdown import markdown
+
+from tasks.engine.artifact import Artifact
+from tasks.engine.chain import Chain
+from tasks.engine.panels import Graph
+from tasks.engine.plan import Row
+from tasks.engine.stage import Stage
+
+# All of it lies in the server's database; a page nobody scrolls through helps nobody.
+_MARKDOWN_LIMIT = 60_000
+
+
+def plan(rows: Sequence[Row]) -> None:
+    """The plan with its reasons, as a table."""
+    create_table_artifact(
+        key="plan",
+        description="What this run does, and why",
+        table=[
+            {
+                "stage": row.stage,
+                "status": row.status.value,
+                "why": "; ".join(row.reasons) or "-",
+                "last took": "-" if row.seconds is None else f"{row.seconds:.1f} s",
+                "size": "-" if row.bytes is None else f"{row.bytes / 1e6:.1f} MB",
+            }
+            for row in rows
+        ],
+    )
+
+
+def lineage(chain: Chain) -> None:
+    """Which stage reads what of which, as a Mermaid graph."""
+    edges = [
+        (parent, name, output)
+        for name, wires in chain.wiring.items()
+        for parent, output in sorted(set(wires.values()))
+        if name != "report"
+    ]
+    graph = Graph("Lineage", {name: name for name in chain.stages if name != "report"}, edges)
+    create_markdown_artifact(key="lineage", markdown=markdown(graph), description="Lineage")
+
+
+def funnel(artifacts: Sequence[Artifact]) -> None:
+    """Rows in, kept, removed, rejected of every stage, as a table."""
+    rows = []
+    for artifact in artifacts:
+        totals = artifact.manifest.totals
+        if totals.rows_in:
+            rows.append(
+                {
+                    "stage": artifact.stage,
+                    "unit": totals.unit,
+                    "in": totals.rows_in,
+                    "kept": totals.kept,
+                    "removed": sum(totals.removed.values()),
+                    "rejected": sum(totals.rejected.values()),
+                    "seconds": round(artifact.manifest.timings.seconds, 1),
+                }
+            )
+    create_table_artifact(key="funnel", table=rows, description="Rows through the stages")
+
+
+def panels(artifact: Artifact, stage: Stage) -> None:
+    """A stage's panels as one Markdown artifact; the report also as a link."""
+    text = "\n\n".join(markdown(panel) for panel in stage.panels(artifact))
+    if len(text) > _MARKDOWN_LIMIT:
+        text = text[:_MARKDOWN_LIMIT] + "\n\n(cut; the report shows everything)"
+    if text:
+        create_markdown_artifact(
+            key=f"stage-{artifact.stage}", markdown=text, description=stage.description
+        )
+    for output in artifact.manifest.outputs:
+        if output == "report":
+            path = artifact.data(output).folder() / "report.html"
+            create_link_artifact(key="report", link=path.as_uri(), link_text=str(path))

@@ -1,0 +1,149 @@
+"""The Prefect server and workers of this machine: started in the background, found again, stopped.
+
+What runs is remembered in `<home>/prefect/*.json` by process id and start time,
+so a recycled id is never mistaken for ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+
+from flows.home import local_home
+from tasks.engine.errors import IngotError
+
+_FIRST_PORT = 4200
+_START_SECONDS = 90.0
+
+
+class ServerError(IngotError):
+    """The Prefect server did not come up."""
+
+
+def _folder() -> Path:
+    folder = local_home().resolve() / "prefect"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _alive(record: Path) -> dict[str, str | int | float] | None:
+    try:
+        known: dict[str, str | int | float] = json.loads(record.read_text())
+        process = psutil.Process(int(known["pid"]))
+        same = abs(process.create_time() - float(known["started"])) < 1.0
+        return known if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def _healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    for port in range(_FIRST_PORT, _FIRST_PORT + 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServerError(f"no free port from {_FIRST_PORT} to {_FIRST_PORT + 99}")
+
+
+def start_process(name: str, command: list[str], **facts: str | int) -> None:
+    """Start a background process that outlives this one, remembered under `name`."""
+    folder = _folder()
+    with (folder / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    started = psutil.Process(process.pid).create_time()
+    record = {"pid": process.pid, "started": started, **facts}
+    (folder / f"{name}.json").write_text(json.dumps(record))
+
+
+def running(name: str) -> bool:
+    """Whether the background process of that name is alive."""
+    return _alive(_folder() / f"{name}.json") is not None
+
+
+def stop_process(name: str) -> bool:
+    """End a background process and its children; False if it was not running."""
+    record = _folder() / f"{name}.json"
+    known = _alive(record)
+    record.unlink(missing_ok=True)
+    if known is None:
+        return False
+    process = psutil.Process(int(known["pid"]))
+    family = [process, *process.children(recursive=True)]
+    for sent in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        for member in family:
+            with contextlib.suppress(psutil.Error):
+                member.send_signal(sent)
+        if not psutil.wait_procs(family, timeout=8)[1]:
+            break
+    return True
+
+
+def stop_all() -> list[str]:
+    """Stop workers, then the server; the names of what was running."""
+    names = sorted(path.stem for path in _folder().glob("*.json"))
+    names.sort(key=lambda name: name == "server")
+    return [name for name in names if stop_process(name)]
+
+
+def find_server() -> str | None:
+    """API URL of the server to use: the one the user set, else ours if it is up."""
+    given = os.environ.get("PREFECT_API_URL")
+    if given:
+        return given
+    known = _alive(_folder() / "server.json")
+    if known is None:
+        return None
+    url = f"http://127.0.0.1:{known['port']}/api"
+    return url if _healthy(url) else None
+
+
+def ensure_server() -> tuple[str, bool]:
+    """The API URL of a server that answers, started if need be; and whether it was.
+
+    A real server also for one run: the in-process one loses task-run records.
+
+    Raises:
+        ServerError: it did not answer in time; its log is named.
+    """
+    found = find_server()
+    if found is not None:
+        os.environ["PREFECT_API_URL"] = found
+        return found, False
+    stop_process("server")  # alive without answering is of no use
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start"]
+    start_process("server", [*command, "--host", "127.0.0.1", "--port", str(port)], port=port)
+    deadline = time.monotonic() + _START_SECONDS
+    while not _healthy(url):
+        if not running("server") or time.monotonic() > deadline:
+            log = _folder() / "server.log"
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+            raise ServerError(f"the Prefect server did not start; {log} ends:\n{tail}")
+        time.sleep(0.2)
+    os.environ["PREFECT_API_URL"] = url
+    return url, True

@@ -1,0 +1,208 @@
+"""A stage as a Prefect task: cached by recipe id, watched, cancellable.
+
+The only file outside `flows/` that imports Prefect. What crosses into a task is
+a `Ticket`: plain strings that name a stage, its config and the exact artifacts
+it reads, so the same ticket runs here or on a worker of another pool.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from prefect import Task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run, task_run
+from prefect.states import Completed, State
+from pydantic import BaseModel, ConfigDict
+
+from tasks.engine.artifact import Artifact
+from tasks.engine.errors import ExternalInputError, MissingInputError
+from tasks.engine.execute import Order, execute, published
+from tasks.engine.progress import Figure, Listener
+from tasks.engine.store import Store
+from tasks.registry import STAGES
+
+_EVERY_SECONDS = 3.0
+
+
+class InputName(BaseModel):
+    """An exact output of an exact attempt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    recipe_id: str
+    attempt: str
+    output: str
+
+
+class Ticket(BaseModel):
+    """An order in plain values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    recipe_id: str
+    home: str
+    config: dict[str, Any]
+    inputs: dict[str, InputName]
+    force: bool
+
+
+class Reference(BaseModel):
+    """What a task returns and Prefect stores: where the manifest is, and what it vouches for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    recipe_id: str
+    attempt: str
+    manifest: str
+    data_ids: dict[str, str]
+
+
+def ticket(order: Order, store: Store, force: bool) -> Ticket:
+    """The order as plain values."""
+    return Ticket(
+        stage=order.stage.name,
+        recipe_id=order.recipe_id,
+        home=store.url,
+        config=order.config.model_dump(mode="json"),
+        inputs={
+            name: InputName(
+                stage=artifact.stage,
+                recipe_id=artifact.manifest.recipe_id,
+                attempt=artifact.manifest.attempt,
+                output=output,
+            )
+            for name, (artifact, output) in order.inputs.items()
+        },
+        force=force,
+    )
+
+
+def order_of(given: Ticket, store: Store) -> Order:
+    """The order a ticket stands for.
+
+    Raises:
+        MissingInputError: an attempt it names is gone.
+        ExternalInputError: what it reads from outside the store is not what was planned.
+    """
+    stage = STAGES[given.stage]
+    config = stage.config.model_validate(given.config)
+    inputs: dict[str, tuple[Artifact, str]] = {}
+    for name, wanted in given.inputs.items():
+        artifact = published(store, wanted.stage, wanted.recipe_id, wanted.attempt)
+        if artifact is None:
+            raise MissingInputError(
+                f"{given.stage} reads {wanted.stage} {wanted.recipe_id[:16]}/{wanted.attempt}, "
+                "which is gone; run the recipe again"
+            )
+        inputs[name] = (artifact, wanted.output)
+    order = Order(stage, config, inputs, stage.externals(config))
+    if order.recipe_id != given.recipe_id:
+        raise ExternalInputError(
+            f"{given.stage}: the files it reads changed between plan and run; run it again"
+        )
+    return order
+
+
+def reference(artifact: Artifact) -> Reference:
+    """What Prefect is given to remember of an artifact."""
+    manifest = artifact.manifest
+    return Reference(
+        stage=manifest.stage,
+        recipe_id=manifest.recipe_id,
+        attempt=manifest.attempt,
+        manifest=artifact.manifest_path,
+        data_ids={name: output.data_id for name, output in manifest.outputs.items()},
+    )
+
+
+@dataclass
+class RecipePolicy(CachePolicy):
+    """The cache key of a stage's task is the recipe id, nothing else."""
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],
+        **kwargs: Any,
+    ) -> str | None:
+        given: Mapping[str, Any] = inputs["given"]
+        return f"{given['stage']}-{given['recipe_id'][:32]}"
+
+
+class PrefectListener:
+    """Log lines and one progress artifact a stage; throttled, as each update is a server row."""
+
+    # Others in this process who want to hear the same (a bar on the terminal).
+    watchers: ClassVar[list[Listener]] = []
+
+    def __init__(self) -> None:
+        self._logger = get_run_logger()
+        self._artifact: Any = None
+        self._last = 0.0
+        self._logged = 0.0
+
+    def log(self, stage: str, message: str) -> None:
+        self._logger.info("%s: %s", stage, message)
+
+    def progress(
+        self, stage: str, done: int, total: int, unit: str, figures: dict[str, Figure]
+    ) -> None:
+        for watcher in self.watchers:
+            watcher.progress(stage, done, total, unit, figures)
+        now = time.monotonic()
+        if now - self._last < _EVERY_SECONDS and done < total:
+            return
+        self._last = now
+        share = 100.0 * done / max(total, 1)
+        text = ", ".join(f"{name} {value}" for name, value in figures.items())
+        description = f"{done:,}/{total:,} {unit}s" + (f" ({text})" if text else "")
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(
+                progress=share, key=f"progress-{stage}", description=description
+            )
+        else:
+            update_progress_artifact(self._artifact, progress=share, description=description)
+        if now - self._logged > 10 * _EVERY_SECONDS or done == total:
+            self._logged = now
+            self._logger.info("%s: %s", stage, description)
+
+    def cancelled(self) -> bool:
+        """Prefect cancels by a signal, which arrives as an exception in this very thread."""
+        return False
+
+
+def _run(given: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
+    asked = Ticket.model_validate(given)
+    store = Store(asked.home)
+    ids = {"flow_run_id": str(flow_run.id or ""), "task_run_id": str(task_run.id or "")}
+    built = execute(order_of(asked, store), store, PrefectListener(), asked.force, ids)
+    told = reference(built.artifact).model_dump()
+    if built.cached:
+        # The store had it though Prefect's own record did not: say so where people look.
+        return Completed(name="Cached", message="already in the store", data=told)
+    return told
+
+
+def stage_task(stage: str) -> Task[..., Any]:
+    """The Prefect task that brings one stage up to date; takes `given`, a dumped `Ticket`."""
+    return Task(
+        fn=_run,
+        name=stage,
+        task_run_name=stage,
+        description=STAGES[stage].description,
+        cache_policy=RecipePolicy(),
+        persist_result=True,
+        result_serializer="json",
+        tags=["ingot"],
+    )
