@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.engine import gc, refs
+from tasks.engine.artifact import recipe_folder
+from tasks.engine.build import build
+from tasks.engine.errors import MissingInputError
+from tasks.engine.lease import Lease
+from tasks.engine.plan import Selection
+from tasks.engine.store import Store
+from tasks.engine.trace import resolve, trace
+from tests.engine.small_chain import planner, write_corpus
+from tests.engine.test_build import ran
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus", files=2, lines=3)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "home"))
+
+
+def test_a_document_is_found_in_every_stage(store: Store, corpus: Path) -> None:
+    (corpus / "file0.txt").write_text("a\nlong enough")
+    done = build(planner(store, corpus, read={"shortest": 3}))
+    artifacts = [built.artifact for built in done.values()]
+    texts = done["read"].artifact.data("texts").table().to_pylist()
+    wanted = next(row["doc_id"] for row in texts if row["text"] == "long enough")
+    found = trace(artifacts, resolve(artifacts, wanted[:12]))
+    places = [(row.stage, row.output) for row in found]
+    assert places == [("read", "texts"), ("shout", "texts"), ("shout", "lengths")]
+    assert found[2].row["length"] == len("LONG ENOUGH!")
+    short = done["read"].artifact.data("removed").table().to_pylist()[0]["doc_id"]
+    (gone,) = trace(artifacts, short)
+    assert (gone.output, gone.row["reason"], gone.row["value"]) == ("removed", "short", 1.0)
+
+
+def test_an_unknown_or_ambiguous_document_is_refused(store: Store, corpus: Path) -> None:
+    artifacts = [built.artifact for built in build(planner(store, corpus)).values()]
+    with pytest.raises(MissingInputError, match="no document"):
+        resolve(artifacts, "nothing like it")
+    with pytest.raises(MissingInputError, match="matches 6 documents"):
+        resolve(artifacts, "")
+
+
+def test_gc_keeps_what_pointers_mean_and_all_it_was_made_from(store: Store, corpus: Path) -> None:
+    build(planner(store, corpus, shout={"mark": "?"}))
+    kept = refs.resolve(store, "small", "count")
+    assert kept is not None
+    refs.point(store, "small", kept, channel="prod")
+    build(planner(store, corpus, shout={"mark": "#"}))
+    build(planner(store, corpus))
+    candidates = gc.collect(store, keep_last=0)
+    # What is left of "#" alone: its shout (its count has equal bytes but its own recipe).
+    assert {c.folder.split("/")[1] for c in candidates} == {"shout", "count"}
+    gc.remove(store, candidates)
+    assert refs.resolve(store, "small", "count", "prod") is not None
+    assert ran(build(planner(store, corpus, shout={"mark": "?"}))) == set()
+    assert ran(build(planner(store, corpus))) == set()
+    assert ran(build(planner(store, corpus, shout={"mark": "#"}))) == {"shout", "count"}
+
+
+def test_gc_spares_what_a_live_run_is_building(store: Store, corpus: Path) -> None:
+    build(planner(store, corpus))
+    build(planner(store, corpus, Selection(force=("shout",))))
+    assert gc.collect(store, keep_last=0) == [], "count was made from the first attempt"
+    build(planner(store, corpus, Selection(force=("count",))))
+    old = {c.folder.split("/")[1]: c.folder for c in gc.collect(store, keep_last=0)}
+    assert old.keys() == {"shout", "count"}
+    assert all(folder.endswith("/0001") for folder in old.values())
+    shout = refs.resolve(store, "small", "shout")
+    assert shout is not None
+    with Lease(store, f"{recipe_folder('shout', shout.manifest.recipe_id)}/lease"):
+        assert [c.folder for c in gc.collect(store, keep_last=0)] == [old["count"]]
+
+
+def test_unfinished_attempts_may_go(store: Store, corpus: Path) -> None:
+    build(planner(store, corpus))
+    shout = refs.resolve(store, "small", "shout")
+    assert shout is not None
+    folder = recipe_folder("shout", shout.manifest.recipe_id)
+    store.replace(f"{folder}/0009/texts/part.parquet", b"half")
+    (candidate,) = gc.collect(store, keep_last=1)
+    assert (candidate.why, candidate.bytes) == ("unfinished", 4)
