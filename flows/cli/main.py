@@ -28,7 +28,10 @@ def main() -> None:
     prepare_environment()
     try:
         app()
-    except IngotError as error:
+    except Exception as error:
+        # The library's errors explain themselves too; anything else is a fault of ours.
+        if not isinstance(error, IngotError) and not type(error).__module__.startswith("llm."):
+            raise
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

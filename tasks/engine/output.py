@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,12 @@ class Out:
         """
         arguments = dict(arguments or {})
         sides = {name: self._read(name) for name in side if self._has(name)}
-        units = list(self._units(over, {name: data.folder() for name, data in sides.items()}))
+        outside = {name: self._inputs.external[name] for name in side if self._is_external(name)}
+        side_ids = {name: data.data_id for name, data in sides.items()}
+        side_ids |= {name: snapshot.data_id for name, snapshot in outside.items()}
+        folders = {name: data.folder() for name, data in sides.items()}
+        items = {name: snapshot.items for name, snapshot in outside.items()}
+        units = [replace(unit, side=folders, external=items) for unit in self._units(over)]
         name_of = function_name(function)
         schemas = {n: o.schema for n, o in self._stage.outputs.items() if o.schema is not None}
         jobs: list[Job] = []
@@ -194,7 +200,7 @@ class Out:
                 self._stage.version,
                 self._config.identity(),
                 {"name": unit.name, "sha256": unit.sha256},
-                {name: data.data_id for name, data in sides.items()},
+                side_ids,
                 {"function": name_of, **arguments},
             )
             receipt = self._adopt(shard)
@@ -259,6 +265,9 @@ class Out:
     def _has(self, name: str) -> bool:
         return name in self._inputs or name in self._stage.outputs
 
+    def _is_external(self, name: str) -> bool:
+        return name in self._inputs.external and not self._has(name)
+
     def _read(self, name: str) -> Data:
         if name in self._inputs:
             return self._inputs[name]
@@ -266,15 +275,15 @@ class Out:
             return self.data(name)
         raise MissingInputError(f"{self._stage.name} has no input {name!r}")
 
-    def _units(self, over: str | Sequence[Item], side: Mapping[str, Path]) -> Iterator[Unit]:
+    def _units(self, over: str | Sequence[Item]) -> Iterator[Unit]:
         if isinstance(over, str):
             data = self._read(over)
             for part in data.parts:
                 stem = part.path.removesuffix(".parquet")
-                yield Unit(stem, data.path(part), part.rows, part.sha256, side)
+                yield Unit(stem, data.path(part), part.rows, part.sha256)
         else:
             for item in over:
-                yield Unit(item.name, Path(item.path), None, item.sha256, side)
+                yield Unit(item.name, Path(item.path), None, item.sha256)
 
     def _adopt(self, shard: str) -> Receipt | None:
         folder = self._known.get(shard)

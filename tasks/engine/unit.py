@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.engine.errors import MissingInputError
+from tasks.engine.snapshot import Item
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Unit:
         rows: of a part; `None` for an external item.
         sha256: of its content.
         side: local folder of each side input.
+        external: items of each external snapshot passed as side.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Unit:
     rows: int | None
     sha256: str
     side: Mapping[str, Path] = field(default_factory=dict)
+    external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The part as one table."""

@@ -1,0 +1,98 @@
+"""All that is known about a document from its URL and text, a column a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import pyarrow as pa
+
+from llm.corpus.heuristics import Heuristics, heuristics
+from llm.corpus.pii import PiiCounts, pii_counts
+from llm.corpus.repetition import Repetition, repetition
+from llm.corpus.segmentation import segment
+from llm.corpus.url_rules import BlockLists, UrlFacts, url_facts
+
+if TYPE_CHECKING:
+    from llm.corpus.language import LanguageIdentifier
+    from llm.corpus.quality import QualityClassifier
+
+_TYPES: dict[Any, pa.DataType] = {
+    int: pa.int32(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    str | None: pa.string(),
+}
+# Filled for every document, in this order; the URL's are null where a document has none.
+_GROUPS: tuple[Any, ...] = (UrlFacts, Heuristics, Repetition, PiiCounts)
+
+
+def _schema() -> pa.Schema:
+    fields = [pa.field("doc_id", pa.string(), nullable=False)]
+    for group in _GROUPS:
+        for name, kind in get_type_hints(group).items():
+            fields.append(pa.field(name, _TYPES[kind], nullable=group is UrlFacts))
+    fields += [
+        pa.field("language", pa.string()),
+        pa.field("language_score", pa.float64()),
+        pa.field("quality_score", pa.float64()),
+    ]
+    return pa.schema(fields)
+
+
+# doc_id, then the fields of UrlFacts, Heuristics, Repetition and PiiCounts by name, then
+# language, language_score (null for a text without letters), quality_score (null without model).
+ATTRIBUTES = _schema()
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """Attributes of the documents that have a text, and the doc_ids of those that have none."""
+
+    attributes: pa.Table
+    without_text: list[str]
+
+
+def annotate(
+    documents: pa.Table,
+    lists: BlockLists,
+    language: LanguageIdentifier,
+    quality: QualityClassifier | None,
+) -> Annotated:
+    """Compute the attributes of documents.
+
+    Args:
+        documents: columns doc_id, url, text; any number of rows.
+        quality: `None` leaves `quality_score` null.
+    """
+    ids, urls, texts, without = [], [], [], []
+    for identity, url, text in zip(
+        documents.column("doc_id").to_pylist(),
+        documents.column("url").to_pylist(),
+        documents.column("text").to_pylist(),
+        strict=True,
+    ):
+        if text is None or not text.strip():
+            without.append(identity)
+        else:
+            ids.append(identity)
+            urls.append(url)
+            texts.append(text)
+    rows = [_measured(url, text, lists) for url, text in zip(urls, texts, strict=True)]
+    columns: list[Sequence[Any]] = [ids]
+    columns += list(zip(*rows, strict=True)) or [()] * (len(ATTRIBUTES) - 4)
+    found = language.identify(texts)
+    columns.append([item[0] if item else None for item in found])
+    columns.append([item[1] if item else None for item in found])
+    columns.append(quality.score(texts) if quality else [None] * len(texts))
+    arrays = [
+        pa.array(values, type=field.type) for values, field in zip(columns, ATTRIBUTES, strict=True)
+    ]
+    return Annotated(pa.Table.from_arrays(arrays, schema=ATTRIBUTES), without)
+
+
+def _measured(url: str | None, text: str, lists: BlockLists) -> tuple[Any, ...]:
+    segments = segment(text)
+    facts: tuple[Any, ...] = url_facts(url, lists) if url else (None,) * len(UrlFacts._fields)
+    return (*facts, *heuristics(segments), *repetition(segments), *pii_counts(text))

@@ -1,0 +1,40 @@
+"""Joining two tables that were cut into parts alike, by doc_id.
+
+Parts are co-partitioned when every part of the one holds rows of its namesake only.
+A document its namesake lacks is then in no part at all, and no join needs to look further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+
+def co_partitioned(left: Mapping[str, Path], right: Mapping[str, Path]) -> bool:
+    """Whether each part of `right` holds doc_ids of the part of `left` of the same name only.
+
+    Args:
+        left, right: Parquet parts with a doc_id column, by name. One pair is in memory at a time.
+    """
+    for name, path in right.items():
+        if name not in left:
+            return False
+        known = pq.read_table(left[name], columns=["doc_id"]).column("doc_id")
+        ids = pq.read_table(path, columns=["doc_id"]).column("doc_id")
+        if not pc.all(pc.is_in(ids, value_set=known.combine_chunks()), min_count=0).as_py():
+            return False
+    return True
+
+
+def rows_of(ids: pa.ChunkedArray, parts: Sequence[Path], schema: pa.Schema) -> pa.Table:
+    """The rows of `parts` whose doc_id is among `ids`, in the columns of `schema`."""
+    found = [schema.empty_table()]
+    wanted = ids.combine_chunks()
+    for path in parts:
+        table = pq.read_table(path, columns=schema.names).cast(schema)
+        found.append(table.filter(pc.is_in(table.column("doc_id"), value_set=wanted)))
+    return pa.concat_tables(found).combine_chunks()

@@ -1,0 +1,135 @@
+"""Bytes of a page to text: which encoding, and whether it can be believed.
+
+Labels are read as browsers read them (WHATWG Encoding Standard,
+https://encoding.spec.whatwg.org/#names-and-labels): "latin1" means
+windows-1252, "gb2312" means GB 18030.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# The decoders of the standard where Python's codec of the same name knows fewer characters.
+_WIDER = {
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+    "iso8859-11": "cp874",
+}
+_UTF16 = ("utf-16-le", "utf-16-be")
+# Browsers look at the first 1,024 bytes; many pages have their declaration behind long scripts.
+_HEAD = 4096
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
+_XML = re.compile(rb"^\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE)
+
+
+class UndecodableError(ValueError):
+    """No encoding fits the bytes; the message lists those that were tried."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Text of a page.
+
+    Attributes:
+        encoding: name of the Python codec used.
+        replaced: bytes sequences that had no meaning in it and became U+FFFD.
+    """
+
+    text: str
+    encoding: str
+    replaced: int
+
+
+def codec(label: str) -> str | None:
+    """Python's codec for an encoding label, None for a label nobody knows."""
+    name = map_encoding_to_html5(label.strip(), False)
+    return None if name is None else _WIDER.get(name, name)
+
+
+def declared_in_page(data: bytes) -> str | None:
+    """The label in a `<meta>` element or XML declaration, None where there is none.
+
+    A page that can be read as far as its declaration is not UTF-16, whatever it says there: as in
+    the standard, that label then means UTF-8.
+    """
+    head = data[:_HEAD]
+    match = _XML.search(head) or _META.search(_COMMENT.sub(b"", head))
+    if match is None:
+        return None
+    label = match[1].decode("ascii", "replace")
+    return "utf-8" if codec(label) in _UTF16 else label
+
+
+def _is_single_byte(name: str) -> bool:
+    return name.startswith(("cp125", "iso8859", "koi8", "mac", "cp866", "cp874"))
+
+
+def _candidates(data: bytes, charset: str | None) -> Iterator[str]:
+    valid_utf8 = _valid_utf8(data)
+    for label in (charset, declared_in_page(data)):
+        name = codec(label) if label else None
+        if name is None or (name in _UTF16 and b"\0" not in data):
+            continue  # UTF-16 of anything with markup or line ends has zero bytes
+        # Text in a single-byte encoding is never valid UTF-8 by accident; a server's default
+        # charset is often wrong.
+        yield "utf-8" if valid_utf8 and _is_single_byte(name) else name
+    if valid_utf8:
+        yield "utf-8"
+    detected = codec(detect_encoding(data) or "")
+    if detected is not None:
+        yield detected
+
+
+def _valid_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
+    """Decode a page, trusting in this order: byte order mark, HTTP charset, the page's own
+    declaration, validity as UTF-8, detection by uchardet.
+
+    The first encoding is taken in which the bytes that have no meaning are at most `max_replaced`
+    of all characters outside ASCII; those become U+FFFD. So one byte cut off does not turn a UTF-8
+    page into windows-1252, while a page whose every accent is invalid moves on to the next.
+
+    Args:
+        charset: label in the Content-Type header, if any; unknown labels are passed over.
+
+    Raises:
+        UndecodableError: no encoding fits.
+    """
+    for mark, name in _BOMS:
+        if data.startswith(mark):
+            names = [name]
+            data = data[len(mark) :]
+            break
+    else:
+        names = list(dict.fromkeys(_candidates(data, charset)))
+    for name in names:
+        try:
+            return Decoded(data.decode(name), name, 0)
+        except UnicodeDecodeError:
+            text = data.decode(name, "replace")
+        replaced = text.count("\ufffd")
+        beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
+        if replaced <= max_replaced * beyond_ascii:
+            return Decoded(text, name, replaced)
+    tried = ", ".join(names) or "none declared, none detected"
+    raise UndecodableError(f"the bytes fit no encoding (tried: {tried})")

@@ -1,0 +1,140 @@
+"""Undoing what HTTP does to a body in transit: chunks and content encodings (RFC 9112, 9110)."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import zstandard
+from fastwarc.stream_io import BrotliReader
+
+_GZIP_WINDOW, _ZLIB_WINDOW, _RAW_WINDOW = 31, 15, -15
+
+
+class BodyError(ValueError):
+    """A body that cannot be restored. `reason` is one word for tables."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def decoded_body(
+    raw: bytes, transfer_encoding: str | None, content_encoding: str | None, limit: int
+) -> bytes:
+    """The payload of an HTTP message.
+
+    Crawlers often undo an encoding and leave its header in place; so a body whose first bytes
+    cannot be of the encoding it claims is taken as it is. One that starts right and breaks
+    later is an error.
+
+    Args:
+        limit: most bytes a payload may have when decoded.
+
+    Raises:
+        BodyError: reason `bad_chunking`, `bad_content_encoding`, `unknown_content_encoding` or
+            `too_large`.
+    """
+    if "chunked" in (transfer_encoding or "").lower():
+        raw = _dechunked(raw)
+    codings = [part.strip().lower() for part in (content_encoding or "").split(",")]
+    for coding in reversed(codings):
+        if coding in ("", "identity", "none", "utf-8", "utf8"):
+            continue
+        if coding in ("gzip", "x-gzip"):
+            raw = _inflated(raw, _GZIP_WINDOW, limit) if raw[:2] == b"\x1f\x8b" else raw
+        elif coding == "deflate":
+            raw = _deflated(raw, limit)
+        elif coding == "br":
+            raw = _brotli(raw, limit)
+        elif coding == "zstd":
+            raw = _zstd(raw, limit) if raw[:4] == b"\x28\xb5\x2f\xfd" else raw
+        else:
+            raise BodyError("unknown_content_encoding", f"Content-Encoding {coding!r}")
+    if len(raw) > limit:
+        raise BodyError("too_large", f"{len(raw)} bytes, the limit is {limit}")
+    return raw
+
+
+def _dechunked(raw: bytes) -> bytes:
+    pieces: list[bytes] = []
+    position = 0
+    while True:
+        end = raw.find(b"\n", position)
+        size = _chunk_size(raw[position:end]) if end >= 0 else None
+        if size is None:
+            if position == 0:
+                return raw  # the crawler undid the chunks
+            raise BodyError("bad_chunking", f"no chunk size at byte {position} of the body")
+        if size == 0:
+            return b"".join(pieces)
+        start = end + 1
+        piece = raw[start : start + size]
+        if len(piece) < size:
+            raise BodyError(
+                "bad_chunking", f"a chunk of {size} bytes has {len(piece)}, at byte {start}"
+            )
+        pieces.append(piece)
+        position = start + size
+        position += 2 if raw[position : position + 2] == b"\r\n" else 1
+
+
+def _chunk_size(line: bytes) -> int | None:
+    digits = line.split(b";", 1)[0].strip()
+    if not digits or len(digits) > 12 or digits.strip(b"0123456789abcdefABCDEF"):
+        return None
+    return int(digits, 16)
+
+
+def _inflated(raw: bytes, window: int, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    total = 0
+    while True:
+        engine = zlib.decompressobj(window)
+        try:
+            pieces.append(engine.decompress(raw, limit + 1 - total))
+        except zlib.error as error:
+            raise BodyError("bad_content_encoding", str(error)) from error
+        total += len(pieces[-1])
+        if total > limit:
+            raise BodyError("too_large", f"more than {limit} bytes when decoded")
+        if not engine.eof:
+            raise BodyError("bad_content_encoding", "the compressed body is cut off")
+        raw = engine.unused_data
+        if raw[:2] != b"\x1f\x8b":
+            return b"".join(pieces)
+
+
+def _deflated(raw: bytes, limit: int) -> bytes:
+    # "deflate" means zlib by the standard and raw deflate by half of the servers.
+    if not raw or raw[:1] == b"<":
+        return raw
+    try:
+        return _inflated(raw, _ZLIB_WINDOW, limit)
+    except BodyError as error:
+        if error.reason == "too_large":
+            raise
+        return _inflated(raw, _RAW_WINDOW, limit)
+
+
+def _brotli(raw: bytes, limit: int) -> bytes:
+    if not raw or raw[:1] == b"<":
+        return raw
+    try:
+        data = BrotliReader(io.BytesIO(raw)).read(limit + 1)
+    except OSError as error:
+        raise BodyError("bad_content_encoding", str(error)) from error
+    if len(data) > limit:
+        raise BodyError("too_large", f"more than {limit} bytes when decoded")
+    return data
+
+
+def _zstd(raw: bytes, limit: int) -> bytes:
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as reader:
+            data = reader.read(limit + 1)
+    except zstandard.ZstdError as error:
+        raise BodyError("bad_content_encoding", str(error)) from error
+    if len(data) > limit:
+        raise BodyError("too_large", f"more than {limit} bytes when decoded")
+    return data

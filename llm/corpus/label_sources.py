@@ -1,0 +1,98 @@
+"""Offering the rows of a label source to its sampler: documents of the corpus, or files.
+
+Both functions yield the rows that cannot be used as (doc_id, reason, detail); all
+others are counted by the sampler.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import xxhash
+
+from llm.corpus.label_files import LabelFieldError, meets, read_label_file
+from llm.corpus.labels import Sampler
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Which rows of a source are taken, and from which field.
+
+    Attributes:
+        text_field: holds the text.
+        where_field, where_value: the row's field must have this value; empty field = no condition.
+        url_pattern: regular expression found in the URL of a document; empty = no condition.
+    """
+
+    text_field: str
+    where_field: str
+    where_value: str
+    url_pattern: str
+
+
+def offer_documents(
+    sampler: Sampler, tables: Iterable[pa.Table], condition: Condition
+) -> Iterator[tuple[str, str, str]]:
+    """Offer documents: tables with doc_id, url and the condition's fields.
+
+    Raises:
+        LabelFieldError: the documents lack a field of the condition.
+    """
+    pattern = re.compile(condition.url_pattern)
+    where = condition.where_field
+    for table in tables:
+        for field in (condition.text_field, where):
+            if field and field not in table.schema.names:
+                raise LabelFieldError(
+                    f"label source {sampler.source!r}: documents have no column {field!r}; "
+                    f"they have {', '.join(table.schema.names)}"
+                )
+        rows = zip(
+            table.column("doc_id").to_pylist(),
+            table.column("url").to_pylist(),
+            table.column(condition.text_field).to_pylist(),
+            table.column(where).to_pylist() if where else [None] * table.num_rows,
+            strict=True,
+        )
+        for identity, url, text, value in rows:
+            chosen = not where or meets(value, condition.where_value)
+            if not chosen or not pattern.search(url or ""):
+                sampler.remove("not_selected")
+            elif not isinstance(text, str) or not text.strip():
+                sampler.reject("no_text")
+                yield identity, "no_text", f"document in label source {sampler.source}"
+            else:
+                sampler.offer(identity, text)
+
+
+def offer_file(
+    sampler: Sampler, path: Path, name: str, sha256: str, condition: Condition
+) -> Iterator[tuple[str, str, str]]:
+    """Offer the rows of one label file.
+
+    Args:
+        name: what the file is called in messages; its ending decides the format.
+        sha256: of its content.
+
+    Raises:
+        LabelFieldError: no row has the text field or the field of the condition.
+        LabelFormatError: the file cannot be decoded.
+    """
+    rows = read_label_file(
+        path, name, condition.text_field, condition.where_field, condition.where_value
+    )
+    for row in rows:
+        if not row.selected:
+            sampler.remove("not_selected")
+        elif row.text is None:
+            reason = row.problem or "no_text"
+            sampler.reject(reason)
+            # No text to be known by: the file's content and the row's place in it stand in.
+            key = xxhash.xxh3_128_hexdigest(f"{sha256} {row.number}".encode())
+            yield key, reason, f"{name}, row {row.number}"
+        else:
+            sampler.offer(None, row.text)

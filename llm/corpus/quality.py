@@ -1,0 +1,147 @@
+"""A quality classifier in fastText: "does this text read like the positives?".
+
+Recipe of DCLM (Li et al. 2024, "DataComp-LM", section 4.4): a supervised fastText model
+(Joulin et al. 2016) over word unigrams and bigrams with two labels, trained on chosen
+texts against random pages of the crawl. One thread, so equal data give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import fasttext
+
+_POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
+_MODEL, _CARD = "model.bin", "model.json"
+
+
+class QualityTrainingError(RuntimeError):
+    """fastText gave up on the training data or settings; carries what it said."""
+
+
+class QualityModelError(ValueError):
+    """A folder does not hold a quality model of this project; names it."""
+
+
+@dataclass(frozen=True)
+class FastTextSettings:
+    """What training depends on besides the texts.
+
+    Attributes:
+        dim: length of a word vector.
+        learning_rate: at the start; falls linearly to 0.
+        epochs: passes over the texts.
+        word_ngrams: longest word n-gram with a vector of its own.
+        min_count: words rarer than this are ignored.
+        bucket: hash buckets the n-grams share; the model takes 4 * dim * (bucket + words) bytes.
+        seed: of the initial vectors.
+    """
+
+    dim: int
+    learning_rate: float
+    epochs: int
+    word_ngrams: int
+    min_count: int
+    bucket: int
+    seed: int
+
+
+def normalise(text: str) -> str:
+    """The one line of words the classifier reads, in training and scoring alike.
+
+    Whitespace runs, newlines included, become one space; case and punctuation stay. Two
+    marks of fastText's own become spaces, or they would act where a text mentions them:
+    `</s>` ends a line early and `__label__` starts a label. NUL counts as whitespace.
+    """
+    if "\0" in text:
+        text = text.replace("\0", " ")
+    if "</s>" in text:
+        text = text.replace("</s>", " ")
+    if "__label__" in text:
+        text = text.replace("__label__", " ")
+    return " ".join(text.split())
+
+
+def train(
+    texts: Sequence[tuple[bool, str]], settings: FastTextSettings, scratch: Path, folder: Path
+) -> None:
+    """Train on (is positive, normalised text) in the order given; writes the model to `folder`.
+
+    The folder gets `model.bin` (fastText's own format) and `model.json` (labels, settings).
+    `scratch` holds the training file meanwhile.
+
+    Raises:
+        QualityTrainingError: the loss diverged, or memory did not suffice for the buckets.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    lines = scratch / "quality-train.txt"
+    with lines.open("w", encoding="utf-8", newline="\n") as stream:
+        for positive, text in texts:
+            stream.write(f"{_POSITIVE if positive else _NEGATIVE} {text}\n")
+    try:
+        model = fasttext.train_supervised(
+            input=str(lines),
+            lr=settings.learning_rate,
+            dim=settings.dim,
+            epoch=settings.epochs,
+            wordNgrams=settings.word_ngrams,
+            minCount=settings.min_count,
+            bucket=settings.bucket,
+            seed=settings.seed,
+            loss="softmax",
+            thread=1,
+            verbose=0,
+        )
+    except (RuntimeError, ValueError, MemoryError) as error:
+        raise QualityTrainingError(
+            f"fastText could not train on {len(texts)} texts: {error or type(error).__name__}; "
+            "a lower learning_rate helps against NaN, a smaller bucket or dim against memory"
+        ) from error
+    finally:
+        lines.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_model(str(folder / _MODEL))
+    card = {
+        "kind": "fasttext quality classifier",
+        "positive": _POSITIVE,
+        "negative": _NEGATIVE,
+        "normalisation": "whitespace runs to one space, fastText marks to spaces, case kept",
+        "settings": asdict(settings),
+    }
+    (folder / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+
+
+class QualityClassifier:
+    """A trained classifier.
+
+    Args:
+        folder: what `train` wrote.
+
+    Raises:
+        QualityModelError: the folder holds no such model.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / _MODEL
+        try:
+            self._model = fasttext.load_model(str(path))
+            labels = set(self._model.get_labels())
+        except (ValueError, RuntimeError) as error:
+            raise QualityModelError(f"{path}: {error}; rebuild the quality stage") from error
+        if labels != {_POSITIVE, _NEGATIVE}:
+            raise QualityModelError(
+                f"{path}: its labels are {sorted(labels)}, expected {_POSITIVE} and {_NEGATIVE}"
+            )
+
+    def score(self, texts: Sequence[str]) -> list[float]:
+        """Probability in [0, 1] that each text is a positive; texts are normalised here."""
+        if not texts:
+            return []
+        labels, scores = self._model.predict([normalise(text) for text in texts], k=2)
+        return [
+            min(max(float(dict(zip(names, values, strict=True))[_POSITIVE]), 0.0), 1.0)
+            for names, values in zip(labels, scores, strict=True)
+        ]

@@ -1,0 +1,102 @@
+"""Which reader a file of a source is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm.corpus.records import Record
+
+# Kinds whose records carry URLs of their own, so that two files can hold the same capture.
+REPEATING_KINDS = frozenset({"warc", "parquet", "jsonl"})
+_ENDINGS = {
+    "warc": (".warc", ".arc", ".wet", ".wat"),
+    "parquet": (".parquet",),
+    "jsonl": (".jsonl", ".ndjson"),
+    "html": (".html", ".htm", ".xhtml"),
+    "text": (".txt", ".md", ".rst"),
+}
+_COMPRESSED = (".gz", ".zst")
+
+
+class UnknownKindError(ValueError):
+    """The ending of a file does not say what it is."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of a source.
+
+    Attributes:
+        name: of the source.
+        kind: "warc", "parquet", "jsonl", "html", "text", "pydocs", or "auto".
+        text_field, url_field, id_field, date_field, license_field: of rows; empty for none.
+        row_type: media type of rows.
+        license: of records that state none themselves.
+    """
+
+    name: str
+    kind: str
+    text_field: str
+    url_field: str
+    id_field: str
+    date_field: str
+    license_field: str
+    row_type: str
+    license: str
+
+
+def kind_of(name: str, kind: str) -> str:
+    """What a file is: `kind`, or for "auto" what its ending says.
+
+    Raises:
+        UnknownKindError: the ending says nothing.
+    """
+    if kind != "auto":
+        return kind
+    bare = name.lower()
+    for ending in _COMPRESSED:
+        bare = bare.removesuffix(ending)
+    for known, endings in _ENDINGS.items():
+        if bare.endswith(endings):
+            return known
+    raise UnknownKindError(
+        f"the ending of {name!r} does not say what it is; "
+        f"set `kind` ({', '.join(_ENDINGS)}) or narrow the glob"
+    )
+
+
+def read_records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[Record]:
+    """Every record of one file, or of one distribution (`<name>==<version>`), in order.
+
+    Args:
+        name: relative to the source; `path` enters no identity.
+        limit: most bytes of a page.
+    """
+    kind = kind_of(name, origin.kind)
+    if kind == "pydocs":
+        from llm.corpus.pydocs import read_distribution
+
+        return read_distribution(name.rpartition("==")[0], path, limit)
+    if kind == "warc":
+        from llm.corpus.arc import is_arc, read_arc
+        from llm.corpus.warc import read_warc
+
+        return (read_arc if is_arc(path) else read_warc)(path, name, limit)
+    if kind in ("html", "text"):
+        from llm.corpus.text_files import file_url, read_html_file, read_text_file
+
+        read = read_html_file if kind == "html" else read_text_file
+        return read(path, name, file_url(origin.name, name), limit)
+    from llm.corpus.tabular import Fields, read_jsonl, read_parquet
+
+    fields = Fields(
+        text=origin.text_field,
+        url=origin.url_field,
+        id=origin.id_field,
+        date=origin.date_field,
+        license=origin.license_field,
+        content_type=origin.row_type,
+    )
+    return (read_jsonl if kind == "jsonl" else read_parquet)(path, name, fields, limit)

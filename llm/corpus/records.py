@@ -1,0 +1,82 @@
+"""What a reader makes of each record of a source: a page, or a reason why not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
+_MARKUP = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;\"',]+)", re.IGNORECASE)
+_SNIFFED = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A record that becomes a page.
+
+    Attributes:
+        url: its address, or a name made of its content where it has none.
+        fetched_at: as the record says, with a time zone; `None` where it does not.
+        content_type: lower case, without parameters.
+        charset: as the transport said; `None` where it did not.
+        payload: bytes with transfer and content encoding undone.
+        offset: byte offset of the record (or number of the row) in its file.
+        digest: of the payload, as the record carries it ("sha1:…").
+        license: where the record knows it better than its source.
+    """
+
+    url: str
+    fetched_at: datetime | None
+    content_type: str
+    charset: str | None
+    payload: bytes
+    offset: int | None = None
+    digest: str | None = None
+    license: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A record that is sound but no page. `key` tells it from others under the same URL."""
+
+    reason: str
+    url: str
+    key: bytes
+    detail: str | None = None
+    value: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that cannot be read; `detail` says where and why."""
+
+    reason: str
+    url: str
+    key: bytes
+    detail: str
+
+
+Record = Page | Removed | Rejected
+
+
+def is_html(content_type: str | None, payload: bytes) -> bool:
+    """Whether a payload is to be read as HTML.
+
+    The declared type decides; without one, the first 1,024 bytes are looked at for a doctype or
+    one of the outer elements (a narrow form of the WHATWG MIME sniffing standard).
+    """
+    if content_type:
+        return content_type in _HTML_TYPES
+    return _MARKUP.search(payload, 0, _SNIFFED) is not None
+
+
+def media_type(header: str | None) -> tuple[str | None, str | None]:
+    """(type, charset) of a Content-Type header, both lower case, `None` where missing."""
+    if not header:
+        return None, None
+    kind = header.split(";", 1)[0].strip().lower()
+    charset = _CHARSET.search(header)
+    return kind or None, charset.group(1).lower() if charset else None

@@ -1,0 +1,136 @@
+"""Run a function over items in a process that they may kill.
+
+C code that crashes or never returns on one page in a million must cost that
+page, not the shard. Items go to a child process in batches. When it dies or
+passes the deadline, the items of that batch go one by one; one that fails
+alone is tried once more in a fresh process, and only then given up.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from llm.child import Child, ChildCrashedError, ChildTimeoutError
+from llm.child_main import resolve
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What an item did to its process, twice: "timeout" or "crashed"."""
+
+    reason: str
+    detail: str
+
+
+class Sandbox(Generic[T, R]):
+    """A child process for one function `f(items, *arguments) -> results`, one result an item."""
+
+    def __init__(
+        self,
+        function: str,
+        arguments: Sequence[Any],
+        deadline: float,
+        max_memory_bytes: int,
+        max_rss_bytes: int,
+    ) -> None:
+        """
+        Args:
+            function: "module:name".
+            arguments: picklable; passed behind the items.
+            deadline: seconds for a batch, and for an item sent alone.
+            max_memory_bytes: address space the process may have (on Linux): an allocation beyond
+                fails in it, instead of taking the machine's memory from everyone.
+            max_rss_bytes: the process is replaced once it holds more between two batches
+                (extraction libraries keep caches that only grow).
+        """
+        self._function = function
+        self._arguments = tuple(arguments)
+        self._deadline = deadline
+        self._max_memory_bytes = max_memory_bytes
+        self._max_rss_bytes = max_rss_bytes
+        self._child = Child(None)
+
+    def run(self, items: Sequence[T]) -> list[R | Failure]:
+        """A result or a failure for each item, in order.
+
+        Raises:
+            llm.child.ChildFailedError: the function raised; what it raises for single items is
+                its own to catch.
+        """
+        try:
+            results: list[R | Failure] = list(self._call(items))
+        except (ChildCrashedError, ChildTimeoutError):
+            results = [self._alone(item) for item in items]
+        if self._child.rss_bytes() > self._max_rss_bytes:
+            self._child.close()
+        return results
+
+    def _call(self, items: Sequence[T]) -> list[R]:
+        results: list[R] = self._child.call(
+            "llm.corpus.sandbox:run_limited",
+            self._max_memory_bytes,
+            self._function,
+            items,
+            *self._arguments,
+            timeout=self._deadline,
+        )
+        return results
+
+    def _alone(self, item: T) -> R | Failure:
+        try:
+            return self._call([item])[0]
+        except (ChildCrashedError, ChildTimeoutError):
+            pass  # the next call gets a process that no other item has touched
+        try:
+            return self._call([item])[0]
+        except ChildCrashedError as error:
+            return Failure("crashed", f"the process died twice: {error.cause}")
+        except ChildTimeoutError:
+            return Failure("timeout", f"no answer within {self._deadline:g} s, twice")
+
+    def __enter__(self) -> Sandbox[T, R]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._child.close()
+
+
+def run_limited(max_memory_bytes: int, function: str, *args: Any) -> Any:
+    """In the child: run `function` with the address space of the process bounded."""
+    if sys.platform == "linux":
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if hard != resource.RLIM_INFINITY:
+            max_memory_bytes = min(max_memory_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, hard))
+    return resolve(function)(*args)
+
+
+def batches(
+    items: Iterable[T], size: Callable[[T], int], max_items: int, max_size: int
+) -> Iterator[list[T]]:
+    """Consecutive items in lists of at most `max_items`, of at most `max_size` in all (an item
+    larger than that is alone)."""
+    batch: list[T] = []
+    total = 0
+    for item in items:
+        weight = size(item)
+        if batch and (len(batch) == max_items or total + weight > max_size):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += weight
+    if batch:
+        yield batch

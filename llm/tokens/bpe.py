@@ -1,0 +1,118 @@
+"""Training a byte-level BPE tokenizer.
+
+Byte-level BPE as in GPT-2 (Radford et al. 2019, section 2.2): every text has an encoding, there
+is no unknown token, and decoding gives the bytes back. Texts are first split by the regular
+expression of Qwen2, which takes digits one by one and which llama.cpp knows as "qwen2", so that
+an exported model needs no pre-tokenizer of its own. There is no normaliser: decode(encode(t))
+is t, not its NFC form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from llm.tokens.special_tokens import SPECIAL_TOKENS
+
+# Matrix units of accelerators want it, and no row has to be added to the embedding that no text
+# trains and sampling could still hit.
+VOCABULARY_MULTIPLE = 128
+
+# The split of Qwen2 (Yang et al. 2024), that is cl100k's with digits one by one.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+"
+    r"|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+"
+    r"|\s+(?!\S)"
+    r"|\s+"
+)
+
+
+class CorpusTooSmallError(ValueError):
+    """The texts give too few merges for the smallest possible vocabulary."""
+
+
+@dataclass(frozen=True)
+class BpeSettings:
+    """How to train.
+
+    Attributes:
+        vocabulary_size: tokens in all, special ones included; a multiple of 128.
+        min_frequency: a pair that occurs less often is not merged.
+        longest_token: bytes a learned token has at most.
+    """
+
+    vocabulary_size: int
+    min_frequency: int
+    longest_token: int
+
+
+def train(texts: Iterable[str], settings: BpeSettings) -> Tokenizer:
+    """A tokenizer trained on `texts`, equal bytes for equal texts in whatever order and threads.
+
+    The vocabulary is the special tokens, the 256 bytes, then the merges in order. Where the texts
+    give fewer merges than asked for, it has the greatest multiple of 128 they do fill. A BPE
+    vocabulary is a prefix of every larger one from the same texts, so it is trained again with
+    that size.
+
+    Raises:
+        ValueError: `vocabulary_size` is not a multiple of 128.
+        CorpusTooSmallError: the texts do not fill the smallest multiple above the alphabet.
+    """
+    size = settings.vocabulary_size
+    if size % VOCABULARY_MULTIPLE:
+        raise ValueError(f"vocabulary_size {size} is not a multiple of {VOCABULARY_MULTIPLE}")
+    tokenizer = _untrained()
+    # Counting words once for both trainings would need the trainer's inside; a corpus that is
+    # exhausted is small.
+    texts = texts if isinstance(texts, list) else list(texts)
+    tokenizer.train_from_iterator(texts, _trainer(settings, size), len(texts))
+    reached = tokenizer.get_vocab_size()
+    if reached == size:
+        return tokenizer
+    lower = reached - reached % VOCABULARY_MULTIPLE
+    alphabet = len(SPECIAL_TOKENS) + 256
+    if lower < alphabet:
+        raise CorpusTooSmallError(
+            f"the texts give {reached - alphabet} merges; the smallest vocabulary, "
+            f"{_least()} tokens, needs {_least() - alphabet}: give more text, or lower "
+            "min_frequency"
+        )
+    tokenizer = _untrained()
+    tokenizer.train_from_iterator(texts, _trainer(settings, lower), len(texts))
+    return tokenizer
+
+
+def _least() -> int:
+    alphabet = len(SPECIAL_TOKENS) + 256
+    return -(-alphabet // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+
+
+def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
+    return trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=settings.min_frequency,
+        special_tokens=list(SPECIAL_TOKENS),
+        # All 256 bytes, also those the texts lack: nothing is ever unknown.
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=settings.longest_token,
+        show_progress=False,
+    )
+
+
+def _untrained() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    # Adds no token; it keeps character offsets those of the text, spaces included.
+    tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False)
+    return tokenizer

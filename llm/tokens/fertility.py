@@ -1,0 +1,48 @@
+"""How well a tokenizer fits a text: fertility and compression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from llm.tokens.encoding import DocumentEncoder
+
+
+@dataclass(frozen=True)
+class Fertility:
+    """Counts over some documents.
+
+    Attributes:
+        characters: Unicode code points.
+        size: bytes in UTF-8.
+        words: runs of characters between white space.
+        tokens: without the end of text.
+    """
+
+    documents: int
+    characters: int
+    size: int
+    words: int
+    tokens: int
+
+    @property
+    def tokens_per_word(self) -> float | None:
+        """Fertility (Rust et al. 2021, section 3.2); `None` without words."""
+        return self.tokens / self.words if self.words else None
+
+    @property
+    def bytes_per_token(self) -> float | None:
+        """Compression: greater is better; `None` without tokens."""
+        return self.size / self.tokens if self.tokens else None
+
+
+def fertility(encoder: DocumentEncoder, texts: Iterable[str]) -> Fertility:
+    """Count `texts` and their tokens."""
+    documents = characters = size = words = tokens = 0
+    for text in texts:
+        documents += 1
+        characters += len(text)
+        size += len(text.encode())
+        words += len(text.split())
+        tokens += len(encoder.ids(text))
+    return Fertility(documents, characters, size, words, tokens)

@@ -1,0 +1,216 @@
+"""annotate: every metric and score of every document, so that filtering is a matter of seconds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pydantic import Field
+
+from llm.corpus.attributes import ATTRIBUTES
+from tasks.engine.config import ShardedConfig, execution
+from tasks.engine.errors import ExternalInputError
+from tasks.engine.panels import Histogram, Panel, Table
+from tasks.engine.snapshot import Snapshot, root, snapshot_files
+from tasks.engine.stage import REJECTED, Conservation, Input, Output, Stage
+from tasks.engine.unit import Emitted, Note, Unit
+
+if TYPE_CHECKING:
+    from llm.corpus.language import LanguageIdentifier
+    from llm.corpus.quality import QualityClassifier
+    from llm.corpus.url_rules import BlockLists
+    from tasks.engine.artifact import Artifact, Inputs
+    from tasks.engine.output import Out
+
+# (path, sha256) of each file, as the shard function gets it: the digest decides identity.
+
+_HISTOGRAMS = (
+    ("quality_score", 0.0, 1.0),
+    ("language_score", 0.0, 1.0),
+    ("word_count", 0.0, 2000.0),
+    ("mean_word_length", 0.0, 12.0),
+    ("duplicate_5gram_char_fraction", 0.0, 1.0),
+)
+_BINS = 20
+_LANGUAGES_SHOWN = 30
+
+
+class AnnotateConfig(ShardedConfig):
+    """Settings of the annotation; what to do with its numbers is `filter`'s business."""
+
+    language_model: str = execution(
+        "",
+        "A fastText language model of yours; empty = lid.176.ftz, fetched once into the home.",
+    )
+    language_characters: int = Field(
+        5_000, description="How much of a text's beginning tells its language; 0 = all.", ge=0
+    )
+    blocked_domains: list[str] = execution(
+        [], "Files or globs of domains, one a line; subdomains count as hits."
+    )
+    blocked_words: list[str] = execution(
+        [], "Files or globs of words or phrases to look for in URLs, one a line."
+    )
+
+
+def standard_language_model() -> Path:
+    """Where the standard language model lies: `models/` of the home, or of the user's cache
+    where the home (`INGOT_HOME`) is no local folder.
+    """
+    home = os.environ.get("INGOT_HOME") or ".ingot"
+    if "://" in home:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return Path(cache) / "ingot" / "models" / "lid.176.ftz"
+    return root() / Path(home).expanduser() / "models" / "lid.176.ftz"
+
+
+def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
+    """The language model, and block lists where there are any.
+
+    Raises:
+        ExternalInputError: a file does not exist, more than one language model is named, or
+            the standard one cannot be fetched.
+    """
+    from llm.corpus import lid_model
+
+    path = config.language_model
+    if not path:
+        try:
+            path = str(lid_model.fetch(standard_language_model()))
+        except (OSError, lid_model.LanguageModelDigestError) as error:
+            raise ExternalInputError(f"annotate.language_model: {error}") from error
+    found = {"language_model": snapshot_files([path], "annotate.language_model")}
+    count = len(found["language_model"].items)
+    if count != 1:
+        raise ExternalInputError(
+            f"annotate.language_model: {path!r} stands for {count} files; name one model"
+        )
+    for name in ("blocked_domains", "blocked_words"):
+        patterns: list[str] = getattr(config, name)
+        if patterns:
+            found[name] = snapshot_files(patterns, f"annotate.{name}")
+    return found
+
+
+def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
+    """Attributes of one part of documents."""
+    from llm.corpus.attributes import annotate
+
+    (model_item,) = unit.external["language_model"]
+    language = _language(model_item.path, model_item.sha256, language_characters)
+    lists = _lists(_files(unit, "blocked_domains"), _files(unit, "blocked_words"))
+    quality = None
+    if "model" in unit.side:
+        model = unit.side["model"]
+        quality = _quality(str(model), (model / "model.bin").stat().st_mtime_ns)
+    for documents in unit.tables(["doc_id", "url", "text"]):
+        result = annotate(documents, lists, language, quality)
+        yield "attributes", result.attributes
+        lost = result.without_text
+        if lost:
+            reasons, details = ["no_text"] * len(lost), ["null or whitespace only"] * len(lost)
+            yield "rejected", pa.table([lost, reasons, details], schema=REJECTED)
+        yield Note("without_language", result.attributes.column("language").null_count)
+
+
+# A worker annotates many parts with the same models. They are keyed by content (or time of
+# writing), not by path alone, so that a replaced file is read again.
+@lru_cache(maxsize=1)
+def _language(path: str, sha256: str, characters: int) -> LanguageIdentifier:
+    from llm.corpus.language import LanguageIdentifier
+
+    return LanguageIdentifier(Path(path), characters)
+
+
+@lru_cache(maxsize=1)
+def _quality(folder: str, written: int) -> QualityClassifier:
+    from llm.corpus.quality import QualityClassifier
+
+    return QualityClassifier(Path(folder))
+
+
+@lru_cache(maxsize=1)
+def _lists(domains: tuple[tuple[str, str], ...], words: tuple[tuple[str, str], ...]) -> BlockLists:
+    from llm.corpus.url_rules import read_block_lists
+
+    return read_block_lists([Path(path) for path, _ in domains], [Path(path) for path, _ in words])
+
+
+def _files(unit: Unit, name: str) -> tuple[tuple[str, str], ...]:
+    return tuple((item.path, item.sha256) for item in unit.external.get(name, ()))
+
+
+def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
+    """Annotate every part of the documents."""
+    out.map(
+        annotate_part,
+        over="documents",
+        arguments={"language_characters": config.language_characters},
+        side=("model", "language_model", "blocked_domains", "blocked_words"),
+    )
+    if "model" not in inputs:
+        out.log("no quality model in the recipe: quality_score is null")
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """Languages, medians of every metric, and histograms of the scores."""
+    import numpy as np
+
+    table = artifact.data("attributes").table()
+    shown: list[Panel] = [_languages(table)]
+    rows = []
+    for field in table.schema:
+        if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+            continue
+        column = table.column(field.name)
+        values = column.drop_null().to_numpy()
+        if len(values):
+            low, middle, high = np.percentile(values, (5, 50, 95)).tolist()
+            rows.append([field.name, low, middle, high, column.null_count])
+        else:
+            rows.append([field.name, None, None, None, column.null_count])
+    columns = ["metric", "5 %", "median", "95 %", "null"]
+    shown.append(Table("Metrics over all documents", columns, rows))
+    for name, low, high in _HISTOGRAMS:
+        values = table.column(name).drop_null().to_numpy()
+        if len(values):
+            clipped = np.clip(values, low, high)
+            counts, edges = np.histogram(clipped, bins=_BINS, range=(low, high))
+            counted = {"documents": [float(count) for count in counts]}
+            note = f"Values beyond {high:g} are in the last bar." if values.max() > high else ""
+            shown.append(Histogram(name, name, edges.tolist(), counted, note))
+    return shown
+
+
+def _languages(table: pa.Table) -> Table:
+    counted = table.column("language").value_counts().to_pylist()
+    ordered = sorted((-row["counts"], row["values"] or "(none)") for row in counted)
+    total = max(table.num_rows, 1)
+    rows = [[name, -count, -count / total] for count, name in ordered[:_LANGUAGES_SHOWN]]
+    note = f"{len(ordered)} languages in all." if len(ordered) > _LANGUAGES_SHOWN else ""
+    return Table("Languages", ["language", "documents", "share"], rows, note)
+
+
+STAGE = Stage(
+    name="annotate",
+    version=1,
+    description="Metrics and scores of every document: URL, heuristics, language, quality, PII.",
+    config=AnnotateConfig,
+    inputs={
+        "documents": Input(("clean.documents",), "Cleaned documents."),
+        "model": Input(("quality.model",), "The quality classifier.", optional=True),
+    },
+    outputs={
+        "attributes": Output("A row a document, a column a metric.", ATTRIBUTES, unique_ids=True),
+        "rejected": Output("Documents without a text.", REJECTED),
+    },
+    run=run,
+    panels=panels,
+    externals=externals,
+    conservation=Conservation("documents", kept="attributes", rejected="rejected"),
+    libraries=("fasttext-community", "numpy", "pyarrow"),
+)

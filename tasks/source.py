@@ -1,0 +1,372 @@
+"""`source`: web archives, tables, files and installed documentation become one table of pages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from llm.corpus.captures import CAPTURES, REPEATS, repeated_captures
+from llm.corpus.identity import doc_id
+from llm.corpus.installed import DistributionNotFoundError, find_distribution
+from llm.corpus.reading import REPEATING_KINDS, Origin, UnknownKindError, kind_of, read_records
+from llm.corpus.records import Page, Rejected, Removed
+from tasks.engine.config import Part, ShardedConfig, execution
+from tasks.engine.errors import ExternalInputError, IngotError
+from tasks.engine.panels import Panel, Sample, Samples, Table
+from tasks.engine.snapshot import Item, Snapshot, snapshot_files
+from tasks.engine.stage import DOC_ID, REJECTED, REMOVED, Conservation, Output, Stage
+from tasks.engine.unit import Emitted, Note, RowsIn, Unit
+
+if TYPE_CHECKING:
+    from tasks.engine.artifact import Artifact, Inputs
+    from tasks.engine.output import Out
+
+Kind = Literal["auto", "warc", "parquet", "jsonl", "html", "text", "pydocs"]
+_ROWS, _BYTES = 256, 16 << 20  # of a table handed to the engine
+_SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS = 5, 1500, 200
+
+PAGES = pa.schema(
+    [
+        DOC_ID,
+        pa.field("url", pa.string(), nullable=False),
+        pa.field("fetched_at", pa.timestamp("us", tz="UTC")),
+        pa.field("content_type", pa.string(), nullable=False),
+        pa.field("charset", pa.string()),
+        pa.field("html", pa.binary(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field(
+            "provenance",
+            pa.struct(
+                [
+                    pa.field("file", pa.string()),
+                    pa.field("offset", pa.int64()),
+                    pa.field("digest", pa.string()),
+                    pa.field("distribution", pa.string()),
+                    pa.field("license", pa.string()),
+                ]
+            ),
+        ),
+    ]
+)
+
+
+class EmptySourceError(IngotError):
+    """No source holds a single record."""
+
+
+class SourceSpec(Part):
+    """One named source: files of one kind, or installed distributions."""
+
+    name: str = Field(
+        description="Name of the source; part of every document's identity.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=64,
+    )
+    kind: Kind = Field("auto", description="What the files are; auto goes by their ending.")
+    paths: list[str] = execution([], "Files, folders and globs (`**` too), relative to the root.")
+    distributions: list[str] = execution(
+        [],
+        "pydocs: installed Python distributions to document; `python` is the standard library.",
+    )
+    text_field: str = Field("text", description="Parquet and JSONL: the text.", min_length=1)
+    url_field: str = Field("url", description="Parquet and JSONL: the URL, where rows have one.")
+    id_field: str = Field("id", description="Parquet and JSONL: what names a row without a URL.")
+    date_field: str = Field("date", description="Parquet and JSONL: when a row was fetched.")
+    license_field: str = Field("license", description="Parquet and JSONL: a row's own licence.")
+    row_type: Literal["text/plain", "text/html"] = Field(
+        "text/plain", description="Parquet and JSONL: what the text is."
+    )
+    license: str = Field("unknown", description="Licence of records that do not state their own.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> SourceSpec:
+        if self.kind == "pydocs":
+            if not self.distributions or self.paths:
+                raise ValueError(
+                    f"source {self.name!r}: kind pydocs takes `distributions` and no `paths`"
+                )
+        elif not self.paths or self.distributions:
+            raise ValueError(
+                f"source {self.name!r}: kind {self.kind} takes `paths` and no `distributions`"
+            )
+        return self
+
+
+class SourceConfig(ShardedConfig):
+    """What to read."""
+
+    sources: list[SourceSpec] = Field([], description="The sources, each under a name of its own.")
+    max_record_bytes: int = Field(
+        10_000_000,
+        description="Most bytes of a page, decompressed; a larger record is rejected.",
+        ge=1_000,
+        le=1_000_000_000,
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> SourceConfig:
+        counts = Counter(spec.name for spec in self.sources)
+        twice = sorted(name for name, count in counts.items() if count > 1)
+        if twice:
+            raise ValueError(f"sources need names of their own; given twice: {', '.join(twice)}")
+        return self
+
+
+def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
+    """One snapshot, "files": `<source>/<relative name>` and `<source>/<distribution>==<version>`.
+
+    Raises:
+        ExternalInputError: nothing is named, or what is named does not exist.
+    """
+    if not config.sources:
+        raise ExternalInputError("source.sources is empty; name at least one source in the recipe")
+    items: list[Item] = []
+    for spec in config.sources:
+        field = f"source.sources[{spec.name}]"
+        if spec.kind == "pydocs":
+            items += [_distribution(spec.name, name, field) for name in spec.distributions]
+            continue
+        found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
+        for item in found.items:
+            try:
+                kind_of(item.name, spec.kind)
+            except UnknownKindError as error:
+                raise ExternalInputError(f"{field}: {error}") from error
+        items += found.items
+    return {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+
+
+def _distribution(source: str, name: str, field: str) -> Item:
+    try:
+        found = find_distribution(name)
+    except DistributionNotFoundError as error:
+        raise ExternalInputError(f"{field}.distributions: {error}") from error
+    return Item(f"{source}/{name}=={found.version}", found.size, found.digest, str(found.folder))
+
+
+def read_unit(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
+    """Pages, removed and rejected records of one file or distribution."""
+    yield from _emit(unit, sources, limit, {})
+
+
+def read_unit_less_repeats(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
+    """The same without the captures that another unit keeps."""
+    elsewhere: dict[str, str] = {}
+    for path in unit.side_files("repeats"):
+        table = pq.read_table(path)
+        mine = table.filter(pc.equal(table.column("unit"), unit.name))
+        ids, units = mine.column("doc_id").to_pylist(), mine.column("kept_unit").to_pylist()
+        elsewhere.update(zip(ids, units, strict=True))
+    yield from _emit(unit, sources, limit, elsewhere)
+
+
+def list_captures(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
+    """The doc_id of every page of a file, without its content."""
+    source, _, name = unit.name.partition("/")
+    seen: dict[str, Any] = {}
+    for record in read_records(unit.path, name, Origin(**sources[source]), limit):
+        if isinstance(record, Page):
+            seen.setdefault(doc_id(source, record.url, record.payload), record.fetched_at)
+    yield (
+        "captures",
+        pa.table([list(seen), [unit.name] * len(seen), list(seen.values())], schema=CAPTURES),
+    )
+
+
+def _emit(
+    unit: Unit, sources: Mapping[str, Any], limit: int, elsewhere: Mapping[str, str]
+) -> Iterator[Emitted]:
+    source, _, name = unit.name.partition("/")
+    origin = Origin(**sources[source])
+    rows: dict[str, list[dict[str, Any]]] = {"pages": [], "removed": [], "rejected": []}
+    counts: Counter[str] = Counter()
+    seen: set[str] = set()
+    waiting = 0
+    for record in read_records(unit.path, name, origin, limit):
+        counts[f"records:{source}"] += 1
+        if isinstance(record, Page):
+            identity = doc_id(source, record.url, record.payload)
+            if identity in seen or identity in elsewhere:
+                kept = name if identity in seen else elsewhere[identity].partition("/")[2]
+                record = Removed("repeated_capture", record.url, b"", f"{name}: kept from {kept}")
+            else:
+                seen.add(identity)
+                row = _page_row(identity, name, origin, record)
+                rows["pages"].append(row)
+                counts[f"pages:{source}"] += 1
+                counts[f"bytes:{source}"] += len(record.payload)
+                counts[f"license:{source}:{row['provenance']['license']}"] += 1
+                waiting += len(record.payload)
+        else:
+            identity = doc_id(source, record.url, record.key)
+        if isinstance(record, Removed):
+            rows["removed"].append(
+                {
+                    "doc_id": identity,
+                    "reason": record.reason,
+                    "value": record.value,
+                    "threshold": record.threshold,
+                    "detail": f"{record.url} ({record.detail})" if record.detail else record.url,
+                }
+            )
+            counts[f"removed:{source}"] += 1
+        elif isinstance(record, Rejected):
+            rows["rejected"].append(
+                {"doc_id": identity, "reason": record.reason, "detail": record.detail}
+            )
+            counts[f"rejected:{source}"] += 1
+        if waiting > _BYTES or max(map(len, rows.values())) >= _ROWS:
+            yield from _tables(rows)
+            waiting = 0
+    yield from _tables(rows)
+    yield RowsIn(counts[f"records:{source}"])
+    for note, count in sorted(counts.items()):
+        yield Note(note, count)
+
+
+def _page_row(identity: str, name: str, origin: Origin, page: Page) -> dict[str, Any]:
+    return {
+        "doc_id": identity,
+        "url": page.url,
+        "fetched_at": page.fetched_at,
+        "content_type": page.content_type,
+        "charset": page.charset,
+        "html": page.payload,
+        "source": origin.name,
+        "provenance": {
+            "file": name,
+            "offset": page.offset,
+            "digest": page.digest,
+            "distribution": name.rpartition("==")[0] if origin.kind == "pydocs" else None,
+            "license": page.license or origin.license,
+        },
+    }
+
+
+def _tables(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Emitted]:
+    for output, schema in (("pages", PAGES), ("removed", REMOVED), ("rejected", REJECTED)):
+        if rows[output]:
+            yield output, pa.Table.from_pylist(rows[output], schema=schema)
+            rows[output] = []
+
+
+def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
+    """Read every unit; captures that several files hold are kept once.
+
+    Raises:
+        EmptySourceError: there is no record in all the sources.
+    """
+    items = inputs.external["files"].items
+    sources = {
+        spec.name: spec.model_dump(exclude={"paths", "distributions"}) for spec in config.sources
+    }
+    arguments = {"sources": sources, "limit": config.max_record_bytes}
+    many = [item for item in items if _may_repeat(item, sources)]
+    if len(many) > 1:
+        out.map(list_captures, over=many, arguments=arguments)
+        repeats = repeated_captures(out.data("captures").table())
+        with out.table("repeats") as table:
+            table.write(repeats)
+        affected = set(repeats.column("unit").to_pylist())
+    else:
+        affected = set()
+    out.map(
+        read_unit, over=[item for item in items if item.name not in affected], arguments=arguments
+    )
+    if affected:
+        out.map(
+            read_unit_less_repeats,
+            over=[item for item in items if item.name in affected],
+            arguments=arguments,
+            side=("repeats",),
+        )
+    if not any(out.data(name).rows for name in ("pages", "removed", "rejected")):
+        raise EmptySourceError(
+            f"source: no record in {len(items)} file(s) of {', '.join(sorted(sources))}; "
+            "all are empty. Check `paths`, or take the source out of the recipe"
+        )
+
+
+def _may_repeat(item: Item, sources: Mapping[str, Any]) -> bool:
+    source, _, name = item.name.partition("/")
+    return kind_of(name, sources[source]["kind"]) in REPEATING_KINDS
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """What each source gave, why records were left out, under which licences, and some pages."""
+    facts, totals = artifact.facts, artifact.manifest.totals
+    sources = sorted(name.partition(":")[2] for name in facts if name.startswith("records:"))
+    columns = ("records", "pages", "removed", "rejected", "bytes")
+    reasons = [(reason, "removed", count) for reason, count in totals.removed.items()]
+    reasons += [(reason, "rejected", count) for reason, count in totals.rejected.items()]
+    reasons.sort(key=lambda row: (-row[2], row[0]))
+    licences: list[tuple[str, str, int]] = []
+    for name, count in facts.items():
+        if name.startswith("license:"):
+            _, source, terms = name.split(":", 2)
+            licences.append((source, terms, int(count)))
+    licences.sort(key=lambda row: (row[0], -row[2], row[1]))
+    return [
+        Table(
+            "Sources",
+            ("source", *columns),
+            [(name, *(facts.get(f"{c}:{name}", 0) for c in columns)) for name in sources],
+        ),
+        Table(
+            "Records that are no pages",
+            ("reason", "fate", "records"),
+            reasons,
+            note="removed: sound, but not a page to learn from; rejected: could not be read",
+        ),
+        Table("Licences", ("source", "license", "pages"), licences[:_MOST_ROWS]),
+        Samples("Pages", _samples(artifact)),
+    ]
+
+
+def _samples(artifact: Artifact) -> list[Sample]:
+    """Pages spread evenly over the parts of the output."""
+    data = artifact.data("pages")
+    parts = [part for part in data.parts if part.rows]
+    samples = []
+    for part in parts[:: max(1, len(parts) // _SAMPLES)][:_SAMPLES]:
+        columns = ["url", "source", "content_type", "html", "provenance"]
+        with pq.ParquetFile(data.path(part)) as file:
+            batch = next(file.iter_batches(batch_size=1, columns=columns))
+        row = batch.to_pylist()[0]
+        text = row["html"][: 4 * _SAMPLE_CHARACTERS].decode("utf-8", "replace")
+        facts = {
+            "source": row["source"],
+            "content_type": row["content_type"],
+            "bytes": len(row["html"]),
+            "file": row["provenance"]["file"],
+            "license": row["provenance"]["license"],
+        }
+        samples.append(Sample(row["url"], text[:_SAMPLE_CHARACTERS], facts))
+    return samples
+
+
+STAGE = Stage(
+    name="source",
+    version=1,
+    description="Read web archives, tables, files and installed documentation as pages.",
+    config=SourceConfig,
+    inputs={},
+    outputs={
+        "pages": Output("One row a page, payload as bytes.", PAGES, unique_ids=True),
+        "removed": Output("Sound records that are no pages, with the reason.", REMOVED),
+        "rejected": Output("Records that could not be read, with offset and cause.", REJECTED),
+        "captures": Output("Which file holds which page; empty for a single file.", CAPTURES),
+        "repeats": Output("Captures dropped because another file has them.", REPEATS),
+    },
+    run=run,
+    panels=panels,
+    externals=externals,
+    conservation=Conservation(None, kept="pages", removed="removed", rejected="rejected"),
+    libraries=("fastwarc", "resiliparse", "docutils", "markdown-it-py", "zstandard"),
+)

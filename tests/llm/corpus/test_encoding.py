@@ -1,0 +1,103 @@
+"""Known texts in known encodings come back; wrong labels and cut bytes do not spoil a page."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm.corpus.encoding import UndecodableError, codec, declared_in_page, decode
+
+FRENCH = "L’été dernier, à Besançon, le café coûtait déjà très cher. " * 4
+RUSSIAN = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 4
+JAPANESE = "日本語のテキストは、漢字と仮名で書かれています。" * 6
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "label"),
+    [
+        (FRENCH, "cp1252", "ISO-8859-1"),  # browsers read latin-1 as windows-1252
+        (RUSSIAN, "cp1251", "windows-1251"),
+        (RUSSIAN, "koi8-r", "KOI8-R"),
+        (JAPANESE, "cp932", "x-sjis"),
+        (JAPANESE, "euc-jp", "EUC-JP"),
+        ("汉字和标点，以及罕用字：㐂。", "gb18030", "gb2312"),
+        ("훈민정음 똠방각하 펲시콜라", "cp949", "euc-kr"),
+        ("ภาษาไทย", "cp874", "windows-874"),
+    ],
+)
+def test_a_label_is_read_as_browsers_do(text: str, written: str, label: str) -> None:
+    data = text.encode(written)
+    assert decode(data, label, 0).text == text
+    page = b"<html><head><meta charset='" + label.encode() + b"'></head><body>" + data
+    assert decode(page, None, 0).text.endswith("<body>" + text)
+    assert decode(page, "no-such-charset", 0).text.endswith("<body>" + text)
+
+
+@pytest.mark.parametrize(("text", "written"), [(RUSSIAN, "cp1251"), (JAPANESE, "euc-jp")])
+def test_unlabelled_text_is_detected(text: str, written: str) -> None:
+    assert decode(text.encode(written), None, 0).text == text
+
+
+@pytest.mark.parametrize("written", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_beats_every_label_and_is_dropped(written: str) -> None:
+    assert decode(JAPANESE.encode(written), "windows-1252", 0).text == JAPANESE
+
+
+def test_utf8_is_recognised_under_a_wrong_single_byte_label() -> None:
+    assert decode(FRENCH.encode(), "iso-8859-1", 0).encoding == "utf-8"
+
+
+def test_the_http_charset_beats_the_page() -> None:
+    data = b"<meta charset=koi8-r>" + RUSSIAN.encode("cp1251")
+    assert decode(data, "windows-1251", 0).text.endswith(RUSSIAN)
+
+
+def test_a_cut_byte_does_not_change_the_encoding_of_the_page() -> None:
+    data = (FRENCH * 5).encode()[:-3] + b"\xc3"
+    decoded = decode(data, "utf-8", 0.05)
+    assert (decoded.encoding, decoded.replaced) == ("utf-8", 1)
+    assert "été" in decoded.text
+
+
+def test_a_page_that_is_not_what_it_claims_moves_on_to_detection() -> None:
+    assert decode(FRENCH.encode("cp1252"), "utf-8", 0.05).text == FRENCH
+
+
+def test_nothing_fits() -> None:
+    with pytest.raises(UndecodableError, match=r"utf-16-le"):
+        decode(b"\xff\xfe" + b"\x00\xd8" * 50, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("page", "label"),
+    [
+        (b"<META http-equiv=Content-Type content='text/html; charset=shift_jis'>", "shift_jis"),
+        (b"<meta name=x content=y><meta charset = 'koi8-r'/>", "koi8-r"),
+        (b"<?xml version='1.0' encoding='windows-1250'?><html/>", "windows-1250"),
+        (b"<!-- <meta charset=koi8-r> --><meta charset=big5>", "big5"),
+        (b"<meta charset=utf-16>", "utf-8"),
+        (b"<p>charset=koi8-r</p>", None),
+    ],
+)
+def test_declarations_in_the_page(page: bytes, label: str | None) -> None:
+    assert declared_in_page(page) == label
+
+
+def test_unknown_labels_are_nobodys_codec() -> None:
+    assert codec("x-no-such") is None
+    assert codec(" UTF8 ") == "utf-8"
+
+
+@given(st.text())
+def test_utf8_always_round_trips(text: str) -> None:
+    text = text.lstrip("\ufeff")
+    assert decode(text.encode(), "utf-8", 0).text == text
+
+
+@given(st.binary(), st.sampled_from([None, "utf-8", "latin1", "utf-16", "gbk", "junk"]))
+def test_any_bytes_decode_or_are_refused(data: bytes, charset: str | None) -> None:
+    with contextlib.suppress(UndecodableError):
+        decode(data, charset, 0.05).text.encode()

@@ -1,0 +1,99 @@
+"""Label files: formats, conditions, bad rows, errors that say where."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from llm.corpus.label_files import LabelFieldError, LabelFormatError, meets, read_label_file
+
+RECORDS = [
+    {"text": "first", "label": 1},
+    {"text": "second\u2028line", "label": 0},
+    {"text": "third", "label": 1},
+]
+LINES = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in RECORDS).encode()
+
+
+def write(path: Path, content: bytes) -> Path:
+    if path.suffix == ".gz":
+        content = gzip.compress(content)
+    elif path.suffix == ".zst":
+        content = zstandard.ZstdCompressor().compress(content)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["l.jsonl", "l.jsonl.gz", "l.jsonl.zst", "l.parquet"])
+def test_formats_agree(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist(RECORDS), path)
+    else:
+        write(path, LINES)
+    rows = list(read_label_file(path, name, "text", "label", "1"))
+    assert [(r.number, r.text, r.selected) for r in rows] == [
+        (0, "first", True),
+        (1, "second\u2028line", False),
+        (2, "third", True),
+    ]
+
+
+def test_text_is_one_example_a_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.txt.gz", "one\n\n  \ntwo é\r\n".encode() + b"\xff\n")
+    rows = list(read_label_file(path, "t.txt.gz", "text", "", ""))
+    assert [(r.text, r.problem) for r in rows] == [
+        ("one", None),
+        ("two é", None),
+        (None, "not_utf8"),
+    ]
+
+
+def test_bad_rows_are_told_apart(tmp_path: Path) -> None:
+    content = (
+        b'{"text": "ok"}\n{broken\n[1]\n{"text": 5}\n{"text": " "}\n\xff\n{"text": "\\ud800"}\n'
+    )
+    rows = list(read_label_file(write(tmp_path / "b.jsonl", content), "b.jsonl", "text", "", ""))
+    assert [r.problem for r in rows] == [
+        None, "not_json", "not_json", "no_text", "no_text", "not_utf8", "not_utf8",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["l.jsonl", "l.parquet"])
+def test_a_missing_field_names_file_and_fields(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist(RECORDS), path)
+    else:
+        write(path, LINES)
+    with pytest.raises(LabelFieldError, match=r"src/l.*'body'.*'label', 'text'"):
+        list(read_label_file(path, f"src/{name}", "body", "", ""))
+    with pytest.raises(LabelFieldError, match="'kind'"):
+        list(read_label_file(path, f"src/{name}", "text", "kind", "a"))
+
+
+def test_damaged_and_unknown_files(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(LINES * 100)[:-20])
+    with pytest.raises(LabelFormatError, match=r"cut\.jsonl\.gz: damaged"):
+        list(read_label_file(cut, "cut.jsonl.gz", "text", "", ""))
+    with pytest.raises(LabelFormatError, match="unknown kind"):
+        read_label_file(tmp_path / "x.csv", "x.csv", "text", "", "")
+    (tmp_path / "x.parquet").write_text("no")
+    with pytest.raises(LabelFormatError, match=r"x\.parquet"):
+        list(read_label_file(tmp_path / "x.parquet", "x.parquet", "text", "", ""))
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "answer"),
+    [(1, "1", True), (1.0, "1", True), (1, "1.0", True), (True, "true", True), (True, "1", False),
+     ("Good", "good", True), (None, "None", False), (2, "two", False)],
+)  # fmt: skip
+def test_values_compare_by_meaning(value: object, wanted: str, answer: bool) -> None:
+    assert meets(value, wanted) is answer

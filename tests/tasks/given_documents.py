@@ -1,0 +1,100 @@
+"""Stages run through the real engine on documents a test gives, in place of `clean`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+from tasks import annotate, quality
+from tasks.engine.artifact import Artifact, Inputs
+from tasks.engine.build import build
+from tasks.engine.chain import chain
+from tasks.engine.config import ShardedConfig, StageConfig, execution
+from tasks.engine.execute import Built
+from tasks.engine.output import Out
+from tasks.engine.panels import Panel
+from tasks.engine.plan import Planner, Selection
+from tasks.engine.snapshot import Snapshot, snapshot_files
+from tasks.engine.stage import Output, Stage
+from tasks.engine.store import Store
+from tasks.engine.unit import Emitted, RowsIn, Unit
+from tasks.filter import DOCUMENTS
+from tasks.filter import STAGE as FILTER
+
+
+class GivenConfig(ShardedConfig):
+    folder: str = execution("", "JSON lines; a file becomes a part.")
+
+
+def given_part(unit: Unit) -> Iterator[Emitted]:
+    rows = [json.loads(line) for line in unit.path.read_bytes().split(b"\n") if line]
+    yield RowsIn(len(rows))
+    yield "documents", pa.Table.from_pylist(rows, schema=DOCUMENTS)
+
+
+def given_run(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+    out.map(given_part, over=inputs.external["files"].items)
+
+
+def given_externals(config: GivenConfig) -> Mapping[str, Snapshot]:
+    return {"files": snapshot_files([config.folder], "clean.folder")}
+
+
+def no_panels(artifact: Artifact) -> list[Panel]:
+    return []
+
+
+GIVEN = Stage(
+    name="clean",
+    version=1,
+    description="Documents of a test.",
+    config=GivenConfig,
+    inputs={},
+    outputs={"documents": Output("Documents.", DOCUMENTS, unique_ids=True)},
+    run=given_run,
+    panels=no_panels,
+    externals=given_externals,
+)
+STAGES = {s.name: s for s in (GIVEN, quality.STAGE, annotate.STAGE, FILTER)}
+
+
+def document(url: str, text: str | None) -> dict[str, Any]:
+    return {
+        "doc_id": xxhash.xxh3_128_hexdigest(f"{url}\0{text}".encode()),
+        "url": url,
+        "title": None,
+        "text": text,
+        "extractor": "test",
+        "source": "test",
+        "html_bytes": 0,
+        "text_chars": len(text or ""),
+    }
+
+
+def write_parts(folder: Path, parts: Sequence[Sequence[dict[str, Any]]]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, rows in enumerate(parts):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"part{number}.jsonl").write_text(lines)
+    return folder
+
+
+def built(home: Path, documents: Path, **configs: StageConfig) -> dict[str, Built]:
+    """Build the stages configured, on top of the documents."""
+    everything = {"clean": GivenConfig(folder=str(documents), workers=1), **configs}
+    store = Store(str(home))
+    return build(Planner(chain(STAGES, everything), everything, "test", store, Selection()))
+
+
+def rows(done: Mapping[str, Built], stage: str, output: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = done[stage].artifact.data(output).table().to_pylist()
+    return listed
+
+
+def data_id(done: Mapping[str, Built], stage: str, output: str) -> str:
+    return done[stage].artifact.data(output).data_id
