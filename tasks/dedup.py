@@ -19,12 +19,8 @@ from tasks.engine.stage import DOC_ID, REMOVED, Conservation, Input, Output, Sta
 from tasks.engine.unit import Emitted, Note, Unit
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from llm.corpus.lsh import Banding
-    from llm.corpus.signed import Signed
-    from tasks.engine.artifact import Artifact, Data, Inputs
+    from tasks.engine.artifact import Artifact, Inputs
     from tasks.engine.output import Out
 
 DOCUMENTS = pa.schema(
@@ -131,23 +127,6 @@ def _decisions(files: tuple[Path, ...]) -> tuple[frozenset[str], Mapping[str, st
     return frozenset(removed), groups
 
 
-def _quality_scores(signed: Signed, attributes: Data) -> npt.NDArray[np.float64]:
-    """Score of each signed document, NaN where there is none."""
-    import numpy as np
-
-    scores = np.full(len(signed.doc_ids), np.nan)
-    if not len(scores):
-        return scores
-    for table in attributes.tables(["doc_id", "quality_score"]):
-        ids = np.array([text.encode() for text in table.column("doc_id").to_pylist()], dtype="S")
-        at = np.searchsorted(signed.doc_ids, ids)
-        at[at == len(scores)] = 0
-        known = signed.doc_ids[at] == ids
-        column = table.column("quality_score").cast(pa.float64()).to_numpy()
-        scores[at[known]] = column[known]
-    return scores
-
-
 def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     """Sign every document, decide over all of them, write the kept ones with their split."""
     from dataclasses import asdict
@@ -155,7 +134,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     from llm.corpus.deduplication import Search, deduplicate
     from llm.corpus.lsh import choose_banding
     from llm.corpus.near_duplicates import Levels
-    from llm.corpus.signed import gather, keep_order
+    from llm.corpus.signed import align, gather, keep_order
 
     removal = choose_banding(config.num_perm, config.threshold, config.recall)
     split = choose_banding(config.num_perm, SPLIT_JACCARD, config.split_recall)
@@ -170,7 +149,9 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     if attributes is None and "quality_score" in keep:
         keep.remove("quality_score")
         out.log("no attributes in the recipe: the quality score has no part in the keep order")
-    scores = None if attributes is None else _quality_scores(signed, attributes)
+    scores = None
+    if attributes is not None:
+        scores = align(signed, attributes.tables(["doc_id", "quality_score"]), "quality_score")
     found = deduplicate(
         signed,
         keep_order(signed, keep, scores),

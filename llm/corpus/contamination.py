@@ -1,9 +1,9 @@
 """Overlap of documents with evaluation sets, by exact word n-grams.
 
 Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: 13-grams of lower-cased
-words without punctuation. Words here are runs of letters, digits and combining marks of any
-script after NFC and lower-casing. A text shorter than n words is looked for as a whole if it
-has at least `shortest` words; shorter ones would match by chance and are only counted.
+words without punctuation. Words here are runs of letters and digits of any script after NFC and
+lower-casing. A text shorter than n words is looked for as a whole if it has at least `shortest`
+words; shorter ones would match by chance and are only counted.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class NgramIndex:
             self._owners.setdefault(row["ngram"], []).append((row["evaluation_set"], row["item"]))
         for ngram in self._owners:
             parts = ngram.split(" ")
-            lengths.setdefault(len(parts), set()).add(int(_window_keys(_word_keys(parts), len(parts))[0]))
+            lengths.setdefault(len(parts), set()).add(
+                int(_window_keys(_word_keys(parts), len(parts))[0])
+            )
         self._keys = {
             length: np.array(sorted(keys), dtype=np.uint64)
             for length, keys in sorted(lengths.items())

@@ -26,6 +26,7 @@ EXACT = "exact"
 NEAR = "near"
 SPLIT = "split"
 
+
 @dataclass(frozen=True)
 class Search:
     """How near-duplicates are looked for.

@@ -13,6 +13,7 @@ from llm.corpus.dedup_tables import SIGNATURES
 from llm.corpus.minhash import signatures
 from llm.corpus.shingles import shingles, text_digest
 
+
 class RepeatedDocumentError(ValueError):
     """Two rows have one doc_id."""
 
@@ -96,6 +97,23 @@ def gather(tables: Iterable[pa.Table], num_perm: int) -> Signed:
         np.concatenate(counts)[order],
         np.concatenate(rows)[order],
     )
+
+
+def align(signed: Signed, tables: Iterable[pa.Table], column: str) -> npt.NDArray[np.float64]:
+    """Values of a numeric column in the order of `signed`, NaN for null and for no row.
+
+    Args:
+        tables: columns doc_id and `column`, rows in any order; unknown documents are ignored.
+    """
+    values = np.full(len(signed.doc_ids), np.nan)
+    for table in tables:
+        ids = np.array([text.encode() for text in table.column("doc_id").to_pylist()], dtype="S")
+        at = np.minimum(np.searchsorted(signed.doc_ids, ids), max(len(values) - 1, 0))
+        if not len(values) or not len(ids):
+            continue
+        known = signed.doc_ids[at] == ids
+        values[at[known]] = table.column(column).cast(pa.float64()).to_numpy()[known]
+    return values
 
 
 def keep_order(

@@ -61,14 +61,14 @@ def _run(
 ) -> Generator[Record, None, int | None]:
     """Records from `start` to the next break; returns where to go on, or `None` at the end."""
     stream.seek(start)
-    last, declared, cut = start, -1, False
+    last, declared, refused = start, -1, False
     try:
         for record in ArchiveIterator(stream, parse_http=False):
             seekable = _seekable(raw, record.stream_pos)
             last = record.stream_pos if seekable else last
             declared = record.content_length
             outcome = _outcome(record, record.stream_pos if seekable else None, name, limit)
-            cut = isinstance(outcome, Rejected) and outcome.reason == "truncated_record"
+            refused = isinstance(outcome, Rejected)
             yield outcome
     except OSError as error:
         offset, onward = _resume(raw, last, declared)
@@ -78,7 +78,8 @@ def _run(
         yield Rejected(reason, name, f"{reason}@{offset}".encode(), detail)
         return onward
     end = _cut_at(raw, last, declared)
-    if end is not None and not cut:
+    # A record that was rejected already is not counted again because the file ends in it.
+    if end is not None and not (refused and end == last):
         detail = f"{name}, byte {end}: the file ends within a record"
         yield Rejected("truncated_file", name, f"truncated_file@{end}".encode(), detail)
     return None

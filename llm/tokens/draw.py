@@ -19,7 +19,7 @@ def draw(seed: int, purpose: str, *names: str | int) -> int:
     Args:
         purpose: keeps the draws of one use independent of those of another.
     """
-    return xxhash.xxh3_64_intdigest("\x1f".join(map(str, (seed, purpose, *names))))
+    return xxhash.xxh3_64_intdigest("\x1f".join(map(str, (seed, purpose, *names))).encode())
 
 
 def draws(seed: int, purpose: str, names: Iterable[str]) -> NDArray[np.uint64]:

@@ -118,9 +118,7 @@ def shuffle(plan: Plan, keys: NDArray[np.uint64]) -> Plan:
     rank[np.argsort(keys[first], kind="stable")] = np.arange(plan.rows)
     row = rank[plan.row]
     order = np.lexsort((keys, row))
-    return Plan(
-        plan.document[order], plan.offset[order], plan.length[order], row[order], plan.rows
-    )
+    return Plan(plan.document[order], plan.offset[order], plan.length[order], row[order], plan.rows)
 
 
 def check(plan: Plan, lengths: Ints, capacity: int) -> None:

@@ -119,7 +119,8 @@ def rows(packed: Packed, flat: FlatTokens, split: str, pad: int, first: int) -> 
                 pa.array([split] * (end - begin), pa.string()),
                 _lists(pa.array(tokens.ravel()), np.arange(end - begin + 1) * packed.capacity),
                 _lists(
-                    pc.take(packed.doc_id, pa.array(document)), bounds[begin : end + 1] - bounds[begin]
+                    pc.take(packed.doc_id, pa.array(document)),
+                    bounds[begin : end + 1] - bounds[begin],
                 ),
                 _lists(pa.array(offset.astype(np.int32)), bounds[begin : end + 1] - bounds[begin]),
                 _lists(pa.array(length.astype(np.int32)), bounds[begin : end + 1] - bounds[begin]),

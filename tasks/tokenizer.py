@@ -1,0 +1,278 @@
+"""tokenizer: a byte-level BPE vocabulary learned from a sample of the training documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pydantic import Field
+
+from tasks.engine.config import StageConfig
+from tasks.engine.errors import IngotError
+from tasks.engine.panels import Panel, Table
+from tasks.engine.snapshot import sha256_file
+from tasks.engine.stage import DOC_ID, REJECTED, REMOVED, Conservation, Input, Output, Stage
+
+if TYPE_CHECKING:
+    from tasks.engine.artifact import Artifact, Data, Inputs
+    from tasks.engine.output import Out
+
+SAMPLED = pa.schema(
+    [DOC_ID, pa.field("source", pa.string()), pa.field("bytes", pa.int64(), nullable=False)]
+)
+FERTILITY = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),
+        pa.field("characters", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("words", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("tokens_per_word", pa.float64()),
+        pa.field("bytes_per_token", pa.float64()),
+    ]
+)
+_LONGEST_SHOWN = 40
+
+
+class UnusableCorpusError(IngotError):
+    """No tokenizer can be trained on the documents there are."""
+
+
+class TokenizerConfig(StageConfig):
+    """How the vocabulary is learned."""
+
+    vocabulary_size: int = Field(
+        32_768,
+        description="Tokens in all, special ones included. A small corpus may give fewer.",
+        ge=384,
+        le=1_048_576,
+        multiple_of=128,
+    )
+    sample_bytes: int = Field(
+        200_000_000,
+        description="Bytes of training text learned from: whole documents, chosen by hash.",
+        ge=1_000,
+        le=100_000_000_000,
+    )
+    fertility_bytes: int = Field(
+        4_000_000,
+        description="Bytes of each source and split the fertility is measured on.",
+        ge=1_000,
+        le=10_000_000_000,
+    )
+    min_frequency: int = Field(
+        2, description="A pair that occurs less often is not merged.", ge=1, le=1_000_000
+    )
+    longest_token: int = Field(
+        32,
+        description="Bytes a learned token has at most; keeps rulers and keys out.",
+        ge=2,
+        le=256,
+    )
+    seed: int = Field(0, description="Of the choice of documents.", ge=0, le=2**31 - 1)
+
+
+def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
+    """Choose the sample, train on it, measure.
+
+    Raises:
+        UnusableCorpusError: no training document fits the sample, or it gives too few merges.
+    """
+    from llm.tokens.bpe import BpeSettings, CorpusTooSmallError, train
+    from llm.tokens.hf_folder import write_folder
+    from llm.tokens.special_tokens import END_OF_TEXT
+
+    index = _index(inputs["documents"])
+    sampled = _sampled(config, index, out)
+    texts = _texts(inputs["documents"], sampled)
+    settings = BpeSettings(config.vocabulary_size, config.min_frequency, config.longest_token)
+    out.log(f"learning from {sampled.num_rows} of {index.num_rows} documents")
+    try:
+        tokenizer = train(texts, settings)
+    except CorpusTooSmallError as error:
+        raise UnusableCorpusError(f"tokenizer: {error}") from error
+    size = tokenizer.get_vocab_size()
+    if size < config.vocabulary_size:
+        out.log(
+            f"the sample gives {size} tokens, {config.vocabulary_size} were asked for "
+            "(tokenizer.vocabulary_size); the vocabulary has what it gives"
+        )
+    folder = out.folder("tokenizer")
+    write_folder(tokenizer, folder, END_OF_TEXT)
+    out.fact("sha256", sha256_file(folder / "tokenizer.json"))
+    out.fact("vocabulary_size", size)
+    out.fact("vocabulary_size_asked", config.vocabulary_size)
+    out.fact("sampled_bytes", sum(sampled.column("bytes").to_pylist()))
+    out.fact("longest_tokens", _longest(folder / "tokenizer.json"))
+    _measure(config, inputs["documents"], index, out)
+
+
+def _index(documents: Data) -> pa.Table:
+    """doc_id, split, source and bytes (null without a text) of every document, by doc_id."""
+    import pyarrow.compute as pc
+
+    columns = ["doc_id", "split", "source", "text"]
+    kept = []
+    for table in documents.tables(columns):
+        # An Arrow string is UTF-8, so its bytes need no encoding.
+        size = pc.cast(pc.binary_length(table.column("text")), pa.int64())
+        kept.append(table.drop_columns(["text"]).append_column("bytes", size))
+    if not kept:
+        raise UnusableCorpusError("tokenizer: there are no documents; look at the stages before")
+    return pa.concat_tables(kept).sort_by("doc_id")
+
+
+def _sampled(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
+    """The rows of `SAMPLED`; writes them, and every other document as removed or rejected."""
+    import pyarrow.compute as pc
+
+    from llm.tokens.sample import sample
+
+    text = pc.greater(pc.fill_null(index.column("bytes"), 0), 0)
+    with out.table("rejected") as rejected:
+        rejected.write(_reasons(index.filter(pc.invert(text)), "no_text", REJECTED))
+    index = index.filter(text)
+    training = pc.equal(index.column("split"), "train")
+    other = index.filter(pc.invert(training))
+    index = index.filter(training)
+    ids, sizes = index.column("doc_id").to_pylist(), index.column("bytes").to_numpy()
+    taken = pa.array(sample(ids, sizes, config.sample_bytes, config.seed, "tokenizer"))
+    chosen, beyond = index.filter(taken), index.filter(pc.invert(taken))
+    with out.table("unsampled") as unsampled:
+        unsampled.write(_reasons(other, "not_train", REMOVED))
+        unsampled.write(_reasons(beyond, "sample_full", REMOVED))
+    if not chosen.num_rows:
+        raise UnusableCorpusError(
+            f"tokenizer: none of {index.num_rows} training documents with a text fits into "
+            f"sample_bytes = {config.sample_bytes}; raise it, or look at the stages before"
+        )
+    chosen = chosen.select(SAMPLED.names)
+    with out.table("sampled") as sampled:
+        sampled.write(chosen)
+    return chosen
+
+
+def _reasons(rows: pa.Table, reason: str, schema: pa.Schema) -> pa.Table:
+    """Rows of `REMOVED` or `REJECTED`; the value is the size, the detail the split."""
+    columns = {
+        "doc_id": rows.column("doc_id"),
+        "reason": pa.array([reason] * rows.num_rows, pa.string()),
+        "value": rows.column("bytes").cast(pa.float64()),
+        "threshold": pa.nulls(rows.num_rows, pa.float64()),
+        "detail": rows.column("split"),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _texts(documents: Data, chosen: pa.Table) -> list[str]:
+    """The texts of the chosen documents in order of doc_id; memory is that of the sample."""
+    import pyarrow.compute as pc
+
+    wanted = chosen.column("doc_id").combine_chunks()
+    kept = [
+        table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
+        for table in documents.tables(["doc_id", "text"])
+    ]
+    texts: list[str] = pa.concat_tables(kept).sort_by("doc_id").column("text").to_pylist()
+    return texts
+
+
+def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:
+    """Write the fertility on a sample of every source and split."""
+    import pyarrow.compute as pc
+
+    from llm.tokens.encoding import DocumentEncoder
+    from llm.tokens.fertility import fertility
+    from llm.tokens.sample import sample
+
+    encoder = DocumentEncoder(out.folder("tokenizer"))
+    index = index.filter(pc.greater(pc.fill_null(index.column("bytes"), 0), 0))
+    groups = (
+        index.group_by(["source", "split"])
+        .aggregate([])
+        .sort_by([("source", "ascending"), ("split", "ascending")])
+    )
+    with out.table("fertility") as table:
+        for done, group in enumerate(groups.to_pylist()):
+            source, split = group["source"], group["split"]
+            rows = index.filter(
+                pc.and_(
+                    pc.equal(index.column("source"), source), pc.equal(index.column("split"), split)
+                )
+            )
+            ids, sizes = rows.column("doc_id").to_pylist(), rows.column("bytes").to_numpy()
+            taken = sample(ids, sizes, config.fertility_bytes, config.seed, "fertility")
+            found = fertility(encoder, _texts(documents, rows.filter(pa.array(taken))))
+            row = {
+                "source": source,
+                "split": split,
+                "documents": found.documents,
+                "characters": found.characters,
+                "bytes": found.size,
+                "words": found.words,
+                "tokens": found.tokens,
+                "tokens_per_word": found.tokens_per_word,
+                "bytes_per_token": found.bytes_per_token,
+            }
+            table.write(pa.Table.from_pylist([row], schema=FERTILITY))
+            out.progress(done + 1, groups.num_rows, "group")
+
+
+def _longest(path: Path) -> list[str]:
+    """The longest learned tokens that are whole characters, as text."""
+    from llm.tokens.token_bytes import token_bytes
+
+    pieces = sorted(token_bytes(path), key=lambda piece: (-len(piece), piece))
+    return [piece.decode("utf-8", "backslashreplace") for piece in pieces[:_LONGEST_SHOWN]]
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """The vocabulary, the fertility a source and split, and the longest tokens."""
+    facts, totals = artifact.facts, artifact.manifest.totals
+    fertility = artifact.data("fertility").table()
+    rows = [[row[name] for name in FERTILITY.names] for row in fertility.to_pylist()]
+    return [
+        Table(
+            "Vocabulary",
+            ["tokens", "tokens asked for", "documents learned from", "bytes learned from"],
+            [
+                [
+                    facts["vocabulary_size"],
+                    facts["vocabulary_size_asked"],
+                    totals.kept,
+                    facts["sampled_bytes"],
+                ]
+            ],
+        ),
+        Table("Fertility", FERTILITY.names, rows, "Words are what white space separates."),
+        Table("Longest tokens", ["token"], [[repr(token)] for token in facts["longest_tokens"]]),
+    ]
+
+
+STAGE = Stage(
+    name="tokenizer",
+    version=1,
+    description="Byte-level BPE learned from the training documents, with a chat template.",
+    config=TokenizerConfig,
+    inputs={
+        "documents": Input(
+            ("decontaminate.documents", "dedup.documents"), "Documents with their split."
+        )
+    },
+    outputs={
+        "tokenizer": Output("tokenizer.json and the files transformers loads it with."),
+        "fertility": Output("Tokens a word and bytes a token, by source and split.", FERTILITY),
+        "sampled": Output("The documents learned from.", SAMPLED, unique_ids=True),
+        "unsampled": Output("Documents not learned from, and why.", REMOVED, unique_ids=True),
+        "rejected": Output("Documents without a text.", REJECTED, unique_ids=True),
+    },
+    run=run,
+    panels=panels,
+    conservation=Conservation(
+        "documents", kept="sampled", removed="unsampled", rejected="rejected"
+    ),
+    libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
+)

@@ -1,0 +1,96 @@
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from llm.corpus.records import Page, Record, Rejected, Removed
+from llm.corpus.tabular import Fields, read_jsonl, read_parquet
+
+FIELDS = Fields("text", "url", "id", "date", "license", "text/plain")
+ROWS = [
+    {"text": "Über den Fluss", "url": " http://x.org/a ", "date": "2024-02-03T04:05:06Z"},
+    {"text": "second", "id": 7, "license": "CC-BY-4.0"},
+    {"text": "third", "date": "soon"},
+]
+
+
+def reasons(records: list[Record]) -> list[str]:
+    return ["page" if isinstance(r, Page) else r.reason for r in records]
+
+
+def test_rows_of_jsonl_and_parquet_make_the_same_pages(tmp_path: Path) -> None:
+    jsonl, parquet = tmp_path / "a.jsonl.gz", tmp_path / "a.parquet"
+    jsonl.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode()))
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=pa.schema(
+        [("text", "string"), ("url", "string"), ("id", "int64"), ("date", "string"), ("license", "string")]
+    )), parquet)  # fmt: skip
+    pages = list(read_jsonl(jsonl, "a", FIELDS, 1000))
+    assert list(read_parquet(parquet, "a", FIELDS, 1000)) == pages
+    first, second, third = pages
+    assert isinstance(first, Page)
+    assert isinstance(second, Page)
+    assert isinstance(third, Page)
+    assert first.url == "http://x.org/a"
+    assert first.payload.decode() == "Über den Fluss"
+    assert first.fetched_at == datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
+    assert (second.url, second.license) == ("id:7", "CC-BY-4.0")
+    assert third.url.startswith("urn:xxh3:")
+    assert third.fetched_at is None
+
+
+def test_a_row_without_a_name_keeps_its_name_when_rows_move(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "one"}\n{"text": "two"}\n')
+    before = {r.url for r in read_jsonl(path, "a.jsonl", FIELDS, 1000)}
+    path.write_text('{"text": "two"}\n\n{"text": "one"}')
+    assert {r.url for r in read_jsonl(path, "b.jsonl", FIELDS, 1000)} == before
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"text": "cut', "malformed_json"),
+        (b'["text"]', "malformed_json"),
+        (b"[" * 100_000, "malformed_json"),
+        (b'{"content": "x"}', "missing_field"),
+        (b'{"text": null}', "missing_field"),
+        (b'{"text": 5}', "wrong_type"),
+        (b'{"text": "\xff"}', "undecodable"),
+        (b'{"text": "\\ud800"}', "undecodable"),
+        (b'{"text": " "}', "empty_body"),
+        (b'{"text": "' + b"x" * 200_000 + b'"}', "too_large"),
+    ],
+)
+def test_bad_lines_name_their_number(tmp_path: Path, line: bytes, reason: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "good"}\n' + line + b'\n{"text": "also"}\n')
+    records = list(read_jsonl(path, "a.jsonl", FIELDS, 150_000))
+    assert reasons(records) == ["page", reason, "page"]
+    bad = records[1]
+    assert isinstance(bad, (Rejected, Removed))
+    assert "a.jsonl, line 2" in str(bad.detail)
+
+
+def test_a_cut_gzip_keeps_the_lines_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    rows = b"".join(b'{"text": "%d"}\n' % (i * i) for i in range(20_000))
+    path.write_bytes(gzip.compress(rows)[:-20_000])
+    records = list(read_jsonl(path, "a", FIELDS, 1000))
+    assert reasons(records)[-1] == "truncated_file"
+    assert set(reasons(records)[:-1]) == {"page"}
+    assert len(records) > 1000
+
+
+def test_parquet_that_is_none_or_lacks_the_column_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 no")
+    assert reasons(list(read_parquet(path, "a", FIELDS, 99))) == ["not_parquet"]
+    pq.write_table(pa.table({"body": ["x"]}), path)
+    (row,) = read_parquet(path, "a", FIELDS, 99)
+    assert isinstance(row, Rejected)
+    assert row.reason == "missing_field"
+    assert "body" in row.detail
