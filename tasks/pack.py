@@ -109,10 +109,11 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
     lost = out.data("rejected").rows
     if came != made + lost:
         raise ConservationError(f"pack: {came} documents in, {made} tokenised + {lost} rejected")
+    if not made:
+        raise UnpackableError(f"pack: none of {came} documents has a text to train on")
     path = out.scratch / "tokens.bin"
     try:
-        columns = ["doc_id", "split", "source", "tokens"]
-        flat = FlatTokens(path, out.data("tokens").tables(columns))
+        flat = FlatTokens(path, out.data("tokens").tables())
         _pack(config, inputs, out, flat)
     finally:
         path.unlink(missing_ok=True)
@@ -156,6 +157,7 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
             edges, counts = sequences.length_histogram(rows.column("length").to_numpy())
             facts[split] = {
                 "documents": rows.num_rows,
+                "bytes": pc.sum(rows.column("bytes"), min_count=0).as_py(),
                 "rows": packed.plan.rows,
                 "tokens": packed.tokens,
                 "padding": packed.padding,
@@ -167,11 +169,8 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
             "pack: no token is left to train on; look at the train split of the documents and at "
             "pack.weights"
         )
-    bytes_of = _bytes(out)
-    for split, fact in facts.items():
-        fact["bytes"] = sum(size for (_, of), size in bytes_of.items() if of == split)
     out.fact("splits", facts)
-    out.fact("sources", _sources(flat.index, uses, bytes_of))
+    out.fact("sources", _sources(flat.index, uses))
     out.conserve(given, kept, removed={"mixture": unused} if unused else {}, unit="token")
 
 
@@ -207,34 +206,20 @@ def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     return uses
 
 
-def _bytes(out: Out) -> dict[tuple[str, str], int]:
-    """UTF-8 bytes of text by source and split, before the mixture."""
-    counted: dict[tuple[str, str], int] = {}
-    for table in out.data("tokens").tables(["source", "split", "bytes"]):
-        for row in table.group_by(["source", "split"]).aggregate([("bytes", "sum")]).to_pylist():
-            key = (row["source"] or "", row["split"])
-            counted[key] = counted.get(key, 0) + row["bytes_sum"]
-    return counted
-
-
-def _sources(
-    index: pa.Table, uses: NDArray[np.int64], bytes_of: dict[tuple[str, str], int]
-) -> list[dict[str, str | int]]:
+def _sources(index: pa.Table, uses: NDArray[np.int64]) -> list[dict[str, str | int]]:
     """For the manifest: documents, bytes, tokens and tokens used of each source and split."""
     length = index.column("length").to_numpy()
-    used = index.select(["source", "split", "length"]).append_column(
-        "used", pa.array(length * uses)
-    )
-    grouped = used.group_by(["source", "split"]).aggregate(
-        [("length", "count"), ("length", "sum"), ("used", "sum")]
+    counted = index.append_column("used", pa.array(length * uses))
+    grouped = counted.group_by(["source", "split"]).aggregate(
+        [("doc_id", "count"), ("bytes", "sum"), ("length", "sum"), ("used", "sum")]
     )
     rows = grouped.sort_by([("source", "ascending"), ("split", "ascending")]).to_pylist()
     return [
         {
             "source": row["source"] or "",
             "split": row["split"],
-            "documents": row["length_count"],
-            "bytes": bytes_of[(row["source"] or "", row["split"])],
+            "documents": row["doc_id_count"],
+            "bytes": row["bytes_sum"],
             "tokens": row["length_sum"],
             "tokens_used": row["used_sum"],
         }

@@ -14,13 +14,14 @@ from pydantic import Field, model_validator
 from llm.corpus.captures import CAPTURES, REPEATS, repeated_captures
 from llm.corpus.identity import doc_id
 from llm.corpus.installed import DistributionNotFoundError, find_distribution
+from llm.corpus.pages import PAGES, page_row
 from llm.corpus.reading import REPEATING_KINDS, Origin, UnknownKindError, kind_of, read_records
 from llm.corpus.records import Page, Rejected, Removed
 from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.panels import Panel, Sample, Samples, Table
 from tasks.engine.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.stage import DOC_ID, REJECTED, REMOVED, Conservation, Output, Stage
+from tasks.engine.stage import REJECTED, REMOVED, Conservation, Output, Stage
 from tasks.engine.unit import Emitted, Note, RowsIn, Unit
 
 if TYPE_CHECKING:
@@ -30,30 +31,6 @@ if TYPE_CHECKING:
 Kind = Literal["auto", "warc", "parquet", "jsonl", "html", "text", "pydocs"]
 _ROWS, _BYTES = 256, 16 << 20  # of a table handed to the engine
 _SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS = 5, 1500, 200
-
-PAGES = pa.schema(
-    [
-        DOC_ID,
-        pa.field("url", pa.string(), nullable=False),
-        pa.field("fetched_at", pa.timestamp("us", tz="UTC")),
-        pa.field("content_type", pa.string(), nullable=False),
-        pa.field("charset", pa.string()),
-        pa.field("html", pa.binary(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field(
-            "provenance",
-            pa.struct(
-                [
-                    pa.field("file", pa.string()),
-                    pa.field("offset", pa.int64()),
-                    pa.field("digest", pa.string()),
-                    pa.field("distribution", pa.string()),
-                    pa.field("license", pa.string()),
-                ]
-            ),
-        ),
-    ]
-)
 
 
 class EmptySourceError(IngotError):
@@ -197,7 +174,7 @@ def _emit(
                 record = Removed("repeated_capture", record.url, b"", f"{name}: kept from {kept}")
             else:
                 seen.add(identity)
-                row = _page_row(identity, name, origin, record)
+                row = page_row(identity, name, origin, record)
                 rows["pages"].append(row)
                 counts[f"pages:{source}"] += 1
                 counts[f"bytes:{source}"] += len(record.payload)
@@ -228,25 +205,6 @@ def _emit(
     yield RowsIn(counts[f"records:{source}"])
     for note, count in sorted(counts.items()):
         yield Note(note, count)
-
-
-def _page_row(identity: str, name: str, origin: Origin, page: Page) -> dict[str, Any]:
-    return {
-        "doc_id": identity,
-        "url": page.url,
-        "fetched_at": page.fetched_at,
-        "content_type": page.content_type,
-        "charset": page.charset,
-        "html": page.payload,
-        "source": origin.name,
-        "provenance": {
-            "file": name,
-            "offset": page.offset,
-            "digest": page.digest,
-            "distribution": name.rpartition("==")[0] if origin.kind == "pydocs" else None,
-            "license": page.license or origin.license,
-        },
-    }
 
 
 def _tables(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Emitted]:

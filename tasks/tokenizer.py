@@ -122,7 +122,9 @@ def _index(documents: Data) -> pa.Table:
         kept.append(table.drop_columns(["text"]).append_column("bytes", size))
     if not kept:
         raise UnusableCorpusError("tokenizer: there are no documents; look at the stages before")
-    return pa.concat_tables(kept).sort_by("doc_id")
+    index = pa.concat_tables(kept).sort_by("doc_id")
+    source = pc.fill_null(index.column("source"), "")
+    return index.set_column(index.schema.get_field_index("source"), "source", source)
 
 
 def _sampled(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
@@ -181,44 +183,60 @@ def _texts(documents: Data, chosen: pa.Table) -> list[str]:
 
 
 def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:
-    """Write the fertility on a sample of every source and split."""
+    """Write the fertility on a sample of every source and split; reads the documents once."""
     import pyarrow.compute as pc
 
     from llm.tokens.encoding import DocumentEncoder
-    from llm.tokens.fertility import fertility
-    from llm.tokens.sample import sample
+    from llm.tokens.fertility import Fertility, fertility
 
     encoder = DocumentEncoder(out.folder("tokenizer"))
+    wanted = _measured(config, index)
+    found: dict[tuple[str, str], Fertility] = {}
+    for done, table in enumerate(documents.tables(["doc_id", "source", "split", "text"])):
+        chosen = table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
+        texts: dict[tuple[str, str], list[str]] = {}
+        for row in chosen.to_pylist():
+            texts.setdefault((row["source"] or "", row["split"]), []).append(row["text"])
+        for group, members in texts.items():
+            counted = fertility(encoder, members)
+            found[group] = found[group] + counted if group in found else counted
+        out.progress(done + 1, len(documents.parts), "part")
+    rows = [
+        {
+            "source": source,
+            "split": split,
+            "documents": counted.documents,
+            "characters": counted.characters,
+            "bytes": counted.size,
+            "words": counted.words,
+            "tokens": counted.tokens,
+            "tokens_per_word": counted.tokens_per_word,
+            "bytes_per_token": counted.bytes_per_token,
+        }
+        for (source, split), counted in sorted(found.items())
+    ]
+    with out.table("fertility") as writer:
+        writer.write(pa.Table.from_pylist(rows, schema=FERTILITY))
+
+
+def _measured(config: TokenizerConfig, index: pa.Table) -> pa.Array:
+    """doc_ids of a sample of each source and split."""
+    import pyarrow.compute as pc
+
+    from llm.tokens.sample import sample
+
     index = index.filter(pc.greater(pc.fill_null(index.column("bytes"), 0), 0))
-    groups = (
-        index.group_by(["source", "split"])
-        .aggregate([])
-        .sort_by([("source", "ascending"), ("split", "ascending")])
-    )
-    with out.table("fertility") as table:
-        for done, group in enumerate(groups.to_pylist()):
-            source, split = group["source"], group["split"]
-            rows = index.filter(
-                pc.and_(
-                    pc.equal(index.column("source"), source), pc.equal(index.column("split"), split)
-                )
-            )
-            ids, sizes = rows.column("doc_id").to_pylist(), rows.column("bytes").to_numpy()
-            taken = sample(ids, sizes, config.fertility_bytes, config.seed, "fertility")
-            found = fertility(encoder, _texts(documents, rows.filter(pa.array(taken))))
-            row = {
-                "source": source,
-                "split": split,
-                "documents": found.documents,
-                "characters": found.characters,
-                "bytes": found.size,
-                "words": found.words,
-                "tokens": found.tokens,
-                "tokens_per_word": found.tokens_per_word,
-                "bytes_per_token": found.bytes_per_token,
-            }
-            table.write(pa.Table.from_pylist([row], schema=FERTILITY))
-            out.progress(done + 1, groups.num_rows, "group")
+    taken: list[str] = []
+    for group in index.group_by(["source", "split"]).aggregate([]).to_pylist():
+        member = pc.and_(
+            pc.equal(index.column("source"), group["source"]),
+            pc.equal(index.column("split"), group["split"]),
+        )
+        rows = index.filter(member)
+        ids, sizes = rows.column("doc_id"), rows.column("bytes").to_numpy()
+        mask = sample(ids.to_pylist(), sizes, config.fertility_bytes, config.seed, "fertility")
+        taken += ids.filter(pa.array(mask)).to_pylist()
+    return pa.array(taken, pa.string())
 
 
 def _longest(path: Path) -> list[str]:

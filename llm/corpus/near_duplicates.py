@@ -15,6 +15,7 @@ can remove the other. What remains is quadratic in the *kept* documents of one b
 
 **The estimate.** A candidate whose signatures agree in so few values that its Jaccard lies four
 standard deviations below the split level is not verified (3 in 100,000 at that level are lost).
+In large buckets the same distance below the removal level applies to pairs already connected.
 """
 
 from __future__ import annotations

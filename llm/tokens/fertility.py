@@ -25,6 +25,16 @@ class Fertility:
     words: int
     tokens: int
 
+    def __add__(self, other: Fertility) -> Fertility:
+        """Counts over the documents of both."""
+        return Fertility(
+            self.documents + other.documents,
+            self.characters + other.characters,
+            self.size + other.size,
+            self.words + other.words,
+            self.tokens + other.tokens,
+        )
+
     @property
     def tokens_per_word(self) -> float | None:
         """Fertility (Rust et al. 2021, section 3.2); `None` without words."""

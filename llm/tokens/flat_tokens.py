@@ -20,10 +20,10 @@ class FlatTokens:
 
     Args:
         path: the file to write; an existing one is replaced.
-        tables: with columns doc_id, split, source and tokens (list<int32>, none empty).
+        tables: at least one, with columns doc_id, tokens (list<int32>, none empty) and any others.
 
     Attributes:
-        index: a table of doc_id, split, source, start int64 (in the file) and length int64.
+        index: a table of all columns but tokens, and start int64 (in the file), length int64.
     """
 
     def __init__(self, path: Path, tables: Iterable[pa.Table]) -> None:
@@ -35,14 +35,12 @@ class FlatTokens:
                 values = np.ascontiguousarray(pc.list_flatten(tokens).to_numpy(), dtype=np.int32)
                 stream.write(values.data)
                 lengths.append(pc.list_value_length(tokens).to_numpy().astype(np.int64))
-                kept.append(table.select(["doc_id", "split", "source"]))
+                kept.append(table.drop_columns(["tokens"]))
         length = np.concatenate(lengths)
         self.path = path
-        self.index = _EMPTY
-        if kept:
-            index = pa.concat_tables(kept)
-            index = index.append_column("start", pa.array(np.cumsum(length) - length))
-            self.index = index.append_column("length", pa.array(length)).sort_by("doc_id")
+        index = pa.concat_tables(kept)
+        index = index.append_column("start", pa.array(np.cumsum(length) - length))
+        self.index = index.append_column("length", pa.array(length)).sort_by("doc_id")
         size = int(length.sum())
         self._values: NDArray[np.int32] = (
             np.memmap(path, dtype=np.int32, mode="r", shape=(size,))
@@ -53,14 +51,3 @@ class FlatTokens:
     def stretch(self, start: int, length: int) -> NDArray[np.int32]:
         """int32 (length,): tokens from a place in the file on."""
         return self._values[start : start + length]
-
-
-_EMPTY = pa.table(
-    {
-        "doc_id": pa.array([], pa.string()),
-        "split": pa.array([], pa.string()),
-        "source": pa.array([], pa.string()),
-        "start": pa.array([], pa.int64()),
-        "length": pa.array([], pa.int64()),
-    }
-)

@@ -212,12 +212,10 @@ def _write(parts: list[Path], folder: Path, data_id: str, vocabulary_size: int) 
             values.astype(_KINDS[kind]).tofile(folder / f"{name}.{kind}")
         header["splits"][name] = {"rows": split.rows, "segments": len(arrays["starts"])}
     for path in sorted(folder.iterdir()):
+        _to_disk(path)  # a header over data that a power cut took would be trusted
         header["files"][path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-    text = json.dumps(header, indent=2) + "\n"
-    with (folder / "header.json").open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+    (folder / "header.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
+    _to_disk(folder / "header.json")
 
 
 def _add(
@@ -296,6 +294,11 @@ def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if 0 in shape:  # an empty file cannot be mapped
         return np.empty(shape, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
 
 
 def _sha256(path: Path) -> str:

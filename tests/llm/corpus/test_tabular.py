@@ -25,9 +25,9 @@ def reasons(records: list[Record]) -> list[str]:
 def test_rows_of_jsonl_and_parquet_make_the_same_pages(tmp_path: Path) -> None:
     jsonl, parquet = tmp_path / "a.jsonl.gz", tmp_path / "a.parquet"
     jsonl.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode()))
-    pq.write_table(pa.Table.from_pylist(ROWS, schema=pa.schema(
-        [("text", "string"), ("url", "string"), ("id", "int64"), ("date", "string"), ("license", "string")]
-    )), parquet)  # fmt: skip
+    types = {"text": "string", "url": "string", "id": "int64", "date": "string"}
+    schema = pa.schema([*types.items(), ("license", "string")])
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=schema), parquet)
     pages = list(read_jsonl(jsonl, "a", FIELDS, 1000))
     assert list(read_parquet(parquet, "a", FIELDS, 1000)) == pages
     first, second, third = pages

@@ -1,0 +1,51 @@
+"""What a trainer tells its launcher: one JSON object a line on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+
+def say(event: str, **values: object) -> None:
+    """Print one event."""
+    print(json.dumps({"event": event, **values}), file=sys.stdout, flush=True)
+
+
+def log(message: str) -> None:
+    """A line for the user."""
+    say("log", message=message)
+
+
+def error(problem: BaseException) -> None:
+    """The error the process is about to end with."""
+    say("error", type=type(problem).__name__, message=str(problem))
+
+
+class Progress:
+    """Progress events, at most one a second, with rate and time left.
+
+    Args:
+        already: units done before this process started; they do not count for the rate.
+    """
+
+    def __init__(self, total: int, unit: str, already: int) -> None:
+        self._total, self._unit, self._already = total, unit, already
+        self._started = self._last = time.monotonic()
+
+    def report(self, done: int, **figures: float) -> None:
+        """Say where we are, unless that was said just now."""
+        now = time.monotonic()
+        if now - self._last < 1.0 and done < self._total:
+            return
+        self._last = now
+        rate = (done - self._already) / max(now - self._started, 1e-9)
+        left = round((self._total - done) / rate) if rate > 0 else None
+        say(
+            "progress",
+            done=done,
+            total=self._total,
+            unit=self._unit,
+            seconds_left=left,
+            **{name: round(value, 4) for name, value in figures.items()},
+        )

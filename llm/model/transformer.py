@@ -1,0 +1,207 @@
+"""The model: pre-norm decoder with RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+
+Module names are those of transformers' Qwen3 and Llama, so the state dict *is* the export: with
+`qk_norm` it loads into Qwen3ForCausalLM, without into LlamaForCausalLM, and gives the same
+logits. No dropout, no biases. Nothing here knows of devices, compilation or parallelism.
+
+Shapes: B batch, T sequence, D hidden_size, H heads, K key_value_heads, d head_dim.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from llm.model.architecture import Architecture
+
+# Below this length, plain matrix products beat scaled_dot_product_attention in bfloat16 on CPUs.
+_SHORT = 1024
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight, computed in float32 (Zhang and Sennrich 2019)."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        scaled = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * scaled.to(x.dtype)
+
+
+def rotary_tables(architecture: Architecture, length: int, device: torch.device) -> Tensor:
+    """cos and sin of every position's angles, float32 (2, T, d), halves repeated (Su et al. 2021)."""
+    half = torch.arange(0, architecture.head_dim, 2, device=device, dtype=torch.float32)
+    frequencies = 1.0 / architecture.rope_theta ** (half / architecture.head_dim)
+    angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), frequencies)
+    angles = torch.cat((angles, angles), dim=-1)
+    return torch.stack((angles.cos(), angles.sin()))
+
+
+def rotate(x: Tensor, tables: Tensor) -> Tensor:
+    """Rotate (B, heads, T, d) by (2, T, d); pairs are (i, i + d/2), as in transformers."""
+    cos, sin = tables[0].to(x.dtype), tables[1].to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+
+class Cache:
+    """Keys and values of past positions, allocated once for a batch and a longest length."""
+
+    def __init__(
+        self, architecture: Architecture, batch: int, longest: int, like: Tensor
+    ) -> None:
+        shape = (architecture.layers, batch, architecture.key_value_heads, longest)
+        self.keys = like.new_zeros(*shape, architecture.head_dim)
+        self.values = like.new_zeros(*shape, architecture.head_dim)
+        self.length = 0
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Store (B, K, T, d) behind what is there; returns all positions so far."""
+        end = self.length + keys.shape[2]
+        self.keys[layer, :, :, self.length : end] = keys
+        self.values[layer, :, :, self.length : end] = values
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Causal attention of (B, H, T, d) on (B, K, S, d), or by a boolean mask (B or 1, 1, T, S).
+
+    Without a mask S must equal T.
+    """
+    length = keys.shape[2]
+    groups = queries.shape[1] // keys.shape[1]
+    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and length <= _SHORT:
+        keys = keys.repeat_interleave(groups, dim=1)
+        values = values.repeat_interleave(groups, dim=1)
+        scores = (queries @ keys.transpose(-2, -1)).float() * queries.shape[-1] ** -0.5
+        if mask is None:
+            ones = torch.ones(length, length, dtype=torch.bool, device=queries.device)
+            mask = ones.tril()
+        scores = scores.masked_fill(~mask, float("-inf"))
+        return scores.softmax(-1).to(values.dtype) @ values
+    return F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=groups > 1
+    )
+
+
+class Attention(nn.Module):
+    """Grouped-query attention (Ainslie et al. 2023), with RMSNorm on queries and keys."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.head_dim = a.head_dim
+        self.q_proj = nn.Linear(a.hidden_size, a.heads * a.head_dim, bias=False)
+        self.k_proj = nn.Linear(a.hidden_size, a.key_value_heads * a.head_dim, bias=False)
+        self.v_proj = nn.Linear(a.hidden_size, a.key_value_heads * a.head_dim, bias=False)
+        self.o_proj = nn.Linear(a.heads * a.head_dim, a.hidden_size, bias=False)
+        self.q_norm = RMSNorm(a.head_dim, a.norm_eps) if a.qk_norm else None
+        self.k_norm = RMSNorm(a.head_dim, a.norm_eps) if a.qk_norm else None
+
+    def forward(
+        self, x: Tensor, tables: Tensor, mask: Tensor | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        batch, length, _ = x.shape
+        heads = (batch, length, -1, self.head_dim)
+        queries, keys = self.q_proj(x).view(heads), self.k_proj(x).view(heads)
+        if self.q_norm is not None and self.k_norm is not None:
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
+        queries, keys = queries.transpose(1, 2), keys.transpose(1, 2)  # (B, heads, T, d)
+        values = self.v_proj(x).view(heads).transpose(1, 2)
+        queries, keys = rotate(queries, tables), rotate(keys, tables)
+        queries, keys = queries.to(values.dtype), keys.to(values.dtype)
+        if cache is not None:
+            keys, values = cache.extend(layer, keys, values)
+        out = attend(queries, keys, values, mask)
+        return cast("Tensor", self.o_proj(out.transpose(1, 2).reshape(batch, length, -1)))
+
+
+class MLP(nn.Module):
+    """SwiGLU (Shazeer 2020)."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(a.hidden_size, a.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(a.hidden_size, a.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(a.intermediate_size, a.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast("Tensor", self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x)))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each on a normalised copy, added to the residual stream."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.self_attn = Attention(a)
+        self.mlp = MLP(a)
+        self.input_layernorm = RMSNorm(a.hidden_size, a.norm_eps)
+        self.post_attention_layernorm = RMSNorm(a.hidden_size, a.norm_eps)
+
+    def forward(
+        self, x: Tensor, tables: Tensor, mask: Tensor | None, cache: Cache | None, layer: int
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), tables, mask, cache, layer)
+        return x + cast("Tensor", self.mlp(self.post_attention_layernorm(x)))
+
+
+class Decoder(nn.Module):
+    """Embedding, blocks, final norm: token ids to hidden states."""
+
+    def __init__(self, a: Architecture) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(a.vocabulary_size, a.hidden_size)
+        self.layers = nn.ModuleList(Block(a) for _ in range(a.layers))
+        self.norm = RMSNorm(a.hidden_size, a.norm_eps)
+
+
+class Transformer(nn.Module):
+    """A causal language model."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.model = Decoder(architecture)
+        size = (architecture.hidden_size, architecture.vocabulary_size)
+        self.lm_head = nn.Linear(*size, bias=False)
+        if architecture.tied:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        self._tables: Tensor | None = None
+
+    def _rotary(self, start: int, length: int, device: torch.device) -> Tensor:
+        tables = self._tables
+        if tables is None or tables.shape[1] < start + length or tables.device != device:
+            longest = max(self.architecture.context, start + length)
+            self._tables = tables = rotary_tables(self.architecture, longest, device)
+        return tables[:, start : start + length]
+
+    def hidden(
+        self, tokens: Tensor, mask: Tensor | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """Final hidden states, normalised: (B, T) int64 -> (B, T, D).
+
+        Args:
+            mask: boolean (B or 1, 1, T, S), true where a position may look; `None` = causal.
+            cache: past keys and values; extended by this call.
+        """
+        start = cache.length if cache is not None else 0
+        tables = self._rotary(start, tokens.shape[1], tokens.device)
+        x = self.model.embed_tokens(tokens)
+        for number, layer in enumerate(self.model.layers):
+            x = layer(x, tables, mask, cache, number)
+        if cache is not None:
+            cache.length += tokens.shape[1]
+        return cast("Tensor", self.model.norm(x))
+
+    def forward(
+        self, tokens: Tensor, mask: Tensor | None = None, cache: Cache | None = None
+    ) -> Tensor:
+        """Logits: (B, T) int64 -> (B, T, vocabulary)."""
+        return cast("Tensor", self.lm_head(self.hidden(tokens, mask, cache)))

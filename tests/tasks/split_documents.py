@@ -1,0 +1,95 @@
+"""tokenizer and pack run through the real engine on documents a test gives, in place of `dedup`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+from tasks import pack, tokenizer
+from tasks.engine.artifact import Artifact, Inputs
+from tasks.engine.build import build
+from tasks.engine.chain import chain
+from tasks.engine.config import ShardedConfig, StageConfig, execution
+from tasks.engine.execute import Built
+from tasks.engine.output import Out
+from tasks.engine.panels import Panel
+from tasks.engine.plan import Planner, Selection
+from tasks.engine.snapshot import Snapshot, snapshot_files
+from tasks.engine.stage import DOC_ID, Output, Stage
+from tasks.engine.store import Store
+from tasks.engine.unit import Emitted, RowsIn, Unit
+
+SPLIT_DOCUMENTS = pa.schema(
+    [DOC_ID, *(pa.field(name, pa.string()) for name in ("url", "text", "source", "split"))]
+)
+
+
+class SplitConfig(ShardedConfig):
+    folder: str = execution("", "JSON lines; a file becomes a part.")
+
+
+def split_part(unit: Unit) -> Iterator[Emitted]:
+    rows = [json.loads(line) for line in unit.path.read_bytes().split(b"\n") if line]
+    yield RowsIn(len(rows))
+    yield "documents", pa.Table.from_pylist(rows, schema=SPLIT_DOCUMENTS)
+
+
+def split_run(config: SplitConfig, inputs: Inputs, out: Out) -> None:
+    out.map(split_part, over=inputs.external["files"].items)
+
+
+def split_externals(config: SplitConfig) -> Mapping[str, Snapshot]:
+    return {"files": snapshot_files([config.folder], "dedup.folder")}
+
+
+def no_panels(artifact: Artifact) -> list[Panel]:
+    return []
+
+
+DEDUP = Stage(
+    name="dedup",
+    version=1,
+    description="Documents of a test.",
+    config=SplitConfig,
+    inputs={},
+    outputs={"documents": Output("Documents.", SPLIT_DOCUMENTS, unique_ids=True)},
+    run=split_run,
+    panels=no_panels,
+    externals=split_externals,
+)
+STAGES = {stage.name: stage for stage in (DEDUP, tokenizer.STAGE, pack.STAGE)}
+
+
+def document(text: str | None, source: str = "test", split: str = "train") -> dict[str, Any]:
+    identity = xxhash.xxh3_128_hexdigest(f"{source}\0{text}".encode())
+    return {"doc_id": identity, "url": "u", "text": text, "source": source, "split": split}
+
+
+def built(
+    folder: Path, parts: Sequence[Sequence[dict[str, Any]]], **configs: StageConfig
+) -> dict[str, Built]:
+    """Build the stages configured in `folder`, on top of documents in these parts."""
+    documents = folder / "documents"
+    documents.mkdir(parents=True, exist_ok=True)
+    for old in documents.iterdir():
+        old.unlink()
+    for number, rows in enumerate(parts):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (documents / f"part{number}.jsonl").write_text(lines)
+    everything = {"dedup": SplitConfig(folder=str(documents), workers=1), **configs}
+    store = Store(str(folder / "home"))
+    return build(Planner(chain(STAGES, everything), everything, "test", store, Selection()))
+
+
+def rows(done: Mapping[str, Built], stage: str, output: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = done[stage].artifact.data(output).table().to_pylist()
+    return listed
+
+
+def data_id(done: Mapping[str, Built], stage: str, output: str) -> str:
+    return done[stage].artifact.data(output).data_id
