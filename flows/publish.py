@@ -78,5 +78,5 @@ def panels(artifact: Artifact, stage: Stage) -> None:
         )
     for output in artifact.manifest.outputs:
         if output == "report":
-            path = artifact.data(output).folder() / "report.html"
+            path = artifact.data(output).folder() / "index.html"
             create_link_artifact(key="report", link=path.as_uri(), link_text=str(path))

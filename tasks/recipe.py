@@ -152,11 +152,11 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 def _fields(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     """The fields of the (nested) model a location lies in."""
-    current: Any = model
+    current = model
     for step in location:
         if isinstance(step, int):
             continue
-        field = current.model_fields.get(step) if isinstance(current, type) else None
+        field = current.model_fields.get(step)
         if field is None:
             break
         inner = getattr(field.annotation, "__args__", (field.annotation,))[0]

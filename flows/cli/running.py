@@ -125,7 +125,7 @@ def run(
         if outcome.stage == "evaluate":
             _scores(outcome.artifact)
         if outcome.stage == "report":
-            print(f"report: {outcome.artifact.data('report').folder() / 'report.html'}")
+            print(f"report: {outcome.artifact.data('report').folder() / 'index.html'}")
 
 
 def _scores(artifact: Any) -> None:

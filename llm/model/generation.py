@@ -109,8 +109,6 @@ def _continue(
                     answers[row].append(token)
         if not open_rows or step + 1 == most:
             break
-        everything = torch.ones(
-            1, 1, 1, cache.length + 1, dtype=torch.bool, device=device
-        )
+        everything = torch.ones(1, 1, 1, cache.length + 1, dtype=torch.bool, device=device)
         logits = model(chosen[:, None], mask=everything, cache=cache)[:, -1]
     return answers

@@ -54,9 +54,7 @@ def rotate(x: Tensor, tables: Tensor) -> Tensor:
 class Cache:
     """Keys and values of past positions, allocated once for a batch and a longest length."""
 
-    def __init__(
-        self, architecture: Architecture, batch: int, longest: int, like: Tensor
-    ) -> None:
+    def __init__(self, architecture: Architecture, batch: int, longest: int, like: Tensor) -> None:
         shape = (architecture.layers, batch, architecture.key_value_heads, longest)
         self.keys = like.new_zeros(*shape, architecture.head_dim)
         self.values = like.new_zeros(*shape, architecture.head_dim)

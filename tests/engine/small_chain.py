@@ -54,7 +54,9 @@ def read_lines(unit: Unit, shortest: int) -> Iterator[Emitted]:
 
 
 def read_run(config: ReadConfig, inputs: Inputs, out: Out) -> None:
-    out.map(read_lines, over=inputs.external["files"].items, arguments={"shortest": config.shortest})
+    out.map(
+        read_lines, over=inputs.external["files"].items, arguments={"shortest": config.shortest}
+    )
 
 
 def read_externals(config: ReadConfig) -> Mapping[str, Snapshot]:
@@ -79,9 +81,12 @@ def shout_part(unit: Unit, mark: str, lose: bool, crash_on: str) -> Iterator[Emi
         os.kill(os.getpid(), 9)
     shouted = pa.table([table["doc_id"], pa.array(texts)], schema=TEXTS)
     yield "texts", shouted.slice(1) if lose else shouted
-    yield "lengths", pa.table(
-        [table["doc_id"], pa.array([len(t) for t in texts], pa.int64())],
-        schema=pa.schema([DOC_ID, pa.field("length", pa.int64())]),
+    yield (
+        "lengths",
+        pa.table(
+            [table["doc_id"], pa.array([len(t) for t in texts], pa.int64())],
+            schema=pa.schema([DOC_ID, pa.field("length", pa.int64())]),
+        ),
     )
     yield Note("characters", sum(map(len, texts)))
 

@@ -12,7 +12,10 @@ from tasks.engine.canonical import canonical_json, data_id, recipe_id, sha256_js
 from tasks.engine.errors import CanonicalJsonError
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
@@ -54,7 +57,8 @@ def test_what_json_does_not_know_raises_and_says_where(value: Any) -> None:
 def test_equal_in_other_processes_with_other_hash_seeds() -> None:
     program = (
         "from tasks.engine.canonical import recipe_id;"
-        "print(recipe_id('s', 1, {'a': 1.5, 'b': ['x', {'z': 1, 'y': None}]}, {'i': 'd', 'h': 'e'}))"
+        "config = {'a': 1.5, 'b': ['x', {'z': 1, 'y': None}]};"
+        "print(recipe_id('s', 1, config, {'i': 'd', 'h': 'e'}))"
     )
     ids = {
         subprocess.run(

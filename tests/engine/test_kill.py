@@ -34,8 +34,10 @@ def corpus(tmp_path: Path) -> Path:
 
 def start(home: Path, corpus: Path, workers: int = 2, delay: float = 0.5, **env: str) -> Any:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.engine.kill_runner", str(home), str(corpus)]
-        + [str(workers), env.pop("ttl", "60")],
+        [
+            *(sys.executable, "-m", "tests.engine.kill_runner", str(home), str(corpus)),
+            *(str(workers), env.pop("ttl", "60")),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         env={
@@ -85,9 +87,7 @@ def test_rerun_after_kill_builds_the_missing_shards_only(tmp_path: Path, corpus:
 
 def test_two_runs_at_once_build_it_once(tmp_path: Path, corpus: Path) -> None:
     journal = tmp_path / "journal"
-    runs = [
-        start(tmp_path / "home", corpus, 1, 0.1, SHOUT_JOURNAL=str(journal)) for _ in range(2)
-    ]
+    runs = [start(tmp_path / "home", corpus, 1, 0.1, SHOUT_JOURNAL=str(journal)) for _ in range(2)]
     cached = []
     for process in runs:
         cached.append([line["cached"] for line in lines(process) if "cached" in line])
@@ -180,7 +180,9 @@ def test_holder_that_lost_its_lease_does_not_publish(
             current = holder(self, f"{folder}/lease")
             assert current is not None
             record = {**current.record, "holder": "another"}
-            self.create(f"{folder}/lease/{current.number + 1:06d}.json", json.dumps(record).encode())
+            self.create(
+                f"{folder}/lease/{current.number + 1:06d}.json", json.dumps(record).encode()
+            )
 
     monkeypatch.setattr(Store, "replace", usurped)
     with pytest.raises(LeaseLostError):

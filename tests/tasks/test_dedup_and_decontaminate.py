@@ -244,6 +244,18 @@ def test_panels_show_the_curve_with_its_threshold(tmp_path: Path, corpus: Path) 
     assert ["kept", 63] in [list(row) for row in counts.rows]
 
 
+def test_a_corpus_of_nothing_is_shown_as_such(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    _write(folder / "part0.parquet", [])
+    done = _build(tmp_path / "home", folder, decontaminate={})
+    counts = dedup.STAGE.panels(done["dedup"].artifact)[0]
+    assert isinstance(counts, Table)
+    assert ["of these validation", 0] in [list(row) for row in counts.rows]
+    assert decontaminate.STAGE.panels(done["decontaminate"].artifact)
+    assert done["decontaminate"].artifact.data("documents").rows == 0
+
+
 @pytest.fixture
 def questions(tmp_path: Path) -> Path:
     folder = tmp_path / "questions"

@@ -1,0 +1,189 @@
+"""What one alignment run is told: `run.json`, parsed and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+
+class RunFileError(ValueError):
+    """run.json lacks a key, has one too many, or a value that cannot be; names it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What both methods need.
+
+    Attributes:
+        model: folder of the starting model, its tokenizer in it.
+        examples: Parquet files, in order.
+        output: folder the model is written to.
+        results: folder the tables and the counts are written to.
+        scratch: folder of checkpoints.
+        batch_size: rows a step; micro_batch_size: rows a forward pass, 0 = all of them.
+        warmup_share: share of the steps in which the learning rate rises.
+        max_length: tokens of a row, 0 = the model's context; longer rows are cut, at most the
+            share `most_truncated` of them.
+        score_tokens: of a forward pass over held-out rows, padding included.
+        precision: "fp32", or "bf16" = autocast over float32 weights.
+        device: "cpu", "cuda" or "auto"; threads: 0 = as torch finds fit.
+        checkpoint_seconds: a checkpoint at the first step this long after the last one.
+    """
+
+    method: str
+    model: str
+    examples: list[str]
+    output: str
+    results: str
+    scratch: str
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    micro_batch_size: int
+    warmup_share: float
+    schedule: str
+    weight_decay: float
+    adam_beta1: float
+    adam_beta2: float
+    gradient_clip: float
+    max_length: int
+    most_truncated: float
+    precision: str
+    seed: int
+    device: str
+    threads: int
+    score_tokens: int
+    checkpoint_seconds: float
+
+
+@dataclass(frozen=True)
+class SftRun(Run):
+    """Supervised fine-tuning.
+
+    Attributes:
+        packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
+    """
+
+    packing: str
+
+
+@dataclass(frozen=True)
+class DpoRun(Run):
+    """Direct preference optimisation (Rafailov et al. 2023).
+
+    Attributes:
+        beta: strength of the tie to the starting model.
+        sft_weight: weight of the chosen answers' negative log-likelihood; 0 = without.
+    """
+
+    beta: float
+    sft_weight: float
+
+
+_METHODS: dict[str, type[SftRun] | type[DpoRun]] = {"sft": SftRun, "dpo": DpoRun}
+_CHOICES = {
+    "schedule": ("constant", "linear", "cosine"),
+    "precision": ("fp32", "bf16"),
+    "device": ("auto", "cpu", "cuda"),
+    "packing": ("none", "bfd"),
+}
+# Where and how, not what: another of these goes on from the same checkpoint.
+_EXECUTION = {
+    "sft": (
+        "output",
+        "results",
+        "scratch",
+        "device",
+        "threads",
+        "micro_batch_size",
+        "score_tokens",
+        "checkpoint_seconds",
+    ),
+    "dpo": (
+        "output",
+        "results",
+        "scratch",
+        "device",
+        "threads",
+        "score_tokens",
+        "checkpoint_seconds",
+    ),
+}
+
+
+def read_run(path: Path) -> SftRun | DpoRun:
+    """Parse a run file.
+
+    Raises:
+        RunFileError: not JSON, an unknown or missing key, a value of another type or range.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunFileError(f"{path}: not JSON: {error}") from error
+    return parse_run(record, str(path))
+
+
+def parse_run(record: Any, where: str) -> SftRun | DpoRun:
+    """The same from the parsed JSON; `where` names it in errors."""
+    if not isinstance(record, dict):
+        raise RunFileError(f"{where}: holds a {type(record).__name__}; a run is an object")
+    method = record.get("method")
+    if method not in _METHODS:
+        raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(_METHODS)}")
+    kind = _METHODS[method]
+    hints = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]
+    missing = [name for name in names if name not in record]
+    unknown = sorted(set(record) - set(names))
+    if missing:
+        raise RunFileError(f"{where}: lacks {', '.join(missing)}; a {method} run needs them")
+    if unknown:
+        raise RunFileError(
+            f"{where}: {', '.join(unknown)}: not of a {method} run, which has {', '.join(names)}"
+        )
+    values = {name: _value(name, record[name], hints[name], where) for name in names}
+    run = kind(**values)
+    micro = run.micro_batch_size or run.batch_size
+    if run.batch_size % micro:
+        raise RunFileError(
+            f"{where}: micro_batch_size {micro} does not divide batch_size {run.batch_size}"
+        )
+    return run
+
+
+def _value(name: str, value: Any, hint: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if hint == list[str]:
+        fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    else:
+        fits = isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))
+    if not fits:
+        kind = "list of strings" if hint == list[str] else hint.__name__
+        raise RunFileError(f"{where}: {name} is {value!r}; it must be a {kind}")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise RunFileError(f"{where}: {name} is {value!r}; one of {', '.join(_CHOICES[name])}")
+    return value
+
+
+def run_digest(run: Run) -> str:
+    """sha256 of what decides the result: a checkpoint of one digest serves no other.
+
+    Model and examples count by content, not by where they lie.
+    """
+    record: dict[str, Any] = asdict(run)
+    for name in _EXECUTION[run.method]:
+        del record[name]
+    model = Path(run.model)
+    record["model"] = {path.name: _sha256(path) for path in sorted(model.iterdir())}
+    record["examples"] = [_sha256(Path(path)) for path in run.examples]
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,187 @@
+"""What SFT and DPO share: reading rows, the model, the trainer's arguments, training to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from llm.alignment import checkpoints
+from llm.alignment.callbacks import Steps
+from llm.alignment.channel import Channel
+from llm.alignment.guards import check_context
+from llm.alignment.rendering import Chat
+from llm.alignment.rows import Rows
+from llm.alignment.run_file import Run, run_digest
+from llm.lifeline import StopRequest
+from llm.model import folder as model_folder
+from llm.tokens.special_tokens import TURN_END
+
+_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+_ADAM_EPSILON = 1e-8  # as Kingma and Ba 2015
+
+
+class DeviceError(RuntimeError):
+    """The device asked for is not there."""
+
+
+class StoppedError(Exception):
+    """The run was asked to stop and did; it goes on from its last checkpoint."""
+
+
+class Session:
+    """One run on one machine.
+
+    Attributes:
+        max_length: tokens of the longest row.
+
+    Raises:
+        TokenizerMismatchError: the tokenizer beside the model is not the one it was trained with.
+        ContextError: rows may be longer than the model's context.
+        DeviceError: there is no such device.
+    """
+
+    def __init__(self, run: Run, channel: Channel, stop: StopRequest) -> None:
+        self.run, self.channel, self.stop = run, channel, stop
+        self.start = Path(run.model)
+        model_folder.check_tokenizer(self.start, self.start)
+        context = model_folder.architecture(self.start).context
+        self.max_length = run.max_length or context
+        check_context(self.max_length, context)
+        self.device = _device(run.device)
+        self.chat = Chat(self.start)
+        self._digest = run_digest(run)
+
+    def check_stop(self) -> None:
+        """Raises:
+        StoppedError: SIGTERM came.
+        """
+        if self.stop.asked:
+            raise StoppedError("asked to stop")
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The example tables, one row group at a time."""
+        for path in self.run.examples:
+            file = pq.ParquetFile(path)
+            for group in range(file.num_row_groups):
+                self.check_stop()
+                yield file.read_row_group(group)
+
+    def report(self, rows: Rows, too_long: int) -> None:
+        """Tell the user what became of the rows."""
+        self.channel.log(
+            f"{rows.used.num_rows} rows used, {too_long} longer than {self.max_length} "
+            f"tokens; removed {rows.reasons(rows.removed)}, rejected {rows.reasons(rows.rejected)}"
+        )
+
+    def load(self) -> Any:
+        """The starting model as transformers' own, float32, on the device."""
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(
+            str(self.start), dtype=torch.float32, attn_implementation="sdpa"
+        )
+        return model.to(self.device)
+
+    def logits(self, model: Any) -> Callable[[Tensor], Tensor]:
+        """Tokens (B, T) to logits (B, T, vocabulary), in the precision of the training."""
+
+        def forward(tokens: Tensor) -> Tensor:
+            self.check_stop()
+            bf16 = self.run.precision == "bf16"
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+                found: Tensor = model(input_ids=tokens, use_cache=False).logits
+            return found
+
+        return forward
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of transformers' trainer; every default of TRL that differs is set here."""
+        run = self.run
+        micro = run.micro_batch_size or run.batch_size
+        return {
+            "output_dir": run.scratch,
+            "num_train_epochs": run.epochs,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": run.batch_size // micro,
+            "learning_rate": run.learning_rate,
+            "lr_scheduler_type": _SCHEDULES[run.schedule],
+            "warmup_steps": run.warmup_share,  # below 1 it is a share
+            "weight_decay": run.weight_decay,
+            "optim": "adamw_torch",
+            "adam_beta1": run.adam_beta1,
+            "adam_beta2": run.adam_beta2,
+            "adam_epsilon": _ADAM_EPSILON,
+            "max_grad_norm": run.gradient_clip,
+            "bf16": run.precision == "bf16",
+            "fp16": False,
+            "use_cpu": self.device.type == "cpu",
+            "gradient_checkpointing": False,
+            "seed": run.seed,
+            "data_seed": run.seed,
+            "dataloader_num_workers": 0,
+            "dataloader_pin_memory": False,
+            "dataloader_drop_last": False,
+            "logging_strategy": "steps",
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,
+            "save_strategy": "no",  # the callback decides
+            "eval_strategy": "no",  # held-out rows are scored before and after
+            "report_to": "none",
+            "disable_tqdm": True,
+            "max_length": self.max_length,
+            "pad_to_multiple_of": None,
+        }
+
+    def steps(self) -> Steps:
+        """The callback every trainer gets."""
+        run = self.run
+        return Steps(self.channel, self.stop, run.checkpoint_seconds, self._digest)
+
+    def fit(self, trainer: Any) -> list[dict[str, Any]]:
+        """Train to the end, from the newest checkpoint of this run if there is one.
+
+        Returns:
+            Rows of step, name, value: the figures of every step since the first.
+
+        Raises:
+            StoppedError: asked to stop; a checkpoint is written.
+            NonFiniteLossError: training diverged.
+        """
+        from transformers import PrinterCallback
+
+        trainer.remove_callback(PrinterCallback)
+        found = checkpoints.newest(Path(self.run.scratch), self._digest)
+        if found is not None:
+            self.channel.log(f"goes on from {found.name}")
+        trainer.train(resume_from_checkpoint=str(found) if found else None)
+        if trainer.state.global_step < trainer.state.max_steps:
+            raise StoppedError(f"stopped at step {trainer.state.global_step}")
+        # Counts that start anew with the process, and what only repeats the step.
+        dropped = {"step", "epoch", "num_tokens"}
+        return [
+            {"step": entry["step"], "name": name, "value": float(value)}
+            for entry in trainer.state.log_history
+            if "loss" in entry
+            for name, value in sorted(entry.items())
+            if name not in dropped
+        ]
+
+    def save(self, model: Any) -> None:
+        """Write the trained model as every model folder is written."""
+        trained = model_folder.load(self.start)
+        trained.load_state_dict({name: value.cpu() for name, value in model.state_dict().items()})
+        model_folder.save(trained, Path(self.run.output), self.start, TURN_END)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("device is cuda and torch finds no GPU; use auto or cpu")
+    return torch.device(name)

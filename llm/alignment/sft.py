@@ -1,0 +1,117 @@
+"""Supervised fine-tuning: the loss on the assistant's turns alone, by TRL's trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from llm.alignment import results
+from llm.alignment.channel import Channel
+from llm.alignment.guards import check_rows, check_supervised, check_trained_tokens, flat
+from llm.alignment.logprobs import supervised_logprobs
+from llm.alignment.rows import TRAIN, VALIDATION, instruction_rows
+from llm.alignment.run_file import SftRun
+from llm.alignment.session import Session
+from llm.lifeline import StopRequest
+
+_IGNORED = -100  # torch's cross-entropy and TRL leave this label out of the loss
+
+
+def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
+    """Train on the rows of split train, score those of validation before and after.
+
+    Writes the model to `run.output` and the tables of `llm.alignment.results` to `run.results`.
+
+    Raises:
+        Every error of `llm.alignment.guards`, `rendering`, `rows` and `session`.
+    """
+    session = Session(run, channel, stop)
+    rows = instruction_rows(session.tables(), session.chat, session.max_length)
+    too_long = check_rows(rows, run.most_truncated)
+    session.report(rows, too_long)
+    check_supervised(rows.used, session.chat.end)
+    training, held_out = rows.split(TRAIN), rows.split(VALIDATION)
+    model = session.load()
+    before, scored = _held_out_loss(session, model, held_out)
+    trainer = _trainer(session, run, model, training)
+    metrics = session.fit(trainer)
+    after, _ = _held_out_loss(session, model, held_out)
+    session.save(model)
+    last = trainer.state.global_step
+    figures = [*results.at(0, {"held_out/completion_loss": before}), *metrics]
+    figures += results.at(last, {"held_out/completion_loss": after})
+    counts = {
+        "used": rows.used.num_rows,
+        "removed": rows.reasons(rows.removed),
+        "rejected": rows.reasons(rows.rejected),
+        "truncated": too_long,
+        "train_rows": training.num_rows,
+        "held_out_rows": held_out.num_rows,
+        "train_tokens": len(flat(training.column("tokens"))[1]),
+        "supervised_tokens": _supervised(training),
+        "held_out_tokens": scored,
+        "trainer_rows": len(trainer.train_dataset),
+        "steps": last,
+        "held_out_loss_before": before,
+        "held_out_loss_after": after,
+    }
+    results.write(Path(run.results), rows, figures, counts, None)
+
+
+def labelled(table: pa.Table) -> pa.Table:
+    """INSTRUCTION_ROWS as the trainer takes them: input_ids and labels, list<int64> both."""
+    offsets, tokens = flat(table.column("tokens"))
+    _, supervised = flat(table.column("supervised"))
+    ids = tokens.astype(np.int64)
+    columns = {"input_ids": ids, "labels": np.where(supervised, ids, _IGNORED)}
+    lists = [pa.LargeListArray.from_arrays(offsets, values) for values in columns.values()]
+    return pa.table(lists, names=list(columns))
+
+
+def _trainer(session: Session, run: SftRun, model: Any, training: pa.Table) -> Any:
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+    from trl import SFTConfig, SFTTrainer
+
+    packed = run.packing == "bfd"
+    arguments = SFTConfig(
+        **session.arguments(),
+        loss_type="nll",
+        packing=packed,
+        packing_strategy="bfd",
+        shuffle_dataset=packed,  # rows packed in order would share their neighbours' source
+        # Rows come rendered and cut; only packing is left for TRL to do.
+        dataset_kwargs={"skip_prepare_dataset": not packed},
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset(InMemoryTable(labelled(training))),
+        processing_class=session.chat.tokenizer,
+        callbacks=[session.steps()],
+    )
+    _, labels = flat(trainer.train_dataset.data.table.column("labels"))
+    check_trained_tokens(_supervised(training), int((labels != _IGNORED).sum()))
+    return trainer
+
+
+def _held_out_loss(session: Session, model: Any, table: pa.Table) -> tuple[float | None, int]:
+    """Mean negative log-probability of a supervised token, in nats, and how many there are."""
+    if not table.num_rows:
+        return None, 0
+    model.eval()
+    sums, counts = supervised_logprobs(
+        session.logits(model),
+        table.column("tokens").to_pylist(),
+        table.column("supervised").to_pylist(),
+        session.run.score_tokens,
+        session.device,
+    )
+    return -float(sums.sum()) / int(counts.sum()), int(counts.sum())
+
+
+def _supervised(table: pa.Table) -> int:
+    return int(flat(table.column("supervised"))[1].sum())

@@ -1,0 +1,64 @@
+"""`python -m llm.evaluation run.json`: one evaluation; see docs/stage-contract.md.
+
+A launched process like a trainer, with nothing worth a checkpoint: SIGTERM simply ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from llm import events
+from llm.evaluation.run_file import Run, read
+from llm.lifeline import exit_with_parent
+
+
+def main(path: Path) -> None:
+    """Write scores.parquet, samples.parquet and facts.json into the folder the run names."""
+    # Events alone go to the launcher; what libraries write to file descriptor 1 goes to the log.
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    with contextlib.redirect_stdout(stream):
+        exit_with_parent()
+        try:
+            _evaluate(read(path))
+        except Exception as problem:
+            events.error(problem)
+            raise
+
+
+def _evaluate(run: Run) -> None:
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    import pyarrow.parquet as pq
+    import torch
+
+    from llm.evaluation.evaluation import evaluate
+    from llm.evaluation.logprobs import Report
+
+    if run.threads:
+        torch.set_num_threads(run.threads)
+
+    def begin(what: str) -> Report:
+        progress: list[events.Progress] = []
+
+        def report(done: int, total: int) -> None:
+            if not progress:
+                progress.append(events.Progress(total, what, 0))
+            progress[0].report(done)
+
+        return report
+
+    result = evaluate(run, begin)
+    run.results.mkdir(parents=True, exist_ok=True)
+    pq.write_table(result.scores, run.results / "scores.parquet")
+    pq.write_table(result.samples, run.results / "samples.parquet")
+    facts = json.dumps(result.facts, indent=1, allow_nan=False)
+    (run.results / "facts.json").write_text(facts, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

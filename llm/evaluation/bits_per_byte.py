@@ -1,0 +1,91 @@
+"""Bits per byte: what a model would need to write documents down, whatever its tokenizer.
+
+A document's tokens follow an end of text and are followed by one, as in the training rows; the
+first is context alone, the last is scored too. Documents longer than the context are read through
+windows that overlap by half: after the first window every token has at least half a context
+before it, and each token is scored once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm.evaluation.logprobs import Report, token_logprobs
+from llm.model.transformer import Transformer
+from llm.tokens.encoding import DocumentEncoder
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a token sequence the model sees at once.
+
+    Attributes:
+        start, end: it reads tokens [start, end) and predicts tokens [start + 1, end + 1).
+        scored: the first of its predictions that counts, as an index into the sequence less one.
+    """
+
+    start: int
+    end: int
+    scored: int
+
+
+@dataclass(frozen=True)
+class DocumentLosses:
+    """By document, in order: bits needed, tokens scored (the end of text included), bytes."""
+
+    bits: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @property
+    def bits_per_byte(self) -> float:
+        return float(self.bits.sum() / self.sizes.sum())
+
+
+def windows(predictions: int, context: int, stride: int) -> list[Window]:
+    """Windows over a sequence of `predictions` + 1 tokens, each `stride` after the one before.
+
+    Raises:
+        ValueError: a stride that would leave tokens out, or go nowhere.
+    """
+    if not 0 < stride <= context:
+        raise ValueError(f"stride {stride} is not within 1 to the context, {context}")
+    found = [Window(0, min(context, predictions), 0)]
+    while found[-1].end < predictions:
+        start, scored = found[-1].start + stride, found[-1].end
+        found.append(Window(start, min(start + context, predictions), scored))
+    return found
+
+
+def document_losses(
+    model: Transformer,
+    encoder: DocumentEncoder,
+    texts: Sequence[str],
+    batch_tokens: int,
+    report: Report,
+) -> DocumentLosses:
+    """What each document costs; the batch size changes nothing but rounding."""
+    context = model.architecture.context
+    pieces: list[NDArray[np.int32]] = []
+    places: list[tuple[int, int]] = []  # document, and how many of the window's values to pass over
+    end = np.array([encoder.end_id], dtype=np.int32)
+    tokens = np.zeros(len(texts), dtype=np.int64)
+    for document, text in enumerate(texts):
+        sequence = np.concatenate([end, encoder.ids(text), end])
+        tokens[document] = len(sequence) - 1
+        for window in windows(len(sequence) - 1, context, max(1, context // 2)):
+            pieces.append(sequence[window.start : window.end + 1])
+            places.append((document, window.scored - window.start))
+    by_window = np.zeros(len(pieces))
+    for index, values in token_logprobs(model, pieces, batch_tokens, report):  # type: ignore[arg-type]
+        by_window[index] = -values[places[index][1] :].sum()
+    nats = np.zeros(len(texts))
+    for (document, _), value in zip(places, by_window, strict=True):
+        nats[document] += value
+    sizes = np.array([len(text.encode()) for text in texts], dtype=np.int64)
+    return DocumentLosses(nats / math.log(2), tokens, sizes)

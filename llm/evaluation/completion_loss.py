@@ -1,0 +1,23 @@
+"""How well a model foresees held-out answers: nats a token, the end of the turn included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llm.evaluation.conversations import Exchange
+from llm.evaluation.logprobs import Report, completion_logprobs
+from llm.evaluation.measure import Measure
+from llm.model.transformer import Transformer
+
+COMPLETION_LOSS = "completion_loss"
+
+
+def completion_loss(
+    model: Transformer, exchanges: Sequence[Exchange], batch_tokens: int, report: Report
+) -> Measure:
+    """Mean negative log-likelihood of an answer's token given prompt and answer so far."""
+    prompts = [exchange.prompt for exchange in exchanges]
+    answers = [exchange.answer for exchange in exchanges]
+    sums, counts = completion_logprobs(model, prompts, answers, batch_tokens, report)
+    ids = tuple(exchange.doc_id for exchange in exchanges)
+    return Measure(COMPLETION_LOSS, ids, -sums, counts.astype(float))

@@ -1,0 +1,137 @@
+"""Held-out conversations as tokens, exactly as the model was tuned on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from llm.alignment.rendering import Chat, Message, UnusableMessagesError
+from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A prompt and its answer as token ids; the answer ends with the end of the turn."""
+
+    doc_id: str
+    prompt: list[int]
+    answer: list[int]
+
+    @property
+    def predictions(self) -> int:
+        """Positions the model has to read to score the answer."""
+        return len(self.prompt) + len(self.answer) - 1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two answers to one prompt."""
+
+    chosen: Exchange
+    rejected: Exchange
+
+
+class ConversationEncoder:
+    """Renders and tokenises with the files in a model's folder.
+
+    Attributes:
+        stops: ids that end a text or a turn.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._chat = Chat(folder)
+        ids = self._chat.tokenizer.convert_tokens_to_ids([END_OF_TEXT, TURN_END])
+        self.stops: tuple[int, ...] = tuple(ids)
+
+    def text(self, text: str) -> list[int]:
+        """Ids of plain text, no special token added."""
+        encoded = self._chat.tokenizer(text, add_special_tokens=False)
+        return cast("list[int]", encoded["input_ids"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens included."""
+        return str(self._chat.tokenizer.decode(list(ids)))
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Ids of a conversation up to where the assistant begins to speak."""
+        plain = [dict(message) for message in messages]
+        rendered = self._chat.tokenizer.apply_chat_template(
+            plain, tokenize=False, add_generation_prompt=True
+        )
+        return self.text(rendered)
+
+    def exchange(self, doc_id: str, messages: Sequence[Message]) -> Exchange:
+        """A conversation as its last answer and what comes before.
+
+        Raises:
+            UnusableMessagesError: it is no conversation that ends with an answer.
+            TemplateError: the chat template is at fault.
+        """
+        rendered = self._chat.render(messages)
+        return Exchange(doc_id, rendered.prompt_ids, rendered.completion_ids)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows to measure on.
+
+    Attributes:
+        left_out: rows that cannot be, by reason: that of `UnusableMessagesError`, or `too_long`
+            for the model's context.
+    """
+
+    exchanges: list[Exchange]
+    pairs: list[Pair]
+    left_out: dict[str, dict[str, int]]
+
+
+def tokenise(
+    encoder: ConversationEncoder,
+    instructions: Sequence[Mapping[str, Any]],
+    preferences: Sequence[Mapping[str, Any]],
+    context: int,
+) -> HeldOut:
+    """Exchanges of instruction rows and pairs of preference rows, for a model's context."""
+
+    def exchange(row: Mapping[str, Any]) -> Exchange:
+        return encoder.exchange(row["doc_id"], row["messages"])
+
+    def pair(row: Mapping[str, Any]) -> Pair:
+        chosen, rejected = (
+            encoder.exchange(row["doc_id"], [*row["prompt"], *row[side]])
+            for side in ("chosen", "rejected")
+        )
+        return Pair(chosen, rejected)
+
+    def pair_size(made: Pair) -> int:
+        return max(made.chosen.predictions, made.rejected.predictions)
+
+    exchanges, without = _usable(instructions, exchange, lambda made: made.predictions, context)
+    pairs, unpaired = _usable(preferences, pair, pair_size, context)
+    return HeldOut(exchanges, pairs, {"instructions": without, "preferences": unpaired})
+
+
+def _usable(
+    rows: Sequence[Mapping[str, Any]],
+    make: Callable[[Mapping[str, Any]], Made],
+    size: Callable[[Made], int],
+    context: int,
+) -> tuple[list[Made], dict[str, int]]:
+    kept: list[Made] = []
+    left_out: dict[str, int] = {}
+    for row in rows:
+        try:
+            made = make(row)
+        except UnusableMessagesError as error:
+            reason = error.reason
+        else:
+            if size(made) <= context:
+                kept.append(made)
+                continue
+            reason = "too_long"
+        left_out[reason] = left_out.get(reason, 0) + 1
+    return kept, left_out

@@ -1,0 +1,150 @@
+"""Every model of a chain on the same held-out text, answers and prompts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from llm.evaluation.bits_per_byte import document_losses
+from llm.evaluation.bootstrap import Estimate, difference, estimate
+from llm.evaluation.completion_loss import completion_loss
+from llm.evaluation.compression import XZ, xz_bits_per_byte
+from llm.evaluation.conversations import ConversationEncoder, HeldOut, tokenise
+from llm.evaluation.held_out import held_out
+from llm.evaluation.logprobs import Report
+from llm.evaluation.measure import Measure
+from llm.evaluation.preferences import preference_measures
+from llm.evaluation.run_file import NamedModel, Run
+from llm.evaluation.samples import answers, generated_length
+from llm.evaluation.score_tables import (
+    BITS_PER_BYTE,
+    CHANGE,
+    SAMPLES,
+    Score,
+    headline,
+    score_table,
+)
+from llm.evaluation.validation_bytes import ValidationText, validation_text
+from llm.model.folder import load
+from llm.model.transformer import Transformer
+from llm.tokens.encoding import DocumentEncoder
+
+Begin = Callable[[str], Report]  # given what is measured, whom to tell how far it is
+
+
+class UnknownDeviceError(ValueError):
+    """The machine does not have the device asked for."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Tables as in `score_tables`, and facts for the manifest."""
+
+    scores: pa.Table
+    samples: pa.Table
+    facts: dict[str, Any]
+
+
+def evaluate(run: Run, begin: Begin) -> Result:
+    """Measure each model, and its difference from the one before.
+
+    Raises:
+        NoValidationTextError, PromptTooLongError, ModelFolderError, UnknownDeviceError.
+    """
+    device = _device(run.device)
+    tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
+    text = validation_text(tables, run.validation_bytes)
+    instructions = held_out(run.instructions, ["messages"], run.most_instructions)
+    preferences = held_out(run.preferences, ["prompt", "chosen", "rejected"], run.most_preferences)
+    scores: list[Score] = []
+    samples: list[dict[str, str]] = []
+    left_out: dict[str, Any] = {}
+    before: dict[str, Measure] = {}
+    for place, named in enumerate(run.models):
+        model = load(named.folder).to(device)
+        encoder = ConversationEncoder(named.folder)
+        rows = tokenise(encoder, instructions, preferences, model.architecture.context)
+        left_out[named.name] = rows.left_out
+        with _precision(run.precision, device):
+            measures = list(_measures(run, named, model, encoder, text, rows, begin))
+            samples += _samples(run, named.name, model, encoder, continued=place == 0)
+        for measure in measures:
+            found = estimate(measure, run.resamples, run.seed)
+            scores.append(Score(named.name, measure.metric, found))
+            if measure.metric not in before:
+                continue
+            changed = difference(measure, before[measure.metric], run.resamples, run.seed)
+            if changed is not None:
+                scores.append(Score(named.name, measure.metric + CHANGE, changed))
+        before = {measure.metric: measure for measure in measures}
+    packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))
+    scores.append(Score(XZ, BITS_PER_BYTE, packed))
+    facts = {
+        "headline": headline(scores),
+        "validation_documents": len(text.texts),
+        "validation_bytes": len(text.content),
+        "validation_bytes_available": text.available,
+        "held_out_instructions": len(instructions),
+        "held_out_preferences": len(preferences),
+        "left_out": left_out,
+    }
+    return Result(score_table(scores), pa.Table.from_pylist(samples, schema=SAMPLES), facts)
+
+
+def _measures(
+    run: Run,
+    named: NamedModel,
+    model: Transformer,
+    encoder: ConversationEncoder,
+    text: ValidationText,
+    rows: HeldOut,
+    begin: Begin,
+) -> Iterator[Measure]:
+    """What there are rows for, one metric after the other."""
+    report = begin(f"{named.name}: window of text")
+    losses = document_losses(
+        model, DocumentEncoder(named.folder), text.texts, run.batch_tokens, report
+    )
+    yield Measure(BITS_PER_BYTE, text.doc_ids, losses.bits, losses.sizes.astype(np.float64))
+    if rows.exchanges:
+        report = begin(f"{named.name}: held-out answer")
+        yield completion_loss(model, rows.exchanges, run.batch_tokens, report)
+    if rows.pairs:
+        report = begin(f"{named.name}: held-out pair's answer")
+        yield from preference_measures(model, rows.pairs, run.batch_tokens, report)
+    asked = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.most_generated]
+    if asked:
+        report = begin(f"{named.name}: generated answer")
+        yield generated_length(model, asked, encoder.stops, run.new_tokens, report)
+
+
+def _samples(
+    run: Run, name: str, model: Transformer, encoder: ConversationEncoder, continued: bool
+) -> list[dict[str, str]]:
+    """Answers to the prompts and, where the model is a base model, texts it goes on with."""
+    found = []
+    for prompts, chat in ((run.continuations if continued else (), False), (run.prompts, True)):
+        texts = answers(model, encoder, prompts, run.new_tokens, chat)
+        for prompt, completion in zip(prompts, texts, strict=True):
+            found.append({"model": name, "prompt": prompt, "completion": completion})
+    return found
+
+
+def _device(name: str) -> torch.device:
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise UnknownDeviceError("device is cuda, and torch sees no GPU here; take auto or cpu")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+def _precision(name: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    if name == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()

@@ -1,0 +1,86 @@
+"""What an evaluation is told: run.json as one frozen record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+_CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16")}
+
+
+class RunFileError(ValueError):
+    """run.json lacks a key, or has one, or a value, that means nothing."""
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model folder under the name its scores carry."""
+
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation.
+
+    Attributes:
+        models: each is compared with the one before it.
+        documents, instructions, preferences: Parquet files; only validation rows are used.
+        validation_bytes: of documents that are scored.
+        most_instructions, most_preferences: held-out rows and pairs scored.
+        most_generated: held-out prompts answered to measure the length of answers.
+        prompts: asked of every model; `continuations`: texts the first model goes on with.
+        new_tokens: longest answer.
+        resamples, seed: of the bootstrap.
+        batch_tokens: padded tokens a batch.
+        threads: of torch; 0 leaves it to torch.
+        device: auto, cpu or cuda; `precision`: fp32, or bf16 = autocast over float32 weights.
+        results: a folder for scores.parquet, samples.parquet and facts.json.
+    """
+
+    models: tuple[NamedModel, ...]
+    documents: tuple[Path, ...]
+    instructions: tuple[Path, ...]
+    preferences: tuple[Path, ...]
+    validation_bytes: int
+    most_instructions: int
+    most_preferences: int
+    most_generated: int
+    prompts: tuple[str, ...]
+    continuations: tuple[str, ...]
+    new_tokens: int
+    resamples: int
+    seed: int
+    batch_tokens: int
+    threads: int
+    device: str
+    precision: str
+    results: Path
+
+
+def read(path: Path) -> Run:
+    """The run a file describes.
+
+    Raises:
+        RunFileError: names the keys that are missing or unknown.
+    """
+    given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    known = {field.name for field in fields(Run)}
+    for kind, names in (("lacks", known - given.keys()), ("has unknown", given.keys() - known)):
+        if names:
+            raise RunFileError(f"{path} {kind} {', '.join(sorted(names))}")
+    for name, allowed in _CHOICES.items():
+        if given[name] not in allowed:
+            raise RunFileError(f"{path}: {name} is {given[name]!r}, not {' or '.join(allowed)}")
+    models = tuple(NamedModel(item["name"], Path(item["folder"])) for item in given["models"])
+    if not models:
+        raise RunFileError(f"{path}: models is empty; name at least one")
+    paths = {
+        name: tuple(Path(item) for item in given[name])
+        for name in ("documents", "instructions", "preferences")
+    }
+    texts = {name: tuple(given[name]) for name in ("prompts", "continuations")}
+    return Run(**{**given, **paths, **texts, "models": models, "results": Path(given["results"])})

@@ -1,0 +1,69 @@
+"""What a model says: greedy answers, to read and to measure in length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from llm.evaluation.conversations import ConversationEncoder, Exchange
+from llm.evaluation.logprobs import Report
+from llm.evaluation.measure import Measure, mean
+from llm.model.generation import generate
+from llm.model.transformer import Transformer
+
+GENERATED_TOKENS = "generated_tokens"
+# Prompts a call: rows are grouped by length in `generate`, and progress is said between calls.
+_AT_ONCE = 32
+
+
+class PromptTooLongError(ValueError):
+    """A prompt leaves no room for an answer."""
+
+
+def answers(
+    model: Transformer,
+    encoder: ConversationEncoder,
+    prompts: Sequence[str],
+    new_tokens: int,
+    chat: bool,
+) -> list[str]:
+    """Greedy answers to questions, or continuations of texts, of up to `new_tokens` tokens.
+
+    Args:
+        chat: each prompt is the turn of a user; else it is plain text to go on with.
+
+    Raises:
+        PromptTooLongError: names the prompt.
+    """
+    ids = []
+    for prompt in prompts:
+        turns = [{"role": "user", "content": prompt}]
+        tokens = encoder.prompt(turns) if chat else encoder.text(prompt)
+        if not 0 < len(tokens) < model.architecture.context:
+            raise PromptTooLongError(
+                f"the prompt {prompt[:60]!r} has {len(tokens)} tokens; between 1 and "
+                f"{model.architecture.context - 1} leave room for an answer; shorten it"
+            )
+        ids.append(tokens)
+    return [encoder.decode(row) for row in generate(model, ids, new_tokens, encoder.stops)]
+
+
+def generated_length(
+    model: Transformer,
+    exchanges: Sequence[Exchange],
+    stops: Sequence[int],
+    new_tokens: int,
+    report: Report,
+) -> Measure:
+    """Mean length of the greedy answer, in tokens without the one that ends it.
+
+    An answer that does not end counts with `new_tokens`, or with what the context leaves.
+    """
+    lengths: list[int] = []
+    for first in range(0, len(exchanges), _AT_ONCE):
+        prompts = [exchange.prompt for exchange in exchanges[first : first + _AT_ONCE]]
+        lengths += [len(row) for row in generate(model, prompts, new_tokens, stops)]
+        report(len(lengths), len(exchanges))
+    ids = tuple(exchange.doc_id for exchange in exchanges)
+    return mean(GENERATED_TOKENS, ids, np.array(lengths, dtype=np.float64))

@@ -1,0 +1,69 @@
+"""An exact stretch of held-out text: the same for every model, and for a compressor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llm.corpus.split import VALIDATION
+
+
+class NoValidationTextError(ValueError):
+    """No document is held out."""
+
+
+@dataclass(frozen=True)
+class ValidationText:
+    """Documents in order of doc_id; the last may be cut.
+
+    Attributes:
+        available: bytes of all held-out documents.
+    """
+
+    doc_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    available: int
+
+    @property
+    def content(self) -> bytes:
+        """All texts, one behind the other, in UTF-8."""
+        return "".join(self.texts).encode()
+
+
+def validation_text(tables: Iterable[pa.Table], most_bytes: int) -> ValidationText:
+    """The first `most_bytes` bytes of the held-out documents.
+
+    Fewer if there are no more, or if a character would be cut in two.
+
+    Args:
+        tables: with doc_id, split and text; documents without a text are passed over.
+
+    Raises:
+        NoValidationTextError: there is no held-out document with a text.
+    """
+    held = [
+        table.filter(pc.equal(table.column("split"), VALIDATION)).select(["doc_id", "text"])
+        for table in tables
+    ]
+    documents = pa.concat_tables(held).sort_by("doc_id") if held else None
+    ids: list[str] = []
+    texts: list[str] = []
+    available, room = 0, most_bytes
+    for row in documents.to_pylist() if documents is not None else []:
+        content = (row["text"] or "").encode()
+        available += len(content)
+        # Only the character at the cut can be incomplete, and it is left out.
+        text = content[:room].decode("utf-8", "ignore")
+        if text:
+            ids.append(row["doc_id"])
+            texts.append(text)
+        room = max(0, room - len(content))
+    if not texts:
+        raise NoValidationTextError(
+            "no document with a text is in the validation split; raise dedup.validation_fraction "
+            "or add documents"
+        )
+    return ValidationText(tuple(ids), tuple(texts), available)

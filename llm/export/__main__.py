@@ -1,0 +1,47 @@
+"""`python -m llm.export run.json`: one export and its proof; see docs/stage-contract.md."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from llm import events
+from llm.export.run_file import Run, read
+from llm.lifeline import exit_with_parent
+
+
+def main(path: Path) -> None:
+    """Copy the folder, compare, write parity.parquet; fails where the two are not the same."""
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    with contextlib.redirect_stdout(stream):
+        exit_with_parent()
+        try:
+            _export(read(path))
+        except Exception as problem:
+            events.error(problem)
+            raise
+
+
+def _export(run: Run) -> None:
+    import pyarrow.parquet as pq
+    import torch
+
+    from llm.export.hf import copy_folder
+    from llm.export.parity import compare, parity_table, require
+
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    copy_folder(run.model, run.folder)
+    checks = compare(
+        run.folder, run.prompts, run.new_tokens, run.tolerance, run.threads, run.scratch
+    )
+    require(checks)
+    run.results.mkdir(parents=True, exist_ok=True)
+    pq.write_table(parity_table(checks), run.results / "parity.parquet")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,196 @@
+"""Proof that an exported folder is the model: transformers alone against our own code.
+
+| check | compared | passes |
+|---|---|---|
+| logits | max abs(ours - theirs) / max abs(theirs), float32, every position of a prompt | below tolerance |
+| greedy | tokens of the greedy continuation that differ | none |
+| tokenizer | token ids that differ | none |
+| chat_template | characters that differ from ChatML written out by hand, and ids of the rendering | none |
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from tokenizers import Tokenizer
+
+from llm.export import reference
+from llm.export.probes import CHATS, TEXTS, chatml
+from llm.model.folder import load
+from llm.model.generation import generate
+from llm.model.transformer import Transformer
+
+PARITY = pa.schema(
+    [
+        pa.field("check", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("difference", pa.float64(), nullable=False),
+        pa.field("limit", pa.float64(), nullable=False),
+        pa.field("passed", pa.bool_(), nullable=False),
+    ]
+)
+
+
+class ParityError(ValueError):
+    """Transformers makes something else of the exported folder than we do; gives the figures."""
+
+
+class ReferenceError(ValueError):  # noqa: A001 - the builtin is about weak references
+    """Transformers alone cannot load or run the exported folder; carries what it said."""
+
+
+class PromptTooLongError(ValueError):
+    """A prompt of the comparison leaves no room for a continuation."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison; `passed` where the difference is not above the limit."""
+
+    check: str
+    text: str
+    difference: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        # Not `<=` negated: a difference that is no number has not passed.
+        return self.difference <= self.limit
+
+
+def parity_table(checks: Sequence[Check]) -> pa.Table:
+    """Rows of `PARITY`."""
+    rows = [{**asdict(check), "passed": check.passed} for check in checks]
+    return pa.Table.from_pylist(rows, schema=PARITY)
+
+
+def require(checks: Sequence[Check]) -> None:
+    """Raises ParityError if one did not pass; the message names each with its figure."""
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        named = "; ".join(
+            f"{check.check} on {check.text[:40]!r}: {check.difference:.3g} (limit {check.limit:g})"
+            for check in failed
+        )
+        raise ParityError(
+            f"{len(failed)} of {len(checks)} comparisons with transformers failed: {named}. The "
+            "exported folder is not the trained model; do not use it"
+        )
+
+
+def compare(
+    folder: Path,
+    prompts: Sequence[str],
+    new_tokens: int,
+    tolerance: float,
+    threads: int,
+    scratch: Path,
+) -> list[Check]:
+    """Every comparison, passed or not.
+
+    Args:
+        scratch: where the other process reads its task and leaves its answer.
+
+    Raises:
+        ReferenceError, PromptTooLongError, ModelFolderError.
+    """
+    model = load(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids = [_ids(tokenizer, prompt) for prompt in prompts]
+    context = model.architecture.context
+    for prompt, row in zip(prompts, ids, strict=True):
+        if not 0 < len(row) < context:
+            raise PromptTooLongError(
+                f"the prompt {prompt[:60]!r} has {len(row)} tokens; between 1 and {context - 1} "
+                "leave room for a continuation; change it"
+            )
+    ask = {
+        "folder": str(folder),
+        "prompts": [
+            {"text": prompt, "new_tokens": min(new_tokens, context - len(row))}
+            for prompt, row in zip(prompts, ids, strict=True)
+        ],
+        "texts": [*TEXTS, *prompts],
+        "chats": CHATS,
+        "threads": threads,
+    }
+    reply = _asked(ask, scratch)
+    with np.load(scratch / "logits.npz") as stored:
+        theirs = [stored[f"prompt{number}"] for number in range(len(prompts))]
+    checks = [
+        Check("logits", prompt, _relative(model, row, given), tolerance)
+        for prompt, row, given in zip(prompts, ids, theirs, strict=True)
+    ]
+    stops = _stops(folder)
+    ours = generate(model, ids, new_tokens, stops)
+    for prompt, row, made in zip(prompts, ours, reply["continued"], strict=True):
+        ended = list(itertools.takewhile(lambda token: token not in stops, made))
+        checks.append(Check("greedy", prompt, _differing(row, ended), 0))
+    for text, given in zip(ask["texts"], reply["ids"], strict=True):  # type: ignore[call-overload]
+        checks.append(Check("tokenizer", text, _differing(_ids(tokenizer, text), given), 0))
+    for chat, text, given in zip(CHATS, reply["chats"], reply["chat_ids"], strict=True):
+        wanted = chatml(chat)
+        difference = _differing(wanted, text) + _differing(_ids(tokenizer, wanted), given)
+        checks.append(Check("chat_template", wanted, difference, 0))
+    return checks
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
+def _asked(ask: dict[str, Any], scratch: Path) -> dict[str, Any]:
+    """Run the reference in an interpreter that sees neither this project nor the environment."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    path = scratch / "ask.json"
+    path.write_text(json.dumps(ask), encoding="utf-8")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    process = subprocess.Popen(
+        [sys.executable, "-I", str(Path(reference.__file__).resolve()), str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+    )
+    # Its standard input stays open as long as this process lives, and so does it.
+    assert process.stdout is not None
+    with process:
+        said = process.stdout.read().decode(errors="replace")
+        code = process.wait()
+    if code:
+        lines = "\n".join(said.splitlines()[-12:])
+        raise ReferenceError(f"transformers alone cannot use {ask['folder']}:\n{lines}")
+    reply: dict[str, Any] = json.loads((scratch / "reply.json").read_text(encoding="utf-8"))
+    return reply
+
+
+@torch.inference_mode()
+def _relative(model: Transformer, ids: Sequence[int], theirs: np.ndarray[Any, Any]) -> float:
+    ours = model(torch.tensor([list(ids)]))[0].numpy()
+    if ours.shape != theirs.shape:
+        return float("inf")
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def _differing(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
+    """Places that differ, one for each of the longer's surplus."""
+    pairs = itertools.zip_longest(ours, theirs, fillvalue=None)
+    return sum(a != b for a, b in pairs)
+
+
+def _stops(folder: Path) -> list[int]:
+    config = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    ends = config["eos_token_id"]
+    return list(ends) if isinstance(ends, list) else [ends]

@@ -1,0 +1,64 @@
+"""What transformers alone makes of an exported folder. A script: `python -I reference.py ask.json`.
+
+It runs without the project: importing one of its packages fails. `ask.json` names the folder,
+texts to tokenise, conversations to render, prompts to continue; the answer goes to `reply.json`
+and `logits.npz` beside it. It ends with whoever holds its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+for _package in ("llm", "tasks", "flows", "deployments"):
+    sys.modules[_package] = None  # type: ignore[assignment]
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+def answer(ask: dict[str, Any], folder: Path) -> None:
+    """Load the exported folder, and write down what it gives."""
+    import numpy as np
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if ask["threads"]:
+        torch.set_num_threads(ask["threads"])
+    tokenizer = AutoTokenizer.from_pretrained(ask["folder"], local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        ask["folder"], local_files_only=True, dtype=torch.float32
+    ).eval()
+    logits, continued = {}, []
+    for number, prompt in enumerate(ask["prompts"]):
+        ids = torch.tensor([tokenizer(prompt["text"], add_special_tokens=False)["input_ids"]])
+        seen = torch.ones_like(ids)
+        with torch.inference_mode():
+            logits[f"prompt{number}"] = model(ids, attention_mask=seen).logits[0].numpy()
+            made = model.generate(
+                ids, attention_mask=seen, do_sample=False, max_new_tokens=prompt["new_tokens"]
+            )
+        continued.append(made[0, ids.shape[1] :].tolist())
+    np.savez(folder / "logits.npz", **logits)
+    chats = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in ask["chats"]]
+    reply = {
+        "class": type(model).__name__,
+        "ids": [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ask["texts"]],
+        "chats": chats,
+        "chat_ids": [tokenizer(chat, add_special_tokens=False)["input_ids"] for chat in chats],
+        "continued": continued,
+    }
+    (folder / "reply.json").write_text(json.dumps(reply), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    path = Path(sys.argv[1])
+    answer(json.loads(path.read_text(encoding="utf-8")), path.parent)

@@ -1,0 +1,186 @@
+"""A model as a folder that transformers, vLLM and lm-eval load unchanged.
+
+config.json             Qwen3ForCausalLM with QK norm, LlamaForCausalLM without;
+                        `tokenizer_sha256` names the tokenizer the model was trained with
+model.safetensors       float32, parameter names of transformers, a tied matrix once
+generation_config.json  where generation ends
+tokenizer.json, ...     the tokenizer's own files
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+
+from llm.model.architecture import Architecture
+from llm.model.transformer import Transformer
+from llm.tokens import hf_folder
+from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
+
+WEIGHTS = "model.safetensors"
+_CLASSES = {True: ("Qwen3ForCausalLM", "qwen3"), False: ("LlamaForCausalLM", "llama")}
+
+
+class ModelFolderError(ValueError):
+    """A folder is not a model this code can load; names the file and what is wrong with it."""
+
+
+class TokenizerMismatchError(ValueError):
+    """A model was trained with another tokenizer: its ids mean other tokens."""
+
+
+def tokenizer_digest(folder: Path) -> str:
+    """SHA-256 of a folder's tokenizer.json."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelFolderError(f"{path} is missing; a model and its tokenizer lie in one folder")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_tokenizer(model: Path, tokenizer: Path) -> None:
+    """Make sure that the tokenizer in one folder is the one the model in another was trained with.
+
+    Raises:
+        TokenizerMismatchError: it is not.
+    """
+    trained, given = _config(model).get("tokenizer_sha256"), tokenizer_digest(tokenizer)
+    if trained != given:
+        raise TokenizerMismatchError(
+            f"the model in {model} was trained with tokenizer {str(trained)[:12]}, given is "
+            f"{given[:12]} ({tokenizer}): its ids would mean other tokens. Take the tokenizer "
+            "beside the model, or train from the start with the new one"
+        )
+
+
+def save(model: Transformer, folder: Path, tokenizer_folder: Path, eos_token: str) -> None:
+    """Write a model folder.
+
+    Args:
+        tokenizer_folder: whose files are copied; may be a model folder.
+        eos_token: ends what the model produces: `END_OF_TEXT` for a base model, `TURN_END` for
+            one that takes turns.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in hf_folder.FILES:
+        shutil.copyfile(tokenizer_folder / name, folder / name)
+    hf_folder.set_eos_token(folder, eos_token)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ends = [hf_folder.special_id(tokenizer, token) for token in (END_OF_TEXT, TURN_END)]
+    eos, pad = hf_folder.special_id(tokenizer, eos_token), hf_folder.special_id(tokenizer, PAD)
+    state = {
+        name: value.detach().float().cpu().contiguous()
+        for name, value in model.state_dict().items()
+        if not (model.architecture.tied and name == "lm_head.weight")
+    }
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    config = _to_config(model.architecture) | {
+        "bos_token_id": None,
+        "eos_token_id": eos,
+        "pad_token_id": pad,
+        "tokenizer_sha256": tokenizer_digest(folder),
+    }
+    _write(folder / "config.json", config)
+    # Whichever way the model ends a text, generation stops there.
+    generation = {"eos_token_id": sorted(ends), "pad_token_id": pad, "do_sample": False}
+    _write(folder / "generation_config.json", generation)
+
+
+def load(folder: Path) -> Transformer:
+    """The model in a folder, float32, on the CPU.
+
+    Raises:
+        ModelFolderError: a file is missing or does not fit the others.
+        TokenizerMismatchError: the tokenizer beside it is not the one it was trained with.
+    """
+    check_tokenizer(folder, folder)
+    model = Transformer(architecture(folder))
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ModelFolderError(f"{path} is missing")
+    state = load_file(path)
+    if model.architecture.tied:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelFolderError(f"{path} does not fit config.json beside it: {error}") from error
+    return model.to(torch.float32).eval()
+
+
+def architecture(folder: Path) -> Architecture:
+    """The architecture that a folder's config.json describes."""
+    config = _config(folder)
+    names = {name: qk_norm for qk_norm, (name, _) in _CLASSES.items()}
+    found = (config.get("architectures") or [None])[0]
+    if found not in names:
+        raise ModelFolderError(
+            f"{folder / 'config.json'}: architecture {found!r}; known are {', '.join(names)}"
+        )
+    try:
+        heads = config["num_attention_heads"]
+        rope = config.get("rope_parameters") or {}
+        return Architecture(
+            vocabulary_size=config["vocab_size"],
+            hidden_size=config["hidden_size"],
+            intermediate_size=config["intermediate_size"],
+            layers=config["num_hidden_layers"],
+            heads=heads,
+            key_value_heads=config["num_key_value_heads"],
+            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+            context=config["max_position_embeddings"],
+            rope_theta=float(rope.get("rope_theta") or config["rope_theta"]),
+            norm_eps=config["rms_norm_eps"],
+            qk_norm=names[found],
+            tied=config["tie_word_embeddings"],
+        )
+    except KeyError as error:
+        raise ModelFolderError(f"{folder / 'config.json'}: no field {error}") from error
+
+
+def _to_config(a: Architecture) -> dict[str, Any]:
+    name, kind = _CLASSES[a.qk_norm]
+    return {
+        "architectures": [name],
+        "model_type": kind,
+        "vocab_size": a.vocabulary_size,
+        "hidden_size": a.hidden_size,
+        "intermediate_size": a.intermediate_size,
+        "num_hidden_layers": a.layers,
+        "num_attention_heads": a.heads,
+        "num_key_value_heads": a.key_value_heads,
+        "head_dim": a.head_dim,
+        "max_position_embeddings": a.context,
+        "rms_norm_eps": a.norm_eps,
+        "tie_word_embeddings": a.tied,
+        "hidden_act": "silu",
+        "initializer_range": 0.02,
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "mlp_bias": False,
+        # transformers 5 reads the second, 4 the first; without it 4 takes 10,000 silently.
+        "rope_theta": a.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": a.rope_theta},
+        "use_cache": True,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    }
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFolderError(f"{path}: no readable config: {error}") from error
+    return config
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

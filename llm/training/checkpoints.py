@@ -1,0 +1,116 @@
+"""Checkpoints of a run in progress: whole, verified, or not there.
+
+    <folder>/step-00000120/weights.safetensors   optimisers.pt   state.json
+
+A checkpoint is written aside and renamed into place; state.json holds the run's digest and the
+SHA-256 of the other files. The two newest are kept. Reading takes the newest that verifies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+_KEPT = 2
+_FILES = ("weights.safetensors", "optimisers.pt")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint on disk.
+
+    Attributes:
+        step: steps that are done.
+        metrics: (step, name, value) so far.
+        rejected: names of checkpoints that were newer and damaged.
+    """
+
+    folder: Path
+    step: int
+    metrics: list[tuple[int, str, float]]
+    rejected: tuple[str, ...]
+
+    def restore(self, model: nn.Module, optimisers: list[torch.optim.Optimizer]) -> None:
+        """Put its weights and optimiser states in place."""
+        state = load_file(self.folder / _FILES[0])
+        device = next(model.parameters()).device
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(state[name])
+        states = torch.load(self.folder / _FILES[1], map_location=device, weights_only=True)
+        for optimiser, saved in zip(optimisers, states, strict=True):
+            optimiser.load_state_dict(saved)
+
+
+def write(
+    folder: Path,
+    digest: str,
+    step: int,
+    model: nn.Module,
+    optimisers: list[torch.optim.Optimizer],
+    metrics: list[tuple[int, str, float]],
+) -> None:
+    """Write one and remove all but the newest two.
+
+    Raises:
+        OSError: no space, or no permission; what was there stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"step-{step:08d}"
+    aside = folder / f"step-{step:08d}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    save_file(weights, aside / _FILES[0])
+    torch.save([optimiser.state_dict() for optimiser in optimisers], aside / _FILES[1])
+    state = {
+        "run": digest,
+        "step": step,
+        "files": {name: _sha256(aside / name) for name in _FILES},
+        "metrics": metrics,
+    }
+    (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    for path in aside.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    shutil.rmtree(place, ignore_errors=True)
+    aside.rename(place)
+    for old in _newest_first(folder)[_KEPT:]:
+        shutil.rmtree(old)
+
+
+def latest(folder: Path, digest: str) -> Checkpoint | None:
+    """The newest checkpoint of this run that verifies, or none."""
+    damaged: list[str] = []
+    for place in _newest_first(folder):
+        try:
+            state: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
+            whole = all(_sha256(place / name) == sha for name, sha in state["files"].items())
+        except (OSError, ValueError, KeyError):
+            whole = False
+        if not whole:
+            damaged.append(place.name)
+            continue
+        if state["run"] == digest:
+            metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
+            return Checkpoint(place, int(state["step"]), metrics, tuple(damaged))
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    places = [path for path in folder.glob("step-*") if path.suffix != ".tmp"]
+    return sorted(places, key=lambda path: path.name, reverse=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

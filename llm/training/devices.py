@@ -1,0 +1,70 @@
+"""Where and in what numbers a step is computed."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import torch
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
+_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
+
+
+class DeviceError(ValueError):
+    """A device or precision that this machine does not have."""
+
+
+def find(wanted: str) -> torch.device:
+    """The device meant; "auto" = a GPU if there is one.
+
+    Raises:
+        DeviceError: it is not there.
+    """
+    have = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if wanted == "auto":
+        wanted = next(name for name in ("cuda", "mps", "cpu") if have[name])
+    if not have.get(wanted, False):
+        found = ", ".join(name for name, there in have.items() if there)
+        raise DeviceError(f"device {wanted!r} is not on this machine; it has {found}")
+    return torch.device(wanted)
+
+
+def dtype(precision: str) -> torch.dtype:
+    """The type matrices are multiplied in.
+
+    Raises:
+        DeviceError: no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise DeviceError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """Matrix products in bfloat16, all else in float32; nothing at all for fp32."""
+    if dtype(precision) == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16; without them float32 is faster."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True  # no way to tell; nothing to warn of
+    words = set(text.split())
+    return bool(words & _CPU_FLAGS)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that memory did not suffice, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "not enough memory" in text

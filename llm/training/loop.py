@@ -1,0 +1,206 @@
+"""A training run from its first step, or its last checkpoint, to a model folder."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from llm.events import Progress, log
+from llm.lifeline import StopRequest
+from llm.model import folder as model_folder
+from llm.model.initialisation import initialise
+from llm.model.transformer import Transformer
+from llm.tokens import scratch
+from llm.tokens.scratch import TokenFile
+from llm.tokens.special_tokens import END_OF_TEXT
+from llm.training import checkpoints, devices
+from llm.training.batches import Batches
+from llm.training.compilation import compile_blocks
+from llm.training.processes import Processes, join, leave
+from llm.training.run_file import Run
+from llm.training.step import Stepper
+from llm.training.validation import Validation
+
+METRICS = pa.schema([("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())])
+
+
+class StoppedError(Exception):
+    """The run was asked to stop; its checkpoint is written."""
+
+
+def train(run: Run, stop: StopRequest) -> None:
+    """Train, and write model, metrics and result to the places the run names.
+
+    Raises:
+        StoppedError: SIGTERM came; the next start goes on from the checkpoint.
+        NonFiniteLossError, DoesNotFitError, TokenizerMismatchError, BadSequencesError: see there.
+    """
+    device = devices.find(run.execution.device)
+    if run.execution.threads:
+        torch.set_num_threads(run.execution.threads)
+    processes = join(device)
+    try:
+        _Training(run, stop, device, processes).run()
+    finally:
+        leave(processes)
+
+
+class _Training:
+    def __init__(
+        self, run: Run, stop: StopRequest, device: torch.device, processes: Processes
+    ) -> None:
+        self._run, self._stop, self._device, self._processes = run, stop, device, processes
+        self._scratch = Path(run.places.scratch)
+        self._tokens = _open_tokens(run)
+        self._model = _first_model(run).to(device)
+        self._compiled = run.execution.compile and compile_blocks(
+            self._model, self._scratch / "compiled", device
+        )
+        self._stepper = Stepper(
+            self._model,
+            run.optimisation,
+            self._tokens,
+            device,
+            processes,
+            run.execution.micro_batch_rows or self._known_micro_batch(),
+        )
+        tokenizer = Path(run.places.tokenizer)
+        self._validation = Validation(self._tokens, run.optimisation, tokenizer, device)
+        self._metrics: list[tuple[int, str, float]] = []
+        self._say: Callable[[str], None] = log if processes.first else _silent
+
+    def run(self) -> None:
+        run, o = self._run, self._run.optimisation
+        batches = Batches(len(self._tokens.train), o.batch_rows, o.seed)
+        start = self._resume()
+        self._describe(batches, start)
+        progress = Progress(o.steps, "step", start)
+        began, saved = time.monotonic(), time.monotonic()
+        trained = 0.0
+        for step in range(start, o.steps):
+            figures = self._stepper(step, batches.indices(step))
+            done = step + 1
+            trained += figures["tokens"]
+            for name in ("loss", "gradient_norm", "learning_rate"):
+                self._metrics.append((done, name, figures[name]))
+            if done % o.validate_every == 0 or done == o.steps:
+                self._validate(done)
+            rate = trained / (time.monotonic() - began)
+            if self._processes.first:
+                progress.report(done, loss=figures["loss"], tokens_per_second=rate)
+            stop = self._processes.any(self._stop.asked, self._device)
+            late = time.monotonic() - saved > run.execution.checkpoint_seconds
+            if stop or self._processes.any(late, self._device):
+                self._save(done)
+                saved = time.monotonic()
+            if stop:
+                raise StoppedError(f"stopped after step {done} of {o.steps}")
+        self._finish(batches, trained, time.monotonic() - began, start)
+
+    def _resume(self) -> int:
+        found = checkpoints.latest(self._scratch / "checkpoints", self._run.digest)
+        if found is None:
+            return 0
+        for name in found.rejected:
+            self._say(f"checkpoint {name} is damaged and was passed over")
+        found.restore(self._model, self._stepper.optimisers)
+        self._metrics = list(found.metrics)
+        self._say(f"goes on from the checkpoint of step {found.step}")
+        return found.step
+
+    def _describe(self, batches: Batches, start: int) -> None:
+        o, a = self._run.optimisation, self._run.architecture
+        if o.precision == "bf16" and self._device.type == "cpu":
+            if not devices.cpu_multiplies_bf16():
+                self._say("this CPU has no bfloat16 arithmetic; pretrain.precision=fp32 is faster")
+        self._say(
+            f"{a.parameters / 1e6:.2f} M parameters on {self._device}, {o.precision}, "
+            f"{'compiled' if self._compiled else 'uncompiled'}; steps {start + 1} to {o.steps} of "
+            f"{o.batch_rows} x {self._tokens.sequence_length} tokens, "
+            f"{batches.epochs(o.steps):.2f} epochs"
+        )
+
+    def _validate(self, done: int) -> None:
+        rows = self._stepper.micro_batch_rows
+        for name, value in self._validation(self._model, rows, self._processes).items():
+            self._metrics.append((done, name, value))
+            if name == "validation_bits_per_byte":
+                self._say(f"step {done}: {value:.4f} bits per byte on validation rows")
+
+    def _save(self, done: int) -> None:
+        if self._processes.first:
+            folder, digest = self._scratch / "checkpoints", self._run.digest
+            optimisers = self._stepper.optimisers
+            checkpoints.write(folder, digest, done, self._model, optimisers, self._metrics)
+            self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
+        self._processes.wait()
+
+    def _micro_batch_file(self) -> Path:
+        return self._scratch / "micro_batch_rows"
+
+    def _known_micro_batch(self) -> int:
+        """What an earlier start found to fit; 0 if there was none."""
+        path = self._micro_batch_file()
+        text = path.read_text() if path.is_file() else ""
+        return int(text) if text.isdigit() else 0
+
+    def _finish(self, batches: Batches, trained: float, seconds: float, start: int) -> None:
+        run = self._run
+        if not self._processes.first:
+            return
+        places = run.places
+        model_folder.save(self._model, Path(places.model), Path(places.tokenizer), END_OF_TEXT)
+        steps, names, values = zip(*self._metrics, strict=True)
+        table = pa.table([steps, names, values], schema=METRICS)
+        pq.write_table(table, places.metrics)
+        flops = run.architecture.flops_per_token(self._tokens.sequence_length)
+        result = {
+            "parameters": run.architecture.parameters,
+            "steps": run.optimisation.steps,
+            "tokens": run.optimisation.steps
+            * run.optimisation.batch_rows
+            * self._tokens.sequence_length,
+            "epochs": batches.epochs(run.optimisation.steps),
+            "flops": flops,
+            "device": str(self._device),
+            "compiled": self._compiled,
+            "micro_batch_rows": self._stepper.micro_batch_rows,
+            "resumed_from_step": start,
+            "seconds": round(seconds, 3),
+            "tokens_per_second": round(trained / seconds, 1) if seconds else None,
+            "teraflops_per_second": round(trained / seconds * flops / 1e12, 4) if seconds else None,
+        }
+        Path(places.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
+
+
+def _open_tokens(run: Run) -> TokenFile:
+    parts = sorted(Path(run.places.sequences).glob("*.parquet"))
+    return scratch.build(
+        parts, Path(run.places.scratch), run.data_id, run.architecture.vocabulary_size
+    )
+
+
+def _first_model(run: Run) -> Transformer:
+    if not run.places.start:
+        model = Transformer(run.architecture)
+        initialise(model, run.optimisation.seed)
+        return model
+    start = Path(run.places.start)
+    model_folder.check_tokenizer(start, Path(run.places.tokenizer))
+    model = model_folder.load(start)
+    if model.architecture != run.architecture:
+        raise model_folder.ModelFolderError(
+            f"{start} is another architecture than the one configured: {model.architecture}; "
+            f"configured is {run.architecture}"
+        )
+    return model.train()
+
+
+def _silent(message: str) -> None:
+    """Of several processes the first one speaks."""

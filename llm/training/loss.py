@@ -1,0 +1,89 @@
+"""Cross-entropy of the next token, without ever holding all logits.
+
+Logits of a whole batch are the largest tensor of a small model's training. Here they exist for a
+chunk of positions at a time: the forward pass computes a chunk's logits, its loss and, at once,
+its gradients, and lets go of it. Nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORED = -100
+_CHUNK = 4096
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, z_weight: float, dtype: Any
+    ) -> tuple[Tensor, Tensor]:
+        narrow = weight.to(dtype)
+        by_hidden = torch.empty_like(hidden)
+        by_weight = torch.zeros_like(weight, dtype=torch.float32)
+        nll = hidden.new_zeros((), dtype=torch.float64)
+        squares = hidden.new_zeros((), dtype=torch.float64)
+        for start in range(0, hidden.shape[0], _CHUNK):
+            piece = slice(start, start + _CHUNK)
+            x, y = hidden[piece].to(dtype), targets[piece]
+            counted = (y != IGNORED).to(torch.float32)
+            chosen = y.clamp(min=0)[:, None]
+            logits = F.linear(x, narrow).float()
+            partition = logits.logsumexp(-1)
+            losses = partition - logits.gather(1, chosen).squeeze(1)
+            nll += (losses * counted).sum(dtype=torch.float64)
+            squares += (partition.square() * counted).sum(dtype=torch.float64)
+            # d loss / d logits = softmax (1 + 2 z logsumexp) - one-hot
+            gradient = logits.sub_(partition[:, None]).exp_()
+            if z_weight:
+                gradient *= (1 + 2 * z_weight * partition)[:, None]
+            gradient.scatter_add_(1, chosen, -torch.ones_like(partition)[:, None])
+            narrow_gradient = (gradient * counted[:, None]).to(dtype)
+            by_hidden[piece] = (narrow_gradient @ narrow).to(hidden.dtype)
+            by_weight += narrow_gradient.t() @ x
+        ctx.save_for_backward(by_hidden, by_weight)
+        return (nll + z_weight * squares).float(), nll.float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        by_hidden, by_weight = ctx.saved_tensors
+        return by_hidden * gradients[0], by_weight * gradients[0], None, None, None
+
+
+def summed_loss(
+    hidden: Tensor, weight: Tensor, targets: Tensor, z_weight: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Loss and negative log-likelihood, summed over positions, in nats.
+
+    Sums, not means: divided by the tokens of the whole batch, gradients of its micro-batches add
+    up to the batch's own, however it is cut.
+
+    Args:
+        hidden: (N, D) final hidden states.
+        weight: (V, D) of the output matrix.
+        targets: int64 (N,); `IGNORED` is not counted.
+        z_weight: of the squared log-partition, which keeps logits from drifting
+            (Chowdhery et al. 2022); 0 = none.
+        dtype: matrices are multiplied in.
+
+    Returns:
+        Two float32 scalars; only the first, which has the z term, carries a gradient.
+    """
+    return _ChunkedLoss.apply(hidden, weight, targets, z_weight, dtype)  # type: ignore[no-any-return,no-untyped-call]
+
+
+@torch.no_grad()
+def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """float32 (N,): the loss of each position; 0 where it is ignored. Arguments as above."""
+    pieces = []
+    for start in range(0, hidden.shape[0], _CHUNK):
+        piece = slice(start, start + _CHUNK)
+        logits = F.linear(hidden[piece].to(weight.dtype), weight).float()
+        pieces.append(
+            F.cross_entropy(logits, targets[piece], reduction="none", ignore_index=IGNORED)
+        )
+    return torch.cat(pieces)

@@ -1,0 +1,81 @@
+"""Loss and bits per byte on validation sequences."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from llm.model.transformer import Transformer
+from llm.tokens.scratch import TokenFile
+from llm.tokens.token_bytes import token_bytes
+from llm.training import devices
+from llm.training.loss import IGNORED, token_losses
+from llm.training.processes import Processes
+from llm.training.run_file import Optimisation
+from llm.training.step import read_rows
+
+
+class Validation:
+    """Measures a model on the first validation sequences.
+
+    Args:
+        tokenizer: folder with tokenizer.json, whose tokens' bytes are divided by.
+
+    Attributes:
+        rows: sequences measured; 0 = there are none, and nothing is measured.
+    """
+
+    def __init__(
+        self, tokens: TokenFile, o: Optimisation, tokenizer: Path, device: torch.device
+    ) -> None:
+        self._tokens, self._o, self._device = tokens, o, device
+        self.rows = min(o.validation_rows, len(tokens.validation))
+        lengths = [len(content) for content in token_bytes(tokenizer / "tokenizer.json")]
+        lengths += [0] * (tokens.vocabulary_size - len(lengths))
+        self._bytes = torch.tensor(lengths, device=device)
+
+    @torch.no_grad()
+    def __call__(
+        self, model: Transformer, micro_batch_rows: int, processes: Processes
+    ) -> dict[str, float]:
+        """validation_loss (nats a token) and validation_bits_per_byte.
+
+        The end-of-text token costs its bits and stands for no byte.
+        """
+        if not self.rows:
+            return {}
+        sums = torch.zeros(3, dtype=torch.float64, device=self._device)
+        mine = np.arange(self.rows)[processes.rank :: processes.count]
+        for start in range(0, len(mine), micro_batch_rows):
+            sums += self._measured(model, mine[start : start + micro_batch_rows], micro_batch_rows)
+        nll, tokens, size = processes.total(sums).tolist()
+        return {
+            "validation_loss": nll / tokens,
+            "validation_bits_per_byte": nll / math.log(2) / size if size else float("nan"),
+        }
+
+    def _measured(
+        self, model: Transformer, rows: NDArray[np.int64], micro_batch_rows: int
+    ) -> torch.Tensor:
+        """float64 (3,): sums of loss, tokens and bytes."""
+        # One shape for all, filled up with row 0: another one would compile the blocks again.
+        filled = np.concatenate([rows, np.zeros(micro_batch_rows - len(rows), dtype=np.int64)])
+        batch = read_rows(self._tokens, "validation", filled, self._o.document_mask, self._device)
+        targets = batch.targets.clone()
+        targets[len(rows) :] = IGNORED
+        with devices.autocast(self._device, self._o.precision):
+            hidden = model.hidden(batch.inputs, batch.mask)
+        weight = model.lm_head.weight.to(devices.dtype(self._o.precision))
+        losses = token_losses(hidden.flatten(0, 1), weight, targets.flatten())
+        counted = targets[targets != IGNORED]
+        return torch.stack(
+            [
+                losses.sum(dtype=torch.float64),
+                torch.tensor(counted.numel(), dtype=torch.float64, device=self._device),
+                self._bytes[counted].sum().double(),
+            ]
+        )

@@ -1,0 +1,14 @@
+"""Text from anywhere, made harmless for HTML and for SVG inside it."""
+
+from __future__ import annotations
+
+import html
+import re
+
+# NUL and its like end or confuse parsers; a lone surrogate has no UTF-8.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def escaped(text: str) -> str:
+    """For element content and for attributes in double quotes."""
+    return html.escape(_CONTROL.sub("\ufffd", text), quote=True)

@@ -1,0 +1,129 @@
+"""Preference tuning of a tiny model: the reference, what moves, and again from a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from llm.alignment import dpo
+from llm.alignment.logprobs import completion_logprobs
+from llm.alignment.run_file import parse_run
+from llm.alignment.session import StoppedError
+from llm.lifeline import StopRequest
+from llm.model.folder import load
+from tests.llm.alignment.tiny_run import Listener, model_folder, preferences, run_record
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("given")
+    return model_folder(folder), preferences(folder / "preferences.parquet")
+
+
+def trained(
+    folder: Path, given: tuple[Path, Path], listener: Any = None, stop: Any = None, **changes: Any
+) -> dict[str, Any]:
+    run = parse_run(run_record("dpo", folder, *given) | changes, "test")
+    dpo.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
+    counts: dict[str, Any] = json.loads((folder / "results" / "counts.json").read_text())
+    return counts
+
+
+def metrics(folder: Path, name: str) -> list[float]:
+    rows = pq.read_table(folder / "results" / "metrics.parquet").to_pylist()
+    return [row["value"] for row in rows if row["name"] == name]
+
+
+def table(folder: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(folder / "results" / f"{name}.parquet").to_pylist()
+    return rows
+
+
+def test_train_pairs_come_to_be_preferred(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    counts = trained(tmp_path, given, epochs=8, learning_rate=1e-3)
+    loss = metrics(tmp_path, "loss")
+    # Before the first update policy and reference are one model.
+    assert loss[0] == pytest.approx(math.log(2), abs=1e-5)
+    assert metrics(tmp_path, "rewards/margins")[0] == pytest.approx(0.0, abs=1e-4)
+    assert loss[-1] < 0.5 * loss[0]
+    pairs = table(tmp_path, "pairs")
+    assert len(pairs) == counts["used"]
+    train = [row["margin"] for row in pairs if row["split"] == "train"]
+    assert np.mean(np.array(train) > 0) == 1.0
+    held = [row for row in pairs if row["split"] == "validation"]
+    after = counts["held_out_after"]
+    expected = float(np.mean([row["margin"] > 0 for row in held]))
+    assert after["held_out/reward_accuracy"] == expected
+
+
+def test_pairs_hold_what_the_two_models_say(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    trained(tmp_path, given, beta=0.3)
+    rows, pairs = table(tmp_path, "examples"), table(tmp_path, "pairs")
+    assert [row["doc_id"] for row in rows] == [row["doc_id"] for row in pairs]
+    prompts = [row["prompt_tokens"] for row in rows]
+    found = {}
+    for when, folder in (("before", given[0]), ("after", tmp_path / "out")):
+        model = load(folder)
+        for side in ("chosen", "rejected"):
+            answers = [row[f"{side}_tokens"] for row in rows]
+            name = f"{side}_logp_{when}"
+            cpu = torch.device("cpu")
+            found[name], _ = completion_logprobs(model, prompts, answers, 300, cpu)
+            np.testing.assert_allclose([row[name] for row in pairs], found[name], rtol=1e-5)
+    gain = found["chosen_logp_after"] - found["chosen_logp_before"]
+    loss = found["rejected_logp_after"] - found["rejected_logp_before"]
+    margins = [row["margin"] for row in pairs]
+    np.testing.assert_allclose(margins, 0.3 * (gain - loss), atol=1e-3)
+
+
+def test_the_sft_term_holds_chosen_answers_up(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    plain = trained(tmp_path / "plain", given, epochs=4, learning_rate=1e-3)
+    held = trained(tmp_path / "held", given, epochs=4, learning_rate=1e-3, sft_weight=1.0)
+    name = "held_out/chosen_logprob"
+    assert held["held_out_after"][name] > plain["held_out_after"][name]
+
+
+def test_a_stopped_run_goes_on_as_if_undisturbed(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    trained(tmp_path / "whole", given, epochs=2)
+    stop = StopRequest()
+    with pytest.raises(StoppedError, match="step 3"):
+        trained(tmp_path / "cut", given, Listener(stop, 2), stop, epochs=2)
+    listener = Listener()
+    trained(tmp_path / "cut", given, listener, epochs=2)
+    assert listener.began[0][1] == 3
+    one, two = (load_file(tmp_path / n / "out" / "model.safetensors") for n in ("whole", "cut"))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    assert table(tmp_path / "whole", "pairs") == table(tmp_path / "cut", "pairs")
+    assert metrics(tmp_path / "whole", "loss") == metrics(tmp_path / "cut", "loss")
+
+
+def test_a_stop_before_the_first_step(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    stop = StopRequest()
+    stop.asked = True
+    with pytest.raises(StoppedError):
+        trained(tmp_path, given, stop=stop)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_held_out_pairs(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    table = pq.read_table(given[1])
+    pq.write_table(
+        table.filter(pc.equal(table.column("split"), "train")), tmp_path / "train.parquet"
+    )
+    counts = trained(tmp_path, (given[0], tmp_path / "train.parquet"), precision="bf16")
+    assert (counts["held_out_before"], counts["held_out_after"]) == ({}, {})
+    assert metrics(tmp_path, "loss")[0] == pytest.approx(math.log(2), abs=1e-2)

@@ -1,0 +1,162 @@
+"""Rows cut, removed, rejected and counted; and the guards over what is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from llm.alignment import guards
+from llm.alignment.rendering import Chat
+from llm.alignment.rows import (
+    INSTRUCTION_ROWS,
+    PREFERENCE_ROWS,
+    EqualPairError,
+    SplitError,
+    instruction_rows,
+    preference_rows,
+)
+from tests.llm.tokens.small_tokenizer import small_folder
+
+SHORT, LONG = "Fills a paragraph.", "Wraps the text. " * 12
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Chat:
+    return Chat(small_folder(tmp_path_factory.mktemp("tokenizer")))
+
+
+def turn(role: str, content: str | None) -> dict[str, str | None]:
+    return {"role": role, "content": content}
+
+
+def instruction(name: str, question: str, answer: str | None, split: str = "train") -> dict:
+    messages = [turn("user", question), turn("assistant", answer)]
+    return {"doc_id": name, "split": split, "messages": messages}
+
+
+def pair(name: str, question: str, chosen: str, rejected: str) -> dict[str, Any]:
+    return {
+        "doc_id": name,
+        "split": "train",
+        "prompt": [turn("user", question)],
+        "chosen": [turn("assistant", chosen)],
+        "rejected": [turn("assistant", rejected)],
+    }
+
+
+def test_every_instruction_ends_somewhere(chat: Chat) -> None:
+    given = [
+        instruction("fits", "What?", SHORT),
+        instruction("cut", "What?", LONG),
+        instruction("held", "Why?", SHORT, "validation"),
+        instruction("no room", LONG, SHORT),
+        instruction("null", "What?", None),
+    ]
+    tables = [pa.Table.from_pylist(given[:2]), pa.Table.from_pylist(given[2:])]
+    rows = instruction_rows(tables, chat, 40)
+    used = {row["doc_id"]: row for row in rows.used.to_pylist()}
+    assert list(used) == ["fits", "cut", "held"]
+    assert [row["truncated"] for row in used.values()] == [False, True, False]
+    assert len(used["cut"]["tokens"]) == 40
+    assert used["fits"]["tokens"][-1] == chat.end
+    assert used["cut"]["supervised"][-1]
+    (removed,) = rows.removed.to_pylist()
+    assert (removed["doc_id"], removed["reason"], removed["threshold"]) == (
+        "no room",
+        "prompt_too_long",
+        40.0,
+    )
+    assert removed["value"] > 40
+    (rejected,) = rows.rejected.to_pylist()
+    assert (rejected["doc_id"], rejected["reason"]) == ("null", "empty")
+    assert rows.split("validation").column("doc_id").to_pylist() == ["held"]
+    guards.check_supervised(rows.used, chat.end)
+    assert guards.check_rows(rows, 0.5) == 2
+    with pytest.raises(guards.TruncatedRowsError, match=r"2 of 4 rows \(50.0%\)"):
+        guards.check_rows(rows, 0.49)
+
+
+def test_every_pair_ends_somewhere(chat: Chat) -> None:
+    given = [
+        pair("fits", "What?", SHORT, "Nothing."),
+        pair("cut", "What?", LONG, SHORT),
+        pair("same start", "What?", LONG + "Yes.", LONG + "No."),
+        pair("no room", LONG, SHORT, "Nothing."),
+        pair("two turns", "What?", SHORT, SHORT) | {"rejected": [turn("user", "x")]},
+    ]
+    rows = preference_rows([pa.Table.from_pylist(given)], chat, 40)
+    used = {row["doc_id"]: row for row in rows.used.to_pylist()}
+    assert list(used) == ["fits", "cut"]
+    cut = used["cut"]
+    assert len(cut["prompt_tokens"]) + len(cut["chosen_tokens"]) == 40
+    assert (cut["truncated"], cut["rejected_tokens"][-1]) == (True, chat.end)
+    assert rows.reasons(rows.removed) == {"equal_when_cut": 1, "prompt_too_long": 1}
+    assert rows.reasons(rows.rejected) == {"no_answer": 1}
+    guards.check_pairs(rows.used, chat.end)
+
+
+def test_a_pair_of_equal_answers(chat: Chat) -> None:
+    with pytest.raises(EqualPairError, match="example twins"):
+        preference_rows([pa.Table.from_pylist([pair("twins", "What?", SHORT, SHORT)])], chat, 40)
+
+
+def test_an_unknown_split(chat: Chat) -> None:
+    table = pa.Table.from_pylist([instruction("odd", "What?", SHORT, "test")])
+    with pytest.raises(SplitError, match="example odd: split 'test'"):
+        instruction_rows([table], chat, 40)
+
+
+def test_nothing_to_train_on(chat: Chat) -> None:
+    table = pa.Table.from_pylist([instruction("held", "What?", SHORT, "validation")])
+    rows = instruction_rows([table], chat, 40)
+    with pytest.raises(guards.NoRowsError):
+        guards.check_rows(rows, 1.0)
+
+
+def instruction_row(tokens: list[int], supervised: list[bool], truncated: bool) -> pa.Table:
+    row = {"doc_id": "a", "split": "train", "prompt": "p", "completion": "c"}
+    row |= {"tokens": tokens, "supervised": supervised, "truncated": truncated}
+    return pa.Table.from_pylist([row], schema=INSTRUCTION_ROWS)
+
+
+def test_guards_over_instructions() -> None:
+    guards.check_supervised(instruction_row([5, 6, 2], [False, True, True], False), 2)
+    guards.check_supervised(instruction_row([5, 6], [False, True], True), 2)
+    with pytest.raises(guards.NothingSupervisedError, match="example a"):
+        guards.check_supervised(instruction_row([5, 6, 2], [False] * 3, True), 2)
+    with pytest.raises(guards.TurnEndError, match="example a"):
+        guards.check_supervised(instruction_row([5, 6, 7], [False, True, True], False), 2)
+    with pytest.raises(guards.TurnEndError, match="example a"):
+        guards.check_supervised(instruction_row([5, 6, 2], [False, True, False], False), 2)
+
+
+def test_guards_over_pairs() -> None:
+    def row(chosen: list[int], rejected: list[int]) -> pa.Table:
+        record = {"doc_id": "a", "split": "train", "prompt": "p", "chosen": "c", "rejected": "r"}
+        record |= {"prompt_tokens": [4], "chosen_tokens": chosen, "rejected_tokens": rejected}
+        return pa.Table.from_pylist([record | {"truncated": False}], schema=PREFERENCE_ROWS)
+
+    guards.check_pairs(row([5, 2], [6, 2]), 2)
+    with pytest.raises(guards.TurnEndError, match="rejected_tokens"):
+        guards.check_pairs(row([5, 2], [6]), 2)
+    with pytest.raises(guards.NothingSupervisedError, match="chosen_tokens"):
+        guards.check_pairs(row([], [6, 2]), 2)
+
+
+def test_a_context_too_short() -> None:
+    guards.check_context(128, 128)
+    with pytest.raises(guards.ContextError, match="129 exceeds the model's context of 128"):
+        guards.check_context(129, 128)
+
+
+def test_a_trainer_with_other_tokens() -> None:
+    with pytest.raises(guards.TrainerDataError, match="10 supervised tokens were rendered"):
+        guards.check_trained_tokens(10, 9)
+
+
+def test_the_tables_are_as_declared(chat: Chat) -> None:
+    rows = instruction_rows([pa.Table.from_pylist([instruction("a", "b", "c")])], chat, 40)
+    assert rows.used.schema == INSTRUCTION_ROWS
+    assert rows.removed.num_rows == rows.rejected.num_rows == 0

@@ -1,0 +1,139 @@
+"""A tiny model, a few conversations, and runs over them."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llm.lifeline import StopRequest
+from llm.model.architecture import Architecture
+from llm.model.folder import save
+from llm.model.initialisation import initialise
+from llm.model.transformer import Transformer
+from llm.tokens.special_tokens import END_OF_TEXT
+from tests.llm.tokens.small_tokenizer import SIZE, small_folder
+
+ARCHITECTURE = Architecture(
+    vocabulary_size=SIZE,
+    hidden_size=64,
+    intermediate_size=128,
+    layers=2,
+    heads=2,
+    key_value_heads=1,
+    head_dim=32,
+    context=128,
+    rope_theta=10_000.0,
+    norm_eps=1e-6,
+    qk_norm=True,
+    tied=True,
+)
+
+
+class Listener:
+    """Stands for the channel: keeps what it is told, and may ask the run to stop at a step."""
+
+    def __init__(self, stop: StopRequest | None = None, stop_at: int = 0) -> None:
+        self.messages: list[str] = []
+        self.steps: list[int] = []
+        self.began: list[tuple[int, int]] = []
+        self._stop, self._stop_at = stop, stop_at
+
+    def log(self, message: str) -> None:
+        self.messages.append(message)
+
+    def begin(self, total: int, already: int) -> None:
+        self.began.append((total, already))
+
+    def step(self, done: int, **figures: float) -> None:
+        self.steps.append(done)
+        if self._stop is not None and done == self._stop_at:
+            self._stop.asked = True
+
+
+def model_folder(parent: Path) -> Path:
+    tokenizer = small_folder(parent / "tokenizer")
+    model = Transformer(ARCHITECTURE)
+    initialise(model, 7)
+    save(model, parent / "model", tokenizer, END_OF_TEXT)
+    return parent / "model"
+
+
+def facts() -> list[tuple[str, str]]:
+    """Questions and answers from docstrings of the standard library."""
+    pairs = []
+    for module in (argparse, textwrap):
+        for name, member in sorted(vars(module).items()):
+            text = inspect.getdoc(member) if inspect.isclass(member) or callable(member) else None
+            if text:
+                pairs.append((f"What is {name}?", text.split("\n\n")[0][:100]))
+    return pairs
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def instructions(path: Path) -> Path:
+    rows = [
+        {
+            "doc_id": f"{number:032x}",
+            "split": "validation" if number % 5 == 0 else "train",
+            "messages": [_turn("user", question), _turn("assistant", answer)],
+        }
+        for number, (question, answer) in enumerate(facts())
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def preferences(path: Path) -> Path:
+    given = facts()
+    rows = [
+        {
+            "doc_id": f"{number:032x}",
+            "split": "validation" if number % 5 == 0 else "train",
+            "prompt": [_turn("user", question)],
+            "chosen": [_turn("assistant", answer)],
+            "rejected": [_turn("assistant", given[number - 1][1])],
+        }
+        for number, (question, answer) in enumerate(given)
+        if answer != given[number - 1][1]
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
+    own = {"packing": "none"} if method == "sft" else {"beta": 0.1, "sft_weight": 0.0}
+    return own | {
+        "method": method,
+        "model": str(model),
+        "examples": [str(examples)],
+        "output": str(folder / "out"),
+        "results": str(folder / "results"),
+        "scratch": str(folder / "scratch"),
+        "epochs": 1,
+        "learning_rate": 3e-3,
+        "batch_size": 4,
+        "micro_batch_size": 0,
+        "warmup_share": 0.1,
+        "schedule": "cosine",
+        "weight_decay": 0.0,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.99,
+        "gradient_clip": 1.0,
+        "max_length": 96,
+        "most_truncated": 0.2,
+        "precision": "fp32",
+        "seed": 0,
+        "device": "cpu",
+        "threads": 1,
+        "score_tokens": 512,
+        "checkpoint_seconds": 3600.0,
+    }
