@@ -35,9 +35,7 @@ class ExportConfig(StageConfig):
         description="Texts on which transformers must give the same logits and continuation.",
         min_length=1,
     )
-    new_tokens: int = Field(
-        32, description="Tokens of the continuation compared.", ge=1, le=4_096
-    )
+    new_tokens: int = Field(32, description="Tokens of the continuation compared.", ge=1, le=4_096)
     tolerance: float = Field(
         1e-4,
         description="Largest difference of logits, relative to the largest logit, in float32.",
@@ -83,3 +81,71 @@ def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
     out.fact("tolerance", config.tolerance)
     out.fact("checks", len(checks))
     out.fact("files", {path.name: path.stat().st_size for path in sorted(folder.iterdir())})
+
+
+def _stage(inputs: Inputs) -> str:
+    """Which stage made the model."""
+    artifact = inputs["model"].artifact
+    assert artifact is not None  # an input is always published
+    return artifact.stage
+
+
+def _figures(inputs: Inputs, stage: str) -> dict[str, str | int]:
+    """What the card says beyond the architecture: where the model comes from."""
+    folder = inputs["model"].folder()
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    figures: dict[str, str | int] = {
+        "made by": stage,
+        "identity of the model": inputs["model"].data_id,
+        "SHA-256 of tokenizer.json": config["tokenizer_sha256"],
+    }
+    sequences = inputs.get("sequences")
+    if sequences is not None:
+        train = sequences.facts["splits"]["train"]
+        figures["tokens in the training rows"] = train["tokens"]
+        figures["bytes of training text"] = train["bytes"]
+    return figures
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """The figures of the comparison, and the files."""
+    facts = artifact.facts
+    rows = artifact.data("parity").table().to_pylist()
+    checks: list[list[Cell]] = [
+        [row["check"], repr(row["text"]), row["difference"], row["limit"], row["passed"]]
+        for row in rows
+    ]
+    note = "logits: relative to the largest; else places that differ. Against transformers alone."
+    card: list[list[Cell]] = [[name, value] for name, value in facts["card"].items()]
+    files: list[list[Cell]] = [[name, size] for name, size in facts["files"].items()]
+    columns = ["check", "text", "difference", "limit", "passed"]
+    return [
+        Table("Parity with transformers", columns, checks, note),
+        Table("Model", ["", "value"], card),
+        Table("Files", ["file", "bytes"], files),
+    ]
+
+
+STAGE = Stage(
+    name="export",
+    version=1,
+    description="The model as a Hugging Face folder, proven equal with plain transformers.",
+    config=ExportConfig,
+    inputs={
+        "model": Input(
+            ("dpo.model", "sft.model", "pretrain.model"), "The last model of the recipe."
+        ),
+        "sequences": Input(
+            ("pack.sequences",), "What it was trained on, for the card.", optional=True
+        ),
+    },
+    outputs={
+        "model": Output("The Hugging Face folder with its card."),
+        "parity": Output("Differences from what transformers makes of it.", PARITY),
+    },
+    run=run,
+    panels=panels,
+    reproducible=False,  # the differences' last digits depend on threads
+    libraries=("torch", "transformers", "tokenizers", "safetensors"),
+    code=("llm.export.__main__", "llm.export.reference"),
+)

@@ -55,6 +55,11 @@ class LabelSource(Part):
     url_pattern: str = Field(
         "", description="Regular expression the URL of a document must contain; kind documents."
     )
+    opening: bool = Field(
+        False,
+        description="Of pages of documentation only the docstring of the module, above the first "
+        "definition; kind documents.",
+    )
     min_chars: int = Field(200, description="Shorter texts are left out.", ge=1)
     max_chars: int = Field(0, description="Longer texts are left out; 0 = no bound.", ge=0)
     max_rows: int = Field(
@@ -72,8 +77,8 @@ class LabelSource(Part):
 
     @model_validator(mode="after")
     def _fits(self) -> LabelSource:
-        if self.kind == "files" and self.url_pattern:
-            raise ValueError(f"{self.name}: url_pattern applies to kind documents only")
+        if self.kind == "files" and (self.url_pattern or self.opening):
+            raise ValueError(f"{self.name}: url_pattern and opening apply to kind documents only")
         if self.kind == "documents" and self.paths:
             raise ValueError(f"{self.name}: paths apply to kind files only")
         if self.max_chars and self.max_chars < self.min_chars:
@@ -196,7 +201,11 @@ def _collected(
     from llm.corpus.labels import Sampler
 
     condition = Condition(
-        source.text_field, source.where_field, source.where_value, source.url_pattern
+        source.text_field,
+        source.where_field,
+        source.where_value,
+        source.url_pattern,
+        source.opening,
     )
     sampler = Sampler(source.name, source.min_chars, source.max_chars, source.max_rows, seed)
     bad: list[tuple[str, str, str]] = []

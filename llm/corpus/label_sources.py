@@ -26,12 +26,29 @@ class Condition:
         text_field: holds the text.
         where_field, where_value: the row's field must have this value; empty field = no condition.
         url_pattern: regular expression found in the URL of a document; empty = no condition.
+        opening: of a page of documentation (`pydocs://`), only what stands before its first
+            definition, the docstring of the module; other documents are not selected.
     """
 
     text_field: str
     where_field: str
     where_value: str
     url_pattern: str
+    opening: bool
+
+
+def module_docstring(url: str, text: str) -> str | None:
+    """The part of a documentation page above its first definition; `None` for other pages.
+
+    A page begins with the module's name on a line of its own; a definition begins with its full
+    dotted name at the start of a line.
+    """
+    module = url.rpartition("/")[2]
+    first, _, rest = text.partition("\n")
+    if not url.startswith("pydocs://") or first.strip() != module:
+        return None
+    definition = re.search(rf"^(?:class )?{re.escape(module)}\.\w", rest, re.MULTILINE)
+    return (rest[: definition.start()] if definition else rest).strip()
 
 
 def offer_documents(
@@ -60,13 +77,17 @@ def offer_documents(
         )
         for identity, url, text, value in rows:
             chosen = not where or meets(value, condition.where_value)
+            if condition.opening and isinstance(text, str):
+                text = module_docstring(url or "", text)
+                chosen = chosen and bool(text)
             if not chosen or not pattern.search(url or ""):
                 sampler.remove("not_selected")
             elif not isinstance(text, str) or not text.strip():
                 sampler.reject("no_text")
                 yield identity, "no_text", f"document in label source {sampler.source}"
             else:
-                sampler.offer(identity, text)
+                # An opening is a text of its own: its page may be a label too.
+                sampler.offer(None if condition.opening else identity, text)
 
 
 def offer_file(

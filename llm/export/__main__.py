@@ -30,7 +30,8 @@ def _export(run: Run) -> None:
     import torch
 
     from llm.export.hf import copy_folder
-    from llm.export.parity import compare, parity_table, require
+    from llm.export.parity import compare
+    from llm.export.parity_table import parity_table, require
 
     if run.threads:
         torch.set_num_threads(run.threads)

@@ -14,8 +14,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-for _package in ("llm", "tasks", "flows", "deployments"):
-    sys.modules[_package] = None  # type: ignore[assignment]
+
+def _without_the_project() -> None:
+    """An installed checkout is importable wherever Python runs; make such an import fail."""
+    for package in ("llm", "tasks", "flows", "deployments"):
+        sys.modules[package] = None  # type: ignore[assignment]
 
 
 def _end_with_parent() -> None:
@@ -59,6 +62,7 @@ def answer(ask: dict[str, Any], folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    _without_the_project()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     path = Path(sys.argv[1])
     answer(json.loads(path.read_text(encoding="utf-8")), path.parent)

@@ -36,7 +36,7 @@ class RMSNorm(nn.Module):
 
 
 def rotary_tables(architecture: Architecture, length: int, device: torch.device) -> Tensor:
-    """cos and sin of every position's angles, float32 (2, T, d), halves repeated (Su et al. 2021)."""
+    """cos and sin of each position (Su et al. 2021): float32 (2, T, d), halves repeated."""
     half = torch.arange(0, architecture.head_dim, 2, device=device, dtype=torch.float32)
     frequencies = 1.0 / architecture.rope_theta ** (half / architecture.head_dim)
     angles = torch.outer(torch.arange(length, device=device, dtype=torch.float32), frequencies)
@@ -83,10 +83,13 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
             ones = torch.ones(length, length, dtype=torch.bool, device=queries.device)
             mask = ones.tril()
         scores = scores.masked_fill(~mask, float("-inf"))
-        return scores.softmax(-1).to(values.dtype) @ values
-    return F.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=groups > 1
+        return torch.matmul(scores.softmax(-1).to(values.dtype), values)
+    causal = mask is None
+    grouped = groups > 1
+    out: Tensor = F.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=grouped
     )
+    return out
 
 
 class Attention(nn.Module):

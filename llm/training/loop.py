@@ -116,9 +116,9 @@ class _Training:
 
     def _describe(self, batches: Batches, start: int) -> None:
         o, a = self._run.optimisation, self._run.architecture
-        if o.precision == "bf16" and self._device.type == "cpu":
-            if not devices.cpu_multiplies_bf16():
-                self._say("this CPU has no bfloat16 arithmetic; pretrain.precision=fp32 is faster")
+        narrow_cpu = o.precision == "bf16" and self._device.type == "cpu"
+        if narrow_cpu and not devices.cpu_multiplies_bf16():
+            self._say("this CPU has no bfloat16 arithmetic; pretrain.precision=fp32 is faster")
         self._say(
             f"{a.parameters / 1e6:.2f} M parameters on {self._device}, {o.precision}, "
             f"{'compiled' if self._compiled else 'uncompiled'}; steps {start + 1} to {o.steps} of "

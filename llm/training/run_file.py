@@ -153,7 +153,7 @@ def _made(path: Path, name: str, kind: type[Any], record: dict[str, Any]) -> Any
         raise RunFileError(f"{path}: {name} must be an object, found {values!r}")
     types = {field.name: str(field.type) for field in fields(kind)}
     _check_names(path, f"{name}.", values, set(types))
-    accepted = {"int": int, "float": (int, float), "bool": bool, "str": str}
+    accepted: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str}
     for field, value in values.items():
         wanted = types[field]
         is_flag = isinstance(value, bool)

@@ -1,0 +1,206 @@
+"""Examples out of files of the user's: JSON lines, a JSON list, or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llm.alignment.example_shapes import (
+    INSTRUCTION_SHAPES,
+    PREFERENCE_SHAPES,
+    UnusableRowError,
+    instruction,
+    preference,
+    rows_in,
+)
+from llm.alignment.example_tables import (
+    INSTRUCTION,
+    Dropped,
+    Example,
+    Kind,
+    Outcome,
+    opening,
+)
+from llm.corpus.identity import doc_id
+from llm.corpus.split import split_of
+from llm.corpus.streams import DamagedStreamError, lines, whole
+
+_JSON_LINES = (".jsonl", ".ndjson")
+_ROWS = 256  # of Parquet at once
+
+
+class ExampleFileError(ValueError):
+    """A file of examples of unknown kind, or without a single usable row; names the shapes."""
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """How files are read.
+
+    Attributes:
+        kind: what the files hold, "instruction" or "preference".
+        most_row_bytes: of a line.
+        most_file_bytes: of a JSON list, which is read as a whole; decompressed.
+        held_out: share of openings that go to validation.
+        split_seed: another holds out others.
+    """
+
+    kind: Kind
+    most_row_bytes: int
+    most_file_bytes: int
+    held_out: float
+    split_seed: int
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row or what is left of it: `record` is None where `reason` says why."""
+
+    where: str
+    raw: bytes
+    record: Any
+    reason: str
+    detail: str
+
+
+def examples_in(path: Path, name: str, reading: FileReading) -> Iterator[Outcome]:
+    """An outcome a row, in the file's order.
+
+    Args:
+        path: where the file is; its first bytes say whether it is compressed (gzip, zstd).
+        name: relative; it becomes the source, and its ending says what the file is.
+
+    Raises:
+        ExampleFileError: the ending is unknown, or no row is usable (after the last one).
+    """
+    used, unusable, first = 0, Counter[str](), ""
+    for row in _rows(path, name, reading):
+        records = rows_in(row.record) if isinstance(row.record, dict) else [row.record]
+        for place, record in enumerate(records):
+            where = f"{row.where}, instance {place + 1}" if len(records) > 1 else row.where
+            outcome = _outcome(record, row, where, name, reading)
+            if isinstance(outcome, Dropped):
+                unusable[outcome.reason] += 1
+                first = first or outcome.detail
+            else:
+                used += 1
+            yield outcome
+    if not used:
+        _nothing(name, reading.kind, unusable, first)
+
+
+def _nothing(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoReturn:
+    shapes = INSTRUCTION_SHAPES if kind == INSTRUCTION else PREFERENCE_SHAPES
+    found = ", ".join(f"{reason} {count}" for reason, count in sorted(unusable.items()))
+    why = f"none of its {unusable.total()} rows is usable ({found}; {first})" if found else "empty"
+    raise ExampleFileError(
+        f"{name}: {why}. Files of {kind}s hold rows of one of these shapes: {shapes}. "
+        "Correct the file or take it off the list"
+    )
+
+
+def _outcome(record: Any, row: _Row, where: str, name: str, reading: FileReading) -> Outcome:
+    reason, detail = row.reason, row.detail
+    if not reason:
+        try:
+            if not isinstance(record, dict):
+                kind = type(record).__name__
+                raise UnusableRowError("malformed_json", f"a {kind}, expected an object")
+            take = instruction if reading.kind == INSTRUCTION else preference
+            turns = take(record)
+        except UnusableRowError as error:
+            reason, detail = error.reason, str(error)
+        else:
+            split = split_of(opening(turns[0]), reading.split_seed, reading.held_out)
+            return Example(reading.kind, name, split, (), turns, where)
+    # Of a row with several instances each is a row of its own.
+    key = row.raw + (where.removeprefix(row.where)).encode()
+    identity = doc_id(name, f"unusable {reading.kind}", key)
+    return Dropped(reading.kind, name, "", identity, True, reason, None, None, f"{where}: {detail}")
+
+
+def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
+    bare = name.lower().removesuffix(".gz").removesuffix(".zst")
+    if bare.endswith(_JSON_LINES):
+        yield from _json_lines(path, name, reading.most_row_bytes)
+    elif bare.endswith(".json"):
+        yield from _json_list(path, name, reading.most_file_bytes)
+    elif bare.endswith(".parquet"):
+        yield from _parquet(path, name)
+    else:
+        raise ExampleFileError(
+            f"{name}: files of examples end in .jsonl, .ndjson, .json (these also with .gz or "
+            ".zst) or .parquet; rename it or take it off the list"
+        )
+
+
+def _json_lines(path: Path, name: str, limit: int) -> Iterator[_Row]:
+    try:
+        for number, line, length in lines(path, limit):
+            where = f"{name}:{number}"
+            if length > limit:
+                detail = f"{length} bytes, the limit is {limit} (most_row_bytes)"
+                yield _Row(where, line, None, "too_large", detail)
+            elif line.strip():
+                yield _parsed(where, line)
+    except DamagedStreamError as error:
+        yield _damaged(name, error)
+
+
+def _parsed(where: str, raw: bytes) -> _Row:
+    try:
+        return _Row(where, raw, json.loads(raw.decode("utf-8-sig")), "", "")
+    except UnicodeDecodeError as error:
+        return _Row(where, raw, None, "undecodable", f"not UTF-8 at byte {error.start}")
+    except (ValueError, RecursionError) as error:
+        return _Row(where, raw, None, "malformed_json", str(error))
+
+
+def _json_list(path: Path, name: str, limit: int) -> Iterator[_Row]:
+    try:
+        data = whole(path, limit)
+    except DamagedStreamError as error:
+        yield _damaged(name, error)
+        return
+    if data is None:
+        detail = f"more than {limit} bytes (most_file_bytes); keep it as JSON lines"
+        yield _Row(name, b"", None, "too_large", detail)
+        return
+    found = _parsed(name, data)
+    if found.reason or not isinstance(found.record, list):
+        yield _Row(name, data, None, found.reason or "malformed_json", found.detail or "no list")
+        return
+    for number, record in enumerate(found.record, 1):
+        yield _Row(f"{name}:{number}", _bytes(record), record, "", "")
+
+
+def _parquet(path: Path, name: str) -> Iterator[_Row]:
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_ROWS):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield _Row(f"{name}:{number}", _bytes(record), record, "", "")
+    except (pa.ArrowException, OSError) as error:
+        reason = "bad_record" if number else "not_parquet"
+        where = f"{name}, after row {number}"
+        yield _Row(where, f"{reason}@{number}".encode(), None, reason, str(error))
+
+
+def _damaged(name: str, error: DamagedStreamError) -> _Row:
+    reason = "truncated_file" if error.cut else "bad_record"
+    where = f"{name}, byte {error.offset}"
+    return _Row(where, f"{reason}@{error.offset}".encode(), None, reason, error.cause)
+
+
+def _bytes(record: Any) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, sort_keys=True, default=str)
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,330 @@
+"""examples: instructions and preferences, made of documents or read from files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+
+from llm.alignment.example_tables import (
+    INSTRUCTION,
+    INSTRUCTIONS,
+    PREFERENCE,
+    PREFERENCES,
+    Kind,
+)
+from tasks.engine.config import StageConfig, execution
+from tasks.engine.errors import (
+    ConservationError,
+    ExternalInputError,
+    IngotError,
+    MissingInputError,
+)
+from tasks.engine.panels import Panel, Sample, Samples, Table
+from tasks.engine.snapshot import Snapshot, snapshot_files
+from tasks.engine.stage import REJECTED, REMOVED, Input, Output, Stage
+
+if TYPE_CHECKING:
+    from llm.alignment.example_batches import Fate
+    from llm.alignment.example_selection import Caps
+    from llm.alignment.example_tables import Outcome
+    from tasks.engine.artifact import Artifact, Inputs
+    from tasks.engine.output import Out
+
+_COLUMNS = ["doc_id", "url", "text", "source", "split"]
+_FILES: Mapping[str, Kind] = {"instruction_files": INSTRUCTION, "preference_files": PREFERENCE}
+_AT_ONCE = 1024  # rows held before they are written
+_SAMPLES_SHOWN = 8
+_IDS_SHOWN = 5
+
+
+class NoExamplesError(IngotError):
+    """Neither documents nor files gave a single example; says why each was left out."""
+
+
+class ExamplesConfig(StageConfig):
+    """Where examples come from, how they are made of documents, and what is held out."""
+
+    make_from_documents: bool = Field(
+        True, description="Make examples of pages of Python documentation (URLs pydocs://...)."
+    )
+    instruction_files: list[str] = execution(
+        [], "Files, folders or globs of instructions: JSONL, JSON, Parquet; .gz, .zst."
+    )
+    preference_files: list[str] = execution(
+        [], "Files, folders or globs of preferences: JSONL, JSON, Parquet; .gz, .zst."
+    )
+    held_out: float = Field(
+        0.05,
+        description="Share of prompts in files that is held out; documents bring their own split.",
+        ge=0,
+        le=0.5,
+    )
+    least_answer_chars: int = Field(
+        40, description="Shorter answers of documents are left out.", ge=1, le=10_000
+    )
+    most_answer_chars: int = Field(
+        600,
+        description="Longer answers of documents are cut behind a sentence.",
+        ge=50,
+        le=100_000,
+    )
+    length_tolerance: float = Field(
+        0.25,
+        description="By what share of the chosen answer's length the rejected one may differ.",
+        ge=0,
+        le=1,
+    )
+    most_overlap: float = Field(
+        0.7,
+        description="Answers that share this much of their words (Jaccard) are no pair.",
+        gt=0,
+        le=1,
+    )
+    most_sibling_uses: int = Field(
+        3, description="Pairs of a document in which one answer is the rejected one.", ge=1, le=1000
+    )
+    most_instructions: int = Field(
+        50_000, description="Instructions made of train documents at most; 0 = none.", ge=0
+    )
+    most_preferences: int = Field(
+        20_000, description="Preferences made of train documents at most; 0 = none.", ge=0
+    )
+    most_held_out: int = Field(
+        1_000, description="Of either, made of validation documents at most; 0 = none.", ge=0
+    )
+    most_row_bytes: int = Field(
+        16 << 20, description="Longer lines of JSONL files are rejected.", ge=1 << 10, le=1 << 30
+    )
+    most_file_bytes: int = Field(
+        512 << 20,
+        description="A JSON list is read as a whole; larger ones are rejected.",
+        ge=1 << 10,
+        le=1 << 34,
+    )
+    seed: int = Field(0, description="Of wordings, pairs and what stays under the caps.", ge=0)
+    split_seed: int = Field(0, description="Another seed holds out other prompts of files.", ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ExamplesConfig:
+        if not (self.make_from_documents or self.instruction_files or self.preference_files):
+            raise ValueError(
+                "no examples from anywhere: set make_from_documents, instruction_files or "
+                "preference_files"
+            )
+        if self.least_answer_chars > self.most_answer_chars:
+            raise ValueError("least_answer_chars exceeds most_answer_chars: no answer would fit")
+        return self
+
+
+def externals(config: ExamplesConfig) -> Mapping[str, Snapshot]:
+    """The files of instructions and of preferences."""
+    named = {name: getattr(config, name) for name in _FILES}
+    return {
+        name: snapshot_files(paths, f"examples.{name}") for name, paths in named.items() if paths
+    }
+
+
+def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
+    """Look at every candidate once to decide, and once more to write: texts are never all held.
+
+    Raises:
+        MissingInputError: documents are asked for, and the recipe has none.
+        ExternalInputError: a file has no usable row.
+        NoExamplesError: nothing is left.
+    """
+    from llm.alignment.example_batches import TABLES, batches
+    from llm.alignment.example_files import ExampleFileError
+    from llm.alignment.example_selection import Ledger
+    from llm.alignment.example_tables import Example
+
+    if config.make_from_documents and inputs.get("documents") is None:
+        raise MissingInputError(
+            "examples.make_from_documents: the recipe has no dedup stage to make examples of; "
+            "add it, or set make_from_documents: false"
+        )
+    ledger, candidates = Ledger(), []
+    try:
+        for outcome in _outcomes(config, inputs):
+            candidates.append(outcome.doc_id)
+            if isinstance(outcome, Example):
+                ledger.add(outcome)
+    except ExampleFileError as error:
+        raise ExternalInputError(f"examples: {error}") from error
+    removals = ledger.decide(_caps(config))
+    counts: Counter[Fate] = Counter()
+    with contextlib.ExitStack() as stack:
+        writers = {name: stack.enter_context(out.table(name)) for name in TABLES}
+        for name, table in batches(_outcomes(config, inputs), removals, _AT_ONCE, counts):
+            writers[name].write(table)
+            out.progress(counts.total(), len(candidates), "example")
+    _account(out, candidates, counts)
+
+
+def _caps(config: ExamplesConfig) -> Caps:
+    from llm.alignment.example_selection import Caps
+
+    return Caps(
+        instructions=config.most_instructions,
+        preferences=config.most_preferences,
+        held_out=config.most_held_out,
+        seed=config.seed,
+    )
+
+
+def _outcomes(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
+    """Every candidate, the same ones in the same order each time."""
+    from llm.alignment.example_files import FileReading, examples_in
+
+    for name, kind in _FILES.items():
+        reading = FileReading(
+            kind=kind,
+            most_row_bytes=config.most_row_bytes,
+            most_file_bytes=config.most_file_bytes,
+            held_out=config.held_out,
+            split_seed=config.split_seed,
+        )
+        snapshot = inputs.external.get(name)
+        for item in snapshot.items if snapshot else ():
+            yield from examples_in(Path(item.path), item.name, reading)
+    if config.make_from_documents:
+        yield from _made(config, inputs)
+
+
+def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
+    from llm.alignment.documentation_pages import module_of
+    from llm.alignment.documentation_pairs import Document, Making, examples_of
+
+    making = Making(
+        least_chars=config.least_answer_chars,
+        most_chars=config.most_answer_chars,
+        tolerance=config.length_tolerance,
+        most_overlap=config.most_overlap,
+        most_uses=config.most_sibling_uses,
+        seed=config.seed,
+    )
+    for table in inputs["documents"].tables(_COLUMNS):
+        for batch in table.to_batches(max_chunksize=_AT_ONCE):
+            for row in batch.to_pylist():
+                module = module_of(row["url"])
+                if module is not None and row["text"]:
+                    yield from examples_of(Document(module=module, **row), making)
+
+
+def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
+    """State the law of conservation, after comparing ids in with ids out."""
+    from llm.alignment.example_batches import KEPT, REJECTED, REMOVED, TABLES
+
+    fates: dict[str, Counter[str]] = {name: Counter() for name in (KEPT, REMOVED, REJECTED)}
+    for key, count in sorted(counts.items()):
+        fates[key.fate][key.reason] += count
+    kept = fates[KEPT].total()
+    if not kept:
+        reasons = dict(fates[REMOVED] + fates[REJECTED])
+        raise NoExamplesError(
+            f"examples: not one example of {len(candidates)} candidates; left out were "
+            f"{reasons or 'none'}. Documents must be pages of Python documentation (a source of "
+            "kind pydocs); or name instruction_files or preference_files"
+        )
+    written = Counter[str]()
+    for name in TABLES:
+        for table in out.data(name).tables(["doc_id"]):
+            written.update(table.column("doc_id").to_pylist())
+    given = Counter(candidates)
+    if written != given:
+        shown = ", ".join(sorted((written - given) + (given - written))[:_IDS_SHOWN])
+        raise ConservationError(
+            f"examples: the ids of candidates and of rows written differ, in {shown}; "
+            "nothing was published"
+        )
+    out.conserve(len(candidates), kept, dict(fates[REMOVED]), dict(fates[REJECTED]), unit="example")
+    out.fact("fates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """How many examples from where, why others were left out, and some to read."""
+    fates = artifact.facts["fates"]
+    kept: Counter[tuple[str, str, str]] = Counter()
+    dropped: Counter[tuple[str, str, str]] = Counter()
+    for row in fates:
+        if row["fate"] == "kept":
+            kept[row["kind"], row["source"], row["split"]] += row["rows"]
+        else:
+            dropped[row["kind"], row["fate"], row["reason"]] += row["rows"]
+    groups = sorted({(kind, source) for kind, source, _ in kept})
+    shown: list[Panel] = [
+        Table(
+            "Examples",
+            ["kind", "source", "train", "validation"],
+            [
+                [kind, source, kept[kind, source, "train"], kept[kind, source, "validation"]]
+                for kind, source in groups
+            ],
+            "Those of documents have their document's split, those of files a split by prompt.",
+        ),
+        Table(
+            "Left out",
+            ["kind", "fate", "reason", "candidates"],
+            [[*key, count] for key, count in sorted(dropped.items())],
+        ),
+    ]
+    for name, title in (("instructions", "Instructions"), ("preferences", "Preferences")):
+        # The smallest ids: hashes, and so a sample of all sources.
+        ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())
+        wanted = pa.array(ids[:_SAMPLES_SHOWN], pa.string())
+        chosen = [
+            row
+            for table in artifact.data(name).tables()
+            for row in table.filter(pc.is_in(table.column("doc_id"), wanted)).to_pylist()
+        ]
+        if chosen:
+            shown.append(Samples(title, [_sample(row) for row in chosen]))
+    return shown
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    blocks = []
+    for name in ("messages", "prompt", "chosen", "rejected"):
+        for message in row.get(name, ()):
+            label = message["role"] if name in ("messages", "prompt") else name
+            blocks.append(f"{label}: {message['content']}")
+    return Sample(
+        row["doc_id"],
+        "\n\n".join(blocks),
+        {
+            "source": row["source"],
+            "split": row["split"],
+            "parents": ", ".join(row["parent_doc_ids"]),
+        },
+    )
+
+
+STAGE = Stage(
+    name="examples",
+    version=1,
+    description="Instructions and preferences, made of documents or read from files.",
+    config=ExamplesConfig,
+    inputs={
+        "documents": Input(
+            ("decontaminate.documents", "dedup.documents"),
+            "Documents with their split, to make examples of.",
+            optional=True,
+        )
+    },
+    outputs={
+        "instructions": Output("Conversations that end with an answer.", INSTRUCTIONS, True),
+        "preferences": Output("A prompt with a better and a worse answer.", PREFERENCES, True),
+        "removed": Output("Candidates a setting leaves out, and duplicates.", REMOVED),
+        "rejected": Output("Rows of files that are no example.", REJECTED),
+    },
+    run=run,
+    panels=panels,
+    externals=externals,
+    libraries=("xxhash",),
+)

@@ -1,0 +1,274 @@
+"""Rows of files in the shapes people keep them in, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from llm.alignment.example_files import ExampleFileError, FileReading, examples_in
+from llm.alignment.example_shapes import UnusableRowError, instruction, preference, rows_in
+from llm.alignment.example_tables import Dropped, Example, Kind, Message, Outcome
+
+DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
+ASK, SAY, OTHER = Message("user", "Why?"), Message("assistant", "So."), Message("assistant", "No.")
+BACK = Message("user", "Really?")
+SYSTEM = Message("system", "Be brief.")
+
+
+def plain(*messages: Message) -> list[dict[str, str]]:
+    return [message._asdict() for message in messages]
+
+
+def shared_gpt(*messages: Message) -> list[dict[str, str]]:
+    names = {"user": "human", "assistant": "gpt", "system": "system"}
+    return [{"from": names[message.role], "value": message.content} for message in messages]
+
+
+def read(path: Path, kind: Kind, held_out: float = 0.05) -> list[Outcome]:
+    return list(examples_in(path, path.name, FileReading(kind, 100_000, 1 << 28, held_out, 0)))
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"prompt": "Why?", "completion": "So."}, (ASK, SAY)),
+        ({"question": "Why?", "answer": "So.", "id": 7}, (ASK, SAY)),
+        ({"prompt": plain(SYSTEM, ASK), "completion": plain(SAY)}, (SYSTEM, ASK, SAY)),
+        ({"messages": plain(ASK, SAY, BACK, OTHER)}, (ASK, SAY, BACK, OTHER)),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "Why?"}]},
+                    *plain(SAY),
+                ]
+            },
+            (ASK, SAY),
+        ),
+        ({"instruction": "Why?", "input": "", "output": "So."}, (ASK, SAY)),
+        (
+            {"instruction": "Add.", "input": "1 2", "output": "So."},
+            (Message("user", "Add.\n\n1 2"), SAY),
+        ),
+        ({"conversations": shared_gpt(ASK, SAY), "system": "Be brief."}, (SYSTEM, ASK, SAY)),
+        # Parquet: columns of other rows are there and null.
+        ({"prompt": "Why?", "completion": "So.", "messages": None, "system": None}, (ASK, SAY)),
+    ],
+)
+def test_shapes_of_instructions(record: Any, expected: Any) -> None:
+    assert instruction(record) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"prompt": "Why?", "chosen": "So.", "rejected": "No."}, (ASK,)),
+        ({"prompt": plain(ASK), "chosen": plain(SAY), "rejected": plain(OTHER)}, (ASK,)),
+        ({"chosen": plain(ASK, SAY), "rejected": plain(ASK, OTHER)}, (ASK,)),
+        ({"prompt": "Why?", "chosen": plain(ASK, SAY), "rejected": plain(ASK, OTHER)}, (ASK,)),
+        (
+            {"chosen": plain(ASK, OTHER, BACK, SAY), "rejected": plain(ASK, OTHER, BACK, OTHER)},
+            (ASK, OTHER, BACK),
+        ),
+        ({"instruction": "Why?", "output": "So.", "chosen": "So.", "rejected": "No."}, (ASK,)),
+        (
+            {
+                "conversations": shared_gpt(ASK),
+                "chosen": shared_gpt(SAY)[0],
+                "rejected": shared_gpt(OTHER)[0],
+            },
+            (ASK,),
+        ),
+        (
+            {
+                "chosen": "\n\nHuman: Why?\n\nAssistant: So.",
+                "rejected": "\n\nHuman: Why?\n\nAssistant: No.",
+            },
+            (ASK,),
+        ),
+    ],
+)
+def test_shapes_of_preferences(record: Any, expected: Any) -> None:
+    assert preference(record) == (expected, (SAY,), (OTHER,))
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"prompt": "Why?"}, "unknown_shape"),
+        ({"text": "So."}, "unknown_shape"),
+        ({"prompt": "Why?", "completion": "  "}, "empty_text"),
+        ({"prompt": "Why?", "completion": 4}, "wrong_type"),
+        ({"instruction": "Why?", "output": None}, "empty_text"),
+        ({"messages": plain(ASK, SAY, BACK)}, "no_answer"),
+        ({"messages": plain(ASK)}, "no_answer"),
+        ({"messages": plain(SAY)}, "no_question"),
+        ({"messages": plain(SYSTEM, SAY)}, "no_question"),
+        ({"messages": plain(ASK, SAY, OTHER)}, "no_question"),
+        ({"messages": []}, "empty_text"),
+        ({"messages": "Why?"}, "wrong_type"),
+        ({"messages": ["Why?"]}, "wrong_type"),
+        ({"messages": [{"role": "tool", "content": "4"}, *plain(SAY)]}, "unknown_role"),
+        ({"prompt": "Why?", "completion": "\ud800"}, "undecodable"),
+    ],
+)
+def test_rows_that_are_no_instruction(record: Any, reason: str) -> None:
+    with pytest.raises(UnusableRowError) as caught:
+        instruction(record)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"prompt": "Why?", "chosen": "So."}, "unknown_shape"),
+        ({"chosen": "So.", "rejected": "No."}, "no_question"),
+        ({"prompt": "Why?", "chosen": "So.", "rejected": " So.\n"}, "same_answers"),
+        ({"prompt": "Why?", "chosen": "So.", "rejected": ""}, "empty_text"),
+        ({"chosen": plain(ASK, SAY), "rejected": plain(ASK)}, "no_answer"),
+        (
+            {"chosen": plain(ASK, SAY, BACK, SAY), "rejected": plain(ASK, OTHER, BACK, SAY)},
+            "diverges_early",
+        ),
+        (
+            {"prompt": "Who?", "chosen": plain(ASK, SAY), "rejected": plain(ASK, OTHER)},
+            "other_prompt",
+        ),
+        ({"chosen": plain(SAY), "rejected": plain(OTHER)}, "no_question"),
+    ],
+)
+def test_rows_that_are_no_preference(record: Any, reason: str) -> None:
+    with pytest.raises(UnusableRowError) as caught:
+        preference(record)
+    assert caught.value.reason == reason
+
+
+def test_instances_are_rows_of_their_own() -> None:
+    record = {"instruction": "Add.", "instances": [{"input": "1", "output": "2"}, {"output": "3"}]}
+    assert [instruction(row)[0][-1].content for row in rows_in(record)] == ["2", "3"]
+
+
+def test_bad_rows_are_rejected_by_line_and_the_others_read(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(
+        b'{"prompt": "a", "completion": "b"}\n'
+        b"\n"
+        b"{not json\n"
+        b'"text"\n'
+        b"\xff\xfe\n"
+        b'{"prompt": "a", "completion": ""}\n'
+        + json.dumps({"prompt": "x" * 200_000, "completion": "b"}).encode()
+        + b"\n"
+        b'{"prompt": "c", "completion": "d"}'
+    )
+    found = read(file, "instruction")
+    assert [o.where for o in found if isinstance(o, Example)] == ["mine.jsonl:1", "mine.jsonl:8"]
+    bad = [o for o in found if isinstance(o, Dropped)]
+    assert all(o.rejected for o in bad)
+    assert [(o.reason, o.detail.split(": ")[0]) for o in bad] == [
+        ("malformed_json", "mine.jsonl:3"),
+        ("malformed_json", "mine.jsonl:4"),
+        ("undecodable", "mine.jsonl:5"),
+        ("empty_text", "mine.jsonl:6"),
+        ("too_large", "mine.jsonl:7"),
+    ]
+    assert len({o.doc_id for o in found}) == len(found)
+
+
+def test_containers_hold_the_same_examples(tmp_path: Path) -> None:
+    rows = [{"prompt": f"What is {n}?", "completion": f"It is {n}."} for n in range(20)]
+    lines = write(tmp_path / "a.jsonl", rows).read_bytes()
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "c.jsonl.zst").write_bytes(zstandard.compress(lines))
+    (tmp_path / "d.json").write_text(json.dumps(rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "e.parquet")
+    turns = [
+        [o.turns for o in read(file, "instruction") if isinstance(o, Example)]
+        for file in sorted(tmp_path.iterdir())
+    ]
+    assert len(turns) == 5
+    assert all(found == turns[0] for found in turns)
+    assert len(turns[0]) == 20
+
+
+def test_a_damaged_file_gives_what_is_before_the_damage(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n} {'ab' * (n % 7)}?", "completion": f"{n * 7919}"} for n in range(4000)]
+    data = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+    file = tmp_path / "cut.jsonl.gz"
+    file.write_bytes(data[: len(data) // 2])
+    *read_rows, last = read(file, "instruction")
+    assert isinstance(last, Dropped)
+    assert last.reason == "truncated_file"
+    assert len(read_rows) > 100
+    assert all(isinstance(o, Example) for o in read_rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("wrong.jsonl", '{"text": "a"}\n', r"none of its 1 rows .*wrong.jsonl:1: .*text"),
+        ("empty.jsonl", "", "empty.jsonl: empty"),
+        ("one.json", '{"prompt": "a", "completion": "b"}', "malformed_json 1"),
+        ("bad.parquet", "nonsense", "not_parquet 1"),
+        ("notes.txt", "a", "end in .jsonl"),
+    ],
+)
+def test_a_file_without_an_example_is_an_error(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ExampleFileError, match=message):
+        read(tmp_path / name, "instruction")
+
+
+def test_the_split_follows_the_opening(tmp_path: Path) -> None:
+    prompts = [f"What is {n}?" for n in range(400)]
+    asked = [{"prompt": prompt, "completion": "a"} for prompt in prompts]
+    longer = [
+        {"messages": plain(Message("user", f" {p.upper()}  "), SAY, BACK, OTHER)} for p in prompts
+    ]
+    pairs = [{"prompt": p, "chosen": "a", "rejected": "b"} for p in prompts]
+    one = [o.split for o in read(write(tmp_path / "a.jsonl", asked), "instruction", 0.25)]
+    two = [o.split for o in read(write(tmp_path / "b.jsonl", longer), "instruction", 0.25)]
+    three = [o.split for o in read(write(tmp_path / "c.jsonl", pairs), "preference", 0.25)]
+    assert one == two == three
+    assert 60 < one.count("validation") < 140
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "examples", "rejected"),
+    [
+        ("sft/gsm8k_train.jsonl.gz", "instruction", 7473, {}),
+        ("sft/rasbt_instruction_1100.json", "instruction", 1100, {}),
+        ("sft/selfinstruct_seed_175.jsonl", "instruction", 175, {}),
+        ("sft/selfinstruct_user_oriented_252.jsonl", "instruction", 252, {}),
+        ("pref/dpo_en_demo_300.json.gz", "preference", 299, {}),
+        ("pref/rasbt_preference_1100.json", "preference", 1094, {"same_answers": 6}),
+        (
+            "pref/hh_rlhf_harmless_base_test.jsonl.gz",
+            "preference",
+            2303,
+            {"diverges_early": 5, "empty_text": 4},
+        ),
+    ],
+)
+def test_published_files_are_understood(
+    name: str, kind: Kind, examples: int, rejected: dict[str, int]
+) -> None:
+    if not (DATA / name).is_file():
+        pytest.skip(f"needs {name} of the shared data beside the checkout")
+    found = read(DATA / name, kind)
+    assert sum(isinstance(o, Example) for o in found) == examples
+    assert Counter(o.reason for o in found if isinstance(o, Dropped)) == rejected

@@ -1,0 +1,161 @@
+"""Bits per byte against a plain reference, one window at a time."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm.evaluation.bits_per_byte import document_losses, windows
+from llm.evaluation.compression import xz_bits_per_byte
+from llm.evaluation.logprobs import (
+    SequenceTooLongError,
+    batches,
+    completion_logprobs,
+    token_logprobs,
+)
+from llm.evaluation.validation_bytes import NoValidationTextError, validation_text
+from llm.tokens.encoding import DocumentEncoder
+from tests.llm.evaluation.tiny_models import tiny_model
+from tests.llm.tokens.small_tokenizer import library_texts, small_folder
+
+TEXTS = [
+    "def f(x):\n    return x\n",
+    "é中😀",
+    library_texts()[4][:900],
+    "a",
+    library_texts()[1][:300],
+]
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> DocumentEncoder:
+    return DocumentEncoder(small_folder(tmp_path_factory.mktemp("tokenizer")))
+
+
+def reference_bits(model: torch.nn.Module, ids: list[int], context: int) -> float:
+    """Token by token: each with the context its window gives it, in a batch of its own."""
+    nats = 0.0
+    for place in range(1, len(ids)):
+        if place <= context:
+            start = 0
+        else:
+            # Windows begin at multiples of half a context; the first that reaches this token.
+            stride = context // 2
+            start = math.ceil((place - context) / stride) * stride
+        with torch.inference_mode():
+            logits = model(torch.tensor([ids[start:place]]))[0, -1].double()
+        nats -= logits.log_softmax(-1)[ids[place]].item()
+    return nats / math.log(2)
+
+
+def test_equals_the_reference_and_does_not_depend_on_the_batch(encoder: DocumentEncoder) -> None:
+    model = tiny_model(context=16)
+    sequences = [[encoder.end_id, *encoder.ids(text).tolist(), encoder.end_id] for text in TEXTS]
+    wanted = [reference_bits(model, sequence, 16) for sequence in sequences]
+    assert max(map(len, sequences)) > 5 * 16
+    found = [document_losses(model, encoder, TEXTS, size, quiet) for size in (1, 100, 100_000)]
+    for losses in found:
+        np.testing.assert_allclose(losses.bits, wanted, rtol=1e-5)
+        assert losses.tokens.tolist() == [len(sequence) - 1 for sequence in sequences]
+        assert losses.sizes.tolist() == [len(text.encode()) for text in TEXTS]
+        assert losses.bits_per_byte == pytest.approx(sum(wanted) / losses.sizes.sum(), rel=1e-5)
+
+
+def test_a_model_that_knows_nothing_needs_log2_vocabulary_a_token(encoder: DocumentEncoder) -> None:
+    model = tiny_model(context=16)
+    with torch.no_grad():
+        model.model.norm.weight.zero_()
+    losses = document_losses(model, encoder, TEXTS, 64, quiet)
+    np.testing.assert_allclose(losses.bits, 10 * losses.tokens, rtol=1e-6)  # 2**10 tokens
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.data())
+def test_windows_score_every_token_once(
+    predictions: int, context: int, data: st.DataObject
+) -> None:
+    stride = data.draw(st.integers(1, context))
+    found = windows(predictions, context, stride)
+    scored = [token for window in found for token in range(window.scored, window.end)]
+    assert scored == list(range(predictions))
+    assert all(window.end - window.start <= context for window in found)
+    for window in found[1:]:
+        assert window.scored - window.start == context - stride
+    with pytest.raises(ValueError, match="stride"):
+        windows(predictions, context, context + 1)
+
+
+@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 200))
+def test_batches_hold_every_row_once_and_no_more_than_asked(lengths: list[int], most: int) -> None:
+    found = batches(lengths, most)
+    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
+    for batch in found:
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= most
+
+
+def test_completion_logprobs_are_those_of_one_row_alone() -> None:
+    model = tiny_model(context=16)
+    prompts, answers = [[5, 6, 7], [9], [11, 12]], [[8, 3], [10, 11, 12, 13, 14], [4]]
+    sums, counts = completion_logprobs(model, prompts, answers, 12, quiet)
+    assert counts.tolist() == [2, 5, 1]
+    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([prompt + answer]))[0].double().log_softmax(-1)
+        wanted = sum(
+            logprobs[len(prompt) - 1 + place, token].item() for place, token in enumerate(answer)
+        )
+        assert sums[row] == pytest.approx(wanted, rel=1e-5)
+    with pytest.raises(ValueError, match="row 1 has an empty"):
+        completion_logprobs(model, [[1], []], [[1], [1]], 12, quiet)
+    with pytest.raises(SequenceTooLongError, match="sequence 1 has 18 tokens"):
+        list(token_logprobs(model, [[1] * 17, [1] * 18], 12, quiet))
+
+
+def documents(*rows: tuple[str, str, str | None]) -> pa.Table:
+    return pa.table(dict(zip(("doc_id", "split", "text"), zip(*rows, strict=True), strict=True)))
+
+
+def test_validation_text_is_cut_at_a_character() -> None:
+    tables = [
+        documents(("c", "validation", "über"), ("a", "validation", "ab"), ("b", "train", "xxxx")),
+        documents(("d", "validation", "no"), ("b2", "validation", None), ("b3", "validation", "")),
+    ]
+    whole = validation_text(tables, 1_000)
+    assert (whole.doc_ids, whole.texts) == (("a", "c", "d"), ("ab", "über", "no"))
+    assert whole.available == len(whole.content) == 9
+    cut = validation_text(tables, 3)  # within the two bytes of ü: the document is not begun
+    assert (cut.doc_ids, cut.texts, cut.available) == (("a",), ("ab",), 9)
+    assert validation_text(tables, 4).texts == ("ab", "ü")
+    assert validation_text(tables[::-1], 5).content == "abüb".encode()
+    with pytest.raises(NoValidationTextError, match="validation_fraction"):
+        validation_text([documents(("b", "train", "xxxx"))], 10)
+    with pytest.raises(NoValidationTextError):
+        validation_text([], 10)
+
+
+def test_xz(tmp_path: Path) -> None:
+    content = "".join(library_texts()).encode()
+    bits = xz_bits_per_byte(content)
+    assert 1.0 < bits < 2.5
+    assert xz_bits_per_byte(b"a" * 100_000) < 0.02
+    if shutil.which("xz"):
+        path = tmp_path / "text"
+        path.write_bytes(content)
+        packed = subprocess.run(
+            ["xz", "-9e", "-T1", "--stdout", str(path)], check=True, capture_output=True
+        ).stdout
+        assert lzma.decompress(packed) == content
+        assert bits == pytest.approx(8 * len(packed) / len(content), rel=1e-3)

@@ -1,0 +1,276 @@
+"""Answers, pairs and generations of tiny models, and whole evaluations of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from llm.evaluation.completion_loss import completion_loss
+from llm.evaluation.conversations import ConversationEncoder, Exchange, Pair, tokenise
+from llm.evaluation.evaluation import UnknownDeviceError, evaluate
+from llm.evaluation.held_out import held_out
+from llm.evaluation.preferences import preference_measures
+from llm.evaluation.run_file import RunFileError, read
+from llm.evaluation.samples import PromptTooLongError, answers, generated_length
+from llm.model.transformer import Transformer
+from llm.tokens.special_tokens import TURN_END
+from tests.llm.evaluation.tiny_models import (
+    instruction_rows,
+    model_folder,
+    preference_rows,
+    said,
+    tiny_model,
+)
+
+CONTEXT = 96
+
+
+def quiet(done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return model_folder(tmp_path_factory.mktemp("models") / "base", tiny_model(CONTEXT))
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> ConversationEncoder:
+    return ConversationEncoder(folder)
+
+
+def learned(exchanges: list[Exchange], steps: int = 60) -> Transformer:
+    """A model fitted to the answers, prompts included, one row at a time."""
+    model = tiny_model(CONTEXT)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(steps):
+        exchange = exchanges[step % len(exchanges)]
+        tokens = torch.tensor([[*exchange.prompt, *exchange.answer]])
+        logits = model(tokens[:, :-1])[0]
+        torch.nn.functional.cross_entropy(logits, tokens[0, 1:]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model
+
+
+def test_held_out_rows_are_the_first_of_the_validation_split(tmp_path: Path) -> None:
+    rows = instruction_rows()
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path, half in zip(paths, (rows[::2], rows[1::2]), strict=True):
+        pq.write_table(pa.Table.from_pylist(half[::-1]), path)
+    found = held_out(paths, ["messages"], 3)
+    wanted = [row for row in rows if row["split"] == "validation"][:3]
+    assert found == [{name: row[name] for name in ("doc_id", "messages")} for row in wanted]
+    assert len(held_out(paths, ["messages"], 1_000)) == len(rows) - 1
+
+
+def test_exchanges_end_with_the_turn(encoder: ConversationEncoder) -> None:
+    turns = [said("user", "Why?"), said("assistant", "So."), said("user", "\nAnd?")]
+    found = encoder.exchange("x", [*turns, said("assistant", "\n Therefore.\n")])
+    assert encoder.decode(found.prompt) == (
+        "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo.<|im_end|>\n"
+        "<|im_start|>user\n\nAnd?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert found.prompt == encoder.prompt(turns)
+    assert encoder.decode(found.answer) == "\n Therefore.\n<|im_end|>"
+    assert found.answer[-1] == encoder.text(TURN_END)[0]
+    assert found.predictions == len(found.prompt) + len(found.answer) - 1
+
+
+def test_rows_that_cannot_be_measured_are_counted(encoder: ConversationEncoder) -> None:
+    rows = instruction_rows()
+    long = {**rows[0], "messages": [said("user", "word " * 200), said("assistant", "Yes.")]}
+    asked = {**rows[0], "messages": [said("user", "Why?")]}
+    made = tokenise(encoder, [*rows, long, asked], preference_rows(), CONTEXT)
+    assert len(made.exchanges) == len(rows)
+    assert made.left_out == {"instructions": {"too_long": 1, "no_answer": 1}, "preferences": {}}
+    shortest = min(exchange.predictions for exchange in made.exchanges)
+    few = tokenise(encoder, rows, preference_rows(), shortest)
+    assert {exchange.predictions for exchange in few.exchanges} == {shortest}
+    assert len(few.pairs) + few.left_out["preferences"]["too_long"] == len(made.pairs)
+
+
+def test_what_was_learned_shows(encoder: ConversationEncoder) -> None:
+    rows = tokenise(encoder, instruction_rows()[:4], preference_rows()[:4], CONTEXT)
+    before, after = tiny_model(CONTEXT), learned(rows.exchanges)
+    losses = [completion_loss(model, rows.exchanges, 256, quiet) for model in (before, after)]
+    assert losses[1].value < 0.7 * losses[0].value
+    accuracy, chosen = preference_measures(after, rows.pairs, 256, quiet)
+    assert accuracy.value == 1.0
+    swapped = [Pair(chosen=pair.rejected, rejected=pair.chosen) for pair in rows.pairs]
+    assert preference_measures(after, swapped, 256, quiet)[0].value == 0.0
+    tied = [Pair(chosen=pair.chosen, rejected=pair.chosen) for pair in rows.pairs]
+    assert preference_measures(after, tied, 256, quiet)[0].value == 0.0
+    # Of each pair the mean log-probability a token of the chosen answer, here scored row by row.
+    alone = [completion_loss(after, [pair.chosen], 1, quiet).value for pair in rows.pairs]
+    np.testing.assert_allclose(chosen.numerators, -np.array(alone), rtol=1e-5)
+
+
+def test_generated_length_stops_at_the_end_of_the_turn(encoder: ConversationEncoder) -> None:
+    exchange = encoder.exchange("x", [said("user", "Hi"), said("assistant", "Hello there.")])
+    model = learned([exchange])
+    length = len(exchange.answer) - 1
+    assert generated_length(model, [exchange], encoder.stops, 40, quiet).value == length
+    assert generated_length(model, [exchange], encoder.stops, 2, quiet).value == 2
+    assert answers(model, encoder, ["Hi"], 40, chat=True) == ["Hello there."]
+    text = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello"
+    assert answers(model, encoder, [text], 40, chat=False) == [" there."]
+    with pytest.raises(PromptTooLongError, match="'word word"):
+        answers(model, encoder, ["word " * 200], 5, chat=True)
+
+
+@pytest.fixture(scope="module")
+def record(folder: Path, encoder: ConversationEncoder) -> dict[str, Any]:
+    parent = folder.parent
+    exchanges = tokenise(encoder, instruction_rows(), [], CONTEXT).exchanges
+    tuned = model_folder(parent / "sft", learned(exchanges, 30), TURN_END)
+    documents = [
+        {"doc_id": f"{number}", "split": "validation", "text": f"def f{number}(x):\n    pass\n"}
+        for number in range(20)
+    ]
+    paths = {}
+    for name, rows in (
+        ("documents", documents),
+        ("instructions", instruction_rows()),
+        ("preferences", preference_rows()),
+    ):
+        paths[name] = [str(parent / f"{name}.parquet")]
+        pq.write_table(pa.Table.from_pylist(rows), paths[name][0])
+    return {
+        **paths,
+        "models": [
+            {"name": "base", "folder": str(folder)},
+            {"name": "sft", "folder": str(tuned)},
+        ],
+        "validation_bytes": 300,
+        "most_instructions": 5,
+        "most_preferences": 4,
+        "most_generated": 2,
+        "prompts": ["What is wrap?"],
+        "continuations": ["def"],
+        "new_tokens": 4,
+        "resamples": 200,
+        "seed": 0,
+        "batch_tokens": 512,
+        "threads": 1,
+        "device": "cpu",
+        "precision": "fp32",
+        "results": str(parent / "results"),
+    }
+
+
+def run_file(folder: Path, record: dict[str, Any]) -> Path:
+    path = folder / "run.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def test_a_chain_of_models(record: dict[str, Any], tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def begin(what: str) -> Any:
+        told.append(what)
+        return quiet
+
+    result = evaluate(read(run_file(tmp_path, record)), begin)
+    scores = {(row["model"], row["metric"]): row for row in result.scores.to_pylist()}
+    own = ["completion_loss", "preference_accuracy", "chosen_logprob", "generated_tokens"]
+    metrics = ["bits_per_byte", *own]
+    assert [key for key in scores if key[0] == "base"] == [("base", name) for name in metrics]
+    assert {key[1] for key in scores if key[0] == "sft"} == {
+        *metrics,
+        *(f"{name}_change" for name in metrics),
+    }
+    assert [scores["base", name]["n"] for name in metrics] == [15, 5, 4, 4, 2]
+    for name in metrics:
+        change = scores["sft", f"{name}_change"]
+        wanted = scores["sft", name]["value"] - scores["base", name]["value"]
+        assert change["value"] == pytest.approx(wanted)
+        assert change["low"] <= change["value"] <= change["high"]
+    assert scores["sft", "completion_loss_change"]["high"] < 0
+    xz = scores["xz -9e", "bits_per_byte"]
+    assert xz["low"] is None
+    assert result.facts["headline"]["bits_per_byte_over_xz"]["base"] == pytest.approx(
+        scores["base", "bits_per_byte"]["value"] / xz["value"]
+    )
+    assert result.facts["validation_bytes"] == 300
+    samples = [(row["model"], row["prompt"]) for row in result.samples.to_pylist()]
+    assert samples == [("base", "def"), ("base", "What is wrap?"), ("sft", "What is wrap?")]
+    assert len(told) == 8
+    # Fewer tokens a batch, the same scores.
+    small = {**record, "batch_tokens": 1}
+    again = evaluate(read(run_file(tmp_path, small)), begin).scores
+    np.testing.assert_allclose(
+        again.column("value").to_numpy(), result.scores.column("value").to_numpy(), rtol=1e-4
+    )
+
+
+def test_without_examples_and_in_bfloat16(record: dict[str, Any], tmp_path: Path) -> None:
+    record = {**record, "instructions": [], "preferences": [], "prompts": [], "continuations": []}
+    values = []
+    for precision in ("fp32", "bf16"):
+        run = read(run_file(tmp_path, {**record, "precision": precision}))
+        result = evaluate(run, lambda what: quiet)
+        assert set(result.scores.column("metric").to_pylist()) == {
+            "bits_per_byte",
+            "bits_per_byte_change",
+        }
+        assert result.samples.num_rows == 0
+        values.append(result.scores.column("value")[0].as_py())
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], rel=0.05)
+
+
+def test_pairs_alone_give_prompts_to_answer(record: dict[str, Any], tmp_path: Path) -> None:
+    run = read(run_file(tmp_path, {**record, "instructions": []}))
+    metrics = evaluate(run, lambda what: quiet).scores.column("metric").to_pylist()
+    assert "generated_tokens" in metrics
+    assert "completion_loss" not in metrics
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": []}, "models is empty"),
+        ({"device": "tpu"}, "device is 'tpu', not auto or cpu or cuda"),
+        ({"batch": 3}, "has unknown batch"),
+    ],
+)
+def test_run_files_that_are_wrong(
+    record: dict[str, Any], tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RunFileError, match=message):
+        read(run_file(tmp_path, {**record, **change}))
+    short = {name: value for name, value in record.items() if name != "seed"}
+    with pytest.raises(RunFileError, match="lacks seed"):
+        read(run_file(tmp_path, short))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_missing_gpu_is_named(record: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UnknownDeviceError, match="cuda"):
+        evaluate(read(run_file(tmp_path, {**record, "device": "cuda"})), lambda what: quiet)
+
+
+def test_the_process_says_what_went_wrong(record: dict[str, Any], tmp_path: Path) -> None:
+    path = run_file(tmp_path, {**record, "documents": []})
+    done = subprocess.run(
+        [sys.executable, "-m", "llm.evaluation", str(path)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert done.returncode == 1
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["type"] for event in events] == ["NoValidationTextError"]

@@ -1,0 +1,107 @@
+"""An exported folder against plain transformers: equal when it is, and found out when it is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llm.export.hf import CARD, copy_folder, write_card
+from llm.export.parity import PromptTooLongError, UnusableExportError, compare
+from llm.export.parity_table import Check, ParityError, parity_table, require
+from llm.export.run_file import ExportRunFileError, read
+from llm.tokens.special_tokens import TURN_END
+from tests.llm.evaluation.tiny_models import model_folder, tiny_model
+
+PROMPTS = ("def f(x):\n    ", "What is this?")
+
+
+def exported(folder: Path, qk_norm: bool = True) -> Path:
+    model = model_folder(folder / "model", tiny_model(48, qk_norm=qk_norm), TURN_END)
+    copy_folder(model, folder / "export")
+    return folder / "export"
+
+
+def checks_of(folder: Path, scratch: Path, prompts: tuple[str, ...] = PROMPTS) -> list[Check]:
+    return compare(folder, prompts, 64, 1e-4, 1, scratch)
+
+
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_transformers_gives_the_same(tmp_path: Path, qk_norm: bool) -> None:
+    folder = exported(tmp_path, qk_norm)
+    checks = checks_of(folder, tmp_path / "scratch")
+    require(checks)
+    kinds = [check.check for check in checks]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        "logits": 2,
+        "greedy": 2,
+        "tokenizer": 11,
+        "chat_template": 2,
+    }
+    assert all(0 <= check.difference < 1e-5 for check in checks if check.check == "logits")
+    reply = json.loads((tmp_path / "scratch" / "reply.json").read_text())
+    assert reply["class"] == ("Qwen3ForCausalLM" if qk_norm else "LlamaForCausalLM")
+    assert all(reply["continued"])
+    assert parity_table(checks).column("passed").to_pylist() == [True] * len(checks)
+
+
+def test_a_folder_transformers_reads_otherwise_is_found_out(tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    # Scaled positions, which our reader knows nothing of.
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"]["rope_type"] = "linear"
+    config["rope_parameters"]["factor"] = 4.0
+    (folder / "config.json").write_text(json.dumps(config))
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|im_end|>", "<|im_end|> "))
+    checks = checks_of(folder, tmp_path / "scratch")
+    failed = {check.check for check in checks if not check.passed}
+    assert {"logits", "chat_template"} <= failed
+    assert "tokenizer" not in failed
+    with pytest.raises(ParityError, match=r"logits on 'def f\(x\).*limit 0.0001.*chat_template"):
+        require(checks)
+
+
+def test_a_difference_that_is_no_number_fails() -> None:
+    with pytest.raises(ParityError, match=r"1 of 2 .*logits on 'a': nan"):
+        require([Check("logits", "a", float("nan"), 1e-4), Check("greedy", "a", 0, 0)])
+
+
+def test_a_folder_transformers_cannot_load_is_named(tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "added_tokens_decoder": 3}))
+    with pytest.raises(UnusableExportError, match=r"transformers alone cannot use .*export"):
+        checks_of(folder, tmp_path / "scratch")
+
+
+def test_prompts_must_leave_room(tmp_path: Path) -> None:
+    with pytest.raises(PromptTooLongError, match="the prompt 'word word"):
+        checks_of(exported(tmp_path), tmp_path / "scratch", ("word " * 60,))
+
+
+def test_card_and_copy(tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    model = tmp_path / "model"
+    names = sorted(path.name for path in model.iterdir())
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all((folder / name).read_bytes() == (model / name).read_bytes() for name in names)
+    write_card(folder, "tiny", True, {"tokens in the training rows": 1_234_567, "a|b": "x|y"})
+    card = (folder / CARD).read_text()
+    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert "| parameters | " + f"{tiny_model(48).architecture.parameters:,}" in card
+    assert "| tokens in the training rows | 1,234,567 |" in card
+    assert "x\\|y" in card
+    assert "apply_chat_template" in card
+    code = card.split("```python\n")[1].split("```")[0]
+    compile(code, CARD, "exec")
+    write_card(folder, "tiny", False, {})
+    assert "apply_chat_template" not in (folder / CARD).read_text()
+
+
+def test_run_files_that_are_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"model": "m", "speed": 1}))
+    with pytest.raises(ExportRunFileError, match="lacks folder, new_tokens, prompts"):
+        read(path)
