@@ -131,7 +131,7 @@ def externals(config: PretrainConfig) -> Mapping[str, Snapshot]:
     if not config.continue_from:
         return {}
     patterns = [f"{config.continue_from}/{name}" for name in _START_FILES]
-    return {"start": snapshot_files(patterns, "pretrain.continue_from", "start")}
+    return {"start": snapshot_files(patterns, "pretrain.continue_from", "start/")}
 
 
 def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
@@ -147,8 +147,11 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     sequences = inputs["sequences"]
     length = _sequence_length(sequences)
     tokenizer = inputs["tokenizer"].folder()
+    train_rows = _train_rows(sequences)
+    if not train_rows:
+        raise UntrainableError("pretrain: all sequences are validation; look at dedup's split")
     rows = max(1, config.batch_tokens // length)
-    tokens = config.tokens or _train_rows(sequences) * length
+    tokens = config.tokens or train_rows * length
     steps = max(1, round(tokens / (rows * length)))
     architecture = _architecture(config, _vocabulary_size(tokenizer), length)
     results = out.scratch / "results"
@@ -156,7 +159,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     places = {
         "sequences": str(sequences.folder()),
         "tokenizer": str(tokenizer),
-        "start": config.continue_from,
+        "start": _start(inputs),
         "scratch": str(out.scratch),
         "model": str(out.folder("model")),
         "metrics": str(results / "metrics.parquet"),
@@ -179,6 +182,13 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     with out.table("metrics") as writer:
         writer.write(pq.read_table(places["metrics"], schema=METRICS))
     out.fact("training", json.loads(Path(places["result"]).read_text(encoding="utf-8")))
+
+
+def _start(inputs: Inputs) -> str:
+    """The folder the snapshot found the starting model in; empty without one."""
+    if "start" not in inputs.external:
+        return ""
+    return str(Path(inputs.external["start"].items[0].path).parent)
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:

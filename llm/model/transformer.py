@@ -180,7 +180,8 @@ class Transformer(nn.Module):
         tables = self._tables
         if tables is None or tables.shape[1] < start + length or tables.device != device:
             longest = max(self.architecture.context, start + length)
-            self._tables = tables = rotary_tables(self.architecture, longest, device)
+            with torch.inference_mode(False):  # what generation makes, training may meet
+                self._tables = tables = rotary_tables(self.architecture, longest, device)
         return tables[:, start : start + length]
 
     def hidden(

@@ -42,11 +42,11 @@ class Checkpoint:
     def restore(self, model: nn.Module, optimisers: list[torch.optim.Optimizer]) -> None:
         """Put its weights and optimiser states in place."""
         state = load_file(self.folder / _FILES[0])
-        device = next(model.parameters()).device
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(state[name])
-        states = torch.load(self.folder / _FILES[1], map_location=device, weights_only=True)
+        # On the CPU: loading puts moments beside their weights and leaves AdamW's counts there.
+        states = torch.load(self.folder / _FILES[1], map_location="cpu", weights_only=True)
         for optimiser, saved in zip(optimisers, states, strict=True):
             optimiser.load_state_dict(saved)
 
@@ -67,7 +67,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"step-{step:08d}"
     aside = folder / f"step-{step:08d}.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
+    for cut_short in folder.glob("step-*.tmp"):
+        shutil.rmtree(cut_short)
     aside.mkdir()
     weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
     save_file(weights, aside / _FILES[0])
@@ -84,7 +85,9 @@ def write(
             os.fsync(stream.fileno())
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
-    for old in _newest_first(folder)[_KEPT:]:
+    # What claims to be further on is damaged or of another run: this one never got there.
+    ahead = [other for other in _newest_first(folder) if other.name > place.name]
+    for old in [*ahead, *_newest_first(folder)[len(ahead) + _KEPT :]]:
         shutil.rmtree(old)
 
 
@@ -94,15 +97,16 @@ def latest(folder: Path, digest: str) -> Checkpoint | None:
     for place in _newest_first(folder):
         try:
             state: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
-            whole = all(_sha256(place / name) == sha for name, sha in state["files"].items())
-        except (OSError, ValueError, KeyError):
-            whole = False
-        if not whole:
-            damaged.append(place.name)
-            continue
-        if state["run"] == digest:
+            if state["run"] != digest:
+                continue
+            whole = all(_sha256(place / name) == state["files"][name] for name in _FILES)
             metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
-            return Checkpoint(place, int(state["step"]), metrics, tuple(damaged))
+            found = Checkpoint(place, int(state["step"]), metrics, tuple(damaged))
+        except (OSError, ValueError, KeyError, TypeError):
+            whole = False
+        if whole:
+            return found
+        damaged.append(place.name)
     return None
 
 

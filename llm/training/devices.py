@@ -62,6 +62,11 @@ def cpu_multiplies_bf16() -> bool:
     return bool(words & _CPU_FLAGS)
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """The type long sums are kept in: float64, or float32 on Apple's GPUs, which have no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error says that memory did not suffice, on a GPU or on the CPU."""
     if isinstance(error, torch.OutOfMemoryError):

@@ -57,6 +57,7 @@ class _Training:
     ) -> None:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._scratch = Path(run.places.scratch)
+        self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
         self._model = _first_model(run).to(device)
         self._compiled = run.execution.compile and compile_blocks(
@@ -104,7 +105,7 @@ class _Training:
         self._finish(batches, trained, time.monotonic() - began, start)
 
     def _resume(self) -> int:
-        found = checkpoints.latest(self._scratch / "checkpoints", self._run.digest)
+        found = checkpoints.latest(self._scratch / "checkpoints", self._digest)
         if found is None:
             return 0
         for name in found.rejected:
@@ -135,9 +136,8 @@ class _Training:
 
     def _save(self, done: int) -> None:
         if self._processes.first:
-            folder, digest = self._scratch / "checkpoints", self._run.digest
-            optimisers = self._stepper.optimisers
-            checkpoints.write(folder, digest, done, self._model, optimisers, self._metrics)
+            folder, optimisers = self._scratch / "checkpoints", self._stepper.optimisers
+            checkpoints.write(folder, self._digest, done, self._model, optimisers, self._metrics)
             self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
         self._processes.wait()
 

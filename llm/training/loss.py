@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llm.training import devices
+
 IGNORED = -100
 _CHUNK = 4096
 
@@ -25,8 +27,9 @@ class _ChunkedLoss(torch.autograd.Function):
         narrow = weight.to(dtype)
         by_hidden = torch.empty_like(hidden)
         by_weight = torch.zeros_like(weight, dtype=torch.float32)
-        nll = hidden.new_zeros((), dtype=torch.float64)
-        squares = hidden.new_zeros((), dtype=torch.float64)
+        wide = devices.widest(hidden.device)
+        nll = hidden.new_zeros((), dtype=wide)
+        squares = hidden.new_zeros((), dtype=wide)
         for start in range(0, hidden.shape[0], _CHUNK):
             piece = slice(start, start + _CHUNK)
             x, y = hidden[piece].to(dtype), targets[piece]
@@ -35,8 +38,8 @@ class _ChunkedLoss(torch.autograd.Function):
             logits = F.linear(x, narrow).float()
             partition = logits.logsumexp(-1)
             losses = partition - logits.gather(1, chosen).squeeze(1)
-            nll += (losses * counted).sum(dtype=torch.float64)
-            squares += (partition.square() * counted).sum(dtype=torch.float64)
+            nll += (losses * counted).sum(dtype=wide)
+            squares += (partition.square() * counted).sum(dtype=wide)
             # d loss / d logits = softmax (1 + 2 z logsumexp) - one-hot
             gradient = logits.sub_(partition[:, None]).exp_()
             if z_weight:

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from llm.training.devices import DeviceError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -43,7 +45,11 @@ class Processes:
         """Add up the gradients of all processes, in one flat buffer."""
         if self.count == 1:
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        gradients = []
+        for parameter in parameters:
+            if parameter.grad is None:  # fewer rows than processes: this one had none
+                parameter.grad = torch.zeros_like(parameter)
+            gradients.append(parameter.grad)
         flat = self.total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         start = 0
         for gradient in gradients:
@@ -57,12 +63,19 @@ class Processes:
 
 
 def join(device: torch.device) -> Processes:
-    """Join the group torchrun started this process in; alone without one."""
+    """Join the group torchrun started this process in; alone without one.
+
+    Raises:
+        DeviceError: there are more processes on this machine than GPUs.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes(0, 1)
     if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        place, have = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if place >= have:
+            raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process a GPU")
+        torch.cuda.set_device(place)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Processes(dist.get_rank(), count)
 

@@ -142,9 +142,13 @@ def read(path: Path) -> Run:
         "optimisation": Optimisation,
         "execution": Execution,
     }
+    if not isinstance(record, dict):
+        raise RunFileError(f"{path}: must be an object, found {record!r}")
     _check_names(path, "", record, {"data_id", *parts})
+    if not isinstance(record["data_id"], str):
+        raise RunFileError(f"{path}: data_id must be str, found {record['data_id']!r}")
     made: dict[str, Any] = {name: _made(path, name, kind, record) for name, kind in parts.items()}
-    return Run(data_id=str(record["data_id"]), **made)
+    return Run(data_id=record["data_id"], **made)
 
 
 def _made(path: Path, name: str, kind: type[Any], record: dict[str, Any]) -> Any:
@@ -174,5 +178,6 @@ def _weights_digest(folder: str) -> str:
         return ""
     digest = hashlib.sha256()
     for name in ("config.json", "model.safetensors"):
-        digest.update((Path(folder) / name).read_bytes())
+        with (Path(folder) / name).open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()

@@ -28,7 +28,8 @@ def share(step: int, o: Optimisation) -> float:
         done = (step - o.warmup_steps) / max(1, o.steps - o.warmup_steps)
         return o.final_share + (1 - o.final_share) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
     if o.schedule == "wsd":
-        decay = max(1, round(o.steps * o.decay_share))
+        # What warm-up leaves bounds it: otherwise the rate would jump where they meet.
+        decay = max(1, min(round(o.steps * o.decay_share), o.steps - o.warmup_steps))
         left = min(1.0, (o.steps - step) / decay)
         return o.final_share + (1 - o.final_share) * left
     raise UnknownScheduleError(f"schedule {o.schedule!r} is none of {', '.join(SCHEDULES)}")

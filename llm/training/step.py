@@ -105,7 +105,8 @@ class Stepper:
         """
         mine = rows[self._processes.rank :: self._processes.count]
         lengths = self._tokens.lengths["train"][rows]
-        tokens = int(np.minimum(lengths - 1, self._tokens.sequence_length).sum())
+        # A row of one token predicts nothing; a batch of such rows has a loss of zero.
+        tokens = max(1, int((lengths - 1).sum()))
         loss = self._with_memory(lambda: self._gradients(mine, tokens))
         parameters = list(self.model.parameters())
         self._processes.sum_gradients(parameters)
@@ -132,7 +133,7 @@ class Stepper:
     def _gradients(self, rows: NDArray[np.int64], tokens: int) -> Tensor:
         """Accumulate the gradient of the mean loss; returns this process's share of the loss."""
         o, device = self._o, self._device
-        loss = torch.zeros((), dtype=torch.float64, device=device)
+        loss = torch.zeros((), dtype=devices.widest(device), device=device)
         for piece in _cut(rows, self.micro_batch_rows):
             batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
             with devices.autocast(device, o.precision):
@@ -145,7 +146,7 @@ class Stepper:
                 devices.dtype(o.precision),
             )
             (total / tokens).backward()  # type: ignore[no-untyped-call]
-            loss += nll.detach().double() / tokens
+            loss += nll.detach() / tokens
         return loss
 
     def _with_memory(self, work: Callable[[], Tensor]) -> Tensor:

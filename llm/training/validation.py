@@ -48,20 +48,20 @@ class Validation:
         """
         if not self.rows:
             return {}
-        sums = torch.zeros(3, dtype=torch.float64, device=self._device)
+        sums = torch.zeros(3, dtype=devices.widest(self._device), device=self._device)
         mine = np.arange(self.rows)[processes.rank :: processes.count]
         for start in range(0, len(mine), micro_batch_rows):
             sums += self._measured(model, mine[start : start + micro_batch_rows], micro_batch_rows)
         nll, tokens, size = processes.total(sums).tolist()
         return {
-            "validation_loss": nll / tokens,
+            "validation_loss": nll / tokens if tokens else float("nan"),
             "validation_bits_per_byte": nll / math.log(2) / size if size else float("nan"),
         }
 
     def _measured(
         self, model: Transformer, rows: NDArray[np.int64], micro_batch_rows: int
     ) -> torch.Tensor:
-        """float64 (3,): sums of loss, tokens and bytes."""
+        """(3,): sums of loss, tokens and bytes."""
         # One shape for all, filled up with row 0: another one would compile the blocks again.
         filled = np.concatenate([rows, np.zeros(micro_batch_rows - len(rows), dtype=np.int64)])
         batch = read_rows(self._tokens, "validation", filled, self._o.document_mask, self._device)
@@ -72,10 +72,6 @@ class Validation:
         weight = model.lm_head.weight.to(devices.dtype(self._o.precision))
         losses = token_losses(hidden.flatten(0, 1), weight, targets.flatten())
         counted = targets[targets != IGNORED]
-        return torch.stack(
-            [
-                losses.sum(dtype=torch.float64),
-                torch.tensor(counted.numel(), dtype=torch.float64, device=self._device),
-                self._bytes[counted].sum().double(),
-            ]
-        )
+        wide = devices.widest(self._device)
+        size = self._bytes[counted].sum().to(wide)
+        return torch.stack((losses.sum(dtype=wide), size.new_tensor(counted.numel()), size))

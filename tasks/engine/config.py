@@ -41,13 +41,14 @@ def _plain(value: Any) -> Any:
 class Part(BaseModel):
     """A small model used inside a config, in lists (a source, a mixture weight)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 class StageConfig(BaseModel):
     """Parent of every stage's config."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Defaults are validated too: 60 and 60.0 would be two identities of one setting.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     pool: str = execution(
         "", "Work pool to run on; empty = in the process of the flow that calls the stage."

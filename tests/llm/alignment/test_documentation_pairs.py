@@ -54,7 +54,7 @@ def test_kinds_of_definitions() -> None:
     assert {d.name for d in page("email.message")} >= {
         "email.message.Message",
         "email.message.Message.get_payload",
-        "email.message.MIMEPart.is_attachment",
+        "email.message.MIMEPart.iter_parts",
     }
 
 

@@ -1,0 +1,247 @@
+"""The model and its folder, against transformers' Qwen3 and Llama."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llm.model.architecture import Architecture, ArchitectureError
+from llm.model.folder import (
+    ModelFolderError,
+    TokenizerMismatchError,
+    check_tokenizer,
+    load,
+    save,
+)
+from llm.model.generation import GREEDY, Sampling, choose, generate
+from llm.model.initialisation import initialise
+from llm.model.transformer import Transformer, attend
+from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
+from tests.llm.tokens.small_tokenizer import SIZE, small_folder, small_tokenizer
+
+torch.set_num_threads(1)
+
+QWEN = Architecture(
+    vocabulary_size=SIZE,
+    hidden_size=48,
+    intermediate_size=96,
+    layers=3,
+    heads=4,
+    key_value_heads=2,
+    head_dim=16,
+    context=64,
+    rope_theta=20_000.0,
+    norm_eps=1e-6,
+    qk_norm=True,
+    tied=True,
+)
+KINDS = [
+    pytest.param(replace(QWEN, qk_norm=qk_norm, tied=tied, key_value_heads=heads), id=name)
+    for name, qk_norm, tied, heads in (
+        ("qwen3-tied", True, True, 2),
+        ("qwen3-untied-mha", True, False, 4),
+        ("llama-tied-mqa", False, True, 1),
+        ("llama-untied", False, False, 2),
+    )
+]
+
+
+def spread(architecture: Architecture, seed: int = 1) -> Transformer:
+    """Random weights, norms included, wide enough that no two tokens are about as likely."""
+    model = Transformer(architecture)
+    initialise(model, seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.uniform_(0.5, 1.5, generator=generator)
+            else:
+                parameter.mul_(6)
+    return model.eval()
+
+
+def saved(model: Transformer, parent: Path, eos: str = END_OF_TEXT) -> Path:
+    save(model, parent / "model", small_folder(parent / "tokenizer"), eos)
+    return parent / "model"
+
+
+def some_tokens(rows: int, length: int) -> torch.Tensor:
+    return torch.randint(SIZE, (rows, length), generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("architecture", KINDS)
+def test_logits_count_and_round_trip(tmp_path: Path, architecture: Architecture) -> None:
+    model = spread(architecture)
+    folder = saved(model, tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(folder)
+    assert type(theirs).__name__ == ("Qwen3" if architecture.qk_norm else "Llama") + "ForCausalLM"
+    tokens = some_tokens(3, 40)
+    with torch.no_grad():
+        ours, reference = model(tokens), theirs(tokens).logits
+        again = load(folder)(tokens)
+    assert (ours - reference).abs().max() < 1e-5 * reference.abs().max()
+    assert torch.equal(again, ours)
+    assert architecture.parameters == theirs.num_parameters()
+    assert architecture.parameters == sum(p.numel() for p in model.parameters())
+    assert load(folder).architecture == architecture
+
+
+@pytest.mark.parametrize("architecture", KINDS)
+def test_greedy_generation(tmp_path: Path, architecture: Architecture) -> None:
+    model = spread(architecture)
+    theirs = AutoModelForCausalLM.from_pretrained(saved(model, tmp_path))
+    prompts = [row.tolist() for row in some_tokens(2, 9)] + [some_tokens(1, 17)[0].tolist()]
+    answers = generate(model, prompts, 20, stop=[], sampling=GREEDY)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        naive = list(prompt)
+        for _ in range(20):
+            with torch.no_grad():
+                naive.append(int(model(torch.tensor([naive]))[0, -1].argmax()))
+        assert answer == naive[len(prompt) :]
+        given = torch.tensor([prompt])
+        made = theirs.generate(
+            given, attention_mask=torch.ones_like(given), max_new_tokens=20, eos_token_id=None
+        )
+        assert answer == made[0, len(prompt) :].tolist()
+    # A row alone says what it says among others, and ends before a stop token.
+    stop = answers[1][7]
+    assert generate(model, [prompts[1]], 20, stop=[stop]) == [
+        answers[1][: answers[1].index(stop)]
+    ]
+
+
+def test_generation_stays_in_the_context() -> None:
+    model = spread(QWEN)
+    [answer] = generate(model, [some_tokens(1, 60)[0].tolist()], 20, stop=[])
+    assert len(answer) == QWEN.context - 60
+    for bad in ([], [0] * QWEN.context):
+        with pytest.raises(ValueError, match="prompt 1 has"):
+            generate(model, [[1], bad], 4, stop=[])
+
+
+def test_training_may_follow_generation() -> None:
+    model = spread(QWEN)
+    generate(model, [[1, 2, 3]], 2, stop=[])
+    model(some_tokens(1, 8)).sum().backward()
+    gradient = model.model.layers[0].self_attn.q_proj.weight.grad
+    assert gradient is not None
+    assert gradient.abs().sum() > 0
+
+
+def test_sampling_keeps_to_the_likely() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(2000, 1)
+    drawn = {}
+    for name, sampling in {
+        "all": Sampling(1.0, 0, 1.0, 0),
+        "top_k": Sampling(1.0, 2, 1.0, 0),
+        "top_p": Sampling(1.0, 0, 0.75, 0),
+        "cold": Sampling(0.25, 0, 1.0, 0),
+    }.items():
+        chosen = choose(logits, sampling, torch.Generator().manual_seed(0))
+        drawn[name] = torch.bincount(chosen, minlength=4) / 2000
+    assert torch.allclose(drawn["all"], torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.04)
+    expected = torch.tensor([0.625, 0.375, 0, 0])
+    assert torch.allclose(drawn["top_k"], expected, atol=0.04)
+    assert torch.allclose(drawn["top_p"], expected, atol=0.04)
+    fourth = torch.tensor([0.5, 0.3, 0.15, 0.05]) ** 4
+    assert torch.allclose(drawn["cold"], fourth / fourth.sum(), atol=0.04)
+
+
+def test_short_attention_in_bfloat16_is_that_of_float32() -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries = torch.randn(2, 4, 24, 16, generator=generator)
+    keys, values = torch.randn(2, 2, 2, 24, 16, generator=generator)
+    mask = torch.ones(24, 24, dtype=torch.bool).tril()
+    mask[12:, :12] = False
+    for seen in (None, mask[None, None]):
+        wide = attend(queries, keys, values, seen)
+        narrow = attend(queries.bfloat16(), keys.bfloat16(), values.bfloat16(), seen)
+        assert narrow.dtype == torch.bfloat16
+        assert (narrow.float() - wide).abs().max() < 0.03
+
+
+def test_a_document_is_unmoved_by_its_neighbour() -> None:
+    model, tokens = spread(QWEN), some_tokens(1, 30)
+    segment = torch.tensor([0] * 13 + [1] * 17)
+    mask = (segment[:, None] == segment[None, :]) & torch.ones(30, 30, dtype=torch.bool).tril()
+    with torch.no_grad():
+        together = model(tokens, mask[None, None])
+        alone = model(tokens[:, :13])
+        other = model(torch.cat((some_tokens(2, 13)[1:], tokens[:, 13:]), 1), mask[None, None])
+    assert torch.allclose(together[:, :13], alone, atol=1e-4)
+    assert torch.allclose(together[:, 13:], other[:, 13:], atol=1e-4)
+    assert not torch.allclose(together[:, :13], other[:, :13], atol=1e-2)
+
+
+def test_the_folder_says_where_text_ends(tmp_path: Path) -> None:
+    folder = saved(spread(QWEN), tmp_path, TURN_END)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    turn_end = small_tokenizer().token_to_id(TURN_END)
+    assert tokenizer.eos_token == TURN_END
+    assert json.loads((folder / "config.json").read_text())["eos_token_id"] == turn_end
+    generation = json.loads((folder / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == sorted(
+        {turn_end, small_tokenizer().token_to_id(END_OF_TEXT)}
+    )
+    assert generation["pad_token_id"] not in generation["eos_token_id"]
+
+
+def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = saved(spread(QWEN), tmp_path)
+    other = small_folder(tmp_path / "other")
+    check_tokenizer(folder, other)
+    changed = (other / "tokenizer.json").read_text().replace("<|endoftext|>", "<|end|>")
+    (other / "tokenizer.json").write_text(changed)
+    with pytest.raises(TokenizerMismatchError, match=str(other)):
+        check_tokenizer(folder, other)
+    (folder / "tokenizer.json").write_text(changed)
+    with pytest.raises(TokenizerMismatchError):
+        load(folder)
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    folder = saved(spread(QWEN), tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+
+    def changed(**values: object) -> None:
+        (folder / "config.json").write_text(json.dumps(config | values))
+
+    changed(hidden_size=64)
+    with pytest.raises(ModelFolderError, match=r"model\.safetensors does not fit"):
+        load(folder)
+    changed(architectures=["GPT2LMHeadModel"])
+    with pytest.raises(ModelFolderError, match="GPT2LMHeadModel"):
+        load(folder)
+    del config["vocab_size"]
+    changed()
+    with pytest.raises(ModelFolderError, match="vocab_size"):
+        load(folder)
+    with pytest.raises(ArchitectureError, match="multiple"):
+        replace(QWEN, key_value_heads=3)
+
+
+def test_first_weights_are_those_of_the_seed() -> None:
+    one, two, other = Transformer(QWEN), Transformer(QWEN), Transformer(QWEN)
+    initialise(one, 4)
+    initialise(two, 4)
+    initialise(other, 5)
+    name = "model.layers.1.mlp.down_proj.weight"
+    assert torch.equal(one.state_dict()[name], two.state_dict()[name])
+    assert not torch.equal(one.state_dict()[name], other.state_dict()[name])
+    assert one.state_dict()[name].std().item() == pytest.approx(0.02 / 6**0.5, rel=0.05)
+    assert one.lm_head.weight.std().item() == pytest.approx(0.02, rel=0.02)
+
+
+def test_operations_a_token() -> None:
+    model = spread(QWEN)
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    norms = sum(p.numel() for p in model.parameters() if p.ndim == 1)
+    products = 6 * (sum(p.numel() for p in matrices) + norms)
+    assert QWEN.flops_per_token(64) == products + 12 * 3 * 4 * 16 * 64
+    untied = replace(QWEN, tied=False)
+    assert untied.flops_per_token(64) == QWEN.flops_per_token(64)

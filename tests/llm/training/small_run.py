@@ -1,0 +1,172 @@
+"""Packed sequences of real text, and runs over them that take a second."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from llm.lifeline import StopRequest
+from llm.model.architecture import Architecture
+from llm.model.initialisation import initialise
+from llm.model.transformer import Transformer
+from llm.tokens import scratch
+from llm.tokens.scratch import TokenFile
+from llm.training.loop import train
+from llm.training.processes import Processes
+from llm.training.run_file import Execution, Optimisation, Places, Run
+from llm.training.step import Stepper
+from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_folder, small_tokenizer
+
+torch.set_num_threads(1)
+
+LENGTH = 32
+CPU = torch.device("cpu")
+ALONE = Processes(0, 1)
+ARCHITECTURE = Architecture(
+    vocabulary_size=SIZE,
+    hidden_size=32,
+    intermediate_size=64,
+    layers=2,
+    heads=2,
+    key_value_heads=1,
+    head_dim=16,
+    context=LENGTH,
+    rope_theta=10_000.0,
+    norm_eps=1e-6,
+    qk_norm=True,
+    tied=True,
+)
+OPTIMISATION = Optimisation(
+    steps=12,
+    batch_rows=8,
+    optimiser="adamw",
+    learning_rate=1e-2,
+    schedule="wsd",
+    warmup_steps=2,
+    decay_share=0.4,
+    final_share=0.0,
+    weight_decay=0.1,
+    beta1=0.9,
+    beta2=0.95,
+    clip=1.0,
+    z_loss=0.0,
+    document_mask=False,
+    precision="fp32",
+    validate_every=5,
+    validation_rows=5,
+    seed=3,
+)
+EXECUTION = Execution(
+    device="cpu", threads=1, compile=False, micro_batch_rows=0, checkpoint_seconds=3600.0
+)
+
+
+def _packed(text: str, split: str, capacity: int) -> list[dict[str, Any]]:
+    """Paragraphs end to end; the last row of a split is padded."""
+    ids, starts = [], []
+    for paragraph in text.split("\n\n"):
+        starts.append(len(ids))
+        ids += [*small_tokenizer().encode(paragraph, add_special_tokens=False).ids, 0]
+    rows = []
+    for at in range(0, len(ids), capacity):
+        tokens = ids[at : at + capacity]
+        cuts = [0, *(s - at for s in starts if at < s < at + len(tokens)), len(tokens)]
+        lengths = [end - begin for begin, end in zip(cuts, cuts[1:], strict=False)]
+        padded = tokens + [3] * (capacity - len(tokens))
+        rows.append({"split": split, "tokens": padded, "doc_lengths": lengths})
+    return rows
+
+
+def sequences(folder: Path, length: int = LENGTH) -> Path:
+    """A folder with Parquet parts: four modules to train on, a fifth to validate on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    one, *others = library_texts()
+    rows = _packed("\n\n".join(others)[:40_000], "train", length + 1)
+    rows += _packed(one[:900], "validation", length + 1)
+    kinds = [("tokens", pa.list_(pa.int32())), ("doc_lengths", pa.list_(pa.int32()))]
+    table = pa.Table.from_pylist(rows, schema=pa.schema([("split", pa.string()), *kinds]))
+    pq.write_table(table, folder / "part0.parquet")
+    return folder
+
+
+def opened(folder: Path) -> TokenFile:
+    parts = [sequences(folder / "sequences") / "part0.parquet"]
+    return scratch.build(parts, folder / "scratch", "0" * 64, SIZE)
+
+
+def fresh(architecture: Architecture = ARCHITECTURE) -> Transformer:
+    model = Transformer(architecture)
+    initialise(model, 0)
+    return model
+
+
+def stepper(
+    model: Transformer, tokens: TokenFile, micro_batch_rows: int = 0, **optimisation: Any
+) -> Stepper:
+    settings = replace(OPTIMISATION, **optimisation)
+    return Stepper(model, settings, tokens, CPU, ALONE, micro_batch_rows)
+
+
+def places(folder: Path) -> Places:
+    return Places(
+        sequences=str(sequences(folder / "sequences")),
+        tokenizer=str(small_folder(folder / "tokenizer")),
+        start="",
+        scratch=str(folder / "scratch"),
+        model=str(folder / "model"),
+        metrics=str(folder / "metrics.parquet"),
+        result=str(folder / "result.json"),
+    )
+
+
+def run_of(folder: Path, execution: Execution = EXECUTION, **optimisation: Any) -> Run:
+    settings = replace(OPTIMISATION, **optimisation)
+    return Run("0" * 64, places(folder), ARCHITECTURE, settings, execution)
+
+
+def trained(run: Run) -> dict[str, Any]:
+    """Train to the end; the result."""
+    train(run, never())
+    result: dict[str, Any] = json.loads(Path(run.places.result).read_text())
+    return result
+
+
+def metrics(run: Run) -> dict[str, dict[int, float]]:
+    """name -> step -> value."""
+    found: dict[str, dict[int, float]] = {}
+    for row in pq.read_table(run.places.metrics).to_pylist():
+        found.setdefault(row["name"], {})[row["step"]] = row["value"]
+    return found
+
+
+def weights(run: Run) -> bytes:
+    return (Path(run.places.model) / "model.safetensors").read_bytes()
+
+
+class Never(StopRequest):
+    """Is never asked, and leaves signals alone."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+def never() -> StopRequest:
+    return Never()
+
+
+class After(StopRequest):
+    """Asked from the n-th look on; the trainer looks once a step."""
+
+    def __init__(self, looks: int) -> None:
+        self._left = looks
+
+    @property
+    def asked(self) -> bool:  # type: ignore[override]
+        self._left -= 1
+        return self._left <= 0

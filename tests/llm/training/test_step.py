@@ -1,0 +1,204 @@
+"""One optimiser step: the same however it is cut, and nothing where it fails."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from llm.model.transformer import Transformer
+from llm.training import optimisers
+from llm.training.loss import IGNORED
+from llm.training.optimisers import OptimiserUnavailableError
+from llm.training.step import DoesNotFitError, NonFiniteLossError, read_rows
+from tests.llm.training.small_run import CPU, LENGTH, OPTIMISATION, fresh, opened, stepper
+
+ROWS = np.array([4, 1, 7, 30, 2, 9])
+
+
+def _stepped(folder: Path, micro_batch_rows: int, rows: np.ndarray = ROWS) -> Transformer:
+    model = fresh()
+    step = stepper(model, opened(folder), micro_batch_rows, batch_rows=len(rows))
+    for number in range(2):
+        step(number, rows)
+    return model
+
+
+def _far(one: Transformer, other: Transformer) -> float:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+def test_rows_are_inputs_and_the_tokens_after_them(tmp_path: Path) -> None:
+    tokens = opened(tmp_path)
+    last = len(tokens.train) - 1
+    length = int(tokens.lengths["train"][last])
+    assert length < LENGTH, "the last row is meant to be padded"
+    batch = read_rows(tokens, "train", np.array([0, last]), False, CPU)
+    assert batch.mask is None
+    stored = torch.tensor(tokens.train[[0, last]].astype(np.int64))
+    assert torch.equal(batch.inputs, stored[:, :-1])
+    assert torch.equal(batch.targets[0], stored[0, 1:])
+    assert torch.equal(batch.targets[1, : length - 1], stored[1, 1:length])
+    assert (batch.targets[1, length - 1 :] == IGNORED).all()
+
+
+def test_document_mask_of_a_padded_row(tmp_path: Path) -> None:
+    tokens = opened(tmp_path)
+    last = len(tokens.train) - 1
+    batch = read_rows(tokens, "train", np.array([last]), True, CPU)
+    assert batch.mask is not None
+    assert batch.mask.shape == (1, 1, LENGTH, LENGTH)
+    segment = tokens.segment_ids("train", [last])[0]
+    for q in range(LENGTH):
+        sees = [k for k in range(LENGTH) if k <= q and segment[k] == segment[q]]
+        assert batch.mask[0, 0, q].nonzero().flatten().tolist() == sees
+    # A position that saw nothing would make its attention, and then all weights, NaN.
+    assert batch.mask.any(-1).all()
+    model = fresh()
+    step = stepper(model, tokens, batch_rows=2, document_mask=True)
+    figures = step(0, np.array([0, last]))
+    assert math.isfinite(figures["loss"])
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_loss_gradient_and_count(tmp_path: Path) -> None:
+    tokens = opened(tmp_path)
+    rows = np.array([3, len(tokens.train) - 1])
+    model, reference = fresh(), fresh()
+    figures = stepper(model, tokens, batch_rows=2, clip=0.0)(0, rows)
+    batch = read_rows(tokens, "train", rows, False, CPU)
+    logits = reference(batch.inputs).flatten(0, 1)
+    loss = F.cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORED)
+    loss.backward()
+    norm = torch.cat([p.grad.flatten() for p in reference.parameters() if p.grad is not None])
+    assert figures["tokens"] == (batch.targets != IGNORED).sum()
+    assert figures["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert figures["gradient_norm"] == pytest.approx(norm.norm().item(), rel=1e-4)
+    assert figures["learning_rate"] == pytest.approx(OPTIMISATION.learning_rate / 2)
+
+
+@pytest.mark.parametrize("micro_batch_rows", [1, 4])
+def test_micro_batches_change_nothing(tmp_path: Path, micro_batch_rows: int) -> None:
+    assert _far(_stepped(tmp_path, 0), _stepped(tmp_path, micro_batch_rows)) < 1e-6
+
+
+def test_out_of_memory_halves_and_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = _stepped(tmp_path, 0)
+    whole, seen = Transformer.hidden, []
+
+    def hidden(self: Transformer, tokens: torch.Tensor, *others: object) -> torch.Tensor:
+        seen.append(len(tokens))
+        if len(seen) == 4:  # in the middle of the second attempt, with gradients half done
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if len(tokens) > 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return whole(self, tokens, *others)
+
+    monkeypatch.setattr(Transformer, "hidden", hidden)
+    model = fresh()
+    step = stepper(model, opened(tmp_path), 0, batch_rows=6)
+    step(0, ROWS)
+    assert (seen, step.micro_batch_rows) == ([6, 3, 3], 3)
+    step(1, ROWS)
+    assert (seen[3:], step.micro_batch_rows) == ([3, 2, 2, 2], 2)
+    assert _far(undisturbed, model) < 1e-6
+
+
+def test_one_row_too_many_and_other_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem: list[RuntimeError] = [torch.OutOfMemoryError("CUDA out of memory")]
+
+    def hidden(self: Transformer, *others: object) -> torch.Tensor:
+        raise problem[0]
+
+    monkeypatch.setattr(Transformer, "hidden", hidden)
+    step = stepper(fresh(), opened(tmp_path), 0, batch_rows=6)
+    with pytest.raises(DoesNotFitError, match="smaller model"):
+        step(0, ROWS)
+    assert step.micro_batch_rows == 1
+    problem[0] = RuntimeError("shapes do not match")
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        step(0, ROWS)
+
+
+@pytest.mark.parametrize("optimiser", optimisers.OPTIMISERS)
+def test_what_is_no_number_never_reaches_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
+) -> None:
+    model = fresh()
+    step = stepper(model, opened(tmp_path), 0, batch_rows=6, optimiser=optimiser)
+    step(0, ROWS)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    whole = Transformer.hidden
+
+    def hidden(self: Transformer, tokens: torch.Tensor, *others: object) -> torch.Tensor:
+        return whole(self, tokens, *others) * float("inf")
+
+    monkeypatch.setattr(Transformer, "hidden", hidden)
+    with pytest.raises(NonFiniteLossError, match=r"step 2: loss nan"):
+        step(1, ROWS)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_clipping(tmp_path: Path) -> None:
+    model = fresh()
+    tokens = opened(tmp_path)
+    norm = stepper(fresh(), tokens, batch_rows=6, clip=0.0)(0, ROWS)["gradient_norm"]
+    step = stepper(model, tokens, batch_rows=6, clip=norm / 4)
+    held: list[float] = []
+    for optimiser in step.optimisers:
+
+        def look(_: object, *others: object) -> None:
+            flat = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+            held.append(float(torch.cat(flat).norm()))
+
+        optimiser.register_step_pre_hook(look)
+    assert step(0, ROWS)["gradient_norm"] == pytest.approx(norm)
+    assert held == pytest.approx([norm / 4], rel=1e-4)
+
+
+def test_a_row_of_one_token_teaches_nothing(tmp_path: Path) -> None:
+    tokens = opened(tmp_path)
+    tokens = replace(tokens, lengths={"train": np.ones_like(tokens.lengths["train"])})
+    model = fresh()
+    figures = stepper(model, tokens, batch_rows=1)(0, np.array([0]))
+    assert (figures["loss"], figures["gradient_norm"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("optimiser", optimisers.OPTIMISERS)
+def test_who_optimises_what(optimiser: str) -> None:
+    model = fresh()
+    made = optimisers.build(model, replace(OPTIMISATION, optimiser=optimiser))
+    names = {id(p): name for name, p in model.named_parameters()}
+    decay: dict[str, float] = {}
+    kinds: dict[str, str] = {}
+    for one in made:
+        for group in one.param_groups:
+            for parameter in group["params"]:
+                decay[names[id(parameter)]] = group["weight_decay"]
+                kinds[names[id(parameter)]] = type(one).__name__
+    assert set(decay) == set(names.values())
+    matrices = {name for name in decay if "_proj." in name}
+    assert len(matrices) == 7 * 2
+    assert {name for name, value in decay.items() if value} == matrices
+    muon = {name for name, kind in kinds.items() if kind == "Muon"}
+    assert muon == (matrices if optimiser == "muon" else set())
+    optimisers.set_learning_rate(made, 0.125)
+    assert {group["lr"] for one in made for group in one.param_groups} == {0.125}
+
+
+def test_optimisers_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptimiserUnavailableError, match="adamw, muon"):
+        optimisers.build(fresh(), replace(OPTIMISATION, optimiser="lion"))
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(OptimiserUnavailableError, match="pretrain.optimiser=adamw"):
+        optimisers.build(fresh(), replace(OPTIMISATION, optimiser="muon"))
