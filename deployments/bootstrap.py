@@ -57,6 +57,13 @@ def parameters(entry: dict[str, Any], recipe: Recipe, recipe_name: str) -> dict[
     return filled
 
 
+def pool(entry: dict[str, Any], recipe: Recipe) -> str:
+    """The work pool of a deployment: what the recipe names for the stage, else prefect.yaml's."""
+    config = recipe.configs.get(entry["name"])
+    named: str = entry["work_pool"]["name"]
+    return (config.pool if config is not None else "") or named
+
+
 async def ensure_pools(client: PrefectClient) -> None:
     """Process work pools; the gpu pool runs one flow at a time."""
     for name, limit in POOLS.items():
@@ -116,7 +123,7 @@ async def ensure_deployment(
                 }
             }
         ],
-        work_pool_name=entry["work_pool"]["name"],
+        work_pool_name=pool(entry, recipe),
         concurrency_limit=limit["limit"] if limit else None,
         concurrency_options=(
             {"collision_strategy": limit["collision_strategy"]} if limit else None

@@ -34,7 +34,7 @@ def build(
     rows = preview(planner(*asked))
     if dry_run:
         return Completed(message=f"planned {len(rows)} stages; nothing was run", data=[])
-    done = run(planner(*asked))
+    done = run(planner(*asked), recipe)
     publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     get_run_logger().info("ran %s; %d cached", ", ".join(ran) or "nothing", len(done) - len(ran))

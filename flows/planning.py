@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from flows.home import open_store
+from tasks.engine.artifact import Artifact
 from tasks.engine.chain import chain
 from tasks.engine.config import StageConfig
-from tasks.engine.plan import Planner, Selection
+from tasks.engine.errors import MissingInputError, RecipeError
+from tasks.engine.execute import Order, published
+from tasks.engine.plan import Planner, Row, Selection, Status
 from tasks.engine.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
@@ -34,22 +38,95 @@ StageName = Literal[
 ]
 
 
+@dataclass
+class RecipePlanner(Planner):
+    """A planner that can read given attempts where it would read the recipe's latest ones.
+
+    Attributes:
+        source: what the recipe was loaded by, for messages.
+        pinned: attempts to read, by stage.
+    """
+
+    source: str = ""
+    pinned: Mapping[str, Artifact] = field(default_factory=dict)
+
+    def order(self, stage: str) -> Order:
+        """The order for a stage whose inputs are all resolved.
+
+        Raises:
+            MissingInputError: one is not; the message names the command that builds it.
+        """
+        for parent, output in self.chain.wiring[stage].values():
+            if parent not in self.artifacts:
+                raise MissingInputError(
+                    f"{stage} reads {parent}.{output}, which has not been built; run `ingot run "
+                    f"--recipe {self.source} --only {parent}`, or the whole recipe, first"
+                )
+        return super().order(stage)
+
+    def given(self, stage: str) -> Row:
+        """A stage outside the selection: the pinned attempt, else the recipe's pointer."""
+        artifact = self.pinned.get(stage)
+        if artifact is None:
+            return super().given(stage)
+        self.artifacts[stage] = artifact
+        manifest = artifact.manifest
+        reason = f"not selected; attempt {manifest.attempt} as asked"
+        seconds, size = manifest.timings.seconds, manifest.bytes
+        return Row(
+            stage, Status.GIVEN, (reason,), False, manifest.recipe_id, seconds, size, artifact
+        )
+
+
+def pinned_artifacts(store: Store, names: Sequence[str]) -> dict[str, Artifact]:
+    """The artifacts named as `stage/recipe_id/attempt`, by stage.
+
+    Raises:
+        RecipeError: a name has another form.
+        MissingInputError: there is no such attempt.
+    """
+    found = {}
+    for name in names:
+        stage, _, rest = name.partition("/")
+        recipe_id, _, attempt = rest.partition("/")
+        if stage not in STAGES or not recipe_id or not attempt:
+            raise RecipeError(f"inputs: {name!r} is not of the form stage/recipe_id/attempt")
+        artifact = published(store, stage, recipe_id, attempt)
+        if artifact is None:
+            raise MissingInputError(
+                f"inputs: {name} is not in {store.url}; leave it out to read the latest, or build "
+                f"it with `ingot run --only {stage}`"
+            )
+        found[stage] = artifact
+    return found
+
+
 def planner_for(
     recipe: Recipe,
+    source: str,
     store: Store,
     only: Sequence[str] = (),
     start: Sequence[str] = (),
     force: Sequence[str] = (),
     configs: Mapping[str, StageConfig] | None = None,
+    inputs: Sequence[str] = (),
 ) -> Planner:
     """A fresh planner.
 
     Args:
+        source: what the recipe was loaded by.
         configs: replace the recipe's, by stage.
+        inputs: attempts to read instead of the latest, as `stage/recipe_id/attempt`.
+
+    Raises:
+        RecipeError, MissingInputError: see `pinned_artifacts`.
     """
     selection = Selection(tuple(only), tuple(start), tuple(force), recipe.on_code_drift)
     merged = {**recipe.configs, **(configs or {})}
-    return Planner(chain(STAGES, merged), merged, recipe.name, store, selection)
+    pinned = pinned_artifacts(store, inputs)
+    return RecipePlanner(
+        chain(STAGES, merged), merged, recipe.name, store, selection, source=source, pinned=pinned
+    )
 
 
 def planner(
@@ -60,4 +137,4 @@ def planner(
     force: Sequence[str] = (),
 ) -> Planner:
     """A planner for a recipe by name or path, on the store of this machine's settings."""
-    return planner_for(load(recipe, changes), open_store(), only, start, force)
+    return planner_for(load(recipe, changes), recipe, open_store(), only, start, force)

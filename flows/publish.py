@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-from tasks.engine.panels_markdown import markdown
 
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import Chain
 from tasks.engine.panels import Graph
+from tasks.engine.panels_markdown import markdown
 from tasks.engine.plan import Row
 from tasks.engine.stage import Stage
 

@@ -24,7 +24,7 @@ def refresh(
         get_run_logger().info("nothing new: every stage is fresh")
         return Completed(name="NothingNew", message="no new data; every stage is fresh")
     get_run_logger().info("source is %s: %s", source.status, "; ".join(source.reasons) or "-")
-    done = run(planner(recipe))
+    done = run(planner(recipe), recipe)
     publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     return Completed(message=f"ran {', '.join(ran) or 'nothing'}")

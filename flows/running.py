@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from prefect.deployments import run_deployment
-from prefect.logging import get_run_logger
 from prefect.states import State
 
 from flows import publish
+from flows.elsewhere import run_elsewhere
+from flows.reaping import registered
 from tasks.engine.artifact import Artifact
 from tasks.engine.build import steps
 from tasks.engine.errors import IngotError
@@ -31,69 +31,61 @@ class Outcome:
     artifact: Artifact
 
 
-def run(planner: Planner, here: bool = False) -> list[Outcome]:
+def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
     """Bring every selected stage up to date and publish its panels.
 
     Args:
+        recipe: what the recipe was loaded by, for workers that must load it too.
         here: run in this process also what asks for a work pool, because this is that pool.
 
     Raises:
-        IngotError: of the first stage that fails.
+        IngotError: of the first stage that fails; a note on it names the stage.
     """
     states: dict[str, str] = {}
 
     def through_prefect(order: Order, force: bool) -> Built:
-        built, states[order.stage.name] = _as_task(order, planner, force, here)
+        stage, pool = order.stage.name, order.config.pool
+        try:
+            if pool and not here and (force or not _present(order, planner)):
+                built = run_elsewhere(ticket(order, planner.store, force), pool, recipe)
+                states[stage] = "Completed"
+            else:
+                built, states[stage] = _as_task(order, planner, force)
+        except Exception as error:
+            error.add_note(f"Stage {stage} failed. What was finished is kept: run again to go on.")
+            raise
         return built
 
     done = []
-    for step in steps(planner, through_prefect):
-        if step.built is None:
-            continue
-        outcome = Outcome(step.row.stage, states[step.row.stage], step.built.artifact)
-        done.append(outcome)
-        publish.panels(outcome.artifact, planner.chain.stages[outcome.stage])
+    with registered():
+        for step in steps(planner, through_prefect):
+            if step.built is None:
+                continue
+            outcome = Outcome(step.row.stage, states[step.row.stage], step.built.artifact)
+            done.append(outcome)
+            publish.panels(outcome.artifact, planner.chain.stages[outcome.stage])
     return done
 
 
-def _as_task(order: Order, planner: Planner, force: bool, here: bool) -> tuple[Built, str]:
+def _present(order: Order, planner: Planner) -> Artifact | None:
+    return sound(planner.store, order.stage.name, order.recipe_id)
+
+
+def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
     name, store = order.stage.name, planner.store
-    pool = order.config.pool
-    if pool and not here:
-        return _elsewhere(order, planner, force, pool), "Completed"
     # Prefect's own record is believed only if the store has the artifact, whole.
-    present = sound(store, name, order.recipe_id) is not None
-    task = stage_task(name).with_options(refresh_cache=force or not present)
+    present = _present(order, planner)
+    task = stage_task(name).with_options(refresh_cache=force or present is None)
     state: State[Any] = task(ticket(order, store, force).model_dump(mode="json"), return_state=True)
     told = Reference.model_validate(state.result())
+    label = state.name or "Completed"
+    if label == "Cached" and present is not None:
+        # Its record may name an earlier attempt than the one in force.
+        return Built(present, cached=True), label
     artifact = published(store, name, told.recipe_id, told.attempt)
     if artifact is None:
         raise IngotError(f"{name}: {told.manifest} vanished right after it was built; run again")
-    label = state.name or "Completed"
     return Built(artifact, cached=label == "Cached"), label
-
-
-def _elsewhere(order: Order, planner: Planner, force: bool, pool: str) -> Built:
-    """Run the stage's own deployment on its pool and wait for it."""
-    name = order.stage.name
-    get_run_logger().info("%s runs on pool %s", name, pool)
-    given = ticket(order, planner.store, force).model_dump(mode="json")
-    flow_run = run_deployment(
-        f"{name}/{name}",
-        parameters={"recipe": planner.name, "config": given["config"], "force": force},
-        work_queue_name=None,
-        as_subflow=True,
-    )
-    assert flow_run.state is not None
-    if not flow_run.state.is_completed():
-        raise IngotError(f"{name} on pool {pool}: {flow_run.state.name} {flow_run.state.message}")
-    artifact = sound(planner.store, name, order.recipe_id)
-    if artifact is None:
-        raise IngotError(
-            f"{name} ran on pool {pool}, but its artifact is not in {planner.store.url}; workers "
-            "of every pool must see one store (set INGOT_HOME to a shared folder or URL)"
-        )
-    return Built(artifact, cached=False)
 
 
 def preview(planner: Planner) -> list[Row]:

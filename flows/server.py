@@ -7,6 +7,7 @@ so a recycled id is never mistaken for ours.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
@@ -58,13 +60,25 @@ def _healthy(url: str) -> bool:
 def _free_port() -> int:
     for port in range(_FIRST_PORT, _FIRST_PORT + 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
+            # As the server itself will: a port whose connections just closed is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
     raise ServerError(f"no free port from {_FIRST_PORT} to {_FIRST_PORT + 99}")
 
 
-def start_process(name: str, command: list[str], **facts: str | int) -> None:
-    """Start a background process that outlives this one, remembered under `name`."""
+def start_process(
+    name: str,
+    command: list[str],
+    environment: Mapping[str, str] | None = None,
+    **facts: str | int,
+) -> None:
+    """Start a background process that outlives this one, remembered under `name`.
+
+    Args:
+        environment: set on top of this process's own.
+        facts: kept in its record, see `running`.
+    """
     folder = _folder()
     with (folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
@@ -72,6 +86,7 @@ def start_process(name: str, command: list[str], **facts: str | int) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
     started = psutil.Process(process.pid).create_time()
@@ -79,9 +94,10 @@ def start_process(name: str, command: list[str], **facts: str | int) -> None:
     (folder / f"{name}.json").write_text(json.dumps(record))
 
 
-def running(name: str) -> bool:
-    """Whether the background process of that name is alive."""
-    return _alive(_folder() / f"{name}.json") is not None
+def running(name: str, **facts: str | int) -> bool:
+    """Whether the background process of that name is alive, and was started with these facts."""
+    known = _alive(_folder() / f"{name}.json")
+    return known is not None and all(known.get(key) == value for key, value in facts.items())
 
 
 def stop_process(name: str) -> bool:
@@ -129,15 +145,24 @@ def ensure_server() -> tuple[str, bool]:
     Raises:
         ServerError: it did not answer in time; its log is named.
     """
-    found = find_server()
-    if found is not None:
-        os.environ["PREFECT_API_URL"] = found
-        return found, False
+    with (_folder() / "server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once must not start two servers
+        found = find_server()
+        url = found or _start_server()
+    os.environ["PREFECT_API_URL"] = url
+    return url, found is None
+
+
+def _start_server() -> str:
     stop_process("server")  # alive without answering is of no use
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start"]
-    start_process("server", [*command, "--host", "127.0.0.1", "--port", str(port)], port=port)
+    # Without being told, its pages would ask port 4200, which may be somebody else's server.
+    pages = {"PREFECT_SERVER_UI_API_URL": url}
+    start_process(
+        "server", [*command, "--host", "127.0.0.1", "--port", str(port)], pages, port=port
+    )
     deadline = time.monotonic() + _START_SECONDS
     while not _healthy(url):
         if not running("server") or time.monotonic() > deadline:
@@ -145,5 +170,4 @@ def ensure_server() -> tuple[str, bool]:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
             raise ServerError(f"the Prefect server did not start; {log} ends:\n{tail}")
         time.sleep(0.2)
-    os.environ["PREFECT_API_URL"] = url
-    return url, True
+    return url

@@ -10,23 +10,31 @@ from typing import Any
 
 from prefect import Flow
 from prefect.states import Completed, State
+from pydantic import Field
 
 from flows.home import open_store
 from flows.planning import planner_for
-from flows.running import run
+from flows.running import preview, run
+from tasks.engine.plan import Planner
 from tasks.engine.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
 
 
-def _run_alone(stage: str, recipe: str, config: Any, force: bool) -> State[None]:
+def _run_alone(
+    stage: str, recipe: str, config: Any, inputs: list[str], force: bool
+) -> State[None]:
     loaded = load(recipe)
     configs = {} if config is None else {stage: config}
-    only, forced = [stage], [stage] if force else []
-    planner = planner_for(loaded, open_store(), only, (), forced, configs)
-    (outcome,) = run(planner, here=True)
+    forced = [stage] if force else []
+
+    def planner() -> Planner:
+        return planner_for(loaded, recipe, open_store(), [stage], (), forced, configs, inputs)
+
+    preview(planner())
+    (outcome,) = run(planner(), recipe, here=True)
     totals = outcome.artifact.manifest.totals
-    message = f"{outcome.state}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
+    message = f"{stage}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
     return Completed(name=outcome.state, message=message)
 
 
@@ -38,18 +46,43 @@ def stage_flow(stage: Stage) -> Flow[..., State[None]]:
 
     body.__name__ = stage.name
     body.__doc__ = (
-        f"{stage.description}\n\nRuns this stage alone; its inputs are the latest artifacts of "
-        "the recipe. Leave `config` empty to use the recipe's own."
+        f"{stage.description}\n\nRuns this stage alone, on the latest artifacts of the recipe it "
+        "reads from; the result becomes the recipe's latest."
     )
-    kind = inspect.Parameter.KEYWORD_ONLY
-    body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter("recipe", kind, default="quickstart", annotation=str),
-            inspect.Parameter("config", kind, default=None, annotation=stage.config | None),
-            inspect.Parameter("force", kind, default=False, annotation=bool),
-        ]
-    )
+    body.__signature__ = inspect.Signature(_parameters(stage))  # type: ignore[attr-defined]
     return Flow(fn=body, name=stage.name)
+
+
+def _parameters(stage: Stage) -> list[inspect.Parameter]:
+    """The form of a stage, its fields from top to bottom."""
+    reads = ", ".join(sorted({one for item in stage.inputs.values() for one in item.sources}))
+    fields: list[tuple[str, Any, Any]] = [
+        (
+            "config",
+            stage.config | None,
+            Field(None, description="Of this stage; none = as in the recipe."),
+        ),
+        (
+            "recipe",
+            str,
+            Field("quickstart", description="A shipped recipe's name, or a YAML file."),
+        ),
+        (
+            "inputs",
+            list[str],
+            Field(
+                [],
+                description="Attempts to read, as stage/recipe_id/attempt; those left out are "
+                f"the recipe's latest. Reads {reads or 'nothing'}.",
+            ),
+        ),
+        ("force", bool, Field(False, description="Make a new attempt although it is fresh.")),
+    ]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, annotation, default in fields
+    ]
 
 
 globals().update({name: stage_flow(stage) for name, stage in STAGES.items()})

@@ -140,7 +140,6 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
         NoExamplesError: nothing is left.
     """
     from llm.alignment.example_batches import TABLES, batches
-    from llm.alignment.example_files import ExampleFileError
     from llm.alignment.example_selection import Ledger
     from llm.alignment.example_tables import Example
 
@@ -150,13 +149,10 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
             "add it, or set make_from_documents: false"
         )
     ledger, candidates = Ledger(), []
-    try:
-        for outcome in _outcomes(config, inputs):
-            candidates.append(outcome.doc_id)
-            if isinstance(outcome, Example):
-                ledger.add(outcome)
-    except ExampleFileError as error:
-        raise ExternalInputError(f"examples: {error}") from error
+    for outcome in _outcomes(config, inputs):
+        candidates.append(outcome.doc_id)
+        if isinstance(outcome, Example):
+            ledger.add(outcome)
     removals = ledger.decide(_caps(config))
     counts: Counter[Fate] = Counter()
     with contextlib.ExitStack() as stack:
@@ -180,7 +176,7 @@ def _caps(config: ExamplesConfig) -> Caps:
 
 def _outcomes(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
     """Every candidate, the same ones in the same order each time."""
-    from llm.alignment.example_files import FileReading, examples_in
+    from llm.alignment.example_files import ExampleFileError, FileReading, examples_in
 
     for name, kind in _FILES.items():
         reading = FileReading(
@@ -192,7 +188,10 @@ def _outcomes(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
         )
         snapshot = inputs.external.get(name)
         for item in snapshot.items if snapshot else ():
-            yield from examples_in(Path(item.path), item.name, reading)
+            try:
+                yield from examples_in(Path(item.path), item.name, reading)
+            except ExampleFileError as error:
+                raise ExternalInputError(f"examples.{name}: {error}") from error
     if config.make_from_documents:
         yield from _made(config, inputs)
 

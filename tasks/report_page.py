@@ -18,7 +18,7 @@ from tasks.engine.panels_html import html, table
 from tasks.engine.plan import flat
 from tasks.engine.stage import Stage
 from tasks.engine.svg import Bar, stacked_bars
-from tasks.report_funnel import Step, shares
+from tasks.report_funnel import Step, funnel, shares
 from tasks.report_samples import Extent
 from tasks.report_style import CSS
 
@@ -117,15 +117,7 @@ def _head(title: str, artifacts: Mapping[str, Artifact], steps: Sequence[Step]) 
 def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> str:
     parts = []
     if steps:
-        bars = [
-            Bar(
-                step.stage,
-                [step.kept, sum(step.removed.values()), sum(step.rejected.values())],
-                f"{number(step.kept)} of {number(step.rows_in)} ({share:.1%} of the first)",
-            )
-            for step, share in zip(steps, shares(steps), strict=True)
-        ]
-        parts.append(stacked_bars("Documents by stage", ["kept", "removed", "rejected"], bars))
+        parts.append(_bars(steps))
         parts.append(table(*_funnel_table(steps)))
         wrong = [step.stage for step in steps if not step.adds_up]
         if wrong:
@@ -276,3 +268,22 @@ def _recipe(artifacts: Mapping[str, Artifact]) -> str:
         '<p class="note">Every field that decides the result. Places of files, workers and '
         f"devices do not, and are left out.</p><pre>{escaped(text)}</pre>"
     )
+
+
+def funnel_picture(artifacts: Mapping[str, Artifact]) -> str:
+    """The funnel as a file of its own: an SVG that shows in a light and a dark page."""
+    drawn = _bars(funnel(artifacts))
+    style = 'xmlns="http://www.w3.org/2000/svg" style="background:#fff;color:#1d2129" '
+    return drawn.replace("<svg ", f'<svg {style}font-family="system-ui, sans-serif" ', 1) + "\n"
+
+
+def _bars(steps: Sequence[Step]) -> str:
+    bars = [
+        Bar(
+            step.stage,
+            [step.kept, sum(step.removed.values()), sum(step.rejected.values())],
+            f"{number(step.kept)} of {number(step.rows_in)} ({share:.1%} of the first)",
+        )
+        for step, share in zip(steps, shares(steps), strict=True)
+    ]
+    return stacked_bars("Documents by stage", ["kept", "removed", "rejected"], bars)

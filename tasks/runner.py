@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.engine.artifact import Artifact
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.execute import Order, execute, published
+from tasks.engine.number_text import duration, number
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.store import Store
 from tasks.registry import STAGES
@@ -141,6 +142,23 @@ class RecipePolicy(CachePolicy):
         return f"{given['stage']}-{given['recipe_id'][:32]}"
 
 
+def spoken(figures: Mapping[str, Figure]) -> str:
+    """Figures beside a bar as people say them: "loss 4.705, 17,650 tokens/s, 12.0 s left"."""
+    said = []
+    for name, value in figures.items():
+        if isinstance(value, str):
+            said.append(f"{name} {value}")
+        elif name == "seconds_left":
+            if value:
+                said.append(f"{duration(float(value))} left")
+        elif name.endswith("per_second"):
+            what = name.removesuffix("per_second").rstrip("_").replace("_", " ")
+            said.append(f"{number(value)} {what}/s".replace(" /s", "/s"))
+        else:
+            said.append(f"{name.replace('_', ' ')} {number(value)}")
+    return ", ".join(said)
+
+
 class PrefectListener:
     """Log lines and one progress artifact a stage; throttled, as each update is a server row."""
 
@@ -152,6 +170,7 @@ class PrefectListener:
         self._artifact: Any = None
         self._last = 0.0
         self._logged = 0.0
+        self._ended: tuple[int, str] | None = None
 
     def log(self, stage: str, message: str) -> None:
         self._logger.info("%s: %s", stage, message)
@@ -162,11 +181,18 @@ class PrefectListener:
         for watcher in self.watchers:
             watcher.progress(stage, done, total, unit, figures)
         now = time.monotonic()
-        if now - self._last < _EVERY_SECONDS and done < total:
-            return
+        if done < total:
+            if done:
+                self._ended = None
+            if now - self._last < _EVERY_SECONDS:
+                return
+        elif self._ended == (total, unit):
+            return  # stages may report their end more than once; it is told once
+        else:
+            self._ended = (total, unit)
         self._last = now
         share = 100.0 * done / max(total, 1)
-        text = ", ".join(f"{name} {value}" for name, value in figures.items())
+        text = spoken(figures)
         description = f"{done:,}/{total:,} {unit}s" + (f" ({text})" if text else "")
         if self._artifact is None:
             self._artifact = create_progress_artifact(
@@ -174,7 +200,7 @@ class PrefectListener:
             )
         else:
             update_progress_artifact(self._artifact, progress=share, description=description)
-        if now - self._logged > 10 * _EVERY_SECONDS or done == total:
+        if now - self._logged > 10 * _EVERY_SECONDS or done >= total:
             self._logged = now
             self._logger.info("%s: %s", stage, description)
 

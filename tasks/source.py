@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["auto", "warc", "parquet", "jsonl", "html", "text", "pydocs"]
 _ROWS, _BYTES = 256, 16 << 20  # of a table handed to the engine
-_SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS = 5, 1500, 200
+_SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS, _REASONS_TOLD = 5, 1500, 200, 5
 
 
 class EmptySourceError(IngotError):
-    """No source holds a single record."""
+    """No source holds a single page; says what there was instead."""
 
 
 class SourceSpec(Part):
@@ -218,7 +218,7 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
     """Read every unit; captures that several files hold are kept once.
 
     Raises:
-        EmptySourceError: there is no record in all the sources.
+        EmptySourceError: there is no page in all the sources.
     """
     items = inputs.external["files"].items
     sources = {
@@ -244,11 +244,31 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
             arguments=arguments,
             side=("repeats",),
         )
-    if not any(out.data(name).rows for name in ("pages", "removed", "rejected")):
-        raise EmptySourceError(
-            f"source: no record in {len(items)} file(s) of {', '.join(sorted(sources))}; "
-            "all are empty. Check `paths`, or take the source out of the recipe"
+    if not out.data("pages").rows:
+        raise EmptySourceError(_no_page(out, len(items), sorted(sources)))
+
+
+def _no_page(out: Out, files: int, sources: Sequence[str]) -> str:
+    """Nothing will be published, so the message says why records were left out."""
+    where = f"{files} file(s) of {', '.join(sources)} (source.sources)"
+    found: list[str] = []
+    for fate in ("removed", "rejected"):
+        table = out.data(fate).table(["reason", "detail"])
+        examples = dict(
+            zip(table.column("reason").to_pylist(), table.column("detail").to_pylist(), strict=True)
         )
+        counts = Counter(table.column("reason").to_pylist())
+        found += [
+            f"{fate} {count} as {reason}, such as {examples[reason]}"
+            for reason, count in sorted(counts.items())
+        ]
+    if not found:
+        return f"source: no record in {where}; all are empty. Correct `paths`"
+    listed = "; ".join(found[:_REASONS_TOLD])
+    return (
+        f"source: no page in {where}: {listed}. Correct `paths`, `kind` or the fields, or mend "
+        "the files (docs/stages/source.md explains every reason)"
+    )
 
 
 def _may_repeat(item: Item, sources: Mapping[str, Any]) -> bool:

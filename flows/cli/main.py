@@ -6,9 +6,9 @@ import sys
 
 import typer
 
-from flows.cli import inspecting, running, services
+from flows.cli import inspecting, results, running, services
+from flows.cli.faults import explains_itself, message
 from flows.home import prepare_environment
-from tasks.engine.errors import IngotError
 
 app = typer.Typer(
     help="Raw web pages in, a language model that answers out.",
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (running, inspecting, services):
+for group in (running, inspecting, results, services):
     group.register(app)
 
 
@@ -29,10 +29,9 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        # The library's errors explain themselves too; anything else is a fault of ours.
-        if not isinstance(error, IngotError) and not type(error).__module__.startswith("llm."):
+        if not explains_itself(error):
             raise
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(message(error), file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; finished shards and checkpoints are kept", file=sys.stderr)

@@ -97,7 +97,9 @@ def run(
     if not as_json:
         print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
     from flows.cli.terminal import run_build
+    from flows.reaping import reap
 
+    reap()
     began = time.monotonic()
     outcomes = run_build(asked)
     record = {

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Recipe
-from flows.server import ensure_server, running, start_process, stop_all
+from flows.server import ensure_server, running, start_process, stop_all, stop_process
 from tasks.engine.errors import IngotError
 
 _POOLS = ("cpu", "gpu")
@@ -22,18 +22,23 @@ def up(
     """Start server, work pools, limits, deployments and a worker. Safe to repeat."""
     url, started = ensure_server()
     print(f"server {'started' if started else 'was running'}: {url.removesuffix('/api')}")
+    from flows.reaping import reap
+
+    for run in reap():
+        print(f"flow run {run} was marked Crashed: its process is gone")
     # A process of its own: deployments may import flows, never the other way round.
     command = [sys.executable, "-m", "deployments.bootstrap", "--recipe", recipe]
     if subprocess.run(command, check=False).returncode:
         raise IngotError("the deployments could not be set up; what went wrong is above")
     for pool in _POOLS if gpu else _POOLS[:1]:
         name = f"worker-{pool}"
-        if running(name):
+        if running(name, api=url):
             print(f"{name} was running")
             continue
+        stop_process(name)  # it may listen to a server that is gone
         worker = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
         limit = ["--limit", "1"] if pool == "gpu" else []
-        start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit])
+        start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit], api=url)
         print(f"{name} started")
 
 

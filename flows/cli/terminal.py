@@ -1,42 +1,87 @@
-"""A build watched from a terminal: a bar for the stage that runs, states at the end."""
+"""A build watched from a terminal: a bar for the stage that runs, log lines above it."""
 
 from __future__ import annotations
 
+import logging
 import sys
+from typing import Any
 
+from prefect.logging.configuration import setup_logging
+from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.theme import Theme
 
 from flows.build import build
+from flows.cli.faults import explains_itself
 from flows.home import open_store
 from flows.running import Outcome
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import published
 from tasks.engine.progress import Figure
-from tasks.runner import PrefectListener
+from tasks.runner import PrefectListener, spoken
+
+
+class OneMessage(logging.Filter):
+    """Keeps errors that explain themselves off the console: the command prints them at its end.
+
+    Prefect logs each of them up to four times, with tracebacks. Its UI still gets all of that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and explains_itself(error):
+            self._seen.add(str(error))
+            return False
+        message = record.getMessage()
+        return not any(text in message for text in self._seen)
+
+
+def console_handlers() -> list[PrefectConsoleHandler]:
+    """Prefect's handlers for the terminal, made if they are not there yet."""
+    setup_logging()
+    return [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, PrefectConsoleHandler)
+    ]
 
 
 class Bar:
-    """One bar a stage; silent where standard error is no terminal."""
+    """One bar a stage, below Prefect's log lines; silent where standard error is no terminal."""
 
     def __init__(self) -> None:
+        self._handlers = console_handlers()
+        self._filter = OneMessage()
+        # The console that log lines go through: only it can print them above a live bar.
+        console = self._handlers[0].console if self._handlers else Console(stderr=True)
+        console.push_theme(Theme())
         self._progress = Progress(
             TextColumn("{task.description:>13}"),
-            BarColumn(),
+            BarColumn(bar_width=24),
             MofNCompleteColumn(),
+            TimeElapsedColumn(),
             TextColumn("{task.fields[figures]}"),
-            console=Console(stderr=True),
+            console=console,
             transient=True,
         )
-        self._tasks: dict[str, int] = {}
+        self._stage, self._task = "", self._progress.add_task("", visible=False, figures="")
 
     def __enter__(self) -> Bar:
+        for handler in self._handlers:
+            handler.addFilter(self._filter)
         if sys.stderr.isatty():
             self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        for handler in self._handlers:
+            handler.removeFilter(self._filter)
 
     def log(self, stage: str, message: str) -> None:
         return  # Prefect's console handler prints it
@@ -44,12 +89,16 @@ class Bar:
     def progress(
         self, stage: str, done: int, total: int, unit: str, figures: dict[str, Figure]
     ) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total, figures="")
-        text = " ".join(f"{name} {value}" for name, value in figures.items())
-        self._progress.update(self._tasks[stage], completed=done, total=total, figures=text)
-        if done >= total:
-            self._progress.update(self._tasks[stage], visible=False)
+        if stage != self._stage:
+            self._stage = stage
+            self._progress.reset(self._task, description=stage)
+        self._progress.update(
+            self._task,
+            completed=done,
+            total=total,
+            figures=spoken(figures),
+            visible=done < total,
+        )
 
     def cancelled(self) -> bool:
         return False
@@ -65,18 +114,13 @@ def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> 
     with Bar() as bar:
         PrefectListener.watchers.append(bar)
         try:
-            state = build(
-                recipe=recipe,
-                changes=changes,
-                only=only,
-                start=start,
-                force=force,
-                return_state=True,
+            told_of: Any = build(
+                recipe=recipe, changes=changes, only=only, start=start, force=force
             )
         finally:
             PrefectListener.watchers.remove(bar)
     store, outcomes = open_store(), []
-    for told in state.result():
+    for told in told_of:
         artifact = published(store, told["stage"], told["recipe_id"], told["attempt"])
         if artifact is None:
             raise IngotError(f"{told['stage']}: its artifact vanished after the run")

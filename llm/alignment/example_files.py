@@ -100,8 +100,9 @@ def _nothing(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoRet
     shapes = INSTRUCTION_SHAPES if kind == INSTRUCTION else PREFERENCE_SHAPES
     found = ", ".join(f"{reason} {count}" for reason, count in sorted(unusable.items()))
     why = f"none of its {unusable.total()} rows is usable ({found}; {first})" if found else "empty"
+    expected = f" Files of {kind}s hold rows of one of these shapes: {shapes}."
     raise ExampleFileError(
-        f"{name}: {why}. Files of {kind}s hold rows of one of these shapes: {shapes}. "
+        f"{name}: {why}.{'' if shapes in first else expected} "
         "Correct the file or take it off the list"
     )
 

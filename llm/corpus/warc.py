@@ -61,16 +61,19 @@ def _run(
 ) -> Generator[Record, None, int | None]:
     """Records from `start` to the next break; returns where to go on, or `None` at the end."""
     stream.seek(start)
-    last, declared, refused = start, -1, False
+    last, declared, seekable = start, -1, False
+    held: Record | None = None  # the last one read: whether it is whole, only the end tells
     try:
         for record in ArchiveIterator(stream, parse_http=False):
             seekable = _seekable(raw, record.stream_pos)
             last = record.stream_pos if seekable else last
             declared = record.content_length
-            outcome = _outcome(record, record.stream_pos if seekable else None, name, limit)
-            refused = isinstance(outcome, Rejected)
-            yield outcome
+            if held is not None:
+                yield held
+            held = _outcome(record, record.stream_pos if seekable else None, name, limit)
     except OSError as error:
+        if held is not None:
+            yield held
         offset, onward = _resume(raw, last, declared)
         archive = declared >= 0 or start > 0 or onward is not None
         reason = "bad_record" if archive else "not_an_archive"
@@ -78,8 +81,13 @@ def _run(
         yield Rejected(reason, name, f"{reason}@{offset}".encode(), detail)
         return onward
     end = _cut_at(raw, last, declared)
-    # A record that was rejected already is not counted again because the file ends in it.
-    if end is not None and not (refused and end == last):
+    # A record has one fate. What the file ends in is no record of some other kind or status, for
+    # its headers may be cut; but a page of full length is one, and an error already told stands.
+    cut = seekable and end == last
+    if held is not None and not (cut and isinstance(held, Removed)):
+        yield held
+    told = isinstance(held, Rejected) and end == last
+    if end is not None and not told and not (cut and isinstance(held, Page)):
         detail = f"{name}, byte {end}: the file ends within a record"
         yield Rejected("truncated_file", name, f"truncated_file@{end}".encode(), detail)
     return None

@@ -7,10 +7,10 @@ run on CPUs; block by block the results are equal, and equal after a resume.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from llm.events import log
 from llm.model.transformer import Transformer
@@ -27,10 +27,14 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
     """
     if device.type == "mps":
         return False
-    if device.type == "cpu" and not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
-        log("no C++ compiler on this machine: training runs uncompiled, at about half the speed")
-        return False
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    try:
+        # A compiler, Python's headers or Triton may be missing; a sum of two numbers tells.
+        torch.compile(torch.add)(*torch.ones(2, device=device))
+    except TorchDynamoException as error:
+        [reason, *_] = str(error).splitlines()
+        log(f"nothing compiles on this machine, so training runs uncompiled, slower: {reason}")
+        return False
     for layer in model.model.layers:
         layer.compile(dynamic=False)
     return True

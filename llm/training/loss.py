@@ -16,7 +16,14 @@ from torch import Tensor
 from llm.training import devices
 
 IGNORED = -100
-_CHUNK = 4096
+# Logits of a chunk: 64 MB of float32 on a CPU, half a gigabyte elsewhere.
+_CHUNK_LOGITS = {"cpu": 1 << 24}
+_MOST_LOGITS = 1 << 27
+
+
+def _chunk(weight: Tensor) -> int:
+    """Positions at a time, for an output matrix (V, D)."""
+    return max(1, _CHUNK_LOGITS.get(weight.device.type, _MOST_LOGITS) // weight.shape[0])
 
 
 class _ChunkedLoss(torch.autograd.Function):
@@ -30,22 +37,27 @@ class _ChunkedLoss(torch.autograd.Function):
         wide = devices.widest(hidden.device)
         nll = hidden.new_zeros((), dtype=wide)
         squares = hidden.new_zeros((), dtype=wide)
-        for start in range(0, hidden.shape[0], _CHUNK):
-            piece = slice(start, start + _CHUNK)
+        size = _chunk(weight)
+        for start in range(0, hidden.shape[0], size):
+            piece = slice(start, start + size)
             x, y = hidden[piece].to(dtype), targets[piece]
-            counted = (y != IGNORED).to(torch.float32)
+            counted = y != IGNORED
             chosen = y.clamp(min=0)[:, None]
-            logits = F.linear(x, narrow).float()
-            partition = logits.logsumexp(-1)
-            losses = partition - logits.gather(1, chosen).squeeze(1)
-            nll += (losses * counted).sum(dtype=wide)
-            squares += (partition.square() * counted).sum(dtype=wide)
-            # d loss / d logits = softmax (1 + 2 z logsumexp) - one-hot
-            gradient = logits.sub_(partition[:, None]).exp_()
+            logits = F.linear(x, narrow)
+            # One fused kernel from the narrow logits; everything below works in its output.
+            gradient = torch.log_softmax(logits, -1, dtype=torch.float32)
+            losses = -gradient.gather(1, chosen).squeeze(1)
+            nll += losses[counted].sum(dtype=torch.float64)
+            gradient.exp_()
             if z_weight:
+                # d loss / d logits = softmax (1 + 2 z logsumexp) - one-hot
+                partition = losses + logits.gather(1, chosen).squeeze(1).float()
+                squares += partition[counted].square().sum(dtype=torch.float64)
                 gradient *= (1 + 2 * z_weight * partition)[:, None]
-            gradient.scatter_add_(1, chosen, -torch.ones_like(partition)[:, None])
-            narrow_gradient = (gradient * counted[:, None]).to(dtype)
+            gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, -1.0))
+            if not counted.all():
+                gradient *= counted[:, None]
+            narrow_gradient = gradient.to(dtype)
             by_hidden[piece] = (narrow_gradient @ narrow).to(hidden.dtype)
             by_weight += narrow_gradient.t() @ x
         ctx.save_for_backward(by_hidden, by_weight)
@@ -83,8 +95,9 @@ def summed_loss(
 def token_losses(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """float32 (N,): the loss of each position; 0 where it is ignored. Arguments as above."""
     pieces = []
-    for start in range(0, hidden.shape[0], _CHUNK):
-        piece = slice(start, start + _CHUNK)
+    size = _chunk(weight)
+    for start in range(0, hidden.shape[0], size):
+        piece = slice(start, start + size)
         logits = F.linear(hidden[piece].to(weight.dtype), weight).float()
         pieces.append(
             F.cross_entropy(logits, targets[piece], reduction="none", ignore_index=IGNORED)

@@ -161,6 +161,8 @@ class Planner:
     def _blocked(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
         """A stage whose inputs are not known yet: pending, or stale by its own config."""
         after = f"after {', '.join(waiting)}"
+        # What it reads from outside is resolved now: a wrong path is told before hours of work.
+        self.chain.stages[stage].externals(self.configs[stage])
         if before is None:
             return _row(stage, Status.MISSING, ("never built", after), True, None)
         if stage in self.selection.force:

@@ -241,3 +241,21 @@ def test_every_cut_of_a_real_archive_is_survived(tmp_path: Path) -> None:
         assert last <= len(sound) + 1 <= whole + 1
         last = max(last, len(sound))
         assert len(records) - len(sound) <= 1
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_wherever_a_file_is_cut_every_record_has_one_fate(tmp_path: Path, packed: bool) -> None:
+    records = [response(number) for number in range(3)]
+    if packed:
+        records = [gzip.compress(piece, mtime=0) for piece in records]
+    path, data = tmp_path / "cut.warc.gz", b"".join(records)
+    begin, behind_body = len(data) - len(records[2]), 12  # a gzip trailer, or the closing line ends
+    for end in range(begin + 1, len(data)):
+        path.write_bytes(data[:end])
+        *whole, last = read(path)
+        assert [type(found) for found in whole] == [Page, Page], end
+        if isinstance(last, Page):
+            assert len(data) - end < behind_body
+        else:
+            assert isinstance(last, Rejected)
+            assert f"cut.warc.gz, byte {begin}: " in last.detail

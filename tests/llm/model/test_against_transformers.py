@@ -110,9 +110,7 @@ def test_greedy_generation(tmp_path: Path, architecture: Architecture) -> None:
         assert answer == made[0, len(prompt) :].tolist()
     # A row alone says what it says among others, and ends before a stop token.
     stop = answers[1][7]
-    assert generate(model, [prompts[1]], 20, stop=[stop]) == [
-        answers[1][: answers[1].index(stop)]
-    ]
+    assert generate(model, [prompts[1]], 20, stop=[stop]) == [answers[1][: answers[1].index(stop)]]
 
 
 def test_generation_stays_in_the_context() -> None:

@@ -51,9 +51,7 @@ def test_no_rows() -> None:
 
 
 def test_cosine() -> None:
-    o = replace(
-        OPTIMISATION, schedule="cosine", steps=110, warmup_steps=10, final_share=0.2
-    )
+    o = replace(OPTIMISATION, schedule="cosine", steps=110, warmup_steps=10, final_share=0.2)
     assert [share(step, o) for step in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1, 1])
     assert share(60, o) == pytest.approx(0.6)
     assert share(35, o) == pytest.approx(0.2 + 0.8 * (0.5 + 0.5 * 0.5**0.5))

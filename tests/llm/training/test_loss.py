@@ -25,7 +25,7 @@ def _drawn(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("chunk", [8, 37, 4096])
 @pytest.mark.parametrize("z_weight", [0.0, 0.02])
 def test_value_and_gradients(monkeypatch: pytest.MonkeyPatch, chunk: int, z_weight: float) -> None:
-    monkeypatch.setattr(loss, "_CHUNK", chunk)
+    monkeypatch.setattr(loss, "_chunk", lambda weight: chunk)
     hidden, weight, targets = _drawn()
     total, nll = summed_loss(hidden, weight, targets, z_weight, torch.float32)
     (total / 3).backward()
@@ -54,7 +54,7 @@ def test_bfloat16_is_close() -> None:
 
 
 def test_each_position(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "_CHUNK", 10)
+    monkeypatch.setattr(loss, "_chunk", lambda weight: 10)
     hidden, weight, targets = _drawn()
     each = token_losses(hidden, weight, targets)
     logits = F.linear(hidden, weight)

@@ -1,0 +1,125 @@
+"""A stage on another work pool: its own deployment is run there, on exactly the given inputs."""
+
+from __future__ import annotations
+
+import time
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelling
+
+from tasks.engine.errors import IngotError
+from tasks.engine.execute import Built, sound
+from tasks.engine.store import Store
+from tasks.runner import Ticket
+
+_POLL_SECONDS = 1.0
+# A run nobody picks up for this long is worth a word; again after every such time.
+_PATIENCE_SECONDS = 30.0
+
+
+class ElsewhereError(IngotError):
+    """A stage could not be run on the pool its config names; says what is amiss there."""
+
+
+def input_names(ticket: Ticket) -> list[str]:
+    """The artifacts a ticket reads, as `stage/recipe_id/attempt`: what `inputs` of a form takes."""
+    return sorted(
+        {f"{item.stage}/{item.recipe_id}/{item.attempt}" for item in ticket.inputs.values()}
+    )
+
+
+def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> Built:
+    """Run a ticket through its stage's deployment on a pool, and wait for it.
+
+    A parent that is cancelled or fails while it waits cancels the run it started.
+
+    Raises:
+        ElsewhereError: no such pool or deployment, the run failed, or its artifact is not in
+            the store that this process sees.
+    """
+    name = ticket.stage
+    log = get_run_logger()
+    with get_client(sync_client=True) as client:
+        deployment = _deployment(client, name, pool)
+        started = run_deployment(
+            deployment,
+            parameters={
+                "recipe": recipe,
+                "config": ticket.config,
+                "inputs": input_names(ticket),
+                "force": ticket.force,
+            },
+            timeout=0,
+            as_subflow=True,
+            # A request sent twice must not start two runs; a retried flow must start another.
+            idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{name}-{ticket.recipe_id}",
+        )
+        log.info("%s runs on pool %s as %r", name, pool, started.name)
+        try:
+            done = _wait(client, started, f"{name}: no worker of pool {pool} has picked it up yet")
+        except BaseException:
+            client.set_flow_run_state(started.id, Cancelling(message="its parent run ended"))
+            raise
+    assert done.state is not None
+    if not done.state.is_completed():
+        raise ElsewhereError(f"{name} on pool {pool}: {done.state.name}: {done.state.message}")
+    store = Store(ticket.home)
+    artifact = sound(store, name, ticket.recipe_id)
+    if artifact is None:
+        raise ElsewhereError(
+            f"{name} ran on pool {pool}, but its artifact is not in {store.url}: workers of every "
+            "pool must see one store (INGOT_HOME: a shared folder or URL) and the same files"
+        )
+    return Built(artifact, cached=False)
+
+
+def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
+    """Name of the stage's deployment on a pool: `stage/stage`, or a copy of it made for the pool.
+
+    A run goes to the pool of its deployment, so another pool needs another deployment.
+    """
+    try:
+        own = client.read_deployment_by_name(f"{stage}/{stage}")
+        client.read_work_pool(pool)
+    except ObjectNotFound as error:
+        raise ElsewhereError(
+            f"{stage}: its config asks for work pool {pool!r}, but this Prefect server has no such "
+            f"pool or no deployment {stage}/{stage}; run `ingot up` (pools cpu and gpu), or "
+            f"`prefect work-pool create {pool} --type process`, or clear {stage}.pool"
+        ) from error
+    if own.work_pool_name == pool:
+        return f"{stage}/{stage}"
+    copy = f"{stage}-{pool}"
+    client.create_deployment(
+        flow_id=own.flow_id,
+        name=copy,
+        description=own.description,
+        parameters=own.parameters,
+        parameter_openapi_schema=own.parameter_openapi_schema,
+        enforce_parameter_schema=True,
+        entrypoint=own.entrypoint,
+        path=own.path,
+        pull_steps=own.pull_steps,
+        work_pool_name=pool,
+        tags=own.tags,
+    )
+    return f"{stage}/{copy}"
+
+
+def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:
+    """The run once it has ended; says now and then that it has not begun."""
+    told = time.monotonic()
+    while True:
+        now = client.read_flow_run(run.id)
+        if now.state is not None:
+            if now.state.is_final():
+                return now
+            if now.state.is_scheduled() and time.monotonic() - told > _PATIENCE_SECONDS:
+                told = time.monotonic()
+                get_run_logger().warning("%s", idle)
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,57 @@
+"""A conversation with a model: turns in, answers out, within its context."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm.evaluation.conversations import ConversationEncoder
+from llm.model import folder as model_folder
+from llm.model.generation import Sampling, generate
+
+
+class TurnTooLongError(ValueError):
+    """A turn alone leaves no room for an answer."""
+
+
+class Conversation:
+    """Turns so far, and the model that answers.
+
+    Args:
+        folder: of a model that was tuned to take turns.
+        new_tokens: of an answer at most.
+    """
+
+    def __init__(self, folder: Path, sampling: Sampling, new_tokens: int) -> None:
+        self._model = model_folder.load(folder)
+        self._encoder = ConversationEncoder(folder)
+        self._sampling, self._new_tokens = sampling, new_tokens
+        self._turns: list[dict[str, str]] = []
+
+    def say(self, text: str) -> str:
+        """The answer to a turn; the oldest turns are forgotten where the context is full.
+
+        Raises:
+            TurnTooLongError: even alone the turn fills the context.
+        """
+        self._turns.append({"role": "user", "content": text})
+        context = self._model.architecture.context
+        room = min(self._new_tokens, context // 2)
+        prompt = self._encoder.prompt(self._turns)
+        while len(prompt) > context - room and len(self._turns) > 1:
+            del self._turns[:2]
+            prompt = self._encoder.prompt(self._turns)
+        if len(prompt) > context - room:
+            self._turns.clear()
+            raise TurnTooLongError(
+                f"{len(prompt)} tokens leave no room for an answer of {room} in a context of "
+                f"{context}; say less at once"
+            )
+        stops = self._encoder.stops
+        (ids,) = generate(self._model, [prompt], room, stops, self._sampling)
+        answer = self._encoder.decode(ids).strip()
+        self._turns.append({"role": "assistant", "content": answer or "…"})
+        return answer
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._turns.clear()

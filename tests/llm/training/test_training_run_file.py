@@ -1,0 +1,101 @@
+"""run.json: what is wrong in it is named; what decides the result is in the digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm.model.architecture import ArchitectureError
+from llm.training.run_file import RunFileError, read
+from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Places, Run
+
+PLACES = Places("s", "t", "", "c", "m", "e", "r")
+RUN = Run("1" * 64, PLACES, ARCHITECTURE, OPTIMISATION, EXECUTION)
+Record = dict[str, Any]
+
+
+def _written(folder: Path, change: Callable[[Record], Any]) -> Path:
+    record = asdict(RUN)
+    changed = change(record)
+    path = folder / "run.json"
+    path.write_text(json.dumps(record if changed is None else changed))
+    return path
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    assert read(_written(tmp_path, lambda record: None)) == RUN
+    # JSON has no difference between 1 and 1.0.
+    whole = _written(tmp_path, lambda r: r["optimisation"].update(clip=1))
+    assert read(whole).optimisation.clip == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r["optimisation"].update(stepz=1), "no such field: optimisation.stepz"),
+        (lambda r: r["places"].pop("model"), "missing field: places.model"),
+        (lambda r: r.update(more=1), "no such field: more"),
+        (lambda r: r.pop("execution"), "missing field: execution"),
+        (lambda r: r["optimisation"].update(steps="9"), "optimisation.steps must be int, found '9'"),
+        (lambda r: r["optimisation"].update(steps=9.5), "optimisation.steps must be int"),
+        (lambda r: r["optimisation"].update(steps=True), "optimisation.steps must be int"),
+        (lambda r: r["execution"].update(compile=1), "execution.compile must be bool, found 1"),
+        (lambda r: r["architecture"].update(rope_theta=None), "architecture.rope_theta must be float"),
+        (lambda r: r.update(execution=[]), "execution must be an object"),
+        (lambda r: r.update(data_id=7), "data_id must be str, found 7"),
+        (lambda r: [r], "must be an object"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(
+    tmp_path: Path, change: Callable[[Record], Any], message: str
+) -> None:
+    def only(record: Record) -> Any:
+        changed = change(record)
+        return changed if isinstance(changed, list) else None
+
+    path = _written(tmp_path, only)
+    with pytest.raises(RunFileError) as raised:
+        read(path)
+    assert str(path) in str(raised.value)
+    assert message in str(raised.value)
+
+
+def test_no_file_and_no_json(tmp_path: Path) -> None:
+    with pytest.raises(RunFileError, match=r"absent\.json"):
+        read(tmp_path / "absent.json")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunFileError, match="no readable run file"):
+        read(tmp_path / "run.json")
+
+
+def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
+    path = _written(tmp_path, lambda r: r["architecture"].update(head_dim=15))
+    with pytest.raises(ArchitectureError, match="head_dim 15"):
+        read(path)
+
+
+def test_what_decides_is_in_the_digest(tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "config.json").write_text("{}")
+    (start / "model.safetensors").write_bytes(b"one")
+    begun = replace(RUN, places=replace(PLACES, start=str(start)))
+    first = begun.digest
+    (start / "model.safetensors").write_bytes(b"two")
+    digests = {
+        RUN.digest,
+        first,
+        begun.digest,
+        replace(RUN, data_id="2").digest,
+        replace(RUN, optimisation=replace(OPTIMISATION, precision="bf16")).digest,
+        replace(RUN, architecture=replace(ARCHITECTURE, qk_norm=False)).digest,
+    }
+    assert len(digests) == 6
+    elsewhere = replace(PLACES, scratch="x", model="y", sequences="z")
+    assert replace(RUN, places=elsewhere).digest == RUN.digest
+    assert replace(RUN, execution=replace(EXECUTION, threads=8)).digest == RUN.digest
