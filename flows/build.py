@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
-from flows.planning import StageName, planner
+from flows.planning import RecipeName, StageName, planner
 from flows.running import preview, run
 
 
 @flow(name="build")
 def build(
-    recipe: str = Field("quickstart", description="A shipped recipe's name, or a YAML file."),
-    changes: list[str] = Field(
-        default_factory=list, description="Fields to change: stage.field=value, one an entry."
-    ),
-    only: list[StageName] = Field(
-        default_factory=list, description="Run these stages alone, on what was last built."
-    ),
-    start: list[StageName] = Field(
-        default_factory=list, description="Run these stages and all that depend on them."
-    ),
-    force: list[StageName] = Field(
-        default_factory=list, description="Make these anew although they are fresh."
-    ),
-    dry_run: bool = Field(False, description="Publish the plan and stop."),
+    recipe: RecipeName = "quickstart",
+    changes: Annotated[
+        list[str], Field(description="Fields to change: stage.field=value, one an entry.")
+    ] = [],  # noqa: B006 - Prefect reads the defaults for the form, nobody writes them
+    only: Annotated[
+        list[StageName], Field(description="Run these stages alone, on what was last built.")
+    ] = [],  # noqa: B006
+    start: Annotated[
+        list[StageName], Field(description="Run these stages and all that depend on them.")
+    ] = [],  # noqa: B006
+    force: Annotated[
+        list[StageName], Field(description="Make these anew although they are fresh.")
+    ] = [],  # noqa: B006
+    dry_run: Annotated[bool, Field(description="Publish the plan and stop.")] = False,
 ) -> State[list[dict[str, str]]]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
     asked = (recipe, changes, only, start, force)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from flows.home import open_store
 from tasks.engine.artifact import Artifact
@@ -36,6 +38,9 @@ StageName = Literal[
     "export",
     "report",
 ]
+
+
+RecipeName = Annotated[str, Field(description="A shipped recipe's name, or a YAML file.")]
 
 
 @dataclass

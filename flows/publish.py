@@ -8,6 +8,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import Chain
+from tasks.engine.number_text import duration, size
 from tasks.engine.panels import Graph
 from tasks.engine.panels_markdown import markdown
 from tasks.engine.plan import Row
@@ -27,8 +28,8 @@ def plan(rows: Sequence[Row]) -> None:
                 "stage": row.stage,
                 "status": row.status.value,
                 "why": "; ".join(row.reasons) or "-",
-                "last took": "-" if row.seconds is None else f"{row.seconds:.1f} s",
-                "size": "-" if row.bytes is None else f"{row.bytes / 1e6:.1f} MB",
+                "last took": "-" if row.seconds is None else duration(row.seconds),
+                "size": "-" if row.bytes is None else size(row.bytes),
             }
             for row in rows
         ],
@@ -69,9 +70,7 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
 
 def panels(artifact: Artifact, stage: Stage) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
-    text = "\n\n".join(markdown(panel) for panel in stage.panels(artifact))
-    if len(text) > _MARKDOWN_LIMIT:
-        text = text[:_MARKDOWN_LIMIT] + "\n\n(cut; the report shows everything)"
+    text = joined([markdown(panel) for panel in stage.panels(artifact)])
     if text:
         create_markdown_artifact(
             key=f"stage-{artifact.stage}", markdown=text, description=stage.description
@@ -79,4 +78,27 @@ def panels(artifact: Artifact, stage: Stage) -> None:
     for output in artifact.manifest.outputs:
         if output == "report":
             path = artifact.data(output).folder() / "index.html"
-            create_link_artifact(key="report", link=path.as_uri(), link_text=str(path))
+            create_link_artifact(
+                key="report",
+                link=path.as_uri(),
+                link_text=str(path),
+                description="How this model was made, on one page. Browsers open links to files "
+                "from the address bar only: copy it there.",
+            )
+
+
+def joined(panels: Sequence[str], limit: int = _MARKDOWN_LIMIT) -> str:
+    """Panels below each other, whole ones only, up to `limit` characters; what is left out is said.
+
+    A panel too long by itself is left out too: cut anywhere, its tables and quotes would break.
+    """
+    kept: list[str] = []
+    length = 0
+    for text in panels:
+        if length + len(text) + 2 <= limit:
+            kept.append(text)
+            length += len(text) + 2
+    left = len(panels) - len(kept)
+    if left:
+        kept.append(f"*{left} longer {'panel' if left == 1 else 'panels'} only in the report.*")
+    return "\n\n".join(kept)

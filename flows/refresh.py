@@ -5,17 +5,16 @@ from __future__ import annotations
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
-from pydantic import Field
 
 from flows import publish
-from flows.planning import planner
+from flows.planning import RecipeName, planner
 from flows.running import preview, run
 from tasks.engine.plan import Status
 
 
 @flow(name="refresh")
 def refresh(
-    recipe: str = Field("quickstart", description="A shipped recipe's name, or a YAML file."),
+    recipe: RecipeName = "quickstart",
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early."""
     rows = {row.stage: row for row in preview(planner(recipe))}

@@ -6,24 +6,25 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import Flow
 from prefect.states import Completed, State
 from pydantic import Field
 
 from flows.home import open_store
-from flows.planning import planner_for
+from flows.planning import RecipeName, planner_for
 from flows.running import preview, run
 from tasks.engine.plan import Planner
 from tasks.engine.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
 
+_CONFIG = "Of this stage; none = as in the recipe."
+_FORCE = "Make a new attempt although it is fresh."
 
-def _run_alone(
-    stage: str, recipe: str, config: Any, inputs: list[str], force: bool
-) -> State[None]:
+
+def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: bool) -> State[None]:
     loaded = load(recipe)
     configs = {} if config is None else {stage: config}
     forced = [stage] if force else []
@@ -56,27 +57,15 @@ def stage_flow(stage: Stage) -> Flow[..., State[None]]:
 def _parameters(stage: Stage) -> list[inspect.Parameter]:
     """The form of a stage, its fields from top to bottom."""
     reads = ", ".join(sorted({one for item in stage.inputs.values() for one in item.sources}))
+    which = Field(
+        description="Attempts to read, as stage/recipe_id/attempt; those left out are the recipe's "
+        f"latest. Reads {reads or 'nothing'}."
+    )
     fields: list[tuple[str, Any, Any]] = [
-        (
-            "config",
-            stage.config | None,
-            Field(None, description="Of this stage; none = as in the recipe."),
-        ),
-        (
-            "recipe",
-            str,
-            Field("quickstart", description="A shipped recipe's name, or a YAML file."),
-        ),
-        (
-            "inputs",
-            list[str],
-            Field(
-                [],
-                description="Attempts to read, as stage/recipe_id/attempt; those left out are "
-                f"the recipe's latest. Reads {reads or 'nothing'}.",
-            ),
-        ),
-        ("force", bool, Field(False, description="Make a new attempt although it is fresh.")),
+        ("config", Annotated[stage.config | None, Field(description=_CONFIG)], None),
+        ("recipe", RecipeName, "quickstart"),
+        ("inputs", Annotated[list[str], which], []),
+        ("force", Annotated[bool, Field(description=_FORCE)], False),
     ]
     kind = inspect.Parameter.KEYWORD_ONLY
     return [

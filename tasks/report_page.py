@@ -129,13 +129,13 @@ def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> str:
             "rows as the stage before handed on. A source counts records of its files.</p>"
         )
         reasons: list[list[Cell]] = [
-            [step.stage, fate, reason, count, count / step.rows_in]
+            [step.stage, fate, reason, count, 100 * count / step.rows_in]
             for step in steps
             for fate, by_reason in (("removed", step.removed), ("rejected", step.rejected))
             for reason, count in sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
         ]
         if reasons:
-            names = ["stage", "", "reason", "rows", "share of its input"]
+            names = ["stage", "", "reason", "rows", "% of its input"]
             parts.append(f"<h3>Why</h3>{table(names, reasons)}")
     told = {step.stage for step in steps if step.stage != "pack"}
     others: list[list[Cell]] = []

@@ -1,4 +1,4 @@
-"""Files as users have them: cut off, in the wrong encoding, empty, with rows that are no example."""
+"""Files as users have them: archives that break off, rows that are no example."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from tests.bad_input_files import FACTS, archive, capture, rows
 from tests.llm.evaluation.tiny_models import model_folder
 from tests.llm.tokens.small_tokenizer import library_texts
 
+COMMAND = (sys.executable, "-c", "from flows.cli.main import main; main()")
 RECIPE = """
 name: mine
 source:
@@ -249,13 +250,14 @@ def test_a_model_of_another_tokenizer_is_refused(root: Path, tmp_path: Path) -> 
 @pytest.mark.long
 def test_a_failed_run_ends_with_one_message(root: Path) -> None:
     (root / "pages.warc.gz").write_bytes(b"")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "run", "--recipe", "mine.yaml"],
+        [*COMMAND, "run", "--recipe", "mine.yaml"],
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=env,
     )
     try:
         assert ended.returncode == 1
@@ -263,5 +265,4 @@ def test_a_failed_run_ends_with_one_message(root: Path) -> None:
         assert (ended.stdout + ended.stderr).count("no record in 1 file(s) of web") == 1
         assert nothing_published(root)
     finally:
-        down = [sys.executable, "-m", "flows.cli", "down"]
-        subprocess.run(down, check=True, capture_output=True, env={**os.environ}, cwd=root)
+        subprocess.run([*COMMAND, "down"], check=True, capture_output=True, env=env)

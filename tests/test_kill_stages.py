@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +25,9 @@ from tasks.engine.artifact import Artifact
 from tasks.engine.store import Store
 from tests.llm.tokens.small_tokenizer import library_texts
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
-FILES, DOCUMENTS, WORDS = 10, 250, 300
+FILES, DOCUMENTS, WORDS, STEPS = 10, 250, 300, 60
 DATA: dict[str, Any] = {
     "source": {"workers": 2, "sources": [{"name": "texts", "paths": ["texts"]}]},
     "clean": {"workers": 2},
@@ -37,9 +38,18 @@ TRAINING: dict[str, Any] = {
     "tokenizer": {"vocabulary_size": 512, "sample_bytes": 60_000},
     "pack": {"workers": 1, "sequence_length": 64},
     "pretrain": {
-        **{"hidden_size": 64, "layers": 2, "heads": 2, "key_value_heads": 1},
-        **{"batch_tokens": 512, "tokens": 60 * 512, "validate_every": 20, "precision": "fp32"},
-        **{"device": "cpu", "threads": 1, "compile": False, "checkpoint_seconds": 0.0},
+        "hidden_size": 64,
+        "layers": 2,
+        "heads": 2,
+        "key_value_heads": 1,
+        "batch_tokens": 512,
+        "tokens": STEPS * 512,
+        "validate_every": 20,
+        "precision": "fp32",
+        "device": "cpu",
+        "threads": 1,
+        "compile": False,
+        "checkpoint_seconds": 0.0,
     },
 }
 
@@ -160,7 +170,7 @@ def test_after_a_killed_parent_only_missing_shards_are_built(
     run.process.send_signal(signal.SIGKILL)
     run.process.wait()
     assert workers
-    gone, alive = psutil.wait_procs(workers, timeout=2)
+    _, alive = psutil.wait_procs(workers, timeout=2)
     assert not alive, "a worker outlived its parent by 2 s"
     done = len(list(home.glob("artifacts/dedup/*/0001/receipts/*.json")))
     assert 4 <= done < 2 * FILES
@@ -194,13 +204,14 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint_to_the_same_model(tmp_path
     trainer.send_signal(signal.SIGKILL)
     assert run.process.wait() != 0
     assert not list(home.glob("artifacts/pretrain/*/*/manifest.json"))
+    shutil.copytree(home, other, ignore=shutil.ignore_patterns("pretrain"))
     logged = " ".join(Run(tmp_path, home).finished())
     told = re.search(r"goes on from the checkpoint of step (\d+)", logged)
     assert told is not None, logged
-    assert 10 <= int(told[1]) < 60
-    assert f"steps {int(told[1]) + 1} to 60" in logged
+    assert 10 <= int(told[1]) < STEPS
+    assert f"steps {int(told[1]) + 1} to {STEPS}" in logged
     facts = latest(home, "pretrain").facts["training"]
     assert facts["resumed_from_step"] == int(told[1])
     Run(tmp_path, other).finished()
     assert model_digest(home) == model_digest(other)
-    print(f"pretrain: steps 1 to {told[1]} kept, {int(told[1]) + 1} to 60 trained again")
+    print(f"pretrain: steps 1 to {told[1]} kept, {int(told[1]) + 1} to {STEPS} trained again")

@@ -6,6 +6,7 @@ event), 143 stopped by SIGTERM with a checkpoint written.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def main(arguments: list[str]) -> int:
     try:
         train(read(Path(arguments[0])), stop)
     except StoppedError as stopped:
-        events.log(str(stopped))
+        if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
+            events.log(str(stopped))
         return TERMINATED
     except Exception as problem:
         events.error(problem)

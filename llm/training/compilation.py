@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from llm.events import log
 from llm.model.transformer import Transformer
@@ -28,6 +27,9 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
     if device.type == "mps":
         return False
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
+    # Here, not above: as it is imported it sets that variable where nobody has.
+    from torch._dynamo.exc import TorchDynamoException
+
     try:
         # A compiler, Python's headers or Triton may be missing; a sum of two numbers tells.
         torch.compile(torch.add)(*torch.ones(2, device=device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def _packed(text: str, split: str, capacity: int) -> list[dict[str, Any]]:
     for at in range(0, len(ids), capacity):
         tokens = ids[at : at + capacity]
         cuts = [0, *(s - at for s in starts if at < s < at + len(tokens)), len(tokens)]
-        lengths = [end - begin for begin, end in zip(cuts, cuts[1:], strict=False)]
+        lengths = [end - begin for begin, end in pairwise(cuts)]
         padded = tokens + [3] * (capacity - len(tokens))
         rows.append({"split": split, "tokens": padded, "doc_lengths": lengths})
     return rows

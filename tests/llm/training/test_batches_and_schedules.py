@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.training.batches import Batches, NoRowsError
@@ -17,6 +17,7 @@ SIZES = st.integers(1, 40)
 SEEDS = st.integers(0, 2**63 - 1)
 
 
+@settings(deadline=None)
 @given(rows=SIZES, batch_rows=SIZES, seed=SEEDS)
 def test_every_epoch_has_all_rows_once(rows: int, batch_rows: int, seed: int) -> None:
     batches = Batches(rows, batch_rows, seed)
@@ -28,6 +29,7 @@ def test_every_epoch_has_all_rows_once(rows: int, batch_rows: int, seed: int) ->
     assert batches.epochs(steps) == pytest.approx(len(stream) / rows)
 
 
+@settings(deadline=None)
 @given(rows=SIZES, batch_rows=SIZES, seed=SEEDS, step=st.integers(0, 10**9))
 def test_a_batch_depends_on_nothing_before(
     rows: int, batch_rows: int, seed: int, step: int

@@ -66,3 +66,11 @@ def test_each_position(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sums_are_as_wide_as_the_device_has_numbers() -> None:
     wide = {name: devices.widest(torch.device(name)) for name in ("cpu", "cuda", "mps")}
     assert wide == {"cpu": torch.float64, "cuda": torch.float64, "mps": torch.float32}
+
+
+def test_a_chunk_of_logits_is_bounded() -> None:
+    for vocabulary in (1024, 50_000, 10**9):
+        weight = torch.empty(vocabulary, 1, device="meta")
+        size = loss._chunk(weight)
+        assert size == 1 or size * vocabulary * 4 <= 1 << 29
+        assert size >= 1

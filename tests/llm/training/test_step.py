@@ -208,5 +208,5 @@ def test_optimisers_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptimiserUnavailableError, match="adamw, muon"):
         optimisers.build(fresh(), replace(OPTIMISATION, optimiser="lion"))
     monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(OptimiserUnavailableError, match="pretrain.optimiser=adamw"):
+    with pytest.raises(OptimiserUnavailableError, match=r"pretrain\.optimiser=adamw"):
         optimisers.build(fresh(), replace(OPTIMISATION, optimiser="muon"))

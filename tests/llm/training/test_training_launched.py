@@ -140,9 +140,13 @@ def test_more_processes_than_rows_and_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_where_nothing_compiles_it_runs_uncompiled(tmp_path: Path) -> None:
+def test_where_nothing_compiles_it_runs_uncompiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = run_of(tmp_path, replace(EXECUTION, compile=True), steps=2)
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     code, heard = launched(asdict(run), tmp_path, CXX="/nonexistent")
     assert code == 0
+    assert (Path(run.places.scratch) / "compiled").is_dir()
     assert "training runs uncompiled" in heard[0]["message"]
     assert not json.loads(Path(run.places.result).read_text())["compiled"]

@@ -1,0 +1,150 @@
+"""The flows on a real Prefect server: three stages over a folder of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.states import State
+
+from flows.build import build
+from flows.refresh import refresh
+from flows.stages import stage_flow
+from tasks.engine import refs
+from tasks.engine.errors import IngotError, MissingInputError
+from tasks.engine.store import Store
+from tasks.registry import STAGES
+from tests.flows.pages import write_page, write_recipe
+
+CHAIN = ["source", "clean", "dedup"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("site")
+
+
+@pytest.fixture(scope="module")
+def home(site: Path, prefect_server: None) -> Iterator[Store]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INGOT_HOME", str(site / "home"))
+        yield Store(str(site / "home"))
+
+
+@pytest.fixture(scope="module")
+def recipe(site: Path) -> str:
+    for topic in ("Severn", "Tweed", "Thames"):
+        write_page(site / "pages", f"{topic}.html", topic)
+    return write_recipe(site / "rivers.yaml", site / "pages")
+
+
+@pytest.fixture(scope="module")
+def first(home: Store, recipe: str) -> State[Any]:
+    return build(recipe, return_state=True)
+
+
+def states(state: State[Any]) -> dict[str, str]:
+    return {told["stage"]: told["state"] for told in state.result()}
+
+
+def artifact_keys(state: State[Any]) -> set[str]:
+    run = ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run))
+    return {artifact.key for artifact in found}
+
+
+def test_a_first_run_builds_everything_and_shows_it(first):
+    assert states(first) == dict.fromkeys(CHAIN, "Completed")
+    wanted = {"plan", "lineage", "funnel", *(f"stage-{name}" for name in CHAIN)}
+    assert wanted <= artifact_keys(first)
+
+
+def test_a_second_run_is_cached_and_says_so(first, recipe):
+    again = build(recipe, return_state=True)
+    assert states(again) == dict.fromkeys(CHAIN, "Cached")
+    assert again.message == "0 stages ran, 3 cached"
+
+
+def test_one_field_reruns_what_depends_on_it_alone(first, recipe):
+    changed = build(recipe, changes=["dedup.shingle_words=3"], return_state=True)
+    assert states(changed) == {"source": "Cached", "clean": "Cached", "dedup": "Completed"}
+
+
+def test_force_makes_one_new_attempt(first, home, recipe):
+    folder = first.result()[1]
+    base = f"artifacts/clean/{folder['recipe_id'][:16]}"
+    before = [name for name in home.names(base) if name.isdigit()]
+    forced = build(recipe, force=["clean"], return_state=True)
+    after = [name for name in home.names(base) if name.isdigit()]
+    assert len(after) == len(before) + 1
+    # Equal bytes: what reads them is not made again.
+    assert states(forced) == {"source": "Cached", "clean": "Completed", "dedup": "Cached"}
+
+
+def test_a_dry_run_plans_and_stops(first, recipe):
+    planned = build(recipe, changes=["dedup.shingle_words=4"], dry_run=True, return_state=True)
+    assert planned.result() == []
+    assert "plan" in artifact_keys(planned)
+
+
+def test_a_damaged_artifact_is_not_served_from_prefects_record(first, home, recipe):
+    told = build(recipe, return_state=True).result()[1]
+    attempt = f"artifacts/clean/{told['recipe_id'][:16]}/{told['attempt']}"
+    part = next(path for path in home.files(f"{attempt}/documents"))
+    Path(home.local_path(part)).unlink()
+    assert states(build(recipe, return_state=True))["clean"] == "Completed"
+
+
+def test_a_stage_alone_reads_the_latest(first, home, recipe):
+    alone = stage_flow(STAGES["dedup"])
+    config = STAGES["dedup"].config(threshold=0.9, workers=1)
+    state = alone(config=config, recipe=recipe, inputs=[], force=False, return_state=True)
+    assert state.name == "Completed"
+    assert state.message.startswith("dedup: 3 rows in")
+    latest = refs.resolve(home, "rivers", "dedup")
+    assert latest is not None
+    assert latest.manifest.config["threshold"] == 0.9
+
+
+def test_a_stage_alone_reads_the_attempt_it_is_told_to(first, home, recipe):
+    other = build(recipe, changes=["clean.comments=true"], only=["clean"], return_state=True)
+    assert other.is_completed()
+    told = first.result()[1]
+    exact = f"clean/{told['recipe_id']}/{told['attempt']}"
+    alone = stage_flow(STAGES["dedup"])
+    state = alone(config=None, recipe=recipe, inputs=[exact], force=True, return_state=True)
+    assert state.is_completed()
+    latest = refs.resolve(home, "rivers", "dedup")
+    assert latest is not None
+    assert latest.manifest.inputs["documents"].recipe_id == told["recipe_id"]
+
+
+def test_a_missing_input_fails_with_the_command_to_run(prefect_server, recipe, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INGOT_HOME", str(tmp_path))
+        alone = stage_flow(STAGES["dedup"])
+        state = alone(config=None, recipe=recipe, inputs=[], force=False, return_state=True)
+    assert state.is_failed()
+    with pytest.raises(MissingInputError, match=f"ingot run --recipe {recipe} --only clean"):
+        state.result()
+
+
+def test_a_failing_stage_is_named_and_fails_the_run(first, recipe):
+    with pytest.raises(IngotError) as caught:
+        build(recipe, changes=["source.sources.0.kind=parquet"])
+    assert "Stage source failed" in caught.value.__notes__[0]
+
+
+def test_refresh_ends_early_and_then_picks_up_a_new_page(home, site, recipe):
+    build(recipe)
+    nothing = refresh(recipe, return_state=True)
+    assert (nothing.name, nothing.is_completed()) == ("NothingNew", True)
+    write_page(site / "pages", "Wye.html", "Wye")
+    something = refresh(recipe, return_state=True)
+    assert something.message == "ran source, clean, dedup"
+    assert artifact_keys(nothing) >= {"plan"}
