@@ -293,15 +293,10 @@ def _sample(row: Mapping[str, Any]) -> Sample:
         for message in row.get(name, ()):
             label = message["role"] if name in ("messages", "prompt") else name
             blocks.append(f"{label}: {message['content']}")
-    return Sample(
-        row["doc_id"],
-        "\n\n".join(blocks),
-        {
-            "source": row["source"],
-            "split": row["split"],
-            "parents": ", ".join(row["parent_doc_ids"]),
-        },
-    )
+    facts = {"source": row["source"], "split": row["split"]}
+    if row["parent_doc_ids"]:  # rows of files have none
+        facts["parents"] = ", ".join(row["parent_doc_ids"])
+    return Sample(row["doc_id"], "\n\n".join(blocks), facts)
 
 
 STAGE = Stage(
