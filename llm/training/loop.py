@@ -167,7 +167,7 @@ class _Training:
             * run.optimisation.batch_rows
             * self._tokens.sequence_length,
             "epochs": batches.epochs(run.optimisation.steps),
-            "flops": flops,
+            "flops_per_token": flops,
             "device": str(self._device),
             "compiled": self._compiled,
             "micro_batch_rows": self._stepper.micro_batch_rows,
