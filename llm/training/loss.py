@@ -47,15 +47,16 @@ class _ChunkedLoss(torch.autograd.Function):
             # One fused kernel from the narrow logits; everything below works in its output.
             gradient = torch.log_softmax(logits, -1, dtype=torch.float32)
             losses = -gradient.gather(1, chosen).squeeze(1)
-            nll += losses[counted].sum(dtype=wide)
+            nll += (losses * counted).sum(dtype=wide)
             gradient.exp_()
             if z_weight:
                 # d loss / d logits = softmax (1 + 2 z logsumexp) - one-hot
                 partition = losses + logits.gather(1, chosen).squeeze(1).float()
-                squares += partition[counted].square().sum(dtype=wide)
+                squares += (partition.square() * counted).sum(dtype=wide)
                 gradient *= (1 + 2 * z_weight * partition)[:, None]
             gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, -1.0))
-            if not counted.all():
+            # A look at `counted` would make a GPU wait, a needless product costs a CPU memory.
+            if hidden.device.type != "cpu" or not counted.all():
                 gradient *= counted[:, None]
             narrow_gradient = gradient.to(dtype)
             by_hidden[piece] = (narrow_gradient @ narrow).to(hidden.dtype)

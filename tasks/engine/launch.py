@@ -65,6 +65,7 @@ def launch(
     run_file.write_text(json.dumps(run, indent=1))
     said: dict[str, Any] | None = None
     recent: deque[str] = deque(maxlen=5)
+    asked = False
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             command(module, run_file, processes),
@@ -82,10 +83,12 @@ def launch(
                     recent.append(line.decode(errors="replace").rstrip())
                     continue
                 if event.get("event") == "error":
-                    said = event
+                    # The first one is the cause; other processes of a group fail after it.
+                    said = said or event
                 else:
                     on_event(event)
                 if cancelled() and process.poll() is None:
+                    asked = True
                     process.send_signal(signal.SIGTERM)
             code = process.wait()
         except BaseException:
@@ -93,7 +96,7 @@ def launch(
             raise
     if code == 0:
         return
-    if code in _TERMINATED:
+    if asked or code in _TERMINATED:  # torchrun ends with 1 when it was asked to stop
         raise CancelledError(f"{module} was stopped; it goes on from its checkpoint next time")
     if said is not None:
         message = f"{said.get('type', 'error')}: {said.get('message', '')}"
