@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
 
 
 def say(event: str, **values: object) -> None:
@@ -20,6 +23,22 @@ def log(message: str) -> None:
 def error(problem: BaseException) -> None:
     """The error the process is about to end with."""
     say("error", type=type(problem).__name__, message=str(problem))
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[None]:
+    """The body of a launched process: events alone reach the launcher, an error as the last one.
+
+    What libraries write to file descriptor 1 goes to the log, with file descriptor 2.
+    """
+    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    with contextlib.redirect_stdout(stream):
+        try:
+            yield
+        except Exception as problem:
+            error(problem)
+            raise
 
 
 class Progress:

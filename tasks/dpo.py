@@ -9,9 +9,9 @@ from pydantic import Field
 
 from tasks.engine.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.engine.stage import DOC_ID, REJECTED, REMOVED, Input, Output, Stage
+from tasks.metrics import METRICS
 from tasks.tuning import (
     LIBRARIES,
-    METRICS,
     SAMPLES_SHOWN,
     SPLIT,
     TOKENS,

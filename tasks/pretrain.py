@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -16,18 +15,12 @@ from tasks.engine.errors import IngotError
 from tasks.engine.panels import Curve, Panel, Table
 from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import Input, Output, Stage
+from tasks.metrics import METRICS, metric_points
 
 if TYPE_CHECKING:
     from tasks.engine.artifact import Artifact, Data, Inputs
     from tasks.engine.output import Out
 
-METRICS = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
-    ]
-)
 _START_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
@@ -258,9 +251,7 @@ def _train_rows(sequences: Data) -> int:
 
 def panels(artifact: Artifact) -> list[Panel]:
     """The run in figures, and its curves."""
-    points: dict[str, list[tuple[float, float]]] = {}
-    for row in artifact.data("metrics").table().to_pylist():
-        points.setdefault(row["name"], []).append((row["step"], row["value"]))
+    points = metric_points(artifact)
     training = artifact.facts["training"]
     shown: list[Panel] = [
         Table("Training", ["", "value"], [[name, value] for name, value in training.items()])

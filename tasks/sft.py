@@ -10,9 +10,9 @@ from pydantic import Field
 from tasks.engine.config import execution
 from tasks.engine.panels import Panel, Sample, Samples, Table
 from tasks.engine.stage import REJECTED, REMOVED, Input, Output, Stage
+from tasks.metrics import METRICS
 from tasks.tuning import (
     LIBRARIES,
-    METRICS,
     SAMPLES_SHOWN,
     TOKENS,
     TuningConfig,

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.panels import Cell, Curve, Panel, Table
 from tasks.engine.stage import DOC_ID
+from tasks.metrics import metric_points
 
 if TYPE_CHECKING:
     from tasks.engine.artifact import Artifact, Inputs
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 SPLIT = pa.field("split", pa.string(), nullable=False)
 TOKENS = pa.list_(pa.int32())
 TRUNCATED = pa.field("truncated", pa.bool_(), nullable=False)
-METRICS = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
-    ]
-)
 LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
 SAMPLES_SHOWN = 10
 
@@ -126,9 +120,7 @@ def counts_panel(artifact: Artifact) -> Table:
 
 def curve_panels(artifact: Artifact, wanted: dict[str, dict[str, str]]) -> list[Panel]:
     """One curve a title: its series are metrics, by the label they are shown under."""
-    points: dict[str, list[tuple[float, float]]] = {}
-    for row in artifact.data("metrics").table().to_pylist():
-        points.setdefault(row["name"], []).append((row["step"], row["value"]))
+    points = metric_points(artifact)
     shown: list[Panel] = []
     for title, names in wanted.items():
         series = {label: points[name] for name, label in names.items() if name in points}

@@ -5,7 +5,6 @@ A launched process like a trainer, with nothing worth a checkpoint: SIGTERM simp
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -18,16 +17,9 @@ from llm.lifeline import exit_with_parent
 
 def main(path: Path) -> None:
     """Write scores.parquet, samples.parquet and facts.json into the folder the run names."""
-    # Events alone go to the launcher; what libraries write to file descriptor 1 goes to the log.
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    with contextlib.redirect_stdout(stream):
+    with events.launched():
         exit_with_parent()
-        try:
-            _evaluate(read(path))
-        except Exception as problem:
-            events.error(problem)
-            raise
+        _evaluate(read(path))
 
 
 def _evaluate(run: Run) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from pathlib import Path
 
@@ -14,15 +12,9 @@ from llm.lifeline import exit_with_parent
 
 def main(path: Path) -> None:
     """Copy the folder, compare, write parity.parquet; fails where the two are not the same."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    with contextlib.redirect_stdout(stream):
+    with events.launched():
         exit_with_parent()
-        try:
-            _export(read(path))
-        except Exception as problem:
-            events.error(problem)
-            raise
+        _export(read(path))
 
 
 def _export(run: Run) -> None:

@@ -1,0 +1,26 @@
+"""The table every training stage writes: one figure of one step a row, never a clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from tasks.engine.artifact import Artifact
+
+METRICS = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+
+
+def metric_points(artifact: Artifact) -> dict[str, list[tuple[float, float]]]:
+    """(step, value) points of each metric, in the order they were written."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in artifact.data("metrics").table().to_pylist():
+        points.setdefault(row["name"], []).append((row["step"], row["value"]))
+    return points
