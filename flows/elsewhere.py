@@ -15,7 +15,7 @@ from prefect.states import Cancelling
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import Built, sound
 from tasks.engine.store import Store
-from tasks.runner import Ticket
+from tasks.runner import Ticket, order_of
 
 _POLL_SECONDS = 1.0
 # A run nobody picks up for this long is worth a word; again after every such time.
@@ -69,7 +69,7 @@ def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> Built:
     if not done.state.is_completed():
         raise ElsewhereError(f"{name} on pool {pool}: {done.state.name}: {done.state.message}")
     store = Store(ticket.home)
-    artifact = sound(store, name, ticket.recipe_id)
+    artifact = sound(store, order_of(ticket, store))
     if artifact is None:
         raise ElsewhereError(
             f"{name} ran on pool {pool}, but its artifact is not in {store.url}: workers of every "

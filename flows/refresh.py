@@ -9,7 +9,6 @@ from prefect.states import Completed, State
 from flows import publish
 from flows.planning import RecipeName, planner
 from flows.running import preview, run
-from tasks.engine.plan import Status
 
 
 @flow(name="refresh")
@@ -17,12 +16,12 @@ def refresh(
     recipe: RecipeName = "quickstart",
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early."""
-    rows = {row.stage: row for row in preview(planner(recipe))}
-    source = rows["source"]
-    if all(row.status is Status.FRESH for row in rows.values()):
-        get_run_logger().info("nothing new: every stage is fresh")
-        return Completed(name="NothingNew", message="no new data; every stage is fresh")
-    get_run_logger().info("source is %s: %s", source.status, "; ".join(source.reasons) or "-")
+    rows = preview(planner(recipe))
+    if all(row.runs is False for row in rows):
+        get_run_logger().info("nothing new: no stage would run")
+        return Completed(name="NothingNew", message="no new data; every stage is up to date")
+    first = next(row for row in rows if row.runs is not False)
+    get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
     done = run(planner(recipe), recipe)
     publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]

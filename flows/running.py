@@ -15,7 +15,7 @@ from tasks.engine.build import steps
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import Built, Order, published, sound
 from tasks.engine.plan import Planner, Row
-from tasks.runner import Reference, stage_task, ticket
+from tasks.runner import Reference, Ticket, stage_task, ticket
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
         stage, pool = order.stage.name, order.config.pool
         try:
             if pool and not here and (force or not _present(order, planner)):
-                built = run_elsewhere(ticket(order, planner.store, force), pool, recipe)
+                built = run_elsewhere(_ticket(order, planner, force), pool, recipe)
                 states[stage] = "Completed"
             else:
                 built, states[stage] = _as_task(order, planner, force)
@@ -68,7 +68,11 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
 
 
 def _present(order: Order, planner: Planner) -> Artifact | None:
-    return sound(planner.store, order.stage.name, order.recipe_id)
+    return sound(planner.store, order)
+
+
+def _ticket(order: Order, planner: Planner, force: bool) -> Ticket:
+    return ticket(order, planner.store, force, planner.selection.same_code)
 
 
 def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
@@ -76,7 +80,9 @@ def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
     # Prefect's own record is believed only if the store has the artifact, whole.
     present = _present(order, planner)
     task = stage_task(name).with_options(refresh_cache=force or present is None)
-    state: State[Any] = task(ticket(order, store, force).model_dump(mode="json"), return_state=True)
+    state: State[Any] = task(
+        _ticket(order, planner, force).model_dump(mode="json"), return_state=True
+    )
     told = Reference.model_validate(state.result())
     label = state.name or "Completed"
     if label == "Cached" and present is not None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import inspect
 from typing import Annotated, Any
+from uuid import UUID
 
 from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, State
 from pydantic import Field
 
@@ -20,13 +23,15 @@ from tasks.engine.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
 
-_CONFIG = "Of this stage; none = as in the recipe."
+_CONFIG = "Of this stage; left as it is, or none = as in the recipe."
 _FORCE = "Make a new attempt although it is fresh."
 
 
 def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: bool) -> State[None]:
     loaded = load(recipe)
-    configs = {} if config is None else {stage: config}
+    configs = {}
+    if config is not None and config != _prefilled(stage):
+        configs = {stage: config}
     forced = [stage] if force else []
 
     def planner() -> Planner:
@@ -37,6 +42,18 @@ def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: b
     totals = outcome.artifact.manifest.totals
     message = f"{stage}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
     return Completed(name=outcome.state, message=message)
+
+
+def _prefilled(stage: str) -> Any:
+    """What the form showed before anybody changed it; `None` where nobody filled in a form.
+
+    A config left as it was means "as in the recipe": the recipe chosen, as its file is now.
+    """
+    if deployment.id is None or flow_run.parent_flow_run_id is not None:
+        return None
+    with get_client(sync_client=True) as client:
+        shown = client.read_deployment(UUID(deployment.id)).parameters.get("config")
+    return None if shown is None else STAGES[stage].config.model_validate(shown)
 
 
 def stage_flow(stage: Stage) -> Flow[..., State[None]]:

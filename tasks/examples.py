@@ -99,6 +99,9 @@ class ExamplesConfig(StageConfig):
     most_held_out: int = Field(
         1_000, description="Of either, made of validation documents at most; 0 = none.", ge=0
     )
+    most_from_files: int = Field(
+        0, description="Of either, read from files, at most; 0 = all.", ge=0
+    )
     most_row_bytes: int = Field(
         16 << 20, description="Longer lines of JSONL files are rejected.", ge=1 << 10, le=1 << 30
     )
@@ -170,6 +173,7 @@ def _caps(config: ExamplesConfig) -> Caps:
         instructions=config.most_instructions,
         preferences=config.most_preferences,
         held_out=config.most_held_out,
+        from_files=config.most_from_files or None,
         seed=config.seed,
     )
 

@@ -149,9 +149,7 @@ def filter_part(
     ruled = [selection.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: selection.Cutoff(*cut) for name, cut in cutoffs.items()}
     schema = pa.schema([ATTRIBUTES.field(name) for name in _columns(ruled)])
-    parts = unit.side_files("attributes")
-    if aligned:
-        parts = [path for path in parts if path.stem == unit.name]
+    parts = [unit.side_file("attributes")] if aligned else unit.side_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
     for documents in unit.tables():
         places = pc.index_in(documents.column("doc_id"), value_set=known.column("doc_id"))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.errors import IngotError
+from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.panels import Curve, Panel, Table
 from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import Input, Output, Stage
@@ -132,6 +132,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
 
     Raises:
         UntrainableError: there are no training sequences.
+        ExternalInputError: the model to go on from has another tokenizer.
         TrainerError: training failed; the message is the trainer's own.
         CancelledError: it was stopped, and keeps a checkpoint.
     """
@@ -152,7 +153,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     places = {
         "sequences": str(sequences.folder()),
         "tokenizer": str(tokenizer),
-        "start": _start(inputs),
+        "start": _start(inputs, tokenizer),
         "scratch": str(out.scratch),
         "model": str(out.folder("model")),
         "metrics": str(results / "metrics.parquet"),
@@ -177,11 +178,18 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     out.fact("training", json.loads(Path(places["result"]).read_text(encoding="utf-8")))
 
 
-def _start(inputs: Inputs) -> str:
+def _start(inputs: Inputs, tokenizer: Path) -> str:
     """The folder the snapshot found the starting model in; empty without one."""
     if "start" not in inputs.external:
         return ""
-    return str(Path(inputs.external["start"].items[0].path).parent)
+    from llm.model.folder import ModelFolderError, TokenizerMismatchError, check_tokenizer
+
+    folder = Path(inputs.external["start"].items[0].path).parent
+    try:
+        check_tokenizer(folder, tokenizer)
+    except (ModelFolderError, TokenizerMismatchError) as error:
+        raise ExternalInputError(f"pretrain.continue_from: {error}") from error
+    return str(folder)
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:

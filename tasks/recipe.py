@@ -86,7 +86,9 @@ def validated(record: Mapping[str, Any], path: Path) -> Recipe:
     problems: list[str] = []
     known = [*_OWN_FIELDS, *STAGES]
     problems += [
-        f"{key}: no such stage or field{_near(key, known)}" for key in record if key not in known
+        f"{key}: no such stage or field{_near(str(key), known)}"
+        for key in record
+        if key not in known
     ]
     drift = record.get("on_code_drift", "warn")
     if drift not in _DRIFT_POLICIES:
@@ -133,8 +135,10 @@ def _set(record: dict[str, Any], change: str, path: Path) -> None:
     if isinstance(place, list):
         _step(place, last, change)
         place[int(last)] = value
-    else:
+    elif isinstance(place, dict):
         place[last] = value
+    else:
+        raise RecipeError(f"--set {change!r}: {steps[-1]!r} is {place!r}, which has no fields")
 
 
 def _step(place: Any, step: str, change: str) -> Any:

@@ -11,11 +11,11 @@ from pydantic_core import PydanticUndefined
 
 from tasks import report_evidence, report_samples
 from tasks.engine.artifact import Artifact
+from tasks.engine.difference import flat
 from tasks.engine.html_text import escaped
 from tasks.engine.number_text import duration, number, size
 from tasks.engine.panels import Cell, Panel
 from tasks.engine.panels_html import html, table
-from tasks.engine.plan import flat
 from tasks.engine.stage import Stage
 from tasks.engine.svg import Bar, stacked_bars
 from tasks.report_funnel import Step, funnel, shares

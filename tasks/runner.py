@@ -55,6 +55,7 @@ class Ticket(BaseModel):
     config: dict[str, Any]
     inputs: dict[str, InputName]
     force: bool
+    same_code: bool
 
 
 class Reference(BaseModel):
@@ -69,7 +70,7 @@ class Reference(BaseModel):
     data_ids: dict[str, str]
 
 
-def ticket(order: Order, store: Store, force: bool) -> Ticket:
+def ticket(order: Order, store: Store, force: bool, same_code: bool) -> Ticket:
     """The order as plain values."""
     return Ticket(
         stage=order.stage.name,
@@ -86,6 +87,7 @@ def ticket(order: Order, store: Store, force: bool) -> Ticket:
             for name, (artifact, output) in order.inputs.items()
         },
         force=force,
+        same_code=same_code,
     )
 
 
@@ -213,7 +215,14 @@ def _run(given: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
     asked = Ticket.model_validate(given)
     store = Store(asked.home)
     ids = {"flow_run_id": str(flow_run.id or ""), "task_run_id": str(task_run.id or "")}
-    built = execute(order_of(asked, store), store, PrefectListener(), asked.force, ids)
+    built = execute(
+        order_of(asked, store),
+        store,
+        PrefectListener(),
+        asked.force,
+        ids,
+        same_code=asked.same_code,
+    )
     told = reference(built.artifact).model_dump()
     if built.cached:
         # The store had it though Prefect's own record did not: say so where people look.

@@ -51,7 +51,10 @@ class SftConfig(TuningConfig):
         "batch_size then counts shared rows.",
     )
     micro_batch_size: int = execution(
-        0, "Rows a forward pass, a divisor of batch_size; 0 = all of them.", ge=0, le=65_536
+        0,
+        "Rows a forward pass, a divisor of batch_size; 0 = all of them, one when packed.",
+        ge=0,
+        le=65_536,
     )
 
 

@@ -331,7 +331,7 @@ def _samples(artifact: Artifact) -> list[Sample]:
 
 STAGE = Stage(
     name="source",
-    version=1,
+    version=2,
     description="Read web archives, tables, files and installed documentation as pages.",
     config=SourceConfig,
     inputs={},

@@ -178,8 +178,10 @@ def _texts(documents: Data, chosen: pa.Table) -> list[str]:
         table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
         for table in documents.tables(["doc_id", "text"])
     ]
-    texts: list[str] = pa.concat_tables(kept).sort_by("doc_id").column("text").to_pylist()
-    return texts
+    found = pa.concat_tables(kept)
+    order = pc.sort_indices(found.column("doc_id")).to_numpy()
+    texts: list[str] = found.column("text").to_pylist()  # `take` stops at 2 GiB of text
+    return [texts[place] for place in order]
 
 
 def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:

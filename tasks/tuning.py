@@ -41,13 +41,16 @@ class TuningConfig(StageConfig):
     gradient_clip: float = Field(1.0, description="Largest norm of the gradient.", gt=0.0)
     max_length: int = Field(
         0,
-        description="Tokens of a row, 0 = the model's context; longer rows are cut at their end.",
+        description="Tokens of a row, 0 = the model's context.",
         ge=0,
         le=1_048_576,
     )
+    long_rows: Literal["cut", "remove"] = Field(
+        "cut", description="What becomes of longer rows: they lose their end, or are left out."
+    )
     most_truncated: float = Field(
         0.05,
-        description="Share of rows that may be longer than that; with more the stage fails.",
+        description="cut: share of rows that may be longer; with more the stage fails.",
         ge=0.0,
         le=1.0,
     )

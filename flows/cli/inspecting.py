@@ -12,15 +12,15 @@ from rich.table import Table
 
 from flows.cli.options import AsJson, Changes, Recipe
 from flows.home import open_store
-from flows.planning import planner
+from flows.planning import planner, recipe_name
 from tasks.engine import gc as collecting
 from tasks.engine import refs
 from tasks.engine import trace as tracing
 from tasks.engine import verify as verifying
 from tasks.engine.artifact import Artifact
+from tasks.engine.difference import value_difference
 from tasks.engine.errors import MissingInputError
-from tasks.engine.execute import published
-from tasks.engine.plan import value_difference
+from tasks.engine.execute import current, published
 from tasks.engine.store import Store
 from tasks.registry import STAGES
 
@@ -28,7 +28,7 @@ from tasks.registry import STAGES
 def _latest(store: Store, recipe: str, stage: str) -> Artifact:
     if stage not in STAGES:
         raise MissingInputError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
-    artifact = refs.resolve(store, recipe, stage)
+    artifact = refs.resolve(store, recipe_name(recipe), stage)
     if artifact is None:
         raise MissingInputError(
             f"{stage} of recipe {recipe!r} was never built; run `ingot run --recipe {recipe}`"
@@ -37,7 +37,8 @@ def _latest(store: Store, recipe: str, stage: str) -> Artifact:
 
 
 def _all_latest(store: Store, recipe: str) -> list[Artifact]:
-    found = [refs.resolve(store, recipe, stage) for stage in STAGES]
+    name = recipe_name(recipe)
+    found = [refs.resolve(store, name, stage) for stage in STAGES]
     return [artifact for artifact in found if artifact is not None]
 
 
@@ -73,9 +74,10 @@ def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
     if not rest:
         stage, _, other = wanted.partition("@")
         return _latest(store, other or recipe, stage)
-    folder, _, attempt = rest.partition("/")
-    pointer = store.read_json(f"artifacts/{stage}/{folder}/current.json") or {}
-    artifact = published(store, stage, folder, attempt or pointer.get("attempt", ""))
+    recipe_id, _, attempt = rest.partition("/")
+    artifact = (
+        published(store, stage, recipe_id, attempt) if attempt else current(store, stage, recipe_id)
+    )
     if artifact is None:
         raise MissingInputError(f"no artifact {wanted!r}")
     return artifact
@@ -212,12 +214,16 @@ def verify(
 
 
 def gc(
-    keep_last: Annotated[int, typer.Option(help="Newest attempts of a stage to keep.")] = 1,
+    keep_last: Annotated[int, typer.Option(help="Newest attempts of a stage to keep.", min=0)] = 1,
+    unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="Also shards and checkpoints that stopped runs left."),
+    ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only list.")] = False,
 ) -> None:
     """List or remove attempts nothing points at."""
     store = open_store()
-    candidates = collecting.collect(store, keep_last)
+    candidates = collecting.collect(store, keep_last, unfinished)
     table = Table("folder", "why", "size", box=None, pad_edge=False)
     for candidate in candidates:
         table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")

@@ -11,15 +11,15 @@ import typer
 
 from flows.cli.options import Recipe
 from flows.home import open_store
+from flows.planning import recipe_name
 from tasks.engine import refs
 from tasks.engine.artifact import Artifact
 from tasks.engine.errors import IngotError, MissingInputError
-from tasks.recipe import load
 from tasks.registry import STAGES
 
 
 def _first_built(recipe: str, stages: tuple[str, ...]) -> Artifact:
-    store, name = open_store(), load(recipe).name
+    store, name = open_store(), recipe_name(recipe)
     for stage in stages:
         artifact = refs.resolve(store, name, stage)
         if artifact is not None:
@@ -42,7 +42,7 @@ def report(
     if funnel is not None:
         from tasks.report_page import funnel_picture
 
-        store, name = open_store(), load(recipe).name
+        store, name = open_store(), recipe_name(recipe)
         found = {stage: refs.resolve(store, name, stage) for stage in STAGES}
         built = {stage: artifact for stage, artifact in found.items() if artifact is not None}
         funnel.write_text(funnel_picture(built), encoding="utf-8")
@@ -75,7 +75,7 @@ def chat(
     """Talk with the latest model of a recipe, on this machine's CPU."""
     artifact = _first_built(recipe, ("dpo", "sft"))
     from llm.model.generation import Sampling
-    from llm.serving.chat import Conversation
+    from llm.serving.chat import Conversation, TurnTooLongError
 
     sampling = Sampling(temperature, top_k=0, top_p=0.95, seed=seed)
     conversation = Conversation(artifact.data("model").folder(), sampling, new_tokens)
@@ -87,8 +87,11 @@ def chat(
     while turn := _turn():
         if turn == "/new":
             conversation.forget()
-        else:
+            continue
+        try:
             print(conversation.say(turn))
+        except TurnTooLongError as error:
+            print(error)
 
 
 def _turn() -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
@@ -47,7 +48,7 @@ def show_plan(rows: list[Row]) -> None:
         table.add_row(
             row.stage,
             f"[{_COLOURS[row.status]}]{row.status.value}[/]",
-            "\n".join(row.reasons),
+            escape("\n".join(row.reasons)),
             "" if row.seconds is None else f"{row.seconds:,.1f} s",
             "" if row.bytes is None else f"{row.bytes / 1e6:,.1f} MB",
         )

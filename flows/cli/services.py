@@ -11,6 +11,7 @@ import typer
 from flows.cli.options import Recipe
 from flows.server import ensure_server, running, start_process, stop_all, stop_process
 from tasks.engine.errors import IngotError
+from tasks.recipe import load
 
 _POOLS = ("cpu", "gpu")
 
@@ -20,6 +21,7 @@ def up(
     gpu: Annotated[bool, typer.Option("--gpu", help="Start a worker of the gpu pool too.")] = False,
 ) -> None:
     """Start server, work pools, limits, deployments and a worker. Safe to repeat."""
+    load(recipe)  # a wrong name is told before anything is started
     url, started = ensure_server()
     print(f"server {'started' if started else 'was running'}: {url.removesuffix('/api')}")
     from flows.reaping import reap

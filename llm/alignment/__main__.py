@@ -42,6 +42,7 @@ def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
 
     from llm.alignment import dpo, sft
     from llm.alignment.session import StoppedError
+    from llm.training.devices import DoesNotFitError, is_out_of_memory
 
     if run.threads:
         torch.set_num_threads(run.threads)
@@ -53,6 +54,13 @@ def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
     except StoppedError as stopped:
         channel.log(str(stopped))
         return TERMINATED
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DoesNotFitError(
+            f"memory does not suffice ({error}); lower {run.method}.micro_batch_size, which "
+            "changes no result, or max_length; for held-out rows score_tokens"
+        ) from error
     return 0
 
 

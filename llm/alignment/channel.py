@@ -33,9 +33,9 @@ class Channel:
         with contextlib.redirect_stdout(self._stream):
             events.error(problem)
 
-    def begin(self, total: int, already: int) -> None:
-        """Training starts, `already` of `total` steps done."""
-        self._progress = events.Progress(total, "step", already)
+    def begin(self, total: int, already: int, unit: str = "step") -> None:
+        """Work of `total` units starts, `already` of them done."""
+        self._progress = events.Progress(total, unit, already)
 
     def step(self, done: int, **figures: float) -> None:
         """So many steps are done."""

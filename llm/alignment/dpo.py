@@ -6,7 +6,8 @@ once, before training, and are the `before` of the pairs as well as the referenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ PAIRS = pa.schema(
         pa.field("margin", pa.float64(), nullable=False),
     ]
 )
+_ANSWERS = ("chosen_tokens", "rejected_tokens")
 _DATASET = ("prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps")
 
 
@@ -54,13 +56,13 @@ def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
     Writes as `llm.alignment.sft.train`, and the pairs with their margins.
     """
     session = Session(run, channel, stop)
-    rows = preference_rows(session.tables(), session.chat, session.max_length)
-    too_long = check_rows(rows, run.most_truncated)
+    rows = preference_rows(session.tables(), session.chat, session.limit)
+    too_long = check_rows(rows, run.most_truncated, session.limit)
     session.report(rows, too_long)
     check_pairs(rows.used, session.chat.end)
     in_training = pc.equal(rows.used.column("split"), TRAIN).to_numpy()
     model = session.load()
-    before = _scores(session, model, rows.used)
+    before = _reference(session, model, rows.used)
     trainer = _trainer(session, run, model, rows.used, before, in_training)
     metrics = session.fit(trainer)
     after = _scores(session, model, rows.used)
@@ -113,21 +115,39 @@ def pair_table(table: pa.Table, before: Scores, after: Scores, beta: float) -> p
     return pa.table([*names, *(pa.array(column) for column in columns)], schema=PAIRS)
 
 
+def _reference(session: Session, model: Any, table: pa.Table) -> Scores:
+    """The starting model's scores; a run that goes on takes those it was begun with."""
+    path = Path(session.run.scratch) / f"reference-{session.digest[:16]}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as kept:
+            return Scores(**{field.name: kept[field.name] for field in fields(Scores)})
+    found = _scores(session, model, table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waiting = path.with_suffix(".tmp")
+    with waiting.open("wb") as file:
+        np.savez(file, **asdict(found))
+        file.flush()
+        os.fsync(file.fileno())
+    waiting.replace(path)
+    return found
+
+
 def _scores(session: Session, model: Any, table: pa.Table) -> Scores:
     """Both answers of every pair, in the order of the table."""
     model.eval()
     prompts = table.column("prompt_tokens").to_pylist()
-    found = [
-        completion_logprobs(
-            session.logits(model),
-            prompts,
-            table.column(name).to_pylist(),
-            session.run.score_tokens,
-            session.device,
-        )
-        for name in ("chosen_tokens", "rejected_tokens")
-    ]
-    return Scores(found[0][0], found[1][0], found[0][1], found[1][1])
+    chosen, rejected = (table.column(name).to_pylist() for name in _ANSWERS)
+    session.channel.begin(2 * table.num_rows, 0, "answer")
+    sums, counts = completion_logprobs(
+        session.logits(model),
+        [*prompts, *prompts],
+        [*chosen, *rejected],
+        session.run.score_tokens,
+        session.device,
+        session.channel.step,
+    )
+    pairs = table.num_rows
+    return Scores(sums[:pairs], sums[pairs:], counts[:pairs], counts[pairs:])
 
 
 def _trainer(

@@ -10,21 +10,33 @@ import xxhash
 from llm.alignment.example_tables import INSTRUCTION, Example, Kind
 from llm.corpus.split import VALIDATION
 
+_OF_FILES, _HELD_OUT, _TRAINED_ON = "of files", "held out", "trained on"
+
 
 @dataclass(frozen=True)
 class Caps:
-    """How many examples made of documents stay; examples of the user's own are not counted.
+    """How many examples stay.
 
     Attributes:
-        instructions, preferences: of the training split.
-        held_out: of either, in the validation split.
+        instructions, preferences: made of documents of the training split.
+        held_out: of either, made of documents of the validation split.
+        from_files: of either, of both splits together; none = all.
         seed: of the order in which they are taken.
     """
 
     instructions: int
     preferences: int
     held_out: int
+    from_files: int | None
     seed: int
+
+    def of(self, kind: Kind, group: str) -> int | None:
+        """How many of a kind may stay in a group; none = all."""
+        if group == _OF_FILES:
+            return self.from_files
+        if group == _HELD_OUT:
+            return self.held_out
+        return self.instructions if kind == INSTRUCTION else self.preferences
 
 
 @dataclass(frozen=True)
@@ -98,13 +110,13 @@ class Ledger:
                 removals[place] = Removal("held_out_prompt", None, None, detail)
 
     def _beyond(self, caps: Caps, removals: dict[int, Removal]) -> None:
-        groups: dict[tuple[Kind, bool], list[int]] = {}
+        groups: dict[tuple[Kind, str], list[int]] = {}
         for place, entry in self._staying(removals):
-            if entry.parents:
-                groups.setdefault((entry.kind, entry.held_out), []).append(place)
-        for (kind, held_out), places in groups.items():
-            most = caps.instructions if kind == INSTRUCTION else caps.preferences
-            most = caps.held_out if held_out else most
+            groups.setdefault((entry.kind, _counted_with(entry)), []).append(place)
+        for (kind, group), places in groups.items():
+            most = caps.of(kind, group)
+            if most is None:
+                continue
             order = _drawn({place: self._entries[place].doc_id for place in places}, caps.seed)
             for place in order[most:]:
                 detail = f"{len(places)} {kind}s, the first {most} by hash stay"
@@ -112,6 +124,12 @@ class Ledger:
 
     def _staying(self, removals: Mapping[int, Removal]) -> Iterable[tuple[int, _Entry]]:
         return ((at, entry) for at, entry in enumerate(self._entries) if at not in removals)
+
+
+def _counted_with(entry: _Entry) -> str:
+    if not entry.parents:
+        return _OF_FILES
+    return _HELD_OUT if entry.held_out else _TRAINED_ON
 
 
 def _rank(entry: _Entry) -> tuple[bool, str, tuple[str, ...]]:

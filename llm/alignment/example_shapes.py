@@ -24,6 +24,7 @@ PREFERENCE_SHAPES = (
     "prompt/chosen/rejected, chosen/rejected as whole conversations [{role, content}], "
     "instruction/input/chosen/rejected, conversations [{from, value}] with chosen and rejected"
 )
+_SYSTEMS = ("system", "system_prompt")
 _PROMPTS = ("prompt", "question", "query")
 _ANSWERS = ("completion", "response", "answer")
 _ROLES: Mapping[str, str] = {
@@ -70,6 +71,8 @@ def instruction(record: Record) -> tuple[Turns]:
     """
     if _has(record, "messages"):
         messages = _messages(record["messages"], "messages")
+        if messages[0].role != "system":
+            messages = _head(record) + messages
     elif _has(record, "conversations"):
         messages = _head(record) + _messages(record["conversations"], "conversations")
     elif _has(record, "instruction") and "output" in record:
@@ -147,8 +150,8 @@ def _conversation(value: Any, field: str, transcript: bool) -> Turns:
 
 
 def _head(record: Record) -> Turns:
-    system = record.get("system")
-    return (_message("system", system, "system"),) if system else ()
+    name = _first(record, _SYSTEMS)
+    return (_message("system", record[name], name),) if name and record[name] else ()
 
 
 def _alpaca(record: Record) -> Turns:

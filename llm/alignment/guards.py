@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from llm.alignment.rows import TRAIN, Rows
+from llm.alignment.rows import TRAIN, Limit, Rows
 
 
 class NoRowsError(ValueError):
@@ -58,8 +58,8 @@ def check_context(max_length: int, context: int) -> None:
         )
 
 
-def check_rows(rows: Rows, most_truncated: float) -> int:
-    """How many rows are longer than allowed, those removed for it included.
+def check_rows(rows: Rows, most_truncated: float, limit: Limit) -> int:
+    """How many rows are longer than the limit, those removed for it included.
 
     Raises:
         TruncatedRowsError, NoRowsError
@@ -67,12 +67,12 @@ def check_rows(rows: Rows, most_truncated: float) -> int:
     cut: int = pc.sum(rows.used.column("truncated"), min_count=0).as_py()
     too_long: int = cut + rows.removed.num_rows
     everything = rows.used.num_rows + rows.removed.num_rows
-    if everything and too_long > most_truncated * everything:
+    if limit.cut and too_long > most_truncated * everything:
         raise TruncatedRowsError(
             f"{too_long} of {everything} rows ({too_long / everything:.1%}) are longer than "
             f"max_length; most_truncated allows {most_truncated:.1%}. {cut} would lose the end of "
             f"their answer, {rows.removed.num_rows} all of it. Raise max_length (and the model's "
-            "context), shorten the examples, or allow more"
+            "context), shorten the examples, leave long ones out (long_rows=remove), or allow more"
         )
     if not rows.split(TRAIN).num_rows:
         raise NoRowsError(

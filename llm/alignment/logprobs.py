@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Logits = Callable[[Tensor], Tensor]
+Report = Callable[[int], None]  # rows done
 
 
 class UnscorableRowError(ValueError):
@@ -27,6 +28,7 @@ def completion_logprobs(
     completion_ids: Sequence[Sequence[int]],
     batch_tokens: int,
     device: torch.device,
+    report: Report = lambda _: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sum of the log-probabilities of each completion's tokens, and how many these are.
 
@@ -43,7 +45,7 @@ def completion_logprobs(
     pairs = list(zip(prompt_ids, completion_ids, strict=True))
     tokens = [[*prompt, *completion] for prompt, completion in pairs]
     masks = [[False] * len(prompt) + [True] * len(completion) for prompt, completion in pairs]
-    return supervised_logprobs(logits, tokens, masks, batch_tokens, device)
+    return supervised_logprobs(logits, tokens, masks, batch_tokens, device, report)
 
 
 @torch.no_grad()
@@ -53,6 +55,7 @@ def supervised_logprobs(
     supervised: Sequence[Sequence[bool]],
     batch_tokens: int,
     device: torch.device,
+    report: Report = lambda _: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The same over any chosen tokens of each row; arguments as of `completion_logprobs`."""
     for row, mask in enumerate(supervised):
@@ -64,6 +67,7 @@ def supervised_logprobs(
             )
     sums = np.zeros(len(tokens), dtype=np.float64)
     counts = np.array([sum(mask) for mask in supervised], dtype=np.int64)
+    done = 0
     for rows in _batches([len(row) for row in tokens], batch_tokens):
         width = len(tokens[rows[-1]])
         ids = torch.zeros(len(rows), width, dtype=torch.int64)
@@ -77,6 +81,8 @@ def supervised_logprobs(
         found = F.log_softmax(scored, dim=-1).gather(-1, ids[:, 1:][targets][:, None])
         owners = targets.nonzero()[:, 0].cpu().numpy()
         np.add.at(sums, np.asarray(rows)[owners], found[:, 0].double().cpu().numpy())
+        done += len(rows)
+        report(done)
     return sums, counts
 
 

@@ -74,6 +74,19 @@ class _Unused(Exception):  # noqa: N818 - carries a row to its table, is no faul
         self.row = {"reason": reason, "value": value, "threshold": threshold, "detail": detail}
 
 
+@dataclass(frozen=True)
+class Limit:
+    """On the length of rows.
+
+    Attributes:
+        tokens: of prompt and answer at most.
+        cut: longer rows lose their end; otherwise they are removed.
+    """
+
+    tokens: int
+    cut: bool
+
+
 @dataclass
 class Rows:
     """What became of all rows.
@@ -135,11 +148,11 @@ _Convert = Callable[[Mapping[str, Any]], dict[str, Any]]
 _AT_ONCE = 4096
 
 
-def instruction_rows(tables: Iterable[pa.Table], chat: Chat, max_length: int) -> Rows:
+def instruction_rows(tables: Iterable[pa.Table], chat: Chat, limit: Limit) -> Rows:
     """Tables with doc_id, split, messages as INSTRUCTION_ROWS.
 
-    A row longer than `max_length` is cut at its end and marked; where nothing supervised is left
-    it is removed as `prompt_too_long`.
+    A row longer than allowed is removed as `too_long`, or cut at its end and marked; where
+    nothing supervised is left it is removed as `prompt_too_long`.
 
     Raises:
         SplitError, llm.alignment.rendering.TemplateError
@@ -149,23 +162,23 @@ def instruction_rows(tables: Iterable[pa.Table], chat: Chat, max_length: int) ->
         rendered = chat.render(row["messages"])
         tokens = rendered.prompt_ids + rendered.completion_ids
         supervised = rendered.prompt_supervised + [True] * len(rendered.completion_ids)
-        if not any(supervised[:max_length]):
-            raise _too_long(rendered, max_length)
+        _check_length(rendered, len(tokens), any(supervised[: limit.tokens]), limit)
         return {
             "prompt": rendered.prompt,
             "completion": rendered.completion,
-            "tokens": tokens[:max_length],
-            "supervised": supervised[:max_length],
-            "truncated": len(tokens) > max_length,
+            "tokens": tokens[: limit.tokens],
+            "supervised": supervised[: limit.tokens],
+            "truncated": len(tokens) > limit.tokens,
         }
 
     return _collect(tables, ["doc_id", "split", "messages"], INSTRUCTION_ROWS, convert)
 
 
-def preference_rows(tables: Iterable[pa.Table], chat: Chat, max_length: int) -> Rows:
+def preference_rows(tables: Iterable[pa.Table], chat: Chat, limit: Limit) -> Rows:
     """Tables with doc_id, split, prompt, chosen, rejected as PREFERENCE_ROWS.
 
-    Cut like instructions; a pair that differs only behind the cut is removed as `equal_when_cut`.
+    Length counts with the longer answer; a pair that differs only behind the cut is removed as
+    `equal_when_cut`.
 
     Raises:
         EqualPairError: chosen and rejected are the same tokens without any cut.
@@ -179,14 +192,13 @@ def preference_rows(tables: Iterable[pa.Table], chat: Chat, max_length: int) -> 
                 f"example {row['doc_id']}: chosen and rejected are the same tokens; nothing can "
                 "be learned from it. Leave it out of the examples"
             )
-        room = max_length - len(chosen.prompt_ids)
-        if room <= 0:
-            raise _too_long(chosen, max_length)
-        kept, other = chosen.completion_ids[:room], rejected.completion_ids[:room]
+        room = limit.tokens - len(chosen.prompt_ids)
         longest = max(len(chosen.completion_ids), len(rejected.completion_ids))
+        length = len(chosen.prompt_ids) + longest
+        _check_length(chosen, length, room > 0, limit)
+        kept, other = chosen.completion_ids[:room], rejected.completion_ids[:room]
         if kept == other:
-            length = len(chosen.prompt_ids) + longest
-            raise _Unused("equal_when_cut", length, max_length, "differ only behind the cut")
+            raise _Unused("equal_when_cut", length, limit.tokens, "differ only behind the cut")
         return {
             "prompt": chosen.prompt,
             "chosen": chosen.completion,
@@ -208,9 +220,13 @@ def _answer(chat: Chat, row: Mapping[str, Any], name: str) -> Rendered:
     return chat.render([*(row["prompt"] or []), *answer])
 
 
-def _too_long(rendered: Rendered, max_length: int) -> _Unused:
-    length = len(rendered.prompt_ids)
-    return _Unused("prompt_too_long", length, max_length, "no room for the answer's first token")
+def _check_length(rendered: Rendered, length: int, room: bool, limit: Limit) -> None:
+    """Leave out a row of `length` tokens that may not be cut, or has no `room` for an answer."""
+    if not limit.cut and length > limit.tokens:
+        raise _Unused("too_long", length, limit.tokens, "prompt and answer together")
+    if not room:
+        prompt = len(rendered.prompt_ids)
+        raise _Unused("prompt_too_long", prompt, limit.tokens, "no room for the answer's start")
 
 
 def _collect(

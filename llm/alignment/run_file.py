@@ -25,8 +25,9 @@ class Run:
         scratch: folder of checkpoints.
         batch_size: rows a step; micro_batch_size: rows a forward pass, 0 = all of them.
         warmup_share: share of the steps in which the learning rate rises.
-        max_length: tokens of a row, 0 = the model's context; longer rows are cut, at most the
-            share `most_truncated` of them.
+        max_length: tokens of a row, 0 = the model's context.
+        long_rows: what becomes of longer ones, "cut" or "remove"; most_truncated: the share of
+            all rows that may be cut.
         score_tokens: of a forward pass over held-out rows, padding included.
         precision: "fp32", or "bf16" = autocast over float32 weights.
         device: "cpu", "cuda" or "auto"; threads: 0 = as torch finds fit.
@@ -50,6 +51,7 @@ class Run:
     adam_beta2: float
     gradient_clip: float
     max_length: int
+    long_rows: str
     most_truncated: float
     precision: str
     seed: int
@@ -89,6 +91,7 @@ _CHOICES = {
     "precision": ("fp32", "bf16"),
     "device": ("auto", "cpu", "cuda"),
     "packing": ("none", "bfd"),
+    "long_rows": ("cut", "remove"),
 }
 # Where and how, not what: another of these goes on from the same checkpoint.
 _EXECUTION = {

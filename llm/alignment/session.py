@@ -16,8 +16,8 @@ from llm.alignment.callbacks import Steps
 from llm.alignment.channel import Channel
 from llm.alignment.guards import check_context
 from llm.alignment.rendering import Chat
-from llm.alignment.rows import Rows
-from llm.alignment.run_file import Run, run_digest
+from llm.alignment.rows import Limit, Rows
+from llm.alignment.run_file import Run, SftRun, run_digest
 from llm.lifeline import StopRequest
 from llm.model import folder as model_folder
 from llm.tokens.special_tokens import TURN_END
@@ -38,7 +38,8 @@ class Session:
     """One run on one machine.
 
     Attributes:
-        max_length: tokens of the longest row.
+        limit: on the tokens of a row.
+        digest: of settings, model and rows: equal for the same run begun again.
 
     Raises:
         TokenizerMismatchError: the tokenizer beside the model is not the one it was trained with.
@@ -51,11 +52,11 @@ class Session:
         self.start = Path(run.model)
         model_folder.check_tokenizer(self.start, self.start)
         context = model_folder.architecture(self.start).context
-        self.max_length = run.max_length or context
-        check_context(self.max_length, context)
+        self.limit = Limit(run.max_length or context, run.long_rows == "cut")
+        check_context(self.limit.tokens, context)
         self.device = _device(run.device)
         self.chat = Chat(self.start)
-        self._digest = run_digest(run)
+        self.digest = run_digest(run)
 
     def check_stop(self) -> None:
         """Raises:
@@ -75,7 +76,7 @@ class Session:
     def report(self, rows: Rows, too_long: int) -> None:
         """Tell the user what became of the rows."""
         self.channel.log(
-            f"{rows.used.num_rows} rows used, {too_long} longer than {self.max_length} "
+            f"{rows.used.num_rows} rows used, {too_long} longer than {self.limit.tokens} "
             f"tokens; removed {rows.reasons(rows.removed)}, rejected {rows.reasons(rows.rejected)}"
         )
 
@@ -103,7 +104,9 @@ class Session:
     def arguments(self) -> dict[str, Any]:
         """Arguments of transformers' trainer; every default of TRL that differs is set here."""
         run = self.run
-        micro = run.micro_batch_size or run.batch_size
+        # Packed rows of one pass are laid end to end, and attention is over all of them.
+        packed = isinstance(run, SftRun) and run.packing == "bfd"
+        micro = run.micro_batch_size or (1 if packed else run.batch_size)
         return {
             "output_dir": run.scratch,
             "num_train_epochs": run.epochs,
@@ -134,14 +137,14 @@ class Session:
             "eval_strategy": "no",  # held-out rows are scored before and after
             "report_to": "none",
             "disable_tqdm": True,
-            "max_length": self.max_length,
+            "max_length": self.limit.tokens,
             "pad_to_multiple_of": None,
         }
 
     def steps(self) -> Steps:
         """The callback every trainer gets."""
         run = self.run
-        return Steps(self.channel, self.stop, run.checkpoint_seconds, self._digest)
+        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest)
 
     def fit(self, trainer: Any) -> list[dict[str, Any]]:
         """Train to the end, from the newest checkpoint of this run if there is one.
@@ -156,7 +159,7 @@ class Session:
         from transformers import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
-        found = checkpoints.newest(Path(self.run.scratch), self._digest)
+        found = checkpoints.newest(Path(self.run.scratch), self.digest)
         if found is not None:
             self.channel.log(f"goes on from {found.name}")
         trainer.train(resume_from_checkpoint=str(found) if found else None)

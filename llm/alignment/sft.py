@@ -29,8 +29,8 @@ def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
         Every error of `llm.alignment.guards`, `rendering`, `rows` and `session`.
     """
     session = Session(run, channel, stop)
-    rows = instruction_rows(session.tables(), session.chat, session.max_length)
-    too_long = check_rows(rows, run.most_truncated)
+    rows = instruction_rows(session.tables(), session.chat, session.limit)
+    too_long = check_rows(rows, run.most_truncated, session.limit)
     session.report(rows, too_long)
     check_supervised(rows.used, session.chat.end)
     training, held_out = rows.split(TRAIN), rows.split(VALIDATION)
@@ -103,12 +103,14 @@ def _held_out_loss(session: Session, model: Any, table: pa.Table) -> tuple[float
     if not table.num_rows:
         return None, 0
     model.eval()
+    session.channel.begin(table.num_rows, 0, "held-out row")
     sums, counts = supervised_logprobs(
         session.logits(model),
         table.column("tokens").to_pylist(),
         table.column("supervised").to_pylist(),
         session.run.score_tokens,
         session.device,
+        session.channel.step,
     )
     return -float(sums.sum()) / int(counts.sum()), int(counts.sum())
 

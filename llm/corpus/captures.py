@@ -33,7 +33,9 @@ def repeated_captures(captures: pa.Table) -> pa.Table:
     Returns:
         Columns of `REPEATS`, sorted: doc_id, the unit to drop it from, the unit that keeps it.
     """
-    ordered = captures.sort_by(
+    # Plain strings end at 2 GiB, some tens of millions of captures.
+    wide = pa.schema([_wide(field) for field in captures.schema])
+    ordered = captures.cast(wide).sort_by(
         [("doc_id", "ascending"), ("fetched_at", "ascending"), ("unit", "ascending")]
     )
     ids = ordered.column("doc_id").combine_chunks().dictionary_encode().indices.to_numpy()
@@ -45,6 +47,10 @@ def repeated_captures(captures: pa.Table) -> pa.Table:
     units = ordered.column("unit")
     table = pa.table(
         [ordered.column("doc_id").take(dropped), units.take(dropped), units.take(keeper[dropped])],
-        schema=REPEATS,
+        names=REPEATS.names,
     )
-    return table.sort_by([("unit", "ascending"), ("doc_id", "ascending")])
+    return table.sort_by([("unit", "ascending"), ("doc_id", "ascending")]).cast(REPEATS)
+
+
+def _wide(field: pa.Field) -> pa.Field:
+    return field.with_type(pa.large_string()) if pa.types.is_string(field.type) else field

@@ -101,13 +101,24 @@ def _valid_utf8(data: bytes) -> bool:
     return True
 
 
+def _cut_at_the_end(data: bytes) -> bool:
+    """Whether the last bytes begin a character of UTF-8 and the rest of it is missing."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data, False)
+    except UnicodeDecodeError:
+        return False
+    return not _valid_utf8(data)
+
+
 def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
     """Decode a page, trusting in this order: byte order mark, HTTP charset, the page's own
     declaration, validity as UTF-8, detection by uchardet.
 
     The first encoding is taken in which the bytes that have no meaning are at most `max_replaced`
-    of all characters outside ASCII; those become U+FFFD. So one byte cut off does not turn a UTF-8
-    page into windows-1252, while a page whose every accent is invalid moves on to the next.
+    of all characters outside ASCII; those become U+FFFD. In UTF-8, whose sequences no other text
+    forms by accident, one such place is allowed whatever the share, and so is a character that
+    the end cuts in two. So one bad byte does not turn a UTF-8 page into windows-1252, while a
+    page whose every accent is invalid moves on to the next.
 
     Args:
         charset: label in the Content-Type header, if any; unknown labels are passed over.
@@ -122,14 +133,19 @@ def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
             break
     else:
         names = list(dict.fromkeys(_candidates(data, charset)))
+    tried = []
     for name in names:
         try:
             return Decoded(data.decode(name), name, 0)
-        except UnicodeDecodeError:
+        except UnicodeDecodeError as error:
+            tried.append(f"{name}, not so from byte {error.start} on")
             text = data.decode(name, "replace")
         replaced = text.count("\ufffd")
         beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
-        if replaced <= max_replaced * beyond_ascii:
+        allowed = max_replaced * beyond_ascii
+        if name == "utf-8" and (beyond_ascii > replaced or _cut_at_the_end(data)):
+            allowed = max(allowed, 1)
+        if replaced <= allowed:
             return Decoded(text, name, replaced)
-    tried = ", ".join(names) or "none declared, none detected"
-    raise UndecodableError(f"the bytes fit no encoding (tried: {tried})")
+    told = "; ".join(tried) or "none declared, none detected"
+    raise UndecodableError(f"the bytes fit no encoding (tried: {told})")

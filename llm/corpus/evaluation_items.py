@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def read_items(path: Path, name: str, fields: Sequence[str]) -> Iterator[Evaluat
                         f"{where}: a {type(record).__name__} instead of an object with fields"
                     )
                 yield EvaluationItem(where, tuple(_texts(record, fields, where)))
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EvaluationFileError(
             f"{name}: {error}; evaluation files are UTF-8, whole, and .gz only if compressed"
         ) from error

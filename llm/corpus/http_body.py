@@ -8,6 +8,9 @@ import zlib
 import zstandard
 from fastwarc.stream_io import BrotliReader
 
+# So small because a step may grow some thirty-thousandfold before the limit is looked at.
+_ZSTD_STEP = 4096
+_START = 64  # bytes in which markup begins
 _GZIP_WINDOW, _ZLIB_WINDOW, _RAW_WINDOW = 31, 15, -15
 
 
@@ -105,9 +108,15 @@ def _inflated(raw: bytes, window: int, limit: int) -> bytes:
             return b"".join(pieces)
 
 
+def _is_markup(raw: bytes) -> bool:
+    """Whether a body is empty or markup already: its first byte then means another encoding."""
+    start = raw[:_START].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return not raw or start[:1] == b"<"
+
+
 def _deflated(raw: bytes, limit: int) -> bytes:
     # "deflate" means zlib by the standard and raw deflate by half of the servers.
-    if not raw or raw[:1] == b"<":
+    if _is_markup(raw):
         return raw
     try:
         return _inflated(raw, _ZLIB_WINDOW, limit)
@@ -118,7 +127,7 @@ def _deflated(raw: bytes, limit: int) -> bytes:
 
 
 def _brotli(raw: bytes, limit: int) -> bytes:
-    if not raw or raw[:1] == b"<":
+    if _is_markup(raw):
         return raw
     try:
         data = BrotliReader(io.BytesIO(raw)).read(limit + 1)
@@ -130,11 +139,21 @@ def _brotli(raw: bytes, limit: int) -> bytes:
 
 
 def _zstd(raw: bytes, limit: int) -> bytes:
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as reader:
-            data = reader.read(limit + 1)
-    except zstandard.ZstdError as error:
-        raise BodyError("bad_content_encoding", str(error)) from error
-    if len(data) > limit:
-        raise BodyError("too_large", f"more than {limit} bytes when decoded")
-    return data
+    pieces: list[bytes] = []
+    total = position = 0
+    while position < len(raw):
+        engine = zstandard.ZstdDecompressor().decompressobj()
+        while not engine.eof:
+            piece = raw[position : position + _ZSTD_STEP]
+            if not piece:
+                raise BodyError("bad_content_encoding", "the compressed body is cut off")
+            position += len(piece)
+            try:
+                pieces.append(engine.decompress(piece))
+            except zstandard.ZstdError as error:
+                raise BodyError("bad_content_encoding", str(error)) from error
+            total += len(pieces[-1])
+            if total > limit:
+                raise BodyError("too_large", f"more than {limit} bytes when decoded")
+        position -= len(engine.unused_data)
+    return b"".join(pieces)

@@ -6,17 +6,17 @@ in fastText's own examples; empty lines do not count. Everything streams.
 
 from __future__ import annotations
 
-import gzip
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
+
+from llm.corpus.streams import DamagedStreamError, lines
 
 _JSON = (".jsonl", ".ndjson")
 
@@ -170,18 +170,8 @@ def _missing(name: str, field: str, present: list[str]) -> LabelFieldError:
 def _lines(path: Path, name: str) -> Iterator[bytes]:
     """Lines without their newline, those of whitespace alone left out."""
     try:
-        with path.open("rb") as file, _decompressed(file, name) as stream:
-            for line in stream:
-                if line.strip():
-                    yield line.rstrip(b"\r\n")
-    except (EOFError, gzip.BadGzipFile, zstandard.ZstdError) as error:
-        raise LabelFormatError(f"{name}: damaged compressed file: {error}") from error
-
-
-def _decompressed(file: IO[bytes], name: str) -> IO[bytes]:
-    if name.lower().endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(file, "rb"))
-    if name.lower().endswith(".zst"):
-        reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-        return BufferedReader(cast("Any", reader))
-    return file
+        for _, line, _ in lines(path, sys.maxsize):
+            if line.strip():
+                yield line.rstrip(b"\r\n")
+    except DamagedStreamError as error:
+        raise LabelFormatError(f"{name}: damaged compressed file: {error.cause}") from error

@@ -13,7 +13,7 @@ from llm.corpus.encoding import UndecodableError, decode
 from llm.corpus.html import EngineError, TooDeepError, TooManyNodesError, extract
 from llm.corpus.normalise import normalise
 
-_HTML = frozenset(("text/html", "application/xhtml+xml"))
+_HTML = frozenset(("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"))
 _PLAIN = frozenset(("text/plain", "text/markdown", "text/x-markdown", "text/x-rst"))
 # What servers say when they do not know.
 _UNKNOWN = frozenset(("", "application/octet-stream", "binary/octet-stream", "unknown/unknown"))

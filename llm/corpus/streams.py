@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import zstandard
 _CHUNK = 1 << 18
 GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)  # pzstd begins with one
+_ZSTD_WINDOW = 1 << 31  # what `zstd --long=31` writes
 _GZIP_WINDOW = 31  # zlib's name for "a gzip wrapper"
 
 
@@ -41,7 +44,7 @@ def chunks(path: Path) -> Iterator[bytes]:
         stream.seek(0)
         if head.startswith(GZIP_MAGIC):
             yield from _gzip(path, stream)
-        elif head == _ZSTD_MAGIC:
+        elif head == _ZSTD_MAGIC or _ZSTD_SKIPPABLE.fullmatch(head):
             yield from _zstd(path, stream)
         else:
             while chunk := stream.read(_CHUNK):
@@ -76,9 +79,13 @@ def _gzip(path: Path, stream: BinaryIO) -> Iterator[bytes]:
         raise DamagedStreamError(path, member, "the gzip stream is cut off", True)
 
 
+def _zstd_engine() -> zstandard.ZstdDecompressionObj:
+    return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
+
+
 def _zstd(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     frame, position = 0, 0
-    engine, started = zstandard.ZstdDecompressor().decompressobj(), False
+    engine, started = _zstd_engine(), False
     while chunk := stream.read(_CHUNK):
         rest = chunk
         while rest:
@@ -93,7 +100,7 @@ def _zstd(path: Path, stream: BinaryIO) -> Iterator[bytes]:
             rest = b""
             if engine.eof:
                 rest = engine.unused_data
-                engine, started = zstandard.ZstdDecompressor().decompressobj(), False
+                engine, started = _zstd_engine(), False
         position += len(chunk)
     if started:
         raise DamagedStreamError(path, frame, "the zstd stream is cut off", True)

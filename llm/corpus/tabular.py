@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm.corpus.identity import content_url
@@ -17,6 +18,8 @@ from llm.corpus.records import Page, Record, Rejected, Removed
 from llm.corpus.streams import DamagedStreamError, lines
 
 _ROWS = 256
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def read_parquet(path: Path, name: str, fields: Fields, limit: int) -> Iterator[
                 yield Rejected("missing_field", name, b"", detail)
                 return
             for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
-                for row in batch.to_pylist():
+                for row in _with_dates_of_people(batch).to_pylist():
                     number += 1
                     where = f"{name}, row {number}"
                     key = repr(sorted(row.items())).encode("utf-8", "surrogatepass")
@@ -94,6 +97,23 @@ def read_parquet(path: Path, name: str, fields: Fields, limit: int) -> Iterator[
         detail = f"{name}, after row {number}: {error}"
         reason = "bad_record" if number else "not_parquet"
         yield Rejected(reason, name, f"{reason}@{number}".encode(), detail)
+
+
+def _with_dates_of_people(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with nulls for timestamps outside the years 1 to 9999, which Python has none for:
+    most are of another unit than the column says."""
+    for place, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type):
+            column = batch.column(place)
+            ticks = column.cast(pa.int64())
+            a_second = _TICKS[field.type.unit]
+            sound = pc.and_(
+                pc.greater_equal(pc.divide(ticks, a_second), _YEAR_1),
+                pc.less(pc.divide(ticks, a_second), _YEAR_10000),
+            )
+            kept = pc.if_else(sound, column, pa.scalar(None, field.type))
+            batch = batch.set_column(place, field, kept)
+    return batch
 
 
 def _row(
@@ -137,7 +157,7 @@ def _row(
         charset,
         payload,
         number,
-        license=str(terms) if terms else None,
+        license=str(terms).encode("utf-8", "replace").decode() if terms else None,
     )
 
 
@@ -160,4 +180,7 @@ def _date(value: object) -> datetime | None:
             return None
     if not isinstance(value, datetime):
         return None
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:  # the first or the last day there is, elsewhere on Earth
+        return None

@@ -6,18 +6,14 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from resiliparse.parse.encoding import detect_encoding
-
+from llm.corpus.encoding import UndecodableError, decode
 from llm.corpus.records import Page, Record, Rejected, Removed
 from llm.corpus.streams import DamagedStreamError, whole
 
 # A text with more of these than one in a hundred characters is not text.
 _CONTROL = frozenset(chr(code) for code in range(32) if chr(code) not in "\t\n\r\f\x1b")
 _MOST_CONTROL = 0.01
-
-
-class UndecodableError(ValueError):
-    """Bytes that are no text in any encoding that was tried; says which and where."""
+_MOST_REPLACED = 0.01  # of the characters outside ASCII
 
 
 def file_url(source: str, name: str) -> str:
@@ -49,32 +45,16 @@ def decoded_text(data: bytes) -> str:
     """Text of unknown encoding: UTF-8 (or UTF-16 with a mark), else what uchardet makes of it.
 
     Raises:
-        UndecodableError: the encoding found does not fit all bytes, or the result holds the
-            control characters of a binary file.
+        UndecodableError: no encoding fits, or the result holds the control characters of a
+            binary file.
     """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    else:
-        try:
-            return _checked(data.decode("utf-8-sig"), "utf-8")
-        except UnicodeDecodeError as error:
-            first = error.start
-        encoding = detect_encoding(data) or "windows-1252"
-        if encoding == "utf-8":  # what uchardet says when it does not know
-            raise UndecodableError(f"not UTF-8 (byte {first}), and no other encoding was found")
-    try:
-        return _checked(data.decode(encoding), encoding)
-    except UnicodeDecodeError as error:
-        raise UndecodableError(f"taken for {encoding}, but byte {error.start} is not") from error
-    except LookupError as error:
-        raise UndecodableError(f"taken for {encoding}, which Python cannot decode") from error
-
-
-def _checked(text: str, encoding: str) -> str:
-    found = sum(text.count(character) for character in _CONTROL)
-    if found > len(text) * _MOST_CONTROL:
-        raise UndecodableError(f"as {encoding} it has {found} control characters: a binary file")
-    return text
+    found = decode(data, "utf-8", _MOST_REPLACED)
+    controls = sum(found.text.count(character) for character in _CONTROL)
+    if controls > len(found.text) * _MOST_CONTROL:
+        raise UndecodableError(
+            f"as {found.encoding} it has {controls} control characters: a binary file"
+        )
+    return found.text
 
 
 def _content(path: Path, name: str, url: str, limit: int) -> Generator[Record, None, bytes | None]:

@@ -25,6 +25,7 @@ _VERSION = re.compile(rb"WARC/\d\.\d\r?\n")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _GZIP_WINDOW = 31
 _STEP = 1 << 16
+_LONGEST_HEADER, _LONGEST_END = 1 << 16, 64
 _NAMES = {
     int(WarcRecordType.warcinfo): "warcinfo",
     int(WarcRecordType.request): "request",
@@ -72,9 +73,10 @@ def _run(
                 yield held
             held = _outcome(record, record.stream_pos if seekable else None, name, limit)
     except OSError as error:
-        if held is not None:
-            yield held
         offset, onward = _resume(raw, last, declared)
+        # A page read from a record of another length than it declares is not to be believed.
+        if held is not None and not (seekable and offset == last and isinstance(held, Page)):
+            yield held
         archive = declared >= 0 or start > 0 or onward is not None
         reason = "bad_record" if archive else "not_an_archive"
         detail = f"{name}, byte {offset}: {error}"
@@ -160,8 +162,8 @@ def _resume(raw: mmap.mmap, last: int, declared: int) -> tuple[int, int | None]:
         declared: its length; -1 when none was.
     """
     if raw[last : last + 3] == GZIP_MAGIC:
-        broken, _ = _walk(raw, last)
-        return broken, _next_packed(raw, broken + 1)
+        end, sound = _member(raw, last, declared)
+        return (end, _next_packed(raw, end + 1)) if sound else (last, _next_packed(raw, end))
     if raw[last : last + 5] == b"WARC/":
         broken = last if declared < 0 else _block_end(raw, last)
         return broken, _next_plain(raw, max(broken, last + 1))
@@ -230,6 +232,33 @@ def _walk(raw: mmap.mmap, position: int) -> tuple[int, bool]:
             return position, True
         position = min(read, len(raw)) - len(engine.unused_data)
     return position, False
+
+
+def _member(raw: mmap.mmap, position: int, declared: int) -> tuple[int, bool]:
+    """Where the gzip member at `position` ends, and whether it is a record of `declared` bytes.
+
+    One that cannot be unpacked ends behind its first byte: the next may start anywhere.
+    """
+    engine, read = zlib.decompressobj(_GZIP_WINDOW), position
+    head, size, tail = bytearray(), 0, b""
+    try:
+        while not engine.eof and read < len(raw):
+            data = engine.decompress(raw[read : read + _STEP])
+            read += _STEP
+            head += data[: max(0, _LONGEST_HEADER - len(head))]
+            size, tail = size + len(data), (tail + data)[-_LONGEST_END:]
+    except zlib.error:
+        return position + 1, False
+    if not engine.eof:
+        return position + 1, False
+    end = min(read, len(raw)) - len(engine.unused_data)
+    while raw[end : end + 1] == b"\0":
+        end += 1
+    header = _HEADER_END.search(head)
+    if header is None or declared < 0:
+        return end, False
+    beyond = size - header.end() - declared
+    return end, 0 <= beyond <= len(tail) and not tail[len(tail) - beyond :].strip(b"\r\n")
 
 
 def _starts_record(raw: mmap.mmap, position: int) -> bool:

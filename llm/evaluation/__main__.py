@@ -30,6 +30,7 @@ def _evaluate(run: Run) -> None:
 
     from llm.evaluation.evaluation import evaluate
     from llm.evaluation.logprobs import Report
+    from llm.training.devices import DoesNotFitError, is_out_of_memory
 
     if run.threads:
         torch.set_num_threads(run.threads)
@@ -44,7 +45,15 @@ def _evaluate(run: Run) -> None:
 
         return report
 
-    result = evaluate(run, begin)
+    try:
+        result = evaluate(run, begin)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DoesNotFitError(
+            f"memory does not suffice ({error}); lower evaluate.batch_tokens, which changes no "
+            "result"
+        ) from error
     run.results.mkdir(parents=True, exist_ok=True)
     pq.write_table(result.scores, run.results / "scores.parquet")
     pq.write_table(result.samples, run.results / "samples.parquet")

@@ -84,10 +84,15 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
             mask = ones.tril()
         scores = scores.masked_fill(~mask, float("-inf"))
         return torch.matmul(scores.softmax(-1).to(values.dtype), values)
-    causal = mask is None
     grouped = groups > 1
+    if grouped and queries.is_cuda and (mask is not None or queries.dtype == torch.float32):
+        # The flash kernel, which knows groups, takes neither masks nor float32; the kernels that
+        # do know no groups, and what is left without them holds all T x S scores.
+        keys = keys.repeat_interleave(groups, dim=1)
+        values = values.repeat_interleave(groups, dim=1)
+        grouped = False
     out: Tensor = F.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=grouped
+        queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
     )
     return out
 

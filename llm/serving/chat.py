@@ -31,17 +31,16 @@ class Conversation:
         """The answer to a turn; the oldest turns are forgotten where the context is full.
 
         Raises:
-            TurnTooLongError: even alone the turn fills the context.
+            TurnTooLongError: even alone the turn fills the context; the turns so far are kept.
         """
-        self._turns.append({"role": "user", "content": text})
+        turns = [*self._turns, {"role": "user", "content": text}]
         context = self._model.architecture.context
         room = min(self._new_tokens, context // 2)
-        prompt = self._encoder.prompt(self._turns)
-        while len(prompt) > context - room and len(self._turns) > 1:
-            del self._turns[:2]
-            prompt = self._encoder.prompt(self._turns)
+        prompt = self._encoder.prompt(turns)
+        while len(prompt) > context - room and len(turns) > 1:
+            del turns[:2]
+            prompt = self._encoder.prompt(turns)
         if len(prompt) > context - room:
-            self._turns.clear()
             raise TurnTooLongError(
                 f"{len(prompt)} tokens leave no room for an answer of {room} in a context of "
                 f"{context}; say less at once"
@@ -49,7 +48,7 @@ class Conversation:
         stops = self._encoder.stops
         (ids,) = generate(self._model, [prompt], room, stops, self._sampling)
         answer = self._encoder.decode(ids).strip()
-        self._turns.append({"role": "assistant", "content": answer or "…"})
+        self._turns = [*turns, {"role": "assistant", "content": answer or "…"}]
         return answer
 
     def forget(self) -> None:

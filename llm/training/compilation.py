@@ -14,6 +14,8 @@ import torch
 from llm.events import log
 from llm.model.transformer import Transformer
 
+_SHAPES = 64
+
 
 def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> bool:
     """Compile the blocks in place, if this machine can; names of parameters stay.
@@ -37,6 +39,9 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
         [reason, *_] = str(error).splitlines()
         log(f"nothing compiles on this machine, so training runs uncompiled, slower: {reason}")
         return False
+    # Every length of a micro-batch is compiled for itself: halving it for want of memory, the
+    # last piece of a batch and validation soon pass the limit of eight, and would run uncompiled.
+    torch._dynamo.config.recompile_limit = _SHAPES
     for layer in model.model.layers:
         layer.compile(dynamic=False)
     return True

@@ -52,6 +52,18 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
+class DoesNotFitError(MemoryError):
+    """The work does not fit into memory however it is cut."""
+
+
+_NO_MEMORY = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+    "not enough memory",
+)
+
+
 def cpu_multiplies_bf16() -> bool:
     """Whether the CPU has instructions for bfloat16; without them float32 is faster."""
     try:
@@ -68,8 +80,12 @@ def widest(device: torch.device) -> torch.dtype:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory did not suffice, on a GPU or on the CPU."""
+    """Whether an error says that memory did not suffice, on a GPU or on the CPU.
+
+    PyTorch has a type for it that its own allocator raises; CUDA, cuBLAS, Triton, Metal and the
+    CPU's allocator are known by what they say.
+    """
     if isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error)
-    return "can't allocate memory" in text or "not enough memory" in text
+    return any(words in text for words in _NO_MEMORY)

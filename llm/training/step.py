@@ -29,10 +29,6 @@ class NonFiniteLossError(ArithmeticError):
     """Loss or gradient is not a number; weights are those of before the step."""
 
 
-class DoesNotFitError(MemoryError):
-    """Not even one row at a time fits into memory."""
-
-
 @dataclass(frozen=True)
 class Rows:
     """Some sequences on the device.
@@ -62,7 +58,9 @@ def read_rows(
     targets[torch.arange(1, values.shape[1])[None, :] >= lengths[:, None]] = IGNORED
     mask = None
     if document_mask:
-        segment = torch.from_numpy(tokens.segment_ids(split, rows))[:, :-1]
+        # A position belongs to the document of the token it predicts, so that the end of one text
+        # opens the next, as it does where texts are scored one by one.
+        segment = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
         same = segment[:, None, :, None] == segment[:, None, None, :]
         mask = (same & torch.ones(same.shape[-2:], dtype=torch.bool).tril()).to(device)
     return Rows(values[:, :-1].contiguous().to(device), targets.to(device), mask)
@@ -162,7 +160,7 @@ class Stepper:
                 return done
             self.model.zero_grad(set_to_none=True)
             if self.micro_batch_rows == 1:
-                raise DoesNotFitError(
+                raise devices.DoesNotFitError(
                     "one sequence at a time does not fit into memory; take a smaller model, "
                     "shorter sequences or a larger machine"
                 )

@@ -69,7 +69,7 @@ class Data:
             raise DamagedArtifactError(
                 f"{self._store.full(name)} is missing or cut short; `ingot run` rebuilds it"
             )
-        return self._store.fetch(name)
+        return self._store.fetch(name, self.data_id)
 
     def folder(self) -> Path:
         """A local folder with all files."""
@@ -77,7 +77,7 @@ class Data:
             self.path(part)
         if self._store.local:
             return self._store.local_path(self._folder)
-        return self._store.cache_folder() / self._folder
+        return self._store.cache_folder(self.data_id) / self._folder
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """One table a part."""

@@ -47,10 +47,15 @@ def steps(planner: Planner, run: Runner) -> Iterator[Step]:
 
 
 def build(planner: Planner, listener: Listener | None = None) -> dict[str, Built]:
-    """Run in this process; what tests and `ingot run --local` use."""
+    """Run in this process, without a server."""
     listener = listener or Silent()
+    same_code = planner.selection.same_code
+
+    def run(order: Order, force: bool) -> Built:
+        return execute(order, planner.store, listener, force, same_code=same_code)
+
     done = {}
-    for step in steps(planner, lambda order, force: execute(order, planner.store, listener, force)):
+    for step in steps(planner, run):
         if step.built is not None:
             done[step.row.stage] = step.built
     return done

@@ -118,6 +118,11 @@ def code_record(stage: Stage) -> CodeRecord:
     )
 
 
+def identity(record: CodeRecord) -> str:
+    """One digest over files and libraries: equal where there is no drift."""
+    return sha256_json({"files": record.files, "libraries": record.libraries})
+
+
 def drift(old: CodeRecord, new: CodeRecord) -> list[str]:
     """What changed under an unchanged version: files, then libraries as "name old -> new"."""
     changed = sorted(
@@ -125,6 +130,8 @@ def drift(old: CodeRecord, new: CodeRecord) -> list[str]:
         for path in old.files.keys() | new.files.keys()
         if old.files.get(path) != new.files.get(path)
     )
+    if old.adopted:
+        changed.append(f"{old.adopted} shards adopted from earlier code")
     for name in sorted(old.libraries.keys() | new.libraries.keys()):
         before, after = old.libraries.get(name, "absent"), new.libraries.get(name, "absent")
         if before != after:

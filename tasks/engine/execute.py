@@ -14,7 +14,9 @@ from pathlib import Path
 from tasks.engine import canonical
 from tasks.engine.artifact import Artifact, Data, Inputs, attempt_folder, recipe_folder
 from tasks.engine.code import code_record
+from tasks.engine.code import identity as code_identity
 from tasks.engine.config import StageConfig
+from tasks.engine.errors import CancelledError
 from tasks.engine.lease import TIME_TO_LIVE, Holder, Lease
 from tasks.engine.manifest import (
     SCHEMA_VERSION,
@@ -93,10 +95,19 @@ def damage(artifact: Artifact) -> list[str]:
     return sorted({*found, *(marked or [])})
 
 
-def sound(store: Store, stage: str, recipe: str) -> Artifact | None:
-    """The attempt in force, if nothing of it is damaged."""
-    artifact = current(store, stage, recipe)
-    return artifact if artifact is not None and not damage(artifact) else None
+def failed_shards(artifact: Artifact, config: StageConfig) -> list[str]:
+    """Shards it was published without, where that is more of them than the config allows now."""
+    failed: dict[str, str] = artifact.facts.get("failed_shards", {})
+    allowed = int(getattr(config, "max_failed_shards", 0))
+    return sorted(failed) if len(failed) > allowed else []
+
+
+def sound(store: Store, order: Order) -> Artifact | None:
+    """The attempt in force, if it is whole."""
+    artifact = current(store, order.stage.name, order.recipe_id)
+    if artifact is None or damage(artifact) or failed_shards(artifact, order.config):
+        return None
+    return artifact
 
 
 def execute(
@@ -106,19 +117,22 @@ def execute(
     force: bool = False,
     prefect: Mapping[str, str] | None = None,
     time_to_live: float = TIME_TO_LIVE,
+    same_code: bool = False,
 ) -> Built:
     """Serve the artifact of an order, building it if there is none that is sound.
 
     Args:
         force: make a new attempt although a sound one exists; nothing is adopted or resumed.
         prefect: run ids to record.
+        same_code: adopt no shard that other code built.
 
     Raises:
-        IngotError: whatever kept the stage from being published; nothing half-done is visible.
+        LeaseLostError: another run took over, because this one's heartbeat did not arrive.
+        IngotError: whatever else kept the stage from being published; nothing half-done is visible.
     """
     listener = listener or Silent()
     stage, recipe = order.stage, order.recipe_id
-    if not force and (artifact := sound(store, stage.name, recipe)):
+    if not force and (artifact := sound(store, order)):
         return Built(artifact, cached=True)
     folder = recipe_folder(stage.name, recipe)
 
@@ -128,10 +142,15 @@ def execute(
     began = time.time()
     lease = Lease(store, f"{folder}/lease", time_to_live, waiting, listener.cancelled)
     with lease:
-        artifact = sound(store, stage.name, recipe)
+        artifact = sound(store, order)
         if artifact is not None and (not force or _since(artifact, began)):
             return Built(artifact, cached=True)  # the run we waited for built it
-        artifact = _attempt(order, recipe, store, listener, force, prefect or {}, lease)
+        watched = _WhileHeld(listener, lease)
+        try:
+            artifact = _attempt(order, store, watched, lease, force, same_code, prefect or {})
+        except CancelledError:
+            lease.check()  # what stopped it may be that it is no longer the holder
+            raise
     return Built(artifact, cached=False)
 
 
@@ -140,13 +159,20 @@ def _since(artifact: Artifact, moment: float) -> bool:
     return started.timestamp() >= moment
 
 
-def _next_attempt(store: Store, folder: str) -> str:
-    numbers = [int(name) for name in store.names(folder) if name.isdigit()]
-    return f"{max(numbers, default=0) + 1:04d}"
+def _reserved(store: Store, folder: str) -> str:
+    """The number of a new attempt, which no other run can have taken."""
+    while True:
+        numbers = [int(name) for name in store.names(folder) if name.isdigit()]
+        attempt = f"{max(numbers, default=0) + 1:04d}"
+        try:
+            store.create(f"{folder}/{attempt}/reserved", b"")
+        except FileExistsError:
+            continue
+        return attempt
 
 
 def _scratch(store: Store, folder: str, fresh: bool) -> Path:
-    base = store.local_path(folder) if store.local else store.cache_folder() / folder
+    base = store.local_path(folder) if store.local else store.cache_folder("scratch") / folder
     scratch = base / "scratch"
     if fresh:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -154,18 +180,29 @@ def _scratch(store: Store, folder: str, fresh: bool) -> Path:
     return scratch
 
 
+class _WhileHeld:
+    """A listener that also cancels once the lease is lost: another run writes there by then."""
+
+    def __init__(self, listener: Listener, lease: Lease) -> None:
+        self.log, self.progress = listener.log, listener.progress
+        self._listener, self._lease = listener, lease
+
+    def cancelled(self) -> bool:
+        return self._lease.lost or self._listener.cancelled()
+
+
 def _attempt(
     order: Order,
-    recipe: str,
     store: Store,
     listener: Listener,
-    force: bool,
-    prefect: Mapping[str, str],
     lease: Lease,
+    force: bool,
+    same_code: bool,
+    prefect: Mapping[str, str],
 ) -> Artifact:
-    stage, config = order.stage, order.config
+    stage, config, recipe = order.stage, order.config, order.recipe_id
     folder = recipe_folder(stage.name, recipe)
-    attempt = _next_attempt(store, folder)
+    attempt = _reserved(store, folder)
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     code = code_record(stage)
     data: dict[str, Data] = {
@@ -183,10 +220,13 @@ def _attempt(
         _scratch(store, folder, fresh=force),
         known,
         listener,
+        code_identity(code),
+        same_code,
     )
     stage.run(config, inputs, out)
     check_unique(stage, out)
     counted = totals(stage, inputs, out)
+    lease.check()
     outputs = out.finish()
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
@@ -196,7 +236,7 @@ def _attempt(
         outputs=outputs,
         config=config.identity(),
         execution=config.execution(),
-        code=code,
+        code=code.model_copy(update={"adopted": out.adopted_otherwise}),
         inputs=order.records(),
         externals={
             name: ExternalRecord(

@@ -15,11 +15,11 @@ from tasks.engine.store import Store
 
 @dataclass(frozen=True)
 class Candidate:
-    """An attempt that may go.
+    """An attempt, or the checkpoints of one, that may go.
 
     Attributes:
         folder: relative to the store.
-        why: "superseded" or "unfinished".
+        why: "superseded"; "unfinished" = what the next run would go on from.
     """
 
     folder: str
@@ -41,11 +41,12 @@ def _held(store: Store, stage: str, recipe: str) -> bool:
     return current is not None and not current.free()
 
 
-def collect(store: Store, keep_last: int) -> list[Candidate]:
+def collect(store: Store, keep_last: int, unfinished: bool = False) -> list[Candidate]:
     """What may be removed.
 
     Kept are: everything a pointer means, and all it was made from; the `keep_last` newest
-    attempts of each stage; and every recipe whose lease is held, finished or not.
+    attempts of each stage; every recipe whose lease is held, finished or not; and shards and
+    checkpoints a stopped run left, unless these are asked for.
     """
     every = list(_attempts(store))
     manifests = {(m.stage, m.recipe_id[:16], m.attempt): m for _, _, _, m in every if m is not None}
@@ -66,13 +67,25 @@ def collect(store: Store, keep_last: int) -> list[Candidate]:
         parents = manifests[key].inputs.values()
         waiting += [(p.stage, p.recipe_id[:16], p.attempt) for p in parents]
     found = []
+    finished: dict[tuple[str, str], str] = {}
+    for stage, recipe, attempt in manifests:
+        finished[stage, recipe] = max(attempt, finished.get((stage, recipe), ""))
     for stage, recipe, attempt, manifest in every:
         if (stage, recipe, attempt) in kept or _held(store, stage, recipe):
             continue
-        folder = f"artifacts/{stage}/{recipe}/{attempt}"
-        size = sum(store.size(path) or 0 for path in store.files(folder))
-        found.append(Candidate(folder, "unfinished" if manifest is None else "superseded", size))
+        stopped = manifest is None and attempt > finished.get((stage, recipe), "")
+        if unfinished or not stopped:
+            why = "unfinished" if stopped else "superseded"
+            found.append(_candidate(store, f"{recipe_folder(stage, recipe)}/{attempt}", why))
+    for stage, recipe in sorted({(stage, recipe) for stage, recipe, *_ in every}):
+        scratch = f"{recipe_folder(stage, recipe)}/scratch"
+        if unfinished and store.exists(scratch) and not _held(store, stage, recipe):
+            found.append(_candidate(store, scratch, "unfinished"))
     return found
+
+
+def _candidate(store: Store, folder: str, why: str) -> Candidate:
+    return Candidate(folder, why, sum(store.size(path) or 0 for path in store.files(folder)))
 
 
 def remove(store: Store, candidates: list[Candidate]) -> None:
@@ -84,5 +97,5 @@ def remove(store: Store, candidates: list[Candidate]) -> None:
             store.remove(f"{folder}/current.json")
         store.remove(f"{candidate.folder}/manifest.json")
         store.remove(candidate.folder)
-        if not any(name.isdigit() for name in store.names(folder)):
+        if not any(name.isdigit() or name == "scratch" for name in store.names(folder)):
             store.remove(folder)

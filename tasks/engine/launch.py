@@ -80,6 +80,8 @@ def launch(
                 try:
                     event = json.loads(line)
                 except ValueError:
+                    event = None
+                if not isinstance(event, dict):  # some library's own line
                     recent.append(line.decode(errors="replace").rstrip())
                     continue
                 if event.get("event") == "error":

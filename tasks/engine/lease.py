@@ -9,6 +9,7 @@ of this very boot of this machine that is gone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -23,15 +24,17 @@ from typing import Any
 
 import psutil
 
-from tasks.engine.errors import CancelledError, LeaseLostError
+from tasks.engine.errors import CancelledError, LeaseLostError, StoreError
 from tasks.engine.store import Store
 
 TIME_TO_LIVE = 60.0
 
 
 def _boot() -> str:
+    """Equal where process ids mean the same processes: this boot, this namespace of ids."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return str(psutil.boot_time())
 
@@ -95,7 +98,7 @@ class Lease:
         self._store, self._folder, self._ttl = store, folder, time_to_live
         self._on_wait, self._cancelled = on_wait, cancelled
         self._number = 0
-        self._stop = threading.Event()
+        self._stop, self._lost = threading.Event(), threading.Event()
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
         self._record: dict[str, Any] = {
@@ -135,11 +138,22 @@ class Lease:
         self._thread.start()
         return self
 
+    @property
+    def lost(self) -> bool:
+        """Whether a later holder was seen; `check` is the one to ask before publishing."""
+        return self._lost.is_set()
+
     def _beat(self) -> None:
         while not self._stop.wait(self._ttl / 4):
             with self._writing:
-                if not self._stop.is_set():
+                if self._stop.is_set():
+                    return
+                # A store out of reach for a moment must not end the heartbeat for good.
+                with contextlib.suppress(OSError, StoreError):
                     self._store.replace(self._path(), self._bytes())
+                    current = holder(self._store, self._folder)
+                    if current is not None and current.number > self._number:
+                        self._lost.set()
 
     def check(self) -> None:
         """Call before publishing.

@@ -70,7 +70,11 @@ class ExternalRecord(_Record):
 
 
 class CodeRecord(_Record):
-    """The code and libraries that made it. Recorded, compared and shown; never in identity."""
+    """The code and libraries that made it. Recorded, compared and shown; never in identity.
+
+    Attributes:
+        adopted: shards taken from earlier attempts that other code had built.
+    """
 
     version: int
     digest: str
@@ -78,6 +82,7 @@ class CodeRecord(_Record):
     libraries: dict[str, str]
     commit: str | None
     dirty: bool | None
+    adopted: int = 0
 
 
 class Totals(_Record):

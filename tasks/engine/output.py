@@ -40,6 +40,8 @@ class Out:
         folder: of the attempt, relative to the store.
         scratch: a local folder that outlives the attempt.
         known: shard id -> attempt folder, of shards that may be adopted.
+        code: identity of the code that runs; recorded in receipts.
+        same_code: adopt only what this very code built.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class Out:
         scratch: Path,
         known: Mapping[str, str],
         listener: Listener,
+        code: str,
+        same_code: bool,
     ) -> None:
         self._stage, self._config, self._inputs = stage, config, inputs
         self._store, self._folder, self._known = store, folder, known
         self._listener = listener
         self.scratch = scratch
-        self.built = self.adopted = 0
+        self._code, self._same_code = code, same_code
+        self.built = self.adopted = self.adopted_otherwise = 0
         self.facts: dict[str, Any] = {}
         self.totals: Totals | None = None
         self.rows_in = 0  # read from outside the store, as shard functions report it
@@ -290,7 +295,7 @@ class Out:
         if folder is None:
             return None
         receipt = verified_receipt(self._store, folder, shard)
-        if receipt is None:
+        if receipt is None or (self._same_code and receipt.code != self._code):
             return None
         for output, files in receipt.files.items():
             for file in files:
@@ -299,6 +304,7 @@ class Out:
                 self._files[output][file.path] = file
         self._receipt(receipt)
         self.adopted += 1
+        self.adopted_otherwise += receipt.code != self._code
         return receipt
 
     def _build(
@@ -323,6 +329,7 @@ class Out:
                     raise ShardError(self._failures(failed, allowed))
                 outcome = self._quarantined(units[job.name], job, outcome)
             else:
+                outcome = outcome.model_copy(update={"code": self._code})
                 self._place(job, outcome)
                 self._receipt(outcome)
             receipts[job.name] = outcome
@@ -330,7 +337,8 @@ class Out:
             done += 1
             self.progress(done, total, "shard", **pace.figures(done))
         if failed:
-            self.fact("failed_shards", {name: failure.kind for name, failure in failed})
+            told = self.facts.get("failed_shards", {})
+            self.fact("failed_shards", told | {name: failure.kind for name, failure in failed})
 
     def _failures(self, failed: list[tuple[str, Failure]], allowed: int) -> str:
         lines = [f"- {name}: {failure.kind}\n{failure.message}" for name, failure in failed]

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from tasks.engine import refs
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import Chain
 from tasks.engine.code import code_record, drift
 from tasks.engine.config import StageConfig
-from tasks.engine.errors import CodeDriftError, MissingInputError
-from tasks.engine.execute import Order, current, damage
-from tasks.engine.manifest import Manifest
+from tasks.engine.difference import (
+    config_difference,
+    difference,
+    external_difference,
+    input_difference,
+)
+from tasks.engine.errors import CodeDriftError, IngotError, MissingInputError
+from tasks.engine.execute import Order, current, damage, failed_shards
 from tasks.engine.store import Store
 
 
@@ -51,6 +55,10 @@ class Row:
     artifact: Artifact | None = None
 
 
+class SelectionError(IngotError):
+    """The stages asked for contradict each other."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """What the user asked for.
@@ -67,16 +75,34 @@ class Selection:
     force: tuple[str, ...] = ()
     on_code_drift: str = "warn"
 
+    @property
+    def same_code(self) -> bool:
+        """Whether shards that other code built are left alone."""
+        return self.on_code_drift != "warn"
+
     def stages(self, chain: Chain) -> set[str]:
-        """The stages that may run."""
+        """The stages that may run.
+
+        Raises:
+            SelectionError: what is asked for contradicts itself.
+        """
         chain.require(self.only, "--only")
         chain.require(self.start, "--from")
         chain.require(self.force, "--force")
+        if self.only and self.start:
+            raise SelectionError("--only and --from exclude each other; choose one")
+        chosen = set(chain.stages)
         if self.only:
-            return set(self.only)
-        if self.start:
-            return chain.descendants(self.start)
-        return set(chain.stages)
+            chosen = set(self.only)
+        elif self.start:
+            chosen = chain.descendants(self.start)
+        beyond = [stage for stage in self.force if stage not in chosen]
+        if beyond:
+            raise SelectionError(
+                f"--force {beyond[0]}: it is not among the stages selected; add it to --only, "
+                "or leave --only and --from away"
+            )
+        return chosen
 
 
 @dataclass
@@ -141,10 +167,9 @@ class Planner:
                 return _row(stage, Status.MISSING, why, True, None, order.recipe_id)
             reasons = tuple(difference(before.manifest, order))
             return _row(stage, Status.STALE, reasons, True, before, order.recipe_id)
-        broken = damage(artifact)
+        broken = _broken(artifact, order.config)
         if broken:
-            shown = tuple(f"damaged: {path}" for path in broken[:5])
-            return _row(stage, Status.DAMAGED, shown, True, artifact, order.recipe_id)
+            return _row(stage, Status.DAMAGED, broken, True, artifact, order.recipe_id)
         drifted = drift(artifact.manifest.code, code_record(order.stage))
         if drifted and self.selection.on_code_drift == "fail":
             raise CodeDriftError(
@@ -159,24 +184,47 @@ class Planner:
         return _row(stage, status, tuple(drifted), False, artifact, order.recipe_id)
 
     def _blocked(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
-        """A stage whose inputs are not known yet: pending, or stale by its own config."""
+        """A stage of which some inputs are not known yet: pending, unless it will run anyhow."""
         after = f"after {', '.join(waiting)}"
+        declared, config = self.chain.stages[stage], self.configs[stage]
         # What it reads from outside is resolved now: a wrong path is told before hours of work.
-        self.chain.stages[stage].externals(self.configs[stage])
+        externals = declared.externals(config)
         if before is None:
             return _row(stage, Status.MISSING, ("never built", after), True, None)
         if stage in self.selection.force:
             return _row(stage, Status.FORCED, ("asked for", after), True, before)
-        own = config_difference(
-            before.manifest, self.chain.stages[stage].version, self.configs[stage]
-        )
+        wiring = self.chain.wiring[stage]
+        known = {
+            name: self.artifacts[parent].as_input(output, declared.inputs[name].whole)
+            for name, (parent, output) in wiring.items()
+            if parent in self.artifacts
+        }
+        unknown = {name: before.manifest.inputs.get(name) for name in wiring.keys() - known.keys()}
+        own = [
+            *config_difference(before.manifest, declared.version, config),
+            *input_difference(before.manifest.inputs, {**unknown, **known}),
+            *external_difference(before.manifest.externals, externals),
+        ]
         if own:
             return _row(stage, Status.STALE, (*own, after), True, before)
+        broken = _broken(before, config)
+        if broken:
+            return _row(stage, Status.DAMAGED, (*broken, after), True, before)
+        if self.selection.on_code_drift == "rerun":
+            drifted = drift(before.manifest.code, code_record(declared))
+            if drifted:
+                return _row(stage, Status.DRIFT, (*drifted, after), True, before)
         return _row(stage, Status.PENDING, (f"{after}; runs only if bytes change",), None, before)
 
     def plan(self) -> list[Row]:
         """All rows. The planner must not have been used before."""
         return [self.row(stage) for stage in self.chain.stages]
+
+
+def _broken(artifact: Artifact, config: StageConfig) -> tuple[str, ...]:
+    """Why an artifact cannot be served although its recipe is the one wanted."""
+    failed = [f"built without shard {name}" for name in failed_shards(artifact, config)]
+    return tuple([*(f"damaged: {path}" for path in damage(artifact)), *failed][:5])
 
 
 def _row(
@@ -198,69 +246,3 @@ def _row(
         manifest.bytes if manifest else None,
         artifact,
     )
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts and lists as one level: `rules.0.minimum` -> value."""
-    if isinstance(value, Mapping):
-        pairs = [(str(key), item) for key, item in value.items()]
-    elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
-        pairs = [(str(index), item) for index, item in enumerate(value)]
-    else:
-        return {prefix: value}
-    merged: dict[str, Any] = {}
-    for key, item in pairs:
-        merged.update(flat(item, f"{prefix}.{key}" if prefix else key))
-    return merged
-
-
-def config_difference(before: Manifest, version: int, config: StageConfig) -> list[str]:
-    """Fields whose identity-bearing value changed, as "field: old -> new"."""
-    return [
-        *(
-            [f"version: {before.code.version} -> {version}"]
-            if before.code.version != version
-            else []
-        ),
-        *value_difference(before.config, config.identity()),
-    ]
-
-
-def value_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Every leaf that differs between two configs."""
-    old, new = flat(before), flat(after)
-    missing = object()
-    changes = []
-    for key in sorted(old.keys() | new.keys()):
-        was, now = old.get(key, missing), new.get(key, missing)
-        if was != now or type(was) is not type(now):
-            shown = ["(absent)" if value is missing else repr(value) for value in (was, now)]
-            changes.append(f"{key}: {shown[0]} -> {shown[1]}")
-    return changes
-
-
-def difference(before: Manifest, order: Order) -> list[str]:
-    """Why an order is not what a manifest was made from."""
-    reasons = config_difference(before, order.stage.version, order.config)
-    records = order.records()
-    for name in sorted(before.inputs.keys() | records.keys()):
-        was, now = before.inputs.get(name), records.get(name)
-        if was is None or now is None:
-            reasons.append(f"input {name}: {'added' if was is None else 'no longer there'}")
-        elif was.data_id != now.data_id:
-            reasons.append(f"input {name}: {now.stage}.{now.output} changed")
-    for name in sorted(before.externals.keys() | order.externals.keys()):
-        old = before.externals[name].items if name in before.externals else []
-        new = order.externals[name].items if name in order.externals else ()
-        was_items = {item.name: item.sha256 for item in old}
-        now_items = {item.name: item.sha256 for item in new}
-        for label, names in (
-            ("new", now_items.keys() - was_items.keys()),
-            ("gone", was_items.keys() - now_items.keys()),
-            ("changed", {n for n in was_items.keys() & now_items if was_items[n] != now_items[n]}),
-        ):
-            if names:
-                shown = sorted(names)
-                more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
-                reasons.append(f"{name}: {label} {', '.join(shown[:3])}{more}")
-    return reasons or ["never built with these inputs"]

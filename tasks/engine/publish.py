@@ -17,8 +17,11 @@ _SHOWN = 5
 
 def _ids(table: pa.Table) -> npt.NDArray[np.bytes_]:
     """doc_ids as a sorted array of fixed-width bytes: 32 bytes a row, whatever the corpus."""
-    column = table.column("doc_id").combine_chunks()
-    array = np.asarray(column.to_numpy(zero_copy_only=False)).astype("S")
+    chunks = table.column("doc_id").chunks
+    # Piece by piece: as objects all at once they would take twice the room, and as one Arrow
+    # string more than 2 GiB are refused.
+    pieces = [np.asarray(chunk.to_numpy(zero_copy_only=False)).astype("S") for chunk in chunks]
+    array = np.concatenate(pieces) if pieces else np.empty(0, dtype="S1")
     array.sort()
     return array
 

@@ -31,6 +31,7 @@ class Receipt(BaseModel):
     """What one finished shard wrote and counted.
 
     Attributes:
+        code: identity of code and libraries that built it, see `tasks.engine.code.identity`.
         files: by output; paths relative to the output's folder.
         reasons: by output, rows by their `reason` column, where it has one.
     """
@@ -38,6 +39,7 @@ class Receipt(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shard_id: str
+    code: str = ""
     unit: str
     rows_in: int
     files: dict[str, list[File]]
@@ -169,6 +171,6 @@ def verified_receipt(store: Store, folder: str, shard: str) -> Receipt | None:
             path = f"{folder}/{output}/{file.path}"
             if store.size(path) != file.bytes:
                 return None
-            if sha256_file(store.fetch(path)) != file.sha256:
+            if store.digest(path) != file.sha256:
                 return None
     return receipt

@@ -34,7 +34,8 @@ def space_checked(where: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
             raise StoreFullError(
                 f"no space left while writing {where}; nothing was published. Free some space "
-                "(`ingot gc --apply` removes old attempts) and run again: finished shards are kept"
+                "(`ingot gc --apply` removes what newer attempts replaced) and run again: finished "
+                "shards and checkpoints are kept"
             ) from error
         raise
 
@@ -46,12 +47,19 @@ class Store:
         url: a path or an fsspec URL (`s3://bucket/prefix`, `memory://name`).
 
     Raises:
-        StoreError: the filesystem has no exclusive create.
+        StoreError: the filesystem is unknown, its library not installed, or it has no exclusive
+            create.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.fs, root = cast("tuple[Any, str]", fsspec.url_to_fs(url))
+        try:
+            self.fs, root = cast("tuple[Any, str]", fsspec.url_to_fs(url))
+        except (ImportError, ValueError) as error:
+            raise StoreError(
+                f"the home {url!r} cannot be opened: {error}. Take a folder, or install what "
+                "its protocol needs (for s3://: pip install -e '.[s3]')"
+            ) from error
         self.local = "file" in (
             self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
         )
@@ -137,11 +145,20 @@ class Store:
             return []
         return sorted({str(path).rstrip("/").rsplit("/", 1)[-1] for path in found})
 
-    def fetch(self, path: str) -> Path:
-        """A local file with the content of `path`; remote files are downloaded once."""
+    def digest(self, path: str) -> str:
+        """SHA-256 of what the store itself holds, past any download."""
+        with self.fs.open(self.full(path), "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def fetch(self, path: str, identity: str) -> Path:
+        """A local file with the content of `path`; remote files are downloaded once.
+
+        Args:
+            identity: of the content; paths are used again once `gc` has removed an attempt.
+        """
         if self.local:
             return self.local_path(path)
-        cached = self.cache_folder() / path
+        cached = self.cache_folder(identity) / path
         if not cached.exists() or cached.stat().st_size != self.size(path):
             cached.parent.mkdir(parents=True, exist_ok=True)
             part = cached.with_name(f"{cached.name}.{uuid.uuid4().hex}")
@@ -150,11 +167,11 @@ class Store:
             part.replace(cached)
         return cached
 
-    def cache_folder(self) -> Path:
-        """Where downloads from this store are kept on this machine."""
+    def cache_folder(self, identity: str) -> Path:
+        """Where, on this machine, downloads of one content from this store are kept."""
         name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
         base = os.environ.get("INGOT_CACHE") or Path(tempfile.gettempdir()) / "ingot-cache"
-        return Path(base) / name
+        return Path(base) / name / identity[:16]
 
     # -- writing ---------------------------------------------------------------
 

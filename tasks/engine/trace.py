@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -96,7 +97,7 @@ def _mask(column: pa.ChunkedArray, doc_id: str) -> Any:
         parents = pc.list_parent_indices(flat)
         hits = set(parents.filter(pc.equal(pc.list_flatten(flat), doc_id)).to_pylist())
         return pa.array([index in hits for index in range(len(column))])
-    return pc.fill_null(pc.equal(column, doc_id), False)
+    return pc.fill_null(pc.equal(column, doc_id), False).combine_chunks()
 
 
 def _rows(artifact: Artifact, output: str, columns: list[str], doc_id: str) -> list[Found]:
@@ -108,12 +109,20 @@ def _rows(artifact: Artifact, output: str, columns: list[str], doc_id: str) -> l
     for part in data.parts:
         path = data.path(part)
         table = pq.read_table(path, columns=keys)
-        for key in keys:
-            mask = _mask(table[key], doc_id)
-            if not pc.any(mask).as_py():
-                continue
-            shown = [name for name in columns if name not in _LONG]
-            rows = pq.read_table(path, columns=shown).filter(mask).to_pylist()
-            found += [Found(artifact.stage, output, part.path, key, row) for row in rows]
-            break
+        masks = {key: _mask(table[key], doc_id) for key in keys}
+        # Of each row the first column that has the id.
+        hits = {
+            place: key
+            for key in reversed(keys)
+            for place in np.flatnonzero(masks[key].to_numpy(zero_copy_only=False)).tolist()
+        }
+        if not hits:
+            continue
+        shown = [name for name in columns if name not in _LONG]
+        places = sorted(hits)
+        rows = pq.read_table(path, columns=shown).take(places).to_pylist()
+        found += [
+            Found(artifact.stage, output, part.path, hits[place], row)
+            for place, row in zip(places, rows, strict=True)
+        ]
     return found

@@ -74,3 +74,13 @@ class Unit:
         if name not in self.side:
             raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
         return sorted(self.side[name].rglob("*.parquet"))
+
+    def side_file(self, name: str) -> Path:
+        """The one part of a side input that is called like this unit's.
+
+        Raises:
+            MissingInputError: the stage did not declare that side input.
+        """
+        if name not in self.side:
+            raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
+        return self.side[name] / f"{self.name}.parquet"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 from tasks.engine.artifact import Artifact
 from tasks.engine.execute import current, damage
-from tasks.engine.snapshot import sha256_file
 from tasks.engine.store import Store
 
 
@@ -50,6 +49,5 @@ def _wrong_bytes(artifact: Artifact, known: set[str]) -> Iterator[str]:
             path = f"{name}/{file.path}"
             if path in known:
                 continue
-            local = artifact.store.fetch(f"{artifact.folder}/{path}")
-            if sha256_file(local) != file.sha256:
+            if artifact.store.digest(f"{artifact.folder}/{path}") != file.sha256:
                 yield path

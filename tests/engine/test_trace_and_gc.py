@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tasks.engine import gc, refs
-from tasks.engine.artifact import recipe_folder
+from tasks.engine.artifact import Inputs, recipe_folder
 from tasks.engine.build import build
 from tasks.engine.errors import MissingInputError
 from tasks.engine.lease import Lease
+from tasks.engine.output import Out
 from tasks.engine.plan import Selection
+from tasks.engine.stage import Output
 from tasks.engine.store import Store
 from tasks.engine.trace import resolve, trace
-from tests.engine.small_chain import planner, write_corpus
+from tests.engine.small_chain import REGISTRY, planner, write_corpus
 from tests.engine.test_build import ran
 
 
@@ -80,11 +85,49 @@ def test_gc_spares_what_a_live_run_is_building(store: Store, corpus: Path) -> No
         assert [c.folder for c in gc.collect(store, keep_last=0)] == [old["count"]]
 
 
-def test_unfinished_attempts_may_go(store: Store, corpus: Path) -> None:
+def test_what_a_stopped_run_left_goes_only_when_asked_for(store: Store, corpus: Path) -> None:
     build(planner(store, corpus))
     shout = refs.resolve(store, "small", "shout")
     assert shout is not None
     folder = recipe_folder("shout", shout.manifest.recipe_id)
     store.replace(f"{folder}/0009/texts/part.parquet", b"half")
-    (candidate,) = gc.collect(store, keep_last=1)
-    assert (candidate.why, candidate.bytes) == ("unfinished", 4)
+    store.replace(f"{folder}/scratch/checkpoints/step-10/model", b"checkpoint")
+    assert gc.collect(store, keep_last=1) == []
+    attempt, scratch = gc.collect(store, keep_last=1, unfinished=True)
+    assert (attempt.folder, attempt.why, attempt.bytes) == (f"{folder}/0009", "unfinished", 4)
+    assert (scratch.folder, scratch.why, scratch.bytes) == (f"{folder}/scratch", "unfinished", 10)
+    gc.remove(store, [attempt])
+    assert store.exists(f"{folder}/scratch/checkpoints/step-10/model")
+    assert ran(build(planner(store, corpus))) == set()
+    store.replace(f"{folder}/0000/texts/part.parquet", b"half")
+    (old,) = gc.collect(store, keep_last=1)  # a later attempt was finished
+    assert (old.folder, old.why) == (f"{folder}/0000", "superseded")
+
+
+def test_checkpoints_alone_keep_their_recipe(store: Store, corpus: Path) -> None:
+    folder = recipe_folder("shout", "f" * 64)
+    store.replace(f"{folder}/scratch/checkpoint", b"step 5")
+    store.replace(f"{folder}/0001/reserved", b"")
+    gc.remove(store, [c for c in gc.collect(store, 0, unfinished=True) if "0001" in c.folder])
+    assert store.files(folder) == [f"{folder}/scratch/checkpoint"]
+
+
+def test_every_row_that_mentions_a_document(store: Store, corpus: Path) -> None:
+    rows = [("x", "y", "z"), ("y", "x", "x"), ("y", "z", "x"), ("y", "z", "z"), ("x", "x", "x")]
+    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+    pairs = pa.schema([(name, pa.string()) for name in ("doc_id", "other_id", "kept_doc_id")])
+
+    def run(config: Any, inputs: Inputs, out: Out) -> None:
+        with out.table("pairs") as writer:
+            writer.write(pa.table(columns, schema=pairs))
+        out.conserve(rows_in=9, kept=9)
+
+    stage = replace(REGISTRY["count"], run=run, outputs={"pairs": Output("Pairs.", pairs)})
+    done = build(planner(store, corpus, registry={**REGISTRY, "count": stage}))
+    found = trace([done["count"].artifact], "x")
+    assert [(row.column, row.row["doc_id"]) for row in found] == [
+        ("doc_id", "x"),
+        ("other_id", "y"),
+        ("kept_doc_id", "y"),
+        ("doc_id", "x"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.states import State
 
+from deployments.bootstrap import declared, ensure_deployment, ensure_pools
 from flows.build import build
 from flows.refresh import refresh
 from flows.stages import stage_flow
 from tasks.engine import refs
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.store import Store
+from tasks.recipe import load
 from tasks.registry import STAGES
 from tests.flows.pages import write_page, write_recipe
 
@@ -122,6 +125,30 @@ def test_a_stage_alone_reads_the_attempt_it_is_told_to(first, home, recipe):
     latest = refs.resolve(home, "rivers", "dedup")
     assert latest is not None
     assert latest.manifest.inputs["documents"].recipe_id == told["recipe_id"]
+
+
+def test_a_form_left_as_it_was_means_the_recipe_chosen(first, home, recipe, monkeypatch):
+    shown = load("quickstart")
+    (entry,) = (entry for entry in declared() if entry["name"] == "dedup")
+
+    async def deployed() -> str:
+        async with get_client() as client:
+            await ensure_pools(client)
+            await ensure_deployment(client, entry, shown, "quickstart")
+            return str((await client.read_deployment_by_name("dedup/dedup")).id)
+
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", asyncio.run(deployed()))
+    alone = stage_flow(STAGES["dedup"])
+    untouched = shown.configs["dedup"]
+    assert untouched.validation_fraction != load(recipe).configs["dedup"].validation_fraction
+    alone(config=untouched, recipe=recipe, inputs=[], force=False)
+    latest = refs.resolve(home, "rivers", "dedup")
+    wanted = load(recipe).configs["dedup"].identity()
+    assert latest.manifest.config == wanted
+    changed = untouched.model_copy(update={"threshold": 0.9})
+    alone(config=changed, recipe=recipe, inputs=[], force=False)
+    latest = refs.resolve(home, "rivers", "dedup")
+    assert latest.manifest.config == changed.identity()
 
 
 def test_a_missing_input_fails_with_the_command_to_run(prefect_server, recipe, tmp_path):

@@ -14,7 +14,7 @@ from tasks import pack, pretrain, tokenizer
 from tasks.engine.build import build
 from tasks.engine.chain import chain
 from tasks.engine.config import StageConfig
-from tasks.engine.errors import TrainerError
+from tasks.engine.errors import ExternalInputError
 from tasks.engine.execute import Built
 from tasks.engine.panels import Curve, Table
 from tasks.engine.plan import Planner, Selection
@@ -108,7 +108,7 @@ def test_going_on_from_a_model(home: Path, done: Built, tmp_path: Path) -> None:
     first = done.artifact.data("metrics").table().to_pylist()
     assert loss < max(row["value"] for row in first if row["name"] == "loss") - 0.3
     other = TokenizerConfig(vocabulary_size=512, sample_bytes=60_000)
-    with pytest.raises(TrainerError, match="TokenizerMismatchError"):
+    with pytest.raises(ExternalInputError, match=r"pretrain\.continue_from: the model in"):
         built(home, tokenizer=other, pretrain=config)
 
 

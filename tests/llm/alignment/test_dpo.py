@@ -105,6 +105,7 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(tmp_path: Path, given: tuple[Pa
     listener = Listener()
     trained(tmp_path / "cut", given, listener, epochs=2)
     assert listener.began[0][1] == 3
+    assert listener.units == ["step", "answer"]  # the reference's scores were kept
     one, two = (load_file(tmp_path / n / "out" / "model.safetensors") for n in ("whole", "cut"))
     assert all(torch.equal(value, two[name]) for name, value in one.items())
     assert table(tmp_path / "whole", "pairs") == table(tmp_path / "cut", "pairs")

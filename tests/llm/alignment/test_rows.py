@@ -13,12 +13,14 @@ from llm.alignment.rows import (
     INSTRUCTION_ROWS,
     PREFERENCE_ROWS,
     EqualPairError,
+    Limit,
     SplitError,
     instruction_rows,
     preference_rows,
 )
 from tests.llm.tokens.small_tokenizer import small_folder
 
+CUT, REMOVE = Limit(40, cut=True), Limit(40, cut=False)
 SHORT, LONG = "Fills a paragraph.", "Wraps the text. " * 12
 
 
@@ -55,7 +57,7 @@ def test_every_instruction_ends_somewhere(chat: Chat) -> None:
         instruction("null", "What?", None),
     ]
     tables = [pa.Table.from_pylist(given[:2]), pa.Table.from_pylist(given[2:])]
-    rows = instruction_rows(tables, chat, 40)
+    rows = instruction_rows(tables, chat, CUT)
     used = {row["doc_id"]: row for row in rows.used.to_pylist()}
     assert list(used) == ["fits", "cut", "held"]
     assert [row["truncated"] for row in used.values()] == [False, True, False]
@@ -73,9 +75,9 @@ def test_every_instruction_ends_somewhere(chat: Chat) -> None:
     assert (rejected["doc_id"], rejected["reason"]) == ("null", "empty")
     assert rows.split("validation").column("doc_id").to_pylist() == ["held"]
     guards.check_supervised(rows.used, chat.end)
-    assert guards.check_rows(rows, 0.5) == 2
+    assert guards.check_rows(rows, 0.5, CUT) == 2
     with pytest.raises(guards.TruncatedRowsError, match=r"2 of 4 rows \(50.0%\)"):
-        guards.check_rows(rows, 0.49)
+        guards.check_rows(rows, 0.49, CUT)
 
 
 def test_every_pair_ends_somewhere(chat: Chat) -> None:
@@ -86,7 +88,7 @@ def test_every_pair_ends_somewhere(chat: Chat) -> None:
         pair("no room", LONG, SHORT, "Nothing."),
         pair("two turns", "What?", SHORT, SHORT) | {"rejected": [turn("user", "x")]},
     ]
-    rows = preference_rows([pa.Table.from_pylist(given)], chat, 40)
+    rows = preference_rows([pa.Table.from_pylist(given)], chat, CUT)
     used = {row["doc_id"]: row for row in rows.used.to_pylist()}
     assert list(used) == ["fits", "cut"]
     cut = used["cut"]
@@ -97,22 +99,42 @@ def test_every_pair_ends_somewhere(chat: Chat) -> None:
     guards.check_pairs(rows.used, chat.end)
 
 
+def test_long_rows_left_out(chat: Chat) -> None:
+    given = [
+        instruction("fits", "What?", SHORT),
+        instruction("long", "What?", LONG),
+        instruction("no room", LONG, SHORT),
+    ]
+    rows = instruction_rows([pa.Table.from_pylist(given)], chat, REMOVE)
+    assert rows.used.column("doc_id").to_pylist() == ["fits"]
+    assert {row["doc_id"]: row["reason"] for row in rows.removed.to_pylist()} == {
+        "long": "too_long",
+        "no room": "too_long",
+    }
+    assert all(row["value"] > row["threshold"] == 40 for row in rows.removed.to_pylist())
+    assert guards.check_rows(rows, 0.0, REMOVE) == 2
+    pairs = [pair("fits", "What?", SHORT, "Nothing."), pair("long", "What?", SHORT, LONG)]
+    rows = preference_rows([pa.Table.from_pylist(pairs)], chat, REMOVE)
+    assert rows.used.column("doc_id").to_pylist() == ["fits"]
+    assert rows.reasons(rows.removed) == {"too_long": 1}
+
+
 def test_a_pair_of_equal_answers(chat: Chat) -> None:
     with pytest.raises(EqualPairError, match="example twins"):
-        preference_rows([pa.Table.from_pylist([pair("twins", "What?", SHORT, SHORT)])], chat, 40)
+        preference_rows([pa.Table.from_pylist([pair("twins", "What?", SHORT, SHORT)])], chat, CUT)
 
 
 def test_an_unknown_split(chat: Chat) -> None:
     table = pa.Table.from_pylist([instruction("odd", "What?", SHORT, "test")])
     with pytest.raises(SplitError, match="example odd: split 'test'"):
-        instruction_rows([table], chat, 40)
+        instruction_rows([table], chat, CUT)
 
 
 def test_nothing_to_train_on(chat: Chat) -> None:
     table = pa.Table.from_pylist([instruction("held", "What?", SHORT, "validation")])
-    rows = instruction_rows([table], chat, 40)
+    rows = instruction_rows([table], chat, CUT)
     with pytest.raises(guards.NoRowsError):
-        guards.check_rows(rows, 1.0)
+        guards.check_rows(rows, 1.0, CUT)
 
 
 def instruction_row(tokens: list[int], supervised: list[bool], truncated: bool) -> pa.Table:
@@ -157,6 +179,6 @@ def test_a_trainer_with_other_tokens() -> None:
 
 
 def test_the_tables_are_as_declared(chat: Chat) -> None:
-    rows = instruction_rows([pa.Table.from_pylist([instruction("a", "b", "c")])], chat, 40)
+    rows = instruction_rows([pa.Table.from_pylist([instruction("a", "b", "c")])], chat, CUT)
     assert rows.used.schema == INSTRUCTION_ROWS
     assert rows.removed.num_rows == rows.rejected.num_rows == 0

@@ -42,15 +42,20 @@ class Listener:
         self.messages: list[str] = []
         self.steps: list[int] = []
         self.began: list[tuple[int, int]] = []
+        self.units: list[str] = []
         self._stop, self._stop_at = stop, stop_at
 
     def log(self, message: str) -> None:
         self.messages.append(message)
 
-    def begin(self, total: int, already: int) -> None:
-        self.began.append((total, already))
+    def begin(self, total: int, already: int, unit: str = "step") -> None:
+        self.units.append(unit)
+        if unit == "step":
+            self.began.append((total, already))
 
     def step(self, done: int, **figures: float) -> None:
+        if self.units[-1] != "step":
+            return
         self.steps.append(done)
         if self._stop is not None and done == self._stop_at:
             self._stop.asked = True
@@ -129,6 +134,7 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
         "adam_beta2": 0.99,
         "gradient_clip": 1.0,
         "max_length": 96,
+        "long_rows": "cut",
         "most_truncated": 0.2,
         "precision": "fp32",
         "seed": 0,

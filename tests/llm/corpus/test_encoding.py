@@ -101,3 +101,27 @@ def test_utf8_always_round_trips(text: str) -> None:
 def test_any_bytes_decode_or_are_refused(data: bytes, charset: str | None) -> None:
     with contextlib.suppress(UndecodableError):
         decode(data, charset, 0.05).text.encode()
+
+
+QUOTED = "A “quoted” word, and then plain words for a while. "
+
+
+@pytest.mark.parametrize("text", [QUOTED * 8, QUOTED, "Plain words only. " * 20])
+def test_a_last_character_cut_in_two_leaves_a_page_utf8(text: str) -> None:
+    cut = text.encode() + "”".encode()[:2]
+    found = decode(cut, "utf-8", 0.05)
+    assert (found.text, found.encoding, found.replaced) == (text + "\ufffd", "utf-8", 1)
+
+
+def test_one_stray_byte_does_not_make_a_page_windows_1252() -> None:
+    found = decode(QUOTED.encode() + b"\xe9 stray " + QUOTED.encode(), None, 0.05)
+    assert found.encoding != "cp1252" or "“quoted”" in found.text
+    found = decode(QUOTED.encode() + b"\xe9 stray " + QUOTED.encode(), "utf-8", 0.05)
+    assert (found.encoding, found.replaced) == ("utf-8", 1)
+    assert found.text.count("“quoted”") == 2
+
+
+def test_an_accent_or_two_that_are_all_invalid_are_windows_1252() -> None:
+    page = "The café at the corner, " + "and plain words. " * 40
+    found = decode(page.encode("cp1252"), "utf-8", 0.05)
+    assert "café" in found.text

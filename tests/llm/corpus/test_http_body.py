@@ -86,3 +86,17 @@ def test_what_breaks_off_is_an_error_with_a_reason(
     with pytest.raises(BodyError) as caught:
         decoded_body(body, transfer, content, LIMIT)
     assert caught.value.reason == reason
+
+
+def test_a_zstd_body_that_is_cut_off() -> None:
+    whole = zstandard.compress(TEXT * 40)
+    assert decoded_body(whole + whole, None, "zstd", LIMIT) == TEXT * 80
+    with pytest.raises(BodyError, match="cut off") as caught:
+        decoded_body(whole[: len(whole) // 2], None, "zstd", LIMIT)
+    assert caught.value.reason == "bad_content_encoding"
+
+
+@pytest.mark.parametrize("coding", ["br", "deflate"])
+@pytest.mark.parametrize("before", [b"\n", b"\xef\xbb\xbf", b" \r\n\t"])
+def test_markup_whose_encoding_was_undone_may_begin_with_space(coding: str, before: bytes) -> None:
+    assert decoded_body(before + TEXT, None, coding, LIMIT) == before + TEXT

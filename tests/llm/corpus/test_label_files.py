@@ -97,3 +97,14 @@ def test_damaged_and_unknown_files(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_values_compare_by_meaning(value: object, wanted: str, answer: bool) -> None:
     assert meets(value, wanted) is answer
+
+
+@pytest.mark.parametrize("damage", ["cut", "wrong bytes"])
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_a_damaged_compressed_file_is_an_error(tmp_path: Path, ending: str, damage: str) -> None:
+    path = write(tmp_path / f"l.jsonl.{ending}", LINES * 500)
+    data = path.read_bytes()
+    half = len(data) // 2
+    path.write_bytes(data[:half] + (b"" if damage == "cut" else b"\xff" * 64 + data[half + 64 :]))
+    with pytest.raises(LabelFormatError, match="damaged compressed file"):
+        list(read_label_file(path, path.name, "text", "", ""))

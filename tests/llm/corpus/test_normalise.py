@@ -41,3 +41,9 @@ def test_idempotent_and_encodable(text: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Z"])))
 def test_text_without_spaces_is_left_alone(text: str) -> None:
     assert normalise(text) == text
+
+
+def test_a_long_run_of_spaces_within_a_line_takes_linear_time() -> None:
+    # Tried from every space of the run this takes minutes.
+    text = "padded" + " " * 300_000 + "out"
+    assert normalise(text + "   \n" + text) == text + "\n" + text

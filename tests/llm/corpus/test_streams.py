@@ -9,6 +9,14 @@ from hypothesis import strategies as st
 
 from llm.corpus.streams import DamagedStreamError, chunks, lines, whole
 
+
+def _long_window(data: bytes) -> bytes:
+    """As `zstd --long=31` writes."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=31, enable_ldm=True)
+    engine = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return engine.compress(data) + engine.flush()
+
+
 PACKERS = {
     "plain": bytes,
     "gzip": gzip.compress,
@@ -16,6 +24,8 @@ PACKERS = {
         gzip.compress(data[i : i + 7]) for i in range(0, len(data), 7)
     ),
     "zstd": zstandard.ZstdCompressor().compress,
+    "long window": lambda data: _long_window(data),
+    "skippable first": lambda data: b"\x50\x2a\x4d\x18\x04\0\0\0size" + zstandard.compress(data),
     "frames": lambda data: zstandard.compress(data[:5]) + zstandard.compress(data[5:]),
 }
 TEXT = b"first line\n\nthird\r\nlast without an end"

@@ -94,3 +94,33 @@ def test_parquet_that_is_none_or_lacks_the_column_is_rejected(tmp_path: Path) ->
     assert isinstance(row, Rejected)
     assert row.reason == "missing_field"
     assert "body" in row.detail
+
+
+def test_odd_dates_and_licences_cost_no_document(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    rows = [
+        {"text": "at the edge of time", "date": "0001-01-01T00:00:00+05:00"},
+        {"text": "half a character", "license": "\ud83d"},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    first, second = read_jsonl(path, path.name, FIELDS, 1000)
+    assert isinstance(first, Page)
+    assert first.fetched_at is None
+    assert isinstance(second, Page)
+    assert second.license == "?"
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_timestamps_of_another_unit_are_no_dates(tmp_path: Path, unit: str) -> None:
+    good = datetime(2024, 2, 3, tzinfo=UTC)
+    a_second = {"ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    ticks = [int(good.timestamp()) * a_second, 2**62, -(2**62)]
+    dates = pa.array(ticks, pa.int64()).cast(pa.timestamp(unit, "UTC"))
+    path = tmp_path / "dates.parquet"
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "date": dates}), path)
+    pages = list(read_parquet(path, path.name, FIELDS, 1000))
+    assert reasons(pages) == ["page"] * 3
+    fetched = [page.fetched_at for page in pages if isinstance(page, Page)]
+    assert fetched[0] == good
+    if unit != "ns":  # nanoseconds hold no year beyond 2262
+        assert fetched[1:] == [None, None]

@@ -79,3 +79,9 @@ def test_what_is_no_page_says_why(tmp_path: Path, data: bytes, reason: str) -> N
     (row,) = read_text_file(path, "a.txt", "file:///s/a.txt", 1000)
     assert not isinstance(row, Page)
     assert row.reason == reason
+
+
+@pytest.mark.parametrize("text", [GERMAN, "L’été dernier, le café coûtait déjà cher. " * 20])
+def test_one_stray_byte_costs_one_character(text: str) -> None:
+    data = text.encode()
+    assert decoded_text(data + b"\xff " + data) == text + "\ufffd " + text

@@ -106,6 +106,35 @@ def test_reading_goes_on_behind_a_broken_record(tmp_path: Path, packed: bool) ->
     assert str(offsets[2]) in broken[0].detail
 
 
+def _longer(raw: bytes, by: int) -> bytes:
+    length = int(raw.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+    return raw.replace(b"Content-Length: %d" % length, b"Content-Length: %d" % (length + by), 1)
+
+
+MALFORMED = {
+    "another format": lambda raw: raw.replace(b"WARC/1.0", b"WORK/1.0"),
+    "no such version": lambda raw: raw.replace(b"WARC/1.0", b"WARC/x"),
+    "declares too much": lambda raw: _longer(raw, 50),
+    "declares too little": lambda raw: _longer(raw, -10),
+    "not a record": lambda _: b"some text of somebody's\n" * 9,
+}
+
+
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_a_malformed_record_in_a_sound_member_costs_itself_alone(
+    tmp_path: Path, fault: str
+) -> None:
+    path = tmp_path / "a.warc.gz"
+    records = [response(i) for i in range(7)]
+    records[2] = MALFORMED[fault](records[2])
+    offsets = write(path, records, packed=True)
+    found = read(path)
+    assert bodies(found) == [b"<html><p>page %d</p></html>" % i for i in (0, 1, 3, 4, 5, 6)]
+    broken = [r for r in found if isinstance(r, Rejected)]
+    assert len(broken) == 1
+    assert str(offsets[2]) in broken[0].detail
+
+
 OK = "HTTP/1.1 200 OK\r\n"
 HTML = "Content-Type: text/html\r\n"
 

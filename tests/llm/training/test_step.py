@@ -13,9 +13,10 @@ import torch.nn.functional as F
 
 from llm.model.transformer import Transformer
 from llm.training import optimisers
+from llm.training.devices import DoesNotFitError
 from llm.training.loss import IGNORED
 from llm.training.optimisers import OptimiserUnavailableError
-from llm.training.step import DoesNotFitError, NonFiniteLossError, read_rows
+from llm.training.step import NonFiniteLossError, read_rows
 from tests.llm.training.small_run import CPU, LENGTH, OPTIMISATION, fresh, opened, stepper
 
 ROWS = np.array([4, 1, 7, 30, 2, 9])
@@ -64,7 +65,7 @@ def test_document_mask_of_a_padded_row(tmp_path: Path) -> None:
     batch = read_rows(tokens, "train", np.array([last]), True, CPU)
     assert batch.mask is not None
     assert batch.mask.shape == (1, 1, LENGTH, LENGTH)
-    segment = tokens.segment_ids("train", [last])[0]
+    segment = tokens.segment_ids("train", [last])[0][1:]  # of the tokens predicted
     for q in range(LENGTH):
         sees = [k for k in range(LENGTH) if k <= q and segment[k] == segment[q]]
         assert batch.mask[0, 0, q].nonzero().flatten().tolist() == sees
