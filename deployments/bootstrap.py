@@ -27,10 +27,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
-from tasks.engine.snapshot import root
 from tasks.recipe import Recipe, load
 
-PREFECT_YAML = Path(__file__).parent / "prefect.yaml"
+CHECKOUT = Path(__file__).resolve().parents[1]
+PREFECT_YAML = CHECKOUT / "deployments" / "prefect.yaml"
 POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
 
 
@@ -115,13 +115,10 @@ async def ensure_deployment(
         parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
         entrypoint=entry["entrypoint"],
-        path=str(root().resolve()),
+        # Where the code lies; where a recipe's paths start is INGOT_ROOT, which workers inherit.
+        path=str(CHECKOUT),
         pull_steps=[
-            {
-                "prefect.deployments.steps.set_working_directory": {
-                    "directory": str(root().resolve())
-                }
-            }
+            {"prefect.deployments.steps.set_working_directory": {"directory": str(CHECKOUT)}}
         ],
         work_pool_name=pool(entry, recipe),
         concurrency_limit=limit["limit"] if limit else None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from flows.reports import page
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import Chain
 from tasks.engine.number_text import duration, size
@@ -77,13 +78,11 @@ def panels(artifact: Artifact, stage: Stage) -> None:
         )
     for output in artifact.manifest.outputs:
         if output == "report":
-            path = artifact.data(output).folder() / "index.html"
             create_link_artifact(
                 key="report",
-                link=path.as_uri(),
-                link_text=str(path),
-                description="How this model was made, on one page. Browsers open links to files "
-                "from the address bar only: copy it there.",
+                link=page(artifact),
+                link_text="How this model was made",
+                description=f"One page: {artifact.data(output).folder() / 'index.html'}",
             )
 
 

@@ -41,10 +41,10 @@ def _folder() -> Path:
 
 def _alive(record: Path) -> dict[str, str | int | float] | None:
     try:
-        known: dict[str, str | int | float] = json.loads(record.read_text())
-        process = psutil.Process(int(known["pid"]))
-        same = abs(process.create_time() - float(known["started"])) < 1.0
-        return known if same and process.status() != psutil.STATUS_ZOMBIE else None
+        found: dict[str, str | int | float] = json.loads(record.read_text())
+        process = psutil.Process(int(found["pid"]))
+        same = abs(process.create_time() - float(found["started"])) < 1.0
+        return found if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, ValueError, psutil.Error):
         return None
 
@@ -57,14 +57,15 @@ def _healthy(url: str) -> bool:
         return False
 
 
-def _free_port() -> int:
-    for port in range(_FIRST_PORT, _FIRST_PORT + 100):
+def free_port(first: int) -> int:
+    """The first port of the loopback interface, from `first` on, that nobody listens on."""
+    for port in range(first, first + 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             # As the server itself will: a port whose connections just closed is free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return port
-    raise ServerError(f"no free port from {_FIRST_PORT} to {_FIRST_PORT + 99}")
+    raise ServerError(f"no free port from {first} to {first + 99}")
 
 
 def start_process(
@@ -94,20 +95,25 @@ def start_process(
     (folder / f"{name}.json").write_text(json.dumps(record))
 
 
+def known(name: str) -> dict[str, str | int | float] | None:
+    """The record of a background process that is alive, its facts included."""
+    return _alive(_folder() / f"{name}.json")
+
+
 def running(name: str, **facts: str | int) -> bool:
     """Whether the background process of that name is alive, and was started with these facts."""
-    known = _alive(_folder() / f"{name}.json")
-    return known is not None and all(known.get(key) == value for key, value in facts.items())
+    record = known(name)
+    return record is not None and all(record.get(key) == value for key, value in facts.items())
 
 
 def stop_process(name: str) -> bool:
     """End a background process and its children; False if it was not running."""
     record = _folder() / f"{name}.json"
-    known = _alive(record)
+    alive = _alive(record)
     record.unlink(missing_ok=True)
-    if known is None:
+    if alive is None:
         return False
-    process = psutil.Process(int(known["pid"]))
+    process = psutil.Process(int(alive["pid"]))
     family = [process, *process.children(recursive=True)]
     for sent in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         for member in family:
@@ -130,10 +136,10 @@ def find_server() -> str | None:
     given = os.environ.get("PREFECT_API_URL")
     if given:
         return given
-    known = _alive(_folder() / "server.json")
-    if known is None:
+    record = known("server")
+    if record is None:
         return None
-    url = f"http://127.0.0.1:{known['port']}/api"
+    url = f"http://127.0.0.1:{record['port']}/api"
     return url if _healthy(url) else None
 
 
@@ -155,7 +161,7 @@ def ensure_server() -> tuple[str, bool]:
 
 def _start_server() -> str:
     stop_process("server")  # alive without answering is of no use
-    port = _free_port()
+    port = free_port(_FIRST_PORT)
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start"]
     # Without being told, its pages would ask port 4200, which may be somebody else's server.

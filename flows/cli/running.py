@@ -12,7 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
+from flows.home import open_store
 from flows.planning import planner
+from flows.reports import ensure_reports
 from flows.server import ensure_server
 from tasks.engine.plan import Row, Status
 
@@ -94,6 +96,7 @@ def run(
             print(json.dumps([row_record(row) for row in rows], indent=1))
         return
     url, started = ensure_server()
+    ensure_reports(open_store())
     ui = url.removesuffix("/api")
     if not as_json:
         print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Recipe
+from flows.home import open_store
+from flows.reports import ensure_reports
 from flows.server import ensure_server, running, start_process, stop_all, stop_process
 from tasks.engine.errors import IngotError
 from tasks.recipe import load
@@ -24,6 +26,7 @@ def up(
     load(recipe)  # a wrong name is told before anything is started
     url, started = ensure_server()
     print(f"server {'started' if started else 'was running'}: {url.removesuffix('/api')}")
+    ensure_reports(open_store())
     from flows.reaping import reap
 
     for run in reap():

@@ -1,0 +1,129 @@
+"""`ingot up` as a person uses it: a form filled in, the worker at work, everything gone again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+
+from flows import reports, server
+from tasks.engine.store import Store
+from tests.flows.pages import write_page, write_recipe
+
+COMMAND = (sys.executable, "-c", "from flows.cli.main import main; main()")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    for topic in ("Severn", "Tweed", "Thames"):
+        write_page(tmp_path / "pages", f"{topic}.html", topic)
+    write_recipe(tmp_path / "rivers.yaml", tmp_path / "pages")
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    # The worker's flows are imported from the working directory.
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    places = {"INGOT_ROOT": str(tmp_path), "INGOT_HOME": str(tmp_path / "home")}
+    env = {**known, "PYTHONPATH": path, **places}
+    yield env
+    ingot(env, "down")
+
+
+def ingot(env: dict[str, str], *arguments: str) -> str:
+    ended = subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False, env=env
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def finished(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
+    deadline = time.monotonic() + 180
+    while True:
+        now = client.read_flow_run(run.id)
+        if now.state is not None and now.state.is_final():
+            return now
+        assert time.monotonic() < deadline, now.state
+        time.sleep(1)
+
+
+@pytest.mark.long
+def test_a_form_is_filled_in_and_the_worker_does_it(environment: dict[str, str]) -> None:
+    first = ingot(environment, "up", "--recipe", "rivers.yaml")
+    assert "worker-cpu started" in first
+    address = first.split("server started: ")[1].split()[0]
+    again = ingot(environment, "up", "--recipe", "rivers.yaml")
+    assert f"server was running: {address}" in again
+    assert "worker-cpu was running" in again
+    ingot(environment, "run", "--recipe", "rivers.yaml")
+    with SyncPrefectClient(f"{address}/api") as client:
+        deployment = client.read_deployment_by_name("dedup/dedup")
+        shown: dict[str, Any] = dict(deployment.parameters)
+        assert shown["recipe"] == "rivers.yaml"
+        assert shown["config"]["validation_fraction"] == 0.0
+        shown["config"] = {**shown["config"], "threshold": 0.7}
+        run = client.create_flow_run_from_deployment(deployment.id, parameters=shown)
+        done = finished(client, run)
+        assert done.state is not None
+        assert done.state.is_completed(), done.state
+        assert done.state.message == "dedup: 3 rows in, 3 kept"
+        of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+        keys = {artifact.key for artifact in client.read_artifacts(artifact_filter=of_run)}
+        assert keys >= {"plan", "lineage", "stage-dedup"}
+        pools = {pool.name: pool.concurrency_limit for pool in client.read_work_pools()}
+        assert pools == {"cpu": None, "gpu": 1}
+        refresh = client.read_deployment_by_name("refresh/refresh")
+        assert [schedule.active for schedule in refresh.schedules] == [False]
+    home = Path(environment["INGOT_HOME"])
+    pids = [psutil.Process(int(r["pid"])) for r in map(_record, (home / "prefect").glob("*.json"))]
+    assert len(pids) == 3  # server, worker, reports
+    assert "worker-cpu" in ingot(environment, "down")
+    assert not any(process.is_running() for process in pids)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_reports_are_served_on_the_loopback_interface(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path))
+    store = Store(str(tmp_path))
+    store.replace("artifacts/report/0123/0001/report/index.html", b"<h1>How it was made</h1>")
+    assert reports.address(store) is None
+    try:
+        served = reports.ensure_reports(store)
+        assert served is not None
+        assert reports.ensure_reports(store) == served, "started once"
+        page = f"{served}/0123/0001/report/index.html"
+        assert _read(page) == b"<h1>How it was made</h1>"
+        elsewhere = Store(str(tmp_path / "other"))
+        assert reports.address(elsewhere) is None
+        assert reports.ensure_reports(Store("memory://reports")) is None
+    finally:
+        assert server.stop_process("reports")
+
+
+def _read(url: str) -> bytes:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                found: bytes = answer.read()
+                return found
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
