@@ -236,7 +236,7 @@ def _attempt(
         outputs=outputs,
         config=config.identity(),
         execution=config.execution(),
-        code=code.model_copy(update={"adopted": out.adopted_otherwise}),
+        code=code.model_copy(update={"adopted": out.work.adopted_otherwise}),
         inputs=order.records(),
         externals={
             name: ExternalRecord(
@@ -252,8 +252,8 @@ def _attempt(
         timings=Timings(
             started=started.isoformat(),
             seconds=time.perf_counter() - clock,
-            shards_built=out.built,
-            shards_adopted=out.adopted,
+            shards_built=out.work.built,
+            shards_adopted=out.work.adopted,
         ),
         environment={
             "python": platform.python_version(),

@@ -1,0 +1,131 @@
+"""The files of one attempt: put into the store as they are finished, described at the end."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+
+from tasks.engine import canonical
+from tasks.engine.artifact import Data
+from tasks.engine.errors import OutputError
+from tasks.engine.manifest import File, OutputRecord, columns_of
+from tasks.engine.shards import Receipt
+from tasks.engine.snapshot import sha256_file
+from tasks.engine.stage import Stage
+from tasks.engine.store import Store
+
+
+class AttemptFiles:
+    """What a stage has written so far.
+
+    Args:
+        where: folder of the attempt, relative to the store.
+
+    Attributes:
+        staging: a local folder for files that are not finished.
+    """
+
+    def __init__(self, stage: Stage, store: Store, where: str) -> None:
+        self._stage, self._store, self._where = stage, store, where
+        self._files: dict[str, dict[str, File]] = {name: {} for name in stage.outputs}
+        self._folders: dict[str, Path] = {}
+        if store.local:
+            self.staging = store.local_path(f"{where}/staging")
+            self.staging.mkdir(parents=True, exist_ok=True)
+        else:
+            # Removed with this object, also when the attempt fails.
+            self._temporary = tempfile.TemporaryDirectory(prefix="ingot-staging-")
+            self.staging = Path(self._temporary.name)
+
+    def declared(self, name: str) -> pa.Schema | None:
+        """The schema of an output; `None` for a folder.
+
+        Raises:
+            OutputError: the stage has no such output.
+        """
+        if name not in self._stage.outputs:
+            names = ", ".join(self._stage.outputs)
+            raise OutputError(f"{self._stage.name} declares {names}; it has no output {name!r}")
+        return self._stage.outputs[name].schema
+
+    def schema(self, name: str) -> pa.Schema:
+        """The schema of a table."""
+        schema = self.declared(name)
+        if schema is None:
+            raise OutputError(f"{self._stage.name}.{name} is a folder, not a table")
+        return schema
+
+    def folder(self, name: str) -> Path:
+        """A local folder to fill; every file in it is published with the manifest."""
+        if self.declared(name) is not None:
+            raise OutputError(f"{self._stage.name}.{name} is a table, not a folder")
+        if name not in self._folders:
+            if self._store.local:
+                path = self._store.local_path(f"{self._where}/{name}")
+            else:
+                path = self.staging / f"folder-{name}"
+            path.mkdir(parents=True, exist_ok=True)
+            self._folders[name] = path
+        return self._folders[name]
+
+    def data(self, name: str) -> Data:
+        """Read back an output that is already written."""
+        schema, files = self.declared(name), list(self._files[name].values())
+        identity = canonical.data_id((f.path, f.rows, f.sha256) for f in files)
+        return Data(self._store, f"{self._where}/{name}", identity, schema, files, None)
+
+    def publish(self, output: str, file: File, source: Path) -> None:
+        """Move a finished part into the store.
+
+        Raises:
+            OutputError: there is one of that name.
+        """
+        if file.path in self._files[output]:
+            raise OutputError(
+                f"{self._stage.name}.{output}: {file.path} is written twice; every map call "
+                "over the same units needs outputs of its own"
+            )
+        self._store.put(f"{self._where}/{output}/{file.path}", source)
+        self._files[output][file.path] = file
+
+    def adopt(self, receipt: Receipt, where: str) -> None:
+        """Take over the parts of a shard of another attempt."""
+        for output, files in receipt.files.items():
+            for file in files:
+                path = f"{output}/{file.path}"
+                self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
+                self._files[output][file.path] = file
+        self.receive(receipt)
+
+    def receive(self, receipt: Receipt) -> None:
+        """Keep the receipt of a finished shard."""
+        path = f"{self._where}/receipts/{receipt.shard_id}.json"
+        self._store.replace(path, receipt.model_dump_json().encode())
+
+    def finish(self) -> dict[str, OutputRecord]:
+        """Put folders in place and describe every output."""
+        for name, path in self._folders.items():
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                relative = file.relative_to(path).as_posix()
+                size, digest = file.stat().st_size, sha256_file(file)
+                self._files[name][relative] = File(
+                    path=relative, rows=None, bytes=size, sha256=digest
+                )
+                if not self._store.local:
+                    self._store.put(f"{self._where}/{name}/{relative}", file)
+        records = {}
+        for name, output in self._stage.outputs.items():
+            files = sorted(self._files[name].values(), key=lambda file: file.path)
+            if output.schema is None and not files:
+                raise OutputError(f"{self._stage.name}.{name}: the folder is empty")
+            if output.schema is not None:
+                buffer = output.schema.serialize().to_pybytes()
+                self._store.replace(f"{self._where}/schemas/{name}.arrow", buffer)
+            records[name] = OutputRecord(
+                data_id=self.data(name).data_id, columns=columns_of(output.schema), files=files
+            )
+        if self._store.local:
+            self._store.remove(f"{self._where}/staging")
+        return records
