@@ -180,6 +180,16 @@ def _caps(config: ExamplesConfig) -> Caps:
 
 def _outcomes(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
     """Every candidate, the same ones in the same order each time."""
+    ngrams = inputs.get("ngrams")
+    if ngrams is None or not ngrams.rows:
+        return _candidates(config, inputs)
+    from llm.alignment.example_contamination import without_evaluation_items
+    from llm.corpus.contamination import NgramIndex
+
+    return without_evaluation_items(_candidates(config, inputs), NgramIndex(ngrams.table()))
+
+
+def _candidates(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
     from llm.alignment.example_files import ExampleFileError, FileReading, examples_in
 
     for name, kind in _FILES.items():
@@ -313,7 +323,10 @@ STAGE = Stage(
             ("decontaminate.documents", "dedup.documents"),
             "Documents with their split, to make examples of.",
             optional=True,
-        )
+        ),
+        "ngrams": Input(
+            ("decontaminate.ngrams",), "Of evaluation sets: not to be learned.", optional=True
+        ),
     },
     outputs={
         "instructions": Output("Conversations that end with an answer.", INSTRUCTIONS, True),

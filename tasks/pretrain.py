@@ -283,7 +283,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="pretrain",
-    version=1,
+    version=2,
     description="Trains a transformer to predict the next token.",
     config=PretrainConfig,
     inputs={

@@ -11,6 +11,7 @@ import pyarrow as pa
 import xxhash
 
 from tasks import pack, tokenizer
+from tasks.dedup import DOCUMENTS
 from tasks.engine.artifact import Artifact, Inputs
 from tasks.engine.build import build
 from tasks.engine.chain import chain
@@ -20,13 +21,11 @@ from tasks.engine.output import Out
 from tasks.engine.panels import Panel
 from tasks.engine.plan import Planner, Selection
 from tasks.engine.snapshot import Snapshot, snapshot_files
-from tasks.engine.stage import DOC_ID, Output, Stage
+from tasks.engine.stage import Output, Stage
 from tasks.engine.store import Store
 from tasks.engine.unit import Emitted, RowsIn, Unit
 
-SPLIT_DOCUMENTS = pa.schema(
-    [DOC_ID, *(pa.field(name, pa.string()) for name in ("url", "text", "source", "split"))]
-)
+_REST = {"title": None, "extractor": "test", "html_bytes": 0, "text_chars": 0}
 
 
 class SplitConfig(ShardedConfig):
@@ -34,9 +33,9 @@ class SplitConfig(ShardedConfig):
 
 
 def split_part(unit: Unit) -> Iterator[Emitted]:
-    rows = [json.loads(line) for line in unit.path.read_bytes().split(b"\n") if line]
+    rows = [_REST | json.loads(line) for line in unit.path.read_bytes().split(b"\n") if line]
     yield RowsIn(len(rows))
-    yield "documents", pa.Table.from_pylist(rows, schema=SPLIT_DOCUMENTS)
+    yield "documents", pa.Table.from_pylist(rows, schema=DOCUMENTS)
 
 
 def split_run(config: SplitConfig, inputs: Inputs, out: Out) -> None:
@@ -57,7 +56,7 @@ DEDUP = Stage(
     description="Documents of a test.",
     config=SplitConfig,
     inputs={},
-    outputs={"documents": Output("Documents.", SPLIT_DOCUMENTS, unique_ids=True)},
+    outputs={"documents": Output("Documents.", DOCUMENTS, unique_ids=True)},
     run=split_run,
     panels=no_panels,
     externals=split_externals,

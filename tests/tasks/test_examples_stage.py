@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tasks import examples
+from tasks import decontaminate, examples
+from tasks.decontaminate import DecontaminateConfig, EvaluationSet
 from tasks.engine.build import build
 from tasks.engine.chain import chain
+from tasks.engine.config import StageConfig
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.execute import Built
 from tasks.engine.panels import Samples, Table
@@ -23,7 +25,7 @@ from tasks.examples import ExamplesConfig, NoExamplesError, panels
 from tests.llm.alignment.documentation import pages
 from tests.tasks.split_documents import DEDUP, SplitConfig, data_id, document, rows
 
-STAGES = {stage.name: stage for stage in (DEDUP, examples.STAGE)}
+STAGES = {stage.name: stage for stage in (DEDUP, decontaminate.STAGE, examples.STAGE)}
 OUTPUTS = ("instructions", "preferences", "removed", "rejected")
 
 
@@ -37,9 +39,12 @@ def documentation() -> list[dict[str, Any]]:
 
 
 def made(
-    folder: Path, config: ExamplesConfig, documents: list[dict[str, Any]] | None = None
+    folder: Path,
+    config: ExamplesConfig,
+    documents: list[dict[str, Any]] | None = None,
+    **more: StageConfig,
 ) -> Mapping[str, Built]:
-    configs: dict[str, Any] = {"examples": config}
+    configs: dict[str, Any] = {"examples": config, **more}
     if documents is not None:
         (folder / "documents").mkdir(parents=True, exist_ok=True)
         lines = "".join(json.dumps(row) + "\n" for row in documents)
@@ -159,6 +164,33 @@ def test_equal_inputs_give_equal_bytes_wherever_they_lie(tmp_path: Path) -> None
     assert ids == first
     other = made(tmp_path / "two", config.model_copy(update={"seed": 1}), documentation())
     assert data_id(other, "examples", "preferences") != first[1]
+
+
+def test_what_models_are_measured_with_is_not_learned(tmp_path: Path) -> None:
+    question = (
+        "A keeper walks nineteen steps down to the shore and twenty three back up to the lamp; "
+        "how many steps does she climb in a week of seven days?"
+    )
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"question": question}))
+    config = files(tmp_path, prompts=4)
+    asked = [
+        {"prompt": f"Tell me: {question.upper()}", "completion": "It is 294."},
+        {"prompt": "What climbs?", "completion": f"She asked herself: {question}"},
+    ]
+    pair = {"prompt": question, "chosen": "It is 294.", "rejected": "It is 7."}
+    with (tmp_path / "asked.jsonl").open("a") as file:
+        file.write("\n" + "\n".join(map(json.dumps, asked)))
+    with (tmp_path / "pairs.jsonl").open("a") as file:
+        file.write("\n" + json.dumps(pair))
+    exam = EvaluationSet(name="exam", paths=[str(tmp_path / "exam.jsonl")], fields=["question"])
+    sets = DecontaminateConfig(evaluation_sets=[exam], workers=1)
+    done = made(tmp_path, config, documentation(), decontaminate=sets)
+    removed = [r for r in rows(done, "examples", "removed") if r["reason"] == "evaluation:exam"]
+    assert len(removed) == 3
+    assert all("exam.jsonl:1: a keeper walks nineteen" in row["detail"] for row in removed)
+    kept = json.dumps([rows(done, "examples", name) for name in ("instructions", "preferences")])
+    assert "nineteen" not in kept.lower()
+    assert "What is 3?" in kept
 
 
 def test_panels_count_and_show(tmp_path: Path) -> None:
