@@ -13,7 +13,7 @@ from tasks.engine.panels import Curve, Graph, Histogram, Panel, Samples, Table
 _ROWS = 200
 _BAR = 24
 _SPARKS = "▁▂▃▄▅▆▇█"
-_SPARK_LENGTH = 40
+_SPARK_LENGTH = 20  # wider tables run into the margin of Prefect's pages
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SAMPLES = 20
 _SAMPLE_CHARACTERS = 800
@@ -105,7 +105,7 @@ def _curve(panel: Curve) -> str:
 
 
 def sparkline(values: Sequence[float], log: bool) -> str:
-    """At most 40 bars; each stands for the mean of as many neighbouring values."""
+    """At most 20 bars; each stands for the mean of as many neighbouring values."""
     if log:
         values = [math.log(value) for value in values if value > 0]
     count = min(len(values), _SPARK_LENGTH)

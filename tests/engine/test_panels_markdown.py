@@ -73,7 +73,7 @@ def test_curve_is_a_row_a_series() -> None:
         "train", "█▁▂", "0 … 100", "4", "1.5", "4", "2",
     ]  # fmt: skip
     assert "(no points)" in text
-    assert len(sparkline(list(range(1000)), log=False)) == 40
+    assert len(sparkline(list(range(1000)), log=False)) == 20
     assert sparkline([5.0, 5.0], log=False) == "▄▄"
     assert sparkline([1, 10, 100], log=True) == "▁▅█"
 
