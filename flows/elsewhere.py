@@ -15,7 +15,8 @@ from prefect.states import Cancelling
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import Built, sound
 from tasks.engine.store import Store
-from tasks.runner import Ticket, order_of
+from tasks.registry import STAGES
+from tasks.runner import Ticket
 
 _POLL_SECONDS = 1.0
 # A run nobody picks up for this long is worth a word; again after every such time.
@@ -68,8 +69,8 @@ def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> Built:
     assert done.state is not None
     if not done.state.is_completed():
         raise ElsewhereError(f"{name} on pool {pool}: {done.state.name}: {done.state.message}")
-    store = Store(ticket.home)
-    artifact = sound(store, order_of(ticket, store))
+    store, config = Store(ticket.home), STAGES[name].config.model_validate(ticket.config)
+    artifact = sound(store, name, ticket.recipe_id, config)
     if artifact is None:
         raise ElsewhereError(
             f"{name} ran on pool {pool}, but its artifact is not in {store.url}: workers of every "

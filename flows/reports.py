@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
+import time
+from pathlib import Path
 
 from flows.server import free_port, known, start_process, stop_process
 from tasks.engine.artifact import Artifact, recipe_folder
@@ -10,6 +14,9 @@ from tasks.engine.store import Store
 
 _NAME = "reports"
 _FIRST_PORT = 4300
+_TRIES = 5
+_START_SECONDS = 15.0
+_SETTLE_SECONDS = 0.5
 
 
 def ensure_reports(store: Store) -> str | None:
@@ -25,12 +32,25 @@ def ensure_reports(store: Store) -> str | None:
     if found is None:
         stop_process(_NAME)  # it may serve another home
         folder.mkdir(parents=True, exist_ok=True)
-        port = free_port(_FIRST_PORT)
-        command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
-        command += ["--directory", str(folder), str(port)]
-        start_process(_NAME, command, port=port, folder=str(folder))
-        found = address(store)
+        for first in range(_FIRST_PORT, _FIRST_PORT + _TRIES):
+            if _start(folder, free_port(first)):
+                return address(store)
     return found
+
+
+def _start(folder: Path, port: int) -> bool:
+    """Whether a server came up there; another process may have taken the port just before."""
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
+    command += ["--directory", str(folder), str(port)]
+    start_process(_NAME, command, port=port, folder=str(folder))
+    deadline = time.monotonic() + _START_SECONDS
+    while known(_NAME) is not None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            time.sleep(_SETTLE_SECONDS)
+            return known(_NAME) is not None  # it answers, and not in the place of ours
+        time.sleep(_SETTLE_SECONDS)
+    stop_process(_NAME)
+    return False
 
 
 def address(store: Store) -> str | None:

@@ -68,7 +68,7 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
 
 
 def _present(order: Order, planner: Planner) -> Artifact | None:
-    return sound(planner.store, order)
+    return sound(planner.store, order.stage.name, order.recipe_id, order.config)
 
 
 def _ticket(order: Order, planner: Planner, force: bool) -> Ticket:

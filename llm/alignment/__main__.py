@@ -58,8 +58,8 @@ def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
         if not is_out_of_memory(error):
             raise
         raise DoesNotFitError(
-            f"memory does not suffice ({error}); lower {run.method}.micro_batch_size, which "
-            "changes no result, or max_length; for held-out rows score_tokens"
+            f"memory does not suffice ({error}); set {run.method}.micro_batch_size to a smaller "
+            "divisor of batch_size, or lower max_length; if rows were being scored, score_tokens"
         ) from error
     return 0
 

@@ -71,18 +71,16 @@ def instruction(record: Record) -> tuple[Turns]:
     """
     if _has(record, "messages"):
         messages = _messages(record["messages"], "messages")
-        if messages[0].role != "system":
-            messages = _head(record) + messages
     elif _has(record, "conversations"):
-        messages = _head(record) + _messages(record["conversations"], "conversations")
+        messages = _messages(record["conversations"], "conversations")
     elif _has(record, "instruction") and "output" in record:
         messages = _alpaca(record) + _answer(record["output"], "output")
     else:
         prompt, answer = _first(record, _PROMPTS), _first(record, _ANSWERS)
         if prompt is None or answer is None:
             raise _unknown(record, INSTRUCTION_SHAPES)
-        messages = _head(record) + _prompt(record[prompt], prompt)
-        messages += _answer(record[answer], answer)
+        messages = _prompt(record[prompt], prompt) + _answer(record[answer], answer)
+    messages = _with_system(record, messages)
     if messages[-1].role != "assistant":
         raise UnusableRowError("no_answer", f"the last turn is the {messages[-1].role}'s")
     _check_prompt(messages[:-1])
@@ -118,6 +116,7 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
             raise UnusableRowError(
                 "diverges_early", f"chosen and rejected part {len(turns)} turns before the end"
             )
+    head = _with_system(record, head)
     _check_prompt(head)
     if not all(message in head for message in prompt):
         raise UnusableRowError("other_prompt", "the answers belong to another prompt than stated")
@@ -127,11 +126,11 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
 def _stated_prompt(record: Record) -> Turns:
     """What stands apart from the answers, or nothing: then the answers are conversations."""
     if _has(record, "conversations"):
-        return _head(record) + _messages(record["conversations"], "conversations")
+        return _messages(record["conversations"], "conversations")
     if _has(record, "instruction"):
         return _alpaca(record)
     name = _first(record, _PROMPTS)
-    return _head(record) + _prompt(record[name], name) if name else ()
+    return _prompt(record[name], name) if name else ()
 
 
 def _conversation(value: Any, field: str, transcript: bool) -> Turns:
@@ -149,18 +148,21 @@ def _conversation(value: Any, field: str, transcript: bool) -> Turns:
     return tuple(_message(role, text.strip(), field) for role, text in turns)
 
 
-def _head(record: Record) -> Turns:
+def _with_system(record: Record, turns: Turns) -> Turns:
+    """The turns behind the system prompt in a field of its own, unless they begin with one."""
     name = _first(record, _SYSTEMS)
-    return (_message("system", record[name], name),) if name and record[name] else ()
+    if name is None or not record[name] or (turns and turns[0].role == "system"):
+        return turns
+    return (_message("system", record[name], name), *turns)
 
 
 def _alpaca(record: Record) -> Turns:
     instruction, given = record["instruction"], record.get("input")
     if given is None or given == "":
-        return (*_head(record), _message("user", instruction, "instruction"))
+        return (_message("user", instruction, "instruction"),)
     _text(instruction, "instruction")
     text = f"{instruction}\n\n{_text(given, 'input')}"
-    return (*_head(record), _message("user", text, "input"))
+    return (_message("user", text, "input"),)
 
 
 def _prompt(value: Any, field: str) -> Turns:

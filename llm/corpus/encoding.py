@@ -102,12 +102,16 @@ def _valid_utf8(data: bytes) -> bool:
 
 
 def _cut_at_the_end(data: bytes) -> bool:
-    """Whether the last bytes begin a character of UTF-8 and the rest of it is missing."""
+    """Whether two bytes or more at the end begin a character of UTF-8, and its rest is missing.
+
+    One byte alone may as well be an accent of another encoding.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(data, False)
+        decoder.decode(data, False)
     except UnicodeDecodeError:
         return False
-    return not _valid_utf8(data)
+    return len(decoder.getstate()[0]) > 1
 
 
 def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:

@@ -19,6 +19,9 @@ from llm.corpus.streams import DamagedStreamError, lines
 
 _ROWS = 256
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAY = 86_400
+_LEAST = {pa.int64(): -(2**63), pa.int32(): -(2**31)}
+_MOST = {pa.int64(): 2**63 - 1, pa.int32(): 2**31 - 1}
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
 
 
@@ -100,19 +103,27 @@ def read_parquet(path: Path, name: str, fields: Fields, limit: int) -> Iterator[
 
 
 def _with_dates_of_people(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with nulls for timestamps outside the years 1 to 9999, which Python has none for:
-    most are of another unit than the column says."""
+    """The batch with nulls for dates outside the years 1 to 9999, which Python has none for: most
+    are of another unit than the column says. Timestamps become UTC's, else a zone could push the
+    last second of those years out of them."""
     for place, field in enumerate(batch.schema):
         if pa.types.is_timestamp(field.type):
-            column = batch.column(place)
-            ticks = column.cast(pa.int64())
-            a_second = _TICKS[field.type.unit]
-            sound = pc.and_(
-                pc.greater_equal(pc.divide(ticks, a_second), _YEAR_1),
-                pc.less(pc.divide(ticks, a_second), _YEAR_10000),
-            )
-            kept = pc.if_else(sound, column, pa.scalar(None, field.type))
-            batch = batch.set_column(place, field, kept)
+            unit, a_unit = field.type.unit, _TICKS[field.type.unit]
+            plain = pa.timestamp(unit, "UTC" if field.type.tz else None)
+            ticks, bounds = pa.int64(), (_YEAR_1 * a_unit, _YEAR_10000 * a_unit)
+        elif pa.types.is_date(field.type):
+            plain = pa.date32()
+            ticks, bounds = pa.int32(), (_YEAR_1 // _DAY, _YEAR_10000 // _DAY)
+        else:
+            continue
+        column = batch.column(place)
+        if pa.types.is_date64(field.type):
+            column = pc.divide(column.cast(pa.int64()), _DAY * 1000).cast(pa.int32(), safe=False)
+        count = column.cast(ticks)
+        first, beyond = (min(max(bound, _LEAST[ticks]), _MOST[ticks]) for bound in bounds)
+        sound = pc.and_(pc.greater_equal(count, first), pc.less(count, beyond))
+        kept = pc.if_else(sound, count, pa.scalar(None, ticks)).cast(plain)
+        batch = batch.set_column(place, field.with_type(plain), kept)
     return batch
 
 

@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Generator, Iterator
 from datetime import datetime
+from enum import Enum, auto
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,9 +24,10 @@ from llm.corpus.streams import GZIP_MAGIC
 
 _VERSION = re.compile(rb"WARC/\d\.\d\r?\n")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
+_CONTENT_LENGTH = re.compile(rb"(?im)^content-length:\s*(\d+)")
 _GZIP_WINDOW = 31
 _STEP = 1 << 16
-_LONGEST_HEADER, _LONGEST_END = 1 << 16, 64
+_LONGEST_MEMBER = 1 << 28  # unpacked to look for what is wrong
 _NAMES = {
     int(WarcRecordType.warcinfo): "warcinfo",
     int(WarcRecordType.request): "request",
@@ -34,6 +36,13 @@ _NAMES = {
     int(WarcRecordType.continuation): "continuation",
 }
 _PAGES = WarcRecordType.response | WarcRecordType.resource | WarcRecordType.conversion
+
+
+class _Fault(Enum):
+    """Of a gzip member: its record has another length than it declares, or it is no record."""
+
+    LENGTH = auto()
+    OTHER = auto()
 
 
 def read_warc(path: Path, name: str, limit: int) -> Iterator[Record]:
@@ -73,14 +82,19 @@ def _run(
                 yield held
             held = _outcome(record, record.stream_pos if seekable else None, name, limit)
     except OSError as error:
-        offset, onward = _resume(raw, last, declared)
-        # A page read from a record of another length than it declares is not to be believed.
-        if held is not None and not (seekable and offset == last and isinstance(held, Page)):
+        offset, onward, last_one = _resume(raw, last, declared)
+        # What was read of a record that has another length than it declares is not to be believed.
+        if held is not None and not last_one:
             yield held
         archive = declared >= 0 or start > 0 or onward is not None
         reason = "bad_record" if archive else "not_an_archive"
         detail = f"{name}, byte {offset}: {error}"
         yield Rejected(reason, name, f"{reason}@{offset}".encode(), detail)
+        return onward
+    onward = _behind_nothing(raw, last)
+    if onward is not None:
+        if held is not None:
+            yield held
         return onward
     end = _cut_at(raw, last, declared)
     # A record has one fate. What the file ends in is no record of some other kind or status, for
@@ -154,22 +168,25 @@ def _seekable(raw: mmap.mmap, position: int) -> bool:
     return raw[position : position + 5] == b"WARC/" or raw[position : position + 3] == GZIP_MAGIC
 
 
-def _resume(raw: mmap.mmap, last: int, declared: int) -> tuple[int, int | None]:
-    """(offset of the broken record, offset of the next one that looks sound or `None`).
+def _resume(raw: mmap.mmap, last: int, declared: int) -> tuple[int, int | None, bool]:
+    """Offset of the broken record, that of the next one that looks sound or `None`, and whether
+    the broken one is the last that was read.
 
     Args:
         last: offset of the last record that was read.
         declared: its length; -1 when none was.
     """
     if raw[last : last + 3] == GZIP_MAGIC:
-        end, sound = _member(raw, last, declared)
-        return (end, _next_packed(raw, end + 1)) if sound else (last, _next_packed(raw, end))
+        end, fault = _member(raw, last, declared)
+        if fault is None:
+            return end, _next_packed(raw, end + 1), False
+        return last, _next_packed(raw, end), fault is _Fault.LENGTH
     if raw[last : last + 5] == b"WARC/":
         broken = last if declared < 0 else _block_end(raw, last)
-        return broken, _next_plain(raw, max(broken, last + 1))
+        return broken, _next_plain(raw, max(broken, last + 1)), False
     # The very start is damaged, so it cannot say what the file is.
     found = (_next_packed(raw, last + 1), _next_plain(raw, last + 1))
-    return last, min((offset for offset in found if offset is not None), default=None)
+    return last, min((offset for offset in found if offset is not None), default=None), False
 
 
 def _next_packed(raw: mmap.mmap, start: int) -> int | None:
@@ -190,11 +207,18 @@ def _block_end(raw: mmap.mmap, position: int) -> int:
     header = _HEADER_END.search(raw, position)
     if header is None:
         return position
-    length = re.search(rb"(?im)^content-length:\s*(\d+)", raw[position : header.start()])
-    end = header.end() + (int(length.group(1)) if length else 0)
+    end = header.end() + _length(raw[position : header.start()])
     while raw[end : end + 1] in (b"\r", b"\n"):
         end += 1
     return end
+
+
+def _behind_nothing(raw: mmap.mmap, last: int) -> int | None:
+    """Offset of the record behind an empty gzip member, which readers take for the end."""
+    if raw[last : last + 3] != GZIP_MAGIC:
+        return None
+    end, _ = _member(raw, last, -1)
+    return _next_packed(raw, end) if end > last + 1 else None
 
 
 def _cut_at(raw: mmap.mmap, last: int, declared: int) -> int | None:
@@ -234,31 +258,37 @@ def _walk(raw: mmap.mmap, position: int) -> tuple[int, bool]:
     return position, False
 
 
-def _member(raw: mmap.mmap, position: int, declared: int) -> tuple[int, bool]:
-    """Where the gzip member at `position` ends, and whether it is a record of `declared` bytes.
+def _member(raw: mmap.mmap, position: int, declared: int) -> tuple[int, _Fault | None]:
+    """Where the gzip member at `position` ends, and why it is not one record of `declared` bytes.
 
-    One that cannot be unpacked ends behind its first byte: the next may start anywhere.
+    The end of a member that cannot be unpacked is its first byte: the next may start anywhere.
     """
-    engine, read = zlib.decompressobj(_GZIP_WINDOW), position
-    head, size, tail = bytearray(), 0, b""
+    engine, read, data = zlib.decompressobj(_GZIP_WINDOW), position, bytearray()
     try:
-        while not engine.eof and read < len(raw):
-            data = engine.decompress(raw[read : read + _STEP])
+        while not engine.eof and read < len(raw) and len(data) < _LONGEST_MEMBER:
+            data += engine.decompress(raw[read : read + _STEP])
             read += _STEP
-            head += data[: max(0, _LONGEST_HEADER - len(head))]
-            size, tail = size + len(data), (tail + data)[-_LONGEST_END:]
     except zlib.error:
-        return position + 1, False
+        return position + 1, _Fault.OTHER
     if not engine.eof:
-        return position + 1, False
+        return position + 1, _Fault.OTHER
     end = min(read, len(raw)) - len(engine.unused_data)
     while raw[end : end + 1] == b"\0":
         end += 1
-    header = _HEADER_END.search(head)
-    if header is None or declared < 0:
-        return end, False
-    beyond = size - header.end() - declared
-    return end, 0 <= beyond <= len(tail) and not tail[len(tail) - beyond :].strip(b"\r\n")
+    header = _HEADER_END.search(data)
+    if header is None or _length(data[: header.start()]) != declared:
+        return end, _Fault.OTHER
+    behind = data[header.end() + declared :].lstrip(b"\r\n")
+    if behind.startswith(b"WARC/"):
+        return end, _Fault.OTHER  # the broken one shares the member of a sound one
+    too_short = header.end() + declared > len(data)
+    return end, _Fault.LENGTH if behind or too_short else None
+
+
+def _length(header: bytes | bytearray) -> int:
+    """The Content-Length in a record's header, 0 without one."""
+    found = _CONTENT_LENGTH.search(header)
+    return int(found.group(1)) if found else 0
 
 
 def _starts_record(raw: mmap.mmap, position: int) -> bool:

@@ -102,10 +102,10 @@ def failed_shards(artifact: Artifact, config: StageConfig) -> list[str]:
     return sorted(failed) if len(failed) > allowed else []
 
 
-def sound(store: Store, order: Order) -> Artifact | None:
+def sound(store: Store, stage: str, recipe: str, config: StageConfig) -> Artifact | None:
     """The attempt in force, if it is whole."""
-    artifact = current(store, order.stage.name, order.recipe_id)
-    if artifact is None or damage(artifact) or failed_shards(artifact, order.config):
+    artifact = current(store, stage, recipe)
+    if artifact is None or damage(artifact) or failed_shards(artifact, config):
         return None
     return artifact
 
@@ -132,7 +132,7 @@ def execute(
     """
     listener = listener or Silent()
     stage, recipe = order.stage, order.recipe_id
-    if not force and (artifact := sound(store, order)):
+    if not force and (artifact := sound(store, stage.name, recipe, order.config)):
         return Built(artifact, cached=True)
     folder = recipe_folder(stage.name, recipe)
 
@@ -142,7 +142,7 @@ def execute(
     began = time.time()
     lease = Lease(store, f"{folder}/lease", time_to_live, waiting, listener.cancelled)
     with lease:
-        artifact = sound(store, order)
+        artifact = sound(store, stage.name, recipe, order.config)
         if artifact is not None and (not force or _since(artifact, began)):
             return Built(artifact, cached=True)  # the run we waited for built it
         watched = _WhileHeld(listener, lease)
@@ -167,6 +167,7 @@ def _reserved(store: Store, folder: str) -> str:
         try:
             store.create(f"{folder}/{attempt}/reserved", b"")
         except FileExistsError:
+            time.sleep(0.05)  # another run took it
             continue
         return attempt
 

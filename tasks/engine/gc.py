@@ -77,11 +77,17 @@ def collect(store: Store, keep_last: int, unfinished: bool = False) -> list[Cand
         if unfinished or not stopped:
             why = "unfinished" if stopped else "superseded"
             found.append(_candidate(store, f"{recipe_folder(stage, recipe)}/{attempt}", why))
-    for stage, recipe in sorted({(stage, recipe) for stage, recipe, *_ in every}):
-        scratch = f"{recipe_folder(stage, recipe)}/scratch"
-        if unfinished and store.exists(scratch) and not _held(store, stage, recipe):
-            found.append(_candidate(store, scratch, "unfinished"))
+    if unfinished:
+        found += _scratch(store)
     return found
+
+
+def _scratch(store: Store) -> Iterator[Candidate]:
+    for stage in store.names("artifacts"):
+        for recipe in store.names(f"artifacts/{stage}"):
+            folder = f"{recipe_folder(stage, recipe)}/scratch"
+            if store.exists(folder) and not _held(store, stage, recipe):
+                yield _candidate(store, folder, "unfinished")
 
 
 def _candidate(store: Store, folder: str, why: str) -> Candidate:

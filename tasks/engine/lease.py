@@ -9,7 +9,6 @@ of this very boot of this machine that is gone.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
@@ -24,10 +23,11 @@ from typing import Any
 
 import psutil
 
-from tasks.engine.errors import CancelledError, LeaseLostError, StoreError
+from tasks.engine.errors import CancelledError, LeaseLostError
 from tasks.engine.store import Store
 
 TIME_TO_LIVE = 60.0
+_LOOK_AGAIN = 0.05
 
 
 def _boot() -> str:
@@ -127,7 +127,8 @@ class Lease:
                     self._store.create(self._path(), self._bytes())
                     break
                 except FileExistsError:
-                    continue  # somebody was faster; look again
+                    time.sleep(_LOOK_AGAIN)  # somebody was faster
+                    continue
             if self._cancelled():
                 raise CancelledError(f"cancelled while waiting for {current}")
             if time.monotonic() - told > 10:
@@ -148,12 +149,15 @@ class Lease:
             with self._writing:
                 if self._stop.is_set():
                     return
-                # A store out of reach for a moment must not end the heartbeat for good.
-                with contextlib.suppress(OSError, StoreError):
+                try:
                     self._store.replace(self._path(), self._bytes())
                     current = holder(self._store, self._folder)
                     if current is not None and current.number > self._number:
                         self._lost.set()
+                except Exception:  # noqa: BLE001 - clients of object stores raise what they like
+                    # A store out of reach for a moment must not end the heartbeat for good; if it
+                    # stays so, the lease expires, and `check` tells.
+                    continue
 
     def check(self) -> None:
         """Call before publishing.

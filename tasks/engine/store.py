@@ -54,7 +54,8 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self.fs, root = cast("tuple[Any, str]", fsspec.url_to_fs(url))
+            # A cached listing would hide what other machines do: takeovers, attempts, receipts.
+            self.fs, root = cast("tuple[Any, str]", fsspec.url_to_fs(url, use_listings_cache=False))
         except (ImportError, ValueError) as error:
             raise StoreError(
                 f"the home {url!r} cannot be opened: {error}. Take a folder, or install what "

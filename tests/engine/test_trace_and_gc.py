@@ -110,6 +110,9 @@ def test_checkpoints_alone_keep_their_recipe(store: Store, corpus: Path) -> None
     store.replace(f"{folder}/0001/reserved", b"")
     gc.remove(store, [c for c in gc.collect(store, 0, unfinished=True) if "0001" in c.folder])
     assert store.files(folder) == [f"{folder}/scratch/checkpoint"]
+    (left,) = gc.collect(store, 0, unfinished=True)
+    gc.remove(store, [left])
+    assert store.files(folder) == []
 
 
 def test_every_row_that_mentions_a_document(store: Store, corpus: Path) -> None:

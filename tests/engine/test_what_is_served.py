@@ -117,7 +117,7 @@ def test_a_store_that_is_not_there_says_what_to_install() -> None:
 def test_a_heartbeat_outlives_a_store_out_of_reach(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, failures = store.replace, [OSError("no route"), StoreError("no route")]
+    write, failures = store.replace, [OSError("no route"), RuntimeError("endpoint")]
 
     def unsteady(path: str, data: bytes) -> None:
         if failures:

@@ -63,6 +63,16 @@ def write(path: Path, rows: list[Any]) -> Path:
             (Message("user", "Add.\n\n1 2"), SAY),
         ),
         ({"conversations": shared_gpt(ASK, SAY), "system": "Be brief."}, (SYSTEM, ASK, SAY)),
+        ({"messages": plain(ASK, SAY), "system": "Be brief."}, (SYSTEM, ASK, SAY)),
+        ({"messages": plain(SYSTEM, ASK, SAY), "system": "Be long."}, (SYSTEM, ASK, SAY)),
+        (
+            {"conversations": shared_gpt(SYSTEM, ASK, SAY), "system_prompt": "Be long."},
+            (SYSTEM, ASK, SAY),
+        ),
+        (
+            {"system_prompt": "Be brief.", "question": "Why?", "response": "So."},
+            (SYSTEM, ASK, SAY),
+        ),
         # Parquet: columns of other rows are there and null.
         ({"prompt": "Why?", "completion": "So.", "messages": None, "system": None}, (ASK, SAY)),
     ],
@@ -83,6 +93,19 @@ def test_shapes_of_instructions(record: Any, expected: Any) -> None:
             (ASK, OTHER, BACK),
         ),
         ({"instruction": "Why?", "output": "So.", "chosen": "So.", "rejected": "No."}, (ASK,)),
+        (
+            {"system": "Be brief.", "question": "Why?", "chosen": "So.", "rejected": "No."},
+            (SYSTEM, ASK),
+        ),
+        (
+            {
+                "prompt": "Why?",
+                "system_prompt": "Be brief.",
+                "chosen": plain(ASK, SAY),
+                "rejected": plain(ASK, OTHER),
+            },
+            (SYSTEM, ASK),
+        ),
         (
             {
                 "conversations": shared_gpt(ASK),

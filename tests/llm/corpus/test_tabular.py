@@ -124,3 +124,25 @@ def test_timestamps_of_another_unit_are_no_dates(tmp_path: Path, unit: str) -> N
     assert fetched[0] == good
     if unit != "ns":  # nanoseconds hold no year beyond 2262
         assert fetched[1:] == [None, None]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Los_Angeles", None])
+def test_the_first_and_last_day_there_is(tmp_path: Path, zone: str | None) -> None:
+    seconds = [253_402_300_799, -62_135_596_800]
+    stamps = pa.array([s * 1000 for s in seconds], pa.int64()).cast(pa.timestamp("ms", zone))
+    path = tmp_path / "ends.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "date": stamps}), path)
+    first, second = read_parquet(path, path.name, FIELDS, 1000)
+    assert isinstance(first, Page)
+    assert isinstance(second, Page)
+    assert first.fetched_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert second.fetched_at == datetime(1, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
+def test_days_of_another_unit_are_no_dates(tmp_path: Path, kind: pa.DataType) -> None:
+    days = pa.array([2**31 - 1, -(2**31), 19_000], pa.int32()).cast(pa.date32())
+    column = days if kind == pa.date32() else days.cast(kind)
+    path = tmp_path / "days.parquet"
+    pq.write_table(pa.table({"text": ["a", "b", "c"], "date": column}), path)
+    assert reasons(list(read_parquet(path, path.name, FIELDS, 1000))) == ["page"] * 3

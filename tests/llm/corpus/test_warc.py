@@ -135,6 +135,28 @@ def test_a_malformed_record_in_a_sound_member_costs_itself_alone(
     assert str(offsets[2]) in broken[0].detail
 
 
+def _archive(path: Path, members: list[bytes]) -> list[Record]:
+    path.write_bytes(b"".join(gzip.compress(member, mtime=0) for member in members))
+    return read(path)
+
+
+def test_a_page_that_shares_a_member_is_kept_before_a_broken_one(tmp_path: Path) -> None:
+    together = response(0) + response(1)
+    found = _archive(tmp_path / "a.warc.gz", [together, b"junk\n" * 9, response(2)])
+    assert shape(found) == {"page": 3, "bad_record": 1}
+
+
+def test_a_record_of_any_kind_with_a_wrong_length_has_one_fate(tmp_path: Path) -> None:
+    asked = _longer(record("request", "http://x.org", b"GET / HTTP/1.1\r\n\r\n", 1, ""), -6)
+    found = _archive(tmp_path / "a.warc.gz", [response(0), asked, response(2)])
+    assert shape(found) == {"page": 2, "bad_record": 1}
+
+
+def test_an_empty_member_does_not_end_an_archive(tmp_path: Path) -> None:
+    members = [response(0), b"", response(1), b"", b"", response(2)]
+    assert shape(_archive(tmp_path / "a.warc.gz", members)) == {"page": 3}
+
+
 OK = "HTTP/1.1 200 OK\r\n"
 HTML = "Content-Type: text/html\r\n"
 
