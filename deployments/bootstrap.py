@@ -77,7 +77,7 @@ async def ensure_pools(client: PrefectClient) -> None:
 
 
 async def ensure_limits(client: PrefectClient) -> None:
-    """A global limit of one trainer per gpu host, for flows that ask for it by name."""
+    """The global limit on trainers that use a GPU at once; one, until somebody raises it."""
     limit = GlobalConcurrencyLimitCreate(name="gpu", limit=1, active=True)
     try:
         await client.read_global_concurrency_limit_by_name("gpu")

@@ -7,15 +7,18 @@ it reads, so the same ticket runs here or on a worker of another pool.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
@@ -24,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.engine.artifact import Artifact
 from tasks.engine.errors import ExternalInputError, MissingInputError
-from tasks.engine.execute import Order, execute, published
+from tasks.engine.execute import Order, execute, published, sound
 from tasks.engine.number_text import duration, number
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.store import Store
@@ -211,18 +214,31 @@ class PrefectListener:
         return False
 
 
+def has_gpu() -> bool:
+    """Whether this machine shows a GPU; asked without importing torch."""
+    return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
+
+
+def gpu_slot(order: Order, store: Store, force: bool) -> contextlib.AbstractContextManager[None]:
+    """A slot of the global limit `gpu` for a stage that is about to use one, else nothing.
+
+    So the runs of one server never train on a GPU at once, whichever pool they are on; a server
+    without that limit (`ingot up` creates it) has no such order.
+    """
+    wanted = getattr(order.config, "device", "cpu") != "cpu" and has_gpu()
+    served = not force and sound(store, order.stage.name, order.recipe_id, order.config)
+    if not wanted or served:
+        return contextlib.nullcontext()
+    return concurrency("gpu", occupy=1, raise_on_lease_renewal_failure=False)
+
+
 def _run(given: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
     asked = Ticket.model_validate(given)
     store = Store(asked.home)
     ids = {"flow_run_id": str(flow_run.id or ""), "task_run_id": str(task_run.id or "")}
-    built = execute(
-        order_of(asked, store),
-        store,
-        PrefectListener(),
-        asked.force,
-        ids,
-        same_code=asked.same_code,
-    )
+    order, listener = order_of(asked, store), PrefectListener()
+    with gpu_slot(order, store, asked.force):
+        built = execute(order, store, listener, asked.force, ids, same_code=asked.same_code)
     told = reference(built.artifact).model_dump()
     if built.cached:
         # The store had it though Prefect's own record did not: say so where people look.
