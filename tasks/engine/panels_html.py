@@ -106,10 +106,13 @@ def _samples(panel: Samples) -> str:
         text = item.text[:_SAMPLE_CHARACTERS]
         cut = len(item.text) - len(text)
         more = _empty(f"{number(cut)} characters more.") if cut else ""
+        box = (
+            f'<pre dir="auto">{escaped(text)}</pre>' if text else ""
+        )  # removed unread: facts alone
         opened = " open" if text.count("\n") < _OPEN_LINES and len(text) < 1000 else ""
         drawn.append(
             f'<details class="sample"{opened}><summary>{escaped(item.heading)}</summary>'
-            f'<p class="facts">{facts}</p><pre dir="auto">{escaped(text)}</pre>{more}</details>'
+            f'<p class="facts">{facts}</p>{box}{more}</details>'
         )
     left = len(panel.items) - _SAMPLES
     return "".join(drawn) + (_empty(f"{number(left)} more are not shown.") if left > 0 else "")
