@@ -29,7 +29,8 @@ font-size:.86em}
 margin:1.4rem 0}
 .tiles div{background:var(--block);border:1px solid var(--line);border-radius:8px;
 padding:.7rem .9rem}
-.tiles b{display:block;font-size:1.25rem;white-space:nowrap;font-weight:600;font-variant-numeric:tabular-nums}
+.tiles b{display:block;white-space:nowrap;font-size:1.25rem;
+font-weight:600;font-variant-numeric:tabular-nums}
 .tiles span{color:var(--soft);font-size:.85rem}
 .panel{margin:1.4rem 0}
 svg{display:block;width:100%;max-width:720px;height:auto}
