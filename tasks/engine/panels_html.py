@@ -106,9 +106,7 @@ def _samples(panel: Samples) -> str:
         text = item.text[:_SAMPLE_CHARACTERS]
         cut = len(item.text) - len(text)
         more = _empty(f"{number(cut)} characters more.") if cut else ""
-        box = (
-            f'<pre dir="auto">{escaped(text)}</pre>' if text else ""
-        )
+        box = f'<pre dir="auto">{escaped(text)}</pre>' if text else ""
         opened = " open" if text.count("\n") < _OPEN_LINES and len(text) < 1000 else ""
         drawn.append(
             f'<details class="sample"{opened}><summary>{escaped(item.heading)}</summary>'
