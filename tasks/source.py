@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -127,22 +127,6 @@ def _distribution(source: str, name: str, field: str) -> Item:
     return Item(f"{source}/{name}=={found.version}", found.size, found.digest, str(found.folder))
 
 
-def read_unit(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
-    """Pages, removed and rejected records of one file or distribution."""
-    yield from _emit(unit, sources, limit, {})
-
-
-def read_unit_less_repeats(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
-    """The same without the captures that another unit keeps."""
-    elsewhere: dict[str, str] = {}
-    for path in unit.side_files("repeats"):
-        table = pq.read_table(path)
-        mine = table.filter(pc.equal(table.column("unit"), unit.name))
-        ids, units = mine.column("doc_id").to_pylist(), mine.column("kept_unit").to_pylist()
-        elsewhere.update(zip(ids, units, strict=True))
-    yield from _emit(unit, sources, limit, elsewhere)
-
-
 def list_captures(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
     """The doc_id of every page of a file, without its content."""
     source, _, name = unit.name.partition("/")
@@ -156,9 +140,17 @@ def list_captures(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterato
     )
 
 
-def _emit(
-    unit: Unit, sources: Mapping[str, Any], limit: int, elsewhere: Mapping[str, str]
+def read_unit(
+    unit: Unit,
+    sources: Mapping[str, Any],
+    limit: int,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Emitted]:
+    """Pages, removed and rejected records of one file or distribution.
+
+    Args:
+        elsewhere: captures that another unit keeps, doc_id -> that unit.
+    """
     source, _, name = unit.name.partition("/")
     origin = Origin(**sources[source])
     rows: dict[str, list[dict[str, Any]]] = {"pages": [], "removed": [], "rejected": []}
@@ -226,24 +218,17 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
     }
     arguments = {"sources": sources, "limit": config.max_record_bytes}
     many = [item for item in items if _may_repeat(item, sources)]
+    elsewhere: dict[str, dict[str, str]] = {}
     if len(many) > 1:
         out.map(list_captures, over=many, arguments=arguments)
         repeats = repeated_captures(out.data("captures").table())
         with out.table("repeats") as table:
             table.write(repeats)
-        affected = set(repeats.column("unit").to_pylist())
-    else:
-        affected = set()
-    out.map(
-        read_unit, over=[item for item in items if item.name not in affected], arguments=arguments
-    )
-    if affected:
-        out.map(
-            read_unit_less_repeats,
-            over=[item for item in items if item.name in affected],
-            arguments=arguments,
-            side=("repeats",),
-        )
+        for row in repeats.to_pylist():
+            elsewhere.setdefault(row["unit"], {})[row["doc_id"]] = row["kept_unit"]
+    # Each file is told of its own repeats: those of a new file leave all others as they are.
+    each = {unit: {"elsewhere": kept} for unit, kept in elsewhere.items()}
+    out.map(read_unit, over=items, arguments=arguments, each=each)
     if not out.data("pages").rows:
         raise EmptySourceError(_no_page(out, len(items), sorted(sources)))
 

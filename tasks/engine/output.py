@@ -149,15 +149,19 @@ class Out:
         over: str | Sequence[Item],
         arguments: Mapping[str, Any] | None = None,
         side: Sequence[str] = (),
+        each: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
         Finished shards of earlier attempts are adopted; see docs/stage-contract.md.
 
+        Args:
+            side: inputs every shard reads as a whole; when one changes, all are built again.
+            each: further arguments of single units, by name; they concern those alone.
+
         Raises:
             ShardError: more shards failed, each after two tries, than the config allows.
         """
-        arguments = dict(arguments or {})
         sides = {name: self._read(name) for name in side if self._has(name)}
         outside = {name: self._inputs.external[name] for name in side if self._is_external(name)}
         side_ids = {name: data.data_id for name, data in sides.items()}
@@ -171,13 +175,14 @@ class Out:
         receipts: dict[str, Receipt] = {}
         by_name: dict[str, Unit] = {}
         for unit in units:
+            own = {**(arguments or {}), **(each or {}).get(unit.name, {})}
             shard = canonical.shard_id(
                 self._stage.name,
                 self._stage.version,
                 self._config.identity(),
                 {"name": unit.name, "sha256": unit.sha256},
                 side_ids,
-                {"function": name_of, **arguments},
+                {"function": name_of, **own},
             )
             receipt = self.work.adopt(shard)
             if receipt is not None:
@@ -186,7 +191,7 @@ class Out:
             by_name[unit.name] = unit
             stem = part_stem(unit.name, external=unit.rows is None)
             staging = self._files.staging / shard
-            jobs.append(Job(unit.name, (name_of, unit, arguments, schemas, staging, stem, shard)))
+            jobs.append(Job(unit.name, (name_of, unit, own, schemas, staging, stem, shard)))
         receipts |= self.work.build(jobs, by_name, len(receipts))
         for unit in units:  # in order of units, so that joined notes are deterministic
             if unit.name in receipts:

@@ -120,6 +120,11 @@ def test_a_new_file_leaves_the_parts_of_the_others_alone(tmp_path: Path) -> None
     assert len(after) == 5
     assert before.items() < after.items()
     assert artifact.manifest.timings.shards_built == 2  # the new file: listed, then read
+    third = capture("http://x.org/3", b"<html>3</html>", 21)
+    (data / "01.warc.gz").write_bytes(third + capture("http://x.org/newer", A, 21))
+    artifact = build(tmp_path / "h", sources)
+    assert after.items() < {p.path: p.sha256 for p in artifact.data("pages").parts}.items()
+    assert artifact.manifest.timings.shards_built == 2  # nor again those with repeats of their own
 
 
 def test_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path) -> None:
