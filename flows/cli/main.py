@@ -10,6 +10,8 @@ from flows.cli import inspecting, results, running, services
 from flows.cli.faults import explains_itself, message
 from flows.home import prepare_environment
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     help="Raw web pages in, a language model that answers out.",
     no_args_is_help=True,
@@ -33,6 +35,7 @@ def main() -> None:
             raise
         print(message(error), file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; finished shards and checkpoints are kept", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:  # Typer's answer to Ctrl-C
+            print("interrupted; finished shards and checkpoints are kept", file=sys.stderr)
+        raise

@@ -1,0 +1,71 @@
+"""The command line: what is printed, which names are understood, how it ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.cli.inspecting import _manifest, removed
+from flows.cli.running import show_plan
+from flows.planning import planner_for, recipe_name
+from tasks.engine.build import build
+from tasks.engine.errors import MissingInputError, RecipeError
+from tasks.engine.plan import Row, Status
+from tasks.engine.store import Store
+from tasks.recipe import load
+from tests.flows.pages import write_page, write_recipe
+
+_INTERRUPTED = """
+import sys
+from flows.cli import main as command_line
+
+@command_line.app.command()
+def wait():
+    raise KeyboardInterrupt
+
+sys.argv = ["ingot", "wait"]
+command_line.main()
+"""
+
+
+def test_reasons_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    why = "url_pattern: '[a-z]+' -> '[/?]'"
+    show_plan([Row("quality", Status.STALE, (why,), True, None, 1.0, 10)])
+    assert why in capsys.readouterr().out
+
+
+def test_ctrl_c_says_what_is_kept() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": ":".join(sys.path)},
+        timeout=120,
+    )
+    assert ended.returncode == 130
+    assert ended.stderr.endswith("interrupted; finished shards and checkpoints are kept\n")
+
+
+def test_questions_understand_recipe_files_and_whole_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
+    write_page(tmp_path / "pages", "Severn.html", "Severn")
+    write_page(tmp_path / "pages", "copy.html", "Severn")
+    file = write_recipe(tmp_path / "mine.yaml", tmp_path / "pages")
+    assert recipe_name(file) == "rivers"
+    store = Store(str(tmp_path / "home"))
+    done = build(planner_for(load(file), file, store))
+    removed("dedup", recipe=file)
+    assert "exact" in capsys.readouterr().out
+    recipe_id = done["dedup"].artifact.manifest.recipe_id
+    for wanted in (f"dedup/{recipe_id}", f"dedup/{recipe_id[:16]}", "dedup", "dedup@rivers"):
+        assert _manifest(store, file, wanted).manifest.recipe_id == recipe_id
+    with pytest.raises(MissingInputError, match="never built"):
+        _manifest(store, "gone", "dedup")
+    with pytest.raises(RecipeError, match=r"no recipe 'gone\.yaml'"):
+        recipe_name("gone.yaml")
