@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-
-class RunFileError(ValueError):
-    """run.json lacks a key, has one too many, or a value that cannot be; names it."""
+from llm.run_files import RunFileError, made, read_record
 
 
 @dataclass(frozen=True)
@@ -123,54 +121,21 @@ def read_run(path: Path) -> SftRun | DpoRun:
     Raises:
         RunFileError: not JSON, an unknown or missing key, a value of another type or range.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunFileError(f"{path}: not JSON: {error}") from error
-    return parse_run(record, str(path))
+    return parse_run(read_record(path), str(path))
 
 
-def parse_run(record: Any, where: str) -> SftRun | DpoRun:
+def parse_run(record: dict[str, Any], where: str) -> SftRun | DpoRun:
     """The same from the parsed JSON; `where` names it in errors."""
-    if not isinstance(record, dict):
-        raise RunFileError(f"{where}: holds a {type(record).__name__}; a run is an object")
     method = record.get("method")
     if method not in _METHODS:
         raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(_METHODS)}")
-    kind = _METHODS[method]
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]
-    missing = [name for name in names if name not in record]
-    unknown = sorted(set(record) - set(names))
-    if missing:
-        raise RunFileError(f"{where}: lacks {', '.join(missing)}; a {method} run needs them")
-    if unknown:
-        raise RunFileError(
-            f"{where}: {', '.join(unknown)}: not of a {method} run, which has {', '.join(names)}"
-        )
-    values = {name: _value(name, record[name], hints[name], where) for name in names}
-    run = kind(**values)
+    run = made(_METHODS[method], record, where, _CHOICES)
     micro = run.micro_batch_size or run.batch_size
     if run.batch_size % micro:
         raise RunFileError(
             f"{where}: micro_batch_size {micro} does not divide batch_size {run.batch_size}"
         )
     return run
-
-
-def _value(name: str, value: Any, hint: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if hint == list[str]:
-        fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    else:
-        fits = isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))
-    if not fits:
-        kind = "list of strings" if hint == list[str] else hint.__name__
-        raise RunFileError(f"{where}: {name} is {value!r}; it must be a {kind}")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise RunFileError(f"{where}: {name} is {value!r}; one of {', '.join(_CHOICES[name])}")
-    return value
 
 
 def run_digest(run: Run) -> str:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from llm.run_files import RunFileError, made, read_record
 
 _CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16")}
-
-
-class RunFileError(ValueError):
-    """run.json lacks a key, or has one, or a value, that means nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,22 +61,9 @@ def read(path: Path) -> Run:
     """The run a file describes.
 
     Raises:
-        RunFileError: names the keys that are missing or unknown.
+        RunFileError: see `llm.run_files`; or there is no model.
     """
-    given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    known = {field.name for field in fields(Run)}
-    for kind, names in (("lacks", known - given.keys()), ("has unknown", given.keys() - known)):
-        if names:
-            raise RunFileError(f"{path} {kind} {', '.join(sorted(names))}")
-    for name, allowed in _CHOICES.items():
-        if given[name] not in allowed:
-            raise RunFileError(f"{path}: {name} is {given[name]!r}, not {' or '.join(allowed)}")
-    models = tuple(NamedModel(item["name"], Path(item["folder"])) for item in given["models"])
-    if not models:
+    run = made(Run, read_record(path), str(path), _CHOICES)
+    if not run.models:
         raise RunFileError(f"{path}: models is empty; name at least one")
-    paths = {
-        name: tuple(Path(item) for item in given[name])
-        for name in ("documents", "instructions", "preferences")
-    }
-    texts = {name: tuple(given[name]) for name in ("prompts", "continuations")}
-    return Run(**{**given, **paths, **texts, "models": models, "results": Path(given["results"])})
+    return run

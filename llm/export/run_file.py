@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-
-class ExportRunFileError(ValueError):
-    """run.json lacks a key, or has one that means nothing."""
+from llm.run_files import made, read_record
 
 
 @dataclass(frozen=True)
@@ -40,12 +36,6 @@ def read(path: Path) -> Run:
     """The run a file describes.
 
     Raises:
-        ExportRunFileError: names the keys that are missing or unknown.
+        RunFileError: see `llm.run_files`.
     """
-    given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    known = {field.name for field in fields(Run)}
-    for kind, names in (("lacks", known - given.keys()), ("has unknown", given.keys() - known)):
-        if names:
-            raise ExportRunFileError(f"{path} {kind} {', '.join(sorted(names))}")
-    folders = {name: Path(given[name]) for name in ("model", "folder", "scratch", "results")}
-    return Run(**{**given, **folders, "prompts": tuple(given["prompts"])})
+    return made(Run, read_record(path), str(path), {})

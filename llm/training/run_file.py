@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from llm.model.architecture import Architecture
-
-
-class RunFileError(ValueError):
-    """A run file is not what it should be; names the file and the field."""
+from llm.run_files import made, read_record
 
 
 @dataclass(frozen=True)
@@ -132,45 +128,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: it cannot be read, or a field is missing, unknown or of the wrong type.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFileError(f"{path}: no readable run file: {error}") from error
-    parts = {
-        "places": Places,
-        "architecture": Architecture,
-        "optimisation": Optimisation,
-        "execution": Execution,
-    }
-    if not isinstance(record, dict):
-        raise RunFileError(f"{path}: must be an object, found {record!r}")
-    _check_names(path, "", record, {"data_id", *parts})
-    if not isinstance(record["data_id"], str):
-        raise RunFileError(f"{path}: data_id must be str, found {record['data_id']!r}")
-    made: dict[str, Any] = {name: _made(path, name, kind, record) for name, kind in parts.items()}
-    return Run(data_id=record["data_id"], **made)
-
-
-def _made(path: Path, name: str, kind: type[Any], record: dict[str, Any]) -> Any:
-    values = record[name]
-    if not isinstance(values, dict):
-        raise RunFileError(f"{path}: {name} must be an object, found {values!r}")
-    types = {field.name: str(field.type) for field in fields(kind)}
-    _check_names(path, f"{name}.", values, set(types))
-    accepted: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str}
-    for field, value in values.items():
-        wanted = types[field]
-        is_flag = isinstance(value, bool)
-        if not isinstance(value, accepted[wanted]) or is_flag != (wanted == "bool"):
-            raise RunFileError(f"{path}: {name}.{field} must be {wanted}, found {value!r}")
-    return kind(**values)
-
-
-def _check_names(path: Path, where: str, record: dict[str, Any], known: set[str]) -> None:
-    for name in sorted(set(record) - known):
-        raise RunFileError(f"{path}: no such field: {where}{name}")
-    for name in sorted(known - set(record)):
-        raise RunFileError(f"{path}: missing field: {where}{name}")
+    return made(Run, read_record(path), str(path), {})
 
 
 def _weights_digest(folder: str) -> str:

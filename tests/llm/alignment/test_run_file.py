@@ -10,12 +10,12 @@ import pytest
 
 from llm.alignment.run_file import (
     DpoRun,
-    RunFileError,
     SftRun,
     parse_run,
     read_run,
     run_digest,
 )
+from llm.run_files import RunFileError
 from tests.llm.alignment.tiny_run import run_record
 
 
@@ -37,11 +37,11 @@ def test_each_method_has_its_own_keys(tmp_path: Path) -> None:
     ("change", "named"),
     [
         ({"method": "rlhf"}, "method is 'rlhf'"),
-        ({"beta": 0.1}, "beta: not of a sft run"),
-        ({"epochs": "2"}, "epochs is '2'"),
-        ({"epochs": True}, "epochs is True"),
-        ({"examples": "one.parquet"}, "list of strings"),
-        ({"precision": "fp8"}, "one of fp32, bf16"),
+        ({"beta": 0.1}, "no such field: beta; there are method"),
+        ({"epochs": "2"}, "epochs must be int, found '2'"),
+        ({"epochs": True}, "epochs must be int, found True"),
+        ({"examples": "one.parquet"}, "examples must be a list"),
+        ({"precision": "fp8"}, "precision is 'fp8'; it is one of fp32, bf16"),
         ({"micro_batch_size": 3}, "3 does not divide batch_size 4"),
     ],
 )
@@ -56,13 +56,13 @@ def test_a_wrong_value_is_named(tmp_path: Path, change: dict[str, Any], named: s
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     given = record(tmp_path)
     del given["learning_rate"]
-    with pytest.raises(RunFileError, match="lacks learning_rate"):
+    with pytest.raises(RunFileError, match="missing field: learning_rate"):
         parse_run(given, "run.json")
 
 
 def test_a_file_that_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(RunFileError, match="not JSON"):
+    with pytest.raises(RunFileError, match="no readable run file"):
         read_run(tmp_path / "run.json")
 
 

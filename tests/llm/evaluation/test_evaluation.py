@@ -20,9 +20,10 @@ from llm.evaluation.conversations import ConversationEncoder, Exchange, Pair, to
 from llm.evaluation.evaluation import UnknownDeviceError, evaluate
 from llm.evaluation.held_out import held_out
 from llm.evaluation.preferences import preference_measures
-from llm.evaluation.run_file import RunFileError, read
+from llm.evaluation.run_file import read
 from llm.evaluation.samples import PromptTooLongError, answers, generated_length
 from llm.model.transformer import Transformer
+from llm.run_files import RunFileError
 from llm.tokens.special_tokens import TURN_END
 from tests.llm.evaluation.tiny_models import (
     instruction_rows,
@@ -242,8 +243,8 @@ def test_pairs_alone_give_prompts_to_answer(record: dict[str, Any], tmp_path: Pa
     ("change", "message"),
     [
         ({"models": []}, "models is empty"),
-        ({"device": "tpu"}, "device is 'tpu', not auto or cpu or cuda"),
-        ({"batch": 3}, "has unknown batch"),
+        ({"device": "tpu"}, "device is 'tpu'; it is one of auto, cpu, cuda"),
+        ({"batch": 3}, "no such field: batch;"),
     ],
 )
 def test_run_files_that_are_wrong(
@@ -252,7 +253,7 @@ def test_run_files_that_are_wrong(
     with pytest.raises(RunFileError, match=message):
         read(run_file(tmp_path, {**record, **change}))
     short = {name: value for name, value in record.items() if name != "seed"}
-    with pytest.raises(RunFileError, match="lacks seed"):
+    with pytest.raises(RunFileError, match="missing field: seed"):
         read(run_file(tmp_path, short))
 
 

@@ -10,7 +10,8 @@ import pytest
 from llm.export.hf import CARD, copy_folder, write_card
 from llm.export.parity import PromptTooLongError, UnusableExportError, compare
 from llm.export.parity_table import Check, ParityError, parity_table, require
-from llm.export.run_file import ExportRunFileError, read
+from llm.export.run_file import read
+from llm.run_files import RunFileError
 from llm.tokens.special_tokens import TURN_END
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
 
@@ -103,5 +104,5 @@ def test_card_and_copy(tmp_path: Path) -> None:
 def test_run_files_that_are_wrong(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"model": "m", "speed": 1}))
-    with pytest.raises(ExportRunFileError, match="lacks folder, new_tokens, prompts"):
+    with pytest.raises(RunFileError, match="no such field: speed"):
         read(path)

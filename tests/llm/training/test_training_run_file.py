@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from llm.model.architecture import ArchitectureError
-from llm.training.run_file import RunFileError, read
+from llm.run_files import RunFileError
+from llm.training.run_file import read
 from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Places, Run
 
 PLACES = Places("s", "t", "", "c", "m", "e", "r")

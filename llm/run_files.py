@@ -1,0 +1,91 @@
+"""`run.json`, what a launched process is told, read into frozen dataclasses.
+
+Nothing may be missing, nothing unknown, and every value is of its field's type. A float may be
+written as a whole number, as JSON has no difference; true and false are no numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+Made = TypeVar("Made")
+_PLAIN: Mapping[type, tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int,),
+    float: (float, int),
+    str: (str,),
+    Path: (str,),
+}
+
+
+class RunFileError(ValueError):
+    """A run file is not what it should be; names the file and the field."""
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The object in a run file.
+
+    Raises:
+        RunFileError: there is no such file, or it is no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFileError(f"{path}: no readable run file: {error}") from error
+    if not isinstance(found, dict):
+        raise RunFileError(f"{path}: must be an object, found {found!r}")
+    return found
+
+
+def made(
+    kind: type[Made], record: Any, where: str, choices: Mapping[str, tuple[str, ...]], at: str = ""
+) -> Made:
+    """A dataclass from the values of its fields; nested dataclasses, lists and tuples too.
+
+    Args:
+        where: the file, for messages; `at`: the path to this object in it, with a dot behind.
+        choices: values a field may have, by its name.
+
+    Raises:
+        RunFileError: names the file and the field.
+    """
+    hints = {field.name: get_type_hints(kind)[field.name] for field in fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(record, dict):
+        raise RunFileError(f"{where}: {at.rstrip('.')} must be an object, found {record!r}")
+    for name in sorted(record.keys() - hints.keys()):
+        raise RunFileError(f"{where}: no such field: {at}{name}; there are {', '.join(hints)}")
+    for name in sorted(hints.keys() - record.keys()):
+        raise RunFileError(f"{where}: missing field: {at}{name}")
+    values = {}
+    for name, hint in hints.items():
+        value = _value(hint, record[name], where, choices, f"{at}{name}")
+        if name in choices and value not in choices[name]:
+            allowed = ", ".join(choices[name])
+            raise RunFileError(f"{where}: {at}{name} is {value!r}; it is one of {allowed}")
+        values[name] = value
+    return kind(**values)
+
+
+def _value(
+    hint: Any, value: Any, where: str, choices: Mapping[str, tuple[str, ...]], name: str
+) -> Any:
+    if is_dataclass(hint):
+        return made(hint, value, where, choices, f"{name}.")  # type: ignore[arg-type]
+    container = get_origin(hint)
+    if container in (list, tuple):
+        if not isinstance(value, list):
+            raise RunFileError(f"{where}: {name} must be a list, found {value!r}")
+        inner = get_args(hint)[0]
+        return container(
+            _value(inner, item, where, choices, f"{name}.{place}")
+            for place, item in enumerate(value)
+        )
+    accepted = _PLAIN[hint]
+    if not isinstance(value, accepted) or isinstance(value, bool) != (hint is bool):
+        wanted = accepted[0].__name__
+        raise RunFileError(f"{where}: {name} must be {wanted}, found {value!r}")
+    return hint(value)
