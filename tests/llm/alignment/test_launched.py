@@ -51,7 +51,7 @@ def test_an_error_is_an_event(tmp_path: Path) -> None:
     code, heard = launched(record | {"epochs": "two"}, tmp_path, ignore)
     assert code == 1
     assert [(event["event"], event["type"]) for event in heard] == [("error", "RunFileError")]
-    assert "epochs is 'two'" in heard[0]["message"]
+    assert "epochs must be int, found 'two'" in heard[0]["message"]
 
 
 @pytest.mark.long
