@@ -1,4 +1,4 @@
-"""`report`, `export`, `chat`: what a recipe made, to look at, to take away, to talk to."""
+"""What a recipe made: `report` to look at, `export`, `chat`, and `promote` to keep it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,28 @@ from tasks.engine.artifact import Artifact
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.registry import STAGES
 
+Channel = Annotated[
+    str, typer.Option(help="Which of the recipe's: latest, or one that `ingot promote` set.")
+]
 
-def _first_built(recipe: str, stages: tuple[str, ...]) -> Artifact:
+
+def _built(recipe: str, channel: str) -> dict[str, Artifact]:
+    """What a channel of a recipe means, by stage."""
     store, name = open_store(), recipe_name(recipe)
+    found = {stage: refs.resolve(store, name, stage, channel) for stage in STAGES}
+    return {stage: artifact for stage, artifact in found.items() if artifact is not None}
+
+
+def _first_built(recipe: str, channel: str, stages: tuple[str, ...]) -> Artifact:
+    built = _built(recipe, channel)
     for stage in stages:
-        artifact = refs.resolve(store, name, stage)
-        if artifact is not None:
-            return artifact
+        if stage in built:
+            return built[stage]
+    way = f"run `ingot run --recipe {recipe}`"
+    if channel != refs.LATEST:
+        way = f"`ingot promote {channel} --recipe {recipe}` sets it to what was built last"
     raise MissingInputError(
-        f"recipe {name!r} has no {' or '.join(stages)} yet; run `ingot run --recipe {recipe}`"
+        f"recipe {recipe!r} has no {' or '.join(stages)} as {channel!r} yet; {way}"
     )
 
 
@@ -35,17 +48,15 @@ def report(
     funnel: Annotated[
         Path | None, typer.Option(help="Write the funnel as a picture, an SVG file.")
     ] = None,
+    channel: Channel = refs.LATEST,
 ) -> None:
     """Say where the report lies; how the model was made, on one page."""
-    page = _first_built(recipe, ("report",)).data("report").folder() / "index.html"
+    page = _first_built(recipe, channel, ("report",)).data("report").folder() / "index.html"
     print(page)
     if funnel is not None:
         from tasks.report_page import funnel_picture
 
-        store, name = open_store(), recipe_name(recipe)
-        found = {stage: refs.resolve(store, name, stage) for stage in STAGES}
-        built = {stage: artifact for stage, artifact in found.items() if artifact is not None}
-        funnel.write_text(funnel_picture(built), encoding="utf-8")
+        funnel.write_text(funnel_picture(_built(recipe, channel)), encoding="utf-8")
         print(funnel)
     if show:
         webbrowser.open(page.as_uri())
@@ -54,11 +65,12 @@ def report(
 def export(
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
     recipe: Recipe = "quickstart",
+    channel: Channel = refs.LATEST,
 ) -> None:
     """Copy the exported model, which transformers loads unchanged, to a folder."""
     if folder.exists():
         raise IngotError(f"{folder} is there already; name a folder that is not")
-    artifact = _first_built(recipe, ("export",))
+    artifact = _first_built(recipe, channel, ("export",))
     shutil.copytree(artifact.data("model").folder(), folder)
     print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:,.1f} MB")
 
@@ -71,9 +83,10 @@ def chat(
     temperature: Annotated[float, typer.Option(min=0.0, help="0 = always the likeliest.")] = 0.0,
     new_tokens: Annotated[int, typer.Option(min=1, help="Of an answer at most.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    channel: Channel = refs.LATEST,
 ) -> None:
     """Talk with the latest model of a recipe, on this machine's CPU."""
-    artifact = _first_built(recipe, ("dpo", "sft"))
+    artifact = _first_built(recipe, channel, ("dpo", "sft"))
     from llm.model.generation import Sampling
     from llm.serving.chat import Conversation, TurnTooLongError
 
@@ -94,6 +107,21 @@ def chat(
             print(error)
 
 
+def promote(
+    channel: Annotated[str, typer.Argument(help="Such as prod.")],
+    recipe: Recipe = "quickstart",
+) -> None:
+    """Point a channel at what the recipe last built; `gc` keeps it, whatever is built later."""
+    if channel == refs.LATEST or not channel.replace("-", "").isalnum():
+        raise IngotError(f"{channel!r} cannot be set; take a name of letters, digits and - (prod)")
+    built = _built(recipe, refs.LATEST)
+    if not built:
+        raise MissingInputError(f"nothing to promote: run `ingot run --recipe {recipe}` first")
+    for artifact in built.values():
+        refs.point(artifact.store, recipe_name(recipe), artifact, channel)
+        print(f"{channel}  {artifact.folder}")
+
+
 def _turn() -> str:
     try:
         return input("> ").strip()
@@ -103,5 +131,5 @@ def _turn() -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (report, export, chat):
+    for command in (report, export, chat, promote):
         app.command()(command)

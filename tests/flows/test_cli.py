@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from flows.cli.inspecting import _manifest, removed
+from flows.cli.results import _built, _first_built, promote
 from flows.cli.running import show_plan
 from flows.planning import planner_for, recipe_name
 from tasks.engine.build import build
-from tasks.engine.errors import MissingInputError, RecipeError
+from tasks.engine.errors import IngotError, MissingInputError, RecipeError
 from tasks.engine.plan import Row, Status
 from tasks.engine.store import Store
 from tasks.recipe import load
@@ -65,6 +66,16 @@ def test_questions_understand_recipe_files_and_whole_ids(
     recipe_id = done["dedup"].artifact.manifest.recipe_id
     for wanted in (f"dedup/{recipe_id}", f"dedup/{recipe_id[:16]}", "dedup", "dedup@rivers"):
         assert _manifest(store, file, wanted).manifest.recipe_id == recipe_id
+    kept = done["dedup"].artifact.folder
+    promote("prod", recipe=file)
+    assert f"prod  {kept}" in capsys.readouterr().out
+    build(planner_for(load(file, ["dedup.threshold=0.6"]), file, store))
+    assert _built(file, "latest")["dedup"].folder != kept
+    assert _built(file, "prod")["dedup"].folder == kept
+    with pytest.raises(MissingInputError, match="`ingot promote beta"):
+        _first_built(file, "beta", ("dedup",))
+    with pytest.raises(IngotError, match="'latest' cannot be set"):
+        promote("latest", recipe=file)
     with pytest.raises(MissingInputError, match="never built"):
         _manifest(store, "gone", "dedup")
     with pytest.raises(RecipeError, match=r"no recipe 'gone\.yaml'"):
