@@ -42,7 +42,8 @@ def launched() -> Iterator[None]:
 
 
 class Progress:
-    """Progress events, at most one a second, with rate and time left.
+    """Progress events, at most one a second, with the time left, counted from the first unit on:
+    what comes before, such as compiling, is no measure of the rest.
 
     Args:
         already: units done before this process started; they do not count for the rate.
@@ -50,16 +51,21 @@ class Progress:
 
     def __init__(self, total: int, unit: str, already: int) -> None:
         self._total, self._unit, self._already = total, unit, already
-        self._started = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def report(self, done: int, **figures: float) -> None:
         """Say where we are, unless that was said just now."""
         now = time.monotonic()
+        if self._first is None and done > self._already:
+            self._first = (done, now)
         if now - self._last < 1.0 and done < self._total:
             return
         self._last = now
-        rate = (done - self._already) / max(now - self._started, 1e-9)
-        left = round((self._total - done) / rate) if rate > 0 else None
+        left = None
+        if self._first is not None and done > self._first[0]:
+            pace = (now - self._first[1]) / (done - self._first[0])
+            left = round((self._total - done) * pace)
         say(
             "progress",
             done=done,

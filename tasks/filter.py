@@ -213,12 +213,17 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
             if cut is not None:
                 cutoffs[rule.name] = (cut.value, cut.doc_id)
     listed = [{**asdict(rule), "allowed": list(rule.allowed)} for rule in rules]
+    left, right = _paths(documents), _paths(attributes)
+    aligned = left.keys() == right.keys() and co_partitioned(left, right)
     arguments = {
         "rules": listed,
         "cutoffs": {name: list(cut) for name, cut in cutoffs.items()},
-        "aligned": co_partitioned(_paths(documents), _paths(attributes)),
+        "aligned": aligned,
     }
-    out.map(filter_part, over="documents", arguments=arguments, side=("attributes",))
+    if aligned:
+        out.map(filter_part, over="documents", arguments=arguments, beside=("attributes",))
+    else:
+        out.map(filter_part, over="documents", arguments=arguments, side=("attributes",))
     out.fact("rules", listed)
     out.fact("cuts", {name: value for name, (value, _) in cutoffs.items()})
     _write_samples(out, documents)

@@ -178,5 +178,8 @@ def _explained(stage: str, config: type[StageConfig], error: ValidationError) ->
             fields = _fields(config, problem["loc"][:-1])
             lines.append(f"{where}: no such field{_near(step, fields)}")
         else:
-            lines.append(f"{where}: {problem['msg']} (found {problem['input']!r})")
+            said = problem["msg"].removeprefix("Value error, ")
+            # Of a rule over several fields the input is the whole section.
+            found = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
+            lines.append(f"{where}: {said}{found}")
     return lines

@@ -39,7 +39,13 @@ def _latest(store: Store, recipe: str, stage: str) -> Artifact:
 def _all_latest(store: Store, recipe: str) -> list[Artifact]:
     name = recipe_name(recipe)
     found = [refs.resolve(store, name, stage) for stage in STAGES]
-    return [artifact for artifact in found if artifact is not None]
+    built = [artifact for artifact in found if artifact is not None]
+    if not built:
+        raise MissingInputError(
+            f"recipe {recipe!r} was never built; run `ingot run --recipe {recipe}`, or name "
+            "another with --recipe (INGOT_RECIPE sets it for all commands)"
+        )
+    return built
 
 
 def why(
@@ -59,7 +65,10 @@ def why(
         return
     manifest = row.artifact.manifest
     print(f"artifact  {row.artifact.manifest_path}")
-    print(f"built     {manifest.timings.started} in {manifest.timings.seconds:.1f} s")
+    timings = manifest.timings
+    print(f"built     {timings.started} in {timings.seconds:.1f} s")
+    if timings.shards_built or timings.shards_adopted:
+        print(f"shards    {timings.shards_built} built, {timings.shards_adopted} adopted")
     for name, record in manifest.inputs.items():
         print(f"input     {name} = {record.stage}.{record.output} {record.data_id[:16]}")
     for name, external in manifest.externals.items():
@@ -84,7 +93,7 @@ def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
 
 
 def diff(
-    one: Annotated[str, typer.Argument(help="stage, stage@recipe or stage/id[/attempt].")],
+    one: Annotated[str, typer.Argument(help="stage, stage@recipe, stage/id or stage/id/attempt.")],
     other: Annotated[str, typer.Argument(help="The same, of the other artifact.")],
     recipe: Recipe = "quickstart",
 ) -> None:
@@ -171,9 +180,13 @@ def removed(
 ) -> None:
     """Show what a stage removed or rejected, and why."""
     artifact = _latest(open_store(), recipe, stage)
+    told_reasons = {**artifact.manifest.totals.removed, **artifact.manifest.totals.rejected}
+    if reason is not None and reason not in told_reasons:
+        known = ", ".join(sorted(told_reasons)) or "none"
+        raise MissingInputError(f"{stage} left out nothing as {reason!r}; its reasons are: {known}")
     rows: list[dict[str, Any]] = []
-    for output in ("removed", "rejected"):
-        if output not in artifact.manifest.outputs:
+    for output, record in artifact.manifest.outputs.items():
+        if not any(column.startswith("reason:") for column in record.columns or []):
             continue
         for table in artifact.data(output).tables():
             if reason is not None:
@@ -192,7 +205,8 @@ def removed(
     if not totals.removed and not totals.rejected:
         print(f"{stage} removed and rejected nothing")
     for row in rows[:limit]:
-        print("  ".join(str(value) for value in row.values() if value is not None))
+        shown = (f"{name}={value}" for name, value in row.items() if value not in (None, ""))
+        print("  ".join(shown))
 
 
 def verify(
@@ -209,6 +223,8 @@ def verify(
         for folder, files in found.items():
             print(f"damaged {folder}: {', '.join(files)}")
         print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
+        if found:
+            print("`ingot run` builds again what its recipe needs of these")
     if found:
         raise typer.Exit(1)
 

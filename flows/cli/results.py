@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import webbrowser
 from pathlib import Path
@@ -14,7 +15,8 @@ from flows.home import open_store
 from flows.planning import recipe_name
 from tasks.engine import refs
 from tasks.engine.artifact import Artifact
-from tasks.engine.errors import IngotError, MissingInputError
+from tasks.engine.errors import IngotError, MissingInputError, RecipeError
+from tasks.recipe import load
 from tasks.registry import STAGES
 
 Channel = Annotated[
@@ -34,6 +36,9 @@ def _first_built(recipe: str, channel: str, stages: tuple[str, ...]) -> Artifact
     for stage in stages:
         if stage in built:
             return built[stage]
+    with contextlib.suppress(RecipeError):  # its file may be gone
+        if not any(stage in load(recipe).configs for stage in stages):
+            raise MissingInputError(f"recipe {recipe!r} has no section {' or '.join(stages)}")
     way = f"run `ingot run --recipe {recipe}`"
     if channel != refs.LATEST:
         way = f"`ingot promote {channel} --recipe {recipe}` sets it to what was built last"

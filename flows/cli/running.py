@@ -57,8 +57,10 @@ def show_plan(rows: list[Row]) -> None:
     Console().print(table)
     sure = sum(row.seconds or 0 for row in rows if row.runs)
     perhaps = sum(row.seconds or 0 for row in rows if row.runs is None)
+    unknown = sum(row.seconds is None for row in rows if row.runs is not False)
     if sure or perhaps:
-        print(f"estimated: {sure:.0f} s, and {perhaps:.0f} s more if inputs change")
+        new = f"; {unknown} stages were never timed" if unknown else ""
+        print(f"estimated: {sure:.0f} s, and {perhaps:.0f} s more if inputs change{new}")
 
 
 def plan(

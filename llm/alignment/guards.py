@@ -70,9 +70,10 @@ def check_rows(rows: Rows, most_truncated: float, limit: Limit) -> int:
     if limit.cut and too_long > most_truncated * everything:
         raise TruncatedRowsError(
             f"{too_long} of {everything} rows ({too_long / everything:.1%}) are longer than "
-            f"max_length; most_truncated allows {most_truncated:.1%}. {cut} would lose the end of "
-            f"their answer, {rows.removed.num_rows} all of it. Raise max_length (and the model's "
-            "context), shorten the examples, leave long ones out (long_rows=remove), or allow more"
+            f"max_length ({limit.tokens} tokens); most_truncated allows {most_truncated:.1%}. "
+            f"{cut} would lose the end of their answer, {rows.removed.num_rows} all of it. Raise "
+            "max_length (and the model's context), shorten the examples, leave long ones out "
+            "(long_rows=remove), or allow more"
         )
     if not rows.split(TRAIN).num_rows:
         raise NoRowsError(

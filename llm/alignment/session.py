@@ -77,7 +77,8 @@ class Session:
         """Tell the user what became of the rows."""
         self.channel.log(
             f"{rows.used.num_rows} rows used, {too_long} longer than {self.limit.tokens} "
-            f"tokens; removed {rows.reasons(rows.removed)}, rejected {rows.reasons(rows.rejected)}"
+            f"tokens; removed {_told(rows.reasons(rows.removed))}, "
+            f"rejected {_told(rows.reasons(rows.rejected))}"
         )
 
     def load(self) -> Any:
@@ -180,6 +181,10 @@ class Session:
         trained = model_folder.load(self.start)
         trained.load_state_dict({name: value.cpu() for name, value in model.state_dict().items()})
         model_folder.save(trained, Path(self.run.output), self.start, TURN_END)
+
+
+def _told(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
 
 
 def _device(name: str) -> torch.device:

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 from tasks.engine.canonical import sha256_json
 from tasks.engine.errors import DamagedArtifactError, MissingInputError
 from tasks.engine.manifest import File, InputRecord, Manifest
-from tasks.engine.snapshot import Snapshot
+from tasks.engine.snapshot import Snapshot, sha256_file
 from tasks.engine.store import Store
+
+_MEND = "`ingot verify --deep` marks what is damaged, `ingot run` then builds it again"
 
 
 def recipe_folder(stage: str, recipe: str) -> str:
@@ -67,12 +69,27 @@ class Data:
         name = f"{self._folder}/{part.path}"
         if self._store.size(name) != part.bytes:
             raise DamagedArtifactError(
-                f"{self._store.full(name)} is missing or cut short; `ingot run` rebuilds it"
+                f"{self._store.full(name)} is missing or cut short; `ingot run` rebuilds what "
+                "the recipe last built, `ingot promote` then points other channels at it"
             )
         return self._store.fetch(name, self.data_id)
 
     def folder(self) -> Path:
-        """A local folder with all files."""
+        """A local folder with all files, each with the bytes that were published.
+
+        For what is read as a whole, once: a model trained from damaged weights would look sound.
+
+        Raises:
+            DamagedArtifactError: a file is missing, or has another digest.
+        """
+        for part in self.parts:
+            path = self.path(part)
+            if sha256_file(path) != part.sha256:
+                raise DamagedArtifactError(f"{path}: not the bytes that were published; {_MEND}")
+        return self.unchecked_folder()
+
+    def unchecked_folder(self) -> Path:
+        """The same without a look at the bytes: for parts that are checked one by one."""
         for part in self.parts:
             self.path(part)
         if self._store.local:
@@ -80,9 +97,17 @@ class Data:
         return self._store.cache_folder(self.data_id) / self._folder
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """One table a part."""
+        """One table a part.
+
+        Raises:
+            DamagedArtifactError: a part cannot be read.
+        """
         for part in self.parts:
-            yield pq.read_table(self.path(part), columns=list(columns) if columns else None)
+            path = self.path(part)
+            try:
+                yield pq.read_table(path, columns=list(columns) if columns else None)
+            except (pa.ArrowException, OSError) as error:
+                raise DamagedArtifactError(f"{path}: {error}; {_MEND}") from error
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows; with the declared columns even when there are none."""

@@ -150,6 +150,7 @@ class Out:
         arguments: Mapping[str, Any] | None = None,
         side: Sequence[str] = (),
         each: Mapping[str, Mapping[str, Any]] | None = None,
+        beside: Sequence[str] = (),
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
@@ -158,6 +159,8 @@ class Out:
         Args:
             side: inputs every shard reads as a whole; when one changes, all are built again.
             each: further arguments of single units, by name; they concern those alone.
+            beside: inputs cut into the same parts: each shard reads the one part that is called
+                like its own (`Unit.side_file`), and only a change of that one concerns it.
 
         Raises:
             ShardError: more shards failed, each after two tries, than the config allows.
@@ -166,7 +169,9 @@ class Out:
         outside = {name: self._inputs.external[name] for name in side if self._is_external(name)}
         side_ids = {name: data.data_id for name, data in sides.items()}
         side_ids |= {name: snapshot.data_id for name, snapshot in outside.items()}
-        folders = {name: data.folder() for name, data in sides.items()}
+        parts = {name: {p.path: p.sha256 for p in self._read(name).parts} for name in beside}
+        sides |= {name: self._read(name) for name in beside}
+        folders = {name: data.unchecked_folder() for name, data in sides.items()}
         items = {name: snapshot.items for name, snapshot in outside.items()}
         units = [replace(unit, side=folders, external=items) for unit in self._units(over)]
         name_of = function_name(function)
@@ -181,7 +186,7 @@ class Out:
                 self._stage.version,
                 self._config.identity(),
                 {"name": unit.name, "sha256": unit.sha256},
-                side_ids,
+                side_ids | {name: found[unit.part] for name, found in parts.items()},
                 {"function": name_of, **own},
             )
             receipt = self.work.adopt(shard)

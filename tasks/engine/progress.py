@@ -10,6 +10,7 @@ import time
 from typing import Protocol
 
 Figure = str | int | float
+_STEADY_SECONDS = 0.5
 
 
 class Listener(Protocol):
@@ -43,7 +44,8 @@ class Silent:
 
 
 class Pace:
-    """Rate and time left of a steady piece of work.
+    """Rate and time left of a steady piece of work, counted from its first unit on: what comes
+    before, workers that start and models that compile, is no measure of the rest.
 
     Args:
         already: units that were done before the clock started (adopted shards, a resumed run).
@@ -51,13 +53,17 @@ class Pace:
 
     def __init__(self, total: int, already: int = 0) -> None:
         self._total, self._already = total, already
-        self._started = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def figures(self, done: int) -> dict[str, Figure]:
         """Units a second and seconds left, empty until there is something to go by."""
-        seconds = time.monotonic() - self._started
-        fresh = done - self._already
-        if fresh <= 0 or seconds < 0.5:
+        now = time.monotonic()
+        if self._first is None:
+            if done > self._already:
+                self._first = (done, now)
             return {}
-        rate = fresh / seconds
+        units, started = self._first
+        if done <= units or now - started < _STEADY_SECONDS:
+            return {}
+        rate = (done - units) / (now - started)
         return {"per_second": round(rate, 2), "seconds_left": round((self._total - done) / rate)}

@@ -66,7 +66,10 @@ class Store:
         )
         self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
         if self.local:
-            Path(self.root).mkdir(parents=True, exist_ok=True)
+            try:
+                Path(self.root).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"the home {self.root} cannot be made: {error}") from error
         self._probe()
 
     def _probe(self) -> None:

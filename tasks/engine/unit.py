@@ -55,6 +55,11 @@ class Unit:
     side: Mapping[str, Path] = field(default_factory=dict)
     external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
 
+    @property
+    def part(self) -> str:
+        """The part's path in its output, and in outputs cut alike."""
+        return f"{self.name}.parquet"
+
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The part as one table."""
         return pq.read_table(self.path, columns=list(columns) if columns else None)
@@ -83,4 +88,4 @@ class Unit:
         """
         if name not in self.side:
             raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
-        return self.side[name] / f"{self.name}.parquet"
+        return self.side[name] / self.part

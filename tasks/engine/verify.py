@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+from tasks.engine import refs
 from tasks.engine.artifact import Artifact
-from tasks.engine.execute import current, damage
+from tasks.engine.execute import current, damage, published
 from tasks.engine.store import Store
 
 
 def artifacts(store: Store) -> Iterator[Artifact]:
-    """The attempt in force of every recipe of every stage."""
+    """The attempt in force of every recipe of every stage, and those that channels point at."""
+    seen = set()
     for stage in store.names("artifacts"):
         for recipe in store.names(f"artifacts/{stage}"):
             artifact = current(store, stage, recipe)
             if artifact is not None:
+                seen.add(artifact.folder)
                 yield artifact
+    for stage, recipe, attempt in sorted(refs.pointed(store)):
+        artifact = published(store, stage, recipe, attempt)
+        if artifact is not None and artifact.folder not in seen:
+            seen.add(artifact.folder)
+            yield artifact
 
 
 def verify(

@@ -13,7 +13,12 @@ import pytest
 from tasks.engine import refs
 from tasks.engine.artifact import Inputs, recipe_folder
 from tasks.engine.build import build
-from tasks.engine.errors import CancelledError, LeaseLostError, StoreError
+from tasks.engine.errors import (
+    CancelledError,
+    DamagedArtifactError,
+    LeaseLostError,
+    StoreError,
+)
 from tasks.engine.execute import execute
 from tasks.engine.lease import Lease
 from tasks.engine.output import Out
@@ -107,6 +112,31 @@ def test_deep_verification_hashes_the_store_itself(
     path = f"{shout.folder}/texts/{shout.data('texts').parts[0].path}"
     remote.replace(path, bytes(reversed(remote.read(path))))
     assert list(verify(remote, deep=True)) == [shout.folder]
+
+
+def test_damaged_bytes_are_named_where_they_are_read(store: Store, corpus: Path) -> None:
+    done = build(planner(store, corpus))
+    texts, model = (done["shout"].artifact.data("texts"), done["count"].artifact.data("model"))
+    part = texts.path(texts.parts[0])
+    middle = part.stat().st_size // 2
+    part.write_bytes(part.read_bytes()[:middle] + b"\0" * (part.stat().st_size - middle))
+    with pytest.raises(DamagedArtifactError, match=rf"{part}: .*`ingot verify --deep` marks"):
+        texts.table()
+    with pytest.raises(DamagedArtifactError, match="not the bytes that were published"):
+        texts.folder()
+    weights = model.path(model.parts[0])
+    weights.write_bytes(b"8" * weights.stat().st_size)
+    with pytest.raises(DamagedArtifactError, match="not the bytes that were published"):
+        model.folder()
+
+
+def test_verification_looks_at_what_channels_mean_too(store: Store, corpus: Path) -> None:
+    first = build(planner(store, corpus))["count"].artifact
+    refs.point(store, "small", first, channel="prod")
+    build(planner(store, corpus, Selection(force=("count",))))
+    weights = first.data("model").path(first.data("model").parts[0])
+    weights.write_bytes(b"8" * weights.stat().st_size)
+    assert verify(store, deep=True) == {first.folder: ["model/count.txt"]}
 
 
 def test_a_store_that_is_not_there_says_what_to_install() -> None:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from flows.cli.inspecting import _manifest, removed
+from flows.cli.main import app
 from flows.cli.results import _built, _first_built, promote
 from flows.cli.running import show_plan
 from flows.planning import planner_for, recipe_name
@@ -36,6 +38,13 @@ def test_reasons_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
     why = "url_pattern: '[a-z]+' -> '[/?]'"
     show_plan([Row("quality", Status.STALE, (why,), True, None, 1.0, 10)])
     assert why in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["", *(c.callback.__name__ for c in app.registered_commands)])
+def test_every_command_explains_itself(command: str) -> None:
+    answer = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert answer.exit_code == 0, answer.output
+    assert "--help" in answer.output
 
 
 def test_ctrl_c_says_what_is_kept() -> None:
@@ -74,6 +83,10 @@ def test_questions_understand_recipe_files_and_whole_ids(
     assert _built(file, "prod")["dedup"].folder == kept
     with pytest.raises(MissingInputError, match="`ingot promote beta"):
         _first_built(file, "beta", ("dedup",))
+    with pytest.raises(MissingInputError, match="has no section export"):
+        _first_built(file, "latest", ("export",))
+    with pytest.raises(MissingInputError, match="its reasons are: exact"):
+        removed("dedup", reason="exotic", recipe=file)
     with pytest.raises(IngotError, match="'latest' cannot be set"):
         promote("latest", recipe=file)
     with pytest.raises(MissingInputError, match="never built"):

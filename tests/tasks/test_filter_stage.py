@@ -91,6 +91,17 @@ def test_only_filter_reruns_when_a_threshold_changes(tmp_path: Path) -> None:
     assert {stage for stage, result in done.items() if not result.cached} == {"filter"}
 
 
+def test_a_new_part_leaves_the_others_alone(tmp_path: Path) -> None:
+    config = FilterConfig(rules=RULES, workers=1)
+    before = chained(tmp_path, config)["filter"].artifact
+    new = [document("https://new.example/", text(50, 50))]
+    artifact = chained(tmp_path, config, [*PARTS, new])["filter"].artifact
+    timings = artifact.manifest.timings
+    assert (timings.shards_built, timings.shards_adopted) == (1, len(PARTS))
+    parts = {part.path: part.sha256 for part in artifact.data("documents").parts}
+    assert parts.items() > {p.path: p.sha256 for p in before.data("documents").parts}.items()
+
+
 def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
     one = chained(tmp_path / "one", FilterConfig(rules=RULES, workers=1))
     two = chained(tmp_path / "two", FilterConfig(rules=RULES, workers=2))
