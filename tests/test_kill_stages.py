@@ -24,6 +24,7 @@ from tasks.engine import refs
 from tasks.engine.artifact import Artifact
 from tasks.engine.store import Store
 from tests.llm.tokens.small_tokenizer import library_texts
+from tests.processes import alive_after
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
@@ -170,8 +171,8 @@ def test_after_a_killed_parent_only_missing_shards_are_built(
     run.process.send_signal(signal.SIGKILL)
     run.process.wait()
     assert workers
-    _, alive = psutil.wait_procs(workers, timeout=2)
-    assert not alive, "a worker outlived its parent by 2 s"
+    left = alive_after([worker.pid for worker in workers], seconds=2)
+    assert not left, "a worker outlived its parent by 2 s"
     done = len(list(home.glob("artifacts/dedup/*/0001/receipts/*.json")))
     assert 4 <= done < 2 * FILES
     assert not list(home.glob("artifacts/dedup/*/*/manifest.json"))

@@ -25,6 +25,7 @@ from tasks.engine.lease import Lease, holder
 from tasks.engine.store import Store
 from tests.engine.small_chain import planner, write_corpus
 from tests.engine.test_build import data_ids, ran
+from tests.processes import alive_after
 
 
 @pytest.fixture
@@ -71,10 +72,7 @@ def test_rerun_after_kill_builds_the_missing_shards_only(tmp_path: Path, corpus:
     done, children = killed_in_the_middle(tmp_path / "home", corpus)
     assert 3 <= done < 8
     assert children, "the shards ran in worker processes"
-    deadline = time.monotonic() + 2
-    while time.monotonic() < deadline and any(map(psutil.pid_exists, children)):
-        time.sleep(0.05)
-    assert not any(map(psutil.pid_exists, children)), "a worker outlived its parent by 2 s"
+    assert not alive_after(children, seconds=2), "a worker outlived its parent by 2 s"
 
     store = Store(str(tmp_path / "home"))
     again = build(planner(store, corpus))

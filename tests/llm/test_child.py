@@ -20,6 +20,7 @@ from llm.child import (
     ChildFailedError,
     ChildTimeoutError,
 )
+from tests.processes import gone
 
 WORK = "tests.llm.child_work"
 ROOT = Path(__file__).parents[2]
@@ -34,13 +35,6 @@ def child() -> Iterator[Child]:
 @pytest.fixture(autouse=True)
 def _modules_of_tests_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
-
-
-def _gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _wait_for(condition: object, seconds: float) -> bool:
@@ -118,7 +112,7 @@ def test_a_deadline_kills_even_a_call_that_holds_the_interpreter_lock(
     child.call(f"{WORK}:add", 1)
     with pytest.raises(ChildTimeoutError, match=r"0\.5 s"):
         child.call(f"{WORK}:pid_then_hang", str(file), timeout=0.5)
-    assert _gone(int(file.read_text()))
+    assert gone(int(file.read_text()))
     assert child.call(f"{WORK}:add", 1, timeout=30) == 1
 
 
@@ -126,7 +120,7 @@ def test_close_ends_the_process_and_the_next_call_starts_another(child: Child) -
     pid = child.call("os:getpid")
     child.close()
     assert child.pid is None
-    assert _gone(pid)
+    assert gone(pid)
     assert child.call("os:getpid") != pid
 
 
@@ -153,7 +147,7 @@ def test_kill_from_another_thread_ends_the_call_for_good(child: Child, tmp_path:
 def test_a_process_killed_between_calls_is_replaced(child: Child) -> None:
     pid = child.call("os:getpid")
     psutil.Process(pid).kill()
-    assert _wait_for(lambda: _gone(pid), 5)
+    assert _wait_for(lambda: gone(pid), 5)
     time.sleep(0.2)  # a process is waited for only when its last thread is gone
     assert child.call("os:getpid") != pid
 
@@ -174,4 +168,4 @@ def test_no_child_outlives_a_killed_parent(function: str, tmp_path: Path) -> Non
     assert int(file.read_text()) in {process.pid for process in children}
     parent.kill()
     parent.wait()
-    assert _wait_for(lambda: all(_gone(process.pid) for process in children), 2)
+    assert _wait_for(lambda: all(gone(process.pid) for process in children), 2)
