@@ -6,13 +6,16 @@ Both train a Qwen3 of the same sizes from the same weights, on the same rows, wi
 clipping at 1: Ingot through its `Stepper` (blocks compiled, chunked loss), transformers through
 `Qwen3ForCausalLM` as its users write it (whole model compiled, its own loss). Steps of all
 variants take turns, so that whatever else the machine does hits them alike; medians are compared.
+All run in the environment Ingot's launcher gives trainers (`--plain-environment`: as it is).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,6 +35,7 @@ from llm.training.compilation import compile_blocks
 from llm.training.processes import Processes
 from llm.training.run_file import Optimisation
 from llm.training.step import Stepper, read_rows
+from tasks.engine.launch import PACE
 
 LENGTH = 512
 ARCHITECTURE = Architecture(
@@ -198,8 +202,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="measured steps of each variant")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before, compilation included")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0 = PyTorch's choice")
+    parser.add_argument(
+        "--plain-environment", action="store_true", help="not the one trainers are launched in"
+    )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     given = parser.parse_args()
+    if not given.plain_environment and any(os.environ.get(k) != v for k, v in PACE.items()):
+        # The allocator reads it as the process starts.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PACE})
     if given.threads:
         torch.set_num_threads(given.threads)
     device, tokens = devices.find(given.device), random_tokens()

@@ -20,8 +20,7 @@ from typing import Any
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 
 GRACE_SECONDS = 25.0
-_ENVIRONMENT = {
-    "INGOT_LIFELINE": "1",
+PACE = {
     # With neighbours on the machine, spinning threads slow each other to a crawl.
     "OMP_WAIT_POLICY": "PASSIVE",
     # glibc gives tensors of a step back to the system and faults their pages in again at the
@@ -30,6 +29,7 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
+_ENVIRONMENT = {"INGOT_LIFELINE": "1", **PACE}
 _TERMINATED = {143, -signal.SIGTERM}
 
 
