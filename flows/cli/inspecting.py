@@ -21,6 +21,8 @@ from tasks.engine.artifact import Artifact
 from tasks.engine.difference import value_difference
 from tasks.engine.errors import MissingInputError
 from tasks.engine.execute import current, published
+from tasks.engine.manifest import columns_of
+from tasks.engine.stage import REJECTED, REMOVED
 from tasks.engine.store import Store
 from tasks.registry import STAGES
 
@@ -186,8 +188,8 @@ def removed(
         raise MissingInputError(f"{stage} left out nothing as {reason!r}; its reasons are: {known}")
     rows: list[dict[str, Any]] = []
     for output, record in artifact.manifest.outputs.items():
-        if not any(column.startswith("reason:") for column in record.columns or []):
-            continue
+        if record.columns not in (columns_of(REMOVED), columns_of(REJECTED)):
+            continue  # of rows left out there are tables of other names too
         for table in artifact.data(output).tables():
             if reason is not None:
                 table = table.filter(pc.equal(table["reason"], reason))

@@ -91,7 +91,7 @@ def _run(
         detail = f"{name}, byte {offset}: {error}"
         yield Rejected(reason, name, f"{reason}@{offset}".encode(), detail)
         return onward
-    onward = _behind_nothing(raw, last)
+    onward = _behind_nothing(raw, last) if seekable else None
     if onward is not None:
         if held is not None:
             yield held
