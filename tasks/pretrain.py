@@ -99,7 +99,7 @@ class PretrainConfig(StageConfig):
     )
     processes: int = execution(1, "Processes, one a GPU, started by torchrun.", ge=1, le=1024)
     threads: int = execution(
-        0, "CPU threads; 0 = as many as steps are fastest with.", ge=0, le=1024
+        0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024
     )
     compile: bool = execution(True, "Whether blocks are compiled, where that can be done.")
     micro_batch_rows: int = execution(

@@ -120,10 +120,8 @@ class ThreadTuner:
         self._rate = self._rate or present
         others = [n for n in self._numbers if n != self.threads]
         late = self._clock() - self._looked > _LOOK_AGAIN
-        if present < self._rate / 2:
+        if present < self._rate / 2 or (late and self.threads < self._numbers[0]):
             self._try([self.threads, *others])
-        elif late and self.threads < self._numbers[0]:
-            self._try([self.threads, *(n for n in others if n > self.threads)])
 
     def _use(self, number: int) -> None:
         if number != self.threads:
