@@ -70,7 +70,7 @@ class EvaluateConfig(StageConfig):
     device: Literal["auto", "cpu", "cuda"] = execution(
         "auto", "Where to run; auto takes a GPU if there is one."
     )
-    threads: int = execution(0, "Threads of torch; 0 = as it finds fit.", ge=0, le=1024)
+    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
 
 
 def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:

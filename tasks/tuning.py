@@ -54,14 +54,16 @@ class TuningConfig(StageConfig):
         ge=0.0,
         le=1.0,
     )
-    precision: Literal["bf16", "fp32"] = Field(
-        "bf16", description="bf16: matrix products in bfloat16, weights and sums in float32."
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
+        "where the device multiplies it, else fp32.",
     )
     seed: int = Field(0, description="Of the order of rows.", ge=0, le=2**31 - 1)
     device: Literal["auto", "cpu", "cuda"] = execution(
         "auto", "Where to train; auto takes a GPU if there is one."
     )
-    threads: int = execution(0, "Threads of torch; 0 = as it finds fit.", ge=0, le=1024)
+    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
     score_tokens: int = execution(
         8_192, "Tokens of a forward pass over held-out rows.", ge=1, le=2**24
     )
@@ -118,6 +120,7 @@ def counts_panel(artifact: Artifact) -> Table:
     rows += [[f"removed: {reason}", n] for reason, n in sorted(totals.removed.items())]
     rows += [[f"rejected: {reason}", n] for reason, n in sorted(totals.rejected.items())]
     rows += [["longer than max_length", facts["truncated"]], ["steps", facts["steps"]]]
+    rows.append(["precision", facts["precision"]])
     return Table("Rows", ["", "count"], rows)
 
 

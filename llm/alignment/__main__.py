@@ -38,14 +38,10 @@ def _environment(run: SftRun | DpoRun) -> None:
 
 
 def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
-    import torch
-
     from llm.alignment import dpo, sft
     from llm.alignment.session import StoppedError
     from llm.training.devices import DoesNotFitError, is_out_of_memory
 
-    if run.threads:
-        torch.set_num_threads(run.threads)
     try:
         if isinstance(run, SftRun):
             sft.train(run, channel, stop)

@@ -13,6 +13,7 @@ from llm.alignment import checkpoints
 from llm.alignment.channel import Channel
 from llm.alignment.guards import NonFiniteLossError
 from llm.lifeline import StopRequest
+from llm.training.threads import ThreadTuner
 
 # Of every step's figures, those a user watches while it runs.
 _SHOWN = {
@@ -29,13 +30,24 @@ class Steps(TrainerCallback):  # type: ignore[misc]
     A figure that is not finite ends the run before a checkpoint of it is written.
     """
 
-    def __init__(self, channel: Channel, stop: StopRequest, seconds: float, digest: str) -> None:
-        self._channel, self._stop = channel, stop
+    def __init__(
+        self,
+        channel: Channel,
+        stop: StopRequest,
+        seconds: float,
+        digest: str,
+        threads: ThreadTuner,
+    ) -> None:
+        self._channel, self._stop, self._threads = channel, stop, threads
+        self._began = time.monotonic()
         self._seconds, self._digest = seconds, digest
         self._saved = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._channel.begin(state.max_steps, state.global_step)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._began = time.monotonic()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         figures = logs or {}
@@ -50,6 +62,7 @@ class Steps(TrainerCallback):  # type: ignore[misc]
             self._channel.step(state.global_step, **shown)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._threads.done(1.0, time.monotonic() - self._began)
         due = time.monotonic() - self._saved >= self._seconds
         last = state.global_step >= state.max_steps
         if due or last or self._stop.asked:

@@ -22,6 +22,7 @@ from llm.alignment.guards import TrainerDataError, check_pairs, check_rows, flat
 from llm.alignment.logprobs import completion_logprobs
 from llm.alignment.rows import TRAIN, VALIDATION, preference_rows
 from llm.alignment.run_file import DpoRun
+from llm.alignment.sampling import LengthGrouped
 from llm.alignment.session import Session
 from llm.lifeline import StopRequest
 
@@ -83,6 +84,7 @@ def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
         "train_rows": rows.split(TRAIN).num_rows,
         "held_out_rows": rows.split(VALIDATION).num_rows,
         "steps": last,
+        "precision": session.run.precision,
         "held_out_before": first,
         "held_out_after": final,
     }
@@ -167,6 +169,12 @@ def _trainer(
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            """Pairs of like length together: a batch is as wide as its longest answer."""
+            prompt, chosen, rejected = (pc.list_value_length(c).to_numpy() for c in columns[:3])
+            widths = prompt + np.maximum(chosen, rejected)
+            return LengthGrouped(widths, run.batch_size, run.seed)
 
         def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset

@@ -27,8 +27,9 @@ class Run:
         long_rows: what becomes of longer ones, "cut" or "remove"; most_truncated: the share of
             all rows that may be cut.
         score_tokens: of a forward pass over held-out rows, padding included.
-        precision: "fp32", or "bf16" = autocast over float32 weights.
-        device: "cpu", "cuda" or "auto"; threads: 0 = as torch finds fit.
+        precision: "fp32", "bf16" = autocast over float32 weights, or "auto": bf16 where the
+            device multiplies it.
+        device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.
         checkpoint_seconds: a checkpoint at the first step this long after the last one.
     """
 
@@ -86,7 +87,7 @@ class DpoRun(Run):
 _METHODS: dict[str, type[SftRun] | type[DpoRun]] = {"sft": SftRun, "dpo": DpoRun}
 _CHOICES = {
     "schedule": ("constant", "linear", "cosine"),
-    "precision": ("fp32", "bf16"),
+    "precision": ("auto", "fp32", "bf16"),
     "device": ("auto", "cpu", "cuda"),
     "packing": ("none", "bfd"),
     "long_rows": ("cut", "remove"),

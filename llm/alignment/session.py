@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from llm.alignment.run_file import Run, SftRun, run_digest
 from llm.lifeline import StopRequest
 from llm.model import folder as model_folder
 from llm.tokens.special_tokens import TURN_END
+from llm.training.devices import autocast, precision_on
+from llm.training.threads import ThreadTuner
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _ADAM_EPSILON = 1e-8  # as Kingma and Ba 2015
@@ -48,13 +51,15 @@ class Session:
     """
 
     def __init__(self, run: Run, channel: Channel, stop: StopRequest) -> None:
+        self.device = _device(run.device)
+        # What "auto" stands for here: a checkpoint of another precision is another run's.
+        run = replace(run, precision=precision_on(self.device, run.precision))
         self.run, self.channel, self.stop = run, channel, stop
         self.start = Path(run.model)
         model_folder.check_tokenizer(self.start, self.start)
         context = model_folder.architecture(self.start).context
         self.limit = Limit(run.max_length or context, run.long_rows == "cut")
         check_context(self.limit.tokens, context)
-        self.device = _device(run.device)
         self.chat = Chat(self.start)
         self.digest = run_digest(run)
 
@@ -93,10 +98,11 @@ class Session:
     def logits(self, model: Any) -> Callable[[Tensor], Tensor]:
         """Tokens (B, T) to logits (B, T, vocabulary), in the precision of the training."""
 
+        threads = self.threads()
+
         def forward(tokens: Tensor) -> Tensor:
             self.check_stop()
-            bf16 = self.run.precision == "bf16"
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            with threads.timed(tokens.numel()), autocast(self.device, self.run.precision):
                 found: Tensor = model(input_ids=tokens, use_cache=False).logits
             return found
 
@@ -142,10 +148,14 @@ class Session:
             "pad_to_multiple_of": None,
         }
 
+    def threads(self) -> ThreadTuner:
+        """For a kind of work that is timed piece by piece."""
+        return ThreadTuner(self.device, self.run.threads)
+
     def steps(self) -> Steps:
         """The callback every trainer gets."""
         run = self.run
-        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest)
+        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest, self.threads())
 
     def fit(self, trainer: Any) -> list[dict[str, Any]]:
         """Train to the end, from the newest checkpoint of this run if there is one.

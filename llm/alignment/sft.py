@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from llm.alignment import results
 from llm.alignment.channel import Channel
@@ -14,6 +15,7 @@ from llm.alignment.guards import check_rows, check_supervised, check_trained_tok
 from llm.alignment.logprobs import supervised_logprobs
 from llm.alignment.rows import TRAIN, VALIDATION, instruction_rows
 from llm.alignment.run_file import SftRun
+from llm.alignment.sampling import LengthGrouped
 from llm.alignment.session import Session
 from llm.lifeline import StopRequest
 
@@ -55,6 +57,7 @@ def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
         "held_out_tokens": scored,
         "trainer_rows": len(trainer.train_dataset),
         "steps": last,
+        "precision": session.run.precision,
         "held_out_loss_before": before,
         "held_out_loss_after": after,
     }
@@ -76,6 +79,15 @@ def _trainer(session: Session, run: SftRun, model: Any, training: pa.Table) -> A
     from datasets.table import InMemoryTable
     from trl import SFTConfig, SFTTrainer
 
+    class GroupedTrainer(SFTTrainer):  # type: ignore[misc]
+        """Takes rows of like length together; packed rows are of one length."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            if packed:
+                return super()._get_train_sampler(train_dataset)
+            lengths = pc.list_value_length(training.column("tokens")).to_numpy()
+            return LengthGrouped(lengths, run.batch_size, run.seed)
+
     packed = run.packing == "bfd"
     arguments = SFTConfig(
         **session.arguments(),
@@ -86,7 +98,7 @@ def _trainer(session: Session, run: SftRun, model: Any, training: pa.Table) -> A
         # Rows come rendered and cut; only packing is left for TRL to do.
         dataset_kwargs={"skip_prepare_dataset": not packed},
     )
-    trainer = SFTTrainer(
+    trainer = GroupedTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset(InMemoryTable(labelled(training))),

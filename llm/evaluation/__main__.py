@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llm import events
 from llm.evaluation.run_file import Run, read
 from llm.lifeline import exit_with_parent
+
+if TYPE_CHECKING:
+    from llm.training.threads import ThreadTuner
 
 
 def main(path: Path) -> None:
@@ -26,24 +31,14 @@ def _evaluate(run: Run) -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import pyarrow.parquet as pq
-    import torch
 
     from llm.evaluation.evaluation import evaluate
     from llm.evaluation.logprobs import Report
-    from llm.training.devices import DoesNotFitError, is_out_of_memory
-
-    if run.threads:
-        torch.set_num_threads(run.threads)
+    from llm.training.devices import DoesNotFitError, find, is_out_of_memory
+    from llm.training.threads import ThreadTuner
 
     def begin(what: str) -> Report:
-        progress: list[events.Progress] = []
-
-        def report(done: int, total: int) -> None:
-            if not progress:
-                progress.append(events.Progress(total, what, 0))
-            progress[0].report(done)
-
-        return report
+        return _Watched(what, ThreadTuner(find(run.device), run.threads))
 
     try:
         result = evaluate(run, begin)
@@ -59,6 +54,22 @@ def _evaluate(run: Run) -> None:
     pq.write_table(result.samples, run.results / "samples.parquet")
     facts = json.dumps(result.facts, indent=1, allow_nan=False)
     (run.results / "facts.json").write_text(facts, encoding="utf-8")
+
+
+class _Watched:
+    """Told how far a measurement is: says it on, and finds the number of threads by its pace."""
+
+    def __init__(self, what: str, threads: ThreadTuner) -> None:
+        self._what, self._threads = what, threads
+        self._progress: events.Progress | None = None
+        self._done, self._at = 0, time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        self._threads.done(done - self._done, now - self._at)
+        self._done, self._at = done, now
+        self._progress = self._progress or events.Progress(total, self._what, 0)
+        self._progress.report(done)
 
 
 if __name__ == "__main__":

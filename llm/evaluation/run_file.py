@@ -32,7 +32,7 @@ class Run:
         new_tokens: longest answer.
         resamples, seed: of the bootstrap.
         batch_tokens: padded tokens a batch.
-        threads: of torch; 0 leaves it to torch.
+        threads: of the CPU; 0 = the number that is fastest.
         device: auto, cpu or cuda; `precision`: fp32, or bf16 = autocast over float32 weights.
         results: a folder for scores.parquet, samples.parquet and facts.json.
     """
