@@ -80,10 +80,9 @@ def read_records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[
 
         return read_distribution(name.rpartition("==")[0], path, limit)
     if kind == "warc":
-        from llm.corpus.arc import is_arc, read_arc
-        from llm.corpus.warc import read_warc
+        from llm.corpus.archives import read_archive
 
-        return (read_arc if is_arc(path) else read_warc)(path, name, limit)
+        return read_archive(path, name, limit)
     if kind in ("html", "text"):
         from llm.corpus.text_files import file_url, read_html_file, read_text_file
 

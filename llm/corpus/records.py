@@ -25,6 +25,7 @@ class Page:
         offset: byte offset of the record (or number of the row) in its file.
         digest: of the payload, as the record carries it ("sha1:…").
         license: where the record knows it better than its source.
+        mended: what the record had wrong and could be put right; `None` for nothing.
     """
 
     url: str
@@ -35,6 +36,7 @@ class Page:
     offset: int | None = None
     digest: str | None = None
     license: str | None = None
+    mended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,13 @@ class Rejected:
 
 
 Record = Page | Removed | Rejected
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+def readable(raw: bytes) -> str:
+    """Text of a header: UTF-8, with bytes that are none as %XX, as a URL writes them."""
+    text = raw.decode("utf-8", "surrogateescape")
+    return _NO_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
 
 def is_html(content_type: str | None, payload: bytes) -> bool:
