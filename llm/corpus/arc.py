@@ -12,7 +12,12 @@ from llm.corpus.records import Record, Rejected, Removed, media_type, readable
 from llm.corpus.window import Window
 
 # URL, address, date, ..., length: with the date, for a page may hold lines that are like it.
-_LINE = rb"[a-z][a-z0-9+.-]{0,31}:[^\r\n]{0,4096} \d{14}\d{0,4} \S[^\r\n]{0,1100}\r?\n"
+# Schemes by name, for what is left of a damaged line has one too.
+_SCHEME = rb"(?:https?|ftp|dns|filedesc|whois|gopher|nntp|news|mailto|mms|rtsp|urn|data):"
+_REST = rb" \d{14}\d{0,4} \S[^\r\n]{0,1100}\r?\n"
+_LINE = _SCHEME + rb"[^\r\n]{0,4096}" + _REST
+# The line end before it may be what is damaged.
+_STRICT_LINE = _SCHEME + rb"[^\s<>\"']{1,4096} \S{1,64}" + _REST
 _LONGEST_LINE = 1 << 16
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _STAMP = re.compile(r"\d{14}", re.ASCII)
@@ -35,10 +40,9 @@ class Arc:
     """What ARC records look like, for `Frames`."""
 
     begins = re.compile(_LINE, re.IGNORECASE)
-    start = re.compile(rb"(?:(?<=\n)|(?<![\s\S]))" + _LINE, re.IGNORECASE)
+    start = re.compile(rb"(?:(?<=\n)|(?<![\s\S]))" + _LINE + b"|" + _STRICT_LINE, re.IGNORECASE)
     separator = re.compile(rb"\r?\n")
     ending = re.compile(rb"\r?\n\0*\Z")
-    certain = False
 
     def head(self, window: Window) -> ArcHead | None:
         looked = 0

@@ -18,7 +18,7 @@ from llm.corpus.window import Window
 
 _HTTP_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
 _HTTP_END = re.compile(rb"\r?\n\r?\n")
-_OF_ANOTHER = re.compile(rb"HTTP/\d|\nWARC-[A-Za-z-]+:", re.IGNORECASE)
+_OF_ANOTHER = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+\d{3}\b|\nWARC-[a-z-]+:", re.IGNORECASE)
 # Bytes behind the declared end that are its record's without further proof.
 _STRAY = 64
 _SHOWN = 80
@@ -117,7 +117,7 @@ class Frames(Generic[H]):
         """Whether what is behind a block's declared end shows that it is the end."""
         window = self._window
         window.fill(end + 4)
-        if self._form.certain and self._form.separator.match(window.data, end):
+        if self._form.separator.match(window.data, end):
             return True
         following = window.blank_from(end)
         if following == len(window.data):
@@ -141,13 +141,12 @@ class Frames(Generic[H]):
             return self._fault(head, at, boundary, "truncated_record", told)
         tail = self._form.ending.search(window.data, max(end, boundary - _LOOKED_AT), boundary)
         content = tail.start() if tail else boundary
-        stray = bytes(window.data[end:content])
-        if _OF_ANOTHER.search(stray) and self._form.separator.match(window.data, end):
-            return self._whole(head, at, end, end)
+        stray = content - end
+        mixed = _OF_ANOTHER.search(window.data, begin + len("HTTP/"), content) is not None
         proven = alone and how in ("member", "end")
-        agrees = len(stray) <= _STRAY or self._http_agrees(begin, content)
-        if how == "damage" or _OF_ANOTHER.search(stray) or not (proven or agrees):
-            cause = f"{end - begin} bytes, and then {len(stray)} of no record"
+        agrees = stray <= _STRAY or self._http_agrees(begin, content)
+        if how == "damage" or mixed or not (proven or agrees):
+            cause = f"{end - begin} bytes, and then {stray} of no record"
             return self._fault(head, at, boundary, "bad_record", cause)
         mended = f"declares {end - begin} bytes, has {content - begin}"
         return self._whole(head, at, content, boundary, mended)

@@ -33,14 +33,12 @@ class Format(Protocol[_Read]):
         start: finds the next place where one begins, among bytes that may be anything.
         separator: matches what follows a block.
         ending: finds it at the end of the bytes between two blocks.
-        certain: whether a separator is proof that a block ends.
     """
 
     begins: re.Pattern[bytes]
     start: re.Pattern[bytes]
     separator: re.Pattern[bytes]
     ending: re.Pattern[bytes]
-    certain: bool
 
     def head(self, window: Window) -> _Read | None:
         """The header the window begins with; `None` where there is none, or not all of it."""

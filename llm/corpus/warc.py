@@ -43,7 +43,6 @@ class Warc:
     begins = start
     separator = re.compile(rb"\r\n\r\n|\n\n")
     ending = re.compile(rb"(?:\r?\n){1,2}\0*\Z")
-    certain = True
 
     def head(self, window: Window) -> WarcHead | None:
         window.fill(64)
