@@ -11,6 +11,7 @@ from llm.corpus.compressed import Break, Members, Piece, compression
 
 _CHUNK = 1 << 18
 _HEAD = 512
+_BLANK = b" \t\r\n\v\f\0"
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -119,3 +120,8 @@ def whole(path: Path, limit: int) -> bytes | None:
         if len(data) > limit:
             return None
     return bytes(data)
+
+
+def is_blank(path: Path) -> bool:
+    """Whether there is nothing in a file but white space and zeros; damage is something."""
+    return all(isinstance(p, Piece) and not p.data.strip(_BLANK) for p in pieces(path))

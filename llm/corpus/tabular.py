@@ -19,6 +19,7 @@ from llm.corpus.records import Page, Record, Rejected, Removed, readable
 from llm.corpus.streams import lines_and_breaks
 
 _ROWS = 256
+_SHOWN = 50  # fields of a row, and characters of each, in a message
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,13 @@ def read_parquet(path: Path, name: str, fields: Fields, limit: int) -> Iterator[
     A row group that is damaged is read as far as it goes, and one `Rejected` says which of its
     rows are lost; reading goes on with the next group.
     """
-    try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
-        present = file.schema_arrow.names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        yield Rejected("not_parquet", name, b"not_parquet", f"{name}: {error}")
-        return
-    with file:
+    with path.open("rb") as stream:  # Arrow takes no path that is not UTF-8
+        try:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
+            present = file.schema_arrow.names
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            yield Rejected("not_parquet", name, b"not_parquet", f"{name}: {error}")
+            return
         if fields.text not in present:
             detail = f"{name}: no column {fields.text!r}; it has {', '.join(present)}"
             yield Rejected("missing_field", name, b"", detail)
@@ -129,7 +130,7 @@ def _row(
 
     text = row.get(fields.text)
     if text is None:
-        known = ", ".join(sorted(map(str, row))) or "no field"
+        known = ", ".join(name[:_SHOWN] for name in sorted(map(str, row))[:_SHOWN]) or "no field"
         return refused("missing_field", f"no {fields.text!r}; it has {known}")
     if isinstance(text, NotUtf8):
         return refused("undecodable", f"{fields.text!r} is not UTF-8 at byte {text.start}")
