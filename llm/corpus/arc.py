@@ -19,6 +19,7 @@ _LINE = _SCHEME + rb"[^\r\n]{0,4096}" + _REST
 # The line end before it may be what is damaged.
 _STRICT_LINE = _SCHEME + rb"[^\s<>\"']{1,4096} \S{1,64}" + _REST
 _LONGEST_LINE = 1 << 16
+_URL = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 _STAMP = re.compile(r"\d{14}", re.ASCII)
 _LATEST = "%Y%m%d%H%M%S"
@@ -57,7 +58,7 @@ def _head(line: str, size: int) -> ArcHead | None:
     """Version 1 has five fields, version 2 ten; a URL may hold spaces, so fields count from the
     end."""
     fields = line.split(" ")
-    if len(fields) < 5 or ":" not in fields[0]:
+    if len(fields) < 5 or not _URL.match(fields[0]):
         return None
     # Version 2: url ip date type status checksum location offset filename length.
     second = len(fields) >= 10 and bool(_STAMP.match(fields[-8])) and fields[-3].isdecimal()

@@ -49,7 +49,8 @@ class Frames(Generic[H]):
 
     def __iter__(self) -> Iterator[Frame[H] | Lost]:
         """In order; every byte is in a record, in lost ones, or a line end."""
-        window, lost, found, aligned = self._window, False, False, False
+        window, lost, found = self._window, False, False
+        aligned = False  # each record is a member
         while True:
             window.skip_line_ends()
             offset, where, position = window.offset(), self._where(), window.position
@@ -66,10 +67,13 @@ class Frames(Generic[H]):
                 continue
             head = self._form.head(window)
             if head is not None:
-                aligned = window.packed and window.offset() is not None
                 found = True
                 frame = self._record(head)
-                lost = bool(frame.fault) and not self._at_a_member()
+                if not frame.fault:
+                    window.skip_line_ends()
+                    ends = self._at_a_member() or not window.fill(1)
+                    aligned = window.packed and frame.offset is not None and ends
+                lost = bool(frame.fault) and not (aligned and self._at_a_member())
                 yield frame
                 continue
             place = position if offset is None else offset
