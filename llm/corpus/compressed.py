@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import re
-import struct
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ class Members:
         self._tried = 0
         self._dictionary: zstandard.ZstdCompressionDict | None = None
         if kind == "zstd" and raw[:4] == _DICTIONARY_FRAME:
-            self._dictionary = _dictionary(raw[8 : 8 + struct.unpack("<I", raw[4:8])[0]])
+            self._dictionary = _dictionary(raw[8 : _behind_skippable(raw, 0)])
 
     def pieces(self, start: int = 0) -> Iterator[Piece | Break]:
         """Everything from the member at `start` on. Zeros between members are padding, which
@@ -93,12 +92,12 @@ class Members:
                 yield Break(position, f"no {self._kind} data", False, False)
                 position = self.sound_from(position + 1)
             elif self._kind == "zstd" and _SKIPPABLE.match(self._raw, position):
-                size = struct.unpack("<I", self._raw[position + 4 : position + 8].ljust(4, b"\0"))
-                if position + 8 + size[0] > self._size:
+                behind = _behind_skippable(self._raw, position)
+                if behind > self._size:
                     yield Break(position, "a skippable frame is cut off", True, False)
                     position = self.sound_from(position + 1, whole=True)
                 else:
-                    position += 8 + size[0]
+                    position = behind
             else:
                 read = _read_gzip if self._kind == "gzip" else self._read_zstd
                 end = yield from read(self._raw, position)
@@ -212,6 +211,11 @@ def _lacks_its_trailer(engine: zlib._Decompress) -> bool:
 
 def _gzip_engine() -> zlib._Decompress:
     return zlib.decompressobj(_GZIP_WINDOW)
+
+
+def _behind_skippable(raw: mmap.mmap, position: int) -> int:
+    """Where the skippable frame at `position` ends, as its header says."""
+    return position + 8 + int.from_bytes(raw[position + 4 : position + 8], "little")
 
 
 def _dictionary(frame: bytes) -> zstandard.ZstdCompressionDict | None:
