@@ -171,6 +171,7 @@ def read_unit(
                 counts[f"pages:{source}"] += 1
                 counts[f"bytes:{source}"] += len(record.payload)
                 counts[f"license:{source}:{row['provenance']['license']}"] += 1
+                counts[f"mended:{source}"] += record.mended is not None
                 waiting += len(record.payload)
         else:
             identity = doc_id(source, record.url, record.key)
@@ -196,14 +197,28 @@ def read_unit(
     yield from _tables(rows)
     yield RowsIn(counts[f"records:{source}"])
     for note, count in sorted(counts.items()):
-        yield Note(note, count)
+        if count:
+            yield Note(note, count)
 
 
 def _tables(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Emitted]:
     for output, schema in (("pages", PAGES), ("removed", REMOVED), ("rejected", REJECTED)):
         if rows[output]:
-            yield output, pa.Table.from_pylist(rows[output], schema=schema)
+            yield output, _table(rows[output], schema)
             rows[output] = []
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except UnicodeEncodeError:  # a lone surrogate out of somebody's JSON
+        return pa.Table.from_pylist([_encodable(row) for row in rows], schema=schema)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _encodable(held) for name, held in value.items()}
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
@@ -247,8 +262,6 @@ def _no_page(out: Out, files: int, sources: Sequence[str]) -> str:
             f"{fate} {count} as {reason}, such as {examples[reason]}"
             for reason, count in sorted(counts.items())
         ]
-    if not found:
-        return f"source: no record in {where}; all are empty. Correct `paths`"
     listed = "; ".join(found[:_REASONS_TOLD])
     return (
         f"source: no page in {where}: {listed}. Correct `paths`, `kind` or the fields, or mend "
@@ -265,7 +278,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     """What each source gave, why records were left out, under which licences, and some pages."""
     facts, totals = artifact.facts, artifact.manifest.totals
     sources = sorted(name.partition(":")[2] for name in facts if name.startswith("records:"))
-    columns = ("records", "pages", "removed", "rejected", "bytes")
+    columns = ("records", "pages", "removed", "rejected", "mended", "bytes")
     reasons = [(reason, "removed", count) for reason, count in totals.removed.items()]
     reasons += [(reason, "rejected", count) for reason, count in totals.rejected.items()]
     reasons.sort(key=lambda row: (-row[2], row[0]))
@@ -280,6 +293,7 @@ def panels(artifact: Artifact) -> list[Panel]:
             "Sources",
             ("source", *columns),
             [(name, *(facts.get(f"{c}:{name}", 0) for c in columns)) for name in sources],
+            note="mended: pages whose record declared fewer bytes than it has; all are kept",
         ),
         Table(
             "Records that are no pages",
@@ -316,7 +330,7 @@ def _samples(artifact: Artifact) -> list[Sample]:
 
 STAGE = Stage(
     name="source",
-    version=2,
+    version=3,
     description="Read web archives, tables, files and installed documentation as pages.",
     config=SourceConfig,
     inputs={},

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
+from llm.corpus.stateful import stateful
+
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -28,6 +30,8 @@ _WIDER = {
     "iso8859-11": "cp874",
 }
 _UTF16 = ("utf-16-le", "utf-16-be")
+# Characters outside ASCII a page is granted when its bad bytes are measured.
+_BEYOND_ASCII = 0.02
 # Browsers look at the first 1,024 bytes; many pages have their declaration behind long scripts.
 _HEAD = 4096
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
@@ -73,19 +77,17 @@ def declared_in_page(data: bytes) -> str | None:
     return "utf-8" if codec(label) in _UTF16 else label
 
 
-def _is_single_byte(name: str) -> bool:
-    return name.startswith(("cp125", "iso8859", "koi8", "mac", "cp866", "cp874"))
-
-
 def _candidates(data: bytes, charset: str | None) -> Iterator[str]:
     valid_utf8 = _valid_utf8(data)
+    # No other text is valid UTF-8 by accident, and many labels, a server's default among them,
+    # are wrong.
+    if valid_utf8 and not data.isascii():
+        yield "utf-8"
     for label in (charset, declared_in_page(data)):
         name = codec(label) if label else None
         if name is None or (name in _UTF16 and b"\0" not in data):
             continue  # UTF-16 of anything with markup or line ends has zero bytes
-        # Text in a single-byte encoding is never valid UTF-8 by accident; a server's default
-        # charset is often wrong.
-        yield "utf-8" if valid_utf8 and _is_single_byte(name) else name
+        yield name
     if valid_utf8:
         yield "utf-8"
     detected = codec(detect_encoding(data) or "")
@@ -115,14 +117,17 @@ def _cut_at_the_end(data: bytes) -> bool:
 
 
 def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
-    """Decode a page, trusting in this order: byte order mark, HTTP charset, the page's own
-    declaration, validity as UTF-8, detection by uchardet.
+    """Decode a page, trusting in this order: byte order mark, escape sequences, validity as UTF-8
+    of bytes beyond ASCII, HTTP charset, the page's own declaration, detection by uchardet.
 
     The first encoding is taken in which the bytes that have no meaning are at most `max_replaced`
     of all characters outside ASCII; those become U+FFFD. In UTF-8, whose sequences no other text
-    forms by accident, one such place is allowed whatever the share, and so is a character that
-    the end cuts in two. So one bad byte does not turn a UTF-8 page into windows-1252, while a
-    page whose every accent is invalid moves on to the next.
+    forms by accident, one such place is allowed whatever the share, two for each character that
+    is sound as far as the page grants them, and a character that the end cuts in two. So a few bad
+    bytes do not turn a UTF-8 page into windows-1252, while a page whose every accent is invalid
+    moves on to the next. A page grants `max_replaced` of a fiftieth of its characters: a long one
+    may have two bad bytes and hardly another character outside ASCII. Where no encoding is good
+    enough, the best within that is.
 
     Args:
         charset: label in the Content-Type header, if any; unknown labels are passed over.
@@ -130,15 +135,21 @@ def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
     Raises:
         UndecodableError: no encoding fits.
     """
+    switching = stateful(data)
+    if switching is not None:
+        names, data = [switching[0]], switching[1]
+    else:
+        names = []
     for mark, name in _BOMS:
         if data.startswith(mark):
             names = [name]
             data = data[len(mark) :]
             break
     else:
-        names = list(dict.fromkeys(_candidates(data, charset)))
+        names += _candidates(data, charset)
     tried = []
-    for name in names:
+    best: Decoded | None = None
+    for name in dict.fromkeys(names):
         try:
             return Decoded(data.decode(name), name, 0)
         except UnicodeDecodeError as error:
@@ -147,9 +158,15 @@ def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
         replaced = text.count("\ufffd")
         beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
         allowed = max_replaced * beyond_ascii
-        if name == "utf-8" and (beyond_ascii > replaced or _cut_at_the_end(data)):
-            allowed = max(allowed, 1)
+        granted = max_replaced * _BEYOND_ASCII * len(text)
+        good = beyond_ascii - replaced
+        if name == "utf-8" and (good or _cut_at_the_end(data)):
+            allowed = max(allowed, 1, min(granted, 2 * good))
         if replaced <= allowed:
             return Decoded(text, name, replaced)
+        if replaced <= granted and (best is None or replaced < best.replaced):
+            best = Decoded(text, name, replaced)
+    if best is not None:
+        return best
     told = "; ".join(tried) or "none declared, none detected"
     raise UndecodableError(f"the bytes fit no encoding (tried: {told})")

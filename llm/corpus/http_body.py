@@ -11,7 +11,15 @@ from fastwarc.stream_io import BrotliReader
 # So small because a step may grow some thirty-thousandfold before the limit is looked at.
 _ZSTD_STEP = 4096
 _START = 64  # bytes in which markup begins
+_KNOWN = frozenset(("chunked", "gzip", "x-gzip", "deflate", "br", "zstd"))
 _GZIP_WINDOW, _ZLIB_WINDOW, _RAW_WINDOW = 31, 15, -15
+# Said by servers that mean no coding: those of mail (RFC 2045), and names of charsets.
+_NO_CODINGS = frozenset(
+    [
+        *("", "identity", "none", "null", "off", "raw", "plain", "7bit", "8bit", "binary"),
+        *("utf-8", "utf8", "ascii", "iso-8859-1", "text/html", "text"),
+    ]
+)
 
 
 class BodyError(ValueError):
@@ -28,8 +36,8 @@ def decoded_body(
     """The payload of an HTTP message.
 
     Crawlers often undo an encoding and leave its header in place; so a body whose first bytes
-    cannot be of the encoding it claims is taken as it is. One that starts right and breaks
-    later is an error.
+    cannot be of the encoding it claims is taken as it is, and so is markup under the name of an
+    encoding nobody knows. One that starts right and breaks later is an error.
 
     Args:
         limit: most bytes a payload may have when decoded.
@@ -38,13 +46,11 @@ def decoded_body(
         BodyError: reason `bad_chunking`, `bad_content_encoding`, `unknown_content_encoding` or
             `too_large`.
     """
-    if "chunked" in (transfer_encoding or "").lower():
-        raw = _dechunked(raw)
-    codings = [part.strip().lower() for part in (content_encoding or "").split(",")]
-    for coding in reversed(codings):
-        if coding in ("", "identity", "none", "utf-8", "utf8"):
-            continue
-        if coding in ("gzip", "x-gzip"):
+    in_transfer = [coding for coding in _codings(transfer_encoding) if coding in _KNOWN]
+    for coding in reversed(_codings(content_encoding) + in_transfer):  # the last was put on last
+        if coding == "chunked":
+            raw = _dechunked(raw)
+        elif coding in ("gzip", "x-gzip"):
             raw = _inflated(raw, _GZIP_WINDOW, limit) if raw[:2] == b"\x1f\x8b" else raw
         elif coding == "deflate":
             raw = _deflated(raw, limit)
@@ -52,11 +58,18 @@ def decoded_body(
             raw = _brotli(raw, limit)
         elif coding == "zstd":
             raw = _zstd(raw, limit) if raw[:4] == b"\x28\xb5\x2f\xfd" else raw
-        else:
+        elif not _is_markup(raw):
             raise BodyError("unknown_content_encoding", f"Content-Encoding {coding!r}")
     if len(raw) > limit:
         raise BodyError("too_large", f"{len(raw)} bytes, the limit is {limit}")
     return raw
+
+
+def _codings(header: str | None) -> list[str]:
+    """The codings a header names, those that change nothing left out."""
+    parts = (part.split(";", 1)[0] for part in (header or "").split(","))
+    named = (part.strip().strip("\"'").lower() for part in parts)
+    return [coding for coding in named if coding not in _NO_CODINGS]
 
 
 def _dechunked(raw: bytes) -> bytes:

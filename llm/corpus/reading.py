@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm.corpus.records import Record
+from llm.corpus.records import Record, Rejected, Removed
 
 # Kinds whose records carry URLs of their own, so that two files can hold the same capture.
 REPEATING_KINDS = frozenset({"warc", "parquet", "jsonl"})
@@ -70,20 +70,45 @@ def kind_of(name: str, kind: str) -> str:
 def read_records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[Record]:
     """Every record of one file, or of one distribution (`<name>==<version>`), in order.
 
+    There is at least one: a file of nothing is a record of nothing, so that none goes unseen.
+
     Args:
         name: relative to the source; `path` enters no identity.
         limit: most bytes of a page.
     """
-    kind = kind_of(name, origin.kind)
+    kind, found = kind_of(name, origin.kind), False
+    for record in _read(path, name, kind, origin, limit):
+        found = True
+        yield record
+    if not found:
+        yield _nothing(path, name, kind)
+
+
+def _nothing(path: Path, name: str, kind: str) -> Record:
+    """What a file is of which its reader made no record."""
+    if kind == "pydocs":
+        detail = f"{name}: no README, and no public module"
+        return Removed("no_documentation", name, b"", detail)
+    if kind == "parquet":
+        return Removed("empty_file", name, b"", f"{name}: a table of no rows")
+    from llm.corpus.streams import is_blank
+
+    if is_blank(path):
+        return Removed("empty_file", name, b"", f"{name}: nothing, or nothing but line ends")
+    return Rejected(
+        "no_record", name, b"", f"{name}: not empty, and no record of kind {kind} in it"
+    )
+
+
+def _read(path: Path, name: str, kind: str, origin: Origin, limit: int) -> Iterator[Record]:
     if kind == "pydocs":
         from llm.corpus.pydocs import read_distribution
 
         return read_distribution(name.rpartition("==")[0], path, limit)
     if kind == "warc":
-        from llm.corpus.arc import is_arc, read_arc
-        from llm.corpus.warc import read_warc
+        from llm.corpus.archives import read_archive
 
-        return (read_arc if is_arc(path) else read_warc)(path, name, limit)
+        return read_archive(path, name, limit)
     if kind in ("html", "text"):
         from llm.corpus.text_files import file_url, read_html_file, read_text_file
 

@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
+# What servers say when they do not know (WHATWG MIME Sniffing, section 7, and defaults).
+_UNKNOWN = frozenset(
+    [
+        *("application/octet-stream", "binary/octet-stream", "application/unknown"),
+        *("unknown/unknown", "content/unknown", "application/x-unknown", "*/*"),
+        "application/force-download",
+    ]
+)
+_TYPE = re.compile(r"[\s\"']*([\w!#$&^.+*-]+/[\w!#$&^.+*-]+)", re.ASCII)
 _MARKUP = re.compile(rb"<(?:!doctype\s+html|html|head|body)[\s>]", re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;\"',]+)", re.IGNORECASE)
 _SNIFFED = 1024
@@ -25,6 +34,7 @@ class Page:
         offset: byte offset of the record (or number of the row) in its file.
         digest: of the payload, as the record carries it ("sha1:…").
         license: where the record knows it better than its source.
+        mended: what the record had wrong and could be put right; `None` for nothing.
     """
 
     url: str
@@ -35,6 +45,7 @@ class Page:
     offset: int | None = None
     digest: str | None = None
     license: str | None = None
+    mended: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,13 @@ class Rejected:
 
 
 Record = Page | Removed | Rejected
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+def readable(raw: bytes) -> str:
+    """Text of a header: UTF-8, with bytes that are none as %XX, as a URL writes them."""
+    text = raw.decode("utf-8", "surrogateescape")
+    return _NO_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
 
 def is_html(content_type: str | None, payload: bytes) -> bool:
@@ -67,6 +85,9 @@ def is_html(content_type: str | None, payload: bytes) -> bool:
 
     The declared type decides; without one, the first 1,024 bytes are looked at for a doctype or
     one of the outer elements (a narrow form of the WHATWG MIME sniffing standard).
+
+    Args:
+        content_type: as `media_type` returns it.
     """
     if content_type:
         return content_type in _HTML_TYPES
@@ -74,9 +95,14 @@ def is_html(content_type: str | None, payload: bytes) -> bool:
 
 
 def media_type(header: str | None) -> tuple[str | None, str | None]:
-    """(type, charset) of a Content-Type header, both lower case, `None` where missing."""
+    """(type, charset) of a Content-Type header, both lower case, `None` where missing.
+
+    Of several types the first counts. What is no type at all, and the types that servers name
+    when they do not know, are `None`.
+    """
     if not header:
         return None, None
-    kind = header.split(";", 1)[0].strip().lower()
+    found = _TYPE.match(header)
+    kind = found[1].lower() if found else None
     charset = _CHARSET.search(header)
-    return kind or None, charset.group(1).lower() if charset else None
+    return None if kind in _UNKNOWN else kind, charset[1].lower() if charset else None

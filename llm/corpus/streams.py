@@ -1,21 +1,18 @@
-"""Reading files that may be compressed, and may be cut off in the middle."""
+"""Reading files that may be compressed, and may be damaged or cut off in the middle."""
 
 from __future__ import annotations
 
+import mmap
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
-import zstandard
+from llm.corpus.compressed import Break, Members, Piece, compression
 
 _CHUNK = 1 << 18
-GZIP_MAGIC = b"\x1f\x8b\x08"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)  # pzstd begins with one
-_ZSTD_WINDOW = 1 << 31  # what `zstd --long=31` writes
-_GZIP_WINDOW = 31  # zlib's name for "a gzip wrapper"
+_HEAD = 512
+_BLANK = b" \t\r\n\v\f\0"
+_NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 class DamagedStreamError(ValueError):
@@ -26,98 +23,68 @@ class DamagedStreamError(ValueError):
         cut: the file ends too early, as opposed to holding wrong bytes.
     """
 
-    def __init__(self, path: Path, offset: int, cause: str, cut: bool) -> None:
-        super().__init__(f"{path.name}: {cause} at byte {offset}")
-        self.offset, self.cut, self.cause = offset, cut, cause
+    def __init__(self, path: Path, damage: Break) -> None:
+        super().__init__(f"{path.name}: {damage.cause} at byte {damage.offset}")
+        self.offset, self.cut, self.cause = damage.offset, damage.cut, damage.cause
+
+
+def pieces(path: Path, start: int = 0) -> Iterator[Piece | Break]:
+    """The decompressed bytes of a plain, gzip (also of many members) or zstd file, in portions.
+
+    The file's first bytes decide, not its name; where they are damaged, the first member that
+    can be read does. Behind damage reading goes on with the next member that is sound.
+
+    Args:
+        start: a `Piece.start` to begin at.
+    """
+    if not path.stat().st_size:
+        return
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+        kind = compression(raw[:4]) or _damaged_at_the_start(raw)
+        if kind is not None:
+            yield from Members(raw, kind).pieces(start)
+            return
+        while data := raw[start : start + _CHUNK]:
+            yield Piece(data, start, packed=False)
+            start += len(data)
+
+
+def _damaged_at_the_start(raw: mmap.mmap) -> str | None:
+    """What a file is compressed with whose first bytes are of no kind, and no text."""
+    if not _NOT_TEXT.search(raw[:_HEAD]):
+        return None
+    found = {kind: Members(raw, kind).sound_from(0) for kind in ("gzip", "zstd")}
+    sound = [(offset, kind) for kind, offset in found.items() if offset is not None]
+    return min(sound)[1] if sound else None
 
 
 def chunks(path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of a plain, gzip (also of many members) or zstd file, in portions.
-
-    The file's first bytes decide, not its name.
+    """The decompressed bytes of a file, in portions.
 
     Raises:
         DamagedStreamError: after every byte before the damage was handed out.
     """
-    with path.open("rb") as stream:
-        head = stream.read(4)
-        stream.seek(0)
-        if head.startswith(GZIP_MAGIC):
-            yield from _gzip(path, stream)
-        elif head == _ZSTD_MAGIC or _ZSTD_SKIPPABLE.fullmatch(head):
-            yield from _zstd(path, stream)
-        else:
-            while chunk := stream.read(_CHUNK):
-                yield chunk
+    for piece in pieces(path):
+        if isinstance(piece, Break):
+            raise DamagedStreamError(path, piece)
+        yield piece.data
 
 
-def _gzip(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    member, position = 0, 0
-    engine, started = zlib.decompressobj(_GZIP_WINDOW), False
-    while chunk := stream.read(_CHUNK):
-        rest = chunk
-        while rest:
-            if not started:
-                # Some writers pad members with zeros; gzip(1) skips them as well.
-                rest = rest.lstrip(b"\0")
-                if not rest:
-                    break
-                member = position + len(chunk) - len(rest)
-                started = True
-            try:
-                data = engine.decompress(rest)
-            except zlib.error as error:
-                raise DamagedStreamError(path, member, f"bad gzip data ({error})", False) from error
-            if data:
-                yield data
-            rest = b""
-            if engine.eof:
-                rest = engine.unused_data
-                engine, started = zlib.decompressobj(_GZIP_WINDOW), False
-        position += len(chunk)
-    if started:
-        raise DamagedStreamError(path, member, "the gzip stream is cut off", True)
-
-
-def _zstd_engine() -> zstandard.ZstdDecompressionObj:
-    return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
-
-
-def _zstd(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    frame, position = 0, 0
-    engine, started = _zstd_engine(), False
-    while chunk := stream.read(_CHUNK):
-        rest = chunk
-        while rest:
-            if not started:
-                frame, started = position + len(chunk) - len(rest), True
-            try:
-                data = engine.decompress(rest)
-            except zstandard.ZstdError as error:
-                raise DamagedStreamError(path, frame, f"bad zstd data ({error})", False) from error
-            if data:
-                yield data
-            rest = b""
-            if engine.eof:
-                rest = engine.unused_data
-                engine, started = _zstd_engine(), False
-        position += len(chunk)
-    if started:
-        raise DamagedStreamError(path, frame, "the zstd stream is cut off", True)
-
-
-def lines(path: Path, limit: int) -> Iterator[tuple[int, bytes, int]]:
-    """(line number from 1, its bytes without the line end, its full length) of a file.
+def lines_and_breaks(path: Path, limit: int) -> Iterator[tuple[int, bytes, int] | Break]:
+    """(line number from 1, its bytes without the line end, its full length) of a file, and each
+    place where it is damaged; a line that damage cuts in two is not handed out.
 
     Of a line longer than `limit` only the first `limit` bytes are kept; the length tells.
-
-    Raises:
-        DamagedStreamError: after every whole line before the damage; a line the damage cuts in
-            two is not handed out.
     """
     number, pending, length = 1, bytearray(), 0
-    for chunk in chunks(path):
-        start = 0
+    for piece in pieces(path):
+        if isinstance(piece, Break):
+            if piece.whole and length:
+                yield number, bytes(pending), length
+            number, pending, length = number + bool(length), bytearray(), 0
+            yield piece
+            continue
+        chunk, start = piece.data, 0
         while (end := chunk.find(b"\n", start)) >= 0:
             length += end - start
             pending += chunk[start : min(end, start + max(0, limit - len(pending)))]
@@ -127,6 +94,18 @@ def lines(path: Path, limit: int) -> Iterator[tuple[int, bytes, int]]:
         pending += chunk[start : start + max(0, limit - len(pending))]
     if length:
         yield number, bytes(pending), length
+
+
+def lines(path: Path, limit: int) -> Iterator[tuple[int, bytes, int]]:
+    """The lines of `lines_and_breaks` up to the first break.
+
+    Raises:
+        DamagedStreamError: after every whole line before the damage.
+    """
+    for line in lines_and_breaks(path, limit):
+        if isinstance(line, Break):
+            raise DamagedStreamError(path, line)
+        yield line
 
 
 def whole(path: Path, limit: int) -> bytes | None:
@@ -141,3 +120,8 @@ def whole(path: Path, limit: int) -> bytes | None:
         if len(data) > limit:
             return None
     return bytes(data)
+
+
+def is_blank(path: Path) -> bool:
+    """Whether there is nothing in a file but white space and zeros; damage is something."""
+    return all(isinstance(p, Piece) and not p.data.strip(_BLANK) for p in pieces(path))

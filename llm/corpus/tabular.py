@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from llm.corpus.arrow_rows import NotUtf8, python_rows
+from llm.corpus.compressed import Break
 from llm.corpus.identity import content_url
-from llm.corpus.records import Page, Record, Rejected, Removed
-from llm.corpus.streams import DamagedStreamError, lines
+from llm.corpus.records import Page, Record, Rejected, Removed, readable
+from llm.corpus.streams import lines_and_breaks
 
 _ROWS = 256
-_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_DAY = 86_400
-_LEAST = {pa.int64(): -(2**63), pa.int32(): -(2**31)}
-_MOST = {pa.int64(): 2**63 - 1, pa.int32(): 2**31 - 1}
-_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
+_SHOWN = 50  # fields of a row, and characters of each, in a message
 
 
 @dataclass(frozen=True)
@@ -45,24 +42,25 @@ class Fields:
 
 
 def read_jsonl(path: Path, name: str, fields: Fields, limit: int) -> Iterator[Record]:
-    """Every line that is not blank, in order.
+    """Every line that is not blank, in order, and every place where the file is damaged.
 
     Args:
         name: of the file, as messages and identities name it.
         limit: most bytes of a line.
     """
-    try:
-        for number, line, length in lines(path, limit):
-            where = f"{name}, line {number}"
-            if length > limit:
-                detail = f"{where}: {length} bytes, the limit is {limit}"
-                yield Rejected("too_large", name, line, detail)
-            elif line.strip():
-                yield _parsed(line, where, name, fields, number, limit)
-    except DamagedStreamError as error:
-        reason = "truncated_file" if error.cut else "bad_record"
-        detail = f"{name}, byte {error.offset}: {error.cause}"
-        yield Rejected(reason, name, f"{reason}@{error.offset}".encode(), detail)
+    for found in lines_and_breaks(path, limit):
+        if isinstance(found, Break):
+            reason = "truncated_file" if found.cut else "bad_record"
+            detail = f"{name}, byte {found.offset}: {found.cause}"
+            yield Rejected(reason, name, f"{reason}@{found.offset}".encode(), detail)
+            continue
+        number, line, length = found
+        where = f"{name}, line {number}"
+        if length > limit:
+            detail = f"{where}: {length} bytes, the limit is {limit}"
+            yield Rejected("too_large", name, line, detail)
+        elif line.strip():
+            yield _parsed(line, where, name, fields, number, limit)
 
 
 def _parsed(line: bytes, where: str, name: str, fields: Fields, number: int, limit: int) -> Record:
@@ -79,68 +77,63 @@ def _parsed(line: bytes, where: str, name: str, fields: Fields, number: int, lim
 
 
 def read_parquet(path: Path, name: str, fields: Fields, limit: int) -> Iterator[Record]:
-    """Every row in order; only the columns that `fields` names are read."""
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
+    """Every row in order; only the columns that `fields` names are read.
+
+    A row group that is damaged is read as far as it goes, and one `Rejected` says which of its
+    rows are lost; reading goes on with the next group.
+    """
+    with path.open("rb") as stream:  # Arrow takes no path that is not UTF-8
+        try:
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
             present = file.schema_arrow.names
-            wanted = (fields.text, fields.url, fields.id, fields.date, fields.license)
-            columns = [column for column in wanted if column and column in present]
-            if fields.text not in present:
-                detail = f"{name}: no column {fields.text!r}; it has {', '.join(present)}"
-                yield Rejected("missing_field", name, b"", detail)
-                return
-            for batch in file.iter_batches(batch_size=_ROWS, columns=columns):
-                for row in _with_dates_of_people(batch).to_pylist():
-                    number += 1
-                    where = f"{name}, row {number}"
-                    key = repr(sorted(row.items())).encode("utf-8", "surrogatepass")
-                    yield _row(row, key, where, name, fields, number, limit)
-    except (pa.ArrowException, OSError) as error:
-        detail = f"{name}, after row {number}: {error}"
-        reason = "bad_record" if number else "not_parquet"
-        yield Rejected(reason, name, f"{reason}@{number}".encode(), detail)
-
-
-def _with_dates_of_people(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with nulls for dates outside the years 1 to 9999, which Python has none for: most
-    are of another unit than the column says. Timestamps become UTC's, else a zone could push the
-    last second of those years out of them."""
-    for place, field in enumerate(batch.schema):
-        if pa.types.is_timestamp(field.type):
-            unit, a_unit = field.type.unit, _TICKS[field.type.unit]
-            plain = pa.timestamp(unit, "UTC" if field.type.tz else None)
-            ticks, bounds = pa.int64(), (_YEAR_1 * a_unit, _YEAR_10000 * a_unit)
-        elif pa.types.is_date(field.type):
-            plain = pa.date32()
-            ticks, bounds = pa.int32(), (_YEAR_1 // _DAY, _YEAR_10000 // _DAY)
-        else:
-            continue
-        column = batch.column(place)
-        if pa.types.is_date64(field.type):
-            column = pc.divide(column.cast(pa.int64()), _DAY * 1000).cast(pa.int32(), safe=False)
-        count = column.cast(ticks)
-        first, beyond = (min(max(bound, _LEAST[ticks]), _MOST[ticks]) for bound in bounds)
-        sound = pc.and_(pc.greater_equal(count, first), pc.less(count, beyond))
-        kept = pc.if_else(sound, count, pa.scalar(None, ticks)).cast(plain)
-        batch = batch.set_column(place, field.with_type(plain), kept)
-    return batch
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            yield Rejected("not_parquet", name, b"not_parquet", f"{name}: {error}")
+            return
+        if fields.text not in present:
+            detail = f"{name}: no column {fields.text!r}; it has {', '.join(present)}"
+            yield Rejected("missing_field", name, b"", detail)
+            return
+        wanted = (fields.text, fields.url, fields.id, fields.date, fields.license)
+        columns = [column for column in wanted if column and column in present]
+        number = 0
+        for group in range(file.num_row_groups):
+            behind = number + file.metadata.row_group(group).num_rows
+            cause = "the file has no more of them"
+            try:
+                for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns):
+                    for row in python_rows(batch):
+                        number += 1
+                        where = f"{name}, row {number}"
+                        yield _row(row, None, where, name, fields, number, limit)
+            except (pa.ArrowException, OSError) as error:
+                cause = str(error)
+            if number < behind:
+                detail = f"{name}, rows {number + 1} to {behind} (row group {group}): {cause}"
+                yield Rejected("bad_record", name, f"bad_record@{number}".encode(), detail)
+            number = max(number, behind)
 
 
 def _row(
     row: Mapping[str, Any],
-    key: bytes,
+    line: bytes | None,
     where: str,
     name: str,
     fields: Fields,
     number: int,
     limit: int,
 ) -> Record:
+    def key() -> bytes:
+        return line if line is not None else repr(sorted(row.items())).encode("utf-8", "replace")
+
+    def refused(reason: str, cause: str) -> Rejected:
+        return Rejected(reason, name, key(), f"{where}: {cause}")
+
     text = row.get(fields.text)
     if text is None:
-        known = ", ".join(sorted(map(str, row))) or "no field"
-        detail = f"{where}: no {fields.text!r}; it has {known}"
-        return Rejected("missing_field", name, key, detail)
+        known = ", ".join(name[:_SHOWN] for name in sorted(map(str, row))[:_SHOWN]) or "no field"
+        return refused("missing_field", f"no {fields.text!r}; it has {known}")
+    if isinstance(text, NotUtf8):
+        return refused("undecodable", f"{fields.text!r} is not UTF-8 at byte {text.start}")
     if isinstance(text, bytes):
         payload, charset = text, None
     elif isinstance(text, str):
@@ -148,17 +141,16 @@ def _row(
         try:
             payload, charset = text.encode(), "utf-8"
         except UnicodeEncodeError as error:
-            detail = f"{where}: {fields.text!r} holds a lone surrogate at {error.start}"
-            return Rejected("undecodable", name, key, detail)
+            cause = f"{fields.text!r} holds a lone surrogate at {error.start}"
+            return refused("undecodable", cause)
     else:
-        detail = f"{where}: {fields.text!r} is {type(text).__name__}, expected text"
-        return Rejected("wrong_type", name, key, detail)
+        return refused("wrong_type", f"{fields.text!r} is {type(text).__name__}, expected text")
     url = _url(row, fields, payload)
     if not payload.strip():
-        return Removed("empty_body", url, key, where)
+        return Removed("empty_body", url, key(), where)
     if len(payload) > limit:
         detail = f"{where}: {len(payload)} bytes, the limit is {limit}"
-        return Rejected("too_large", url, key, detail)
+        return Rejected("too_large", url, key(), detail)
     fetched = _date(row.get(fields.date)) if fields.date else None
     terms = row.get(fields.license) if fields.license else None
     return Page(
@@ -173,13 +165,17 @@ def _row(
 
 
 def _url(row: Mapping[str, Any], fields: Fields, payload: bytes) -> str:
-    url = row.get(fields.url) if fields.url else None
+    url = _name(row.get(fields.url)) if fields.url else None
     if isinstance(url, str) and url.strip():
         return url.strip().encode("utf-8", "replace").decode()
-    identifier = row.get(fields.id) if fields.id else None
+    identifier = _name(row.get(fields.id)) if fields.id else None
     if isinstance(identifier, (str, int)) and str(identifier):
         return f"id:{identifier}".encode("utf-8", "replace").decode()
     return content_url(payload)
+
+
+def _name(value: object) -> object:
+    return readable(value.raw) if isinstance(value, NotUtf8) else value
 
 
 def _date(value: object) -> datetime | None:
@@ -189,6 +185,8 @@ def _date(value: object) -> datetime | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         return None
     try:

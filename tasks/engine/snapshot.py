@@ -113,6 +113,12 @@ def _fixed_part(pattern: Path) -> Path:
     return fixed.parent
 
 
+def _printable(name: str) -> str:
+    """A file's name, with bytes that are no UTF-8 as \\xNN: identities, Parquet and JSON hold text
+    alone."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Snapshot:
     """Resolve paths, folders and globs to a snapshot.
 
@@ -142,7 +148,7 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
                 "correct the path or remove it from the recipe"
             )
         for path in matches:
-            name = prefix + path.relative_to(base).as_posix()
+            name = prefix + _printable(path.relative_to(base).as_posix())
             other = named.setdefault(name, path)
             if other != path and other.resolve() != path.resolve():
                 raise ExternalInputError(

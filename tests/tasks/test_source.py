@@ -1,12 +1,15 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from pydantic import ValidationError
 
 from llm.corpus.identity import doc_id
@@ -154,9 +157,91 @@ def test_identity_knows_contents_not_places(tmp_path: Path) -> None:
     assert recipe_id([{"name": "t", "paths": [str(tmp_path / "here")]}]) != here
 
 
+def _parquet(path: Path, texts: list[str]) -> None:
+    with path.open("wb") as stream:
+        pq.write_table(pa.table({"text": pa.array(texts, pa.string())}), stream)
+
+
+def test_a_file_of_nothing_is_a_row(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    empty = {
+        "0.warc": b"", "1.warc.gz": gzip.compress(b"") * 3, "2.warc": b"\r\n\0\0", "3.jsonl": b"",
+        "4.jsonl": b"\n  \n\r\n", "5.jsonl.gz": gzip.compress(b"\n"), "6.arc": b"\n",
+        "7.jsonl.zst": zstandard.compress(b""),
+    }  # fmt: skip
+    for name, content in empty.items():
+        (data / name).write_bytes(content)
+    _parquet(data / "8.parquet", [])
+    (data / "9.txt").write_bytes(b"")
+    (data / "good.txt").write_text("text")
+    artifact = build(tmp_path / "home", [{"name": "s", "paths": [str(data)]}])
+    found = sorted(
+        (row["detail"].split(" ")[0], row["reason"]) for row in rows(artifact, "removed")
+    )
+    assert found == [
+        *((name, "empty_file") for name in sorted([*empty, "8.parquet"])),
+        ("file:///s/9.txt", "empty_body"),
+    ]
+    assert artifact.data("pages").rows == 1
+
+
+def test_one_damaged_file_of_any_kind_fails_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    sound = capture("http://x.org/", A, 1)
+    plain = gzip.decompress(sound)
+    long = plain.replace(b"Content-Length: ", b"Content-Length: " + b"9" * 5000)
+    arc = b"http://x.org/ 1.2.3.4 20240101000000 text/html \xc2\xb2\n" + plain
+    damaged = {
+        "1.warc": long, "2.warc.gz": gzip.compress(long), "3.arc": arc, "4.parquet": b"PAR1 no",
+        "5.jsonl": b'{"\\ud800": 1}\n{"text": "\xff"}\n{"text": ' + b"9" * 5000 + b"}",
+        "6.html.gz": sound[:40], "7.txt": bytes(range(256)) * 9, "9.warc": b"no archive",
+        "8.warc.zst": b"\x28\xb5\x2f\xfd??",
+    }  # fmt: skip
+    for name, content in damaged.items():
+        (data / name).write_bytes(content)
+    with (data / "10.parquet").open("wb") as stream:
+        bad = pa.array([b"good", b"caf\xe9"]).view(pa.string())
+        pq.write_table(pa.table({"text": bad}), stream)
+    (data / "good.txt").write_text("text")
+    artifact = build(tmp_path / "home", [{"name": "s", "paths": [str(data)]}])
+    totals = artifact.manifest.totals
+    told = {row["detail"].split(",")[0].split(":")[0] for row in rows(artifact, "rejected")}
+    assert told == {*damaged, "10.parquet"}
+    assert totals.kept == 2
+    assert totals.rows_in == totals.kept + sum(totals.removed.values()) + sum(
+        totals.rejected.values()
+    )
+
+
+def test_names_that_are_not_utf8_are_read_and_shown(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    raw = os.fsencode(data) + b"/caf\xe9"
+    contents = {
+        b".warc.gz": capture("http://x.org/", A, 1), b".jsonl": b'{"text": "row"}', b".html": B,
+        b".txt": b"words", b".arc": b"http://y.org/ 1.2.3.4 20240101000000 text/html x\n",
+    }  # fmt: skip
+    try:
+        for ending, content in contents.items():
+            Path(os.fsdecode(raw + ending)).write_bytes(content)
+    except OSError:
+        pytest.skip("this file system takes only names in UTF-8")
+    _parquet(Path(os.fsdecode(raw + b".parquet")), ["cell"])
+    artifact = build(tmp_path / "home", [{"name": "s", "paths": [str(data)]}], workers=2)
+    files = sorted(row["provenance"]["file"] for row in rows(artifact, "pages"))
+    assert files == [
+        f"caf\\xe9.{ending}" for ending in ("html", "jsonl", "parquet", "txt", "warc.gz")
+    ]
+    assert "file:///s/caf%5Cxe9.html" in {row["url"] for row in rows(artifact, "pages")}
+    (lost,) = rows(artifact, "rejected")
+    assert lost["detail"].startswith("caf\\xe9.arc, byte 0")
+
+
 def test_an_empty_source_says_so(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n\n")
-    with pytest.raises(EmptySourceError, match=r"no record in 1 file\(s\) of rows"):
+    with pytest.raises(EmptySourceError, match=r"no page in 1 file\(s\) of rows.*1 as empty_file"):
         build(tmp_path / "home", [{"name": "rows", "paths": [str(tmp_path / "a.jsonl")]}])
 
 
@@ -214,7 +299,7 @@ def test_all_shared_archives_add_up(tmp_path: Path) -> None:
     )
     assert totals.kept > 140
     assert set(totals.rejected) == {
-        "bad_content_encoding", "bad_http", "bad_record", "not_an_archive", "truncated_record",
+        "bad_content_encoding", "bad_http", "bad_record", "truncated_record",
     }  # fmt: skip
     panels = {panel.title: panel for panel in STAGE.panels(artifact)}
     table = panels["Sources"]

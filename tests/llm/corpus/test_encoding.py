@@ -125,3 +125,68 @@ def test_an_accent_or_two_that_are_all_invalid_are_windows_1252() -> None:
     page = "The café at the corner, " + "and plain words. " * 40
     assert "café" in decode(page.encode("cp1252"), "utf-8", 0.05).text
     assert decode("Un bon café".encode("cp1252"), "utf-8", 0.05).text == "Un bon café"
+
+
+CHINESE = "汉字和标点，以及一些常用的句子。今天天气很好，我们去公园散步。"
+KOREAN = "오늘은 날씨가 매우 좋습니다. 우리는 공원에 갑니다."
+LEGACY = (
+    *("gb2312", "gbk", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr", "iso-2022-jp"),
+    *("windows-1252", "windows-1251", "koi8-r", "tis-620", "utf-16", "hz-gb-2312", "x-unknown"),
+)
+
+
+@pytest.mark.parametrize("text", [CHINESE, JAPANESE, KOREAN, FRENCH, RUSSIAN, "一个© 2024 café"])
+@pytest.mark.parametrize("label", LEGACY)
+def test_utf8_beats_every_label(text: str, label: str) -> None:
+    page = f"<html><head><meta charset={label}></head><body>{text}</body></html>"
+    for charset in (label, None):
+        found = decode(page.encode(), charset, 0.05)
+        assert (found.encoding, found.text) == ("utf-8", page)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        (JAPANESE, "iso2022_jp"),
+        (JAPANESE + "ｶﾀｶﾅ", "iso2022_jp_ext"),
+        (JAPANESE + "© é", "iso2022_jp_2"),
+        (KOREAN, "iso2022_kr"),
+        (CHINESE, "hz"),
+    ],
+)
+@pytest.mark.parametrize("label", [None, "utf-8", "us-ascii", "iso-8859-1", "gb2312"])
+def test_escape_sequences_are_seen_under_any_label(
+    text: str, written: str, label: str | None
+) -> None:
+    page = f"<html><head><title>{text}</title></head><body>\n<p>{text}</p>\n</body></html>"
+    assert decode(page.encode(written), label, 0).text == page
+
+
+def test_hz_with_tildes_of_its_own() -> None:
+    data = b"http://x.org/~user/ " + CHINESE.encode("hz") + b" and ~ alone"
+    assert decode(data, None, 0).text == f"http://x.org/~user/ {CHINESE} and ~ alone"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[31mred\x1b[0m and \x1b$ is no alphabet",
+        "my %h = ~{ab}~; s/~{x}~/~{y}~/",
+        "~{function names in here~}",
+        "a ~~ b, http://x.org/~{user}",
+    ],
+)
+def test_ascii_with_escapes_stays_ascii(text: str) -> None:
+    assert decode(text.encode(), None, 0).text == text
+
+
+def test_bad_bytes_are_measured_against_the_page() -> None:
+    page = "An English page of ordinary prose. " * 300
+    bad = page.encode() + b"Kouga\xef and Kouga\xef again, caf\xc3\xa9."
+    found = decode(bad, "utf-8", 0.05)
+    assert (found.encoding, found.replaced) == ("utf-8", 2)
+    assert found.text.endswith("café.")
+    with pytest.raises(UndecodableError):
+        decode(bad, "utf-8", 0)
+    # More than one in a thousand, and no character beyond ASCII that would speak for UTF-8.
+    assert decode(b"Kouga\xef " * 20 + page.encode(), "utf-8", 0.05).encoding != "utf-8"

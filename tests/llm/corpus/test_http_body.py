@@ -61,7 +61,7 @@ def test_chunks_round_trip(data: bytes, size: int) -> None:
     assert decoded_body(chunked(data, size), "chunked", None, LIMIT) == data
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "sdch", "compress"])
 def test_a_body_already_decoded_is_taken_as_it_is(coding: str) -> None:
     assert decoded_body(TEXT, "chunked", coding, LIMIT) == TEXT
 
@@ -74,7 +74,8 @@ def test_a_body_already_decoded_is_taken_as_it_is(coding: str) -> None:
         (gzip.compress(TEXT)[:-9], None, "gzip", "bad_content_encoding"),
         (zlib.compress(TEXT)[:20], None, "deflate", "bad_content_encoding"),
         (b"\x1f\x8bnot gzip", None, "gzip", "bad_content_encoding"),
-        (TEXT, None, "sdch", "unknown_content_encoding"),
+        (b"a dictionary, then " + TEXT, None, "sdch", "unknown_content_encoding"),
+        (b"a dictionary, then " + TEXT, None, "gzip, sdch", "unknown_content_encoding"),
         (gzip.compress(bytes(LIMIT * 2)), None, "gzip", "too_large"),
         (zstandard.compress(bytes(LIMIT * 2)), None, "zstd", "too_large"),
         (bytes(LIMIT + 1), None, None, "too_large"),
@@ -100,3 +101,20 @@ def test_a_zstd_body_that_is_cut_off() -> None:
 @pytest.mark.parametrize("before", [b"\n", b"\xef\xbb\xbf", b" \r\n\t"])
 def test_markup_whose_encoding_was_undone_may_begin_with_space(coding: str, before: bytes) -> None:
     assert decoded_body(before + TEXT, None, coding, LIMIT) == before + TEXT
+
+
+@pytest.mark.parametrize(
+    "coding",
+    ["8bit", "7bit", "binary", "UTF-8", "none", "", "8bit, 8bit", '"identity"', "gzip;q=1"],
+)
+def test_what_names_no_coding_changes_nothing(coding: str) -> None:
+    for body in (TEXT, b"no markup here"):
+        assert decoded_body(body, None, coding, LIMIT) == body
+
+
+@pytest.mark.parametrize("transfer", ["gzip, chunked", "Gzip,Chunked", "x-gzip , chunked;q=1"])
+def test_codings_of_the_transfer_are_undone_too(transfer: str) -> None:
+    assert decoded_body(chunked(gzip.compress(TEXT), 100), transfer, None, LIMIT) == TEXT
+    twice = chunked(gzip.compress(brotli(TEXT)), 100)
+    assert decoded_body(twice, transfer, "br", LIMIT) == TEXT
+    assert decoded_body(TEXT, "close", None, LIMIT) == TEXT

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm.corpus.arc import is_arc, read_arc
+from llm.corpus.archives import read_archive
 from llm.corpus.records import Page, Record, Rejected
-from llm.corpus.warc import read_warc
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "warc"
 LIMIT = 10_000_000
@@ -39,7 +38,7 @@ def response(number: int, body: bytes | None = None, head: str = "") -> bytes:
 
 
 def read(path: Path, limit: int = LIMIT) -> list[Record]:
-    return list((read_arc if is_arc(path) else read_warc)(path, path.name, limit))
+    return list(read_archive(path, path.name, limit))
 
 
 def shape(records: list[Record]) -> Counter[str]:
@@ -115,7 +114,6 @@ MALFORMED = {
     "another format": lambda raw: raw.replace(b"WARC/1.0", b"WORK/1.0"),
     "no such version": lambda raw: raw.replace(b"WARC/1.0", b"WARC/x"),
     "declares too much": lambda raw: _longer(raw, 50),
-    "declares too little": lambda raw: _longer(raw, -10),
     "not a record": lambda _: b"some text of somebody's\n" * 9,
 }
 
@@ -149,7 +147,7 @@ def test_a_page_that_shares_a_member_is_kept_before_a_broken_one(tmp_path: Path)
 def test_a_record_of_any_kind_with_a_wrong_length_has_one_fate(tmp_path: Path) -> None:
     asked = _longer(record("request", "http://x.org", b"GET / HTTP/1.1\r\n\r\n", 1, ""), -6)
     found = _archive(tmp_path / "a.warc.gz", [response(0), asked, response(2)])
-    assert shape(found) == {"page": 2, "bad_record": 1}
+    assert shape(found) == {"page": 2, "request": 1}
 
 
 def test_an_empty_member_does_not_end_an_archive(tmp_path: Path) -> None:
@@ -231,10 +229,8 @@ REAL = {
     "whirlwind.warc.wet.gz": {"page": 1, "warcinfo": 1},
     "whirlwind.warc.wat.gz": {"warcinfo": 1, "metadata": 1},
     "truncated.arc": {"page": 2, "warcinfo": 1, "not_http": 1, "content_type": 5},
-    "warcio/bad.arc": {"not_an_archive": 1, "bad_http": 1, "bad_record": 1},
-    "warcio/example-trunc.warc": {
-        "warcinfo": 2, "bad_content_encoding": 1, "bad_record": 1, "request": 1
-    },
+    "warcio/bad.arc": {"bad_http": 1, "bad_record": 3},
+    "warcio/example-trunc.warc": {"warcinfo": 2, "bad_content_encoding": 1, "request": 1},
     "warcio/example-bad.warc.gz.bad": {
         "page": 1, "warcinfo": 1, "request": 2, "revisit": 1, "http_status": 1
     },
@@ -303,10 +299,14 @@ def test_wherever_a_file_is_cut_every_record_has_one_fate(tmp_path: Path, packed
     begin, behind_body = len(data) - len(records[2]), 12  # a gzip trailer, or the closing line ends
     for end in range(begin + 1, len(data)):
         path.write_bytes(data[:end])
-        *whole, last = read(path)
-        assert [type(found) for found in whole] == [Page, Page], end
-        if isinstance(last, Page):
+        found = read(path)
+        assert bodies(found)[:2] == [b"<html><p>page 0</p></html>", b"<html><p>page 1</p></html>"]
+        last, *rest = found[2:]
+        if isinstance(last, Page):  # all of it is there; what followed in its member is not known
             assert len(data) - end < behind_body
+            assert last.payload == b"<html><p>page 2</p></html>"
+            assert [type(row) for row in rest] in ([], [Rejected])
         else:
             assert isinstance(last, Rejected)
             assert f"cut.warc.gz, byte {begin}: " in last.detail
+            assert not rest

@@ -1,0 +1,91 @@
+"""Rows of Arrow batches as Python values, whatever is in them.
+
+A Parquet file may say "string" of bytes that are no UTF-8, and hold dates of no calendar; a row
+is not lost for it, nor are its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAY = 86_400
+_LEAST = {pa.int64(): -(2**63), pa.int32(): -(2**31)}
+_MOST = {pa.int64(): 2**63 - 1, pa.int32(): 2**31 - 1}
+_YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class NotUtf8:
+    """A string that is none; `start` is its first byte that does not fit."""
+
+    raw: bytes
+    start: int
+
+    def __str__(self) -> str:
+        return self.raw.decode("utf-8", "replace")
+
+
+def python_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows of a batch: text as `str` (or `NotUtf8`), times as `datetime` in UTC or without a
+    zone, days as `date`, times outside the years 1 to 9999 as `None`."""
+    names = batch.schema.names
+    columns = [_values(column) for column in batch.columns]
+    for row in zip(*columns, strict=True):
+        yield dict(zip(names, row, strict=True))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    try:
+        values: list[Any] = _with_dates_of_people(column).to_pylist()
+    except UnicodeDecodeError:
+        if not _is_text(column.type):
+            raise
+        wide = column.cast(pa.large_binary()).to_pylist()
+        return [None if value is None else _decoded(value) for value in wide]
+    return values
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _decoded(raw: bytes) -> str | NotUtf8:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        return NotUtf8(raw, error.start)
+
+
+def _with_dates_of_people(column: pa.Array) -> pa.Array:
+    """The column with nulls for dates outside the years 1 to 9999, which Python has none for: most
+    are of another unit than the column says. Timestamps become UTC's, else a zone could push the
+    last second of those years out of them."""
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        a_unit = _TICKS[kind.unit]
+        plain = pa.timestamp(kind.unit, "UTC" if kind.tz else None)
+        ticks, bounds = pa.int64(), (_YEAR_1 * a_unit, _YEAR_10000 * a_unit)
+    elif pa.types.is_date(kind):
+        plain = pa.date32()
+        ticks, bounds = pa.int32(), (_YEAR_1 // _DAY, _YEAR_10000 // _DAY)
+    else:
+        return column
+    if pa.types.is_date64(kind):
+        column = pc.divide(column.cast(pa.int64()), _DAY * 1000).cast(pa.int32(), safe=False)
+    count = column.cast(ticks)
+    first, beyond = (min(max(bound, _LEAST[ticks]), _MOST[ticks]) for bound in bounds)
+    sound = pc.and_(pc.greater_equal(count, first), pc.less(count, beyond))
+    kept = pc.if_else(sound, count, pa.scalar(None, ticks)).cast(plain)
+    # Python knows no nanoseconds.
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return kept.cast(pa.timestamp("us", plain.tz), safe=False)
+    return kept

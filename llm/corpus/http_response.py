@@ -1,0 +1,115 @@
+"""The HTTP response in a record of a web archive, as a page or the reason why it is none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from llm.corpus.http_body import BodyError, decoded_body
+from llm.corpus.records import Page, Record, Rejected, Removed, is_html, media_type, readable
+
+_STATUS = re.compile(rb"\s*HTTP/\d[\d.]*[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
+_END = re.compile(rb"\r?\n\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a record of an archive says of the page in it.
+
+    Attributes:
+        url: its address.
+        key: tells the record from others of that URL.
+        where: its place, for messages.
+        fetched_at, offset, digest, mended: as in `Page`.
+    """
+
+    url: str
+    key: bytes
+    where: str
+    fetched_at: datetime | None
+    offset: int | None
+    digest: str | None
+    mended: str | None
+
+    def page(self, payload: bytes, media: str, charset: str | None) -> Page:
+        """The page this is a capture of."""
+        return Page(
+            self.url,
+            self.fetched_at,
+            media,
+            charset,
+            payload,
+            self.offset,
+            self.digest,
+            mended=self.mended,
+        )
+
+
+def is_http(block: bytes) -> bool:
+    """Whether a block begins as an HTTP response does."""
+    return _STATUS.match(block) is not None
+
+
+def response_page(capture: Capture, block: bytes, media: str | None, limit: int) -> Record:
+    """The page in an HTTP response.
+
+    Args:
+        block: status line, header and body.
+        media: type to assume where the header has none.
+        limit: most bytes of the body, decoded.
+    """
+    status = _STATUS.match(block)
+    if status is None:
+        detail = f"{capture.where}: no HTTP status line"
+        return Rejected("bad_http", capture.url, capture.key, detail)
+    if int(status[1]) != 200:
+        code = float(status[1])
+        return Removed("http_status", capture.url, capture.key, capture.where, code, 200.0)
+    end = _END.search(block)
+    head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
+    fields = _fields(head)
+    declared, charset = media_type(fields.get("content-type"))
+    encodings = fields.get("transfer-encoding"), fields.get("content-encoding")
+    return body_page(capture, body, declared or media, charset, encodings, limit)
+
+
+def body_page(
+    capture: Capture,
+    body: bytes,
+    media: str | None,
+    charset: str | None,
+    encodings: tuple[str | None, str | None],
+    limit: int,
+) -> Record:
+    """The page in a body with the transfer and content encodings given."""
+    if media and not is_html(media, b""):
+        return Removed("content_type", capture.url, capture.key, f"{capture.where}: {media}")
+    try:
+        payload = decoded_body(body, *encodings, limit)
+    except BodyError as error:
+        detail = f"{capture.where}: {error}"
+        return Rejected(error.reason, capture.url, capture.key, detail)
+    if not payload.strip():
+        return Removed("empty_body", capture.url, capture.key, capture.where)
+    if not is_html(media, payload):
+        detail = f"{capture.where}: no content type, and not HTML"
+        return Removed("content_type", capture.url, capture.key, detail)
+    return capture.page(payload, media or "text/html", charset)
+
+
+def _fields(head: bytes) -> dict[str, str]:
+    """Header fields by name in lower case; of several of one name the first."""
+    fields: dict[str, str] = {}
+    last = None
+    for line in head.splitlines()[1:]:
+        if line[:1] in (b" ", b"\t") and last is not None:
+            fields[last] += " " + readable(line.strip())
+            continue
+        name, colon, value = line.partition(b":")
+        last = readable(name.strip()).lower()
+        if not colon or last in fields:
+            last = None
+        else:
+            fields[last] = readable(value.strip())
+    return fields
