@@ -107,7 +107,7 @@ def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     if "model" in unit.side:
         model = unit.side["model"]
         quality = _quality(str(model), (model / "model.bin").stat().st_mtime_ns)
-    for documents in unit.tables(["doc_id", "url", "text"]):
+    for documents in unit.tables(["doc_id", "url", "text", "robots"]):
         result = annotate(documents, lists, language, quality)
         yield "attributes", result.attributes
         lost = result.without_text
@@ -197,7 +197,7 @@ def _languages(table: pa.Table) -> Table:
 
 STAGE = Stage(
     name="annotate",
-    version=1,
+    version=2,
     description="Metrics and scores of every document: URL, heuristics, language, quality, PII.",
     config=AnnotateConfig,
     inputs={

@@ -37,6 +37,7 @@ DOCUMENTS = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("html_bytes", pa.int64(), nullable=False),
         pa.field("text_chars", pa.int64(), nullable=False),
+        pa.field("robots", pa.string()),
     ]
 )
 
@@ -177,6 +178,7 @@ def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
                     "extractor": outcome.extractor,
                     "html_bytes": size,
                     "text_chars": len(outcome.text),
+                    "robots": outcome.robots,
                 }
             )
         elif isinstance(outcome, Removed):
@@ -278,7 +280,7 @@ def _bin(length: int) -> int:
 
 STAGE = Stage(
     name="clean",
-    version=2,
+    version=3,
     description="Raw pages to documents: encoding, main text, title.",
     config=CleanConfig,
     inputs={"pages": Input(("source.pages",), "Raw pages with their bytes.")},

@@ -317,7 +317,7 @@ def _largest_clusters(artifact: Artifact) -> Table:
 
 STAGE = Stage(
     name="dedup",
-    version=1,
+    version=2,
     description="Removes exact and near duplicates, verified, and splits train from validation.",
     config=DedupConfig,
     inputs={

@@ -151,7 +151,7 @@ def filter_part(
     schema = pa.schema([ATTRIBUTES.field(name) for name in _columns(ruled)])
     parts = [unit.side_file("attributes")] if aligned else unit.side_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
-    for documents in unit.tables():
+    for documents in unit.tables(DOCUMENTS.names):
         places = pc.index_in(documents.column("doc_id"), value_set=known.column("doc_id"))
         found = documents.filter(places.is_valid())
         verdict = selection.judge(known.take(places.drop_null()), ruled, cuts)

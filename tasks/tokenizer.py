@@ -274,7 +274,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="tokenizer",
-    version=1,
+    version=2,
     description="Byte-level BPE learned from the training documents, with a chat template.",
     config=TokenizerConfig,
     inputs={

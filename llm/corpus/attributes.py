@@ -11,6 +11,7 @@ import pyarrow as pa
 from llm.corpus.heuristics import Heuristics, heuristics
 from llm.corpus.pii import PiiCounts, pii_counts
 from llm.corpus.repetition import Repetition, repetition
+from llm.corpus.robots import Robots, robots
 from llm.corpus.segmentation import segment
 from llm.corpus.url_rules import BlockLists, UrlFacts, url_facts
 
@@ -25,7 +26,7 @@ _TYPES: dict[Any, pa.DataType] = {
     str | None: pa.string(),
 }
 # Filled for every document, in this order; the URL's are null where a document has none.
-_GROUPS: tuple[Any, ...] = (UrlFacts, Heuristics, Repetition, PiiCounts)
+_GROUPS: tuple[Any, ...] = (UrlFacts, Robots, Heuristics, Repetition, PiiCounts)
 
 
 def _schema() -> pa.Schema:
@@ -41,7 +42,7 @@ def _schema() -> pa.Schema:
     return pa.schema(fields)
 
 
-# doc_id, then the fields of UrlFacts, Heuristics, Repetition and PiiCounts by name, then
+# doc_id, then the fields of UrlFacts, Robots, Heuristics, Repetition and PiiCounts by name, then
 # language, language_score (null for a text without letters), quality_score (null without model).
 ATTRIBUTES = _schema()
 
@@ -63,23 +64,23 @@ def annotate(
     """Compute the attributes of documents.
 
     Args:
-        documents: columns doc_id, url, text; any number of rows.
+        documents: columns doc_id, url, text, robots; any number of rows.
         quality: `None` leaves `quality_score` null.
     """
-    ids, urls, texts, without = [], [], [], []
-    for identity, url, text in zip(
+    ids, rows, texts, without = [], [], [], []
+    for identity, url, text, asked in zip(
         documents.column("doc_id").to_pylist(),
         documents.column("url").to_pylist(),
         documents.column("text").to_pylist(),
+        documents.column("robots").to_pylist(),
         strict=True,
     ):
         if text is None or not text.strip():
             without.append(identity)
         else:
             ids.append(identity)
-            urls.append(url)
             texts.append(text)
-    rows = [_measured(url, text, lists) for url, text in zip(urls, texts, strict=True)]
+            rows.append(_measured(url, text, asked, lists))
     columns: list[Sequence[Any]] = [ids]
     columns += list(zip(*rows, strict=True)) or [()] * (len(ATTRIBUTES) - 4)
     found = language.identify(texts)
@@ -92,7 +93,7 @@ def annotate(
     return Annotated(pa.Table.from_arrays(arrays, schema=ATTRIBUTES), without)
 
 
-def _measured(url: str | None, text: str, lists: BlockLists) -> tuple[Any, ...]:
+def _measured(url: str | None, text: str, asked: str | None, lists: BlockLists) -> tuple[Any, ...]:
     segments = segment(text)
     facts: tuple[Any, ...] = url_facts(url, lists) if url else (None,) * len(UrlFacts._fields)
-    return (*facts, *heuristics(segments), *repetition(segments), *pii_counts(text))
+    return (*facts, *robots(asked), *heuristics(segments), *repetition(segments), *pii_counts(text))

@@ -1,15 +1,14 @@
 """Overlap of documents with evaluation sets, by exact word n-grams.
 
 Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C: 13-grams of lower-cased
-words without punctuation. Words here are runs of letters and digits of any script after NFC and
-lower-casing, and single characters in scripts without spaces. A text shorter than n words is
-looked for as a whole if it has at least `shortest` words; shorter ones would match by chance and
-are only counted.
+words without punctuation. Words here are those of `llm.corpus.words` after the normalisation of
+`llm.corpus.shingles`, with underscores, which Markdown puts around words, taken for spaces. A text
+shorter than n words is looked for as a whole if it has at least `shortest` words; shorter ones
+would match by chance and are only counted.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,19 +20,14 @@ import xxhash
 from llm.corpus.contamination_tables import MATCHES, NGRAMS
 from llm.corpus.evaluation_items import EvaluationItem
 from llm.corpus.shingles import normalise
+from llm.corpus.words import words as words_of
 
-# Scripts written without spaces (Han, Kana, Thai, Lao, Burmese, Khmer): a character is a word.
-_UNSPACED = (
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff\u3040-\u30ff\u31f0-\u31ff"
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-)
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def words(text: str) -> list[str]:
-    """Lower-cased alphanumeric words."""
-    return _WORD.findall(normalise(text))
+    """The words n-grams are made of."""
+    return words_of(normalise(text).replace("_", " "))
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,17 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Document:
-    """Normalised text of a page; `extractor` is "resiliparse", "trafilatura" or "plain"."""
+    """Normalised text of a page.
+
+    Attributes:
+        extractor: "resiliparse", "trafilatura" or "plain".
+        robots: what the page asks of robots (`llm.corpus.robots.directives`).
+    """
 
     title: str | None
     text: str
     extractor: str
+    robots: str | None
 
 
 @dataclass(frozen=True)
@@ -169,9 +175,9 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
             raise  # an engine that is not installed is no fault of the page
         except Exception as error:  # noqa: BLE001 - no page may take the others down
             return Rejected("extractor_error", f"{type(error).__name__}: {error}")
-        document = Document(found.title, normalise(found.text), found.engine)
+        document = Document(found.title, normalise(found.text), found.engine, found.robots)
     else:
-        document = Document(None, normalise(decoded.text), "plain")
+        document = Document(None, normalise(decoded.text), "plain", None)
     if not document.text.strip():
         return Removed("empty", 0.0, 1.0, document.extractor)
     return document

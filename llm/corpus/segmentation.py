@@ -4,7 +4,8 @@ The definitions are pinned here because thresholds from the literature mean
 nothing without them:
 
 * a *word* is a maximal run without Unicode whitespace (`str.split()`), case and
-  punctuation kept;
+  punctuation kept; in scripts written without spaces such a run is cut into the
+  pieces that `llm.corpus.words` defines for all comparisons;
 * a *line* is what lies between newlines, stripped, empty ones left out;
 * a *paragraph* is what lies between blank lines, stripped, empty ones left out.
 """
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from llm.corpus.words import pieces
 
 _BLANK_LINES = re.compile(r"\n\s*\n")
 
@@ -55,7 +58,7 @@ class Segments:
 def segment(text: str) -> Segments:
     """Cut `text` into words, lines and paragraphs as the module's docstring defines them."""
     index: dict[str, int] = {}
-    listed = [index.setdefault(word, len(index)) for word in text.split()]
+    listed = [index.setdefault(word, len(index)) for word in pieces(text)]
     ids = np.array(listed, dtype=np.int64)
     paragraphs = _BLANK_LINES.split(text) if "\n" in text else [text]
     return Segments(

@@ -2,32 +2,33 @@
 
 Normalisation, pinned because signatures of different versions must be comparable:
 
-1. Unicode normalisation form C, then `str.lower`.
+1. Unicode normalisation form C of the stream-safe text (`llm.corpus.stream_safe`), then
+   `str.lower`.
 2. For the digest of a text (`text_digest`): split at Unicode white space, joined by one space.
    Two texts are exact duplicates when these are equal.
-3. For shingles: words are the matches of `\\w+` (letters, digits, underscore of any script), so
-   that punctuation does not matter; a shingle is k consecutive words joined by one space,
-   UTF-8. A text of fewer than k words has one shingle, all its words; one without words, none.
+3. For shingles: words are those of `llm.corpus.words`, so that punctuation does not matter; a
+   shingle is k consecutive words joined by one space, UTF-8. A text of fewer than k words has one
+   shingle, all its words; one without words, none.
 
 Broder 1997, "On the resemblance and containment of documents", defines shingles and resemblance.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-_WORD = re.compile(r"\w+")
+from llm.corpus.stream_safe import stream_safe
+from llm.corpus.words import words as words_of
 
 
 def normalise(text: str) -> str:
-    """NFC, then lower case."""
+    """NFC of the stream-safe text, then lower case."""
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+        text = unicodedata.normalize("NFC", stream_safe(text))
     return text.lower()
 
 
@@ -42,11 +43,17 @@ def shingles(text: str, words: int) -> set[bytes]:
     Args:
         words: words a shingle, at least 1.
     """
-    found = _WORD.findall(normalise(text))
+    found = words_of(normalise(text))
     if not found:
         return set()
-    last = max(len(found) - words, 0)
-    return {" ".join(found[start : start + words]).encode() for start in range(last + 1)}
+    # A shingle is a slice of all words joined: some twice as fast as joining each.
+    encoded = list(map(str.encode, found))
+    joined = b" ".join(encoded)
+    lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+    ends = np.cumsum(lengths + 1)
+    starts = (ends - lengths - 1).tolist()
+    last = (ends[min(words, len(found)) - 1 :] - 1).tolist()
+    return {joined[start:end] for start, end in zip(starts, last, strict=False)}
 
 
 def shingle_hashes(text: str, words: int) -> npt.NDArray[np.uint64]:

@@ -30,6 +30,9 @@ SPLIT = (
     r"|\s+(?!\S)"
     r"|\s+"
 )
+# Merging a pair goes through every word that has it, so a run of a million letters, which is one
+# word, takes quadratic time. Learned from are pieces of it; no token may be longer anyway.
+LONGEST_WORD = 256
 
 
 class CorpusTooSmallError(ValueError):
@@ -66,11 +69,10 @@ def train(texts: Iterable[str], settings: BpeSettings) -> Tokenizer:
     size = settings.vocabulary_size
     if size % VOCABULARY_MULTIPLE:
         raise ValueError(f"vocabulary_size {size} is not a multiple of {VOCABULARY_MULTIPLE}")
-    tokenizer = _untrained()
     # Counting words once for both trainings would need the trainer's inside; a corpus that is
     # exhausted is small.
     texts = texts if isinstance(texts, list) else list(texts)
-    tokenizer.train_from_iterator(texts, _trainer(settings, size), len(texts))
+    tokenizer = _trained(texts, settings, size)
     reached = tokenizer.get_vocab_size()
     if reached == size:
         return tokenizer
@@ -82,9 +84,7 @@ def train(texts: Iterable[str], settings: BpeSettings) -> Tokenizer:
             f"{_least()} tokens, needs {_least() - alphabet}: give more text, or lower "
             "min_frequency"
         )
-    tokenizer = _untrained()
-    tokenizer.train_from_iterator(texts, _trainer(settings, lower), len(texts))
-    return tokenizer
+    return _trained(texts, settings, lower)
 
 
 def _least() -> int:
@@ -104,14 +104,14 @@ def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
     )
 
 
-def _untrained() -> Tokenizer:
+def _trained(texts: list[str], settings: BpeSettings, size: int) -> Tokenizer:
+    split = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    short = pre_tokenizers.FixedLength(LONGEST_WORD)
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, short, as_bytes])
+    tokenizer.train_from_iterator(texts, _trainer(settings, size), len(texts))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     # Adds no token; it keeps character offsets those of the text, spaces included.
     tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False)

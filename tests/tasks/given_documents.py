@@ -23,8 +23,11 @@ from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import Output, Stage
 from tasks.engine.store import Store
 from tasks.engine.unit import Emitted, RowsIn, Unit
-from tasks.filter import DOCUMENTS
+from tasks.filter import DOCUMENTS as FILTERED
 from tasks.filter import STAGE as FILTER
+
+# As `clean` has them, except that a test may give no text.
+DOCUMENTS = FILTERED.append(pa.field("robots", pa.string()))
 
 
 class GivenConfig(ShardedConfig):
@@ -73,6 +76,7 @@ def document(url: str, text: str | None) -> dict[str, Any]:
         "source": "test",
         "html_bytes": 0,
         "text_chars": len(text or ""),
+        "robots": None,
     }
 
 

@@ -13,9 +13,10 @@ TEXT = "The river runs to the sea, and the people of the town live with it.\nThe
 
 
 def documents(rows: list[tuple[str, str | None, str | None]]) -> pa.Table:
-    schema = pa.schema([("doc_id", pa.string()), ("url", pa.string()), ("text", pa.string())])
+    names = ("doc_id", "url", "text", "robots")
+    schema = pa.schema([(name, pa.string()) for name in names])
     return pa.Table.from_pylist(
-        [{"doc_id": i, "url": u, "text": t} for i, u, t in rows], schema=schema
+        [{"doc_id": i, "url": u, "text": t, "robots": None} for i, u, t in rows], schema=schema
     )
 
 

@@ -163,10 +163,9 @@ def test_bad_files_are_named(
         _read(tmp_path / name, *fields)
 
 
-def test_scripts_without_spaces_are_words_of_one_character() -> None:
-    assert words("中国的首都 is 北京！") == ["中", "国", "的", "首", "都", "is", "北", "京"]
+def test_scripts_without_spaces_are_words_of_few_characters() -> None:
+    assert words("中国的首都 is 北京！") == ["中国", "的", "首都", "is", "北", "京"]
     asked = "下列关于细胞结构的说法，正确的是哪一项？"
     index = _index([(asked,)])
-    assert words(asked)[:3] == ["下", "列", "关"]
     page = pa.table({"doc_id": ["d"], "text": [f"考试题目：{asked}答案见下页。"]})
     assert find_matches(page, index).num_rows == 1

@@ -107,10 +107,10 @@ def test_titles(page: str, title: str | None) -> None:
 
 
 def test_both_takes_the_longer_text_only_past_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "_resiliparse", lambda tree, comments: "x" * 140)
+    monkeypatch.setattr(html, "_resiliparse", lambda tree, restore, comments: "x" * 140)
     monkeypatch.setattr(html, "_trafilatura", lambda markup, comments: "y" * 100)
     assert _extract("<p>", "both").engine == "trafilatura"
-    monkeypatch.setattr(html, "_resiliparse", lambda tree, comments: "x" * 141)
+    monkeypatch.setattr(html, "_resiliparse", lambda tree, restore, comments: "x" * 141)
     assert _extract("<p>", "both").engine == "resiliparse"
 
 

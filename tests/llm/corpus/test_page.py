@@ -40,14 +40,14 @@ def test_plain_text_passes_through_decoded() -> None:
     text = "Zeile eins  \r\nZeile <b>zwei</b> – ü\n"
     for kind in ("text/plain; charset=utf-8", "TEXT/PLAIN", "text/markdown", None):
         assert _clean(text.encode(), kind) == Document(
-            None, "Zeile eins\nZeile <b>zwei</b> – ü", "plain"
+            None, "Zeile eins\nZeile <b>zwei</b> – ü", "plain", None
         )
 
 
 def test_html_is_recognised_without_a_content_type() -> None:
     page = b"<!doctype html><title>T</title><body><p>Some text.</p>"
     for kind in (None, "", "application/octet-stream"):
-        assert _clean(page, kind) == Document("T", "Some text.", "resiliparse")
+        assert _clean(page, kind) == Document("T", "Some text.", "resiliparse", None)
 
 
 @pytest.mark.parametrize(
