@@ -15,11 +15,11 @@ from llm.alignment import checkpoints
 from llm.alignment.callbacks import Steps
 from llm.alignment.channel import Channel
 from llm.alignment.guards import check_context
-from llm.alignment.rendering import Chat
 from llm.alignment.rows import Limit, Rows
 from llm.alignment.run_file import Run, SftRun, run_digest
 from llm.lifeline import StopRequest
 from llm.model import folder as model_folder
+from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
@@ -55,7 +55,7 @@ class Session:
         self.limit = Limit(run.max_length or context, run.long_rows == "cut")
         check_context(self.limit.tokens, context)
         self.device = _device(run.device)
-        self.chat = Chat(self.start)
+        self.chat = ChatEncoder(self.start)
         self.digest = run_digest(run)
 
     def check_stop(self) -> None:

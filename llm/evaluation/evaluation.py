@@ -16,7 +16,7 @@ from llm.evaluation.bits_per_byte import document_losses
 from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.compression import XZ, xz_bits_per_byte
-from llm.evaluation.conversations import ConversationEncoder, HeldOut, tokenise
+from llm.evaluation.conversations import HeldOut, tokenise
 from llm.evaluation.held_out import held_out
 from llm.evaluation.logprobs import Report
 from llm.evaluation.measure import Measure
@@ -34,6 +34,7 @@ from llm.evaluation.score_tables import (
 from llm.evaluation.validation_bytes import ValidationText, validation_text
 from llm.model.folder import load
 from llm.model.transformer import Transformer
+from llm.tokens.chat import ChatEncoder
 from llm.tokens.encoding import DocumentEncoder
 
 Begin = Callable[[str], Report]  # given what is measured, whom to tell how far it is
@@ -69,7 +70,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
     before: dict[str, Measure] = {}
     for place, named in enumerate(run.models):
         model = load(named.folder).to(device)
-        encoder = ConversationEncoder(named.folder)
+        encoder = ChatEncoder(named.folder)
         rows = tokenise(encoder, instructions, preferences, model.architecture.context)
         left_out[named.name] = rows.left_out
         with _precision(run.precision, device):
@@ -102,7 +103,7 @@ def _measures(
     run: Run,
     named: NamedModel,
     model: Transformer,
-    encoder: ConversationEncoder,
+    encoder: ChatEncoder,
     text: ValidationText,
     rows: HeldOut,
     begin: Begin,
@@ -126,7 +127,7 @@ def _measures(
 
 
 def _samples(
-    run: Run, name: str, model: Transformer, encoder: ConversationEncoder, continued: bool
+    run: Run, name: str, model: Transformer, encoder: ChatEncoder, continued: bool
 ) -> list[dict[str, str]]:
     """Answers to the prompts and, where the model is a base model, texts it goes on with."""
     found = []

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llm.evaluation.conversations import ConversationEncoder, Exchange
+from llm.evaluation.conversations import Exchange
 from llm.evaluation.logprobs import Report
 from llm.evaluation.measure import Measure, mean
 from llm.model.generation import generate
 from llm.model.transformer import Transformer
+from llm.tokens.chat import ChatEncoder
 
 GENERATED_TOKENS = "generated_tokens"
 # Prompts a call: rows are grouped by length in `generate`, and progress is said between calls.
@@ -23,7 +24,7 @@ class PromptTooLongError(ValueError):
 
 def answers(
     model: Transformer,
-    encoder: ConversationEncoder,
+    encoder: ChatEncoder,
     prompts: Sequence[str],
     new_tokens: int,
     chat: bool,

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from llm.alignment import guards
-from llm.alignment.rendering import Chat
 from llm.alignment.rows import (
     INSTRUCTION_ROWS,
     PREFERENCE_ROWS,
@@ -18,6 +17,7 @@ from llm.alignment.rows import (
     instruction_rows,
     preference_rows,
 )
+from llm.tokens.chat import ChatEncoder
 from tests.llm.tokens.small_tokenizer import small_folder
 
 CUT, REMOVE = Limit(40, cut=True), Limit(40, cut=False)
@@ -25,8 +25,8 @@ SHORT, LONG = "Fills a paragraph.", "Wraps the text. " * 12
 
 
 @pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Chat:
-    return Chat(small_folder(tmp_path_factory.mktemp("tokenizer")))
+def chat(tmp_path_factory: pytest.TempPathFactory) -> ChatEncoder:
+    return ChatEncoder(small_folder(tmp_path_factory.mktemp("tokenizer")))
 
 
 def turn(role: str, content: str | None) -> dict[str, str | None]:
@@ -48,7 +48,7 @@ def pair(name: str, question: str, chosen: str, rejected: str) -> dict[str, Any]
     }
 
 
-def test_every_instruction_ends_somewhere(chat: Chat) -> None:
+def test_every_instruction_ends_somewhere(chat: ChatEncoder) -> None:
     given = [
         instruction("fits", "What?", SHORT),
         instruction("cut", "What?", LONG),
@@ -80,7 +80,7 @@ def test_every_instruction_ends_somewhere(chat: Chat) -> None:
         guards.check_rows(rows, 0.49, CUT)
 
 
-def test_every_pair_ends_somewhere(chat: Chat) -> None:
+def test_every_pair_ends_somewhere(chat: ChatEncoder) -> None:
     given = [
         pair("fits", "What?", SHORT, "Nothing."),
         pair("cut", "What?", LONG, SHORT),
@@ -99,7 +99,7 @@ def test_every_pair_ends_somewhere(chat: Chat) -> None:
     guards.check_pairs(rows.used, chat.end)
 
 
-def test_long_rows_left_out(chat: Chat) -> None:
+def test_long_rows_left_out(chat: ChatEncoder) -> None:
     given = [
         instruction("fits", "What?", SHORT),
         instruction("long", "What?", LONG),
@@ -119,18 +119,18 @@ def test_long_rows_left_out(chat: Chat) -> None:
     assert rows.reasons(rows.removed) == {"too_long": 1}
 
 
-def test_a_pair_of_equal_answers(chat: Chat) -> None:
+def test_a_pair_of_equal_answers(chat: ChatEncoder) -> None:
     with pytest.raises(EqualPairError, match="example twins"):
         preference_rows([pa.Table.from_pylist([pair("twins", "What?", SHORT, SHORT)])], chat, CUT)
 
 
-def test_an_unknown_split(chat: Chat) -> None:
+def test_an_unknown_split(chat: ChatEncoder) -> None:
     table = pa.Table.from_pylist([instruction("odd", "What?", SHORT, "test")])
     with pytest.raises(SplitError, match="example odd: split 'test'"):
         instruction_rows([table], chat, CUT)
 
 
-def test_nothing_to_train_on(chat: Chat) -> None:
+def test_nothing_to_train_on(chat: ChatEncoder) -> None:
     table = pa.Table.from_pylist([instruction("held", "What?", SHORT, "validation")])
     rows = instruction_rows([table], chat, CUT)
     with pytest.raises(guards.NoRowsError):
@@ -178,7 +178,7 @@ def test_a_trainer_with_other_tokens() -> None:
         guards.check_trained_tokens(10, 9)
 
 
-def test_the_tables_are_as_declared(chat: Chat) -> None:
+def test_the_tables_are_as_declared(chat: ChatEncoder) -> None:
     rows = instruction_rows([pa.Table.from_pylist([instruction("a", "b", "c")])], chat, CUT)
     assert rows.used.schema == INSTRUCTION_ROWS
     assert rows.removed.num_rows == rows.rejected.num_rows == 0
