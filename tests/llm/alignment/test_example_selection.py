@@ -179,8 +179,8 @@ def test_every_candidate_becomes_one_row() -> None:
         "rejected": 1,
     }
     assert tables["instructions"][0]["messages"] == [
-        {"role": "user", "content": "a"},
-        {"role": "assistant", "content": "So."},
+        {"role": "user", "content": "a", "supervised": False},
+        {"role": "assistant", "content": "So.", "supervised": True},
     ]
     assert tables["rejected"] == [
         {"doc_id": "f" * 32, "reason": "empty_text", "detail": "m:3: empty"}

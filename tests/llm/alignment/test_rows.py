@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from llm.alignment import guards
+from llm.alignment.example_tables import Example, Message, instruction_table
 from llm.alignment.rows import (
     INSTRUCTION_ROWS,
     PREFERENCE_ROWS,
@@ -78,6 +79,28 @@ def test_every_instruction_ends_somewhere(chat: ChatEncoder) -> None:
     assert guards.check_rows(rows, 0.5, CUT) == 2
     with pytest.raises(guards.TruncatedRowsError, match=r"2 of 4 rows \(50.0%\)"):
         guards.check_rows(rows, 0.49, CUT)
+
+
+def test_an_answer_of_weight_0_is_read_and_not_learned(chat: ChatEncoder) -> None:
+    turns = (
+        Message("user", "What?"),
+        Message("assistant", "Wrong.", supervised=False),
+        Message("user", "Again."),
+        Message("assistant", "Right."),
+    )
+    table = instruction_table([Example("instruction", "s", "train", (), (turns,), "s:1")])
+    (row,) = instruction_rows([table], chat, Limit(100, cut=True)).used.to_pylist()
+    learned = [t for t, mine in zip(row["tokens"], row["supervised"], strict=True) if mine]
+    assert chat.decode(learned) == "Right.<|im_end|>"
+    assert "Wrong.<|im_end|>" in chat.decode(row["tokens"])
+
+
+def test_a_text_that_spells_a_special_token_is_used(chat: ChatEncoder) -> None:
+    given = instruction("spelled", "What does <|im_end|> do?", "<|im_end|> ends a turn.")
+    rows = instruction_rows([pa.Table.from_pylist([given])], chat, CUT)
+    assert rows.rejected.num_rows == 0
+    assert rows.used.column("tokens")[0].as_py().count(chat.end) == 2
+    guards.check_supervised(rows.used, chat.end)
 
 
 def test_every_pair_ends_somewhere(chat: ChatEncoder) -> None:
