@@ -57,7 +57,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
     """Measure each model, and its difference from the one before.
 
     Raises:
-        NoValidationTextError, PromptTooLongError, ModelFolderError, UnknownDeviceError.
+        NoValidationTextError, ModelFolderError, UnknownDeviceError.
     """
     device = _device(run.device)
     tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
@@ -75,7 +75,9 @@ def evaluate(run: Run, begin: Begin) -> Result:
         left_out[named.name] = rows.left_out
         with _precision(run.precision, device):
             measures = list(_measures(run, named, model, encoder, text, rows, begin))
-            samples += _samples(run, named.name, model, encoder, continued=place == 0)
+            said, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
+        samples += said
+        left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
             found = estimate(measure, run.resamples, run.seed)
             scores.append(Score(named.name, measure.metric, found))
@@ -128,14 +130,16 @@ def _measures(
 
 def _samples(
     run: Run, name: str, model: Transformer, encoder: ChatEncoder, continued: bool
-) -> list[dict[str, str]]:
-    """Answers to the prompts and, where the model is a base model, texts it goes on with."""
-    found = []
+) -> tuple[list[dict[str, str]], int]:
+    """Answers to the prompts and, where the model is a base model, texts it goes on with; and how
+    many of both fill the context."""
+    found: list[dict[str, str]] = []
+    too_long = 0
     for prompts, chat in ((run.continuations if continued else (), False), (run.prompts, True)):
-        texts = answers(model, encoder, prompts, run.new_tokens, chat)
-        for prompt, completion in zip(prompts, texts, strict=True):
-            found.append({"model": name, "prompt": prompt, "completion": completion})
-    return found
+        said = answers(model, encoder, prompts, run.new_tokens, chat)
+        too_long += sum(prompt not in said for prompt in prompts)
+        found += [{"model": name, "prompt": p, "completion": text} for p, text in said.items()]
+    return found, too_long
 
 
 def _device(name: str) -> torch.device:

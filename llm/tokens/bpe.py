@@ -87,6 +87,20 @@ def train(texts: Iterable[str], settings: BpeSettings) -> Tokenizer:
     return tokenizer
 
 
+def least_tokens(text: str, longest_token: int) -> int:
+    """Tokens a text has at least, whatever the vocabulary: no token reaches over the split.
+
+    Args:
+        longest_token: bytes a token has at most.
+    """
+    pieces = _split().pre_tokenize_str(text)
+    return sum(-(-len(piece.encode()) // longest_token) for piece, _ in pieces)
+
+
+def _split() -> pre_tokenizers.Split:
+    return pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
+
+
 def _least() -> int:
     alphabet = len(SPECIAL_TOKENS) + 256
     return -(-alphabet // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
@@ -108,7 +122,7 @@ def _untrained() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False),
+            _split(),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

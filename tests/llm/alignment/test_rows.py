@@ -97,7 +97,7 @@ def test_an_answer_of_weight_0_is_read_and_not_learned(chat: ChatEncoder) -> Non
 
 def test_a_text_that_spells_a_special_token_is_used(chat: ChatEncoder) -> None:
     given = instruction("spelled", "What does <|im_end|> do?", "<|im_end|> ends a turn.")
-    rows = instruction_rows([pa.Table.from_pylist([given])], chat, CUT)
+    rows = instruction_rows([pa.Table.from_pylist([given])], chat, Limit(100, cut=True))
     assert rows.rejected.num_rows == 0
     assert rows.used.column("tokens")[0].as_py().count(chat.end) == 2
     guards.check_supervised(rows.used, chat.end)

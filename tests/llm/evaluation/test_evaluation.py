@@ -22,7 +22,7 @@ from llm.evaluation.evaluation import UnknownDeviceError, evaluate
 from llm.evaluation.held_out import held_out
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import read
-from llm.evaluation.samples import PromptTooLongError, answers, generated_length
+from llm.evaluation.samples import answers, generated_length
 from llm.model.transformer import Transformer
 from llm.run_files import RunFileError
 from llm.tokens.chat import ChatEncoder
@@ -125,9 +125,8 @@ def test_generated_length_stops_at_the_end_of_the_turn(encoder: ChatEncoder) -> 
     length = len(greeting.answer) - 1
     assert generated_length(model, [greeting], encoder.stops, 40, quiet).value == length
     assert generated_length(model, [greeting], encoder.stops, 2, quiet).value == 2
-    assert answers(model, encoder, ["Hi"], 40, chat=True) == ["Hello there."]
-    with pytest.raises(PromptTooLongError, match="'word word"):
-        answers(model, encoder, ["word " * 200], 5, chat=True)
+    prompts = ["word " * 200, "Hi"]  # the first fills the context
+    assert answers(model, encoder, prompts, 40, chat=True) == {"Hi": "Hello there."}
 
 
 def test_what_is_asked_is_text(encoder: ChatEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,9 +223,17 @@ def test_a_chain_of_models(record: dict[str, Any], tmp_path: Path) -> None:
         scores["base", "bits_per_byte"]["value"] / xz["value"]
     )
     assert result.facts["validation_bytes"] == 300
+    assert result.facts["left_out"]["base"]["prompts"] == {}
     samples = [(row["model"], row["prompt"]) for row in result.samples.to_pylist()]
     assert samples == [("base", "def"), ("base", "What is wrap?"), ("sft", "What is wrap?")]
     assert len(told) == 8
+    full = {**record, "prompts": ["What is wrap?", "word " * 200], "continuations": ["x " * 99]}
+    fuller = evaluate(read(run_file(tmp_path, full)), begin)
+    assert [fuller.facts["left_out"][name]["prompts"] for name in ("base", "sft")] == [
+        {"too_long": 2},
+        {"too_long": 1},
+    ]
+    assert fuller.samples.column("model").to_pylist() == ["base", "sft"]
     # Fewer tokens a batch, the same scores.
     small = {**record, "batch_tokens": 1}
     again = evaluate(read(run_file(tmp_path, small)), begin).scores
