@@ -137,6 +137,11 @@ def test_all_of_it_is_told_at_once_and_before_the_store_is_read(tmp_path: Path) 
     planner_for(sound, "quickstart", store)
 
 
+def test_files_of_examples_are_read_before_anything_is_trained() -> None:
+    order = list(STAGES)
+    assert order.index("decontaminate") < order.index("examples") < order.index("pretrain")
+
+
 def test_a_model_to_go_on_from(tmp_path: Path) -> None:
     config = {
         "hidden_size": 192,
