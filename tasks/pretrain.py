@@ -78,8 +78,10 @@ class PretrainConfig(StageConfig):
     document_mask: bool = Field(
         False, description="Whether tokens see only the document they are in."
     )
-    precision: Literal["bf16", "fp32"] = Field(
-        "bf16", description="bf16: matrix products in bfloat16, weights and sums in float32."
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
+        "where the device multiplies it, else fp32.",
     )
     validate_every: int = Field(
         100, description="Steps between measurements on validation sequences.", ge=1
@@ -96,7 +98,9 @@ class PretrainConfig(StageConfig):
         "auto", "Where to train; auto takes a GPU if there is one."
     )
     processes: int = execution(1, "Processes, one a GPU, started by torchrun.", ge=1, le=1024)
-    threads: int = execution(0, "CPU threads; 0 = as PyTorch finds fit.", ge=0, le=1024)
+    threads: int = execution(
+        0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024
+    )
     compile: bool = execution(True, "Whether blocks are compiled, where that can be done.")
     micro_batch_rows: int = execution(
         0, "Sequences at once; 0 = all, halved where memory does not suffice.", ge=0

@@ -31,12 +31,14 @@ class Checkpoint:
     Attributes:
         step: steps that are done.
         metrics: (step, name, value) so far.
+        threads: of the CPU, last in force; 0 = not known.
         rejected: names of checkpoints that were newer and damaged.
     """
 
     folder: Path
     step: int
     metrics: list[tuple[int, str, float]]
+    threads: int
     rejected: tuple[str, ...]
 
     def restore(self, model: nn.Module, optimisers: list[torch.optim.Optimizer]) -> None:
@@ -58,6 +60,7 @@ def write(
     model: nn.Module,
     optimisers: list[torch.optim.Optimizer],
     metrics: list[tuple[int, str, float]],
+    threads: int,
 ) -> None:
     """Write one and remove all but the newest two.
 
@@ -78,6 +81,7 @@ def write(
         "step": step,
         "files": {name: _sha256(aside / name) for name in _FILES},
         "metrics": metrics,
+        "threads": threads,
     }
     (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for path in aside.iterdir():
@@ -101,7 +105,8 @@ def latest(folder: Path, digest: str) -> Checkpoint | None:
                 continue
             whole = all(_sha256(place / name) == state["files"][name] for name in _FILES)
             metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
-            found = Checkpoint(place, int(state["step"]), metrics, tuple(damaged))
+            step, threads = int(state["step"]), int(state["threads"])
+            found = Checkpoint(place, step, metrics, threads, tuple(damaged))
         except (OSError, ValueError, KeyError, TypeError):
             whole = False
         if whole:

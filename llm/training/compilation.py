@@ -30,6 +30,7 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
         return False
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
     # Here, not above: as it is imported it sets that variable where nobody has.
+    import torch._inductor.config
     from torch._dynamo.exc import TorchDynamoException
 
     try:
@@ -42,6 +43,8 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
     # Every length of a micro-batch is compiled for itself: halving it for want of memory, the
     # last piece of a batch and validation soon pass the limit of eight, and would run uncompiled.
     torch._dynamo.config.recompile_limit = _SHAPES
+    # Otherwise the number of threads is compiled in.
+    torch._inductor.config.cpp.dynamic_threads = True
     for layer in model.model.layers:
         layer.compile(dynamic=False)
     return True

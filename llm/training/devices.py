@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import torch
 
+AUTO = "auto"
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
-_CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
+# Names of instructions that multiply bfloat16: of x86 and of Arm, as torch and Linux write them.
+_BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16", "arm_bf16", "arm_sve_bf16"}
 
 
 class DeviceError(ValueError):
@@ -32,6 +35,60 @@ def find(wanted: str) -> torch.device:
         found = ", ".join(name for name, there in have.items() if there)
         raise DeviceError(f"device {wanted!r} is not on this machine; it has {found}")
     return torch.device(wanted)
+
+
+def precision_on(device: torch.device, wanted: str) -> str:
+    """ "bf16" or "fp32": what was asked for; for "auto", bf16 where the device multiplies it.
+
+    Raises:
+        DeviceError: no such precision.
+    """
+    if wanted == AUTO:
+        return "bf16" if multiplies_bf16(device) else "fp32"
+    dtype(wanted)
+    return wanted
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for products of bfloat16.
+
+    Where it has none they are emulated: on a CPU with AVX2 alone they take thirty times as long
+    as those of float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere
+    if device.type == "mps":
+        return bf16_is_faster(device)  # Apple names no instructions
+    # A CPU may have them and oneDNN be told not to use them (ONEDNN_MAX_CPU_ISA).
+    usable = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)()
+    return bool(usable and cpu_instructions() & _BF16_INSTRUCTIONS)
+
+
+def cpu_instructions() -> set[str]:
+    """Names of the CPU's instruction sets; none where nobody tells."""
+    found = set()
+    if hasattr(torch.cpu, "get_capabilities"):  # since PyTorch 2.12
+        found = {name for name, there in torch.cpu.get_capabilities().items() if there is True}
+    with contextlib.suppress(OSError):  # Linux alone has the file
+        found |= set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    return found
+
+
+def bf16_is_faster(device: torch.device) -> bool:
+    """Whether a product of two matrices takes less time in bfloat16 than in float32."""
+    seconds = {}
+    for kind in PRECISIONS.values():
+        try:
+            square = torch.ones(1024, 1024, dtype=kind, device=device)
+            float((square @ square)[0, 0])  # reading a number waits for the device
+            began = time.perf_counter()
+            for _ in range(8):
+                square = square @ square * 1e-3
+            float(square[0, 0])
+            seconds[kind] = time.perf_counter() - began
+        except (RuntimeError, TypeError):  # macOS before 14 has no bfloat16
+            return False
+    return seconds[torch.bfloat16] < seconds[torch.float32]
 
 
 def dtype(precision: str) -> torch.dtype:
@@ -63,16 +120,6 @@ _NO_MEMORY = (
     "not enough memory",
     "bad_alloc",
 )
-
-
-def cpu_multiplies_bf16() -> bool:
-    """Whether the CPU has instructions for bfloat16; without them float32 is faster."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return True  # no way to tell; nothing to warn of
-    words = set(text.split())
-    return bool(words & _CPU_FLAGS)
 
 
 def widest(device: torch.device) -> torch.dtype:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,9 +23,11 @@ from llm.tokens.special_tokens import END_OF_TEXT
 from llm.training import checkpoints, devices
 from llm.training.batches import Batches
 from llm.training.compilation import compile_blocks
+from llm.training.optimisers import muon_precision
 from llm.training.processes import Processes, join, leave
 from llm.training.run_file import Run
 from llm.training.step import Stepper
+from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 
 METRICS = pa.schema([("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())])
@@ -42,13 +45,17 @@ def train(run: Run, stop: StopRequest) -> None:
         NonFiniteLossError, DoesNotFitError, TokenizerMismatchError, BadSequencesError: see there.
     """
     device = devices.find(run.execution.device)
-    if run.execution.threads:
-        torch.set_num_threads(run.execution.threads)
     processes = join(device)
     try:
-        _Training(run, stop, device, processes).run()
+        _Training(on_device(run, device), stop, device, processes).run()
     finally:
         leave(processes)
+
+
+def on_device(run: Run, device: torch.device) -> Run:
+    """The run with what "auto" stands for on this device: its checkpoints are no other's."""
+    precision = devices.precision_on(device, run.optimisation.precision)
+    return replace(run, optimisation=replace(run.optimisation, precision=precision))
 
 
 class _Training:
@@ -71,6 +78,7 @@ class _Training:
             processes,
             run.execution.micro_batch_rows or self._known_micro_batch(),
         )
+        self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.places.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device)
         self._metrics: list[tuple[int, str, float]] = []
@@ -85,7 +93,8 @@ class _Training:
         began, saved = time.monotonic(), time.monotonic()
         trained = 0.0
         for step in range(start, o.steps):
-            figures = self._stepper(step, batches.indices(step))
+            with self._threads.timed(1.0):
+                figures = self._stepper(step, batches.indices(step))
             done = step + 1
             trained += figures["tokens"]
             for name in ("loss", "gradient_norm", "learning_rate"):
@@ -94,7 +103,12 @@ class _Training:
                 self._validate(done)
             rate = trained / (time.monotonic() - began)
             if self._processes.first:
-                progress.report(done, loss=figures["loss"], tokens_per_second=rate)
+                progress.report(
+                    done,
+                    loss=figures["loss"],
+                    tokens_per_second=rate,
+                    threads=self._threads.threads,
+                )
             stop = self._processes.any(self._stop.asked, self._device)
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
             if stop or self._processes.any(late, self._device):
@@ -111,15 +125,20 @@ class _Training:
         for name in found.rejected:
             self._say(f"checkpoint {name} is damaged and was passed over")
         found.restore(self._model, self._stepper.optimisers)
+        if found.threads:
+            fixed = self._run.execution.threads or self._processes.threads
+            self._threads = ThreadTuner(self._device, fixed, known=found.threads)
         self._metrics = list(found.metrics)
         self._say(f"goes on from the checkpoint of step {found.step}")
         return found.step
 
     def _describe(self, batches: Batches, start: int) -> None:
         o, a = self._run.optimisation, self._run.architecture
-        narrow_cpu = o.precision == "bf16" and self._device.type == "cpu"
-        if narrow_cpu and not devices.cpu_multiplies_bf16():
-            self._say("this CPU has no bfloat16 arithmetic; pretrain.precision=fp32 is faster")
+        if o.precision == "bf16" and not devices.multiplies_bf16(self._device):
+            self._say(
+                f"bfloat16 is emulated on this {self._device.type}, many times slower than "
+                "float32; pretrain.precision=auto takes what is fast"
+            )
         self._say(
             f"{a.parameters / 1e6:.2f} M parameters on {self._device}, {o.precision}, "
             f"{'compiled' if self._compiled else 'uncompiled'}; steps {start + 1} to {o.steps} of "
@@ -137,9 +156,21 @@ class _Training:
     def _save(self, done: int) -> None:
         if self._processes.first:
             folder, optimisers = self._scratch / "checkpoints", self._stepper.optimisers
-            checkpoints.write(folder, self._digest, done, self._model, optimisers, self._metrics)
+            checkpoints.write(
+                folder,
+                self._digest,
+                done,
+                self._model,
+                optimisers,
+                self._metrics,
+                self._threads.threads,
+            )
             self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
         self._processes.wait()
+
+    def _muon_precision(self) -> str | None:
+        o = self._run.optimisation
+        return muon_precision(self._device, o.precision) if o.optimiser == "muon" else None
 
     def _micro_batch_file(self) -> Path:
         return self._scratch / "micro_batch_rows"
@@ -169,6 +200,9 @@ class _Training:
             "epochs": batches.epochs(run.optimisation.steps),
             "flops_per_token": flops,
             "device": str(self._device),
+            "precision": run.optimisation.precision,
+            "newton_schulz_precision": self._muon_precision(),
+            "threads": self._threads.threads,
             "compiled": self._compiled,
             "micro_batch_rows": self._stepper.micro_batch_rows,
             "resumed_from_step": start,

@@ -12,46 +12,41 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from llm.training import devices
+from llm.training.muon import Muon
 from llm.training.run_file import Optimisation
 
 OPTIMISERS = ("adamw", "muon")
 
 
-class OptimiserUnavailableError(RuntimeError):
-    """The optimiser asked for is not in this PyTorch."""
+class UnknownOptimiserError(ValueError):
+    """An optimiser of that name is not there."""
+
+
+def muon_precision(device: torch.device, precision: str) -> str:
+    """What Newton-Schulz is computed in: bf16 where the device multiplies it, as the method was
+    published; elsewhere the precision of the run."""
+    return "bf16" if devices.multiplies_bf16(device) else precision
 
 
 def build(model: nn.Module, o: Optimisation) -> list[torch.optim.Optimizer]:
-    """The optimisers of a model, at the peak learning rate.
-
-    Muon orthogonalises the momentum of each matrix (Jordan et al. 2024); its update is scaled to
-    the size AdamW's has (Liu et al. 2025), so both take the same learning rate.
+    """The optimisers of a model, on the device it is on, at the peak learning rate.
 
     Raises:
-        OptimiserUnavailableError: no such optimiser, or this PyTorch has no Muon.
+        UnknownOptimiserError: no such optimiser.
     """
     if o.optimiser not in OPTIMISERS:
         known = ", ".join(OPTIMISERS)
-        raise OptimiserUnavailableError(f"optimiser {o.optimiser!r} is none of {known}")
+        raise UnknownOptimiserError(f"optimiser {o.optimiser!r} is none of {known}")
     matrices = [p for name, p in model.named_parameters() if ".layers." in name and p.ndim == 2]
     held = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in held]
     groups: list[dict[str, object]] = [{"params": others, "weight_decay": 0.0}]
     found: list[torch.optim.Optimizer] = []
     if o.optimiser == "muon":
-        if not hasattr(torch.optim, "Muon"):
-            raise OptimiserUnavailableError(
-                f"PyTorch {torch.__version__} has no torch.optim.Muon (2.9 brought it); "
-                "choose pretrain.optimiser=adamw"
-            )
-        found.append(
-            torch.optim.Muon(
-                matrices,
-                lr=o.learning_rate,
-                weight_decay=o.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        device = matrices[0].device
+        kind = devices.dtype(muon_precision(device, o.precision))
+        found.append(Muon(matrices, o.learning_rate, o.weight_decay, kind))
     else:
         groups.append({"params": matrices, "weight_decay": o.weight_decay})
     betas = (o.beta1, o.beta2)

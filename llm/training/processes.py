@@ -25,6 +25,12 @@ class Processes:
     count: int
 
     @property
+    def threads(self) -> int:
+        """CPU threads this process is to use; 0 = free to choose. Beside others it waits for them
+        in every step: its own rate says nothing, so it keeps what torchrun gave it."""
+        return torch.get_num_threads() if self.count > 1 else 0
+
+    @property
     def first(self) -> bool:
         """Whether this one writes files and speaks."""
         return self.rank == 0

@@ -51,7 +51,8 @@ class Optimisation:
         clip: largest gradient norm; 0 = no clipping.
         z_loss: weight of the squared log-partition term (PaLM); 0 = off.
         document_mask: whether tokens see only their own document.
-        precision: "bf16" (autocast, weights in float32) or "fp32".
+        precision: "bf16" (autocast, weights in float32), "fp32", or "auto": bf16 where the device
+            multiplies it.
         validate_every: steps between measurements on validation rows.
         validation_rows: how many validation sequences are measured.
         seed: of first weights and order of the data.
@@ -83,7 +84,7 @@ class Execution:
 
     Attributes:
         device: "auto", "cpu", "cuda" or "mps".
-        threads: of the CPU; 0 = PyTorch's choice.
+        threads: of the CPU; 0 = the number with which steps are fastest.
         compile: whether blocks are compiled.
         micro_batch_rows: sequences at once; 0 = all, halved where memory does not suffice.
         checkpoint_seconds: between checkpoints.

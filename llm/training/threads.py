@@ -1,0 +1,130 @@
+"""How many CPU threads work is done with: found by timing the work itself.
+
+A product cut into as many pieces as there are cores waits for the slowest of them. Alone on a
+machine all cores are best; with other work running, a thread that has to queue holds up all the
+others in each of thousands of products a second, and fewer threads are many times faster. Nothing
+but a trial tells which it is.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+_TRIALS = 3  # timed pieces of work a number of threads gets
+_RECENT = 5  # pieces of work the present rate is the median of
+_CORES = torch.get_num_threads()  # before anybody sets another number
+_LOOK_AGAIN = 120.0  # seconds after which more threads than the present ones are tried again
+
+
+class ThreadTuner:
+    """Sets the number of threads, and keeps setting it.
+
+    All numbers (1, 2, 4, ... all cores) are tried on the first pieces of work; again when the rate
+    has fallen to half; and every two minutes while fewer threads than cores are in use, since only
+    a trial shows that the neighbour is gone.
+
+    Args:
+        device: threads matter on "cpu" alone.
+        fixed: a number that is used come what may; 0 = find it.
+        known: a number found before, to begin with instead of trials; 0 = none.
+        cores: most threads; 0 = as many as PyTorch uses of its own accord.
+        set_threads, clock: for tests.
+
+    Attributes:
+        threads: the number in force.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        fixed: int,
+        known: int = 0,
+        cores: int = 0,
+        set_threads: Callable[[int], None] = torch.set_num_threads,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._set, self._clock = set_threads, clock
+        most = cores or _CORES
+        self._tuned = device.type == "cpu" and not fixed and most > 1
+        doubled = [1 << power for power in range(most.bit_length())]
+        self._numbers = sorted({*(n for n in doubled if n < most), most}, reverse=True)
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._rates: dict[int, list[float]] = {}
+        self._waiting: list[int] = []
+        self._rate = 0.0
+        self._looked = clock()
+        self.threads = min(fixed or known or most, max(most, fixed))
+        self._fresh = 1  # pieces not to be timed: what comes first also compiles and allocates
+        set_threads(self.threads)
+        if self._tuned and not known:
+            self._try(self._numbers)
+
+    @contextmanager
+    def timed(self, work: float) -> Iterator[None]:
+        """The body is a piece of work of this size, in any unit that grows with its time."""
+        began = self._clock()
+        yield
+        self.done(work, self._clock() - began)
+
+    def done(self, work: float, seconds: float) -> None:
+        """A piece of work was done in this time, with the number in force."""
+        if not self._tuned or seconds <= 0:
+            return
+        if self._fresh:
+            self._fresh -= 1
+        elif self._rates:
+            self._tried(work / seconds)
+        else:
+            self._watch(work / seconds)
+
+    def _try(self, numbers: list[int]) -> None:
+        self._rates = {numbers[0]: []}
+        self._waiting = list(numbers[1:])
+        self._use(numbers[0])
+
+    def _tried(self, rate: float) -> None:
+        rates = self._rates[self.threads]
+        rates.append(rate)
+        others = [self._mean(n) for n in self._rates if n != self.threads]
+        hopeless = bool(others) and rate < max(others) / 2  # so a bad number costs one piece
+        if len(rates) < _TRIALS and not hopeless:
+            return
+        if self._waiting:
+            number = self._waiting.pop(0)
+            self._rates[number] = []
+            self._use(number)
+            return
+        best = max(self._rates, key=self._mean)
+        self._rate = self._mean(best)
+        self._rates = {}
+        self._recent.clear()
+        self._looked = self._clock()
+        self._use(best)
+
+    def _mean(self, number: int) -> float:
+        """Pieces are alike, so the rate of several is the harmonic mean of theirs."""
+        return statistics.harmonic_mean(self._rates[number])
+
+    def _watch(self, rate: float) -> None:
+        self._recent.append(rate)
+        if len(self._recent) < _RECENT:
+            return
+        present = statistics.median(self._recent)
+        # Taken over from an earlier process, a number comes without a rate.
+        self._rate = self._rate or present
+        others = [n for n in self._numbers if n != self.threads]
+        late = self._clock() - self._looked > _LOOK_AGAIN
+        if present < self._rate / 2 or (late and self.threads < self._numbers[0]):
+            self._try([self.threads, *others])
+
+    def _use(self, number: int) -> None:
+        if number != self.threads:
+            self._fresh = 1
+            self.threads = number
+            self._set(number)

@@ -1,0 +1,115 @@
+"""The number of threads follows what steps really take, and what else the machine does."""
+
+from __future__ import annotations
+
+import torch
+
+from llm.training.threads import ThreadTuner
+
+CPU = torch.device("cpu")
+# Seconds a step takes with a number of threads, alone on four cores and beside other programs.
+QUIET = {1: 4.0, 2: 2.1, 4: 1.2}
+BUSY = {1: 5.0, 2: 8.0, 4: 40.0}
+
+
+class Machine:
+    """A clock that steps move on, and the numbers of threads that were set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.set: list[int] = []
+        self.seconds = QUIET
+
+    def tuner(self, fixed: int = 0, known: int = 0, device: torch.device = CPU) -> ThreadTuner:
+        return ThreadTuner(device, fixed, known, 4, self.set.append, lambda: self.now)
+
+    def work(self, tuner: ThreadTuner, pieces: int) -> float:
+        """Seconds the pieces took."""
+        began = self.now
+        for _ in range(pieces):
+            with tuner.timed(1.0):
+                self.now += self.seconds[tuner.threads]
+        return self.now - began
+
+
+def test_alone_all_cores_are_used() -> None:
+    machine = Machine()
+    tuner = machine.tuner()
+    assert tuner.threads == 4
+    machine.work(tuner, 12)
+    assert tuner.threads == 4
+    assert set(machine.set) == {1, 2, 4}
+    tried = list(machine.set)
+    machine.work(tuner, 400)
+    assert machine.set == tried  # a steady rate is left alone
+
+
+def test_beside_others_fewer_are_and_the_search_is_short() -> None:
+    machine = Machine()
+    machine.seconds = BUSY
+    tuner = machine.tuner()
+    spent = machine.work(tuner, 12)
+    assert tuner.threads == 1
+    assert spent < 4 * 40 + 4 * 8 + 12 * 5
+
+
+def test_a_rate_that_falls_to_half_starts_a_search() -> None:
+    machine = Machine()
+    tuner = machine.tuner()
+    machine.work(tuner, 30)
+    assert tuner.threads == 4
+    machine.seconds = BUSY
+    machine.work(tuner, 15)
+    assert tuner.threads == 1
+
+
+def test_more_are_tried_again_after_a_while() -> None:
+    machine = Machine()
+    machine.seconds = BUSY
+    tuner = machine.tuner()
+    machine.work(tuner, 20)
+    machine.seconds = QUIET
+    machine.work(tuner, 60)
+    assert tuner.threads == 4
+
+
+def test_a_first_piece_that_compiles_is_no_measure() -> None:
+    machine = Machine()
+    tuner = machine.tuner()
+    tuner.done(1.0, 60.0)
+    machine.work(tuner, 12)
+    assert tuner.threads == 4
+
+
+def test_a_known_number_is_gone_on_with() -> None:
+    machine = Machine()
+    tuner = machine.tuner(known=2)
+    machine.work(tuner, 50)
+    assert set(machine.set) == {2}
+    machine.seconds = BUSY  # a rate of its own was found on the way
+    machine.work(tuner, 20)
+    assert tuner.threads == 1
+
+
+def test_a_fixed_number_stays() -> None:
+    machine = Machine()
+    machine.seconds = {**BUSY, 3: 100.0}
+    tuner = machine.tuner(fixed=3)
+    machine.work(tuner, 50)
+    assert machine.set == [3]
+
+
+def test_on_a_gpu_nothing_is_tried() -> None:
+    machine = Machine()
+    tuner = machine.tuner(device=torch.device("cuda"))
+    machine.work(tuner, 50)
+    assert machine.set == [4]
+
+
+def test_pieces_of_unequal_size_are_compared_by_rate() -> None:
+    machine = Machine()
+    tuner = machine.tuner()
+    for size in (1, 9, 3, 7, 2, 8, 1, 5, 4, 6, 2, 3, 8, 1, 9):
+        with tuner.timed(float(size)):
+            machine.now += size * QUIET[tuner.threads]
+    assert tuner.threads == 4
