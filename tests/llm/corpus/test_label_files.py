@@ -13,6 +13,7 @@ import zstandard
 
 from llm.corpus.label_files import LabelFieldError, LabelFormatError, meets, read_label_file
 
+DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 RECORDS = [
     {"text": "first", "label": 1},
     {"text": "second\u2028line", "label": 0},
@@ -91,6 +92,15 @@ def test_cells_of_a_table(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:-9])
     with pytest.raises(LabelFormatError, match="damaged"):
         list(read_label_file(cut, "b.csv.gz", "text", "", ""))
+
+
+def test_a_published_table() -> None:
+    path = DATA / "pii_toxic" / "hatecheck_cases.csv.gz"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there: shared data is not part of the project")
+    rows = list(read_label_file(path, path.name, "test_case", "label_gold", "hateful"))
+    assert [row.problem for row in rows if row.problem] == []
+    assert (len(rows), sum(row.selected for row in rows)) == (3728, 2563)
 
 
 @pytest.mark.parametrize("name", ["l.jsonl", "l.parquet"])
