@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from flows.home import open_store
+from tasks.consistency import require
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import chain
 from tasks.engine.config import StageConfig
@@ -28,10 +29,10 @@ StageName = Literal[
     "filter",
     "dedup",
     "decontaminate",
+    "examples",
     "tokenizer",
     "pack",
     "pretrain",
-    "examples",
     "sft",
     "dpo",
     "evaluate",
@@ -124,10 +125,12 @@ def planner_for(
         inputs: attempts to read instead of the latest, as `stage/recipe_id/attempt`.
 
     Raises:
+        RecipeError: stages do not go together, see `tasks.consistency`.
         RecipeError, MissingInputError: see `pinned_artifacts`.
     """
     selection = Selection(tuple(only), tuple(start), tuple(force), recipe.on_code_drift)
     merged = {**recipe.configs, **(configs or {})}
+    require(merged, source)
     pinned = pinned_artifacts(store, inputs)
     return RecipePlanner(
         chain(STAGES, merged), merged, recipe.name, store, selection, source=source, pinned=pinned

@@ -159,7 +159,7 @@ def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
 
 STAGE = Stage(
     name="dpo",
-    version=1,
+    version=2,
     description="Tunes the model on pairs of answers, with the starting model as reference.",
     config=DpoConfig,
     inputs={

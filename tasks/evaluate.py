@@ -77,8 +77,8 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     """Measure in a process of its own.
 
     Raises:
-        TrainerError: it failed: no held-out document (`NoValidationTextError`), a prompt that
-            fills the context (`PromptTooLongError`), a damaged model.
+        TrainerError: it failed: no held-out document (`NoValidationTextError`), a damaged
+            model.
     """
     results = out.scratch / "results"
     models = [name for name in MODELS if name in inputs]
@@ -158,13 +158,13 @@ def _left_out(artifact: Artifact) -> Table:
         for kind, reasons in kinds.items()
         for reason, count in sorted(reasons.items())
     ]
-    note = "Held-out rows that are no conversation, or longer than the model's context."
+    note = "Held-out rows that are no conversation, or, as prompts, too long for the context."
     return Table("Rows not measured on", ["model", "rows", "reason", "count"], rows, note)
 
 
 STAGE = Stage(
     name="evaluate",
-    version=1,
+    version=2,
     description="Scores every model on held-out text, answers and preferences.",
     config=EvaluateConfig,
     inputs={

@@ -43,6 +43,8 @@ _AT_ONCE = 1024  # rows held before they are written
 _SAMPLES_SHOWN = 8
 _IDS_SHOWN = 5
 
+Unread = dict[str, Counter[str]]  # rows by field, of each file
+
 
 class NoExamplesError(IngotError):
     """Neither documents nor files gave a single example; says why each was left out."""
@@ -55,10 +57,10 @@ class ExamplesConfig(StageConfig):
         True, description="Make examples of pages of Python documentation (URLs pydocs://...)."
     )
     instruction_files: list[str] = execution(
-        [], "Files, folders or globs of instructions: JSONL, JSON, Parquet; .gz, .zst."
+        [], "Files, folders or globs of instructions: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
     )
     preference_files: list[str] = execution(
-        [], "Files, folders or globs of preferences: JSONL, JSON, Parquet; .gz, .zst."
+        [], "Files, folders or globs of preferences: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
     )
     held_out: float = Field(
         0.05,
@@ -151,8 +153,8 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
             "examples.make_from_documents: the recipe has no dedup stage to make examples of; "
             "add it, or set make_from_documents: false"
         )
-    ledger, candidates = Ledger(), []
-    for outcome in _outcomes(config, inputs):
+    ledger, candidates, unread = Ledger(), [], Unread()
+    for outcome in _outcomes(config, inputs, unread):
         candidates.append(outcome.doc_id)
         if isinstance(outcome, Example):
             ledger.add(outcome)
@@ -160,10 +162,21 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
     counts: Counter[Fate] = Counter()
     with contextlib.ExitStack() as stack:
         writers = {name: stack.enter_context(out.table(name)) for name in TABLES}
-        for name, table in batches(_outcomes(config, inputs), removals, _AT_ONCE, counts):
+        for name, table in batches(_outcomes(config, inputs, Unread()), removals, _AT_ONCE, counts):
             writers[name].write(table)
             out.progress(counts.total(), len(candidates), "example")
     _account(out, candidates, counts)
+    for name, fields in unread.items():
+        told = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
+        out.log(f"{name}: fields that nothing was made of: {told}")
+    out.fact(
+        "unread_fields",
+        [
+            {"file": name, "field": field, "rows": rows}
+            for name, fields in unread.items()
+            for field, rows in sorted(fields.items())
+        ],
+    )
 
 
 def _caps(config: ExamplesConfig) -> Caps:
@@ -178,18 +191,18 @@ def _caps(config: ExamplesConfig) -> Caps:
     )
 
 
-def _outcomes(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
+def _outcomes(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
     """Every candidate, the same ones in the same order each time."""
     ngrams = inputs.get("ngrams")
     if ngrams is None or not ngrams.rows:
-        return _candidates(config, inputs)
+        return _candidates(config, inputs, unread)
     from llm.alignment.example_contamination import without_evaluation_items
     from llm.corpus.contamination import NgramIndex
 
-    return without_evaluation_items(_candidates(config, inputs), NgramIndex(ngrams.table()))
+    return without_evaluation_items(_candidates(config, inputs, unread), NgramIndex(ngrams.table()))
 
 
-def _candidates(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
+def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
     from llm.alignment.example_files import ExampleFileError, FileReading, examples_in
 
     for name, kind in _FILES.items():
@@ -203,7 +216,8 @@ def _candidates(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
         snapshot = inputs.external.get(name)
         for item in snapshot.items if snapshot else ():
             try:
-                yield from examples_in(Path(item.path), item.name, reading)
+                fields = unread.setdefault(item.name, Counter())
+                yield from examples_in(Path(item.path), item.name, reading, fields)
             except ExampleFileError as error:
                 raise ExternalInputError(f"examples.{name}: {error}") from error
     if config.make_from_documents:
@@ -270,6 +284,7 @@ def panels(artifact: Artifact) -> list[Panel]:
             kept[row["kind"], row["source"], row["split"]] += row["rows"]
         else:
             dropped[row["kind"], row["fate"], row["reason"]] += row["rows"]
+    unread = [[row["file"], row["field"], row["rows"]] for row in artifact.facts["unread_fields"]]
     groups = sorted({(kind, source) for kind, source, _ in kept})
     shown: list[Panel] = [
         Table(
@@ -287,6 +302,9 @@ def panels(artifact: Artifact) -> list[Panel]:
             [[*key, count] for key, count in sorted(dropped.items())],
         ),
     ]
+    if unread:
+        note = "Fields of usable rows that nothing was made of."
+        shown.append(Table("Fields not read", ["file", "field", "rows"], unread, note))
     for name, title in (("instructions", "Instructions"), ("preferences", "Preferences")):
         # The smallest ids: hashes, and so a sample of all sources.
         ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())
@@ -306,6 +324,8 @@ def _sample(row: Mapping[str, Any]) -> Sample:
     for name in ("messages", "prompt", "chosen", "rejected"):
         for message in row.get(name, ()):
             label = message["role"] if name in ("messages", "prompt") else name
+            if label == "assistant" and not message.get("supervised", True):
+                label = "assistant (not learned)"
             blocks.append(f"{label}: {message['content']}")
     facts = {"source": row["source"], "split": row["split"]}
     if row["parent_doc_ids"]:  # rows of files have none
@@ -315,7 +335,7 @@ def _sample(row: Mapping[str, Any]) -> Sample:
 
 STAGE = Stage(
     name="examples",
-    version=1,
+    version=2,
     description="Instructions and preferences, made of documents or read from files.",
     config=ExamplesConfig,
     inputs={

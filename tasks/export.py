@@ -72,6 +72,11 @@ def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
     figures = _figures(inputs, stage)
     write_card(folder, config.name, stage != _BASE, figures)
     checks = table.to_pylist()
+    compared = {row["text"] for row in checks if row["check"] == "logits"}
+    too_long = [prompt for prompt in config.prompts if prompt not in compared]
+    for prompt in too_long:
+        out.log(f"export.prompts: {prompt[:60]!r} fills the model's context; not compared")
+    out.fact("prompts_left_out", too_long)
     out.fact("stage", stage)
     out.fact("card", figures)
     out.fact(

@@ -190,10 +190,9 @@ def _not_annotated(ids: pa.ChunkedArray) -> pa.Table:
     return pa.table([ids, reasons, nothing, nothing, details], schema=REMOVED)
 
 
-def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
-    """Find the cuts of `keep_fraction` rules, then judge every part."""
-    documents, attributes = inputs["documents"], inputs["attributes"]
-    rules = [
+def plain_rules(config: FilterConfig) -> list[selection.Rule]:
+    """The rules as the library takes them."""
+    return [
         selection.Rule(
             name=rule.reason,
             column=rule.column,
@@ -204,6 +203,12 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
         )
         for rule in config.rules
     ]
+
+
+def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
+    """Find the cuts of `keep_fraction` rules, then judge every part."""
+    documents, attributes = inputs["documents"], inputs["attributes"]
+    rules = plain_rules(config)
     selection.check_rules(rules, ATTRIBUTES)
     cutoffs: dict[str, tuple[float, str]] = {}
     for rule in rules:

@@ -116,6 +116,13 @@ class PretrainConfig(StageConfig):
                 f"heads: {self.heads} heads do not cut hidden_size {self.hidden_size} into equal "
                 "even parts; change one of them, or set head_dim"
             )
+        if not self.qk_norm and self.hidden_size % self.heads:
+            raise ValueError(
+                f"qk_norm: without it the model is a Llama, and transformers loads none whose "
+                f"hidden_size ({self.hidden_size}) is no multiple of its heads ({self.heads}), "
+                "whatever head_dim: sft, dpo and export would fail. Leave qk_norm on, or change "
+                "one of the two"
+            )
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
         return self

@@ -34,10 +34,11 @@ STAGES: Mapping[str, Stage] = {
         filter,
         dedup,
         decontaminate,
+        # Seconds of work, and what is wrong with files of examples is known before training.
+        examples,
         tokenizer,
         pack,
         pretrain,
-        examples,
         sft,
         dpo,
         evaluate,

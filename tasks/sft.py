@@ -114,7 +114,7 @@ def _samples(artifact: Artifact) -> Samples:
 
 STAGE = Stage(
     name="sft",
-    version=1,
+    version=2,
     description="Tunes the model on instructions, the loss on the answers alone.",
     config=SftConfig,
     inputs={

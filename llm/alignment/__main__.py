@@ -40,7 +40,7 @@ def _environment(run: SftRun | DpoRun) -> None:
 def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
     from llm.alignment import dpo, sft
     from llm.alignment.session import StoppedError
-    from llm.training.devices import DoesNotFitError, is_out_of_memory
+    from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, is_out_of_memory
 
     try:
         if isinstance(run, SftRun):
@@ -50,12 +50,13 @@ def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
     except StoppedError as stopped:
         channel.log(str(stopped))
         return TERMINATED
-    except RuntimeError as error:
+    except MEMORY_ERRORS as error:
         if not is_out_of_memory(error):
             raise
         raise DoesNotFitError(
-            f"memory does not suffice ({error}); set {run.method}.micro_batch_size to a smaller "
-            "divisor of batch_size, or lower max_length; if rows were being scored, score_tokens"
+            f"memory does not suffice ({str(error) or type(error).__name__}); set "
+            f"{run.method}.micro_batch_size to a smaller divisor of batch_size, or lower "
+            "max_length; if rows were being scored, score_tokens"
         ) from error
     return 0
 

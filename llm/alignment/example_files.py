@@ -1,4 +1,4 @@
-"""Examples out of files of the user's: JSON lines, a JSON list, or Parquet."""
+"""Examples out of files of the user's: JSON lines, a JSON list, CSV, or Parquet."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.alignment.example_fields import Fields, count
+from llm.alignment.example_messages import UnusableRowError
 from llm.alignment.example_shapes import (
     INSTRUCTION_SHAPES,
     PREFERENCE_SHAPES,
-    UnusableRowError,
     instruction,
     preference,
     rows_in,
@@ -28,6 +29,7 @@ from llm.alignment.example_tables import (
     Outcome,
     opening,
 )
+from llm.corpus.delimited import delimited_rows, delimiter_of, records
 from llm.corpus.identity import doc_id
 from llm.corpus.split import split_of
 from llm.corpus.streams import DamagedStreamError, lines, whole
@@ -70,22 +72,25 @@ class _Row:
     detail: str
 
 
-def examples_in(path: Path, name: str, reading: FileReading) -> Iterator[Outcome]:
+def examples_in(
+    path: Path, name: str, reading: FileReading, unread: Counter[str]
+) -> Iterator[Outcome]:
     """An outcome a row, in the file's order.
 
     Args:
         path: where the file is; its first bytes say whether it is compressed (gzip, zstd).
         name: relative; it becomes the source, and its ending says what the file is.
+        unread: gets the number of usable rows with a field that nothing was made of, by field.
 
     Raises:
         ExampleFileError: the ending is unknown, or no row is usable (after the last one).
     """
     used, unusable, first = 0, Counter[str](), ""
     for row in _rows(path, name, reading):
-        records = rows_in(row.record) if isinstance(row.record, dict) else [row.record]
-        for place, record in enumerate(records):
-            where = f"{row.where}, instance {place + 1}" if len(records) > 1 else row.where
-            outcome = _outcome(record, row, where, name, reading)
+        instances = rows_in(row.record) if isinstance(row.record, dict) else [row.record]
+        for place, record in enumerate(instances):
+            where = f"{row.where}, instance {place + 1}" if len(instances) > 1 else row.where
+            outcome = _outcome(record, row, where, name, reading, unread)
             if isinstance(outcome, Dropped):
                 unusable[outcome.reason] += 1
                 first = first or outcome.detail
@@ -107,7 +112,9 @@ def _nothing(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoRet
     )
 
 
-def _outcome(record: Any, row: _Row, where: str, name: str, reading: FileReading) -> Outcome:
+def _outcome(
+    record: Any, row: _Row, where: str, name: str, reading: FileReading, unread: Counter[str]
+) -> Outcome:
     reason, detail = row.reason, row.detail
     if not reason:
         try:
@@ -115,10 +122,12 @@ def _outcome(record: Any, row: _Row, where: str, name: str, reading: FileReading
                 kind = type(record).__name__
                 raise UnusableRowError("malformed_json", f"a {kind}, expected an object")
             take = instruction if reading.kind == INSTRUCTION else preference
-            turns = take(record)
+            fields = Fields(record)
+            turns = take(fields)
         except UnusableRowError as error:
             reason, detail = error.reason, str(error)
         else:
+            count(fields.unread, unread)
             split = split_of(opening(turns[0]), reading.split_seed, reading.held_out)
             return Example(reading.kind, name, split, (), turns, where)
     # Of a row with several instances each is a row of its own.
@@ -135,10 +144,12 @@ def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
         yield from _json_list(path, name, reading.most_file_bytes)
     elif bare.endswith(".parquet"):
         yield from _parquet(path, name)
+    elif delimiter := delimiter_of(name):
+        yield from _table(path, name, delimiter, reading.most_row_bytes)
     else:
         raise ExampleFileError(
-            f"{name}: files of examples end in .jsonl, .ndjson, .json (these also with .gz or "
-            ".zst) or .parquet; rename it or take it off the list"
+            f"{name}: files of examples end in .jsonl, .ndjson, .json, .csv, .tsv (these also "
+            "with .gz or .zst) or .parquet; rename it or take it off the list"
         )
 
 
@@ -180,6 +191,20 @@ def _json_list(path: Path, name: str, limit: int) -> Iterator[_Row]:
         return
     for number, record in enumerate(found.record, 1):
         yield _Row(f"{name}:{number}", _bytes(record), record, "", "")
+
+
+def _table(path: Path, name: str, delimiter: str, limit: int) -> Iterator[_Row]:
+    """Rows of a file whose first line names the fields; an empty cell is a field not there."""
+    try:
+        for row, cells in records(delimited_rows(path, delimiter, limit)):
+            where = f"{name}:{row.line}"
+            if cells is None:
+                yield _Row(where, row.raw, None, row.problem, row.detail)
+            else:
+                filled = {field: cell or None for field, cell in cells.items()}
+                yield _Row(where, row.raw, filled, "", "")
+    except DamagedStreamError as error:
+        yield _damaged(name, error)
 
 
 def _parquet(path: Path, name: str) -> Iterator[_Row]:

@@ -1,9 +1,12 @@
 """The shapes in which people keep examples, all turned into conversations.
 
 Instructions: a prompt and its completion (text, or messages), messages, instruction / input /
-output (Alpaca; also the `instances` of Self-Instruct), conversations of from / value (ShareGPT).
-Preferences: a prompt with a chosen and a rejected answer, or two whole conversations whose common
-beginning is the prompt (messages, or a transcript of "Human:" and "Assistant:" turns).
+output (Alpaca; Dolly has context and response; also the `instances` of Self-Instruct),
+conversations of from / value (ShareGPT). Preferences: a prompt with a chosen and a rejected
+answer, or two whole conversations whose common beginning is the prompt (messages, or a transcript
+of "Human:" and "Assistant:" turns). Beside them a field may hold the system prompt, or the turns
+before (`history`); `label` false marks an answer to avoid, a message's `weight` 0 one that is
+there without being learned.
 """
 
 from __future__ import annotations
@@ -12,13 +15,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llm.alignment.example_fields import Fields
+from llm.alignment.example_messages import (
+    UnusableRowError,
+    message_of,
+    messages_of,
+    text_of,
+    turn_of,
+    yes_or_no,
+)
 from llm.alignment.example_tables import Message, Turns
 
 Record = Mapping[str, Any]
 
 INSTRUCTION_SHAPES = (
     "prompt/completion, question/answer, messages [{role, content}], instruction/input/output, "
-    "conversations [{from, value}]"
+    "instruction/context/response, conversations [{from, value}]"
 )
 PREFERENCE_SHAPES = (
     "prompt/chosen/rejected, chosen/rejected as whole conversations [{role, content}], "
@@ -27,31 +39,10 @@ PREFERENCE_SHAPES = (
 _SYSTEMS = ("system", "system_prompt")
 _PROMPTS = ("prompt", "question", "query")
 _ANSWERS = ("completion", "response", "answer")
-_ROLES: Mapping[str, str] = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "model": "assistant",
-    "chatbot": "assistant",
-}
+_INPUTS = ("input", "context", "question", "query")
+_OUTPUTS = ("output", *_ANSWERS)
+_LABELS = ("label", "kto_tag")
 _TRANSCRIPT = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]?")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class UnusableRowError(ValueError):
-    """A row that is no example.
-
-    Attributes:
-        reason: "unknown_shape", "wrong_type", "empty_text", "unknown_role", "no_answer",
-            "no_question", "same_answers", "diverges_early", "other_prompt" or "undecodable".
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 def rows_in(record: Record) -> list[Record]:
@@ -64,25 +55,33 @@ def rows_in(record: Record) -> list[Record]:
 
 
 def instruction(record: Record) -> tuple[Turns]:
-    """The conversation in a row; it ends with the assistant's turn.
+    """The conversation in a row; it ends with an answer of the assistant that is to be learned.
+
+    Args:
+        record: fields used are ticked off if it is a `Fields`.
 
     Raises:
         UnusableRowError
     """
-    if _has(record, "messages"):
-        messages = _messages(record["messages"], "messages")
-    elif _has(record, "conversations"):
-        messages = _messages(record["conversations"], "conversations")
-    elif _has(record, "instruction") and "output" in record:
-        messages = _alpaca(record) + _answer(record["output"], "output")
+    given = _fields(record)
+    output = _first(given, _OUTPUTS) or ("output" if "output" in given else None)
+    if given.has("messages"):
+        messages = messages_of(given["messages"], "messages")
+    elif given.has("conversations"):
+        messages = messages_of(given["conversations"], "conversations")
+    elif given.has("instruction") and output:
+        messages = _history(given) + _alpaca(given) + _answer(given[output], output)
     else:
-        prompt, answer = _first(record, _PROMPTS), _first(record, _ANSWERS)
+        prompt, answer = _first(given, _PROMPTS), _first(given, _ANSWERS)
         if prompt is None or answer is None:
-            raise _unknown(record, INSTRUCTION_SHAPES)
-        messages = _prompt(record[prompt], prompt) + _answer(record[answer], answer)
-    messages = _with_system(record, messages)
+            raise _unknown(given, INSTRUCTION_SHAPES)
+        messages = _history(given) + _prompt(given[prompt], prompt)
+        messages += _answer(given[answer], answer)
+    messages = _with_system(given, messages)
     if messages[-1].role != "assistant":
         raise UnusableRowError("no_answer", f"the last turn is the {messages[-1].role}'s")
+    _check_label(given)
+    messages = _to_the_last_learned(messages)
     _check_prompt(messages[:-1])
     return (messages,)
 
@@ -93,20 +92,19 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
     Raises:
         UnusableRowError
     """
-    if not _has(record, "chosen") or not _has(record, "rejected"):
-        raise _unknown(record, PREFERENCE_SHAPES)
-    prompt = _stated_prompt(record)
+    given = _fields(record)
+    if not given.has("chosen") or not given.has("rejected"):
+        raise _unknown(given, PREFERENCE_SHAPES)
+    prompt = _stated_prompt(given)
     chosen, rejected = (
-        _conversation(record[name], name, transcript=not prompt) for name in ("chosen", "rejected")
+        _conversation(given[name], name, transcript=not prompt) for name in ("chosen", "rejected")
     )
     if prompt and all(len(turns) == 1 for turns in (chosen, rejected)):
         chosen, rejected = prompt + chosen, prompt + rejected
-    if [(m.role, m.content.strip()) for m in chosen] == [
-        (m.role, m.content.strip()) for m in rejected
-    ]:
+    if len(chosen) == len(rejected) and all(map(_same, chosen, rejected)):
         raise UnusableRowError("same_answers", "chosen and rejected are the same")
     shared = 0
-    while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
+    while shared < min(len(chosen), len(rejected)) and _same(chosen[shared], rejected[shared]):
         shared += 1
     head, better, worse = chosen[:shared], chosen[shared:], rejected[shared:]
     for name, turns in (("chosen", better), ("rejected", worse)):
@@ -116,21 +114,71 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
             raise UnusableRowError(
                 "diverges_early", f"chosen and rejected part {len(turns)} turns before the end"
             )
-    head = _with_system(record, head)
+        if not turns[-1].supervised:
+            raise UnusableRowError("nothing_to_learn", f"the answer in {name} has weight 0")
+    head = _with_system(given, head)
     _check_prompt(head)
-    if not all(message in head for message in prompt):
+    if not all(any(_same(message, other) for other in head) for message in prompt):
         raise UnusableRowError("other_prompt", "the answers belong to another prompt than stated")
-    return head, better, worse
+    # Of a pair the answers alone are learned from, whatever the weights before them.
+    return tuple(message._replace(supervised=True) for message in head), better, worse
 
 
-def _stated_prompt(record: Record) -> Turns:
+def _fields(record: Record) -> Fields:
+    return record if isinstance(record, Fields) else Fields(record)
+
+
+def _same(one: Message, other: Message) -> bool:
+    """Equal but for white space around: sets state a prompt twice, and strip it once."""
+    return one.role == other.role and one.content.strip() == other.content.strip()
+
+
+def _stated_prompt(record: Fields) -> Turns:
     """What stands apart from the answers, or nothing: then the answers are conversations."""
-    if _has(record, "conversations"):
-        return _messages(record["conversations"], "conversations")
-    if _has(record, "instruction"):
-        return _alpaca(record)
+    if record.has("conversations"):
+        return messages_of(record["conversations"], "conversations")
+    if record.has("instruction"):
+        return _history(record) + _alpaca(record)
     name = _first(record, _PROMPTS)
-    return _prompt(record[name], name) if name else ()
+    return _history(record) + _prompt(record[name], name) if name else ()
+
+
+def _history(record: Fields) -> Turns:
+    """The turns before the prompt: pairs of question and answer, or messages."""
+    value = record["history"] if record.has("history") else ()
+    if value in ("", "[]", [], ()):
+        return ()
+    if isinstance(value, list) and all(_is_pair(item) for item in value):
+        return tuple(
+            message_of(role, text, f"history[{place}]")
+            for place, item in enumerate(value)
+            for role, text in zip(("user", "assistant"), item, strict=True)
+        )
+    return messages_of(value, "history")
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 2
+
+
+def _check_label(record: Fields) -> None:
+    """Refuse an answer that is marked as one to avoid (KTO)."""
+    for name in _LABELS:
+        verdict = yes_or_no(record.peek(name))
+        if verdict is None:
+            continue  # some other label, and told as a field not read
+        if not yes_or_no(record[name]):
+            raise UnusableRowError(
+                "bad_answer", f"{name} is {record[name]!r}: an answer to avoid, none to learn"
+            )
+
+
+def _to_the_last_learned(messages: Turns) -> Turns:
+    """The conversation up to its last answer to be learned; what follows it teaches nothing."""
+    for length in range(len(messages), 0, -1):
+        if messages[length - 1].role == "assistant" and messages[length - 1].supervised:
+            return messages[:length]
+    raise UnusableRowError("nothing_to_learn", "every answer has weight 0")
 
 
 def _conversation(value: Any, field: str, transcript: bool) -> Turns:
@@ -145,84 +193,41 @@ def _conversation(value: Any, field: str, transcript: bool) -> Turns:
     if pieces[0].strip():
         raise UnusableRowError("unknown_role", f"{field}: text before the first turn")
     turns = zip(pieces[1::2], pieces[2::2], strict=True)
-    return tuple(_message(role, text.strip(), field) for role, text in turns)
+    return tuple(message_of(role, text.strip(), field) for role, text in turns)
 
 
-def _with_system(record: Record, turns: Turns) -> Turns:
+def _with_system(record: Fields, turns: Turns) -> Turns:
     """The turns behind the system prompt in a field of its own, unless they begin with one."""
     name = _first(record, _SYSTEMS)
     if name is None or not record[name] or (turns and turns[0].role == "system"):
         return turns
-    return (_message("system", record[name], name), *turns)
+    return (message_of("system", record[name], name), *turns)
 
 
-def _alpaca(record: Record) -> Turns:
-    instruction, given = record["instruction"], record.get("input")
-    if given is None or given == "":
-        return (_message("user", instruction, "instruction"),)
-    _text(instruction, "instruction")
-    text = f"{instruction}\n\n{_text(given, 'input')}"
-    return (_message("user", text, "input"),)
+def _alpaca(record: Fields) -> Turns:
+    """The instruction and, behind it, what it is about; that may be blank."""
+    texts = [text_of(record["instruction"], "instruction")]
+    for name in _INPUTS:
+        given = record[name] if record.has(name) else ""
+        if not isinstance(given, str) or given.strip():
+            texts.append(text_of(given, name))
+    return (Message("user", "\n\n".join(texts)),)
 
 
 def _prompt(value: Any, field: str) -> Turns:
-    return _messages(value, field) if isinstance(value, list) else (_message("user", value, field),)
+    return (
+        messages_of(value, field)
+        if isinstance(value, list)
+        else (message_of("user", value, field),)
+    )
 
 
 def _answer(value: Any, field: str) -> Turns:
     if isinstance(value, list):
-        return _messages(value, field)
+        return messages_of(value, field)
     if isinstance(value, Mapping):
-        return (_turn(value, field),)
-    return (_message("assistant", value, field),)
-
-
-def _messages(value: Any, field: str) -> Turns:
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
-        kind = type(value).__name__
-        raise UnusableRowError("wrong_type", f"{field} is {kind}, expected a list of messages")
-    if not value:
-        raise UnusableRowError("empty_text", f"{field} has no messages")
-    return tuple(_turn(item, f"{field}[{place}]") for place, item in enumerate(value))
-
-
-def _turn(value: Any, where: str) -> Message:
-    if isinstance(value, Mapping):
-        for role, text in (("role", "content"), ("from", "value")):
-            if role in value and text in value:
-                return _message(value[role], value[text], where)
-    raise UnusableRowError("wrong_type", f"{where} has no role and content, nor from and value")
-
-
-def _message(role: Any, value: Any, where: str) -> Message:
-    known = _ROLES.get(role.lower()) if isinstance(role, str) else None
-    if known is None:
-        names = ", ".join(_ROLES)
-        raise UnusableRowError("unknown_role", f"{where}: role {role!r}; it is one of {names}")
-    return Message(known, _text(value, where))
-
-
-def _text(value: Any, where: str) -> str:
-    if isinstance(value, list) and value and all(_is_text_part(part) for part in value):
-        value = "\n".join(part["text"] for part in value)
-    if value is None:
-        raise UnusableRowError("empty_text", f"{where} is null")
-    if not isinstance(value, str):
-        raise UnusableRowError("wrong_type", f"{where} is {type(value).__name__}, expected text")
-    if not value.strip():
-        raise UnusableRowError("empty_text", f"{where} is empty")
-    if not value.isascii() and _SURROGATE.search(value):
-        # JSON can spell lone surrogates, which are no text.
-        raise UnusableRowError("undecodable", f"{where} holds a lone surrogate")
-    return value
-
-
-def _is_text_part(part: Any) -> bool:
-    return (
-        isinstance(part, Mapping)
-        and part.get("type") == "text"
-        and isinstance(part.get("text"), str)
-    )
+        return (turn_of(value, field),)
+    return (message_of("assistant", value, field),)
 
 
 def _check_prompt(messages: Turns) -> None:
@@ -232,15 +237,10 @@ def _check_prompt(messages: Turns) -> None:
         raise UnusableRowError("no_question", f"the answer follows the {messages[-1].role}'s turn")
 
 
-def _first(record: Record, names: Sequence[str]) -> str | None:
-    return next((name for name in names if _has(record, name)), None)
+def _first(record: Fields, names: Sequence[str]) -> str | None:
+    return next((name for name in names if record.has(name)), None)
 
 
-def _has(record: Record, name: str) -> bool:
-    # Parquet gives every row every column: a null there is a field the row does not have.
-    return record.get(name) is not None
-
-
-def _unknown(record: Record, shapes: str) -> UnusableRowError:
-    has = ", ".join(sorted(str(name) for name in record if _has(record, name))) or "no field"
+def _unknown(record: Fields, shapes: str) -> UnusableRowError:
+    has = ", ".join(sorted(str(name) for name in record if record.has(name))) or "no field"
     return UnusableRowError("unknown_shape", f"it has {has}; understood are {shapes}")

@@ -16,13 +16,14 @@ INSTRUCTION: Final = "instruction"
 PREFERENCE: Final = "preference"
 Kind = Literal["instruction", "preference"]
 
-MESSAGES = pa.list_(
-    pa.struct(
-        [
-            pa.field("role", pa.string(), nullable=False),
-            pa.field("content", pa.string(), nullable=False),
-        ]
-    )
+_MESSAGE = [
+    pa.field("role", pa.string(), nullable=False),
+    pa.field("content", pa.string(), nullable=False),
+]
+MESSAGES = pa.list_(pa.struct(_MESSAGE))
+# Of an instruction: an answer of the assistant may be there without being learned.
+SUPERVISED_MESSAGES = pa.list_(
+    pa.struct([*_MESSAGE, pa.field("supervised", pa.bool_(), nullable=False)])
 )
 _HEAD = (
     pa.field("doc_id", pa.string(), nullable=False),
@@ -30,7 +31,7 @@ _HEAD = (
     pa.field("split", pa.string(), nullable=False),
     pa.field("parent_doc_ids", pa.list_(pa.string()), nullable=False),
 )
-INSTRUCTIONS = pa.schema([*_HEAD, pa.field("messages", MESSAGES, nullable=False)])
+INSTRUCTIONS = pa.schema([*_HEAD, pa.field("messages", SUPERVISED_MESSAGES, nullable=False)])
 PREFERENCES = pa.schema(
     [
         *_HEAD,
@@ -40,10 +41,16 @@ PREFERENCES = pa.schema(
 
 
 class Message(NamedTuple):
-    """One turn: `role` is "system", "user" or "assistant"."""
+    """One turn.
+
+    Attributes:
+        role: "system", "user" or "assistant".
+        supervised: false for an answer that is not to be learned.
+    """
 
     role: str
     content: str
+    supervised: bool = True
 
 
 Turns = tuple[Message, ...]
@@ -105,8 +112,10 @@ Outcome = Example | Dropped
 
 
 def content(turns: Sequence[Turns]) -> bytes:
-    """Canonical bytes of conversations: JSON lists of [role, content]."""
-    return json.dumps(turns, ensure_ascii=False, separators=(",", ":")).encode()
+    """Canonical bytes of conversations: JSON lists of [role, content], and false behind these
+    where a message is not to be learned."""
+    plain = [[message[: 2 if message.supervised else 3] for message in each] for each in turns]
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def opening(turns: Turns) -> str:
@@ -134,6 +143,10 @@ def preference_table(examples: Sequence[Example]) -> pa.Table:
     return _table(examples, ("prompt", "chosen", "rejected"), PREFERENCES)
 
 
+def _learned(message: Message) -> bool:
+    return message.role == "assistant" and message.supervised
+
+
 def _table(examples: Sequence[Example], names: Sequence[str], schema: pa.Schema) -> pa.Table:
     rows = [
         {
@@ -142,7 +155,7 @@ def _table(examples: Sequence[Example], names: Sequence[str], schema: pa.Schema)
             "split": example.split,
             "parent_doc_ids": list(example.parents),
             **{
-                name: [message._asdict() for message in turns]
+                name: [{**message._asdict(), "supervised": _learned(message)} for message in turns]
                 for name, turns in zip(names, example.turns, strict=True)
             },
         }

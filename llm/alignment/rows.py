@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.alignment.rendering import Chat, Rendered, UnusableMessagesError
+from llm.tokens.chat import ChatEncoder, Rendered, UnusableMessagesError
 
 TRAIN, VALIDATION = "train", "validation"
 _ID = pa.field("doc_id", pa.string(), nullable=False)
@@ -148,14 +148,14 @@ _Convert = Callable[[Mapping[str, Any]], dict[str, Any]]
 _AT_ONCE = 4096
 
 
-def instruction_rows(tables: Iterable[pa.Table], chat: Chat, limit: Limit) -> Rows:
+def instruction_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit) -> Rows:
     """Tables with doc_id, split, messages as INSTRUCTION_ROWS.
 
     A row longer than allowed is removed as `too_long`, or cut at its end and marked; where
     nothing supervised is left it is removed as `prompt_too_long`.
 
     Raises:
-        SplitError, llm.alignment.rendering.TemplateError
+        SplitError, llm.tokens.chat.TemplateError
     """
 
     def convert(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def instruction_rows(tables: Iterable[pa.Table], chat: Chat, limit: Limit) -> Ro
     return _collect(tables, ["doc_id", "split", "messages"], INSTRUCTION_ROWS, convert)
 
 
-def preference_rows(tables: Iterable[pa.Table], chat: Chat, limit: Limit) -> Rows:
+def preference_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit) -> Rows:
     """Tables with doc_id, split, prompt, chosen, rejected as PREFERENCE_ROWS.
 
     Length counts with the longer answer; a pair that differs only behind the cut is removed as
@@ -182,7 +182,7 @@ def preference_rows(tables: Iterable[pa.Table], chat: Chat, limit: Limit) -> Row
 
     Raises:
         EqualPairError: chosen and rejected are the same tokens without any cut.
-        SplitError, llm.alignment.rendering.TemplateError
+        SplitError, llm.tokens.chat.TemplateError
     """
 
     def convert(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def preference_rows(tables: Iterable[pa.Table], chat: Chat, limit: Limit) -> Row
     return _collect(tables, columns, PREFERENCE_ROWS, convert)
 
 
-def _answer(chat: Chat, row: Mapping[str, Any], name: str) -> Rendered:
+def _answer(chat: ChatEncoder, row: Mapping[str, Any], name: str) -> Rendered:
     answer = row[name]
     if not answer or len(answer) != 1 or answer[0]["role"] != "assistant":
         raise UnusableMessagesError("no_answer", f"{name} is not one turn of the assistant")

@@ -16,11 +16,11 @@ from llm.alignment import checkpoints
 from llm.alignment.callbacks import Steps
 from llm.alignment.channel import Channel
 from llm.alignment.guards import check_context
-from llm.alignment.rendering import Chat
 from llm.alignment.rows import Limit, Rows
 from llm.alignment.run_file import Run, SftRun, run_digest
 from llm.lifeline import StopRequest
 from llm.model import folder as model_folder
+from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from llm.training.devices import autocast, precision_on
 from llm.training.threads import ThreadTuner
@@ -60,7 +60,7 @@ class Session:
         context = model_folder.architecture(self.start).context
         self.limit = Limit(run.max_length or context, run.long_rows == "cut")
         check_context(self.limit.tokens, context)
-        self.chat = Chat(self.start)
+        self.chat = ChatEncoder(self.start)
         self.digest = run_digest(run)
 
     def check_stop(self) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-# A field of a CSV may hold a whole passage; the module's own limit is 128 KiB.
-_CSV_FIELD = 1 << 24
+from llm.corpus.delimited import DELIMITERS, delimited_rows, records
+from llm.corpus.streams import DamagedStreamError
+
+_LONGEST_LINE = 1 << 24  # of a CSV
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class EvaluationFileError(ValueError):
@@ -37,8 +40,9 @@ def read_items(path: Path, name: str, fields: Sequence[str]) -> Iterator[Evaluat
     """The items of one file, in its order.
 
     Args:
-        path: JSONL (.jsonl, .ndjson), JSON holding a list (.json), CSV or TSV with a header, or
-            text, an item a line that is not blank (.txt); each also with .gz after it.
+        path: JSONL (.jsonl, .ndjson), JSON holding a list (.json), CSV or TSV (with a header
+            where `fields` names some), or text, an item a line that is not blank (.txt); each also
+            with .gz after it.
         name: the file's name in messages and items.
         fields: fields to look into; a dot goes down into an object ("choices.text"). Empty:
             every string of the record. Text files have none.
@@ -47,6 +51,9 @@ def read_items(path: Path, name: str, fields: Sequence[str]) -> Iterator[Evaluat
         EvaluationFileError: unknown ending, broken record, missing field, not UTF-8, cut gzip.
     """
     kind = _kind(path, name)
+    if kind in ("csv", "tsv"):
+        yield from _delimited(path, name, fields)
+        return
     try:
         with _opened(path) as stream:
             if kind == "text":
@@ -65,6 +72,25 @@ def read_items(path: Path, name: str, fields: Sequence[str]) -> Iterator[Evaluat
         raise EvaluationFileError(
             f"{name}: {error}; evaluation files are UTF-8, whole, and .gz only if compressed"
         ) from error
+
+
+def _delimited(path: Path, name: str, fields: Sequence[str]) -> Iterator[EvaluationItem]:
+    """Rows with all their cells, the first line's among them: not every file has a header, and
+    the names in one give no n-gram worth the name. Or, of a file with a header, some cells."""
+    delimiter = DELIMITERS[f".{_kind(path, name)}"]
+    rows = delimited_rows(path, delimiter, _LONGEST_LINE)
+    with_records = records(rows) if fields else ((row, {}) for row in rows)
+    try:
+        for row, record in with_records:
+            where = f"{name}:{row.line}"
+            if record is None or row.problem:
+                raise EvaluationFileError(f"{where}: {row.detail}")
+            texts = tuple(_texts(record, fields, where)) if fields else row.cells
+            if any(_SURROGATE.search(text) for text in texts if not text.isascii()):
+                raise EvaluationFileError(f"{where}: not UTF-8, as evaluation files are")
+            yield EvaluationItem(where, texts)
+    except DamagedStreamError as error:
+        raise EvaluationFileError(f"{name}: {error.cause}; get the whole file") from error
 
 
 def _kind(path: Path, name: str) -> str:
@@ -93,19 +119,7 @@ def _opened(path: Path) -> TextIO:
 
 
 def _records(stream: TextIO, kind: str, name: str) -> Iterator[tuple[int, Any]]:
-    if kind in ("csv", "tsv"):
-        csv.field_size_limit(_CSV_FIELD)
-        reader = csv.DictReader(stream, delimiter="\t" if kind == "tsv" else ",")
-        try:
-            for row in reader:
-                if None in row or None in row.values():
-                    raise EvaluationFileError(
-                        f"{name}:{reader.line_num}: not as many fields as the header has"
-                    )
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise EvaluationFileError(f"{name}:{reader.line_num}: {error}") from error
-    elif kind == "json":
+    if kind == "json":
         try:
             records = json.load(stream)
         except json.JSONDecodeError as error:

@@ -1,6 +1,6 @@
-"""Labelled texts from files of the user's: Parquet, JSON lines, plain text.
+"""Labelled texts from files of the user's: Parquet, JSON lines, CSV, plain text.
 
-JSON lines and text may be compressed (.gz, .zst). A text file is one text a line, as
+All but Parquet may be compressed (.gz, .zst). A text file is one text a line, as
 in fastText's own examples; empty lines do not count. Everything streams.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.corpus.delimited import delimited_rows, delimiter_of, records
 from llm.corpus.streams import DamagedStreamError, lines
 
 _JSON = (".jsonl", ".ndjson")
@@ -37,7 +38,8 @@ class LabelRow:
         number: of the row in its file, from 0.
         text: `None` where the row has none.
         selected: the row meets the condition.
-        problem: why the row cannot be used (`not_json`, `not_utf8`, `no_text`), else `None`.
+        problem: why the row cannot be used (`not_json`, `not_csv`, `not_utf8`, `no_text`), else
+            `None`.
     """
 
     number: int
@@ -64,6 +66,8 @@ def read_label_file(
         return _from_parquet(path, name, text_field, where_field, where_value)
     if bare.endswith(_JSON):
         return _from_json_lines(path, name, text_field, where_field, where_value)
+    if delimiter := delimiter_of(name):
+        return _from_delimited(path, name, delimiter, text_field, where_field, where_value)
     if bare.endswith(".txt"):
         if where_field:
             raise LabelFieldError(
@@ -72,8 +76,8 @@ def read_label_file(
             )
         return _from_text(path, name)
     raise LabelFormatError(
-        f"{name}: unknown kind of label file; use .parquet, .jsonl or .txt "
-        "(the latter two also with .gz or .zst)"
+        f"{name}: unknown kind of label file; use .parquet, .jsonl, .csv, .tsv or "
+        ".txt (all but the first also with .gz or .zst)"
     )
 
 
@@ -132,6 +136,33 @@ def _from_json_lines(
     for field, was_met in met.items():
         if present and not was_met:
             raise _missing(name, field, list(present))
+
+
+def _from_delimited(
+    path: Path, name: str, delimiter: str, text_field: str, where_field: str, where_value: str
+) -> Iterator[LabelRow]:
+    number = 0
+    try:
+        for _, record in records(delimited_rows(path, delimiter, sys.maxsize)):
+            if record is None:
+                yield LabelRow(number, None, True, "not_csv")
+            else:
+                for field in (text_field, *([where_field] if where_field else [])):
+                    if field not in record:
+                        raise _missing(name, field, list(record))
+                chosen = not where_field or _cell_meets(record[where_field], where_value)
+                yield _row(number, record[text_field], chosen)
+            number += 1
+    except DamagedStreamError as error:
+        raise LabelFormatError(f"{name}: damaged compressed file: {error.cause}") from error
+
+
+def _cell_meets(cell: str, wanted: str) -> bool:
+    """As `meets`; in a file of texts alone, what both sides read as a number is one."""
+    try:
+        return float(cell) == float(wanted)
+    except ValueError:
+        return meets(cell.strip(), wanted)
 
 
 def _from_text(path: Path, name: str) -> Iterator[LabelRow]:

@@ -34,7 +34,7 @@ def _evaluate(run: Run) -> None:
 
     from llm.evaluation.evaluation import evaluate
     from llm.evaluation.logprobs import Report
-    from llm.training.devices import DoesNotFitError, find, is_out_of_memory
+    from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, find, is_out_of_memory
     from llm.training.threads import ThreadTuner
 
     def begin(what: str) -> Report:
@@ -42,12 +42,12 @@ def _evaluate(run: Run) -> None:
 
     try:
         result = evaluate(run, begin)
-    except RuntimeError as error:
+    except MEMORY_ERRORS as error:
         if not is_out_of_memory(error):
             raise
         raise DoesNotFitError(
-            f"memory does not suffice ({error}); lower evaluate.batch_tokens, which changes no "
-            "result"
+            f"memory does not suffice ({str(error) or type(error).__name__}); lower "
+            "evaluate.batch_tokens, which changes no result"
         ) from error
     run.results.mkdir(parents=True, exist_ok=True)
     pq.write_table(result.scores, run.results / "scores.parquet")

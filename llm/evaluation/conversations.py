@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from llm.alignment.rendering import Chat, Message, UnusableMessagesError
-from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
+from llm.tokens.chat import ChatEncoder, Message, UnusableMessagesError
 
 Made = TypeVar("Made")
 
@@ -35,44 +33,15 @@ class Pair:
     rejected: Exchange
 
 
-class ConversationEncoder:
-    """Renders and tokenises with the files in a model's folder.
+def exchange(encoder: ChatEncoder, doc_id: str, messages: Sequence[Message]) -> Exchange:
+    """A conversation as its last answer and what comes before.
 
-    Attributes:
-        stops: ids that end a text or a turn.
+    Raises:
+        UnusableMessagesError: it is no conversation that ends with an answer.
+        TemplateError: the chat template is at fault.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._chat = Chat(folder)
-        ids = self._chat.tokenizer.convert_tokens_to_ids([END_OF_TEXT, TURN_END])
-        self.stops: tuple[int, ...] = tuple(ids)
-
-    def text(self, text: str) -> list[int]:
-        """Ids of plain text, no special token added."""
-        encoded = self._chat.tokenizer(text, add_special_tokens=False)
-        return cast("list[int]", encoded["input_ids"])
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens included."""
-        return str(self._chat.tokenizer.decode(list(ids)))
-
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of a conversation up to where the assistant begins to speak."""
-        plain = [dict(message) for message in messages]
-        rendered = self._chat.tokenizer.apply_chat_template(
-            plain, tokenize=False, add_generation_prompt=True
-        )
-        return self.text(rendered)
-
-    def exchange(self, doc_id: str, messages: Sequence[Message]) -> Exchange:
-        """A conversation as its last answer and what comes before.
-
-        Raises:
-            UnusableMessagesError: it is no conversation that ends with an answer.
-            TemplateError: the chat template is at fault.
-        """
-        rendered = self._chat.render(messages)
-        return Exchange(doc_id, rendered.prompt_ids, rendered.completion_ids)
+    rendered = encoder.render(messages)
+    return Exchange(doc_id, rendered.prompt_ids, rendered.completion_ids)
 
 
 @dataclass(frozen=True)
@@ -90,19 +59,19 @@ class HeldOut:
 
 
 def tokenise(
-    encoder: ConversationEncoder,
+    encoder: ChatEncoder,
     instructions: Sequence[Mapping[str, Any]],
     preferences: Sequence[Mapping[str, Any]],
     context: int,
 ) -> HeldOut:
     """Exchanges of instruction rows and pairs of preference rows, for a model's context."""
 
-    def exchange(row: Mapping[str, Any]) -> Exchange:
-        return encoder.exchange(row["doc_id"], row["messages"])
+    def alone(row: Mapping[str, Any]) -> Exchange:
+        return exchange(encoder, row["doc_id"], row["messages"])
 
     def pair(row: Mapping[str, Any]) -> Pair:
         chosen, rejected = (
-            encoder.exchange(row["doc_id"], [*row["prompt"], *row[side]])
+            exchange(encoder, row["doc_id"], [*row["prompt"], *row[side]])
             for side in ("chosen", "rejected")
         )
         return Pair(chosen, rejected)
@@ -110,7 +79,7 @@ def tokenise(
     def pair_size(made: Pair) -> int:
         return max(made.chosen.predictions, made.rejected.predictions)
 
-    exchanges, without = _usable(instructions, exchange, lambda made: made.predictions, context)
+    exchanges, without = _usable(instructions, alone, lambda made: made.predictions, context)
     pairs, unpaired = _usable(preferences, pair, pair_size, context)
     return HeldOut(exchanges, pairs, {"instructions": without, "preferences": unpaired})
 

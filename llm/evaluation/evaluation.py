@@ -16,7 +16,7 @@ from llm.evaluation.bits_per_byte import document_losses
 from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.compression import XZ, xz_bits_per_byte
-from llm.evaluation.conversations import ConversationEncoder, HeldOut, tokenise
+from llm.evaluation.conversations import HeldOut, tokenise
 from llm.evaluation.held_out import held_out
 from llm.evaluation.logprobs import Report
 from llm.evaluation.measure import Measure
@@ -34,6 +34,7 @@ from llm.evaluation.score_tables import (
 from llm.evaluation.validation_bytes import ValidationText, validation_text
 from llm.model.folder import load
 from llm.model.transformer import Transformer
+from llm.tokens.chat import ChatEncoder
 from llm.tokens.encoding import DocumentEncoder
 
 Begin = Callable[[str], Report]  # given what is measured, whom to tell how far it is
@@ -56,7 +57,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
     """Measure each model, and its difference from the one before.
 
     Raises:
-        NoValidationTextError, PromptTooLongError, ModelFolderError, UnknownDeviceError.
+        NoValidationTextError, ModelFolderError, UnknownDeviceError.
     """
     device = _device(run.device)
     tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
@@ -69,12 +70,14 @@ def evaluate(run: Run, begin: Begin) -> Result:
     before: dict[str, Measure] = {}
     for place, named in enumerate(run.models):
         model = load(named.folder).to(device)
-        encoder = ConversationEncoder(named.folder)
+        encoder = ChatEncoder(named.folder)
         rows = tokenise(encoder, instructions, preferences, model.architecture.context)
         left_out[named.name] = rows.left_out
         with _precision(run.precision, device):
             measures = list(_measures(run, named, model, encoder, text, rows, begin))
-            samples += _samples(run, named.name, model, encoder, continued=place == 0)
+            said, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
+        samples += said
+        left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
             found = estimate(measure, run.resamples, run.seed)
             scores.append(Score(named.name, measure.metric, found))
@@ -102,7 +105,7 @@ def _measures(
     run: Run,
     named: NamedModel,
     model: Transformer,
-    encoder: ConversationEncoder,
+    encoder: ChatEncoder,
     text: ValidationText,
     rows: HeldOut,
     begin: Begin,
@@ -126,15 +129,17 @@ def _measures(
 
 
 def _samples(
-    run: Run, name: str, model: Transformer, encoder: ConversationEncoder, continued: bool
-) -> list[dict[str, str]]:
-    """Answers to the prompts and, where the model is a base model, texts it goes on with."""
-    found = []
+    run: Run, name: str, model: Transformer, encoder: ChatEncoder, continued: bool
+) -> tuple[list[dict[str, str]], int]:
+    """Answers to the prompts and, where the model is a base model, texts it goes on with; and how
+    many of both fill the context."""
+    found: list[dict[str, str]] = []
+    too_long = 0
     for prompts, chat in ((run.continuations if continued else (), False), (run.prompts, True)):
-        texts = answers(model, encoder, prompts, run.new_tokens, chat)
-        for prompt, completion in zip(prompts, texts, strict=True):
-            found.append({"model": name, "prompt": prompt, "completion": completion})
-    return found
+        said = answers(model, encoder, prompts, run.new_tokens, chat)
+        too_long += sum(prompt not in said for prompt in prompts)
+        found += [{"model": name, "prompt": p, "completion": text} for p, text in said.items()]
+    return found, too_long
 
 
 def _device(name: str) -> torch.device:

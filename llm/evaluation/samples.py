@@ -6,47 +6,41 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llm.evaluation.conversations import ConversationEncoder, Exchange
+from llm.evaluation.conversations import Exchange
 from llm.evaluation.logprobs import Report
 from llm.evaluation.measure import Measure, mean
 from llm.model.generation import generate
 from llm.model.transformer import Transformer
+from llm.tokens.chat import ChatEncoder
 
 GENERATED_TOKENS = "generated_tokens"
 # Prompts a call: rows are grouped by length in `generate`, and progress is said between calls.
 _AT_ONCE = 32
 
 
-class PromptTooLongError(ValueError):
-    """A prompt leaves no room for an answer."""
-
-
 def answers(
     model: Transformer,
-    encoder: ConversationEncoder,
+    encoder: ChatEncoder,
     prompts: Sequence[str],
     new_tokens: int,
     chat: bool,
-) -> list[str]:
+) -> dict[str, str]:
     """Greedy answers to questions, or continuations of texts, of up to `new_tokens` tokens.
+
+    Returns:
+        Of each prompt that leaves room for an answer in the model's context what follows it.
 
     Args:
         chat: each prompt is the turn of a user; else it is plain text to go on with.
-
-    Raises:
-        PromptTooLongError: names the prompt.
     """
-    ids = []
+    ids = {}
     for prompt in prompts:
         turns = [{"role": "user", "content": prompt}]
         tokens = encoder.prompt(turns) if chat else encoder.text(prompt)
-        if not 0 < len(tokens) < model.architecture.context:
-            raise PromptTooLongError(
-                f"the prompt {prompt[:60]!r} has {len(tokens)} tokens; between 1 and "
-                f"{model.architecture.context - 1} leave room for an answer; shorten it"
-            )
-        ids.append(tokens)
-    return [encoder.decode(row) for row in generate(model, ids, new_tokens, encoder.stops)]
+        if 0 < len(tokens) < model.architecture.context:
+            ids[prompt] = tokens
+    made = generate(model, list(ids.values()), new_tokens, encoder.stops)
+    return {prompt: encoder.decode(row) for prompt, row in zip(ids, made, strict=True)}
 
 
 def generated_length(

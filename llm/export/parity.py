@@ -37,7 +37,7 @@ class UnusableExportError(ValueError):
 
 
 class PromptTooLongError(ValueError):
-    """A prompt of the comparison leaves no room for a continuation."""
+    """No prompt of the comparison leaves room for a continuation."""
 
 
 def compare(
@@ -53,19 +53,23 @@ def compare(
     Args:
         scratch: where the other process reads its task and leaves its answer.
 
+    Prompts that leave no room for a continuation are left out.
+
     Raises:
         UnusableExportError, PromptTooLongError, ModelFolderError.
     """
     model = load(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    ids = [_ids(tokenizer, prompt) for prompt in prompts]
     context = model.architecture.context
-    for prompt, row in zip(prompts, ids, strict=True):
-        if not 0 < len(row) < context:
-            raise PromptTooLongError(
-                f"the prompt {prompt[:60]!r} has {len(row)} tokens; between 1 and {context - 1} "
-                "leave room for a continuation; change it"
-            )
+    asked = {prompt: _ids(tokenizer, prompt) for prompt in prompts}
+    fitting = {prompt: row for prompt, row in asked.items() if 0 < len(row) < context}
+    if not fitting:
+        told = ", ".join(f"{prompt[:40]!r} has {len(row)}" for prompt, row in asked.items())
+        raise PromptTooLongError(
+            f"no prompt has between 1 and {context - 1} tokens, which leave room for a "
+            f"continuation: {told}; shorten them"
+        )
+    prompts, ids = list(fitting), list(fitting.values())
     texts = [*TEXTS, *prompts]
     ask = {
         "folder": str(folder),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tokenizers import Tokenizer
 from llm.model.architecture import Architecture
 from llm.model.transformer import Transformer
 from llm.tokens import hf_folder
-from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
+from llm.tokens.special_tokens import END_OF_TEXT, PAD, SPECIAL_TOKENS, TURN_END
 
 WEIGHTS = "model.safetensors"
 _CLASSES = {True: ("Qwen3ForCausalLM", "qwen3"), False: ("LlamaForCausalLM", "llama")}
@@ -30,6 +31,10 @@ _CLASSES = {True: ("Qwen3ForCausalLM", "qwen3"), False: ("LlamaForCausalLM", "ll
 
 class ModelFolderError(ValueError):
     """A folder is not a model this code can load; names the file and what is wrong with it."""
+
+
+class ForeignModelError(ModelFolderError):
+    """A model folder that another program wrote; says what it lacks and what would do."""
 
 
 class TokenizerMismatchError(ValueError):
@@ -49,14 +54,30 @@ def check_tokenizer(model: Path, tokenizer: Path) -> None:
 
     Raises:
         TokenizerMismatchError: it is not.
+        ForeignModelError: the model does not say which it was trained with.
     """
-    trained, given = _config(model).get("tokenizer_sha256"), tokenizer_digest(tokenizer)
-    if trained != given:
-        raise TokenizerMismatchError(
-            f"the model in {model} was trained with tokenizer {str(trained)[:12]}, given is "
-            f"{given[:12]} ({tokenizer}): its ids would mean other tokens. Take the tokenizer "
-            "beside the model, or train from the start with the new one"
+    config, given = _config(model), tokenizer_digest(tokenizer)
+    trained, program = config.get("tokenizer_sha256"), _other_program(config)
+    if trained is None:
+        raise ForeignModelError(
+            f"{model} was saved by {program or 'another program'}, not by Ingot: its config.json "
+            "does not say which tokenizer the model was trained with. If it is "
+            f'{tokenizer / "tokenizer.json"}, add "tokenizer_sha256": "{given}" to config.json; a '
+            f"tokenizer of Ingot has the special tokens {', '.join(SPECIAL_TOKENS)}"
         )
+    if trained == given:
+        return
+    if program and model.resolve() == tokenizer.resolve():
+        raise TokenizerMismatchError(
+            f"the model in {model} was trained with tokenizer {trained[:12]}, and saved again by "
+            f"{program}, which writes tokenizer.json in other bytes ({given[:12]}). Copy the "
+            "tokenizer's files from the model it was made of into the folder"
+        )
+    raise TokenizerMismatchError(
+        f"the model in {model} was trained with tokenizer {trained[:12]}, given is "
+        f"{given[:12]} ({tokenizer}): its ids would mean other tokens. Take the tokenizer "
+        "beside the model, or train from the start with the new one"
+    )
 
 
 def save(model: Transformer, folder: Path, tokenizer_folder: Path, eos_token: str) -> None:
@@ -96,14 +117,15 @@ def load(folder: Path) -> Transformer:
     """The model in a folder, float32, on the CPU.
 
     Raises:
-        ModelFolderError: a file is missing or does not fit the others.
+        ModelFolderError: a file is missing or does not fit the others; a `ForeignModelError`
+            where another program wrote them in a way this code does not read.
         TokenizerMismatchError: the tokenizer beside it is not the one it was trained with.
     """
     check_tokenizer(folder, folder)
     model = Transformer(architecture(folder))
     path = folder / WEIGHTS
     if not path.is_file():
-        raise ModelFolderError(f"{path} is missing")
+        raise _without_weights(folder)
     state = load_file(path)
     if model.architecture.tied:
         state["lm_head.weight"] = state["model.embed_tokens.weight"]
@@ -142,6 +164,28 @@ def architecture(folder: Path) -> Architecture:
         )
     except KeyError as error:
         raise ModelFolderError(f"{folder / 'config.json'}: no field {error}") from error
+
+
+def _without_weights(folder: Path) -> ModelFolderError:
+    """What to say of a folder without `model.safetensors`."""
+    shards = len(list(folder.glob("model-*-of-*.safetensors")))
+    if shards:
+        return ForeignModelError(
+            f"{folder} holds its weights in {shards} files, and {WEIGHTS} is read alone; save it "
+            'again in one: model.save_pretrained(folder, max_shard_size="1TB")'
+        )
+    if any(folder.glob("*.bin")):
+        return ForeignModelError(
+            f"{folder} holds its weights as a pickle, which is not read; save it again with "
+            "transformers 5, which writes safetensors"
+        )
+    return ModelFolderError(f"{folder / WEIGHTS} is missing")
+
+
+def _other_program(config: Mapping[str, Any]) -> str:
+    """Which program wrote a config.json, if it says so; Ingot's own does not."""
+    version = config.get("transformers_version")
+    return f"transformers {version}" if version else ""
 
 
 def _to_config(a: Architecture) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ import torch
 from torch import Tensor
 
 from llm.model.transformer import Cache, Transformer
+
+
+class SamplingError(ValueError):
+    """A setting of sampling that means nothing; names it."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +24,26 @@ class Sampling:
         temperature: 0 = the most probable token.
         top_k: only the k most probable; 0 = all.
         top_p: only the smallest set that holds this probability (Holtzman et al. 2020); 1 = all.
+            The most probable token is always in it, so that 0 leaves that one alone.
         seed: of the draws.
+
+    Raises:
+        SamplingError: the temperature is below 0 or no number, top_k below 0, top_p not within
+            0 and 1.
     """
 
     temperature: float
     top_k: int
     top_p: float
     seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise SamplingError(f"temperature {self.temperature}: give a number of 0 or more")
+        if self.top_k < 0:
+            raise SamplingError(f"top_k {self.top_k}: give a number of tokens, or 0 for all")
+        if not 0 <= self.top_p <= 1:
+            raise SamplingError(f"top_p {self.top_p}: give a probability, 0 to 1")
 
 
 GREEDY = Sampling(temperature=0.0, top_k=0, top_p=1.0, seed=0)
@@ -35,18 +53,21 @@ def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Te
     """Next token ids (B,) from logits (B, vocabulary)."""
     if sampling.temperature <= 0:
         return logits.argmax(-1)
-    scaled = logits.float() / sampling.temperature
+    # Relative to the greatest, and in float64, where a tiny temperature is not rounded to 0: what
+    # overflows goes to -inf, a probability of 0, and never to a difference of infinities.
+    wide = logits.cpu().double()
+    scaled = (wide - wide.amax(-1, keepdim=True)) / sampling.temperature
     if sampling.top_k:
         least = scaled.topk(min(sampling.top_k, scaled.shape[-1]), dim=-1).values[:, -1:]
         scaled = scaled.masked_fill(scaled < least, float("-inf"))
     if sampling.top_p < 1:
         ordered, places = scaled.sort(dim=-1, descending=True)
         before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
-        cut = torch.zeros_like(before, dtype=torch.bool).scatter(
-            -1, places, before >= sampling.top_p
-        )
+        beyond = before >= sampling.top_p
+        beyond[:, 0] = False
+        cut = torch.zeros_like(beyond).scatter(-1, places, beyond)
         scaled = scaled.masked_fill(cut, float("-inf"))
-    chosen = torch.multinomial(scaled.softmax(-1).cpu(), 1, generator=generator)
+    chosen = torch.multinomial(scaled.softmax(-1), 1, generator=generator)
     return chosen.squeeze(-1).to(logits.device)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llm.evaluation.conversations import ConversationEncoder
 from llm.model import folder as model_folder
 from llm.model.generation import Sampling, generate
+from llm.tokens.chat import ChatEncoder
 
 
 class TurnTooLongError(ValueError):
@@ -23,7 +23,7 @@ class Conversation:
 
     def __init__(self, folder: Path, sampling: Sampling, new_tokens: int) -> None:
         self._model = model_folder.load(folder)
-        self._encoder = ConversationEncoder(folder)
+        self._encoder = ChatEncoder(folder)
         self._sampling, self._new_tokens = sampling, new_tokens
         self._turns: list[dict[str, str]] = []
 
@@ -47,9 +47,11 @@ class Conversation:
             )
         stops = self._encoder.stops
         (ids,) = generate(self._model, [prompt], room, stops, self._sampling)
-        answer = self._encoder.decode(ids).strip()
-        self._turns = [*turns, {"role": "assistant", "content": answer or "…"}]
-        return answer
+        # It enters again as it was said, white space and all; no turn is without a text.
+        answer = self._encoder.decode(ids)
+        said = answer if answer.strip() else "…"
+        self._turns = [*turns, {"role": "assistant", "content": said}]
+        return answer.strip()
 
     def forget(self) -> None:
         """Begin anew."""

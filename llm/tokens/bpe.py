@@ -87,6 +87,20 @@ def train(texts: Iterable[str], settings: BpeSettings) -> Tokenizer:
     return _trained(texts, settings, lower)
 
 
+def least_tokens(text: str, longest_token: int) -> int:
+    """Tokens a text has at least, whatever the vocabulary: no token reaches over the split.
+
+    Args:
+        longest_token: bytes a token has at most.
+    """
+    pieces = _split().pre_tokenize_str(text)
+    return sum(-(-len(piece.encode()) // longest_token) for piece, _ in pieces)
+
+
+def _split() -> pre_tokenizers.Split:
+    return pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
+
+
 def _least() -> int:
     alphabet = len(SPECIAL_TOKENS) + 256
     return -(-alphabet // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
@@ -105,13 +119,12 @@ def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
 
 
 def _trained(texts: list[str], settings: BpeSettings, size: int) -> Tokenizer:
-    split = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     short = pre_tokenizers.FixedLength(LONGEST_WORD)
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, short, as_bytes])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_split(), short, as_bytes])
     tokenizer.train_from_iterator(texts, _trainer(settings, size), len(texts))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, as_bytes])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_split(), as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     # Adds no token; it keeps character offsets those of the text, spaces included.
     tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False)

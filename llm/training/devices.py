@@ -118,6 +118,7 @@ _NO_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "can't allocate memory",
     "not enough memory",
+    "bad_alloc",
 )
 
 
@@ -126,13 +127,18 @@ def widest(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory did not suffice, on a GPU or on the CPU.
+# What may say that memory did not suffice; `is_out_of_memory` decides.
+MEMORY_ERRORS = (RuntimeError, MemoryError)
 
-    PyTorch has a type for it that its own allocator raises; CUDA, cuBLAS, Triton, Metal and the
-    CPU's allocator are known by what they say.
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of `MEMORY_ERRORS` says that memory did not suffice, on a GPU or a CPU.
+
+    PyTorch has a type for it that its own allocator raises, Python has one that is also NumPy's,
+    Arrow's and what a `std::bad_alloc` of C++ becomes; CUDA, cuBLAS, Triton, Metal and the CPU's
+    allocator are known by what they say.
     """
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error)
     return any(words in text for words in _NO_MEMORY)

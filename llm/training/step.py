@@ -152,7 +152,7 @@ class Stepper:
             done: Tensor | None = None
             try:
                 done = work()
-            except RuntimeError as error:
+            except devices.MEMORY_ERRORS as error:
                 if not devices.is_out_of_memory(error):
                     raise
             if not self._processes.any(done is None, self._device):

@@ -225,3 +225,33 @@ def test_what_cannot_be_built(tmp_path: Path) -> None:
         ExamplesConfig(make_from_documents=False)
     with pytest.raises(ValidationError, match="least_answer_chars"):
         ExamplesConfig(least_answer_chars=700)
+
+
+def test_what_rows_bring_along_is_honoured_or_told(tmp_path: Path) -> None:
+    said = {"role": "assistant", "content": "Lyon.", "weight": 0}
+    turns = [{"role": "user", "content": "Capital?"}, said, {"role": "user", "content": "Again."}]
+    learned = [
+        {"messages": [*turns, {**said, "content": "Paris.", "weight": 1}], "id": 1},
+        {"prompt": "Of Spain?", "completion": "Paris.", "label": False, "id": 2},
+        {"prompt": "Of Spain?", "completion": "Madrid.", "label": True, "id": 3},
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(map(json.dumps, learned)))
+    config = ExamplesConfig(make_from_documents=False, instruction_files=[str(path)])
+    done = made(tmp_path, config)
+    found = {
+        len(row["messages"]): row["messages"] for row in rows(done, "examples", "instructions")
+    }
+    assert [message["supervised"] for message in found[4]] == [False, False, False, True]
+    assert found[2][1] == {"role": "assistant", "content": "Madrid.", "supervised": True}
+    (rejected,) = rows(done, "examples", "rejected")
+    assert rejected["reason"] == "bad_answer"
+    artifact = done["examples"].artifact
+    told = [{"file": "mine.jsonl", "field": "id", "rows": 2}]
+    assert artifact.facts["unread_fields"] == told
+    shown = {panel.title: panel for panel in panels(artifact)}
+    assert isinstance(table := shown["Fields not read"], Table)
+    assert table.rows == [["mine.jsonl", "id", 2]]
+    samples = shown["Instructions"]
+    assert isinstance(samples, Samples)
+    assert any("assistant (not learned): Lyon." in item.text for item in samples.items)

@@ -14,7 +14,8 @@ import pytest
 import zstandard
 
 from llm.alignment.example_files import ExampleFileError, FileReading, examples_in
-from llm.alignment.example_shapes import UnusableRowError, instruction, preference, rows_in
+from llm.alignment.example_messages import UnusableRowError
+from llm.alignment.example_shapes import instruction, preference, rows_in
 from llm.alignment.example_tables import Dropped, Example, Kind, Message, Outcome
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
@@ -24,7 +25,7 @@ SYSTEM = Message("system", "Be brief.")
 
 
 def plain(*messages: Message) -> list[dict[str, str]]:
-    return [message._asdict() for message in messages]
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def shared_gpt(*messages: Message) -> list[dict[str, str]]:
@@ -32,13 +33,21 @@ def shared_gpt(*messages: Message) -> list[dict[str, str]]:
     return [{"from": names[message.role], "value": message.content} for message in messages]
 
 
-def read(path: Path, kind: Kind, held_out: float = 0.05) -> list[Outcome]:
-    return list(examples_in(path, path.name, FileReading(kind, 100_000, 1 << 28, held_out, 0)))
+def read(
+    path: Path, kind: Kind, held_out: float = 0.05, unread: Counter[str] | None = None
+) -> list[Outcome]:
+    reading = FileReading(kind, 100_000, 1 << 28, held_out, 0)
+    return list(examples_in(path, path.name, reading, Counter() if unread is None else unread))
 
 
 def write(path: Path, rows: list[Any]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def weighed(first: Any, last: Any) -> list[dict[str, Any]]:
+    ask, other, back, say = plain(ASK, OTHER, BACK, SAY)
+    return [ask, other | {"weight": first}, back, say | {"weight": last}]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +82,47 @@ def write(path: Path, rows: list[Any]) -> Path:
             {"system_prompt": "Be brief.", "question": "Why?", "response": "So."},
             (SYSTEM, ASK, SAY),
         ),
+        ({"instruction": "Why?", "input": " \n", "output": "So."}, (ASK, SAY)),
+        ({"instruction": "Why?", "input": None, "output": "So."}, (ASK, SAY)),
+        (
+            {"instruction": "Add.", "context": "1 2", "response": "So.", "category": "qa"},
+            (Message("user", "Add.\n\n1 2"), SAY),
+        ),
+        ({"instruction": "Why?", "context": "", "response": "So."}, (ASK, SAY)),
+        (
+            {"instruction": [{"type": "text", "text": "Add."}], "question": "1?", "answer": "So."},
+            (Message("user", "Add.\n\n1?"), SAY),
+        ),
+        (
+            {"messages": [{"role": "developer", "content": "Be brief."}, *plain(ASK, SAY)]},
+            (SYSTEM, ASK, SAY),
+        ),
+        (
+            {
+                "instruction": "Really?",
+                "input": "",
+                "output": "So.",
+                "system": "Be brief.",
+                "history": [["Why?", "No."]],
+            },
+            (SYSTEM, ASK, OTHER, BACK, SAY),
+        ),
+        (
+            {"prompt": "Really?", "response": "So.", "history": plain(ASK, OTHER)},
+            (ASK, OTHER, BACK, SAY),
+        ),
+        ({"prompt": "Why?", "completion": "So.", "history": []}, (ASK, SAY)),
+        ({"prompt": "Why?", "completion": "So.", "label": True}, (ASK, SAY)),
+        ({"prompt": "Why?", "completion": "So.", "label": "science"}, (ASK, SAY)),
+        (
+            {"messages": weighed(0, 1)},
+            (ASK, OTHER._replace(supervised=False), BACK, SAY),
+        ),
+        ({"messages": weighed(1, 1)}, (ASK, OTHER, BACK, SAY)),
+        ({"messages": weighed(None, True)}, (ASK, OTHER, BACK, SAY)),
+        ({"messages": weighed(False, 1.0)}, (ASK, OTHER._replace(supervised=False), BACK, SAY)),
+        # What follows the last answer to be learned teaches nothing.
+        ({"messages": weighed(1, 0)}, (ASK, OTHER)),
         # Parquet: columns of other rows are there and null.
         ({"prompt": "Why?", "completion": "So.", "messages": None, "system": None}, (ASK, SAY)),
     ],
@@ -105,6 +155,32 @@ def test_shapes_of_instructions(record: Any, expected: Any) -> None:
                 "rejected": plain(ASK, OTHER),
             },
             (SYSTEM, ASK),
+        ),
+        # UltraFeedback: the prompt stated apart is stripped in the conversations, or they differ.
+        ({"prompt": "Why? ", "chosen": plain(ASK, SAY), "rejected": plain(ASK, OTHER)}, (ASK,)),
+        (
+            {
+                "chosen": plain(ASK, SAY),
+                "rejected": plain(Message("user", "\nWhy?"), OTHER),
+            },
+            (ASK,),
+        ),
+        (
+            {
+                "instruction": "Really?",
+                "input": " ",
+                "history": [["Why?", "No."]],
+                "chosen": "So.",
+                "rejected": "No.",
+            },
+            (ASK, OTHER, BACK),
+        ),
+        (
+            {
+                "chosen": weighed(0, 1),
+                "rejected": [*weighed(0, 1)[:-1], *plain(OTHER)],
+            },
+            (ASK, OTHER, BACK),
         ),
         (
             {
@@ -145,6 +221,15 @@ def test_shapes_of_preferences(record: Any, expected: Any) -> None:
         ({"messages": ["Why?"]}, "wrong_type"),
         ({"messages": [{"role": "tool", "content": "4"}, *plain(SAY)]}, "unknown_role"),
         ({"prompt": "Why?", "completion": "\ud800"}, "undecodable"),
+        ({"prompt": "Why?", "completion": "No.", "label": False}, "bad_answer"),
+        ({"prompt": plain(ASK), "completion": plain(OTHER), "label": 0}, "bad_answer"),
+        ({"prompt": "Why?", "completion": "No.", "label": "False"}, "bad_answer"),
+        ({"messages": plain(ASK, OTHER), "kto_tag": False}, "bad_answer"),
+        ({"messages": weighed(0, 0)}, "nothing_to_learn"),
+        ({"messages": weighed(0.5, 1)}, "bad_weight"),
+        ({"prompt": "Why?", "completion": "So.", "history": "Before."}, "wrong_type"),
+        ({"prompt": "Why?", "completion": "So.", "history": [["a", "b", "c"]]}, "wrong_type"),
+        ({"instruction": "Add.", "input": 3, "output": "So."}, "wrong_type"),
     ],
 )
 def test_rows_that_are_no_instruction(record: Any, reason: str) -> None:
@@ -170,6 +255,10 @@ def test_rows_that_are_no_instruction(record: Any, reason: str) -> None:
             "other_prompt",
         ),
         ({"chosen": plain(SAY), "rejected": plain(OTHER)}, "no_question"),
+        (
+            {"chosen": weighed(1, 0), "rejected": weighed(1, 1)[:-1] + plain(OTHER)},
+            "nothing_to_learn",
+        ),
     ],
 )
 def test_rows_that_are_no_preference(record: Any, reason: str) -> None:
@@ -217,13 +306,74 @@ def test_containers_hold_the_same_examples(tmp_path: Path) -> None:
     (tmp_path / "c.jsonl.zst").write_bytes(zstandard.compress(lines))
     (tmp_path / "d.json").write_text(json.dumps(rows))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "e.parquet")
+    cells = "".join(f'"{row["prompt"]}",{row["completion"]}\r\n' for row in rows)
+    (tmp_path / "f.csv").write_text("\ufeffprompt,completion\r\n" + cells, encoding="utf-8")
+    (tmp_path / "g.tsv.gz").write_bytes(
+        gzip.compress(("prompt\tcompletion\n" + cells.replace(",", "\t")).encode())
+    )
     turns = [
         [o.turns for o in read(file, "instruction") if isinstance(o, Example)]
         for file in sorted(tmp_path.iterdir())
     ]
-    assert len(turns) == 5
+    assert len(turns) == 7
     assert all(found == turns[0] for found in turns)
     assert len(turns[0]) == 20
+
+
+def test_rows_of_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_bytes(
+        b",question,context,answer,label\n"
+        b'0,"a, and\nb?",,"say ""b""",true\n'
+        b"1,c,,d\n"
+        b"2,e,,f,0\n"
+        b"3,g,,\xff,\n"
+        b'4,"h"i,,j,\n'
+        b"5,k," + b"x" * 200_000 + b",l,\n"
+        b"6,m,,n,\n"
+    )
+    unread = Counter[str]()
+    found = read(file, "instruction", unread=unread)
+    assert [o.turns[0] for o in found if isinstance(o, Example)] == [
+        (Message("user", "a, and\nb?"), Message("assistant", 'say "b"')),
+        (Message("user", "m"), Message("assistant", "n")),
+    ]
+    bad = [(o.reason, o.detail.split(": ")[0]) for o in found if isinstance(o, Dropped)]
+    assert bad == [
+        ("malformed_csv", "mine.csv:4"),
+        ("bad_answer", "mine.csv:5"),
+        ("undecodable", "mine.csv:6"),
+        ("malformed_csv", "mine.csv:7"),
+        ("too_large", "mine.csv:8"),
+    ]
+    assert unread == {"": 2}  # the number in front, which has no name
+
+
+def test_fields_that_nothing_is_made_of_are_counted(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"prompt": "a", "completion": "b", "source": "x", "context": "c"},
+        {"prompt": "a", "completion": "c", "source": "y", "history": None, "label": 7},
+        {"prompt": "a", "completion": "", "score": 3},  # unusable: told as that
+        {
+            "messages": [*plain(ASK), plain(SAY)[0] | {"thinking": "Hm.", "weight": 1}],
+            "prompt": "z",
+        },
+        {"messages": [*plain(ASK), plain(SAY)[0] | {"thinking": None}], "\ud800": 1},
+    ]
+    unread = Counter[str]()
+    read(write(tmp_path / "a.jsonl", rows), "instruction", unread=unread)
+    assert unread == {
+        "source": 2,
+        "context": 1,
+        "label": 1,
+        "messages[].thinking": 1,
+        "prompt": 1,
+        "?": 1,
+    }
+    many = [{"prompt": f"{n}", "completion": "b", f"field{n}": n} for n in range(250)]
+    read(write(tmp_path / "b.jsonl", many), "instruction", unread=(wide := Counter[str]()))
+    assert len(wide) == 101
+    assert wide.total() == 250
 
 
 def test_a_damaged_file_gives_what_is_before_the_damage(tmp_path: Path) -> None:

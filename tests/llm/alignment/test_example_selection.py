@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm.alignment.example_batches import TABLES, Fate, batches
 from llm.alignment.example_selection import Caps, Ledger, Removal
-from llm.alignment.example_tables import Dropped, Example, Kind, Message, Outcome
+from llm.alignment.example_tables import Dropped, Example, Kind, Message, Outcome, content
 
 ALL = Caps(instructions=10**6, preferences=10**6, held_out=10**6, from_files=None, seed=0)
 
@@ -179,8 +179,8 @@ def test_every_candidate_becomes_one_row() -> None:
         "rejected": 1,
     }
     assert tables["instructions"][0]["messages"] == [
-        {"role": "user", "content": "a"},
-        {"role": "assistant", "content": "So."},
+        {"role": "user", "content": "a", "supervised": False},
+        {"role": "assistant", "content": "So.", "supervised": True},
     ]
     assert tables["rejected"] == [
         {"doc_id": "f" * 32, "reason": "empty_text", "detail": "m:3: empty"}
@@ -200,3 +200,10 @@ def test_every_candidate_becomes_one_row() -> None:
 def test_removals_must_match_the_examples(removals: list[Removal | None]) -> None:
     with pytest.raises(ValueError, match="other candidates"):
         list(batches([example("a")], removals, 8, Counter()))
+
+
+def test_ids_are_of_what_is_said_and_of_what_is_not_learned() -> None:
+    turns = (Message("user", "Warum, ä?"), Message("assistant", "So."))
+    assert content((turns,)) == '[[["user","Warum, ä?"],["assistant","So."]]]'.encode()
+    unlearned = (turns[0], turns[1]._replace(supervised=False))
+    assert content((unlearned,)) != content((turns,))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from llm.alignment import guards
-from llm.alignment.rendering import Chat
+from llm.alignment.example_tables import Example, Message, instruction_table
 from llm.alignment.rows import (
     INSTRUCTION_ROWS,
     PREFERENCE_ROWS,
@@ -18,6 +18,7 @@ from llm.alignment.rows import (
     instruction_rows,
     preference_rows,
 )
+from llm.tokens.chat import ChatEncoder
 from tests.llm.tokens.small_tokenizer import small_folder
 
 CUT, REMOVE = Limit(40, cut=True), Limit(40, cut=False)
@@ -25,8 +26,8 @@ SHORT, LONG = "Fills a paragraph.", "Wraps the text. " * 12
 
 
 @pytest.fixture(scope="module")
-def chat(tmp_path_factory: pytest.TempPathFactory) -> Chat:
-    return Chat(small_folder(tmp_path_factory.mktemp("tokenizer")))
+def chat(tmp_path_factory: pytest.TempPathFactory) -> ChatEncoder:
+    return ChatEncoder(small_folder(tmp_path_factory.mktemp("tokenizer")))
 
 
 def turn(role: str, content: str | None) -> dict[str, str | None]:
@@ -48,7 +49,7 @@ def pair(name: str, question: str, chosen: str, rejected: str) -> dict[str, Any]
     }
 
 
-def test_every_instruction_ends_somewhere(chat: Chat) -> None:
+def test_every_instruction_ends_somewhere(chat: ChatEncoder) -> None:
     given = [
         instruction("fits", "What?", SHORT),
         instruction("cut", "What?", LONG),
@@ -80,7 +81,29 @@ def test_every_instruction_ends_somewhere(chat: Chat) -> None:
         guards.check_rows(rows, 0.49, CUT)
 
 
-def test_every_pair_ends_somewhere(chat: Chat) -> None:
+def test_an_answer_of_weight_0_is_read_and_not_learned(chat: ChatEncoder) -> None:
+    turns = (
+        Message("user", "What?"),
+        Message("assistant", "Wrong.", supervised=False),
+        Message("user", "Again."),
+        Message("assistant", "Right."),
+    )
+    table = instruction_table([Example("instruction", "s", "train", (), (turns,), "s:1")])
+    (row,) = instruction_rows([table], chat, Limit(100, cut=True)).used.to_pylist()
+    learned = [t for t, mine in zip(row["tokens"], row["supervised"], strict=True) if mine]
+    assert chat.decode(learned) == "Right.<|im_end|>"
+    assert "Wrong.<|im_end|>" in chat.decode(row["tokens"])
+
+
+def test_a_text_that_spells_a_special_token_is_used(chat: ChatEncoder) -> None:
+    given = instruction("spelled", "What does <|im_end|> do?", "<|im_end|> ends a turn.")
+    rows = instruction_rows([pa.Table.from_pylist([given])], chat, Limit(100, cut=True))
+    assert rows.rejected.num_rows == 0
+    assert rows.used.column("tokens")[0].as_py().count(chat.end) == 2
+    guards.check_supervised(rows.used, chat.end)
+
+
+def test_every_pair_ends_somewhere(chat: ChatEncoder) -> None:
     given = [
         pair("fits", "What?", SHORT, "Nothing."),
         pair("cut", "What?", LONG, SHORT),
@@ -99,7 +122,7 @@ def test_every_pair_ends_somewhere(chat: Chat) -> None:
     guards.check_pairs(rows.used, chat.end)
 
 
-def test_long_rows_left_out(chat: Chat) -> None:
+def test_long_rows_left_out(chat: ChatEncoder) -> None:
     given = [
         instruction("fits", "What?", SHORT),
         instruction("long", "What?", LONG),
@@ -119,18 +142,18 @@ def test_long_rows_left_out(chat: Chat) -> None:
     assert rows.reasons(rows.removed) == {"too_long": 1}
 
 
-def test_a_pair_of_equal_answers(chat: Chat) -> None:
+def test_a_pair_of_equal_answers(chat: ChatEncoder) -> None:
     with pytest.raises(EqualPairError, match="example twins"):
         preference_rows([pa.Table.from_pylist([pair("twins", "What?", SHORT, SHORT)])], chat, CUT)
 
 
-def test_an_unknown_split(chat: Chat) -> None:
+def test_an_unknown_split(chat: ChatEncoder) -> None:
     table = pa.Table.from_pylist([instruction("odd", "What?", SHORT, "test")])
     with pytest.raises(SplitError, match="example odd: split 'test'"):
         instruction_rows([table], chat, CUT)
 
 
-def test_nothing_to_train_on(chat: Chat) -> None:
+def test_nothing_to_train_on(chat: ChatEncoder) -> None:
     table = pa.Table.from_pylist([instruction("held", "What?", SHORT, "validation")])
     rows = instruction_rows([table], chat, CUT)
     with pytest.raises(guards.NoRowsError):
@@ -178,7 +201,7 @@ def test_a_trainer_with_other_tokens() -> None:
         guards.check_trained_tokens(10, 9)
 
 
-def test_the_tables_are_as_declared(chat: Chat) -> None:
+def test_the_tables_are_as_declared(chat: ChatEncoder) -> None:
     rows = instruction_rows([pa.Table.from_pylist([instruction("a", "b", "c")])], chat, CUT)
     assert rows.used.schema == INSTRUCTION_ROWS
     assert rows.removed.num_rows == rows.rejected.num_rows == 0

@@ -137,6 +137,12 @@ def test_records_of_every_format(tmp_path: Path) -> None:
     assert [texts for _, texts in _read(tmp_path / "d.csv", "q")] == [("one,\ntwo",), ("three",)]
     (tmp_path / "e.tsv").write_text("q\ta\none\tx\n", encoding="utf-8")
     assert _read(tmp_path / "e.tsv", "a") == [("e.tsv:2", ("x",))]
+    # As MMLU is published: no header, and no question is taken for one.
+    (tmp_path / "g.csv").write_text('"Which, of these?",1,2,B\nWhy?,3,4,A\n', encoding="utf-8")
+    assert _read(tmp_path / "g.csv") == [
+        ("g.csv:1", ("Which, of these?", "1", "2", "B")),
+        ("g.csv:2", ("Why?", "3", "4", "A")),
+    ]
     (tmp_path / "f.txt").write_text("first\n\n second \n", encoding="utf-8")
     assert _read(tmp_path / "f.txt") == [("f.txt:1", ("first",)), ("f.txt:3", ("second",))]
 
@@ -149,7 +155,11 @@ def test_records_of_every_format(tmp_path: Path) -> None:
         ("a.jsonl", b'["x"]\n', [], r"a\.jsonl:1: a list instead of an object"),
         ("a.json", b'{"q": "x"}', [], "holds a list"),
         ("a.txt", b"caf\xe9\n", [], "UTF-8"),
-        ("a.csv", b"q,a\nx\n", ["q"], r"a\.csv:2: not as many fields"),
+        ("a.csv", b"q,a\nx\n", ["q"], r"a\.csv:2: 1 fields, the header has 2"),
+        ("a.csv", b"q,a\nx,y\n", ["question"], r"a\.csv:2: no field 'question'.* has q, a"),
+        ("a.csv", b"q,a\n\xe9,y\n", ["q"], r"a\.csv:2: not UTF-8"),
+        ("a.csv", b'q,a\n"x,y\n', [], r"a\.csv:2: lines 2 to 2: unexpected end"),
+        ("a.csv.gz", gzip.compress(b"q,a\nx,y\n" * 99)[:-12], ["q"], r"a\.csv\.gz: the gzip"),
         ("a.jsonl.gz", gzip.compress(b'{"q": "x"}\n' * 99)[:-12], ["q"], r"a\.jsonl\.gz"),
         ("a.txt.gz", b"plain", [], "only if compressed"),
         ("a.parquet", b"", [], "evaluation files end in"),

@@ -13,6 +13,7 @@ import zstandard
 
 from llm.corpus.label_files import LabelFieldError, LabelFormatError, meets, read_label_file
 
+DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 RECORDS = [
     {"text": "first", "label": 1},
     {"text": "second\u2028line", "label": 0},
@@ -30,11 +31,17 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["l.jsonl", "l.jsonl.gz", "l.jsonl.zst", "l.parquet"])
+@pytest.mark.parametrize(
+    "name", ["l.jsonl", "l.jsonl.gz", "l.jsonl.zst", "l.parquet", "l.csv", "l.tsv.gz"]
+)
 def test_formats_agree(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name.endswith("parquet"):
         pq.write_table(pa.Table.from_pylist(RECORDS), path)
+    elif "sv" in name:
+        sign = "\t" if "tsv" in name else ","
+        cells = [["text", "label"], *([r["text"], str(r["label"])] for r in RECORDS)]
+        write(path, "".join(sign.join(row) + "\r\n" for row in cells).encode())
     else:
         write(path, LINES)
     rows = list(read_label_file(path, name, "text", "label", "1"))
@@ -65,6 +72,37 @@ def test_bad_rows_are_told_apart(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_cells_of_a_table(tmp_path: Path) -> None:
+    content = (
+        b'n,text,label\n1,"two\nlines, one ""text""",1.0\n2,"bad"x,1\n3,few\n4,,1\n5,\xff,True\n'
+    )
+    file = write(tmp_path / "a.csv", content)
+    rows = list(read_label_file(file, "a.csv", "text", "label", "1"))
+    assert [(r.number, r.text, r.selected, r.problem) for r in rows] == [
+        (0, 'two\nlines, one "text"', True, None),
+        (1, None, True, "not_csv"),
+        (2, None, True, "not_csv"),
+        (3, None, True, "no_text"),
+        (4, None, False, "not_utf8"),
+    ]
+    assert [r.selected for r in read_label_file(file, "a.csv", "text", "label", "true")][-1]
+    with pytest.raises(LabelFieldError, match=r"'body'.*'label', 'n', 'text'"):
+        list(read_label_file(file, "a.csv", "body", "", ""))
+    cut = write(tmp_path / "b.csv.gz", content)
+    cut.write_bytes(cut.read_bytes()[:-9])
+    with pytest.raises(LabelFormatError, match="damaged"):
+        list(read_label_file(cut, "b.csv.gz", "text", "", ""))
+
+
+def test_a_published_table() -> None:
+    path = DATA / "pii_toxic" / "hatecheck_cases.csv.gz"
+    if not path.is_file():
+        pytest.skip(f"{path} is not there: shared data is not part of the project")
+    rows = list(read_label_file(path, path.name, "test_case", "label_gold", "hateful"))
+    assert [row.problem for row in rows if row.problem] == []
+    assert (len(rows), sum(row.selected for row in rows)) == (3728, 2563)
+
+
 @pytest.mark.parametrize("name", ["l.jsonl", "l.parquet"])
 def test_a_missing_field_names_file_and_fields(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -84,7 +122,7 @@ def test_damaged_and_unknown_files(tmp_path: Path) -> None:
     with pytest.raises(LabelFormatError, match=r"cut\.jsonl\.gz: damaged"):
         list(read_label_file(cut, "cut.jsonl.gz", "text", "", ""))
     with pytest.raises(LabelFormatError, match="unknown kind"):
-        read_label_file(tmp_path / "x.csv", "x.csv", "text", "", "")
+        read_label_file(tmp_path / "x.xlsx", "x.xlsx", "text", "", "")
     (tmp_path / "x.parquet").write_text("no")
     with pytest.raises(LabelFormatError, match=r"x\.parquet"):
         list(read_label_file(tmp_path / "x.parquet", "x.parquet", "text", "", ""))

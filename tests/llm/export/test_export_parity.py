@@ -78,8 +78,11 @@ def test_a_folder_transformers_cannot_load_is_named(tmp_path: Path) -> None:
 
 
 def test_prompts_must_leave_room(tmp_path: Path) -> None:
-    with pytest.raises(PromptTooLongError, match="the prompt 'word word"):
-        checks_of(exported(tmp_path), tmp_path / "scratch", ("word " * 60,))
+    folder, long = exported(tmp_path), "word " * 60
+    with pytest.raises(PromptTooLongError, match=r"no prompt has between 1 and 47 tokens.*'word"):
+        checks_of(folder, tmp_path / "scratch", (long, ""))
+    checks = checks_of(folder, tmp_path / "scratch", (long, "def f(x):"))
+    assert [check.text for check in checks if check.check == "logits"] == ["def f(x):"]
 
 
 def test_card_and_copy(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm.model.architecture import Architecture, ArchitectureError
 from llm.model.folder import (
+    ForeignModelError,
     ModelFolderError,
     TokenizerMismatchError,
     check_tokenizer,
     load,
     save,
+    tokenizer_digest,
 )
-from llm.model.generation import GREEDY, Sampling, choose, generate
+from llm.model.generation import GREEDY, Sampling, SamplingError, choose, generate
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer, attend
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
@@ -150,6 +153,39 @@ def test_sampling_keeps_to_the_likely() -> None:
     assert torch.allclose(drawn["cold"], fourth / fourth.sum(), atol=0.04)
 
 
+@pytest.mark.parametrize("temperature", [1e-40, 1e-310, 5e-324, 1e-8])
+def test_a_tiny_temperature_leaves_the_most_probable(temperature: float) -> None:
+    logits = torch.tensor([[0.5, 30.0, -2.0, 29.0], [-1e4, -1e5, -3e38, float("-inf")]])
+    for dtype in (torch.float32, torch.bfloat16):
+        sampling = Sampling(temperature, 0, 0.95, 0)
+        chosen = choose(logits.to(dtype), sampling, torch.Generator().manual_seed(0))
+        assert chosen.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("temperature", [1e-40, 1.0, 1e300])
+def test_a_top_p_of_0_leaves_the_most_probable(temperature: float) -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(50, 1)
+    chosen = choose(logits, Sampling(temperature, 0, 0.0, 0), torch.Generator().manual_seed(0))
+    assert set(chosen.tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"temperature": -0.1}, "temperature -0.1"),
+        ({"temperature": float("nan")}, "temperature nan"),
+        ({"temperature": float("inf")}, "temperature inf"),
+        ({"top_k": -1}, "top_k -1"),
+        ({"top_p": 1.5}, "top_p 1.5"),
+        ({"top_p": float("nan")}, "top_p nan"),
+    ],
+)
+def test_sampling_that_means_nothing(setting: dict[str, float], message: str) -> None:
+    plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 0}
+    with pytest.raises(SamplingError, match=message):
+        Sampling(**plain | setting)  # type: ignore[arg-type]
+
+
 def test_short_attention_in_bfloat16_is_that_of_float32() -> None:
     generator = torch.Generator().manual_seed(0)
     queries = torch.randn(2, 4, 24, 16, generator=generator)
@@ -200,6 +236,42 @@ def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text(changed)
     with pytest.raises(TokenizerMismatchError):
         load(folder)
+
+
+def test_a_folder_that_transformers_saved(tmp_path: Path) -> None:
+    folder = saved(spread(QWEN), tmp_path)
+    model, tokenizer = (
+        kind.from_pretrained(folder) for kind in (AutoModelForCausalLM, AutoTokenizer)
+    )
+    again, shards = tmp_path / "again", tmp_path / "shards"
+    model.save_pretrained(again)
+    # Of a model that Ingot made: the same tokenizer in other bytes.
+    shutil.copyfile(folder / "tokenizer.json", again / "tokenizer.json")
+    load(again)
+    tokenizer.save_pretrained(again)
+    with pytest.raises(TokenizerMismatchError, match=r"saved again by transformers \d.*Copy the"):
+        load(again)
+    # Of any other: it does not say which tokenizer it was trained with, and can be told to.
+    config = json.loads((again / "config.json").read_text())
+    del config["tokenizer_sha256"]
+    (again / "config.json").write_text(json.dumps(config))
+    digest = tokenizer_digest(again)
+    with pytest.raises(ForeignModelError, match=rf"by transformers \d.*{digest}"):
+        load(again)
+    (again / "config.json").write_text(json.dumps(config | {"tokenizer_sha256": digest}))
+    found = load(again)
+    assert torch.equal(found.lm_head.weight, load(folder).lm_head.weight)
+    model.save_pretrained(shards, max_shard_size="50KB")
+    shutil.copyfile(folder / "tokenizer.json", shards / "tokenizer.json")
+    with pytest.raises(ForeignModelError, match=r"in \d+ files.*max_shard_size"):
+        load(shards)
+    for part in shards.glob("model*"):
+        part.unlink()
+    with pytest.raises(ModelFolderError, match=r"model\.safetensors is missing"):
+        load(shards)
+    (shards / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ForeignModelError, match="a pickle"):
+        load(shards)
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import torch.nn.functional as F
@@ -124,8 +125,20 @@ def test_out_of_memory_halves_and_repeats(tmp_path: Path, monkeypatch: pytest.Mo
     assert _far(undisturbed, model) < 1e-6
 
 
-def test_one_row_too_many_and_other_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem: list[RuntimeError] = [torch.OutOfMemoryError("CUDA out of memory")]
+NO_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("std::bad_alloc"),
+    MemoryError(),  # what a std::bad_alloc becomes on its way to Python
+    pa.ArrowMemoryError("malloc of size 1 failed"),
+]
+
+
+@pytest.mark.parametrize("first", NO_MEMORY, ids=lambda error: type(error).__name__)
+def test_one_row_too_many_and_other_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Exception
+) -> None:
+    problem: list[Exception] = [first]
 
     def hidden(self: Transformer, *others: object) -> torch.Tensor:
         raise problem[0]

@@ -1,0 +1,127 @@
+"""Messages as people write them down: {role, content}, {from, value}, text in parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llm.alignment.example_tables import Message, Turns
+
+_ROLES: Mapping[str, str] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "chatbot": "assistant",
+}
+_WEIGHTS = ("weight", "train")
+_WRITTEN_OUT = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class UnusableRowError(ValueError):
+    """A row that is no example.
+
+    Attributes:
+        reason: "unknown_shape", "wrong_type", "empty_text", "unknown_role", "no_answer",
+            "no_question", "same_answers", "diverges_early", "other_prompt", "undecodable",
+            "bad_answer", "bad_weight" or "nothing_to_learn".
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def messages_of(value: Any, field: str) -> Turns:
+    """The messages in a list of them; `field` is for what is told of a bad one.
+
+    Raises:
+        UnusableRowError
+    """
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        kind = type(value).__name__
+        raise UnusableRowError("wrong_type", f"{field} is {kind}, expected a list of messages")
+    if not value:
+        raise UnusableRowError("empty_text", f"{field} has no messages")
+    return tuple(turn_of(item, f"{field}[{place}]") for place, item in enumerate(value))
+
+
+def turn_of(value: Any, where: str) -> Message:
+    """The message in an object, with its weight.
+
+    Raises:
+        UnusableRowError
+    """
+    if isinstance(value, Mapping):
+        for role, text in (("role", "content"), ("from", "value")):
+            if role in value and text in value:
+                message = message_of(value[role], value[text], where)
+                return message._replace(supervised=_weighs(value, message.role, where))
+    raise UnusableRowError("wrong_type", f"{where} has no role and content, nor from and value")
+
+
+def _weighs(value: Mapping[str, Any], role: str, where: str) -> bool:
+    """Whether an answer is to be learned; of other turns nothing is, whatever they weigh."""
+    weights = {name: value[name] for name in _WEIGHTS if value.get(name) is not None}
+    learned = {name: yes_or_no(weight) for name, weight in weights.items()}
+    if role != "assistant":
+        return True
+    for name, said in learned.items():
+        if said is None:
+            detail = f"{where}: {name} is {weights[name]!r}; an answer is learned (1) or not (0)"
+            raise UnusableRowError("bad_weight", detail)
+    return all(learned.values())
+
+
+def message_of(role: Any, value: Any, where: str) -> Message:
+    """A message of a role by any of its names.
+
+    Raises:
+        UnusableRowError
+    """
+    known = _ROLES.get(role.lower()) if isinstance(role, str) else None
+    if known is None:
+        names = ", ".join(_ROLES)
+        raise UnusableRowError("unknown_role", f"{where}: role {role!r}; it is one of {names}")
+    return Message(known, text_of(value, where))
+
+
+def text_of(value: Any, where: str) -> str:
+    """A text that is not blank, put together where it comes in parts.
+
+    Raises:
+        UnusableRowError
+    """
+    if isinstance(value, list) and value and all(_is_text_part(part) for part in value):
+        value = "\n".join(part["text"] for part in value)
+    if value is None:
+        raise UnusableRowError("empty_text", f"{where} is null")
+    if not isinstance(value, str):
+        raise UnusableRowError("wrong_type", f"{where} is {type(value).__name__}, expected text")
+    if not value.strip():
+        raise UnusableRowError("empty_text", f"{where} is empty")
+    if not value.isascii() and _SURROGATE.search(value):
+        # JSON can spell lone surrogates, which are no text.
+        raise UnusableRowError("undecodable", f"{where} holds a lone surrogate")
+    return value
+
+
+def _is_text_part(part: Any) -> bool:
+    return (
+        isinstance(part, Mapping)
+        and part.get("type") == "text"
+        and isinstance(part.get("text"), str)
+    )
+
+
+def yes_or_no(value: Any) -> bool | None:
+    """Of true, false, 1, 0 and these written out; `None` of anything else."""
+    if isinstance(value, str):
+        return _WRITTEN_OUT.get(value.strip().lower())
+    return bool(value) if isinstance(value, (bool, int, float)) and value in (0, 1) else None

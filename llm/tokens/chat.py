@@ -1,0 +1,299 @@
+"""A conversation as tokens: the one encoder of tuning, evaluation and chat.
+
+The chat template decides over the frame of a conversation, and the frame alone has special
+tokens. What a message says is text: one that spells out `<|im_end|>` is encoded as those
+characters and ends no turn. On all other conversations the tokens are those of transformers'
+`apply_chat_template`, with one exception: an answer is tokenised apart from the prompt before it,
+as it is when the model speaks, so that one that begins with a newline is not merged with the
+newline of the frame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
+
+Message = Mapping[str, Any]
+ROLES = ("system", "user", "assistant")
+# Stands for a message's text where the frame is looked for; letters of a private use area, which
+# no template treats in a way of its own.
+_PLACE = re.compile("\ue000(\\d+)\ue001")
+_FRAMES = 4096  # conversations of different roles whose frames are remembered
+
+Frame = tuple[str | int, ...]  # texts of the template, and places of messages
+
+
+class TemplateError(ValueError):
+    """The chat template does not fit: names what it does and what is expected of it."""
+
+
+class PadTokenError(ValueError):
+    """Padding is a token the model must learn to produce, and would be masked out with it."""
+
+
+class UnusableMessagesError(ValueError):
+    """Messages that are no conversation to learn from.
+
+    Attributes:
+        reason: one of `empty`, `role`, `no_answer`.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation that ends with an answer.
+
+    Attributes:
+        prompt, completion: the text before the last answer, and that answer to its turn's end.
+        prompt_ids, completion_ids: their tokens.
+        prompt_supervised: of the prompt's tokens, those of earlier answers to be learned, one a
+            token.
+    """
+
+    prompt: str
+    completion: str
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    prompt_supervised: list[bool]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A stretch of a rendered conversation.
+
+    Attributes:
+        special: the id of the special token it is; else it is text.
+        message: the place of the message it belongs to with its turn's end, if it is an answer.
+    """
+
+    text: str
+    special: int | None
+    message: int | None
+
+
+class ChatEncoder:
+    """Renders and tokenises conversations with the files in a model's folder.
+
+    Args:
+        folder: with the tokenizer's files and `chat_template.jinja`.
+
+    Attributes:
+        tokenizer: transformers' own.
+        pad, end: ids of padding and of the end of a turn.
+        stops: ids that end a text or a turn.
+
+    Raises:
+        PadTokenError: the padding token is one that ends a text or a turn.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
+        self._plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._plain.encode_special_tokens = True
+        added = self._plain.get_added_tokens_decoder()
+        self._specials = {token.content: at for at, token in added.items() if token.special}
+        longest_first = sorted(self._specials, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._frame = lru_cache(_FRAMES)(self._frame_of)
+        ends = [self.tokenizer.convert_tokens_to_ids(token) for token in (END_OF_TEXT, TURN_END)]
+        self.pad: int | None = self.tokenizer.pad_token_id
+        self.stops: tuple[int, ...] = tuple(ends)
+        self.end: int = ends[1]
+        if self.pad is None or self.pad in ends:
+            raise PadTokenError(
+                f"{folder}: the padding token is {self.tokenizer.pad_token!r}; where padding is "
+                f"masked, the model would never learn to stop. Make it a token of its own: {PAD}"
+            )
+
+    def text(self, text: str) -> list[int]:
+        """Ids of plain text: no special token is added, and none that it spells out is one."""
+        if not text:
+            return []
+        # A batch of one: it skips the offsets.
+        ids: list[int] = self._plain.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens spelled out."""
+        text: str = self._plain.decode(list(ids), skip_special_tokens=False)
+        return text
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Ids of a conversation up to where the assistant begins to speak.
+
+        Raises:
+            TemplateError: the template is at fault.
+        """
+        frame = self._checked_frame(messages, open_turn=True)
+        return [token for token, _ in self._tokens(self._pieces(frame, messages))]
+
+    def render(self, messages: Sequence[Message] | None) -> Rendered:
+        """A conversation that ends with the assistant's answer.
+
+        Args:
+            messages: role, content and, of an answer that is not to be learned, `supervised`
+                false. The last answer always is.
+
+        Raises:
+            UnusableMessagesError: it does not end so, or a message is empty or of an unknown role.
+            TemplateError: the template is at fault.
+        """
+        checked = check_messages(messages)
+        last = len(checked) - 1
+        role = checked[last]["role"]
+        if role != "assistant":
+            raise UnusableMessagesError("no_answer", f"ends with the {role}'s turn")
+        frame = self._checked_frame(checked, open_turn=False)
+        self._check_answers(frame, tuple(message["role"] for message in checked))
+        prompt: list[_Piece] = []
+        completion: list[_Piece] = []
+        for piece in self._pieces(frame, checked):
+            if piece.message == last:
+                completion.append(piece)
+            elif not completion:
+                prompt.append(piece)
+        learned = {at for at, message in enumerate(checked) if message["supervised"]}
+        tokens = list(self._tokens(prompt))
+        return Rendered(
+            "".join(piece.text for piece in prompt),
+            "".join(piece.text for piece in completion),
+            [token for token, _ in tokens],
+            [token for token, _ in self._tokens(completion)],
+            [message in learned for _, message in tokens],
+        )
+
+    def _pieces(self, frame: Frame, messages: Sequence[Message]) -> Iterator[_Piece]:
+        """Stretches of the conversation, in order; empty ones are left out."""
+        speaking: int | None = None
+        for part in frame:
+            if isinstance(part, int):
+                if messages[part]["role"] == "assistant":
+                    speaking = part
+                if messages[part]["content"]:
+                    yield _Piece(messages[part]["content"], None, speaking)
+                continue
+            done = 0
+            for found in self._special.finditer(part):
+                if found.start() > done:
+                    yield _Piece(part[done : found.start()], None, speaking)
+                yield _Piece(found[0], self._specials[found[0]], speaking)
+                done = found.end()
+                if found[0] == TURN_END:
+                    speaking = None
+            if part[done:]:
+                yield _Piece(part[done:], None, speaking)
+
+    def _tokens(self, pieces: Iterable[_Piece]) -> Iterator[tuple[int, int | None]]:
+        """(token, the answer it belongs to); text is tokenised over the bounds of messages, but
+        not over the beginning of an answer."""
+        waiting, answer = "", None
+        for piece in pieces:
+            if waiting and (piece.special is not None or piece.message != answer):
+                yield from ((token, answer) for token in self.text(waiting))
+                waiting = ""
+            answer = piece.message
+            if piece.special is None:
+                waiting += piece.text
+            else:
+                yield piece.special, answer
+        yield from ((token, answer) for token in self.text(waiting))
+
+    def _checked_frame(self, messages: Sequence[Message], open_turn: bool) -> Frame:
+        """The frame of a conversation whose messages the template shows as they are."""
+        frame = self._frame(tuple(message["role"] for message in messages), open_turn)
+        contents = [message["content"] for message in messages]
+        expected = "".join(part if isinstance(part, str) else contents[part] for part in frame)
+        found = self._template(zip([m["role"] for m in messages], contents, strict=True), open_turn)
+        if found != expected:
+            raise TemplateError(
+                "the chat template changes what messages say, or their frame with it: expected "
+                f"{expected[-60:]!r}, rendered {found[-60:]!r}. Correct chat_template.jinja"
+            )
+        return frame
+
+    def _frame_of(self, roles: tuple[str, ...], open_turn: bool) -> Frame:
+        marked = ((role, f"\ue000{place}\ue001") for place, role in enumerate(roles))
+        parts: list[str | int] = list(_PLACE.split(self._template(marked, open_turn)))
+        parts[1::2] = [int(place) for place in parts[1::2]]
+        if parts[1::2] != list(range(len(roles))):
+            raise TemplateError(
+                f"the chat template shows the messages {parts[1::2]} of {len(roles)}; each is to "
+                "be shown once and in order. Correct chat_template.jinja"
+            )
+        return tuple(part for part in parts if part != "")
+
+    def _check_answers(self, frame: Frame, roles: tuple[str, ...]) -> None:
+        """Every answer follows the prompt the model gets before it speaks, and ends its turn."""
+        for place, role in enumerate(roles):
+            if role != "assistant":
+                continue
+            at = frame.index(place)
+            before = frame[:at]
+            # Nothing is asked before the first message; transformers renders no empty prompt.
+            asked = self._frame(roles[:place], True) if place else before
+            if asked != before:
+                raise TemplateError(
+                    "the chat template renders a prompt otherwise once an answer follows: alone "
+                    f"it ends {_shown(asked)!r}, with the answer it begins {_shown(before)!r}. "
+                    "The model would learn from prompts it never gets; correct chat_template.jinja"
+                )
+            behind = frame[at + 1] if at + 1 < len(frame) else ""
+            if not isinstance(behind, str) or TURN_END not in behind:
+                raise TemplateError(
+                    f"the chat template does not end an answer with {TURN_END}: behind it comes "
+                    f"{behind!r}; the model would never learn to stop. Correct chat_template.jinja"
+                )
+
+    def _template(self, messages: Iterator[tuple[str, str]], open_turn: bool) -> str:
+        from jinja2 import TemplateError as JinjaError
+
+        given = [{"role": role, "content": content} for role, content in messages]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                given, tokenize=False, add_generation_prompt=open_turn
+            )
+        except JinjaError as error:
+            roles = ", ".join(message["role"] for message in given)
+            raise TemplateError(
+                f"the chat template refuses a conversation of {roles}: {error}. Correct "
+                "chat_template.jinja, or leave such conversations out"
+            ) from error
+        return text
+
+
+def _shown(frame: Frame) -> str:
+    return "".join(part if isinstance(part, str) else "…" for part in frame)[-60:]
+
+
+def check_messages(messages: Sequence[Message] | None) -> list[dict[str, Any]]:
+    """Messages with a known role, a text, and whether the message is an answer to be learned.
+
+    Raises:
+        UnusableMessagesError: there are none, or one is unusable; names its place.
+    """
+    if not messages:
+        raise UnusableMessagesError("empty", "no messages")
+    checked: list[dict[str, Any]] = []
+    for place, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise UnusableMessagesError("role", f"message {place}: role {role!r}")
+        if not content or not content.strip():
+            raise UnusableMessagesError("empty", f"message {place}: no text")
+        learned = role == "assistant" and message.get("supervised") is not False
+        checked.append({"role": role, "content": content, "supervised": learned})
+    return checked

@@ -1,0 +1,221 @@
+"""What must hold between the stages of a recipe, seen before any of them runs.
+
+Much of what a late stage cannot do is decided by the field of an early one, and would show hours
+later. A check is a function over the configs of the stages it is declared with; it says what is
+wrong, naming the fields of both, and what would do. It is asked where a recipe has them all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from tasks.engine.config import StageConfig
+from tasks.engine.errors import RecipeError
+from tasks.engine.snapshot import root
+
+if TYPE_CHECKING:
+    from tasks.dedup import DedupConfig
+    from tasks.dpo import DpoConfig
+    from tasks.evaluate import EvaluateConfig
+    from tasks.examples import ExamplesConfig
+    from tasks.export import ExportConfig
+    from tasks.filter import FilterConfig
+    from tasks.pack import PackConfig
+    from tasks.pretrain import PretrainConfig
+    from tasks.sft import SftConfig
+    from tasks.source import SourceConfig
+    from tasks.tokenizer import TokenizerConfig
+
+Check = Callable[..., Iterator[str]]
+_CHECKS: list[tuple[tuple[str, ...], Check]] = []
+# Of ChatML: the three special tokens of a turn and the opening of the next, the newline between
+# them, "assistant" and a newline; the user's role is counted with what the user says.
+_FRAME_TOKENS, _FRAME_BYTES = 6, len("user\n\nassistant\n") + 3
+_CONTEXT = "the model's context, pack.sequence_length"
+
+
+def _concerns(*stages: str) -> Callable[[Check], Check]:
+    """Declare a check on the configs of these stages, which it is given in this order."""
+
+    def declare(check: Check) -> Check:
+        _CHECKS.append((stages, check))
+        return check
+
+    return declare
+
+
+def problems(configs: Mapping[str, StageConfig]) -> list[str]:
+    """Everything that does not go together in these configs, by stage name."""
+    return [
+        problem
+        for stages, check in _CHECKS
+        if all(stage in configs for stage in stages)
+        for problem in check(*(configs[stage] for stage in stages))
+    ]
+
+
+def require(configs: Mapping[str, StageConfig], source: str) -> None:
+    """Make sure that the stages of a recipe go together.
+
+    Args:
+        source: what the recipe was loaded by, for the message.
+
+    Raises:
+        RecipeError: they do not; names all there is.
+    """
+    found = problems(configs)
+    if found:
+        raise RecipeError("\n".join(f"{source}: {problem}" for problem in found))
+
+
+@_concerns("pack", "sft")
+def _sft_rows(pack: PackConfig, sft: SftConfig) -> Iterator[str]:
+    yield from _rows_fit("sft", sft.max_length, pack.sequence_length)
+
+
+@_concerns("pack", "dpo")
+def _dpo_rows(pack: PackConfig, dpo: DpoConfig) -> Iterator[str]:
+    yield from _rows_fit("dpo", dpo.max_length, pack.sequence_length)
+
+
+def _rows_fit(stage: str, length: int, context: int) -> Iterator[str]:
+    if length > context:
+        yield (
+            f"{stage}.max_length: {length} is more than {_CONTEXT}: {context}; lower it (0 = the "
+            "context), or raise pack.sequence_length"
+        )
+
+
+@_concerns("tokenizer", "pack", "evaluate")
+def _evaluate_prompts(
+    tokenizer: TokenizerConfig, pack: PackConfig, evaluate: EvaluateConfig
+) -> Iterator[str]:
+    context, longest = pack.sequence_length, tokenizer.longest_token
+    yield from _answers_fit("evaluate", evaluate.new_tokens, context)
+    yield from _texts_fit("evaluate.prompts", evaluate.prompts, context, longest, chat=True)
+    yield from _texts_fit("evaluate.continuations", evaluate.continuations, context, longest)
+
+
+@_concerns("tokenizer", "pack", "export")
+def _export_prompts(
+    tokenizer: TokenizerConfig, pack: PackConfig, export: ExportConfig
+) -> Iterator[str]:
+    context = pack.sequence_length
+    yield from _answers_fit("export", export.new_tokens, context)
+    yield from _texts_fit("export.prompts", export.prompts, context, tokenizer.longest_token)
+
+
+def _answers_fit(stage: str, new_tokens: int, context: int) -> Iterator[str]:
+    if new_tokens >= context:
+        yield (
+            f"{stage}.new_tokens: {new_tokens} leaves no room for a prompt in {_CONTEXT}: "
+            f"{context}; lower it, or raise pack.sequence_length"
+        )
+
+
+def _texts_fit(
+    field: str, texts: Iterable[str], context: int, longest_token: int, chat: bool = False
+) -> Iterator[str]:
+    """What no tokenizer of the recipe could make fit; what it will make is not known yet."""
+    for place, text in enumerate(texts):
+        size = len(text.encode()) + (_FRAME_BYTES if chat else 0)
+        if 0 < size < context:
+            continue  # no token is less than a byte
+        if not size:
+            yield f"{field}.{place}: an empty text has no token to go on from; give it one"
+            continue
+        from llm.tokens.bpe import least_tokens
+
+        opened = f"user\n{text}" if chat else text
+        least = least_tokens(opened, longest_token) + (_FRAME_TOKENS if chat else 0)
+        if least >= context:
+            yield (
+                f"{field}.{place}: {text[:40]!r} has at least {least} tokens, which leave no room "
+                f"for an answer in {_CONTEXT}: {context}; shorten it, or raise "
+                "pack.sequence_length"
+            )
+
+
+@_concerns("dedup", "evaluate")
+def _something_held_out(dedup: DedupConfig, evaluate: EvaluateConfig) -> Iterator[str]:
+    if not dedup.validation_fraction:
+        yield (
+            "dedup.validation_fraction: 0 holds no document out, and evaluate scores held-out "
+            "documents; raise it, or remove the section evaluate"
+        )
+
+
+@_concerns("examples", "sft")
+def _some_instructions(examples: ExamplesConfig, sft: SftConfig) -> Iterator[str]:
+    made = examples.make_from_documents and examples.most_instructions
+    if not made and not examples.instruction_files:
+        yield (
+            "sft: learns from instructions, and examples makes none; name "
+            "examples.instruction_files, or set make_from_documents and most_instructions there"
+        )
+
+
+@_concerns("examples", "dpo")
+def _some_preferences(examples: ExamplesConfig, dpo: DpoConfig) -> Iterator[str]:
+    made = examples.make_from_documents and examples.most_preferences
+    if not made and not examples.preference_files:
+        yield (
+            "dpo: learns from preferences, and examples makes none; name "
+            "examples.preference_files, or set make_from_documents and most_preferences there"
+        )
+
+
+@_concerns("source", "pack")
+def _weights_of_sources(source: SourceConfig, pack: PackConfig) -> Iterator[str]:
+    names = [spec.name for spec in source.sources]
+    for place, weight in enumerate(pack.weights):
+        if weight.source not in names:
+            yield (
+                f"pack.weights.{place}.source: {weight.source!r} is none of source.sources, "
+                f"which are {', '.join(names)}"
+            )
+
+
+@_concerns("filter")
+def _rules_have_columns(filtering: FilterConfig) -> Iterator[str]:
+    from llm.corpus.attributes import ATTRIBUTES
+    from llm.corpus.selection import ColumnTypeError, UnknownColumnError, check_rules
+    from tasks.filter import plain_rules
+
+    for place, rule in enumerate(plain_rules(filtering)):
+        try:
+            check_rules([rule], ATTRIBUTES)
+        except (UnknownColumnError, ColumnTypeError) as error:
+            yield f"filter.rules.{place}: {error}"
+
+
+@_concerns("pack", "pretrain")
+def _same_architecture(pack: PackConfig, pretrain: PretrainConfig) -> Iterator[str]:
+    """Of the model to go on from, as far as its config.json says it; the rest it says itself."""
+    if not pretrain.continue_from:
+        return
+    try:
+        path = root() / pretrain.continue_from / "config.json"
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # missing files are told with the others that are missing
+    wanted = {
+        "hidden_size": ("hidden_size", pretrain.hidden_size),
+        "num_hidden_layers": ("layers", pretrain.layers),
+        "num_attention_heads": ("heads", pretrain.heads),
+        "num_key_value_heads": ("key_value_heads", pretrain.key_value_heads),
+        "max_position_embeddings": ("pack.sequence_length", pack.sequence_length),
+        "tie_word_embeddings": ("tied_embeddings", pretrain.tied_embeddings),
+    }
+    differ = [
+        f"{field} {found[name]} there, {value} here"
+        for name, (field, value) in wanted.items()
+        if name in found and found[name] != value
+    ]
+    if differ:
+        yield (
+            f"pretrain.continue_from: the model in {pretrain.continue_from} is of another "
+            f"architecture: {', '.join(differ)}; set the fields to what it has"
+        )

@@ -1,0 +1,184 @@
+"""What stages of a recipe ask of each other: told before any of them runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from flows.planning import planner_for
+from llm.tokens.bpe import least_tokens
+from tasks.consistency import problems, require
+from tasks.engine.config import StageConfig
+from tasks.engine.errors import RecipeError
+from tasks.engine.store import Store
+from tasks.pretrain import PretrainConfig
+from tasks.recipe import SHIPPED, Recipe, load
+from tasks.registry import STAGES
+from tests.llm.tokens.small_tokenizer import library_texts, small_tokenizer
+
+
+def configs(**sections: dict[str, Any]) -> Mapping[str, StageConfig]:
+    return {name: STAGES[name].config.model_validate(fields) for name, fields in sections.items()}
+
+
+SHORT: dict[str, dict[str, Any]] = {"tokenizer": {}, "pack": {"sequence_length": 64}}
+WORDS = "several words that fill it " * 20
+LONG_WORD = "x" * 4_000
+FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_files": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"pack": {"sequence_length": 256}, "sft": {"max_length": 1024}},
+            "sft.max_length: 1024 is more than the model's context, pack.sequence_length: 256",
+        ),
+        (
+            {"pack": {"sequence_length": 256}, "dpo": {"max_length": 257}},
+            "dpo.max_length: 257 is more than",
+        ),
+        (
+            SHORT | {"evaluate": {"new_tokens": 64}},
+            "evaluate.new_tokens: 64 leaves no room for a prompt",
+        ),
+        (SHORT | {"export": {"new_tokens": 99}}, "export.new_tokens: 99 leaves no room"),
+        (
+            SHORT | {"evaluate": {"new_tokens": 8, "prompts": ["Hi", WORDS]}},
+            "evaluate.prompts.1: 'several words that fill it several words' has at least 109",
+        ),
+        (
+            SHORT | {"evaluate": {"new_tokens": 8, "continuations": [LONG_WORD]}},
+            "has at least 125 tokens",
+        ),
+        (
+            SHORT | {"evaluate": {"new_tokens": 8, "continuations": [""]}},
+            "evaluate.continuations.0: an empty text has no token",
+        ),
+        (SHORT | {"export": {"prompts": [WORDS]}}, "export.prompts.0: 'several"),
+        (
+            {"dedup": {"validation_fraction": 0}, "evaluate": {}},
+            "dedup.validation_fraction: 0 holds no document out",
+        ),
+        ({"examples": FILES | {"instruction_files": []}, "sft": {}}, "examples.instruction_files"),
+        ({"examples": {"most_instructions": 0}, "sft": {}}, "sft: learns from instructions"),
+        ({"examples": FILES | {"preference_files": []}, "dpo": {}}, "examples.preference_files"),
+        (
+            {
+                "source": {"sources": [{"name": "web", "paths": ["a"]}]},
+                "pack": {"weights": [{"source": "wiki", "epochs": 2}]},
+            },
+            "pack.weights.0.source: 'wiki' is none of source.sources, which are web",
+        ),
+        (
+            {"filter": {"rules": [{"column": "words", "minimum": 3}]}},
+            "filter.rules.0: rule 'words': no column 'words' in the attributes; they have doc_id",
+        ),
+        (
+            {"filter": {"rules": [{"column": "language", "minimum": 3}]}},
+            "is of type string; use allowed",
+        ),
+    ],
+)
+def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], message: str) -> None:
+    (found,) = problems(configs(**sections))
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"pack": {"sequence_length": 256}, "sft": {"max_length": 256}, "dpo": {"max_length": 0}},
+        SHORT | {"evaluate": {"new_tokens": 63}, "export": {"new_tokens": 63}},
+        SHORT | {"evaluate": {"new_tokens": 8, "prompts": [""], "continuations": ["x" * 60]}},
+        {"examples": FILES, "sft": {}, "dpo": {}},
+        {"examples": {}, "sft": {}, "dpo": {}},
+        {"dedup": {"validation_fraction": 0}},
+        {"sft": {"max_length": 1 << 20}},
+    ],
+)
+def test_stages_that_do(sections: dict[str, dict[str, Any]]) -> None:
+    assert problems(configs(**sections)) == []
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_go_together(path: Path) -> None:
+    assert problems(load(path.stem).configs) == []
+
+
+def test_all_of_it_is_told_at_once_and_before_the_store_is_read(tmp_path: Path) -> None:
+    made = configs(
+        tokenizer={},
+        pack={"sequence_length": 64},
+        sft={"max_length": 65},
+        evaluate={"new_tokens": 64},
+    )
+    with pytest.raises(RecipeError) as caught:
+        require(made, "mine.yaml")
+    assert [line.split(": ")[:2] for line in str(caught.value).splitlines()] == [
+        ["mine.yaml", "sft.max_length"],
+        ["mine.yaml", "evaluate.new_tokens"],
+    ]
+    recipe = load("quickstart", ["sft.max_length=4096"])
+    store = Store(str(tmp_path / "home"))
+    with pytest.raises(RecipeError, match=r"quickstart: sft\.max_length: 4096"):
+        planner_for(recipe, "quickstart", store)
+    # The settings of a form count as those of the recipe do.
+    sound = load("quickstart")
+    wrong = {"dpo": sound.configs["dpo"].model_copy(update={"max_length": 9999})}
+    with pytest.raises(RecipeError, match=r"dpo\.max_length: 9999"):
+        planner_for(sound, "quickstart", store, configs=wrong)
+    assert isinstance(sound, Recipe)
+    planner_for(sound, "quickstart", store)
+
+
+def test_files_of_examples_are_read_before_anything_is_trained() -> None:
+    order = list(STAGES)
+    assert order.index("decontaminate") < order.index("examples") < order.index("pretrain")
+
+
+def test_a_model_to_go_on_from(tmp_path: Path) -> None:
+    config = {
+        "hidden_size": 192,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": True,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    here = f"pretrain.continue_from={tmp_path}"
+    assert problems(load("quickstart", [here]).configs) == []
+    changes = [here, "pretrain.layers=5", "pack.sequence_length=256"]
+    (found,) = problems(load("quickstart", changes).configs)
+    assert "layers 6 there, 5 here, pack.sequence_length 512 there, 256 here" in found
+
+
+def test_a_llama_that_transformers_would_not_load() -> None:
+    """Its config class refuses a hidden_size that is no multiple of the heads."""
+    shape: dict[str, Any] = {"hidden_size": 64, "heads": 6, "key_value_heads": 2, "head_dim": 16}
+    with pytest.raises(ValidationError, match=r"hidden_size \(64\) is no multiple of its heads"):
+        PretrainConfig(qk_norm=False, **shape)
+    PretrainConfig(qk_norm=True, **shape)
+    PretrainConfig(qk_norm=False, **shape | {"heads": 4})
+
+
+def test_no_tokenizer_needs_fewer_tokens() -> None:
+    tokenizer = small_tokenizer()  # of tokens of 16 bytes at most
+    for text in (
+        *library_texts(),
+        "x" * 999,
+        "é" * 40,
+        "1234567",
+        "  a\n\n\n  b",
+        WORDS,
+        "日本語" * 9,
+    ):
+        assert 0 < least_tokens(text, 16) <= len(tokenizer.encode(text).ids)
+    assert least_tokens("x" * 999, 16) == 63
+    assert least_tokens("one two 34", 16) == 5
