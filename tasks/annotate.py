@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from llm.corpus.attributes import ATTRIBUTES
 from tasks.engine.config import ShardedConfig, execution
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.panels import Histogram, Panel, Table
-from tasks.engine.snapshot import Snapshot, root, snapshot_files
+from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import REJECTED, Conservation, Input, Output, Stage
 from tasks.engine.unit import Emitted, Note, Unit
 
@@ -44,7 +43,7 @@ class AnnotateConfig(ShardedConfig):
 
     language_model: str = execution(
         "",
-        "A fastText language model of yours; empty = lid.176.ftz, fetched once into the home.",
+        "A fastText language model of yours; empty = lid.176.ftz, which setting up brings.",
     )
     language_characters: int = Field(
         5_000, description="How much of a text's beginning tells its language; 0 = all.", ge=0
@@ -57,33 +56,23 @@ class AnnotateConfig(ShardedConfig):
     )
 
 
-def standard_language_model() -> Path:
-    """Where the standard language model lies: `models/` of the home, or of the user's cache
-    where the home (`INGOT_HOME`) is no local folder.
-    """
-    home = os.environ.get("INGOT_HOME") or ".ingot"
-    if "://" in home:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(cache) / "ingot" / "models" / "lid.176.ftz"
-    return root() / Path(home).expanduser() / "models" / "lid.176.ftz"
-
-
 def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
     """The language model, and block lists where there are any.
 
     Raises:
         ExternalInputError: a file does not exist, more than one language model is named, or
-            the standard one cannot be fetched.
+            the standard one was not set up or is not the pinned file.
     """
     from llm.corpus import lid_model
 
     path = config.language_model
-    if not path:
-        try:
-            path = str(lid_model.fetch(standard_language_model()))
-        except (OSError, lid_model.LanguageModelDigestError) as error:
-            raise ExternalInputError(f"annotate.language_model: {error}") from error
+    try:
+        path = path or str(lid_model.installed())
+    except lid_model.LanguageModelMissingError as error:
+        raise ExternalInputError(f"annotate.language_model: {error}") from error
     found = {"language_model": snapshot_files([path], "annotate.language_model")}
+    if not config.language_model:
+        _check_digest(found["language_model"])
     count = len(found["language_model"].items)
     if count != 1:
         raise ExternalInputError(
@@ -94,6 +83,18 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
         if patterns:
             found[name] = snapshot_files(patterns, f"annotate.{name}")
     return found
+
+
+def _check_digest(standard: Snapshot) -> None:
+    """Another file in the place of the standard model would be read for it in silence."""
+    from llm.corpus import lid_model
+
+    (item,) = standard.items
+    if item.sha256 != lid_model.SHA256:
+        raise ExternalInputError(
+            f"annotate.language_model: {item.path} is not lid.176.ftz (sha256 {item.sha256}); "
+            f"`{lid_model.COMMAND}` fetches it anew, and a model of yours is named in the field"
+        )
 
 
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
