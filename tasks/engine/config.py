@@ -13,6 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 _MARK = "execution"
+# Defaults are validated too: 60 and 60.0 would be two identities of one setting. Infinity and
+# NaN have no canonical form, and no setting means them.
+_SETTINGS = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def execution(default: Any, description: str, **bounds: Any) -> Any:
@@ -41,14 +44,13 @@ def _plain(value: Any) -> Any:
 class Part(BaseModel):
     """A small model used inside a config, in lists (a source, a mixture weight)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = _SETTINGS
 
 
 class StageConfig(BaseModel):
     """Parent of every stage's config."""
 
-    # Defaults are validated too: 60 and 60.0 would be two identities of one setting.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = _SETTINGS
 
     pool: str = execution(
         "", "Work pool to run on; empty = in the process of the flow that calls the stage."
