@@ -86,15 +86,15 @@ def _check_size(text: str, where: str) -> None:
     """
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # anchor, and nodes counted before it
-    nodes = 0
+    nodes, line = 0, 1
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else line
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in {anchor for anchor, _ in open_nodes}:
                 raise RecipeError(
                     f"{where}: line {line}: *{event.anchor} stands for something it lies in itself"
                 )
-            nodes += sizes.get(event.anchor, 1)  # an unknown one is the composer's to refuse
+            nodes += sizes.get(event.anchor or "", 1)  # an unknown one is the composer's to refuse
         elif isinstance(event, yaml.ScalarEvent):
             nodes += 1
             if event.anchor:
