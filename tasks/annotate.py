@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pydantic import Field
 
-from llm.corpus.attributes import ATTRIBUTES
+from llm.corpus.attributes import ATTRIBUTES, QUALITY, score_fields
 from tasks.engine.config import ShardedConfig, execution
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.panels import Histogram, Panel, Table
@@ -104,12 +104,9 @@ def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     (model_item,) = unit.external["language_model"]
     language = _language(model_item.path, model_item.sha256, language_characters)
     lists = _lists(_files(unit, "blocked_domains"), _files(unit, "blocked_words"))
-    quality = None
-    if "model" in unit.side:
-        model = unit.side["model"]
-        quality = _quality(str(model), (model / "model.bin").stat().st_mtime_ns)
+    classifiers = _classifiers(*_models(unit.side["model"])) if "model" in unit.side else {}
     for documents in unit.tables(["doc_id", "url", "text"]):
-        result = annotate(documents, lists, language, quality)
+        result = annotate(documents, lists, language, classifiers)
         yield "attributes", result.attributes
         lost = result.without_text
         if lost:
@@ -128,10 +125,16 @@ def _language(path: str, sha256: str, characters: int) -> LanguageIdentifier:
 
 
 @lru_cache(maxsize=1)
-def _quality(folder: str, written: int) -> QualityClassifier:
+def _classifiers(*models: tuple[str, int]) -> dict[str, QualityClassifier]:
     from llm.corpus.quality import QualityClassifier
 
-    return QualityClassifier(Path(folder))
+    return {Path(folder).name: QualityClassifier(Path(folder)) for folder, _ in models}
+
+
+def _models(folder: Path) -> list[tuple[str, int]]:
+    """The folder of each classifier, and when its model was written."""
+    models = sorted(folder.glob("*/model.bin"))
+    return [(str(model.parent), model.stat().st_mtime_ns) for model in models]
 
 
 @lru_cache(maxsize=1)
@@ -147,14 +150,17 @@ def _files(unit: Unit, name: str) -> tuple[tuple[str, str], ...]:
 
 def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
     """Annotate every part of the documents."""
+    parts = inputs["model"].parts if "model" in inputs else ()
+    classifiers = {part.path.split("/")[0] for part in parts}
+    out.extend("attributes", score_fields(classifiers))
     out.map(
         annotate_part,
         over="documents",
         arguments={"language_characters": config.language_characters},
         side=("model", "language_model", "blocked_domains", "blocked_words"),
     )
-    if "model" not in inputs:
-        out.log("no quality model in the recipe: quality_score is null")
+    if QUALITY not in classifiers:
+        out.log("no classifier called quality in the recipe: quality_score is null")
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -176,7 +182,10 @@ def panels(artifact: Artifact) -> list[Panel]:
             rows.append([field.name, None, None, None, column.null_count])
     columns = ["metric", "5 %", "median", "95 %", "null"]
     shown.append(Table("Metrics over all documents", columns, rows))
-    for name, low, high in _HISTOGRAMS:
+    scores = [
+        (field.name, 0.0, 1.0) for field in table.schema if field.name not in ATTRIBUTES.names
+    ]
+    for name, low, high in (*scores, *_HISTOGRAMS):
         values = table.column(name).drop_null().to_numpy()
         if len(values):
             clipped = np.clip(values, low, high)
@@ -203,10 +212,14 @@ STAGE = Stage(
     config=AnnotateConfig,
     inputs={
         "documents": Input(("clean.documents",), "Cleaned documents."),
-        "model": Input(("quality.model",), "The quality classifier.", optional=True),
+        "model": Input(("quality.model",), "The classifiers.", optional=True),
     },
     outputs={
-        "attributes": Output("A row a document, a column a metric.", ATTRIBUTES, unique_ids=True),
+        "attributes": Output(
+            "A row a document, a column a metric; behind them a column a classifier.",
+            ATTRIBUTES,
+            unique_ids=True,
+        ),
         "rejected": Output("Documents without a text.", REJECTED),
     },
     run=run,

@@ -35,7 +35,7 @@ class Chain:
     def ancestors(self, name: str) -> set[str]:
         """The stage and all that it depends on."""
         found = {name}
-        for stage in reversed(self.stages):  # against topological order: one pass is enough
+        for stage in reversed(list(self.stages)):  # against topological order: one pass is enough
             if stage in found:
                 found |= self.parents(stage)
         return found
