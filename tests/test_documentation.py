@@ -12,7 +12,8 @@ from fsspec.registry import known_implementations
 from packaging.requirements import Requirement
 
 from flows.cli.main import app
-from tasks.recipe import SHIPPED
+from tasks.recipe import SHIPPED, validated
+from tasks.recipe_yaml import parse
 from tasks.registry import STAGES
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +85,12 @@ def test_fields_in_the_examples_of_a_stage_are_its_own(stage: str) -> None:
         text = path.read_text(encoding="utf-8")
         for name in re.findall(rf"(?<![\w/.-]){stage}\.([a-z][a-z_]*)", text):
             assert name in fields | files, f"{path.name}: {stage}.{name}"
+
+
+def test_recipes_in_the_pages_are_sound(page: tuple[Path, str]) -> None:
+    """Sections alone, of which each must be what its stage takes."""
+    for block in re.findall(r"^```yaml\n(.*?)^```", page[1], flags=re.MULTILINE | re.DOTALL):
+        validated(parse(block, page[0].name), page[0])
 
 
 def test_every_extra_has_code_that_uses_it() -> None:
