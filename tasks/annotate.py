@@ -12,7 +12,7 @@ from pydantic import Field
 
 from llm.corpus.attributes import ATTRIBUTES, QUALITY, score_fields
 from tasks.engine.config import ShardedConfig, execution
-from tasks.engine.errors import ExternalInputError
+from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.panels import Histogram, Panel, Table
 from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import REJECTED, Conservation, Input, Output, Stage
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llm.corpus.language import LanguageIdentifier
     from llm.corpus.quality import QualityClassifier
     from llm.corpus.url_rules import BlockLists
-    from tasks.engine.artifact import Artifact, Inputs
+    from tasks.engine.artifact import Artifact, Data, Inputs
     from tasks.engine.output import Out
 
 # (path, sha256) of each file, as the shard function gets it: the digest decides identity.
@@ -148,10 +148,25 @@ def _files(unit: Unit, name: str) -> tuple[tuple[str, str], ...]:
     return tuple((item.path, item.sha256) for item in unit.external.get(name, ()))
 
 
+def _names(model: Data) -> set[str]:
+    """Of the classifiers in the output of `quality`.
+
+    Raises:
+        MissingInputError: it has none where they are looked for.
+    """
+    paths = [part.path for part in model.parts]
+    names = {path.removesuffix("/model.bin") for path in paths if path.endswith("/model.bin")}
+    if not names:
+        raise MissingInputError(
+            "annotate: the model of quality was built by an earlier version, which had one "
+            "classifier in no folder of its own; `ingot run --only quality` builds it again"
+        )
+    return names
+
+
 def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
     """Annotate every part of the documents."""
-    parts = inputs["model"].parts if "model" in inputs else ()
-    classifiers = {part.path.split("/")[0] for part in parts}
+    classifiers = _names(inputs["model"]) if "model" in inputs else set()
     out.extend("attributes", score_fields(classifiers))
     out.map(
         annotate_part,

@@ -62,7 +62,7 @@ class QualityConfig(StageConfig):
         le=10_000,
     )
     word_ngrams: int = Field(2, description="Longest word n-gram.", ge=1, le=5)
-    min_count: int = Field(1, description="Rarer words are ignored.", ge=1)
+    min_count: int = Field(1, description="Rarer words are ignored.", ge=1, le=2**31 - 1)
     bucket: int = Field(
         0,
         description="Hash buckets of the n-grams, 4 * dim bytes each; 0 = by the texts: the power "

@@ -66,6 +66,8 @@ def refused(file: Path, text: str, *changes: str) -> str:
         ("dedup: {threshold: .inf}\n", r"dedup\.threshold: Input should be a finite number"),
         ("dedup: {threshold: .nan}\n", r"dedup\.threshold: Input should be a finite number"),
         ("dedup: {threshold: 1.0e+999}\n", r"dedup\.threshold: Input should be a finite number"),
+        (f"dedup: {{split_seed: {10**30}}}\n", r"dedup\.split_seed: a number that 64 bits do not"),
+        ("pretrain: {tokens: 9223372036854775808}\n", r"pretrain\.tokens: a number that 64 bits"),
         ("dedup: {threshold: !!python/object:os.system 1}\n", "could not determine a constructor"),
         ("dedup: {}\n---\ndedup: {}\n", "expected a single document"),
         ("dedup: {}\n\x07", "special characters are not allowed"),
