@@ -3,16 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LANGUAGE_MODEL := $(VENV)/share/ingot/lid.176.ftz
+SET_UP := $(READY) $(LANGUAGE_MODEL)
 
 .PHONY: run test test-all check setup up down clean
 
-run: $(READY)
+run: $(SET_UP)
 	$(BIN)/ingot run --recipe quickstart
 
-test: $(READY) check
+test: $(SET_UP) check
 	$(BIN)/python -m pytest
 
-test-all: $(READY) check
+test-all: $(SET_UP) check
 	$(BIN)/python -m pytest -m "long or not long"
 
 check: $(READY)
@@ -21,9 +23,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-setup: $(READY)
+setup: $(SET_UP)
 
-up: $(READY)
+up: $(SET_UP)
 	$(BIN)/ingot up
 
 down: $(READY)
@@ -34,6 +36,10 @@ $(READY): pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
 	touch $(READY)
+
+# All that is ever fetched comes with the packages and this; afterwards nothing asks a network.
+$(LANGUAGE_MODEL): | $(READY)
+	$(BIN)/python -m llm.corpus.lid_model
 
 clean:
 	rm -rf $(VENV) .ingot .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

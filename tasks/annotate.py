@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pydantic import Field
 
-from llm.corpus.attributes import ATTRIBUTES
+from llm.corpus.attributes import ATTRIBUTES, QUALITY, score_fields
 from tasks.engine.config import ShardedConfig, execution
-from tasks.engine.errors import ExternalInputError
+from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.panels import Histogram, Panel, Table
-from tasks.engine.snapshot import Snapshot, root, snapshot_files
+from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import REJECTED, Conservation, Input, Output, Stage
 from tasks.engine.unit import Emitted, Note, Unit
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from llm.corpus.language import LanguageIdentifier
     from llm.corpus.quality import QualityClassifier
     from llm.corpus.url_rules import BlockLists
-    from tasks.engine.artifact import Artifact, Inputs
+    from tasks.engine.artifact import Artifact, Data, Inputs
     from tasks.engine.output import Out
 
 # (path, sha256) of each file, as the shard function gets it: the digest decides identity.
@@ -44,7 +43,7 @@ class AnnotateConfig(ShardedConfig):
 
     language_model: str = execution(
         "",
-        "A fastText language model of yours; empty = lid.176.ftz, fetched once into the home.",
+        "A fastText language model of yours; empty = lid.176.ftz, which setting up brings.",
     )
     language_characters: int = Field(
         5_000, description="How much of a text's beginning tells its language; 0 = all.", ge=0
@@ -57,33 +56,23 @@ class AnnotateConfig(ShardedConfig):
     )
 
 
-def standard_language_model() -> Path:
-    """Where the standard language model lies: `models/` of the home, or of the user's cache
-    where the home (`INGOT_HOME`) is no local folder.
-    """
-    home = os.environ.get("INGOT_HOME") or ".ingot"
-    if "://" in home:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(cache) / "ingot" / "models" / "lid.176.ftz"
-    return root() / Path(home).expanduser() / "models" / "lid.176.ftz"
-
-
 def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
     """The language model, and block lists where there are any.
 
     Raises:
         ExternalInputError: a file does not exist, more than one language model is named, or
-            the standard one cannot be fetched.
+            the standard one was not set up or is not the pinned file.
     """
     from llm.corpus import lid_model
 
     path = config.language_model
-    if not path:
-        try:
-            path = str(lid_model.fetch(standard_language_model()))
-        except (OSError, lid_model.LanguageModelDigestError) as error:
-            raise ExternalInputError(f"annotate.language_model: {error}") from error
+    try:
+        path = path or str(lid_model.installed())
+    except lid_model.LanguageModelMissingError as error:
+        raise ExternalInputError(f"annotate.language_model: {error}") from error
     found = {"language_model": snapshot_files([path], "annotate.language_model")}
+    if not config.language_model:
+        _check_digest(found["language_model"])
     count = len(found["language_model"].items)
     if count != 1:
         raise ExternalInputError(
@@ -96,6 +85,18 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
     return found
 
 
+def _check_digest(standard: Snapshot) -> None:
+    """Another file in the place of the standard model would be read for it in silence."""
+    from llm.corpus import lid_model
+
+    (item,) = standard.items
+    if item.sha256 != lid_model.SHA256:
+        raise ExternalInputError(
+            f"annotate.language_model: {item.path} is not lid.176.ftz (sha256 {item.sha256}); "
+            f"`{lid_model.COMMAND}` fetches it anew, and a model of yours is named in the field"
+        )
+
+
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     """Attributes of one part of documents."""
     from llm.corpus.attributes import annotate
@@ -103,12 +104,9 @@ def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     (model_item,) = unit.external["language_model"]
     language = _language(model_item.path, model_item.sha256, language_characters)
     lists = _lists(_files(unit, "blocked_domains"), _files(unit, "blocked_words"))
-    quality = None
-    if "model" in unit.side:
-        model = unit.side["model"]
-        quality = _quality(str(model), (model / "model.bin").stat().st_mtime_ns)
+    classifiers = _classifiers(*_models(unit.side["model"])) if "model" in unit.side else {}
     for documents in unit.tables(["doc_id", "url", "text", "robots"]):
-        result = annotate(documents, lists, language, quality)
+        result = annotate(documents, lists, language, classifiers)
         yield "attributes", result.attributes
         lost = result.without_text
         if lost:
@@ -127,10 +125,16 @@ def _language(path: str, sha256: str, characters: int) -> LanguageIdentifier:
 
 
 @lru_cache(maxsize=1)
-def _quality(folder: str, written: int) -> QualityClassifier:
+def _classifiers(*models: tuple[str, int]) -> dict[str, QualityClassifier]:
     from llm.corpus.quality import QualityClassifier
 
-    return QualityClassifier(Path(folder))
+    return {Path(folder).name: QualityClassifier(Path(folder)) for folder, _ in models}
+
+
+def _models(folder: Path) -> list[tuple[str, int]]:
+    """The folder of each classifier, and when its model was written."""
+    models = sorted(folder.glob("*/model.bin"))
+    return [(str(model.parent), model.stat().st_mtime_ns) for model in models]
 
 
 @lru_cache(maxsize=1)
@@ -144,16 +148,34 @@ def _files(unit: Unit, name: str) -> tuple[tuple[str, str], ...]:
     return tuple((item.path, item.sha256) for item in unit.external.get(name, ()))
 
 
+def _names(model: Data) -> set[str]:
+    """Of the classifiers in the output of `quality`.
+
+    Raises:
+        MissingInputError: it has none where they are looked for.
+    """
+    paths = [part.path for part in model.parts]
+    names = {path.removesuffix("/model.bin") for path in paths if path.endswith("/model.bin")}
+    if not names:
+        raise MissingInputError(
+            "annotate: the model of quality was built by an earlier version, which had one "
+            "classifier in no folder of its own; `ingot run --only quality` builds it again"
+        )
+    return names
+
+
 def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
     """Annotate every part of the documents."""
+    classifiers = _names(inputs["model"]) if "model" in inputs else set()
+    out.extend("attributes", score_fields(classifiers))
     out.map(
         annotate_part,
         over="documents",
         arguments={"language_characters": config.language_characters},
         side=("model", "language_model", "blocked_domains", "blocked_words"),
     )
-    if "model" not in inputs:
-        out.log("no quality model in the recipe: quality_score is null")
+    if QUALITY not in classifiers:
+        out.log("no classifier called quality in the recipe: quality_score is null")
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -175,7 +197,10 @@ def panels(artifact: Artifact) -> list[Panel]:
             rows.append([field.name, None, None, None, column.null_count])
     columns = ["metric", "5 %", "median", "95 %", "null"]
     shown.append(Table("Metrics over all documents", columns, rows))
-    for name, low, high in _HISTOGRAMS:
+    scores = [
+        (field.name, 0.0, 1.0) for field in table.schema if field.name not in ATTRIBUTES.names
+    ]
+    for name, low, high in (*scores, *_HISTOGRAMS):
         values = table.column(name).drop_null().to_numpy()
         if len(values):
             clipped = np.clip(values, low, high)
@@ -202,10 +227,14 @@ STAGE = Stage(
     config=AnnotateConfig,
     inputs={
         "documents": Input(("clean.documents",), "Cleaned documents."),
-        "model": Input(("quality.model",), "The quality classifier.", optional=True),
+        "model": Input(("quality.model",), "The classifiers.", optional=True),
     },
     outputs={
-        "attributes": Output("A row a document, a column a metric.", ATTRIBUTES, unique_ids=True),
+        "attributes": Output(
+            "A row a document, a column a metric; behind them a column a classifier.",
+            ATTRIBUTES,
+            unique_ids=True,
+        ),
         "rejected": Output("Documents without a text.", REJECTED),
     },
     run=run,

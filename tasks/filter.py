@@ -148,7 +148,7 @@ def filter_part(
     """Keep or remove the documents of one part."""
     ruled = [selection.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: selection.Cutoff(*cut) for name, cut in cutoffs.items()}
-    schema = pa.schema([ATTRIBUTES.field(name) for name in _columns(ruled)])
+    schema = pa.schema([_field(name) for name in _columns(ruled)])
     parts = [unit.side_file("attributes")] if aligned else unit.side_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
     for documents in unit.tables(DOCUMENTS.names):
@@ -164,6 +164,20 @@ def filter_part(
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
             for rule, count in zip(ruled, counts, strict=True):
                 yield Note(f"{what}.{rule.name}", count)
+
+
+def _field(column: str) -> pa.Field:
+    """Of the attributes; what they are not declared with is the score of a classifier."""
+    return (
+        ATTRIBUTES.field(column) if column in ATTRIBUTES.names else pa.field(column, pa.float64())
+    )
+
+
+def _attributes_of(data: Data) -> pa.Schema:
+    """The columns there are, the scores of the recipe's classifiers among them."""
+    if data.parts:
+        return pq.read_schema(data.path(data.parts[0]))
+    return ATTRIBUTES if data.schema is None else data.schema
 
 
 def _columns(rules: Sequence[selection.Rule]) -> list[str]:
@@ -209,7 +223,7 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     """Find the cuts of `keep_fraction` rules, then judge every part."""
     documents, attributes = inputs["documents"], inputs["attributes"]
     rules = plain_rules(config)
-    selection.check_rules(rules, ATTRIBUTES)
+    selection.check_rules(rules, _attributes_of(attributes))
     cutoffs: dict[str, tuple[float, str]] = {}
     for rule in rules:
         if rule.keep_fraction is not None:

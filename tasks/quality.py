@@ -1,115 +1,78 @@
-"""quality: a fastText classifier trained from labelled positives and negatives."""
+"""quality: fastText classifiers, each trained from labelled positives and negatives."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from tasks.engine.config import Part, StageConfig, execution
-from tasks.engine.errors import ExternalInputError, MissingInputError
-from tasks.engine.panels import Histogram, Panel, Table
+from llm.corpus.attributes import QUALITY
+from tasks.engine.config import StageConfig
+from tasks.engine.errors import ExternalInputError
 from tasks.engine.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.stage import DOC_ID, REJECTED, Input, Output, Stage
+from tasks.quality_labels import LabelSource, collected
+from tasks.quality_panels import LEAST_SPREAD, THRESHOLD, fact_name, panels
 
 if TYPE_CHECKING:
     from llm.corpus.labels import Division, LabelledText, Sampler
     from llm.corpus.quality import QualityClassifier
-    from tasks.engine.artifact import Artifact, Inputs
+    from tasks.engine.artifact import Inputs
     from tasks.engine.output import Out
 
 HELD_OUT = pa.schema(
     [
         DOC_ID,
+        pa.field("classifier", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("label", pa.int8(), nullable=False),
         pa.field("score", pa.float64(), nullable=False),
     ]
 )
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
-THRESHOLD = 0.5
-
-
-class LabelSource(Part):
-    """Where labelled texts of one class come from."""
-
-    name: str = Field(
-        description="Name of the source in counts and in the held-out table.",
-        pattern=r"^[A-Za-z0-9_.-]+$",
-    )
-    kind: Literal["documents", "files"] = Field(
-        "documents", description="The cleaned documents of this recipe, or files of yours."
-    )
-    paths: list[str] = execution(
-        [], "Files or globs for kind files: .parquet, .jsonl, .txt (one text a line); .gz, .zst."
-    )
-    text_field: str = Field("text", description="Field that holds the text.", min_length=1)
-    where_field: str = Field("", description="Only rows whose field ... ; empty = all rows.")
-    where_value: str = Field("", description="... has this value (numbers compare by value).")
-    url_pattern: str = Field(
-        "", description="Regular expression the URL of a document must contain; kind documents."
-    )
-    opening: bool = Field(
-        False,
-        description="Of pages of documentation only the docstring of the module, above the first "
-        "definition; kind documents.",
-    )
-    min_chars: int = Field(200, description="Shorter texts are left out.", ge=1)
-    max_chars: int = Field(0, description="Longer texts are left out; 0 = no bound.", ge=0)
-    max_rows: int = Field(
-        20_000, description="Rows used at most, a sample fixed by hash; 0 = all.", ge=0
-    )
-
-    @field_validator("url_pattern")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return pattern
-
-    @model_validator(mode="after")
-    def _fits(self) -> LabelSource:
-        if self.kind == "files" and (self.url_pattern or self.opening):
-            raise ValueError(f"{self.name}: url_pattern and opening apply to kind documents only")
-        if self.kind == "documents" and self.paths:
-            raise ValueError(f"{self.name}: paths apply to kind files only")
-        if self.max_chars and self.max_chars < self.min_chars:
-            raise ValueError(f"{self.name}: max_chars is smaller than min_chars")
-        return self
+_CLASSES = ("positives", "negatives")
 
 
 class QualityConfig(StageConfig):
-    """Settings of the quality classifier; the fastText ones are those of DCLM."""
+    """Settings of the classifiers. A source names the one it trains, `quality` if nothing else."""
 
-    positives: list[LabelSource] = Field([], description="Texts as the model should read more of.")
-    negatives: list[LabelSource] = Field([], description="Texts of ordinary or bad quality.")
+    positives: list[LabelSource] = Field(
+        [], description="Texts that score high; of quality: as the model should read more of."
+    )
+    negatives: list[LabelSource] = Field(
+        [], description="Texts that score low; of quality: ordinary or bad ones."
+    )
     held_out_share: float = Field(
         0.1, description="Share of the texts that measures instead of training.", gt=0, lt=1
     )
     min_examples: int = Field(
         20, description="Fewest distinct texts a class must have to train on.", ge=1
     )
-    dim: int = Field(100, description="Length of word vectors.", ge=1, le=1000)
-    learning_rate: float = Field(0.1, description="At the start; falls to 0.", gt=0, le=10)
-    epochs: int = Field(5, description="Passes over the texts.", ge=1, le=1000)
+    dim: int = Field(16, description="Length of word vectors.", ge=1, le=1000)
+    learning_rate: float = Field(0.5, description="At the start; falls to 0.", gt=0, le=10)
+    epochs: int = Field(
+        0,
+        description="Passes over the texts; 0 = by their number: as many as make 10,000 updates, "
+        "one a text, and at least 5.",
+        ge=0,
+        le=10_000,
+    )
     word_ngrams: int = Field(2, description="Longest word n-gram.", ge=1, le=5)
-    min_count: int = Field(1, description="Rarer words are ignored.", ge=1)
+    min_count: int = Field(1, description="Rarer words are ignored.", ge=1, le=2**31 - 1)
     bucket: int = Field(
-        200_000,
-        description="Hash buckets of the n-grams; the model takes 4 * dim * bucket bytes "
-        "(80 MB; fastText's own 2,000,000 takes 800 MB).",
-        ge=1,
+        0,
+        description="Hash buckets of the n-grams, 4 * dim bytes each; 0 = by the texts: the power "
+        "of two from an eighth of their words on, at least 8,192 and at most 2,097,152.",
+        ge=0,
         le=10_000_000,
     )
-    seed: int = Field(1, description="Of samples, order, held-out share and vectors.", ge=0)
+    seed: int = Field(
+        1, description="Of samples, order, held-out share and vectors.", ge=0, le=2**31 - 1
+    )
 
     @model_validator(mode="after")
     def _unique_names(self) -> QualityConfig:
@@ -120,20 +83,27 @@ class QualityConfig(StageConfig):
         return self
 
 
+def classifiers_of(config: QualityConfig) -> list[str]:
+    """Names of the classifiers a config trains, sorted; see `score_column` for their columns."""
+    return sorted({source.classifier for source in (*config.positives, *config.negatives)})
+
+
 def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
     """The label files of both classes under the names `positives` and `negatives`.
 
     Raises:
-        ExternalInputError: a class has no source, a source of files no path, or a path no file.
+        ExternalInputError: a class of a classifier has no source, a source of files no path, or
+            a path no file.
     """
     found = {}
     classes = {"positives": config.positives, "negatives": config.negatives}
     for name, sources in classes.items():
-        if not sources:
-            raise ExternalInputError(
-                f"quality.{name}: empty; the classifier needs at least one source of {name}, "
-                "or remove the stage from the recipe"
-            )
+        for classifier in classifiers_of(config) or [QUALITY]:
+            if classifier not in {source.classifier for source in sources}:
+                raise ExternalInputError(
+                    f"quality.{name}: none for the classifier {classifier!r}; it needs at least "
+                    f"one source of {name}, or remove the stage from the recipe"
+                )
         items: list[Item] = []
         for index, source in enumerate(sources):
             if source.kind == "documents":
@@ -148,174 +118,168 @@ def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
 
 
 def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
-    """Collect labels, train, score the held-out share."""
-    from llm.corpus.labels import divide
-    from llm.corpus.quality import FastTextSettings, QualityClassifier, train
-
-    samplers: dict[str, list[Sampler]] = {}
-    with out.table("rejected") as rejected:
-        for name, sources in (("positives", config.positives), ("negatives", config.negatives)):
-            samplers[name] = []
+    """Collect labels, train, score the held-out share, one classifier after the other."""
+    everything: list[tuple[str, Sampler]] = []
+    divisions, rejected, held_out = [], [], []
+    for classifier in classifiers_of(config):
+        samplers: dict[str, list[Sampler]] = {}
+        for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
+            samplers[group] = []
             for source in sources:
-                sampler, bad = _collected(source, config.seed, inputs, name)
-                if bad:
-                    columns = [list(column) for column in zip(*bad, strict=True)]
-                    rejected.write(pa.table(columns, schema=REJECTED))
-                samplers[name].append(sampler)
-                out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
-    texts = {name: [t for s in group for t in s.texts()] for name, group in samplers.items()}
-    division = divide(
-        texts["positives"],
-        texts["negatives"],
-        config.held_out_share,
-        config.min_examples,
-        config.seed,
+                if source.classifier == classifier:
+                    sampler, bad = collected(source, config.seed, inputs, group)
+                    out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
+                    samplers[group].append(sampler)
+                    rejected += bad
+        division, scored = _trained(config, classifier, samplers, out)
+        held_out.append(scored)
+        divisions.append(division)
+        everything += [(group, s) for group, members in samplers.items() for s in members]
+    with out.table("rejected") as table:
+        if rejected:
+            columns = [list(column) for column in zip(*rejected, strict=True)]
+            table.write(pa.table(columns, schema=REJECTED))
+    with out.table("heldout") as table:
+        for scored in held_out:
+            table.write(scored)
+    out.fact("classifiers", classifiers_of(config))
+    _account(config, out, everything, divisions)
+
+
+def _trained(
+    config: QualityConfig, classifier: str, samplers: Mapping[str, Sequence[Sampler]], out: Out
+) -> tuple[Division, pa.Table]:
+    """Train one classifier into a folder of its name; the division of its texts, and the scored
+    held-out ones.
+    """
+    from llm.corpus.labels import OneClassError, TooFewLabelsError, divide
+    from llm.corpus.quality import (
+        FastTextSettings,
+        QualityClassifier,
+        buckets_for,
+        epochs_for,
+        train,
     )
+
+    positives, negatives = (
+        [text for sampler in samplers[name] for text in sampler.texts()] for name in _CLASSES
+    )
+    try:
+        division = divide(
+            positives, negatives, config.held_out_share, config.min_examples, config.seed
+        )
+    except (OneClassError, TooFewLabelsError) as error:
+        error.add_note(f"the labels are those of the classifier {classifier!r}")
+        raise
+    lines = [(label, item.text) for label, item in division.train]
     settings = FastTextSettings(
         dim=config.dim,
         learning_rate=config.learning_rate,
-        epochs=config.epochs,
+        epochs=config.epochs or epochs_for(len(lines)),
         word_ngrams=config.word_ngrams,
         min_count=config.min_count,
-        bucket=config.bucket,
+        bucket=config.bucket or buckets_for(text for _, text in lines),
         seed=config.seed,
     )
-    folder = out.folder("model")
-    train([(label, item.text) for label, item in division.train], settings, out.scratch, folder)
-    _evaluate(out, division.held_out, QualityClassifier(folder))
-    out.fact(
-        "trained_on",
-        {
-            "positive": sum(label for label, _ in division.train),
-            "negative": sum(not label for label, _ in division.train),
+    folder = out.folder("model") / classifier
+    train(lines, settings, out.scratch, folder)
+    for name, value in {
+        "trained_on": {
+            "positive": sum(label for label, _ in lines),
+            "negative": sum(not label for label, _ in lines),
         },
-    )
-    _account(out, samplers, division)
+        "duplicates": dict(division.removed),
+        "epochs": settings.epochs,
+        "bucket": settings.bucket,
+        "model_bytes": (folder / "model.bin").stat().st_size,
+    }.items():
+        out.fact(fact_name(classifier, name), value)
+    return division, _evaluated(out, classifier, division.held_out, QualityClassifier(folder))
 
 
-def _collected(
-    source: LabelSource, seed: int, inputs: Inputs, group: str
-) -> tuple[Sampler, list[tuple[str, str, str]]]:
-    """One source read to its end: the sampler that holds its texts, and its unusable rows."""
-    from llm.corpus.label_sources import Condition, offer_documents, offer_file
-    from llm.corpus.labels import Sampler
-
-    condition = Condition(
-        source.text_field,
-        source.where_field,
-        source.where_value,
-        source.url_pattern,
-        source.opening,
-    )
-    sampler = Sampler(source.name, source.min_chars, source.max_chars, source.max_rows, seed)
-    bad: list[tuple[str, str, str]] = []
-    if source.kind == "files":
-        for item in inputs.external[group].items:
-            if item.name.startswith(f"{source.name}/"):
-                path = Path(item.path)
-                bad += offer_file(sampler, path, item.name, item.sha256, condition)
-        return sampler, bad
-    documents = inputs.get("documents")
-    if documents is None:
-        raise MissingInputError(
-            f"quality: label source {source.name!r} is of kind documents, but the recipe has no "
-            "clean stage; add it, or use kind: files"
-        )
-    bad += offer_documents(sampler, documents.tables(), condition)
-    return sampler, bad
-
-
-def _evaluate(
-    out: Out, held_out: Sequence[tuple[bool, LabelledText]], model: QualityClassifier
-) -> None:
-    """Write the scored held-out texts and record what they say about the model."""
+def _evaluated(
+    out: Out,
+    classifier: str,
+    held_out: Sequence[tuple[bool, LabelledText]],
+    model: QualityClassifier,
+) -> pa.Table:
+    """The scored held-out texts; what they say about the model is recorded."""
     import numpy as np
 
     from llm.corpus.classification import binary_metrics
 
     labels = [label for label, _ in held_out]
     scores = model.score([item.text for _, item in held_out])
-    with out.table("heldout") as table:
-        columns = [
-            [item.id for _, item in held_out],
-            [item.source for _, item in held_out],
-            [int(label) for label in labels],
-            scores,
-        ]
-        table.write(pa.table(columns, schema=HELD_OUT))
-    metrics = binary_metrics(labels, scores, THRESHOLD)
-    for name, value in asdict(metrics).items():
-        out.fact(name, value)
+    facts: dict[str, object] = asdict(binary_metrics(labels, scores, THRESHOLD))
+    ranks = [f"p{rank}" for rank in _PERCENTILES]
     for name, wanted in (("positive", True), ("negative", False)):
         chosen = [s for label, s in zip(labels, scores, strict=True) if label is wanted]
         if chosen:
             cuts = np.percentile(chosen, _PERCENTILES).tolist()
-            ranks = [f"p{rank}" for rank in _PERCENTILES]
-            out.fact(f"{name}_scores", dict(zip(ranks, cuts, strict=True)))
+            facts[f"{name}_scores"] = dict(zip(ranks, cuts, strict=True))
+    if scores:
+        low, high = np.percentile(scores, (5, 95)).tolist()
+        facts["score_spread"] = high - low
+        facts["hardly_spread"] = high - low < LEAST_SPREAD
+        if high - low < LEAST_SPREAD:
+            out.log(f"warning: {classifier}: {_hardly_spread(low, high)}")
+    for name, value in facts.items():
+        out.fact(fact_name(classifier, name), value)
+    columns = [
+        [item.id for _, item in held_out],
+        [classifier] * len(held_out),
+        [item.source for _, item in held_out],
+        [int(label) for label in labels],
+        scores,
+    ]
+    return pa.table(columns, schema=HELD_OUT)
 
 
-def _account(out: Out, samplers: Mapping[str, Sequence[Sampler]], division: Division) -> None:
+def _hardly_spread(low: float, high: float) -> str:
+    return (
+        f"nine in ten held-out scores lie between {low:.3f} and {high:.3f}, so a threshold means "
+        "nothing; raise epochs or learning_rate, or name more labels. keep_fraction in filter "
+        "goes by their order alone"
+    )
+
+
+def _account(
+    config: QualityConfig,
+    out: Out,
+    samplers: Sequence[tuple[str, Sampler]],
+    divisions: Sequence[Division],
+) -> None:
     """State where every labelled row went."""
-    rows, removed, rejected = 0, Counter(division.removed), Counter[str]()
+    trains = {s.name: s.classifier for s in (*config.positives, *config.negatives)}
+    rows, removed, rejected = 0, Counter[str](), Counter[str]()
     sources = []
-    for group, members in samplers.items():
-        for sampler in members:
-            rows += sampler.rows
-            removed.update(sampler.removed)
-            rejected.update(sampler.rejected)
-            sources.append(
-                {
-                    "name": sampler.source,
-                    "class": group.removesuffix("s"),
-                    "rows": sampler.rows,
-                    "used": sampler.used,
-                    "removed": dict(sorted(sampler.removed.items())),
-                    "rejected": dict(sorted(sampler.rejected.items())),
-                }
-            )
-    kept = len(division.train) + len(division.held_out)
+    for group, sampler in samplers:
+        rows += sampler.rows
+        removed.update(sampler.removed)
+        rejected.update(sampler.rejected)
+        sources.append(
+            {
+                "name": sampler.source,
+                "classifier": trains[sampler.source],
+                "class": group.removesuffix("s"),
+                "rows": sampler.rows,
+                "used": sampler.used,
+                "removed": dict(sorted(sampler.removed.items())),
+                "rejected": dict(sorted(sampler.rejected.items())),
+            }
+        )
+    for division in divisions:
+        removed.update(division.removed)
+    kept = sum(len(division.train) + len(division.held_out) for division in divisions)
     removed_by_reason = dict(sorted(removed.items()))
     out.conserve(rows, kept, removed_by_reason, dict(sorted(rejected.items())), unit="text")
     out.fact("sources", sources)
-    out.fact("duplicates", dict(division.removed))
-
-
-def panels(artifact: Artifact) -> list[Panel]:
-    """Held-out metrics, where the texts came from, and the scores of either class."""
-    facts = artifact.facts
-    figures = ("precision", "recall", "f1", "auc", "positives", "negatives")
-    sources = [
-        [s["name"], s["class"], s["rows"], s["used"], _listed(s["removed"], s["rejected"])]
-        for s in facts.get("sources", [])
-    ]
-    shown: list[Panel] = [
-        Table(
-            "Quality classifier on held-out texts",
-            ["metric", "value"],
-            [[name, facts.get(name)] for name in figures],
-            note=f"Precision, recall and F1 at a score of {THRESHOLD}.",
-        ),
-        Table("Labelled texts", ["source", "class", "rows", "used", "left out"], sources),
-    ]
-    table = artifact.data("heldout").table(["label", "score"])
-    if table.num_rows:
-        labels, scores = table.column("label").to_pylist(), table.column("score").to_pylist()
-        edges = [index / 20 for index in range(21)]
-        counts = {"positive": [0.0] * 20, "negative": [0.0] * 20}
-        for label, score in zip(labels, scores, strict=True):
-            counts["positive" if label else "negative"][min(int(score * 20), 19)] += 1
-        shown.append(Histogram("Scores of held-out texts", "score", edges, counts))
-    return shown
-
-
-def _listed(*groups: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {count}" for group in groups for reason, count in group.items())
 
 
 STAGE = Stage(
     name="quality",
-    version=1,
-    description="A fastText classifier of text quality, trained from labelled texts.",
+    version=2,
+    description="fastText classifiers (quality, or others by name), trained from labelled texts.",
     config=QualityConfig,
     inputs={
         "documents": Input(
@@ -323,8 +287,8 @@ STAGE = Stage(
         )
     },
     outputs={
-        "model": Output("model.bin in fastText's own format, model.json beside it."),
-        "heldout": Output("Scored texts that did not train it.", HELD_OUT, unique_ids=True),
+        "model": Output("A folder a classifier: model.bin, fastText's own format, and model.json."),
+        "heldout": Output("Scored texts that did not train it.", HELD_OUT),
         "rejected": Output("Labelled rows that could not be read.", REJECTED),
     },
     run=run,

@@ -10,23 +10,26 @@ Every error names the file, the field, what was found there and what would do.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.engine.snapshot import root
+from tasks.recipe_yaml import parse
 from tasks.registry import STAGES
 
 SHIPPED = Path(__file__).resolve().parent.parent / "deployments" / "recipes"
 _OWN_FIELDS = ("name", "description", "on_code_drift")
 _DRIFT_POLICIES = ("warn", "rerun", "fail")
+_LONGEST_NAME = 80
+_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,15 @@ def recipe_path(name: str) -> Path:
         RecipeError: there is none; lists the shipped ones.
     """
     for candidate in (root() / name, SHIPPED / f"{name}.yaml"):
-        if candidate.is_file():
-            return candidate
+        with contextlib.suppress(OSError):  # a name no file can have
+            if candidate.is_file():
+                return candidate
     shipped = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
     near = difflib.get_close_matches(name, shipped, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise RecipeError(f"no recipe {name!r}: neither a file nor one of {', '.join(shipped)}{hint}")
+    raise RecipeError(
+        f"no recipe {_shown(name)}: neither a file nor one of {', '.join(shipped)}{hint}"
+    )
 
 
 def load(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -71,9 +77,10 @@ def load(name: str, changes: Sequence[str] = ()) -> Recipe:
     """
     path = recipe_path(name)
     try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {error}") from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    record = parse(text, str(path))
     if not isinstance(record, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of stage names to fields")
     for change in changes:
@@ -86,23 +93,31 @@ def validated(record: Mapping[str, Any], path: Path) -> Recipe:
     problems: list[str] = []
     known = [*_OWN_FIELDS, *STAGES]
     problems += [
-        f"{key}: no such stage or field{_near(str(key), known)}"
+        f"{_key(key)}: no such stage or field{_near(str(key), known)}"
         for key in record
         if key not in known
     ]
     drift = record.get("on_code_drift", "warn")
     if drift not in _DRIFT_POLICIES:
-        problems.append(f"on_code_drift: {drift!r} is not one of {', '.join(_DRIFT_POLICIES)}")
+        problems.append(
+            f"on_code_drift: {_shown(drift)} is not one of {', '.join(_DRIFT_POLICIES)}"
+        )
     name = record.get("name") or path.stem
-    if not isinstance(name, str) or not name.replace("-", "").replace("_", "").isalnum():
-        problems.append(f"name: {name!r} is used in paths; letters, digits, - and _ only")
+    if not _usable(name):
+        problems.append(
+            f"name: {_shown(name)} is used in paths; letters, digits, - and _ only, "
+            f"{_LONGEST_NAME} at most"
+        )
+    description = record.get("description") or ""
+    if not isinstance(description, str):
+        problems.append(f"description: a text was expected, found {_shown(description)}")
     configs: dict[str, StageConfig] = {}
     for stage, declared in STAGES.items():
         if stage not in record:
             continue
         section = record[stage] if record[stage] is not None else {}
         if not isinstance(section, dict):
-            problems.append(f"{stage}: a mapping of fields was expected, found {section!r}")
+            problems.append(f"{stage}: a mapping of fields was expected, found {_shown(section)}")
             continue
         try:
             configs[stage] = declared.config.model_validate(section)
@@ -112,41 +127,59 @@ def validated(record: Mapping[str, Any], path: Path) -> Recipe:
         problems.append(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
     if problems:
         raise RecipeError("\n".join(f"{path}: {problem}" for problem in problems))
-    return Recipe(name, str(record.get("description", "")), drift, configs)
+    return Recipe(name, description, drift, configs)
+
+
+def _usable(name: object) -> bool:
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return False
+    return name.replace("-", "").replace("_", "").isalnum()
+
+
+def _shown(value: object) -> str:
+    """What was found, for a message: one line, not a long one."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _key(key: object) -> str:
+    """A key, or a step of a location, as a message names it: as written where that is readable."""
+    text = str(key)
+    return text if text.isprintable() and 0 < len(text) <= _SHOWN else _shown(key)
 
 
 def _set(record: dict[str, Any], change: str, path: Path) -> None:
+    option = f"--set {_shown(change)}"
     key, sign, text = change.partition("=")
     if not sign or "." not in key:
-        raise RecipeError(f"--set {change!r}: write it as stage.field=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {change!r}: the value is not YAML: {error}") from error
+        raise RecipeError(f"{option}: write it as stage.field=value")
+    value = parse(text, option)
     *steps, last = key.split(".")
     if steps[0] not in record:
         have = ", ".join(stage for stage in STAGES if stage in record)
-        raise RecipeError(f"--set {change!r}: {path} has no stage {steps[0]!r}; it has {have}")
+        raise RecipeError(f"{option}: {path} has no stage {_shown(steps[0])}; it has {have}")
     place: Any = record
     for step in steps:
         if isinstance(place, dict) and place.get(step) is None:
             place[step] = {}
-        place = _step(place, step, change)
+        place = _step(place, step, option)
     if isinstance(place, list):
-        _step(place, last, change)
+        _step(place, last, option)
         place[int(last)] = value
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise RecipeError(f"--set {change!r}: {steps[-1]!r} is {place!r}, which has no fields")
+        raise RecipeError(f"{option}: {_shown(steps[-1])} is {_shown(place)}, which has no fields")
 
 
-def _step(place: Any, step: str, change: str) -> Any:
+def _step(place: Any, step: str, option: str) -> Any:
     if isinstance(place, dict):
         return place[step]
-    if isinstance(place, list) and step.isdigit() and int(step) < len(place):
-        return place[int(step)]
-    raise RecipeError(f"--set {change!r}: there is nothing at {step!r}")
+    # Not every digit of Unicode is one to `int`, nor is a number of any length.
+    index = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else None
+    if isinstance(place, list) and index is not None and index < len(place):
+        return place[index]
+    raise RecipeError(f"{option}: there is nothing at {_shown(step)}")
 
 
 def _near(name: str, known: Sequence[str]) -> str:
@@ -172,7 +205,7 @@ def _fields(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
 def _explained(stage: str, config: type[StageConfig], error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors():
-        where = ".".join([stage, *(str(step) for step in problem["loc"])])
+        where = ".".join([stage, *(_key(step) for step in problem["loc"])])
         if problem["type"] == "extra_forbidden":
             step = str(problem["loc"][-1])
             fields = _fields(config, problem["loc"][:-1])
@@ -180,6 +213,8 @@ def _explained(stage: str, config: type[StageConfig], error: ValidationError) ->
         else:
             said = problem["msg"].removeprefix("Value error, ")
             # Of a rule over several fields the input is the whole section.
-            found = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
-            lines.append(f"{where}: {said}{found}")
+            found = (
+                "" if isinstance(problem["input"], dict) else f" (found {_shown(problem['input'])})"
+            )
+            lines.append(f"{where}: {' '.join(said.split())}{found}")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -25,6 +26,10 @@ from tasks.engine.manifest import columns_of
 from tasks.engine.stage import REJECTED, REMOVED
 from tasks.engine.store import Store
 from tasks.registry import STAGES
+
+# SHA-256 in hex, of which folders in the store and `why` show as many digits.
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+_SHOWN_DIGITS = 16
 
 
 def _latest(store: Store, recipe: str, stage: str) -> Artifact:
@@ -58,7 +63,9 @@ def why(
     """Say why a stage would run or not, and what its artifact was made from."""
     plan = planner(recipe, changes)
     plan.chain.require([stage], "why")
-    rows = {row.stage: row for row in plan.plan()}
+    # What has no part in the answer is not looked at: its files may be missing.
+    asked = plan.chain.ancestors(stage)
+    rows = {name: plan.row(name) for name in plan.chain.stages if name in asked}
     row = rows[stage]
     print(f"{stage} is {row.status.value}")
     for reason in row.reasons:
@@ -114,7 +121,11 @@ def diff(
         }
 
     changes = value_difference(facts(left), facts(right))
-    print("\n".join(changes) if changes else "equal in config, inputs, code, rows and outputs")
+    print(
+        _DIGEST.sub(lambda found: found[0][:_SHOWN_DIGITS], "\n".join(changes))
+        if changes
+        else "equal in config, inputs, code, rows and outputs"
+    )
 
 
 def trace(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 import typer
 
@@ -20,6 +22,28 @@ app = typer.Typer(
 )
 for group in (running, inspecting, results, services):
     group.register(app)
+
+
+def _say_version(asked: bool) -> None:
+    if not asked:
+        return
+    try:
+        print(f"ingot {version('ingot')}")
+    except PackageNotFoundError:
+        print("ingot, from a checkout that is not installed")
+    raise typer.Exit
+
+
+@app.callback()
+def _options(
+    asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_say_version, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Raw web pages in, a language model that answers out."""
 
 
 def main() -> None:

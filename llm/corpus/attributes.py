@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -44,7 +44,20 @@ def _schema() -> pa.Schema:
 
 # doc_id, then the fields of UrlFacts, Robots, Heuristics, Repetition and PiiCounts by name, then
 # language, language_score (null for a text without letters), quality_score (null without model).
+# Scores of other classifiers follow, where there are any.
 ATTRIBUTES = _schema()
+QUALITY = "quality"
+
+
+def score_column(classifier: str) -> str:
+    """The column a classifier of that name scores into."""
+    return f"{classifier}_score"
+
+
+def score_fields(classifiers: Iterable[str]) -> list[pa.Field]:
+    """The columns behind `ATTRIBUTES` that classifiers other than `quality` have, by name."""
+    others = sorted(set(classifiers) - {QUALITY})
+    return [pa.field(score_column(name), pa.float64()) for name in others]
 
 
 @dataclass(frozen=True)
@@ -59,13 +72,14 @@ def annotate(
     documents: pa.Table,
     lists: BlockLists,
     language: LanguageIdentifier,
-    quality: QualityClassifier | None,
+    classifiers: Mapping[str, QualityClassifier],
 ) -> Annotated:
     """Compute the attributes of documents.
 
     Args:
         documents: columns doc_id, url, text, robots; any number of rows.
-        quality: `None` leaves `quality_score` null.
+        classifiers: by name; without one called `quality`, `quality_score` is null. Each other
+            adds a column, see `score_fields`.
     """
     ids, rows, texts, without = [], [], [], []
     for identity, url, text, asked in zip(
@@ -86,11 +100,14 @@ def annotate(
     found = language.identify(texts)
     columns.append([item[0] if item else None for item in found])
     columns.append([item[1] if item else None for item in found])
-    columns.append(quality.score(texts) if quality else [None] * len(texts))
+    for name in (QUALITY, *sorted(set(classifiers) - {QUALITY})):
+        scored = classifiers[name].score(texts) if name in classifiers else [None] * len(texts)
+        columns.append(scored)
+    schema = pa.schema([*ATTRIBUTES, *score_fields(classifiers)])
     arrays = [
-        pa.array(values, type=field.type) for values, field in zip(columns, ATTRIBUTES, strict=True)
+        pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)
     ]
-    return Annotated(pa.Table.from_arrays(arrays, schema=ATTRIBUTES), without)
+    return Annotated(pa.Table.from_arrays(arrays, schema=schema), without)
 
 
 def _measured(url: str | None, text: str, asked: str | None, lists: BlockLists) -> tuple[Any, ...]:

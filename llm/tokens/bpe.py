@@ -2,9 +2,8 @@
 
 Byte-level BPE as in GPT-2 (Radford et al. 2019, section 2.2): every text has an encoding, there
 is no unknown token, and decoding gives the bytes back. Texts are first split by the regular
-expression of Qwen2, which takes digits one by one and which llama.cpp knows as "qwen2", so that
-an exported model needs no pre-tokenizer of its own. There is no normaliser: decode(encode(t))
-is t, not its NFC form.
+expression of Qwen2, which takes digits one by one; it is the split llama.cpp calls "qwen2".
+There is no normaliser: decode(encode(t)) is t, not its NFC form.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A tokenizer as the folder that transformers, vLLM and llama.cpp's converter load."""
+"""A tokenizer as the folder that transformers loads."""
 
 from __future__ import annotations
 

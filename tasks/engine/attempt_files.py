@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +32,7 @@ class AttemptFiles:
         self._stage, self._store, self._where = stage, store, where
         self._files: dict[str, dict[str, File]] = {name: {} for name in stage.outputs}
         self._folders: dict[str, Path] = {}
+        self._further: dict[str, list[pa.Field]] = {}
         if store.local:
             self.staging = store.local_path(f"{where}/staging")
             self.staging.mkdir(parents=True, exist_ok=True)
@@ -48,7 +50,20 @@ class AttemptFiles:
         if name not in self._stage.outputs:
             names = ", ".join(self._stage.outputs)
             raise OutputError(f"{self._stage.name} declares {names}; it has no output {name!r}")
-        return self._stage.outputs[name].schema
+        schema = self._stage.outputs[name].schema
+        return schema if schema is None else pa.schema([*schema, *self._further.get(name, ())])
+
+    def extend(self, name: str, fields: Sequence[pa.Field]) -> None:
+        """Add columns behind those a table is declared with.
+
+        Raises:
+            OutputError: it has a column of such a name.
+        """
+        known = self.schema(name).names
+        for field in fields:
+            if field.name in known:
+                raise OutputError(f"{self._stage.name}.{name} has a column {field.name!r} already")
+        self._further[name] = [*self._further.get(name, ()), *fields]
 
     def schema(self, name: str) -> pa.Schema:
         """The schema of a table."""
@@ -116,15 +131,16 @@ class AttemptFiles:
                 if not self._store.local:
                     self._store.put(f"{self._where}/{name}/{relative}", file)
         records = {}
-        for name, output in self._stage.outputs.items():
+        for name in self._stage.outputs:
+            schema = self.declared(name)
             files = sorted(self._files[name].values(), key=lambda file: file.path)
-            if output.schema is None and not files:
+            if schema is None and not files:
                 raise OutputError(f"{self._stage.name}.{name}: the folder is empty")
-            if output.schema is not None:
-                buffer = output.schema.serialize().to_pybytes()
+            if schema is not None:
+                buffer = schema.serialize().to_pybytes()
                 self._store.replace(f"{self._where}/schemas/{name}.arrow", buffer)
             records[name] = OutputRecord(
-                data_id=self.data(name).data_id, columns=columns_of(output.schema), files=files
+                data_id=self.data(name).data_id, columns=columns_of(schema), files=files
             )
         if self._store.local:
             self._store.remove(f"{self._where}/staging")

@@ -32,6 +32,14 @@ class Chain:
                 found.add(name)
         return found
 
+    def ancestors(self, name: str) -> set[str]:
+        """The stage and all that it depends on."""
+        found = {name}
+        for stage in reversed(list(self.stages)):  # against topological order: one pass is enough
+            if stage in found:
+                found |= self.parents(stage)
+        return found
+
     def require(self, names: Iterable[str], option: str) -> None:
         """Raises RecipeError if the recipe lacks one of the stages an option names."""
         for name in names:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _MARK = "execution"
 
@@ -38,17 +38,31 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class Part(BaseModel):
+class _Settings(BaseModel):
+    """What a config and its parts have in common."""
+
+    # Defaults are validated too: 60 and 60.0 would be two identities of one setting. Infinity
+    # and NaN have no canonical form, and no setting means them.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _fits_64_bits(cls, value: Any) -> Any:
+        """Whatever the numbers end in, tables, arrays or C, has no more."""
+        for number in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(number, int) and not -(2**63) <= number < 2**63:
+                raise ValueError("a number that 64 bits do not hold")
+        return value
+
+
+class Part(_Settings):
     """A small model used inside a config, in lists (a source, a mixture weight)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-
-class StageConfig(BaseModel):
+class StageConfig(_Settings):
     """Parent of every stage's config."""
-
-    # Defaults are validated too: 60 and 60.0 would be two identities of one setting.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     pool: str = execution(
         "", "Work pool to run on; empty = in the process of the flow that calls the stage."

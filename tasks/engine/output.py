@@ -99,6 +99,10 @@ class Out:
             unit=unit,
         )
 
+    def extend(self, name: str, fields: Sequence[pa.Field]) -> None:
+        """Add columns behind those an output is declared with; before anything is written to it."""
+        self._files.extend(name, fields)
+
     @contextlib.contextmanager
     def table(self, name: str) -> Iterator[PartWriter]:
         """Write a table from this process; published when the block ends without an error."""
@@ -175,7 +179,9 @@ class Out:
         items = {name: snapshot.items for name, snapshot in outside.items()}
         units = [replace(unit, side=folders, external=items) for unit in self._units(over)]
         name_of = function_name(function)
-        schemas = {n: o.schema for n, o in self._stage.outputs.items() if o.schema is not None}
+        schemas = {
+            n: self._files.schema(n) for n, o in self._stage.outputs.items() if o.schema is not None
+        }
         jobs: list[Job] = []
         receipts: dict[str, Receipt] = {}
         by_name: dict[str, Unit] = {}

@@ -119,6 +119,24 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def _matches(text: str) -> tuple[Path, list[Path]]:
+    """The files a path, folder or glob stands for, and the folder their names start from."""
+    if not text.strip():
+        raise ValueError("it is empty, and would stand for the whole folder")
+    pattern = Path(os.path.normpath(root() / Path(text).expanduser()))
+    if pattern.is_dir():
+        return pattern, [p for p in sorted(pattern.rglob("*")) if p.is_file()]
+    if glob.has_magic(str(pattern)):
+        base = _fixed_part(pattern)
+        below = pattern.relative_to(base).as_posix()
+        return base, sorted(p for p in base.glob(below) if p.is_file())
+    return pattern.parent, [pattern] if pattern.is_file() else []
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
+
+
 def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Snapshot:
     """Resolve paths, folders and globs to a snapshot.
 
@@ -129,22 +147,21 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
         prefix: put before every name (a source's name).
 
     Raises:
-        ExternalInputError: a pattern matches nothing, or two files come under one name.
+        ExternalInputError: a pattern is none or matches nothing, a file cannot be read, or two
+            files come under one name.
     """
     named: dict[str, Path] = {}
     for text in patterns:
-        pattern = Path(os.path.normpath(root() / Path(text).expanduser()))
-        if pattern.is_dir():
-            base, matches = pattern, [p for p in sorted(pattern.rglob("*")) if p.is_file()]
-        elif glob.has_magic(str(pattern)):
-            base = _fixed_part(pattern)
-            below = pattern.relative_to(base).as_posix()
-            matches = sorted(p for p in base.glob(below) if p.is_file())
-        else:
-            base, matches = pattern.parent, [pattern] if pattern.is_file() else []
+        try:
+            base, matches = _matches(text)
+        except (OSError, ValueError, RuntimeError) as error:
+            # A name too long, `a**b`, `~nobody`: what the file system or the glob makes of it.
+            raise ExternalInputError(
+                f"{field}: {_shown(text)} cannot be looked for: {error}; correct the path"
+            ) from error
         if not matches:
             raise ExternalInputError(
-                f"{field}: {text!r} matches no file (looked in {base}); "
+                f"{field}: {_shown(text)} matches no file (looked in {base}); "
                 "correct the path or remove it from the recipe"
             )
         for path in matches:
@@ -155,7 +172,13 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
                     f"{field}: {other} and {path} both come under the name {name!r}; "
                     "give them sources of their own"
                 )
-    digests = _digests(named.values())
+    try:
+        digests = _digests(named.values())
+    except OSError as error:
+        raise ExternalInputError(
+            f"{field}: {error.filename or 'a file'} cannot be read: {error.strerror}; make it "
+            "readable or leave it out"
+        ) from error
     return Snapshot(
         tuple(Item(name, *digests[path], str(path)) for name, path in sorted(named.items()))
     )

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.engine.build import build
-from tasks.engine.errors import ConservationError, MissingInputError, ShardError
+from tasks.engine.errors import ConservationError, MissingInputError, OutputError, ShardError
+from tasks.engine.output import Out
 from tasks.engine.plan import Selection, Status
 from tasks.engine.stage import DOC_ID, Output
 from tasks.engine.store import Store
@@ -193,6 +194,15 @@ def test_repeated_id_fails_the_stage(store: Store, corpus: Path) -> None:
     (corpus / "file0.txt").write_text("twice\ntwice")
     with pytest.raises(ConservationError, match=r"read\.texts: 1 doc_id\(s\) occur more than once"):
         build(planner(store, corpus))
+
+
+def test_columns_are_added_behind_those_there_are(store: Store, corpus: Path) -> None:
+    def collides(config: object, inputs: object, out: Out) -> None:
+        out.extend("texts", [pa.field("text", pa.string())])
+
+    stages = {**REGISTRY, "shout": dataclasses.replace(SHOUT, run=collides)}
+    with pytest.raises(OutputError, match=r"shout\.texts has a column 'text' already"):
+        build(planner(store, corpus, registry=stages))
 
 
 def test_crashing_shard_is_named_and_others_are_kept(store: Store, corpus: Path) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.inspecting import _manifest, removed
+from flows.cli.inspecting import _manifest, diff, removed, why
 from flows.cli.main import app
 from flows.cli.results import _built, _first_built, promote
 from flows.cli.running import show_plan
 from flows.planning import planner_for, recipe_name
 from tasks.engine.build import build
-from tasks.engine.errors import IngotError, MissingInputError, RecipeError
+from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError, RecipeError
 from tasks.engine.plan import Row, Status
 from tasks.engine.store import Store
 from tasks.recipe import load
@@ -45,6 +47,45 @@ def test_every_command_explains_itself(command: str) -> None:
     answer = CliRunner().invoke(app, [*command.split(), "--help"])
     assert answer.exit_code == 0, answer.output
     assert "--help" in answer.output
+
+
+def test_the_version_is_the_distribution_s() -> None:
+    declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    answer = CliRunner().invoke(app, ["--version"])
+    assert (answer.exit_code, answer.output) == (0, f"ingot {declared['project']['version']}\n")
+
+
+def test_why_looks_only_at_what_a_stage_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
+    write_page(tmp_path / "pages", "Severn.html", "Severn")
+    file = write_recipe(tmp_path / "mine.yaml", tmp_path / "pages")
+    with (tmp_path / "mine.yaml").open("a") as recipe:
+        recipe.write(
+            f"decontaminate:\n  evaluation_sets: [{{name: x, paths: [{tmp_path}/gone]}}]\n"
+        )
+    why("dedup", recipe=file)
+    assert "dedup is missing" in capsys.readouterr().out
+    with pytest.raises(ExternalInputError, match="gone"):
+        why("decontaminate", recipe=file)
+
+
+def test_diff_shows_the_beginning_of_digests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
+    write_page(tmp_path / "pages", "Severn.html", "Severn")
+    file = write_recipe(tmp_path / "mine.yaml", tmp_path / "pages")
+    store = Store(str(tmp_path / "home"))
+    before = build(planner_for(load(file), file, store))["clean"].artifact.manifest
+    write_page(tmp_path / "pages", "Tweed.html", "Tweed")
+    after = build(planner_for(load(file), file, store))["clean"].artifact.manifest
+    diff(f"clean/{before.recipe_id}", "clean", recipe=file)
+    told = capsys.readouterr().out
+    was, now = (m.outputs["documents"].data_id for m in (before, after))
+    assert f"outputs.documents: '{was[:16]}' -> '{now[:16]}'" in told
+    assert not re.search("[0-9a-f]{17}", told)
 
 
 def test_ctrl_c_says_what_is_kept() -> None:

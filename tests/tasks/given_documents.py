@@ -19,6 +19,7 @@ from tasks.engine.execute import Built
 from tasks.engine.output import Out
 from tasks.engine.panels import Panel
 from tasks.engine.plan import Planner, Selection
+from tasks.engine.progress import Listener, Silent
 from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import Output, Stage
 from tasks.engine.store import Store
@@ -88,11 +89,24 @@ def write_parts(folder: Path, parts: Sequence[Sequence[dict[str, Any]]]) -> Path
     return folder
 
 
-def built(home: Path, documents: Path, **configs: StageConfig) -> dict[str, Built]:
+class Heard(Silent):
+    """Keeps the lines that stages log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, stage: str, message: str) -> None:
+        self.lines.append(f"{stage}: {message}")
+
+
+def built(
+    home: Path, documents: Path, listener: Listener | None = None, **configs: StageConfig
+) -> dict[str, Built]:
     """Build the stages configured, on top of the documents."""
     everything = {"clean": GivenConfig(folder=str(documents), workers=1), **configs}
     store = Store(str(home))
-    return build(Planner(chain(STAGES, everything), everything, "test", store, Selection()))
+    planner = Planner(chain(STAGES, everything), everything, "test", store, Selection())
+    return build(planner, listener)
 
 
 def rows(done: Mapping[str, Built], stage: str, output: str) -> list[dict[str, Any]]:

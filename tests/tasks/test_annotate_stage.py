@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llm.corpus import lid_model
 from tasks import annotate
 from tasks.annotate import AnnotateConfig
 from tasks.engine.errors import ExternalInputError
@@ -92,6 +93,28 @@ def test_external_files_are_checked_at_plan_time(tmp_path: Path) -> None:
     (tmp_path / "b.ftz").write_text("b")
     with pytest.raises(ExternalInputError, match="2 files"):
         annotate.externals(config(language_model=str(tmp_path / "*.ftz")))
+
+
+def test_the_standard_model_is_looked_for_and_never_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = language_model()
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("planning started a process")
+
+    monkeypatch.setattr(lid_model.subprocess, "run", forbidden)
+    monkeypatch.setattr(lid_model.sys, "prefix", str(tmp_path))
+    with pytest.raises(ExternalInputError, match=r"annotate\.language_model: .*make setup"):
+        annotate.externals(AnnotateConfig())
+    place = lid_model.standard_path()
+    place.parent.mkdir(parents=True)
+    place.write_bytes(model.read_bytes()[:-1])
+    with pytest.raises(ExternalInputError, match=r"is not lid\.176\.ftz .*lid_model"):
+        annotate.externals(AnnotateConfig())
+    place.write_bytes(model.read_bytes())
+    (item,) = annotate.externals(AnnotateConfig())["language_model"].items
+    assert item.path == str(place)
 
 
 def test_importing_the_stages_is_light() -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tasks import quality
+from llm.corpus.selection import UnknownColumnError
+from tasks import annotate, quality
 from tasks.annotate import AnnotateConfig
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.panels import Histogram
+from tasks.filter import FilterConfig, Rule
 from tasks.quality import LabelSource, QualityConfig
 from tests.language_model import language_model
-from tests.tasks.given_documents import built, data_id, document, rows, write_parts
+from tests.tasks.given_documents import Heard, built, data_id, document, rows, write_parts
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 GOOD = ["because", "therefore", "which", "river", "history", "century", "people", "nature"]
@@ -78,6 +80,101 @@ def test_annotate_uses_the_model(tmp_path: Path, documents: Path) -> None:
     assert min(scores["wiki.example"]) > max(scores["shop.example"])
 
 
+@pytest.mark.parametrize("texts", [50, 200])
+def test_the_defaults_learn_from_few_texts(tmp_path: Path, texts: int) -> None:
+    pages = [document(f"https://shop.example/{n}", text(BAD, n)) for n in range(texts)]
+    pages += [document(f"https://wiki.example/{n}", text(GOOD, n)) for n in range(texts)]
+    settings = QualityConfig(
+        positives=[LabelSource(name="wiki", url_pattern="wiki", min_chars=10)],
+        negatives=[LabelSource(name="shop", url_pattern="shop", min_chars=10)],
+    )
+    heard = Heard()
+    done = built(tmp_path / "home", write_parts(tmp_path / "d", [pages]), heard, quality=settings)
+    facts = done["quality"].artifact.facts
+    assert facts["auc"] == 1.0
+    assert facts["positive_scores"]["p5"] > 0.9 > 0.1 > facts["negative_scores"]["p95"]
+    assert facts["score_spread"] > 0.8
+    assert facts["hardly_spread"] is False
+    assert facts["epochs"] * sum(facts["trained_on"].values()) >= 10_000
+    assert facts["model_bytes"] < 1_000_000
+    assert not any("warning" in line for line in heard.lines)
+
+
+def test_scores_that_hardly_spread_are_told(tmp_path: Path, documents: Path) -> None:
+    heard = Heard()
+    settings = config(learning_rate=0.001, epochs=1)
+    done = built(tmp_path / "home", documents, heard, quality=settings)
+    artifact = done["quality"].artifact
+    assert artifact.facts["hardly_spread"] is True
+    assert artifact.facts["score_spread"] < 0.2
+    (warning,) = (line for line in heard.lines if "warning" in line)
+    assert warning.startswith("quality: warning: quality: nine in ten held-out scores lie between")
+    titles = [panel.title for panel in quality.panels(artifact)]
+    assert "Quality: held-out scores hardly spread" in titles
+
+
+def two_classifiers(**fields: object) -> QualityConfig:
+    """`quality` and, of the same pages the other way round, `shopping`."""
+    return config(
+        positives=[
+            LabelSource(name="wiki", url_pattern=r"^https://wiki\.", min_chars=10),
+            LabelSource(
+                name="wares", classifier="shopping", url_pattern=r"^https://shop\.", min_chars=10
+            ),
+        ],
+        negatives=[
+            LabelSource(name="pages", max_rows=300, min_chars=10),
+            LabelSource(name="others", classifier="shopping", min_chars=10),
+        ],
+        **fields,
+    )
+
+
+def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
+    language = AnnotateConfig(workers=2, language_model=str(language_model()))
+    rules = FilterConfig(rules=[Rule(column="shopping_score", maximum=0.5)], workers=1)
+    stages = {"quality": two_classifiers(), "annotate": language, "filter": rules}
+    done = built(tmp_path / "home", documents, **stages)
+    artifact = done["quality"].artifact
+    assert quality.classifiers_of(two_classifiers()) == ["quality", "shopping"]
+    names = {file.path for file in artifact.manifest.outputs["model"].files}
+    assert names == {f"{c}/model.{e}" for c in ("quality", "shopping") for e in ("bin", "json")}
+    assert artifact.facts["auc"] > 0.99
+    assert artifact.facts["shopping.auc"] > 0.99
+    held_out = rows(done, "quality", "heldout")
+    for name in ("quality", "shopping"):
+        ids = [row["doc_id"] for row in held_out if row["classifier"] == name]
+        assert len(ids) == len(set(ids)) > 10
+    assert {row["source"] for row in held_out if row["classifier"] == "shopping"} == {
+        "wares",
+        "others",
+    }
+    found = rows(done, "annotate", "attributes")
+    assert list(found[0])[-2:] == ["quality_score", "shopping_score"]
+    for row in found:
+        of_the_shop = row["url_host"] == "shop.example"
+        assert (row["shopping_score"] > 0.5) is of_the_shop
+        assert (row["quality_score"] < 0.5) is of_the_shop
+    kept = {row["url"].split("/")[2] for row in rows(done, "filter", "documents")}
+    assert kept == {"wiki.example"}
+    shown = [panel.title for panel in annotate.panels(done["annotate"].artifact)]
+    assert "shopping_score" in shown
+    (column,) = (c for c in artifact.manifest.outputs["heldout"].columns if "classifier" in c)
+    assert column == "classifier: string"
+    titles = [panel.title for panel in quality.panels(artifact)]
+    assert "Shopping classifier on held-out texts" in titles
+    # Without it the column is gone, and a rule on it is an error that names those there are.
+    single = {"quality": config(), "annotate": language, "filter": rules}
+    with pytest.raises(UnknownColumnError, match=r"'shopping_score'.*quality_score"):
+        built(tmp_path / "home", documents, **single)
+
+
+def test_one_classifier_without_a_class_is_refused() -> None:
+    lonely = LabelSource(name="x", classifier="safety")
+    with pytest.raises(ExternalInputError, match=r"quality\.positives: none for .*'safety'"):
+        quality.externals(config(negatives=[LabelSource(name="pages"), lonely]))
+
+
 def test_changed_label_files_are_noticed(tmp_path: Path, documents: Path) -> None:
     labels = tmp_path / "labels.jsonl"
 
@@ -120,7 +217,7 @@ def test_encyclopedia_against_crawl(tmp_path: Path, documents: Path) -> None:
 
 
 def test_a_class_without_source_or_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExternalInputError, match=r"quality\.negatives: empty"):
+    with pytest.raises(ExternalInputError, match=r"quality\.negatives: none for .*'quality'"):
         quality.externals(config(negatives=[]))
     with pytest.raises(ExternalInputError, match=r"quality\.negatives\[0\]\.paths: empty"):
         quality.externals(config(negatives=[LabelSource(name="x", kind="files")]))
@@ -137,6 +234,8 @@ def test_a_class_without_source_or_file_is_refused(tmp_path: Path) -> None:
         {"name": "x", "paths": ["a"]},
         {"name": "x", "min_chars": 10, "max_chars": 9},
         {"name": "a/b"},
+        {"name": "x", "classifier": "Safety"},
+        {"name": "x", "classifier": "language"},
     ],
 )
 def test_sources_that_make_no_sense_are_refused(fields: dict) -> None:

@@ -29,7 +29,7 @@ def test_rows_columns_and_nulls() -> None:
         ("c", "https://x.example", None),
         ("d", "https://x.example", " \n\t "),
     ]
-    result = annotate(documents(rows), lists, language, None)
+    result = annotate(documents(rows), lists, language, {})
     assert result.attributes.schema == ATTRIBUTES
     assert result.without_text == ["c", "d"]
     first, second = result.attributes.to_pylist()
@@ -47,6 +47,6 @@ def test_rows_columns_and_nulls() -> None:
 
 def test_no_rows_are_a_table_too() -> None:
     language = LanguageIdentifier(language_model(), 0)
-    result = annotate(documents([]), BlockLists(frozenset(), {}), language, None)
+    result = annotate(documents([]), BlockLists(frozenset(), {}), language, {})
     assert result.attributes.schema == ATTRIBUTES
     assert result.attributes.num_rows == 0

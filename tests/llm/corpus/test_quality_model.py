@@ -13,6 +13,8 @@ from llm.corpus.quality import (
     QualityClassifier,
     QualityModelError,
     QualityTrainingError,
+    buckets_for,
+    epochs_for,
     normalise,
     train,
 )
@@ -65,6 +67,14 @@ def test_layout_and_marks_do_not_change_a_score(folder: Path) -> None:
     # Read to the end: what follows a literal end-of-sentence mark counts.
     (cut,) = model.score(["because the river"])
     assert cut != first
+
+
+def test_passes_make_up_for_few_texts_and_buckets_for_many_words() -> None:
+    assert [epochs_for(n) for n in (40, 100, 480, 1999, 2000, 400_000)] == [250, 100, 21, 6, 5, 5]
+    assert buckets_for(["a b c"] * 9) == 1 << 13
+    assert buckets_for(["a b c d e f g h"] * (1 << 14)) == 1 << 14
+    assert buckets_for(["a b c d e f g h"] * ((1 << 14) + 1)) == 1 << 15
+    assert buckets_for(["a " * (1 << 20)] * 64) == 1 << 21
 
 
 def test_normalised_form() -> None:

@@ -1,0 +1,12 @@
+"""Tests ask no network, nor does what they start: set before any of these libraries is imported."""
+
+from __future__ import annotations
+
+import os
+
+for _name, _value in {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "HF_HUB_OFFLINE": "1",
+}.items():
+    os.environ.setdefault(_name, _value)
