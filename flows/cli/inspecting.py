@@ -247,11 +247,11 @@ def gc(
         table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")
     if candidates:
         Console().print(table)
-    size = sum(candidate.bytes for candidate in candidates) / 1e6
+    size = collecting.freed(store, candidates) / 1e6
     if apply:
         collecting.remove(store, candidates)
     did = "removed" if apply else "would remove (use --apply)"
-    print(f"{did}: {len(candidates)} attempts, {size:,.1f} MB")
+    print(f"{did}: {len(candidates)} folders, {size:,.1f} MB")
 
 
 def register(app: typer.Typer) -> None:

@@ -101,7 +101,9 @@ class _Training:
                 self._save(done)
                 saved = time.monotonic()
             if stop:
-                raise StoppedError(f"stopped after step {done} of {o.steps}")
+                raise StoppedError(
+                    f"stopped after step {done} of {o.steps}; its checkpoint is written"
+                )
         self._finish(batches, trained, time.monotonic() - began, start)
 
     def _resume(self) -> int:

@@ -22,7 +22,7 @@ from tasks.engine.manifest import (
     File,
 )
 from tasks.engine.snapshot import sha256_file
-from tasks.engine.store import space_checked
+from tasks.engine.space import space_checked
 
 
 def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
@@ -74,7 +74,7 @@ class PartWriter:
         group, rest = table.slice(0, rows), table.slice(rows)
         self._waiting = [rest] if rest.num_rows else []
         self._rows_waiting = rest.num_rows
-        with space_checked(self._where):
+        with space_checked(self._folder / self._stem, group.nbytes):
             if self._writer is None:
                 self._open()
             assert self._writer is not None
@@ -99,7 +99,7 @@ class PartWriter:
     def _finish(self) -> None:
         if self._writer is None:
             return
-        with space_checked(self._where):
+        with space_checked(self._path):
             self._writer.close()
         self._writer = None
         self.files.append(
