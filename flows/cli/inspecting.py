@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -217,7 +218,8 @@ def verify(
 ) -> None:
     """Check that published files are there, whole, and (with --deep) unchanged."""
     store = open_store()
-    found = verifying.verify(store, deep)
+    told: list[str] = []
+    found = verifying.verify(store, deep, unmarked=lambda error: told.append(str(error)))
     count = sum(1 for _ in verifying.artifacts(store))
     if as_json:
         print(json.dumps({"artifacts": count, "damaged": found}, indent=1))
@@ -227,6 +229,8 @@ def verify(
         print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
         if found:
             print("`ingot run` builds again what its recipe needs of these")
+    for why_not in told[:1]:  # the same for all
+        print(f"not marked for plans and runs: {why_not}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
 

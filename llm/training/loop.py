@@ -101,9 +101,7 @@ class _Training:
                 self._save(done)
                 saved = time.monotonic()
             if stop:
-                raise StoppedError(
-                    f"stopped after step {done} of {o.steps}; its checkpoint is written"
-                )
+                raise StoppedError(f"stopped after step {done} of {o.steps}, with a checkpoint")
         self._finish(batches, trained, time.monotonic() - began, start)
 
     def _resume(self) -> int:

@@ -85,15 +85,19 @@ def published(store: Store, stage: str, recipe: str, attempt: str) -> Artifact |
     return None if record is None else Artifact(store, Manifest.model_validate(record))
 
 
-def damage(artifact: Artifact) -> list[str]:
-    """Files that are missing, of another size, or marked by `verify --deep`: fast, no hashing."""
+def damage(artifact: Artifact, marks: bool = True) -> list[str]:
+    """Files that are missing, of another size, or marked by `verify --deep`: fast, no hashing.
+
+    Args:
+        marks: look at what was marked too.
+    """
     store, found = artifact.store, []
     for name, output in artifact.manifest.outputs.items():
         for file in output.files:
             path = f"{artifact.folder}/{name}/{file.path}"
             if store.size(path) != file.bytes:
                 found.append(f"{name}/{file.path}")
-    marked = store.read_json(f"{artifact.folder}/damaged.json")
+    marked = store.read_json(f"{artifact.folder}/damaged.json") if marks else None
     return sorted({*found, *(marked or [])})
 
 
