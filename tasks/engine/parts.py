@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.engine.errors import OutputError
@@ -46,10 +47,13 @@ def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A part as one table, its columns in the order asked for.
+    """A part as one table.
 
     Not by `pq.read_table`, which takes a folder called `a=b` for a column and needs
     `pyarrow.dataset`, and with it pandas: half a second before the first row.
+
+    Args:
+        columns: in the order wanted; "struct.field" gives the field, under its own name.
 
     Raises:
         pa.ArrowException, OSError: the file cannot be read, or lacks a column.
@@ -57,10 +61,21 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     with pq.ParquetFile(path) as source:
         if columns is None:
             return source.read()
-        missing = [name for name in columns if name not in source.schema_arrow.names]
-        if missing:
-            raise pa.ArrowInvalid(f"no column {', '.join(missing)} in {path}")
-        return source.read(columns=list(columns)).select(list(columns))
+        table = source.read(columns=list(columns))
+    if table.schema.names == list(columns):
+        return table
+    fields, arrays = [], []
+    for name in columns:
+        top, *below = [name] if name in table.schema.names else name.split(".")
+        if top not in table.schema.names:
+            raise pa.ArrowInvalid(f"no column {name} in {path}")
+        field, array = table.schema.field(top), table.column(top)
+        for inner in below:
+            array = pc.struct_field(array, inner)
+            field = pa.field(inner, array.type)
+        fields.append(field)
+        arrays.append(array)
+    return pa.table(arrays, schema=pa.schema(fields, table.schema.metadata))
 
 
 class PartWriter:
