@@ -8,8 +8,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tasks.engine.errors import ReadOnlyStoreError, StoreFullError
+from tasks.engine.gc import advice
 from tasks.engine.snapshot import root
+from tasks.engine.space import full, room_left, space_checked
 from tasks.engine.store import Store
+
+# Notes, logs and the server's database need this much, whatever is built.
+_LEAST_ROOM = 4_000_000
 
 
 def home_url() -> str:
@@ -50,3 +56,28 @@ def prepare_environment() -> None:
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
+
+
+def require_writable() -> None:
+    """For commands that write: told in one line before anything is started.
+
+    Raises:
+        ReadOnlyStoreError: the home, or the folder for what lies on this machine, is not to be
+            written by this user.
+        StoreFullError: there is no room for even the little that every run writes.
+    """
+    for folder in {local_home(), *([Path(home_url())] if "://" not in home_url() else [])}:
+        probe = folder / f".writable-{os.getpid()}"
+        try:
+            with space_checked(folder, _LEAST_ROOM):
+                folder.mkdir(parents=True, exist_ok=True)
+                probe.write_bytes(b"1")
+                probe.unlink()
+        except OSError as error:
+            raise ReadOnlyStoreError(
+                f"{folder} cannot be written ({error.strerror}): plan, why, diff, trace, removed, "
+                "report and verify work, what builds or changes something does not. Give this "
+                "user the right to write there, or choose another home (INGOT_HOME)"
+            ) from error
+        if room_left(folder) < _LEAST_ROOM:
+            raise StoreFullError(f"{full(folder, _LEAST_ROOM)}. {advice(open_store())}")

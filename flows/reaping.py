@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import psutil
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from flows.home import local_home
+from tasks.engine import living
 
 
 def _folder() -> Path:
-    folder = local_home().resolve() / "prefect" / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return local_home().resolve() / "prefect" / "runs"
 
 
 @contextlib.contextmanager
@@ -35,28 +33,37 @@ def registered() -> Iterator[None]:
     if flow_run.id is None:
         yield
         return
-    note = _folder() / f"{flow_run.id}.json"
-    pid = os.getpid()
-    started = psutil.Process(pid).create_time()
-    note.write_text(json.dumps({"pid": pid, "started": started, "host": socket.gethostname()}))
+    path = _folder() / f"{flow_run.id}.json"
+    _keep(path, living.note())
     try:
         yield
     finally:
-        note.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
-def _dead(note: Path) -> bool:
+def _keep(path: Path, noted: Mapping[str, Any]) -> None:
+    """Write a note, whole or not at all; a run does not fail for want of it."""
+    part = path.with_suffix(".part")
     try:
-        known = json.loads(note.read_text())
-        if known["host"] != socket.gethostname():
-            return False  # a shared home: not ours to judge
-        process = psutil.Process(known["pid"])
-        same = abs(process.create_time() - known["started"]) < 1.0
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except (OSError, ValueError, KeyError, psutil.Error):
-        return False  # half-written or gone meanwhile
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(noted))
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        get_run_logger().warning(
+            "no note of this run can be kept (%s): killed, it would be shown as running", error
+        )
+
+
+def _dead(path: Path) -> bool:
+    try:
+        noted = json.loads(path.read_text())
+    except FileNotFoundError:
+        return False  # it ended meanwhile
+    except ValueError:
+        return True  # cut short when the disk was full, which its run did not outlive
+    return living.lives(noted) is False  # of another machine: not ours to judge
 
 
 def reap() -> list[str]:

@@ -27,6 +27,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from llm.lifeline import deaf_to_interrupts
+
 _HEADER = struct.Struct("!Q")  # as in child_main
 _CHUNK = 1 << 20
 # How long a wait may go on before looking whether the process is still there.
@@ -87,6 +89,8 @@ class ChildFailedError(RuntimeError):
 def _cause(returncode: int | None) -> str:
     if returncode is None:
         return "no exit code"
+    if returncode == -signal.SIGKILL:
+        return "signal SIGKILL (what a system out of memory sends)"
     if returncode < 0:
         with contextlib.suppress(ValueError):
             return f"signal {signal.Signals(-returncode).name}"
@@ -111,15 +115,16 @@ class _Process:
         environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
         read_end, self.lifeline = os.pipe()
         try:
-            self.popen = subprocess.Popen(
-                # -P: the working folder is on the path only if it is on the parent's.
-                [sys.executable, "-P", "-m", "llm.child_main", str(read_end)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                pass_fds=(read_end,),
-                env=environment,
-            )
+            with deaf_to_interrupts():  # the parent hears of Ctrl-C too, and decides
+                self.popen = subprocess.Popen(
+                    # -P: the working folder is on the path only if it is on the parent's.
+                    [sys.executable, "-P", "-m", "llm.child_main", str(read_end)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    bufsize=0,
+                    pass_fds=(read_end,),
+                    env=environment,
+                )
         except BaseException:
             os.close(self.lifeline)
             raise

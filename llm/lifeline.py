@@ -3,21 +3,42 @@
 A launcher gives the process a pipe as standard input and sets `INGOT_LIFELINE=1`. When the
 launcher is gone, however that happened, the pipe ends, and so does the process, at once. Started
 by hand, with a terminal or nothing on standard input, it runs on.
+
+A terminal sends Ctrl-C to every process of its foreground group. A launched process does not
+hear it: its launcher does, and asks with SIGTERM, so that it stops between two steps.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 
 TERMINATED = 143
 
 
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes started in this block, and theirs, never hear Ctrl-C, from their first moment on.
+
+    The signal is blocked rather than ignored: a mask is inherited also by programs that install
+    handlers of their own (torchrun does), and set for this thread alone. An interrupt that comes
+    meanwhile reaches this process at the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def exit_with_parent() -> None:
-    """Watch standard input in a thread, if a launcher asked for it."""
+    """Watch standard input in a thread and leave Ctrl-C to the launcher, if there is one."""
     if os.environ.get("INGOT_LIFELINE") == "1":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_watch, daemon=True, name="lifeline").start()
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.filter import FilterConfig
     from tasks.pack import PackConfig
     from tasks.pretrain import PretrainConfig
+    from tasks.quality import QualityConfig
     from tasks.sft import SftConfig
     from tasks.source import SourceConfig
     from tasks.tokenizer import TokenizerConfig
@@ -37,7 +38,8 @@ _CONTEXT = "the model's context, pack.sequence_length"
 
 
 def _concerns(*stages: str) -> Callable[[Check], Check]:
-    """Declare a check on the configs of these stages, which it is given in this order."""
+    """Declare a check on the configs of these stages, which it is given in this order; one whose
+    name ends in `?` may be missing, and is None then."""
 
     def declare(check: Check) -> Check:
         _CHECKS.append((stages, check))
@@ -51,8 +53,8 @@ def problems(configs: Mapping[str, StageConfig]) -> list[str]:
     return [
         problem
         for stages, check in _CHECKS
-        if all(stage in configs for stage in stages)
-        for problem in check(*(configs[stage] for stage in stages))
+        if all(stage in configs or stage.endswith("?") for stage in stages)
+        for problem in check(*(configs.get(stage.removesuffix("?")) for stage in stages))
     ]
 
 
@@ -178,15 +180,20 @@ def _weights_of_sources(source: SourceConfig, pack: PackConfig) -> Iterator[str]
             )
 
 
-@_concerns("filter")
-def _rules_have_columns(filtering: FilterConfig) -> Iterator[str]:
-    from llm.corpus.attributes import ATTRIBUTES
+@_concerns("filter", "quality?")
+def _rules_have_columns(filtering: FilterConfig, quality: QualityConfig | None) -> Iterator[str]:
+    import pyarrow as pa
+
+    from llm.corpus.attributes import ATTRIBUTES, score_fields
     from llm.corpus.selection import ColumnTypeError, UnknownColumnError, check_rules
     from tasks.filter import plain_rules
+    from tasks.quality import classifiers_of
 
+    scores = score_fields(classifiers_of(quality)) if quality else []
+    columns = pa.schema([*ATTRIBUTES, *scores])
     for place, rule in enumerate(plain_rules(filtering)):
         try:
-            check_rules([rule], ATTRIBUTES)
+            check_rules([rule], columns)
         except (UnknownColumnError, ColumnTypeError) as error:
             yield f"filter.rules.{place}: {error}"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tasks.engine.artifact import Artifact, Data
 from tasks.engine.manifest import File
 from tasks.engine.panels import Cell, Sample, Samples
+from tasks.engine.parts import read_part
 
 _FATES = ("removed", "rejected")
 _DOCUMENT_STAGES = ("decontaminate", "dedup", "filter", "clean")
@@ -121,10 +121,10 @@ def _texts(
 def _with_ids(data: Data, part: File, names: list[str], ids: set[str]) -> list[dict[str, Any]]:
     path = data.path(part)
     wanted = pa.array(sorted(ids), pa.string())
-    mask = pc.is_in(pq.read_table(path, columns=["doc_id"]).column("doc_id"), wanted)
+    mask = pc.is_in(read_part(path, ["doc_id"]).column("doc_id"), wanted)
     if not pc.any(mask).as_py():
         return []
-    rows: list[dict[str, Any]] = pq.read_table(path, columns=names).filter(mask).to_pylist()
+    rows: list[dict[str, Any]] = read_part(path, names).filter(mask).to_pylist()
     return rows
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+
 from tasks.engine.errors import IngotError
+
+# Conditions of the machine, not faults of the program.
+_OF_THE_MACHINE = {errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
 
 
 def explains_itself(error: BaseException) -> bool:
-    """Whether an error says what was wrong and what to do; any other is a fault of the program."""
+    """Whether an error says what was wrong and what to do, or is of a disk that is full or not to
+    be written; any other is a fault of the program."""
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        return True
     return isinstance(error, IngotError) or type(error).__module__.startswith("llm.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Annotated, Any
 
 import pyarrow.compute as pc
@@ -228,7 +229,8 @@ def verify(
 ) -> None:
     """Check that published files are there, whole, and (with --deep) unchanged."""
     store = open_store()
-    found = verifying.verify(store, deep)
+    told: list[str] = []
+    found = verifying.verify(store, deep, unmarked=lambda error: told.append(str(error)))
     count = sum(1 for _ in verifying.artifacts(store))
     if as_json:
         print(json.dumps({"artifacts": count, "damaged": found}, indent=1))
@@ -238,6 +240,8 @@ def verify(
         print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
         if found:
             print("`ingot run` builds again what its recipe needs of these")
+    for why_not in told[:1]:  # the same for all
+        print(f"not marked for plans and runs: {why_not}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
 
@@ -258,11 +262,11 @@ def gc(
         table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")
     if candidates:
         Console().print(table)
-    size = sum(candidate.bytes for candidate in candidates) / 1e6
+    size = collecting.freed(store, candidates) / 1e6
     if apply:
         collecting.remove(store, candidates)
     did = "removed" if apply else "would remove (use --apply)"
-    print(f"{did}: {len(candidates)} attempts, {size:,.1f} MB")
+    print(f"{did}: {len(candidates)} folders, {size:,.1f} MB")
 
 
 def register(app: typer.Typer) -> None:

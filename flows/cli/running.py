@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
-from flows.home import open_store
+from flows.home import open_store, require_writable
 from flows.planning import planner
 from flows.reports import ensure_reports
 from flows.server import ensure_server
@@ -97,6 +97,7 @@ def run(
         if as_json:
             print(json.dumps([row_record(row) for row in rows], indent=1))
         return
+    require_writable()
     url, started = ensure_server()
     ensure_reports(open_store())
     ui = url.removesuffix("/api")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Recipe
-from flows.home import open_store
+from flows.home import open_store, require_writable
 from flows.reports import ensure_reports
 from flows.server import ensure_server, running, start_process, stop_all, stop_process
 from tasks.engine.errors import IngotError
@@ -24,6 +24,7 @@ def up(
 ) -> None:
     """Start server, work pools, limits, deployments and a worker. Safe to repeat."""
     load(recipe)  # a wrong name is told before anything is started
+    require_writable()
     url, started = ensure_server()
     print(f"server {'started' if started else 'was running'}: {url.removesuffix('/api')}")
     ensure_reports(open_store())

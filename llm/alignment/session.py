@@ -68,7 +68,9 @@ class Session:
         StoppedError: SIGTERM came.
         """
         if self.stop.asked:
-            raise StoppedError("asked to stop")
+            raise StoppedError(
+                "stopped between steps; the last checkpoint, if there is one, is kept"
+            )
 
     def tables(self) -> Iterator[pa.Table]:
         """The example tables, one row group at a time."""
@@ -175,7 +177,7 @@ class Session:
             self.channel.log(f"goes on from {found.name}")
         trainer.train(resume_from_checkpoint=str(found) if found else None)
         if trainer.state.global_step < trainer.state.max_steps:
-            raise StoppedError(f"stopped at step {trainer.state.global_step}")
+            raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")
         # Counts that start anew with the process, and what only repeats the step.
         dropped = {"step", "epoch", "num_tokens"}
         return [

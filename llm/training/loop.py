@@ -115,7 +115,7 @@ class _Training:
                 self._save(done)
                 saved = time.monotonic()
             if stop:
-                raise StoppedError(f"stopped after step {done} of {o.steps}")
+                raise StoppedError(f"stopped after step {done} of {o.steps}, with a checkpoint")
         self._finish(batches, trained, time.monotonic() - began, start)
 
     def _resume(self) -> int:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tasks.engine.canonical import sha256_json
 from tasks.engine.errors import DamagedArtifactError, MissingInputError
 from tasks.engine.manifest import File, InputRecord, Manifest
+from tasks.engine.parts import read_part
 from tasks.engine.snapshot import Snapshot, sha256_file
 from tasks.engine.store import Store
 
@@ -105,7 +105,7 @@ class Data:
         for part in self.parts:
             path = self.path(part)
             try:
-                yield pq.read_table(path, columns=list(columns) if columns else None)
+                yield read_part(path, columns)
             except (pa.ArrowException, OSError) as error:
                 raise DamagedArtifactError(f"{path}: {error}; {_MEND}") from error
 

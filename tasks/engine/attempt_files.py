@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,25 @@ from tasks.engine.manifest import File, OutputRecord, columns_of
 from tasks.engine.shards import Receipt
 from tasks.engine.snapshot import sha256_file
 from tasks.engine.stage import Stage
+from tasks.engine.staging import Staging
 from tasks.engine.store import Store
+
+
+def leftovers(store: Store, where: str) -> list[str]:
+    """Folders of an unpublished attempt that nobody can go on from; the attempt itself, if all.
+
+    Args:
+        where: folder of the attempt, relative to the store.
+    """
+    adoptable = {"receipts", "reserved"}
+    receipts = store.names(f"{where}/receipts")
+    if not receipts:
+        return [where]
+    for name in receipts:
+        record = store.read_json(f"{where}/receipts/{name}")
+        if record is not None:
+            adoptable |= record["files"].keys()
+    return [f"{where}/{name}" for name in store.names(where) if name not in adoptable]
 
 
 class AttemptFiles:
@@ -37,9 +54,8 @@ class AttemptFiles:
             self.staging = store.local_path(f"{where}/staging")
             self.staging.mkdir(parents=True, exist_ok=True)
         else:
-            # Removed with this object, also when the attempt fails.
-            self._temporary = tempfile.TemporaryDirectory(prefix="ingot-staging-")
-            self.staging = Path(self._temporary.name)
+            self._elsewhere = Staging(store.cache_folder("staging"))
+            self.staging = self._elsewhere.folder
 
     def declared(self, name: str) -> pa.Schema | None:
         """The schema of an output; `None` for a folder.
@@ -119,6 +135,12 @@ class AttemptFiles:
         path = f"{self._where}/receipts/{receipt.shard_id}.json"
         self._store.replace(path, receipt.model_dump_json().encode())
 
+    def abandon(self) -> None:
+        """Take away what the next attempt cannot adopt: all that no receipt names."""
+        self._close()
+        for folder in leftovers(self._store, self._where):
+            self._store.remove(folder)
+
     def finish(self) -> dict[str, OutputRecord]:
         """Put folders in place and describe every output."""
         for name, path in self._folders.items():
@@ -142,6 +164,11 @@ class AttemptFiles:
             records[name] = OutputRecord(
                 data_id=self.data(name).data_id, columns=columns_of(schema), files=files
             )
+        self._close()
+        return records
+
+    def _close(self) -> None:
         if self._store.local:
             self._store.remove(f"{self._where}/staging")
-        return records
+        else:
+            self._elsewhere.close()

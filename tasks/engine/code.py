@@ -13,10 +13,12 @@ import functools
 import hashlib
 import importlib.metadata
 import subprocess
+import sys
 from pathlib import Path
 
 from tasks.engine.canonical import sha256_json
 from tasks.engine.manifest import CodeRecord
+from tasks.engine.memory import Memory
 from tasks.engine.stage import Stage
 
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -44,7 +46,19 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 
 
 @functools.cache
-def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
+def _memory() -> Memory:
+    # How code is written out again, and so its digest, is up to the Python that does it.
+    return Memory(f"code-{sys.version_info.major}.{sys.version_info.minor}")
+
+
+@functools.cache
+def _known(path: Path) -> tuple[str, list[str]]:
+    """The same for as long as this process runs, whose code is what it was when it was loaded."""
+    digest, imports = _memory().recall(path, _parsed)
+    return digest, imports
+
+
+def _parsed(path: Path) -> tuple[str, list[str]]:
     """Digest of a file's code, and the dotted names it imports."""
     tree = ast.parse(path.read_bytes(), filename=str(path))
     names: list[str] = []
@@ -55,7 +69,7 @@ def _parsed(path: Path) -> tuple[str, tuple[str, ...]]:
             names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     text = ast.unparse(_without_docstrings(tree))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), tuple(names)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), names
 
 
 def reached_files(modules: tuple[str, ...]) -> dict[str, str]:
@@ -71,21 +85,24 @@ def reached_files(modules: tuple[str, ...]) -> dict[str, str]:
         path = _module_file(module)
         if path is None:
             continue
-        digest, imports = _parsed(path)
+        digest, imports = _known(path)
         files[path.relative_to(_PROJECT).as_posix()] = digest
         waiting += imports
+    _memory().keep()
     return dict(sorted(files.items()))
 
 
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Installed version of each distribution, "absent" for one that is not installed."""
-    versions = {}
-    for name in sorted(names):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "absent"
-    return versions
+    return {name: _version(name) for name in sorted(names)}
+
+
+@functools.cache
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 @functools.cache
@@ -104,10 +121,14 @@ def _git() -> tuple[str | None, bool | None]:
     return commit, None if status is None else bool(status)
 
 
-def code_record(stage: Stage) -> CodeRecord:
-    """What the manifest says of the code behind a stage, as it is now."""
+def code_record(stage: Stage, commits: bool = True) -> CodeRecord:
+    """What the manifest says of the code behind a stage, as it is now.
+
+    Args:
+        commits: ask git too; what has drifted can be told without.
+    """
     files = reached_files((stage.run.__module__, *stage.code))
-    commit, dirty = _git()
+    commit, dirty = _git() if commits else (None, None)
     return CodeRecord(
         version=stage.version,
         digest=sha256_json(files),

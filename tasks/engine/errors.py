@@ -34,6 +34,10 @@ class StoreFullError(StoreError):
     """No space is left where artifacts are written; nothing was published."""
 
 
+class ReadOnlyStoreError(StoreError):
+    """The store can be read and not written, by this user at least."""
+
+
 class DamagedArtifactError(IngotError):
     """A published file is missing or its bytes do not match the manifest."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ from tasks.engine.artifact import Artifact, Data, Inputs, attempt_folder, recipe
 from tasks.engine.code import code_record
 from tasks.engine.code import identity as code_identity
 from tasks.engine.config import StageConfig
-from tasks.engine.errors import CancelledError
+from tasks.engine.errors import CancelledError, StoreFullError
 from tasks.engine.lease import TIME_TO_LIVE, Holder, Lease
 from tasks.engine.manifest import (
     SCHEMA_VERSION,
@@ -31,6 +32,7 @@ from tasks.engine.progress import Listener, Silent
 from tasks.engine.publish import check_unique, totals
 from tasks.engine.shards import known_receipts
 from tasks.engine.snapshot import Snapshot
+from tasks.engine.space import full, is_full
 from tasks.engine.stage import Stage
 from tasks.engine.store import Store
 
@@ -83,15 +85,19 @@ def published(store: Store, stage: str, recipe: str, attempt: str) -> Artifact |
     return None if record is None else Artifact(store, Manifest.model_validate(record))
 
 
-def damage(artifact: Artifact) -> list[str]:
-    """Files that are missing, of another size, or marked by `verify --deep`: fast, no hashing."""
+def damage(artifact: Artifact, marks: bool = True) -> list[str]:
+    """Files that are missing, of another size, or marked by `verify --deep`: fast, no hashing.
+
+    Args:
+        marks: look at what was marked too.
+    """
     store, found = artifact.store, []
     for name, output in artifact.manifest.outputs.items():
         for file in output.files:
             path = f"{artifact.folder}/{name}/{file.path}"
             if store.size(path) != file.bytes:
                 found.append(f"{name}/{file.path}")
-    marked = store.read_json(f"{artifact.folder}/damaged.json")
+    marked = store.read_json(f"{artifact.folder}/damaged.json") if marks else None
     return sorted({*found, *(marked or [])})
 
 
@@ -141,7 +147,7 @@ def execute(
 
     began = time.time()
     lease = Lease(store, f"{folder}/lease", time_to_live, waiting, listener.cancelled)
-    with lease:
+    with _space_advised(store), lease:
         artifact = sound(store, stage.name, recipe, order.config)
         if artifact is not None and (not force or _since(artifact, began)):
             return Built(artifact, cached=True)  # the run we waited for built it
@@ -152,6 +158,21 @@ def execute(
             lease.check()  # what stopped it may be that it is no longer the holder
             raise
     return Built(artifact, cached=False)
+
+
+@contextlib.contextmanager
+def _space_advised(store: Store) -> Iterator[None]:
+    """A full disk, whoever noticed it, is told as one, with what `gc` would make of it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_full(error):
+            raise
+        from tasks.engine.gc import advice  # which looks at what this module has published
+
+        told = str(error) if isinstance(error, StoreFullError) else full(Path(store.root))
+        because = "" if isinstance(error, StoreFullError) else f" ({error})"
+        raise StoreFullError(f"{told}{because}. {advice(store)}") from error
 
 
 def _since(artifact: Artifact, moment: float) -> bool:
@@ -224,11 +245,18 @@ def _attempt(
         code_identity(code),
         same_code,
     )
-    stage.run(config, inputs, out)
-    check_unique(stage, out)
-    counted = totals(stage, inputs, out)
-    lease.check()
-    outputs = out.finish()
+    try:
+        stage.run(config, inputs, out)
+        check_unique(stage, out)
+        counted = totals(stage, inputs, out)
+        lease.check()
+        outputs = out.finish()
+    except BaseException as error:
+        try:
+            out.abandon()
+        except Exception as problem:  # noqa: BLE001 - what stopped the attempt is the one to tell
+            error.add_note(f"What it left in {store.full(where)} could not be removed: {problem}")
+        raise
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         stage=stage.name,

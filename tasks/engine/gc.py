@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.engine import refs
 from tasks.engine.artifact import recipe_folder
+from tasks.engine.attempt_files import leftovers
 from tasks.engine.execute import published
 from tasks.engine.lease import holder
 from tasks.engine.manifest import Manifest
+from tasks.engine.number_text import size
 from tasks.engine.store import Store
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An attempt, or the checkpoints of one, that may go.
+    """An attempt, or a folder of one, that may go.
 
     Attributes:
         folder: relative to the store.
-        why: "superseded"; "unfinished" = what the next run would go on from.
+        why: "superseded"; "left over" = by a run that was stopped, and no other can go on from it;
+            "unfinished" = what the next run would go on from.
     """
 
     folder: str
@@ -46,7 +49,7 @@ def collect(store: Store, keep_last: int, unfinished: bool = False) -> list[Cand
 
     Kept are: everything a pointer means, and all it was made from; the `keep_last` newest
     attempts of each stage; every recipe whose lease is held, finished or not; and shards and
-    checkpoints a stopped run left, unless these are asked for.
+    checkpoints a stopped run left, unless these are asked for. What it left beside them goes.
     """
     every = list(_attempts(store))
     manifests = {(m.stage, m.recipe_id[:16], m.attempt): m for _, _, _, m in every if m is not None}
@@ -73,10 +76,15 @@ def collect(store: Store, keep_last: int, unfinished: bool = False) -> list[Cand
     for stage, recipe, attempt, manifest in every:
         if (stage, recipe, attempt) in kept or _held(store, stage, recipe):
             continue
-        stopped = manifest is None and attempt > finished.get((stage, recipe), "")
-        if unfinished or not stopped:
-            why = "unfinished" if stopped else "superseded"
-            found.append(_candidate(store, f"{recipe_folder(stage, recipe)}/{attempt}", why))
+        folder = f"{recipe_folder(stage, recipe)}/{attempt}"
+        if manifest is not None or attempt <= finished.get((stage, recipe), ""):
+            found.append(_candidate(store, folder, "superseded"))
+            continue
+        useless = leftovers(store, folder)
+        if unfinished and folder not in useless:
+            found.append(_candidate(store, folder, "unfinished"))
+        else:
+            found += [_candidate(store, left, "left over") for left in useless]
     if unfinished:
         found += _scratch(store)
     return found
@@ -94,12 +102,38 @@ def _candidate(store: Store, folder: str, why: str) -> Candidate:
     return Candidate(folder, why, sum(store.size(path) or 0 for path in store.files(folder)))
 
 
-def remove(store: Store, candidates: list[Candidate]) -> None:
+def freed(store: Store, candidates: Sequence[Candidate]) -> int:
+    """Bytes their removal makes free: adopted shards lie on the disk once for several attempts."""
+    paths = sorted({path for one in candidates for path in store.files(one.folder)})
+    if not store.local:
+        return sum(store.size(path) or 0 for path in paths)
+    going: dict[tuple[int, int], int] = {}
+    free = 0
+    for path in paths:
+        stat = store.local_path(path).stat()
+        name = (stat.st_dev, stat.st_ino)
+        going[name] = going.get(name, 0) + 1
+        if going[name] == stat.st_nlink:
+            free += stat.st_size
+    return free
+
+
+def advice(store: Store) -> str:
+    """What `gc` would do about a full disk, in a sentence."""
+    sure = collect(store, keep_last=1)
+    some, most = freed(store, sure), freed(store, collect(store, keep_last=1, unfinished=True))
+    if not most:
+        return "`ingot gc` finds nothing to remove: make room on that disk by other means"
+    more = f", with --unfinished {size(most)}" if most > some else ""
+    return f"`ingot gc --apply` would free {size(some)}{more}; then run again"
+
+
+def remove(store: Store, candidates: Sequence[Candidate]) -> None:
     """Remove attempts, manifest first, so that no reader meets half of one."""
     for candidate in candidates:
-        folder = candidate.folder.rsplit("/", 1)[0]
+        folder = "/".join(candidate.folder.split("/")[:3])  # of the recipe
         pointer = store.read_json(f"{folder}/current.json")
-        if pointer is not None and pointer["attempt"] == candidate.folder.rsplit("/", 1)[1]:
+        if pointer is not None and f"{folder}/{pointer['attempt']}" == candidate.folder:
             store.remove(f"{folder}/current.json")
         store.remove(f"{candidate.folder}/manifest.json")
         store.remove(candidate.folder)

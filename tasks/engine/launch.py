@@ -1,25 +1,31 @@
 """Starting a trainer: `python -m <module> run.json`, its events read from a pipe.
 
-The child stays in this process's group, so a signal to the group reaches it;
-its standard input is a pipe held here, so it ends when this process does,
-however that happens. See docs/stage-contract.md for the events.
+See docs/stage-contract.md for the events.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
+import psutil
 
+from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
+from tasks.engine.launched import Launched
+from tasks.engine.space import full, means_full, room_left, space_checked
+
+# A Prefect worker kills what has not ended 30 s after it was asked to.
 GRACE_SECONDS = 25.0
+# Who pressed Ctrl-C can press it again, so a long step may end.
+PATIENCE_SECONDS = 120.0
+_NO_ROOM = 1 << 16
+_KILLED = "Signal 9 (SIGKILL)"  # as torchrun words it
 PACE = {
     # With neighbours on the machine, spinning threads slow each other to a crawl.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -29,7 +35,6 @@ PACE = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
-_ENVIRONMENT = {"INGOT_LIFELINE": "1", **PACE}
 _TERMINATED = {143, -signal.SIGTERM}
 
 
@@ -52,72 +57,131 @@ def launch(
 ) -> None:
     """Run a trainer to its end.
 
+    Whatever interrupts this (Ctrl-C, a cancelled flow run) is raised again after the trainer was
+    asked to stop and did, or was ended because it took too long or Ctrl-C came again.
+
     Args:
         folder: where run.json and the log of its standard error are written.
 
     Raises:
         TrainerError: it ended with an error; the message is the trainer's own, or the end of
             its log.
-        CancelledError: it was asked to stop and did, after writing a checkpoint.
+        StoreFullError: no space was left for it to write to.
+        CancelledError: it was asked to stop and did.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run_file, log_file = folder / "run.json", folder / "stderr.log"
-    run_file.write_text(json.dumps(run, indent=1))
-    said: dict[str, Any] | None = None
-    recent: deque[str] = deque(maxlen=5)
-    asked = False
+    with space_checked(str(run_file)):
+        run_file.write_text(json.dumps(run, indent=1))
+    words = _Words(on_event)
+    asked: float | None = None
+    overdue = False
     with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            command(module, run_file, processes),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**os.environ, **_ENVIRONMENT, **environment},
-        )
-        assert process.stdout is not None
+        process = Launched(command(module, run_file, processes), log, {**PACE, **environment})
         try:
-            for line in process.stdout:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    event = None
-                if not isinstance(event, dict):  # some library's own line
-                    recent.append(line.decode(errors="replace").rstrip())
-                    continue
-                if event.get("event") == "error":
-                    # The first one is the cause; other processes of a group fail after it.
-                    said = said or event
-                else:
-                    on_event(event)
-                if cancelled() and process.poll() is None:
-                    asked = True
-                    process.send_signal(signal.SIGTERM)
-            code = process.wait()
-        except BaseException:
-            _stop(process)
+            for line in process.lines():
+                if line is not None:
+                    words.hear(line)
+                if asked is None and cancelled():
+                    asked = time.monotonic()
+                    process.ask()
+                if asked is not None and time.monotonic() - asked > GRACE_SECONDS:
+                    overdue = True
+                    break
+        except BaseException as reason:
+            _stop(module, process, words, isinstance(reason, KeyboardInterrupt))
             raise
+        code = process.end() if overdue else process.wait()
     if code == 0:
         return
-    if asked or code in _TERMINATED:  # torchrun ends with 1 when it was asked to stop
-        raise CancelledError(f"{module} was stopped; it goes on from its checkpoint next time")
-    if said is not None:
-        message = f"{said.get('type', 'error')}: {said.get('message', '')}"
-        if "No space left" in message:
-            raise StoreFullError(f"{module}: {message}")
-        raise TrainerError(f"{module}: {message}")
-    tail = log_file.read_text(errors="replace").splitlines()[-15:]
-    lines = "\n".join([*recent, *tail])
-    raise TrainerError(
-        f"{module} ended with exit code {code}. Its last words ({log_file}):\n{lines}"
-    )
+    if asked is not None or code in _TERMINATED:  # torchrun ends with 1 when it was asked to stop
+        raise CancelledError(f"{module} {_how_it_stopped(code, overdue)}")
+    raise _fault(module, code, words, log_file)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, insist."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
+class _Words:
+    """What a trainer says: events are handed on, the first error and other lines are kept."""
+
+    def __init__(self, on_event: Callable[[dict[str, Any]], None]) -> None:
+        self.on_event = on_event
+        self.error: dict[str, Any] | None = None
+        self.recent: deque[str] = deque(maxlen=5)
+
+    def hear(self, line: bytes) -> None:
         try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):  # some library's own line
+            self.recent.append(line.decode(errors="replace").rstrip())
+        elif event.get("event") == "error":
+            # The first one is the cause; other processes of a group fail after it.
+            self.error = self.error or event
+        else:
+            self.on_event(event)
+
+    def log(self, message: str) -> None:
+        """A line for the user, of the launcher's own."""
+        self.on_event({"event": "log", "message": message})
+
+
+def _stop(module: str, process: Launched, words: _Words, by_hand: bool) -> None:
+    """Ask, wait, insist; a second interrupt ends the waiting and the process."""
+    patience = PATIENCE_SECONDS if by_hand else GRACE_SECONDS
+    again = "; Ctrl-C again ends it at once" if by_hand else ""
+    overdue, last = False, list[bytes]()
+    try:
+        process.ask()
+        words.log(
+            f"{module} was asked to stop, and writes a checkpoint first if it trains: waiting up "
+            f"to {patience:.0f} s{again}"
+        )
+        deadline = time.monotonic() + patience
+        for line in process.lines():
+            if line is not None:
+                last.append(line)
+            overdue = time.monotonic() > deadline
+            if overdue:
+                break
+        else:
             process.wait()
+    finally:
+        code = process.end()
+    # Only now: whoever listens may fail, and the checkpoint must not.
+    for line in last:
+        words.hear(line)
+    words.log(f"{module} {_how_it_stopped(code, overdue)}")
+
+
+def _how_it_stopped(code: int, overdue: bool) -> str:
+    if overdue:
+        return (
+            "did not stop in time and was ended; the next run goes on from its last checkpoint, "
+            "if it has written one"
+        )
+    if code == -signal.SIGTERM:
+        return "was stopped where it keeps nothing; the next run begins it anew"
+    return "was stopped; it goes on from its checkpoint next time"
+
+
+def _fault(module: str, code: int, words: _Words, log_file: Path) -> TrainerError | StoreFullError:
+    """Why it ended: its own error, else what its exit code and the end of its log tell."""
+    tail = log_file.read_text(errors="replace").splitlines()[-15:]
+    said = words.error
+    if said is not None:
+        message = f"{module}: {said.get('type', 'error')}: {said.get('message', '')}"
+    else:
+        lines = "\n".join([*words.recent, *tail])
+        message = f"{module} ended with exit code {code}. Its last words ({log_file}):\n{lines}"
+    if means_full(message) or room_left(log_file) < _NO_ROOM:
+        return StoreFullError(f"{full(log_file.parent)} ({message})")
+    if said is None and (code == -signal.SIGKILL or _KILLED in message):
+        memory = psutil.virtual_memory()
+        return TrainerError(
+            f"{module} was killed from outside (SIGKILL) and could say nothing. Most likely the "
+            f"system ran out of memory ({memory.total / 1e9:.1f} GB in all, "
+            f"{memory.available / 1e9:.1f} GB free now that it is gone): lower the stage's "
+            "micro-batch, or end other programs. The next run goes on from its last checkpoint. "
+            f"Its log is {log_file}"
+        )
+    return TrainerError(message)

@@ -2,49 +2,35 @@
 
 Each holder creates the next numbered file exclusively, so taking over is one
 atomic step and the highest number is the holder (a fencing token). The holder
-rewrites its own file as heartbeat. A lease is free when it was released, when
-its heartbeat is older than its time to live, or when its holder was a process
-of this very boot of this machine that is gone.
+rewrites its own file as heartbeat. A lease is free when it was released. Else,
+on the machine of its holder, whether that process lives decides: no clock that
+is set forward, no sleep of the machine takes a lease from a living process.
+From other machines the heartbeat is all there is to see: one older than its
+time to live is free.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
-
-from tasks.engine.errors import CancelledError, LeaseLostError
+from tasks.engine.errors import CancelledError, LeaseLostError, StoreFullError
+from tasks.engine.living import lives, note
 from tasks.engine.store import Store
 
 TIME_TO_LIVE = 60.0
 _LOOK_AGAIN = 0.05
 
-
-def _boot() -> str:
-    """Equal where process ids mean the same processes: this boot, this namespace of ids."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return str(psutil.boot_time())
-
-
-def _process_start(pid: int) -> float | None:
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.Error:
-        return None
+# Holders of leases in this very process: one that is not among them gave its lease up without
+# being able to write so.
+_HELD: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -59,14 +45,21 @@ class Holder:
         record = self.record
         if record["released"]:
             return True
-        if record["host"] == socket.gethostname() and record["boot"] == _boot():
-            started = _process_start(record["pid"])
-            if started is None or abs(started - record["started"]) > 1.0:
-                return True
-        return bool(time.time() > record["heartbeat"] + record["time_to_live"])
+        alive = lives(record)
+        if alive is None:  # of another machine
+            return self.silent
+        if alive and record["pid"] == os.getpid():
+            return record["holder"] not in _HELD
+        return not alive
+
+    @property
+    def silent(self) -> bool:
+        """Whether its heartbeat is overdue."""
+        return bool(time.time() > self.record["heartbeat"] + self.record["time_to_live"])
 
     def __str__(self) -> str:
-        return f"process {self.record['pid']} on {self.record['host']}"
+        told = f"process {self.record['pid']} on {self.record['host']}"
+        return f"{told} (alive, its heartbeat overdue)" if self.silent else told
 
 
 def holder(store: Store, folder: str) -> Holder | None:
@@ -103,10 +96,7 @@ class Lease:
         self._thread: threading.Thread | None = None
         self._record: dict[str, Any] = {
             "holder": uuid.uuid4().hex,
-            "host": socket.gethostname(),
-            "boot": _boot(),
-            "pid": os.getpid(),
-            "started": _process_start(os.getpid()),
+            **note(),
             "time_to_live": time_to_live,
             "released": False,
         }
@@ -119,6 +109,7 @@ class Lease:
 
     def __enter__(self) -> Lease:
         told = 0.0
+        _HELD.add(self._record["holder"])  # before others can see it
         while True:
             current = holder(self._store, self._folder)
             if current is None or current.free():
@@ -180,5 +171,15 @@ class Lease:
     ) -> None:
         self._stop.set()
         with self._writing:
+            _HELD.discard(self._record["holder"])
             self._record["released"] = True
-            self._store.replace(self._path(), self._bytes())
+            try:
+                self._store.replace(self._path(), self._bytes())
+            except StoreFullError:
+                # Taking it away needs no room, and whoever held the number before is long gone.
+                self._store.remove(self._path())
+            except Exception as problem:
+                if error is None:
+                    raise
+                # What ended the work is the one to tell; here the end of this process frees it.
+                error.add_note(f"The lease {self._path()} could not be released: {problem}")

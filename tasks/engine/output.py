@@ -217,6 +217,10 @@ class Out:
             self.fact("failed_shards", self.work.failed)
         return self._files.finish()
 
+    def abandon(self) -> None:
+        """After a failure: take away what no later attempt can adopt."""
+        self._files.abandon()
+
     # -- inside ---------------------------------------------------------------------
 
     def _has(self, name: str) -> bool:

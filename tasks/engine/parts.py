@@ -7,10 +7,12 @@ hands over its rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.engine.errors import OutputError
@@ -22,7 +24,7 @@ from tasks.engine.manifest import (
     File,
 )
 from tasks.engine.snapshot import sha256_file
-from tasks.engine.store import space_checked
+from tasks.engine.space import space_checked
 
 
 def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
@@ -42,6 +44,38 @@ def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
         if not field.nullable and table.column(field.name).null_count:
             raise OutputError(f"{where}: column {field.name!r} holds nulls, declared without")
     return table
+
+
+def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A part as one table.
+
+    Not by `pq.read_table`, which takes a folder called `a=b` for a column and needs
+    `pyarrow.dataset`, and with it pandas: half a second before the first row.
+
+    Args:
+        columns: in the order wanted; "struct.field" gives the field, under its own name.
+
+    Raises:
+        pa.ArrowException, OSError: the file cannot be read, or lacks a column.
+    """
+    with pq.ParquetFile(path) as source:
+        if columns is None:
+            return source.read()
+        table = source.read(columns=list(columns))
+    if table.schema.names == list(columns):
+        return table
+    fields, arrays = [], []
+    for name in columns:
+        top, *below = [name] if name in table.schema.names else name.split(".")
+        if top not in table.schema.names:
+            raise pa.ArrowInvalid(f"no column {name} in {path}")
+        field, array = table.schema.field(top), table.column(top)
+        for inner in below:
+            array = pc.struct_field(array, inner)
+            field = pa.field(inner, array.type)
+        fields.append(field)
+        arrays.append(array)
+    return pa.table(arrays, schema=pa.schema(fields, table.schema.metadata))
 
 
 class PartWriter:
@@ -74,7 +108,7 @@ class PartWriter:
         group, rest = table.slice(0, rows), table.slice(rows)
         self._waiting = [rest] if rest.num_rows else []
         self._rows_waiting = rest.num_rows
-        with space_checked(self._where):
+        with space_checked(self._folder / self._stem, group.nbytes):
             if self._writer is None:
                 self._open()
             assert self._writer is not None
@@ -99,7 +133,7 @@ class PartWriter:
     def _finish(self) -> None:
         if self._writer is None:
             return
-        with space_checked(self._where):
+        with space_checked(self._path):
             self._writer.close()
         self._writer = None
         self.files.append(

@@ -170,7 +170,7 @@ class Planner:
         broken = _broken(artifact, order.config)
         if broken:
             return _row(stage, Status.DAMAGED, broken, True, artifact, order.recipe_id)
-        drifted = drift(artifact.manifest.code, code_record(order.stage))
+        drifted = drift(artifact.manifest.code, code_record(order.stage, commits=False))
         if drifted and self.selection.on_code_drift == "fail":
             raise CodeDriftError(
                 f"{stage}: code changed under version {order.stage.version}: "
@@ -211,7 +211,7 @@ class Planner:
         if broken:
             return _row(stage, Status.DAMAGED, (*broken, after), True, before)
         if self.selection.on_code_drift == "rerun":
-            drifted = drift(before.manifest.code, code_record(declared))
+            drifted = drift(before.manifest.code, code_record(declared, commits=False))
             if drifted:
                 return _row(stage, Status.DRIFT, (*drifted, after), True, before)
         return _row(stage, Status.PENDING, (f"{after}; runs only if bytes change",), None, before)

@@ -20,7 +20,8 @@ import psutil
 
 from llm.child import Child, ChildCrashedError, ChildFailedError
 from tasks.engine import errors
-from tasks.engine.errors import CancelledError, IngotError
+from tasks.engine.errors import CancelledError, IngotError, StoreFullError
+from tasks.engine.space import full, means_full
 
 _RUN_SHARD = "tasks.engine.shards:run_shard"
 _TRIES = 2
@@ -87,6 +88,7 @@ def _here(jobs: Sequence[Job], cancelled: Callable[[], bool]) -> Iterator[Result
             except IngotError:
                 raise
             except Exception as error:  # noqa: BLE001 - any fault of a shard is reported by name
+                _require_space(job, f"{type(error).__name__}: {error}", error)
                 outcome = Failure(type(error).__name__, traceback.format_exc(limit=-6))
         yield job, outcome
 
@@ -144,6 +146,16 @@ def _workers(jobs: Sequence[Job], workers: int, cancelled: Callable[[], bool]) -
             thread.join(timeout=5)
 
 
+def _require_space(job: Job, told: str, error: Exception) -> None:
+    """A full disk is no fault of the shard: its rows must not end up as rejected.
+
+    Raises:
+        StoreFullError: the error tells of one.
+    """
+    if means_full(told):
+        raise StoreFullError(f"{full(job.arguments[4])} ({told})") from error
+
+
 def _try(child: Child, job: Job, stop: threading.Event) -> Any | Failure:
     outcome: Any = None
     for _ in range(_TRIES):
@@ -155,6 +167,7 @@ def _try(child: Child, job: Job, stop: threading.Event) -> Any | Failure:
             fatal = _FATAL.get(error.type_name)
             if fatal is not None:
                 raise fatal(error.message) from error
+            _require_space(job, f"{error.type_name}: {error.message}", error)
             outcome = Failure(error.type_name, error.traceback_text)
         except ChildCrashedError as error:
             outcome = Failure("worker crashed", str(error))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from tasks.engine.canonical import data_id
 from tasks.engine.errors import ExternalInputError
+from tasks.engine.memory import Memory
 
 _CHUNK = 1 << 20
 
@@ -62,45 +62,11 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _memory_file() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ingot" / "digests.jsonl"
-
-
-def _remembered() -> dict[str, str]:
-    known: dict[str, str] = {}
-    try:
-        lines = _memory_file().read_text().splitlines()
-    except OSError:
-        return known
-    for line in lines:
-        try:
-            key, digest = json.loads(line)
-        except ValueError:
-            continue  # a line cut off by a crash costs one hash, nothing else
-        known[key] = digest
-    return known
-
-
 def _digests(paths: Iterable[Path]) -> dict[Path, tuple[int, str]]:
     """Size and digest of each file; files unchanged since last time are not read again."""
-    known, fresh, found = _remembered(), [], {}
-    for path in paths:
-        stat = path.stat()
-        key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-        digest = known.get(key)
-        if digest is None:
-            digest = sha256_file(path)
-            fresh.append(json.dumps([key, digest]))
-        found[path] = (stat.st_size, digest)
-    if fresh:
-        try:
-            memory = _memory_file()
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            with memory.open("a") as stream:
-                stream.write("\n".join(fresh) + "\n")
-        except OSError:
-            return found  # a read-only home costs time, not correctness
+    memory = Memory("digests")
+    found = {path: (path.stat().st_size, memory.recall(path, sha256_file)) for path in paths}
+    memory.keep()
     return found
 
 

@@ -22,22 +22,8 @@ from typing import Any, cast
 
 import fsspec
 
-from tasks.engine.errors import StoreError, StoreFullError
-
-
-@contextlib.contextmanager
-def space_checked(where: str) -> Iterator[None]:
-    """Turn "no space left" into an error that says where and what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            raise StoreFullError(
-                f"no space left while writing {where}; nothing was published. Free some space "
-                "(`ingot gc --apply` removes what newer attempts replaced) and run again: finished "
-                "shards and checkpoints are kept"
-            ) from error
-        raise
+from tasks.engine.errors import ReadOnlyStoreError, StoreError
+from tasks.engine.space import space_checked
 
 
 class Store:
@@ -47,8 +33,10 @@ class Store:
         url: a path or an fsspec URL (`s3://bucket/prefix`, `memory://name`).
 
     Raises:
-        StoreError: the filesystem is unknown, its library not installed, or it has no exclusive
-            create.
+        StoreError: the filesystem is unknown, its library not installed, or (at the first write)
+            it has no exclusive create.
+        ReadOnlyStoreError: at a write.
+        StoreFullError: at a write.
     """
 
     def __init__(self, url: str) -> None:
@@ -70,12 +58,13 @@ class Store:
                 Path(self.root).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise StoreError(f"the home {self.root} cannot be made: {error}") from error
-        self._probe()
+        self._exclusive = self.local  # os.link is exclusive on every POSIX filesystem
 
     def _probe(self) -> None:
-        """Prove that creating twice fails once."""
-        if self.local:
-            return  # os.link is exclusive on every POSIX filesystem
+        """Prove that creating twice fails once; not before something is written, for readers."""
+        if self._exclusive:
+            return
+        self._exclusive = True
         probe = f".probe-{uuid.uuid4().hex}"
         self.create(probe, b"1")
         try:
@@ -84,6 +73,7 @@ class Store:
             return
         finally:
             self.remove(probe)
+        self._exclusive = False
         raise StoreError(
             f"{self.url}: this filesystem overwrites where it was asked to create, so two runs "
             "could publish one artifact; use a local folder, or an object store with "
@@ -166,7 +156,7 @@ class Store:
         if not cached.exists() or cached.stat().st_size != self.size(path):
             cached.parent.mkdir(parents=True, exist_ok=True)
             part = cached.with_name(f"{cached.name}.{uuid.uuid4().hex}")
-            with space_checked(str(part)):
+            with space_checked(part, self.size(path)):
                 self.fs.get_file(self.full(path), str(part))
             part.replace(cached)
         return cached
@@ -184,30 +174,34 @@ class Store:
 
         Raises:
             FileExistsError: it exists already; nothing was changed.
+            StoreError: this filesystem cannot tell that.
         """
-        if not self.local:
-            self.fs.pipe_file(self.full(path), data, mode="create")
-            return
-        target = self.local_path(path)
-        part = self._beside(target, data)
-        try:
-            os.link(part, target)
-        finally:
-            part.unlink()
+        self._probe()
+        with self._writing(path, len(data)):
+            if not self.local:
+                self.fs.pipe_file(self.full(path), data, mode="create")
+                return
+            target = self.local_path(path)
+            part = self._beside(target, data)
+            try:
+                os.link(part, target)
+            finally:
+                part.unlink()
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a file, over whatever is there."""
-        if not self.local:
-            self.fs.pipe_file(self.full(path), data)
-            return
-        target = self.local_path(path)
-        self._beside(target, data).replace(target)
+        with self._writing(path, len(data)):
+            if not self.local:
+                self.fs.pipe_file(self.full(path), data)
+                return
+            target = self.local_path(path)
+            self._beside(target, data).replace(target)
 
     def _beside(self, target: Path, data: bytes) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
-            with space_checked(str(target)), part.open("wb") as stream:
+            with part.open("wb") as stream:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -218,15 +212,14 @@ class Store:
 
     def put(self, path: str, source: Path) -> None:
         """Move a finished local file into the store."""
-        if not self.local:
-            self.fs.makedirs(self.full(path).rsplit("/", 1)[0], exist_ok=True)
-            with space_checked(self.full(path)):
+        with self._writing(path, source.stat().st_size):
+            if not self.local:
+                self.fs.makedirs(self.full(path).rsplit("/", 1)[0], exist_ok=True)
                 self.fs.put_file(str(source), self.full(path))
-            source.unlink()
-            return
-        target = self.local_path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with space_checked(str(target)):
+                source.unlink()
+                return
+            target = self.local_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(source, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -236,20 +229,39 @@ class Store:
 
     def copy(self, path: str, target: str) -> None:
         """Give a published file a second name: a hard link where there is one, else a copy."""
-        if not self.local:
-            self.fs.cp_file(self.full(path), self.full(target))
-            return
-        new = self.local_path(target)
-        new.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(self.local_path(path), new)
-        except FileExistsError:
-            return
-        except OSError:
-            with space_checked(str(new)):
+        with self._writing(target, self.size(path)):
+            if not self.local:
+                self.fs.cp_file(self.full(path), self.full(target))
+                return
+            new = self.local_path(target)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self.local_path(path), new)
+            except FileExistsError:
+                return
+            except OSError:
                 shutil.copy2(self.local_path(path), new)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder and all below it; absent is fine."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._writing(path):
             self.fs.rm(self.full(path), recursive=True)
+
+    @contextlib.contextmanager
+    def _writing(self, path: str, needed: int | None = None) -> Iterator[None]:
+        """Say what stands against a write, where that is the store's condition and no fault.
+
+        Raises:
+            ReadOnlyStoreError, StoreFullError
+        """
+        try:
+            with space_checked(self.full(path), needed) if self.local else contextlib.nullcontext():
+                yield
+        except OSError as error:
+            if not (isinstance(error, PermissionError) or error.errno == errno.EROFS):
+                raise
+            raise ReadOnlyStoreError(
+                f"the home {self.url} can be read only: {self.full(path)} cannot be written "
+                f"({error.strerror or error}). Give this user the right to write there, or choose "
+                "another home (INGOT_HOME)"
+            ) from error

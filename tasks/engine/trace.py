@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tasks.engine.artifact import Artifact, Data
 from tasks.engine.errors import MissingInputError
+from tasks.engine.parts import read_part
 
 _KEYS = ("doc_id", "doc_ids", "parent_doc_ids", "other_id", "kept_doc_id")
 _LONG = ("text", "html", "tokens", "minhash", "signature", "input_ids", "messages")
@@ -108,7 +108,7 @@ def _rows(artifact: Artifact, output: str, columns: list[str], doc_id: str) -> l
     found = []
     for part in data.parts:
         path = data.path(part)
-        table = pq.read_table(path, columns=keys)
+        table = read_part(path, keys)
         masks = {key: _mask(table[key], doc_id) for key in keys}
         # Of each row the first column that has the id.
         hits = {
@@ -120,7 +120,7 @@ def _rows(artifact: Artifact, output: str, columns: list[str], doc_id: str) -> l
             continue
         shown = [name for name in columns if name not in _LONG]
         places = sorted(hits)
-        rows = pq.read_table(path, columns=shown).take(places).to_pylist()
+        rows = read_part(path, shown).take(places).to_pylist()
         found += [
             Found(artifact.stage, output, part.path, hits[place], row)
             for place, row in zip(places, rows, strict=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.engine.errors import MissingInputError
+from tasks.engine.parts import read_part
 from tasks.engine.snapshot import Item
 
 
@@ -62,7 +63,7 @@ class Unit:
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The part as one table."""
-        return pq.read_table(self.path, columns=list(columns) if columns else None)
+        return read_part(self.path, columns)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The part a row group at a time: memory bounded by a row group."""

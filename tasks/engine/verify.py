@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from tasks.engine import refs
 from tasks.engine.artifact import Artifact
+from tasks.engine.errors import ReadOnlyStoreError, StoreError, StoreFullError
 from tasks.engine.execute import current, damage, published
 from tasks.engine.store import Store
 
@@ -28,27 +29,44 @@ def artifacts(store: Store) -> Iterator[Artifact]:
 
 
 def verify(
-    store: Store, deep: bool, progress: Callable[[Artifact], None] = lambda _: None
+    store: Store,
+    deep: bool,
+    progress: Callable[[Artifact], None] = lambda _: None,
+    unmarked: Callable[[StoreError], None] = lambda _: None,
 ) -> dict[str, list[str]]:
     """Damaged files by artifact folder.
 
     With `deep` every byte is hashed, and an artifact found damaged is marked, so that plans show
     it and the next run rebuilds what is broken; a mark that no longer holds is taken away.
+
+    Args:
+        unmarked: told why an artifact could not be marked: a store may be read only, or full.
     """
     found: dict[str, list[str]] = {}
     for artifact in artifacts(store):
         progress(artifact)
-        mark = f"{artifact.folder}/damaged.json"
         if deep:
-            store.remove(mark)
-        broken = set(damage(artifact))
-        if deep:
-            broken |= set(_wrong_bytes(artifact, broken))
-            if broken:
-                store.replace(mark, json.dumps(sorted(broken)).encode())
+            missing = set(damage(artifact, marks=False))
+            broken = sorted(missing | set(_wrong_bytes(artifact, missing)))
+            try:
+                _mark(artifact, broken)
+            except (ReadOnlyStoreError, StoreFullError) as error:
+                unmarked(error)
+        else:
+            broken = damage(artifact)
         if broken:
-            found[artifact.folder] = sorted(broken)
+            found[artifact.folder] = broken
     return found
+
+
+def _mark(artifact: Artifact, broken: list[str]) -> None:
+    store, mark = artifact.store, f"{artifact.folder}/damaged.json"
+    if broken == (store.read_json(mark) or []):
+        return
+    if broken:
+        store.replace(mark, json.dumps(broken).encode())
+    else:
+        store.remove(mark)
 
 
 def _wrong_bytes(artifact: Artifact, known: set[str]) -> Iterator[str]:

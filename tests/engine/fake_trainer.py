@@ -19,8 +19,14 @@ def main() -> None:
         os.read(0, 1)  # not sys.stdin: a thread in its lock would crash the interpreter's exit
         os._exit(3)
 
+    def stop(*_: object) -> None:
+        Path(run["pid_file"]).with_name("asked").touch()
+        if not run.get("stubborn"):
+            print(json.dumps({"event": "log", "message": "checkpoint written"}), flush=True)
+            os._exit(143)
+
     threading.Thread(target=watch, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if run.get("keeps_nothing") else stop)
     print("something a library prints", flush=True)
     print(json.dumps({"event": "log", "message": "hello"}), flush=True)
     for done in range(1, run.get("steps", 3) + 1):
@@ -28,12 +34,12 @@ def main() -> None:
         event = {"event": "progress", "done": done, "total": 3, "unit": "step", "loss": 1 / done}
         print(json.dumps(event), flush=True)
     if run.get("error"):
-        event = {"event": "error", "type": "NonFiniteLossError", "message": "at step 3"}
+        event = {"event": "error", "type": "NonFiniteLossError", "message": run["error"]}
         print(json.dumps(event), flush=True)
         sys.exit(1)
     if run.get("crash"):
-        print("segmentation fault ahead", file=sys.stderr)
-        os.kill(os.getpid(), signal.SIGSEGV)
+        print("segmentation fault ahead", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), run["crash"])
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +22,7 @@ import pytest
 from tasks.engine import parts
 from tasks.engine.artifact import recipe_folder
 from tasks.engine.build import build
-from tasks.engine.errors import LeaseLostError, StoreFullError
+from tasks.engine.errors import CancelledError, LeaseLostError, StoreFullError
 from tasks.engine.lease import Lease, holder
 from tasks.engine.store import Store
 from tests.engine.small_chain import planner, write_corpus
@@ -94,12 +96,13 @@ def test_two_runs_at_once_build_it_once(tmp_path: Path, corpus: Path) -> None:
     assert [sorted(states) for states in zip(*cached, strict=True)] == [[False, True]] * 3
 
 
-def test_lease_of_a_live_holder_is_respected_and_taken_over_after_expiry(tmp_path: Path) -> None:
+def test_lease_of_another_machine_is_respected_and_taken_over_after_expiry(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    with Lease(store, "lease", time_to_live=0.8) as stopped:
+    far = Lease(store, "lease", time_to_live=0.8)
+    far._record["boot"] = "of another machine"  # so that its process cannot be looked at
+    with far as stopped:
         stopped._stop.set()  # its heartbeat stops, as of a process that hangs
         took = time.monotonic()
-        # The holder is this very process, alive: only the clock can end its lease.
         with Lease(store, "lease", time_to_live=60) as successor:
             assert time.monotonic() - took >= 0.5
             successor.check()
@@ -107,26 +110,96 @@ def test_lease_of_a_live_holder_is_respected_and_taken_over_after_expiry(tmp_pat
                 stopped.check()
 
 
-def test_lease_of_a_killed_process_on_this_machine_is_free_at_once(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def held_by_another_process(folder: Path) -> Iterator[Any]:
     program = (
         "import sys, time; from tasks.engine.lease import Lease; from tasks.engine.store import"
         " Store; lease = Lease(Store(sys.argv[1]), 'lease'); lease.__enter__(); print('held',"
         " flush=True); time.sleep(60)"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)],
+        [sys.executable, "-c", program, str(folder)],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"held\n"
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("clock", [3600.0, -3600.0, 366 * 86_400.0])
+def test_no_clock_takes_a_lease_from_a_living_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: float
+) -> None:
+    """A clock that jumps, or a machine that slept: the date moves, and with it that of the boot."""
+    store, now, boot = Store(str(tmp_path)), time.time, psutil.boot_time()
+    with held_by_another_process(tmp_path) as process:
+        process.send_signal(signal.SIGSTOP)  # no heartbeat repairs the impression
+        monkeypatch.setattr(time, "time", lambda: now() + clock)
+        monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: boot + clock, raising=False)
+        monkeypatch.setattr(psutil._pslinux, "BOOT_TIME", boot + clock, raising=False)
+        held = holder(store, "lease")
+        assert held is not None
+        assert not held.free()
+        waits: list[str] = []
+        lease = Lease(store, "lease", 60.0, lambda it: waits.append(str(it)), lambda: bool(waits))
+        with pytest.raises(CancelledError, match=f"waiting for process {process.pid}"):
+            lease.__enter__()
+        process.kill()
+        process.wait()
+        assert held.free()
+
+
+def test_a_hostname_that_changes_is_no_other_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with held_by_another_process(tmp_path) as process:
+        monkeypatch.setattr(socket, "gethostname", lambda: "after-the-train-journey")
+        held = holder(Store(str(tmp_path)), "lease")
+        assert held is not None
+        assert held.record["host"] != socket.gethostname()
+        assert not held.free()
+        process.kill()
+        process.wait()
+        assert held.free(), "its process is gone, whatever the machine is called"
+
+
+def test_a_lease_that_could_not_be_released_does_not_bind_its_own_process(tmp_path: Path) -> None:
+    class Gone(Store):
+        away = False
+
+        def replace(self, path: str, data: bytes) -> None:
+            if self.away:
+                raise ConnectionError("the store is away")
+            super().replace(path, data)
+
+    store = Gone(str(tmp_path))
+
+    def work() -> None:
+        with Lease(store, "lease"):
+            store.away = True
+            raise ValueError("the work's own error")
+
+    with pytest.raises(ValueError, match="the work's own") as told:
+        work()
+    assert "could not be released: the store is away" in told.value.__notes__[0]
+    with Lease(Store(str(tmp_path)), "lease", cancelled=lambda: True) as successor:
+        successor.check()
+
+
+def test_lease_of_a_killed_process_on_this_machine_is_free_at_once(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    held = holder(store, "lease")
-    assert held is not None
-    assert not held.free()
-    process.kill()
-    process.wait()
-    assert held.free()
+    with held_by_another_process(tmp_path) as process:
+        held = holder(store, "lease")
+        assert held is not None
+        assert not held.free()
+        process.kill()
+        process.wait()
+        assert held.free()
 
 
 def test_only_one_of_many_takes_a_lease(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,14 @@ def test_what_a_stopped_run_left_goes_only_when_asked_for(store: Store, corpus: 
     shout = refs.resolve(store, "small", "shout")
     assert shout is not None
     folder = recipe_folder("shout", shout.manifest.recipe_id)
+    receipt = json.dumps({"files": {"texts": [], "lengths": []}}).encode()
+    store.replace(f"{folder}/0009/receipts/f00.json", receipt)
     store.replace(f"{folder}/0009/texts/part.parquet", b"half")
     store.replace(f"{folder}/scratch/checkpoints/step-10/model", b"checkpoint")
     assert gc.collect(store, keep_last=1) == []
     attempt, scratch = gc.collect(store, keep_last=1, unfinished=True)
-    assert (attempt.folder, attempt.why, attempt.bytes) == (f"{folder}/0009", "unfinished", 4)
+    size = 4 + len(receipt)
+    assert (attempt.folder, attempt.why, attempt.bytes) == (f"{folder}/0009", "unfinished", size)
     assert (scratch.folder, scratch.why, scratch.bytes) == (f"{folder}/scratch", "unfinished", 10)
     gc.remove(store, [attempt])
     assert store.exists(f"{folder}/scratch/checkpoints/step-10/model")
@@ -102,6 +106,47 @@ def test_what_a_stopped_run_left_goes_only_when_asked_for(store: Store, corpus: 
     store.replace(f"{folder}/0000/texts/part.parquet", b"half")
     (old,) = gc.collect(store, keep_last=1)  # a later attempt was finished
     assert (old.folder, old.why) == (f"{folder}/0000", "superseded")
+
+
+def test_what_nobody_can_go_on_from_is_garbage(store: Store, corpus: Path) -> None:
+    build(planner(store, corpus))
+    shout, count = (refs.resolve(store, "small", stage) for stage in ("shout", "count"))
+    assert shout is not None
+    assert count is not None
+    half, whole = f"{shout.folder[:-4]}0007", f"{count.folder[:-4]}0003"
+    receipt = json.dumps({"files": {"texts": []}}).encode()
+    store.replace(f"{half}/receipts/f00.json", receipt)
+    store.replace(f"{half}/texts/part.parquet", b"adoptable")
+    store.replace(f"{half}/staging/f01/texts/part.parquet", b"cut short")
+    store.replace(f"{half}/lengths/part.parquet", b"of no receipt")
+    store.replace(f"{whole}/model/count.txt", b"a model without a manifest")
+    found = {c.folder: (c.why, c.bytes) for c in gc.collect(store, keep_last=1)}
+    assert found == {
+        f"{half}/staging": ("left over", 9),
+        f"{half}/lengths": ("left over", 13),
+        whole: ("left over", 26),
+    }
+    with Lease(store, f"{recipe_folder('count', count.manifest.recipe_id)}/lease"):
+        assert whole not in {c.folder for c in gc.collect(store, keep_last=1)}
+    gc.remove(store, gc.collect(store, keep_last=1))
+    assert store.files(half) == [f"{half}/receipts/f00.json", f"{half}/texts/part.parquet"]
+    assert store.files(whole) == []
+    assert ran(build(planner(store, corpus))) == set()
+
+
+def test_bytes_that_another_attempt_keeps_are_not_promised(store: Store, corpus: Path) -> None:
+    build(planner(store, corpus))
+    first = refs.resolve(store, "small", "shout")
+    assert first is not None
+    attempt = f"{first.folder[:-4]}0002"
+    for path in store.files(f"{first.folder}/texts"):
+        store.copy(path, path.replace("/0001/", "/0002/"))
+    store.replace(f"{attempt}/own", b"12345")
+    (left,) = gc.collect(store, keep_last=1)
+    assert left.bytes > 5
+    assert gc.freed(store, [left]) == 5
+    both = [left, gc.Candidate(f"{first.folder}/texts", "", 0)]
+    assert gc.freed(store, both) == left.bytes
 
 
 def test_checkpoints_alone_keep_their_recipe(store: Store, corpus: Path) -> None:

@@ -45,8 +45,8 @@ def code_of_shout(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
     from tasks.engine import plan as planning
     from tasks.engine.code import code_record
 
-    def record(stage: Any) -> Any:
-        found = code_record(stage)
+    def record(stage: Any, commits: bool = True) -> Any:
+        found = code_record(stage, commits)
         if stage.name != "shout":
             return found
         return found.model_copy(update={"files": {**found.files, "llm/shouting.py": mark}})

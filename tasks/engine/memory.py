@@ -1,0 +1,81 @@
+"""What was once computed from a file's bytes, remembered until the file changes.
+
+A file is taken to be unchanged while its path, size and time of modification are. The memory lies
+in the user's cache folder, lines of JSON; without it everything is computed again, no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Lines of files that changed since are dropped once they are the greater part.
+_SPARE_LINES = 1000
+
+
+def folder() -> Path:
+    """`ingot` below `XDG_CACHE_HOME`, else below `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingot"
+
+
+class Memory:
+    """Values by file, of one kind.
+
+    Args:
+        name: of the kind, and of its file in the cache folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._file = folder() / f"{name}.jsonl"
+        self._known: dict[str, tuple[str, Any]] = {}
+        self._lines = 0
+        self._fresh: list[str] = []
+        with contextlib.suppress(OSError):
+            self._read()
+
+    def _read(self) -> None:
+        for line in self._file.read_text(encoding="utf-8").splitlines():
+            self._lines += 1
+            # A line cut off by a crash costs one computation, nothing else.
+            with contextlib.suppress(ValueError, TypeError):
+                path, stamp, value = json.loads(line)
+                self._known[path] = (stamp, value)
+
+    def recall(self, path: Path, compute: Callable[[Path], Any]) -> Any:
+        """The value for a file: remembered, else computed. It must have a JSON form."""
+        stat = path.stat()
+        name, stamp = str(path.resolve()), f"{stat.st_size}|{stat.st_mtime_ns}"
+        known = self._known.get(name)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        value = compute(path)
+        self._known[name] = (stamp, value)
+        self._fresh.append(_line(name, stamp, value))
+        return value
+
+    def keep(self) -> None:
+        """Write down what is new; a cache folder that cannot be written costs time alone."""
+        if not self._fresh:
+            return
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            if self._lines > 2 * len(self._known) + _SPARE_LINES:
+                self._rewrite()
+            else:
+                with self._file.open("a", encoding="utf-8") as stream:
+                    stream.write("".join(self._fresh))
+        self._fresh.clear()
+
+    def _rewrite(self) -> None:
+        whole = self._file.with_name(f"{self._file.name}.{os.getpid()}")
+        lines = [_line(name, *entry) for name, entry in self._known.items()]
+        whole.write_text("".join(lines), encoding="utf-8")
+        whole.replace(self._file)
+
+
+def _line(name: str, stamp: str, value: Any) -> str:
+    return json.dumps([name, stamp, value]) + "\n"

@@ -1,0 +1,53 @@
+"""Notes of flow runs' processes: kept whole or not at all, and believed only where they can be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows import reaping
+from tasks.engine import living
+
+
+def test_a_note_is_of_a_dead_process_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "note.json"
+    assert not reaping._dead(path), "its run ended and took it away"
+    reaping._keep(path, living.note())
+    assert not reaping._dead(path)
+    process = subprocess.Popen(["sleep", "60"])
+    reaping._keep(path, living.note(process.pid))
+    assert not reaping._dead(path)
+    process.kill()
+    process.wait()
+    assert reaping._dead(path)
+    reaping._keep(path, {**living.note(), "boot": "of another machine"})
+    assert not reaping._dead(path)
+
+
+@pytest.mark.parametrize("text", ["", '{"pid": 12'])
+def test_a_note_cut_short_is_cleared_away(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "note.json"
+    path.write_text(text)
+    assert reaping._dead(path)
+
+
+def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, text: str) -> int:
+        with self.open("w"):
+            raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    told: list[str] = []
+
+    class Log:
+        def warning(self, message: str, *values: object) -> None:
+            told.append(message % values)
+
+    monkeypatch.setattr(reaping, "get_run_logger", Log)
+    reaping._keep(tmp_path / "runs" / "note.json", {"pid": 1})
+    (line,) = told
+    assert line.startswith("no note of this run can be kept ([Errno 28] No space left on device)")
+    assert list((tmp_path / "runs").iterdir()) == []
