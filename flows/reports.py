@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import sys
 import time
 from pathlib import Path
 
-from flows.server import free_port, known, start_process, stop_process
+from flows.processes import free_port, known, listens, locked, start_process, stop_process
 from tasks.engine.artifact import Artifact, recipe_folder
 from tasks.engine.store import Store
 
 _NAME = "reports"
 _FIRST_PORT = 4300
 _TRIES = 5
-_START_SECONDS = 15.0
-_SETTLE_SECONDS = 0.5
+_START_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
 
 
 def ensure_reports(store: Store) -> str | None:
@@ -28,27 +26,31 @@ def ensure_reports(store: Store) -> str | None:
     if not store.local:
         return None
     folder = store.local_path("artifacts/report")
-    found = address(store)
-    if found is None:
-        stop_process(_NAME)  # it may serve another home
+    with locked(_NAME):
+        found = address(store)
+        if found is not None:
+            return found
+        stop_process(_NAME)  # it may serve another folder
         folder.mkdir(parents=True, exist_ok=True)
-        for first in range(_FIRST_PORT, _FIRST_PORT + _TRIES):
-            if _start(folder, free_port(first)):
+        port = _FIRST_PORT
+        for _ in range(_TRIES):
+            port = free_port(port)
+            if _start(folder, port):
                 return address(store)
-    return found
+            port += 1
+    return None
 
 
 def _start(folder: Path, port: int) -> bool:
     """Whether a server came up there; another process may have taken the port just before."""
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
+    command = [sys.executable, "-P", "-m", "http.server", "--bind", "127.0.0.1"]
     command += ["--directory", str(folder), str(port)]
     start_process(_NAME, command, port=port, folder=str(folder))
     deadline = time.monotonic() + _START_SECONDS
-    while known(_NAME) is not None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            time.sleep(_SETTLE_SECONDS)
-            return known(_NAME) is not None  # it answers, and not in the place of ours
-        time.sleep(_SETTLE_SECONDS)
+    while (record := known(_NAME)) is not None and time.monotonic() < deadline:
+        if listens(record, port):
+            return True
+        time.sleep(_LOOK_SECONDS)
     stop_process(_NAME)
     return False
 

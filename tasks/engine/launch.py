@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from llm.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 
 GRACE_SECONDS = 25.0
@@ -37,8 +38,8 @@ def command(module: str, run_file: Path, processes: int) -> list[str]:
     """The command line: plain Python for one process, torchrun for several."""
     if processes > 1:
         runner = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        return [sys.executable, *runner, "-m", module, str(run_file)]
-    return [sys.executable, "-u", "-m", module, str(run_file)]
+        return [sys.executable, "-P", *runner, "-m", module, str(run_file)]
+    return [sys.executable, "-P", "-u", "-m", module, str(run_file)]
 
 
 def launch(
@@ -66,13 +67,14 @@ def launch(
     said: dict[str, Any] | None = None
     recent: deque[str] = deque(maxlen=5)
     asked = False
+    inherited = {**os.environ, **_ENVIRONMENT, **environment}
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             command(module, run_file, processes),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, **_ENVIRONMENT, **environment},
+            env={**inherited, **safe_path(inherited)},
         )
         assert process.stdout is not None
         try:

@@ -19,7 +19,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
-from flows import reports, server
+from flows import processes, reports
 from tasks.engine.store import Store
 from tests.flows.pages import write_page, write_recipe
 
@@ -114,7 +114,7 @@ def test_reports_are_served_on_the_loopback_interface(
         assert reports.address(elsewhere) is None
         assert reports.ensure_reports(Store("memory://reports")) is None
     finally:
-        assert server.stop_process("reports")
+        assert processes.stop_process("reports")
 
 
 def _read(url: str) -> bytes:
