@@ -17,11 +17,11 @@ import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
 
 from flows import processes, reports
 from tasks.engine.store import Store
 from tests.flows.pages import write_page, write_recipe
+from tests.flows.runs import finished
 
 COMMAND = (sys.executable, "-c", "from flows.cli.main import main; main()")
 
@@ -46,16 +46,6 @@ def ingot(env: dict[str, str], *arguments: str) -> str:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
-
-
-def finished(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
-    deadline = time.monotonic() + 180
-    while True:
-        now = client.read_flow_run(run.id)
-        if now.state is not None and now.state.is_final():
-            return now
-        assert time.monotonic() < deadline, now.state
-        time.sleep(1)
 
 
 @pytest.mark.long
