@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+from tasks.engine.form import formed
 
 _MARK = "execution"
 
@@ -38,13 +41,25 @@ def _plain(value: Any) -> Any:
     return value
 
 
-class Part(BaseModel):
+class _Formed(BaseModel):
+    """A model whose JSON schema is laid out for forms."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        made = handler(core_schema)
+        formed(cls, handler.resolve_ref_schema(made))
+        return made
+
+
+class Part(_Formed):
     """A small model used inside a config, in lists (a source, a mixture weight)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
-class StageConfig(BaseModel):
+class StageConfig(_Formed):
     """Parent of every stage's config."""
 
     # Defaults are validated too: 60 and 60.0 would be two identities of one setting.
