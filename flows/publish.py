@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
 
 from flows.reports import page
+from tasks.best_effort import unreachable
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import Chain
 from tasks.engine.number_text import duration, size
@@ -17,8 +21,25 @@ from tasks.engine.stage import Stage
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.
 _MARKDOWN_LIMIT = 60_000
+P = ParamSpec("P")
 
 
+def best_effort(publish: Callable[P, None]) -> Callable[P, None]:
+    """A function that shows something: where the server is away, it shows nothing."""
+
+    @functools.wraps(publish)
+    def shown(*arguments: P.args, **named: P.kwargs) -> None:
+        try:
+            publish(*arguments, **named)
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            get_run_logger().warning("%s is not shown: the server is away", publish.__name__)
+
+    return shown
+
+
+@best_effort
 def plan(rows: Sequence[Row]) -> None:
     """The plan with its reasons, as a table."""
     create_table_artifact(
@@ -37,6 +58,7 @@ def plan(rows: Sequence[Row]) -> None:
     )
 
 
+@best_effort
 def lineage(chain: Chain) -> None:
     """Which stage reads what of which, as a Mermaid graph."""
     edges = [
@@ -49,6 +71,7 @@ def lineage(chain: Chain) -> None:
     create_markdown_artifact(key="lineage", markdown=markdown(graph), description="Lineage")
 
 
+@best_effort
 def funnel(artifacts: Sequence[Artifact]) -> None:
     """Rows in, kept, removed, rejected of every stage, as a table."""
     rows = []
@@ -69,6 +92,7 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
     create_table_artifact(key="funnel", table=rows, description="Rows through the stages")
 
 
+@best_effort
 def panels(artifact: Artifact, stage: Stage) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
     text = joined([markdown(panel) for panel in stage.panels(artifact)])
