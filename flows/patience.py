@@ -13,22 +13,27 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from prefect.events.clients import RETRYABLE_EXCEPTIONS, PrefectEventsClient
-from prefect.events.schemas.events import Event
+from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker, set_api_log_sink
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from tasks.best_effort import unreachable
+from tasks.best_effort import AWAY, unreachable
 
 _AGAIN_SECONDS = 1.0
-_EVENTS_LOGGER = "prefect.events.clients"
+# An attempt takes a second. (The client's class must be Prefect's own: it ignores any other.)
+_EVENT_ATTEMPTS = 120
+_TALKATIVE = ("prefect.events.clients", "prefect._internal.concurrency")
+_FOR_GOOD = contextlib.ExitStack()
 
 
 class KeptLogs(APILogWorker):
-    """Sends log lines again until they are taken."""
+    """Sends log lines again until they are taken, or the run has ended without the server."""
+
+    over = False
 
     async def _handle_batch(self, items: list[dict[str, Any]]) -> None:
-        while not KeptEvents.over:
+        while not (KeptLogs.over or AWAY.is_set()):
             leaving = self._stopped
             try:
                 await self._client.create_logs(items)  # type: ignore[arg-type]
@@ -41,33 +46,18 @@ class KeptLogs(APILogWorker):
             await asyncio.sleep(_AGAIN_SECONDS)
 
 
-class KeptEvents(PrefectEventsClient):
-    """Sends events again until they are taken, or the run has ended without the server."""
-
-    over = False
-
-    async def _emit(self, event: Event) -> None:
-        while not KeptEvents.over:
-            try:
-                await super()._emit(event)
-                return
-            except RETRYABLE_EXCEPTIONS:
-                # It keeps what is not confirmed; this one is about to come again.
-                with contextlib.suppress(ValueError):
-                    self._unconfirmed_events.remove(event)
-                await asyncio.sleep(_AGAIN_SECONDS)
-
-
 class _Quiet(logging.Filter):
     """The watch says that the server is away; once is enough."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith("Unable to connect")
+        return not (AWAY.is_set() or str(record.msg).startswith("Unable to connect"))
 
 
 def give_up() -> None:
-    """The run is over and the server is still away: nothing more is sent."""
-    KeptEvents.over = True
+    """The run is over and the server is still away: nothing more is sent, nothing tried again."""
+    KeptLogs.over = True
+    # Left set on purpose: Prefect is about to record the end of the flow this is called in.
+    _FOR_GOOD.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))
 
 
 @contextlib.contextmanager
@@ -77,13 +67,16 @@ def patient() -> Iterator[None]:
         yield
         return
     quiet = _Quiet()
-    KeptEvents.over = False
+    KeptLogs.over = False
     set_api_log_sink(lambda line: KeptLogs.instance().send(line))
-    EventsWorker.set_client_override(KeptEvents)
-    logging.getLogger(_EVENTS_LOGGER).addFilter(quiet)
+    EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=_EVENT_ATTEMPTS)
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(quiet)
     try:
         yield
     finally:
-        set_api_log_sink(None)
-        EventsWorker.set_client_override(None)
-        logging.getLogger(_EVENTS_LOGGER).removeFilter(quiet)
+        if not KeptLogs.over:
+            set_api_log_sink(None)
+            EventsWorker.set_client_override(None)
+            for name in _TALKATIVE:
+                logging.getLogger(name).removeFilter(quiet)

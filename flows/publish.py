@@ -10,7 +10,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.logging import get_run_logger
 
 from flows.reports import page
-from tasks.best_effort import unreachable
+from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import Chain
 from tasks.engine.number_text import duration, size
@@ -29,6 +29,8 @@ def best_effort(publish: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(publish)
     def shown(*arguments: P.args, **named: P.kwargs) -> None:
+        if AWAY.is_set():
+            return
         try:
             publish(*arguments, **named)
         except Exception as error:

@@ -15,7 +15,7 @@ from flows.elsewhere import run_elsewhere
 from flows.patience import give_up, patient
 from flows.reaping import registered
 from flows.watch import watching
-from tasks.best_effort import unreachable
+from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
 from tasks.engine.build import steps
 from tasks.engine.errors import IngotError
@@ -124,6 +124,8 @@ def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
     present = _present(order, planner)
     task = stage_task(name).with_options(refresh_cache=force or present is None)
     asked = _ticket(order, planner, force)
+    if AWAY.is_set():  # to try would only take time
+        return _untold(order, planner, force, present)
     try:
         state: State[Any] = task(asked.model_dump(mode="json"), return_state=True)
         told = Reference.model_validate(state.result())
@@ -145,13 +147,13 @@ def _untold(
     order: Order, planner: Planner, force: bool, before: Artifact | None
 ) -> tuple[Built, str]:
     """A stage whose task the server could not be told of: what it made, else made without."""
-    built = _present(order, planner)
-    if built is not None and (before is None or built.folder != before.folder):
-        return Built(built, cached=False), "Completed"
+    made = _present(order, planner)
+    if made is not None and (before is None or made.folder != before.folder):
+        return Built(made, cached=False), "Completed"
     log = get_run_logger()
     log.warning("%s runs without being shown: the Prefect server is away", order.stage.name)
-    made = execute(order, planner.store, Silent(), force, same_code=planner.selection.same_code)
-    return made, "Cached" if made.cached else "Completed"
+    built = execute(order, planner.store, Silent(), force, same_code=planner.selection.same_code)
+    return built, "Cached" if built.cached else "Completed"
 
 
 def preview(planner: Planner) -> list[Row]:

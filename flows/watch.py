@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
 
-from flows.processes import folder, known
+from flows.processes import folder, known, listens
 from flows.server import Say, ServerError, address, healthy, restart_server
+from tasks.best_effort import AWAY
 
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
 # A server that is not ours is away when so many looks in a row found it silent.
-_SILENT_LOOKS = 3
+_SILENT_LOOKS = 5
 
 
 class Watch:
@@ -44,24 +46,30 @@ class Watch:
         """Look no more."""
         self._closed.set()
 
+    def _answers(self) -> bool:
+        # Whoever takes the port of a server that is gone answers too, and is not ours.
+        record = known("server") if self._port is not None else None
+        ours = record is not None and listens(record, int(record["port"]))
+        return (self._port is None or ours) and healthy(self._url)
+
     def settle(self) -> bool:
         """Wait for a server that is away; whether it answers now.
 
         As long as it takes where it is being started, else for some seconds.
         """
         given_up = time.monotonic() + _PATIENCE_SECONDS
-        while not healthy(self._url):
+        while not self._answers():
             starting = self._port is not None and not self._lost.is_set()
-            if not starting and time.monotonic() > given_up:
+            if not starting and (AWAY.is_set() or time.monotonic() > given_up):
                 return False
             time.sleep(0.5)
         return True
 
     def _look(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
-            if self._port is None or self._lost.is_set():
+            if self._port is None:
                 self._listen()
-            elif known("server") is None:
+            elif not self._lost.is_set() and known("server") is None:
                 self._start_again(self._port)
 
     def _listen(self) -> None:
@@ -69,10 +77,11 @@ class Watch:
             if self._silent >= _SILENT_LOOKS:
                 self._say("the Prefect server is back")
             self._silent = 0
-            self._lost.clear()
+            AWAY.clear()
             return
         self._silent += 1
         if self._silent == _SILENT_LOOKS:
+            AWAY.set()
             self._say(f"the Prefect server at {self._url} is away; the run goes on without it")
 
     def _start_again(self, port: int) -> None:
@@ -88,9 +97,29 @@ class Watch:
                 why = f"is gone, and port {port} is taken by another process"
             except ServerError as error:
                 why = f"did not start again ({str(error).splitlines()[0]})"
-        self._silent = _SILENT_LOOKS
-        self._say(f"the Prefect server {why}; the run goes on without it")
         self._lost.set()
+        AWAY.set()
+        self._say(f"the Prefect server {why}; the run goes on without it")
+        _hold(port, self._closed)
+
+
+def _hold(port: int, until: threading.Event) -> None:
+    """Keep a port whose server is gone, and hang up on whoever calls.
+
+    Prefect's clients in this process go on calling; another home's server that took the port
+    would be told of runs that are not its own.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            held.bind(("127.0.0.1", port))
+        except OSError:
+            return  # taken already; `AWAY` keeps this run's own calls from it
+        held.listen()
+        held.settimeout(_LOOK_SECONDS)
+        while not until.is_set():
+            with contextlib.suppress(TimeoutError):
+                held.accept()[0].close()
 
 
 @contextlib.contextmanager
@@ -100,6 +129,7 @@ def watching(say: Say) -> Iterator[Watch | None]:
     if not url:
         yield None
         return
+    AWAY.clear()
     watch = Watch(url, say)
     try:
         yield watch

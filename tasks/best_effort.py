@@ -20,6 +20,8 @@ _LAST_SECONDS = 5.0
 _WORDS = ("Failed to reach API", "Cannot create flow run. Failed to reach API")
 
 LOG = logging.getLogger("ingot")
+# Set while the server is away and nothing is being done about it: nobody tries to reach it.
+AWAY = threading.Event()
 
 
 def unreachable(error: BaseException | None) -> bool:
@@ -78,7 +80,10 @@ class Newest:
             assert call is not None
             failing = False
             try:
-                call()
+                if AWAY.is_set():
+                    failing = True
+                else:
+                    call()
             except Exception as error:  # noqa: BLE001 - whatever it is, the stage goes on
                 failing = unreachable(error)
                 if not failing and not told:

@@ -138,10 +138,11 @@ def test_stopped_the_run_ends_without_and_its_end_is_recorded_later(
 ) -> None:
     began = time.monotonic()
     ended = run(environment, "stopped", 8)
-    assert time.monotonic() - began < 240
+    assert time.monotonic() - began < 200
     assert "Completed: source, clean, dedup" in ended.stdout
     assert told(ended) == [
         "the Prefect server was stopped; the run goes on without it",
+        "dedup runs without being shown: the Prefect server is away",
         "the Prefect server was away when the run ended; the next command records its end",
     ]
     assert "Cached: clean, dedup, source" in run(environment, "not", 0).stdout
