@@ -6,9 +6,15 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.logging import get_run_logger
 
+from flows.pictures import hung
 from flows.reports import page
 from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
@@ -18,6 +24,7 @@ from tasks.engine.panels import Graph
 from tasks.engine.panels_markdown import markdown
 from tasks.engine.plan import Row
 from tasks.engine.stage import Stage
+from tasks.engine.store import Store
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.
 _MARKDOWN_LIMIT = 60_000
@@ -61,8 +68,8 @@ def plan(rows: Sequence[Row]) -> None:
 
 
 @best_effort
-def lineage(chain: Chain) -> None:
-    """Which stage reads what of which, as a Mermaid graph."""
+def lineage(chain: Chain, store: Store) -> None:
+    """Which stage reads what of which: a picture, and the same as a Mermaid graph."""
     edges = [
         (parent, name, output)
         for name, wires in chain.wiring.items()
@@ -70,6 +77,13 @@ def lineage(chain: Chain) -> None:
         if name != "report"
     ]
     graph = Graph("Lineage", {name: name for name in chain.stages if name != "report"}, edges)
+    drawn_at = hung(graph, store)
+    if drawn_at is not None:
+        create_image_artifact(
+            key="lineage-picture",
+            image_url=drawn_at,
+            description="Which stage reads what of which",
+        )
     create_markdown_artifact(key="lineage", markdown=markdown(graph), description="Lineage")
 
 
@@ -97,7 +111,8 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
 @best_effort
 def panels(artifact: Artifact, stage: Stage) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
-    text = joined([markdown(panel) for panel in stage.panels(artifact)])
+    shown = stage.panels(artifact)
+    text = joined([markdown(panel, hung(panel, artifact.store)) for panel in shown])
     if text:
         create_markdown_artifact(
             key=f"stage-{artifact.stage}", markdown=text, description=stage.description

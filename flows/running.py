@@ -160,5 +160,5 @@ def preview(planner: Planner) -> list[Row]:
     """The plan, published as the run's first artifact."""
     rows = planner.plan()
     publish.plan(rows)
-    publish.lineage(planner.chain)
+    publish.lineage(planner.chain, planner.store)
     return rows

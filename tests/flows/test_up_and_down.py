@@ -93,15 +93,15 @@ def test_reports_are_served_on_the_loopback_interface(
     monkeypatch.setenv("INGOT_HOME", str(tmp_path))
     store = Store(str(tmp_path))
     store.replace("artifacts/report/0123/0001/report/index.html", b"<h1>How it was made</h1>")
-    assert reports.address(store) is None
+    assert reports.served(store) is None
     try:
         served = reports.ensure_reports(store)
         assert served is not None
         assert reports.ensure_reports(store) == served, "started once"
-        page = f"{served}/0123/0001/report/index.html"
+        page = f"{served}/reports/0123/0001/report/index.html"
         assert _read(page) == b"<h1>How it was made</h1>"
         elsewhere = Store(str(tmp_path / "other"))
-        assert reports.address(elsewhere) is None
+        assert reports.served(elsewhere) is None
         assert reports.ensure_reports(Store("memory://reports")) is None
     finally:
         assert processes.stop_process("reports")
