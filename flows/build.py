@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
-from flows.planning import RecipeName, StageName, planner
+from flows.planning import RECIPE, StageName, planner
 from flows.running import preview, run
 
 
 @flow(name="build")
 def build(
-    recipe: RecipeName = "quickstart",
-    changes: Annotated[
-        list[str], Field(description="Fields to change: stage.field=value, one an entry.")
-    ] = [],  # noqa: B006 - Prefect reads the defaults for the form, nobody writes them
-    only: Annotated[
-        list[StageName], Field(description="Run these stages alone, on what was last built.")
-    ] = [],  # noqa: B006
-    start: Annotated[
-        list[StageName], Field(description="Run these stages and all that depend on them.")
-    ] = [],  # noqa: B006
-    force: Annotated[
-        list[StageName], Field(description="Make these anew although they are fresh.")
-    ] = [],  # noqa: B006
-    dry_run: Annotated[bool, Field(description="Publish the plan and stop.")] = False,
+    recipe: str = Field("quickstart", description=RECIPE),
+    changes: list[str] = Field(
+        [],
+        description="Fields to change for this run, one an entry: stage.field=value, such as "
+        "dedup.threshold=0.7.",
+    ),
+    only: list[StageName] = Field(
+        [], description="Run these stages alone, on what their inputs were last built to."
+    ),
+    start: list[StageName] = Field(
+        [], description="Run these stages and all that depend on them, and no others."
+    ),
+    force: list[StageName] = Field(
+        [], description="Make these anew although they are fresh: a new attempt of the same recipe."
+    ),
+    dry_run: bool = Field(False, description="Publish the plan and stop; nothing is built."),
 ) -> State[list[dict[str, str]]]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
     asked = (recipe, changes, only, start, force)

@@ -12,6 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
+from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import Built, sound
 from tasks.engine.store import Store
@@ -116,7 +117,13 @@ def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:
     """The run once it has ended; says now and then that it has not begun."""
     told = time.monotonic()
     while True:
-        now = client.read_flow_run(run.id)
+        try:
+            now = client.read_flow_run(run.id)
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            time.sleep(_POLL_SECONDS)  # it runs on over there; the server may come back
+            continue
         if now.state is not None:
             if now.state.is_final():
                 return now

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from llm.safe_path import safe_path
 from tasks.engine.errors import ReadOnlyStoreError, StoreFullError
 from tasks.engine.gc import advice
 from tasks.engine.snapshot import root
@@ -37,7 +38,8 @@ def open_store() -> Store:
 def prepare_environment() -> None:
     """Point Prefect, torch and the Hugging Face libraries at this project; quiet telemetry.
 
-    What the user has set already stays as it is.
+    What the user has set already stays as it is; Python children of whatever depth import Ingot
+    from its own folder, not from one of the same name where the command is given.
     """
     prefect = local_home().resolve() / "prefect"
     wanted = {
@@ -56,6 +58,7 @@ def prepare_environment() -> None:
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
+    os.environ.update(safe_path(os.environ))
 
 
 def require_writable() -> None:

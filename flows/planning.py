@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from flows.home import open_store
 from tasks.consistency import require
@@ -41,7 +39,9 @@ StageName = Literal[
 ]
 
 
-RecipeName = Annotated[str, Field(description="A shipped recipe's name, or a YAML file.")]
+# What forms say of parameters that several flows share. Prefect reads a description from a
+# parameter's default, never from `Annotated`.
+RECIPE = "A shipped recipe's name, or a YAML file (a path that starts where INGOT_ROOT is)."
 
 
 @dataclass

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import ParamSpec
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.logging import get_run_logger
 
+from flows.pictures import hung
 from flows.reports import page
+from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
 from tasks.engine.chain import Chain
 from tasks.engine.number_text import duration, size
@@ -14,11 +24,31 @@ from tasks.engine.panels import Graph
 from tasks.engine.panels_markdown import markdown
 from tasks.engine.plan import Row
 from tasks.engine.stage import Stage
+from tasks.engine.store import Store
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.
 _MARKDOWN_LIMIT = 60_000
+P = ParamSpec("P")
 
 
+def best_effort(publish: Callable[P, None]) -> Callable[P, None]:
+    """A function that shows something: where the server is away, it shows nothing."""
+
+    @functools.wraps(publish)
+    def shown(*arguments: P.args, **named: P.kwargs) -> None:
+        if AWAY.is_set():
+            return
+        try:
+            publish(*arguments, **named)
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            get_run_logger().warning("%s is not shown: the server is away", publish.__name__)
+
+    return shown
+
+
+@best_effort
 def plan(rows: Sequence[Row]) -> None:
     """The plan with its reasons, as a table."""
     create_table_artifact(
@@ -37,8 +67,9 @@ def plan(rows: Sequence[Row]) -> None:
     )
 
 
-def lineage(chain: Chain) -> None:
-    """Which stage reads what of which, as a Mermaid graph."""
+@best_effort
+def lineage(chain: Chain, store: Store) -> None:
+    """Which stage reads what of which: a picture, and the same as a Mermaid graph."""
     edges = [
         (parent, name, output)
         for name, wires in chain.wiring.items()
@@ -46,9 +77,17 @@ def lineage(chain: Chain) -> None:
         if name != "report"
     ]
     graph = Graph("Lineage", {name: name for name in chain.stages if name != "report"}, edges)
+    drawn_at = hung(graph, store)
+    if drawn_at is not None:
+        create_image_artifact(
+            key="lineage-picture",
+            image_url=drawn_at,
+            description="Which stage reads what of which",
+        )
     create_markdown_artifact(key="lineage", markdown=markdown(graph), description="Lineage")
 
 
+@best_effort
 def funnel(artifacts: Sequence[Artifact]) -> None:
     """Rows in, kept, removed, rejected of every stage, as a table."""
     rows = []
@@ -69,9 +108,11 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
     create_table_artifact(key="funnel", table=rows, description="Rows through the stages")
 
 
+@best_effort
 def panels(artifact: Artifact, stage: Stage) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
-    text = joined([markdown(panel) for panel in stage.panels(artifact)])
+    shown = stage.panels(artifact)
+    text = joined([markdown(panel, hung(panel, artifact.store)) for panel in shown])
     if text:
         create_markdown_artifact(
             key=f"stage-{artifact.stage}", markdown=text, description=stage.description

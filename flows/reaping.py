@@ -1,23 +1,25 @@
-"""Flow runs whose process died without a word: found by process id, marked Crashed.
+"""Flow runs whose end the server was not told: found by process id, and told by whoever is next.
 
-A process that is killed cannot tell Prefect, which would show its run as running
-for ever and keep counting it against the deployment's limit. So every run leaves
-a note of its process in `<home>/prefect/runs/`, and whoever comes next looks.
+A process that is killed cannot tell Prefect, nor can one that ends while the server is away.
+Prefect would show its run as running for ever and keep counting it against the deployment's
+limit. So every run leaves a note of its process in `<home>/prefect/runs/`, which it takes away
+once its end can be recorded, or on which it writes how it ended.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Crashed
+from prefect.states import Crashed, State
 
 from flows.home import local_home
 from tasks.engine import living
@@ -27,18 +29,37 @@ def _folder() -> Path:
     return local_home().resolve() / "prefect" / "runs"
 
 
+_KILLED = "its process was killed; run again to go on"
+_ENDED = "the Prefect server was away when it ended"
+
+
 @contextlib.contextmanager
-def registered() -> Iterator[None]:
-    """Keep a note of the current flow run's process for as long as the block runs."""
+def registered(settle: Callable[[], bool]) -> Iterator[None]:
+    """Keep a note of the current flow run's process for as long as the block runs.
+
+    Args:
+        settle: whether the server can be told how the block ended; if not, the note stays.
+    """
     if flow_run.id is None:
         yield
         return
     path = _folder() / f"{flow_run.id}.json"
-    _keep(path, living.note())
+    noted = living.note()
+    _keep(path, noted)
+    ended = StateType.COMPLETED
     try:
         yield
+    except Exception:
+        ended = StateType.FAILED
+        raise
+    except BaseException:
+        ended = StateType.CRASHED
+        raise
     finally:
-        path.unlink(missing_ok=True)
+        if settle():
+            path.unlink(missing_ok=True)
+        else:
+            _keep(path, {**noted, "ended": ended.value})
 
 
 def _keep(path: Path, noted: Mapping[str, Any]) -> None:
@@ -56,32 +77,37 @@ def _keep(path: Path, noted: Mapping[str, Any]) -> None:
         )
 
 
-def _dead(path: Path) -> bool:
-    try:
-        noted = json.loads(path.read_text())
-    except FileNotFoundError:
-        return False  # it ended meanwhile
-    except ValueError:
-        return True  # cut short when the disk was full, which its run did not outlive
-    return living.lives(noted) is False  # of another machine: not ours to judge
+def _dead() -> Iterator[tuple[Path, str | None]]:
+    """Notes of processes that are gone, and how their runs ended where that is known."""
+    for path in _folder().glob("*.json"):
+        try:
+            noted = json.loads(path.read_text())
+        except FileNotFoundError:
+            continue  # it ended meanwhile
+        except ValueError:
+            yield path, None  # cut short when the disk was full, which its run did not outlive
+            continue
+        if living.lives(noted) is False:  # of another machine: not ours to judge
+            yield path, noted.get("ended")
 
 
 def reap() -> list[str]:
-    """Mark the runs of dead processes of this machine Crashed; their ids.
+    """Tell the server how the runs of dead processes of this machine ended; ids of those killed.
 
     Needs `PREFECT_API_URL`; what Prefect holds as ended already stays as it is.
     """
-    dead = [note for note in _folder().glob("*.json") if _dead(note)]
+    dead = list(_dead())
     if not dead:
         return []
     reaped = []
     with get_client(sync_client=True) as client:
-        for note in dead:
+        for note, ended in dead:
             with contextlib.suppress(ObjectNotFound):  # another database since
                 run = client.read_flow_run(note.stem)  # type: ignore[arg-type]
                 if run.state is not None and not run.state.is_final():
-                    state = Crashed(message="its process was killed; run again to go on")
-                    client.set_flow_run_state(run.id, state, force=True)
-                    reaped.append(str(run.id))
+                    state = State(type=StateType(ended), message=_ENDED) if ended else None
+                    client.set_flow_run_state(run.id, state or Crashed(message=_KILLED), force=True)
+                    if state is None:
+                        reaped.append(str(run.id))
             note.unlink(missing_ok=True)
     return reaped

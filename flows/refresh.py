@@ -5,15 +5,16 @@ from __future__ import annotations
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
+from pydantic import Field
 
 from flows import publish
-from flows.planning import RecipeName, planner
+from flows.planning import RECIPE, planner
 from flows.running import preview, run
 
 
 @flow(name="refresh")
 def refresh(
-    recipe: RecipeName = "quickstart",
+    recipe: str = Field("quickstart", description=RECIPE),
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early."""
     rows = preview(planner(recipe))

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import sys
 import time
 from pathlib import Path
 
-from flows.server import free_port, known, start_process, stop_process
+from flows.processes import folder as processes_folder
+from flows.processes import free_port, known, listens, locked, start_process, stop_process
 from tasks.engine.artifact import Artifact, recipe_folder
 from tasks.engine.store import Store
 
+PICTURES = "pictures"
 _NAME = "reports"
+_REPORTS = "reports"
 _FIRST_PORT = 4300
 _TRIES = 5
-_START_SECONDS = 15.0
-_SETTLE_SECONDS = 0.5
+_START_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
+
+
+def shown_folder() -> Path:
+    """What is served: reports, by a link to where the store has them, and pictures."""
+    return processes_folder() / "shown"
 
 
 def ensure_reports(store: Store) -> str | None:
@@ -27,38 +33,47 @@ def ensure_reports(store: Store) -> str | None:
     """
     if not store.local:
         return None
-    folder = store.local_path("artifacts/report")
-    found = address(store)
-    if found is None:
-        stop_process(_NAME)  # it may serve another home
-        folder.mkdir(parents=True, exist_ok=True)
-        for first in range(_FIRST_PORT, _FIRST_PORT + _TRIES):
-            if _start(folder, free_port(first)):
-                return address(store)
-    return found
+    with locked(_NAME):
+        found = served(store)
+        if found is not None:
+            return found
+        stop_process(_NAME)  # it may serve another store
+        _link(store.local_path("artifacts/report"))
+        port = _FIRST_PORT
+        for _ in range(_TRIES):
+            port = free_port(port)
+            if _start(store, port):
+                return served(store)
+            port += 1
+    return None
 
 
-def _start(folder: Path, port: int) -> bool:
+def _link(reports: Path) -> None:
+    reports.mkdir(parents=True, exist_ok=True)
+    shown_folder().mkdir(parents=True, exist_ok=True)
+    link = shown_folder() / _REPORTS
+    link.unlink(missing_ok=True)
+    link.symlink_to(reports.resolve(), target_is_directory=True)
+
+
+def _start(store: Store, port: int) -> bool:
     """Whether a server came up there; another process may have taken the port just before."""
-    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1"]
-    command += ["--directory", str(folder), str(port)]
-    start_process(_NAME, command, port=port, folder=str(folder))
+    command = [sys.executable, "-P", "-m", "http.server", "--bind", "127.0.0.1"]
+    command += ["--directory", str(shown_folder()), str(port)]
+    start_process(_NAME, command, port=port, store=store.url)
     deadline = time.monotonic() + _START_SECONDS
-    while known(_NAME) is not None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            time.sleep(_SETTLE_SECONDS)
-            return known(_NAME) is not None  # it answers, and not in the place of ours
-        time.sleep(_SETTLE_SECONDS)
+    while (record := known(_NAME)) is not None and time.monotonic() < deadline:
+        if listens(record, port):
+            return True
+        time.sleep(_LOOK_SECONDS)
     stop_process(_NAME)
     return False
 
 
-def address(store: Store) -> str | None:
+def served(store: Store) -> str | None:
     """Where the reports of a store are served; none where they are not."""
     record = known(_NAME)
-    if record is None or not store.local:
-        return None
-    if record["folder"] != str(store.local_path("artifacts/report")):
+    if record is None or record.get("store") != store.url:
         return None
     return f"http://127.0.0.1:{record['port']}"
 
@@ -66,9 +81,9 @@ def address(store: Store) -> str | None:
 def page(artifact: Artifact) -> str:
     """The link to a report: served, else as a file."""
     path = artifact.data("report").folder() / "index.html"
-    served = address(artifact.store)
-    if served is None:
+    address = served(artifact.store)
+    if address is None:
         return path.as_uri()
     manifest = artifact.manifest
     recipe = recipe_folder(manifest.stage, manifest.recipe_id).rsplit("/", 1)[1]
-    return f"{served}/{recipe}/{manifest.attempt}/report/index.html"
+    return f"{address}/{_REPORTS}/{recipe}/{manifest.attempt}/report/index.html"

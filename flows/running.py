@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from prefect.logging import get_run_logger
 from prefect.states import State
 
 from flows import publish
 from flows.elsewhere import run_elsewhere
+from flows.patience import give_up, patient
 from flows.reaping import registered
+from flows.watch import watching
+from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
 from tasks.engine.build import steps
 from tasks.engine.errors import IngotError
-from tasks.engine.execute import Built, Order, published, sound
+from tasks.engine.execute import Built, Order, execute, published, sound
 from tasks.engine.plan import Planner, Row
+from tasks.engine.progress import Silent
 from tasks.runner import Reference, Ticket, stage_task, ticket
 
 
@@ -29,6 +36,24 @@ class Outcome:
     stage: str
     state: str
     artifact: Artifact
+
+
+@dataclass
+class Told:
+    """How far the last `run` of this process came.
+
+    Attributes:
+        complete: every selected stage is done.
+        recorded: the server can be told how it ended.
+    """
+
+    complete: bool
+    outcomes: list[Outcome]
+    recorded: bool = True
+
+
+# Where the server is away at the end, Prefect raises its own error in place of the flow's result.
+LAST = Told(complete=False, outcomes=[])
 
 
 def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
@@ -56,15 +81,33 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
             raise
         return built
 
-    done = []
-    with registered():
+    told = Told(complete=False, outcomes=[])
+    with in_sight_of_the_server(told):
         for step in steps(planner, through_prefect):
             if step.built is None:
                 continue
             outcome = Outcome(step.row.stage, states[step.row.stage], step.built.artifact)
-            done.append(outcome)
+            told.outcomes.append(outcome)
             publish.panels(outcome.artifact, planner.chain.stages[outcome.stage])
-    return done
+        told.complete = True
+    return told.outcomes
+
+
+@contextlib.contextmanager
+def in_sight_of_the_server(told: Told) -> Iterator[None]:
+    """The block goes on when the server goes away, and its end is recorded, now or later."""
+    global LAST
+    LAST = told
+
+    def settle() -> bool:
+        told.recorded = watch is None or watch.settle()
+        if not told.recorded:
+            give_up()
+        return told.recorded
+
+    log = get_run_logger()
+    with patient(), watching(lambda line: log.warning("%s", line)) as watch, registered(settle):
+        yield
 
 
 def _present(order: Order, planner: Planner) -> Artifact | None:
@@ -80,10 +123,16 @@ def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
     # Prefect's own record is believed only if the store has the artifact, whole.
     present = _present(order, planner)
     task = stage_task(name).with_options(refresh_cache=force or present is None)
-    state: State[Any] = task(
-        _ticket(order, planner, force).model_dump(mode="json"), return_state=True
-    )
-    told = Reference.model_validate(state.result())
+    asked = _ticket(order, planner, force)
+    if AWAY.is_set():  # to try would only take time
+        return _untold(order, planner, force, present)
+    try:
+        state: State[Any] = task(asked.model_dump(mode="json"), return_state=True)
+        told = Reference.model_validate(state.result())
+    except Exception as error:
+        if not unreachable(error):
+            raise
+        return _untold(order, planner, force, present)
     label = state.name or "Completed"
     if label == "Cached" and present is not None:
         # Its record may name an earlier attempt than the one in force.
@@ -94,9 +143,22 @@ def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
     return Built(artifact, cached=label == "Cached"), label
 
 
+def _untold(
+    order: Order, planner: Planner, force: bool, before: Artifact | None
+) -> tuple[Built, str]:
+    """A stage whose task the server could not be told of: what it made, else made without."""
+    made = _present(order, planner)
+    if made is not None and (before is None or made.folder != before.folder):
+        return Built(made, cached=False), "Completed"
+    log = get_run_logger()
+    log.warning("%s runs without being shown: the Prefect server is away", order.stage.name)
+    built = execute(order, planner.store, Silent(), force, same_code=planner.selection.same_code)
+    return built, "Cached" if built.cached else "Completed"
+
+
 def preview(planner: Planner) -> list[Row]:
     """The plan, published as the run's first artifact."""
     rows = planner.plan()
     publish.plan(rows)
-    publish.lineage(planner.chain)
+    publish.lineage(planner.chain, planner.store)
     return rows

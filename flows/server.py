@@ -1,55 +1,60 @@
-"""The Prefect server and workers of this machine: started in the background, found again, stopped.
+"""The Prefect server of this home: found, started, waited for; never another home's.
 
-What runs is remembered in `<home>/prefect/*.json` by process id and start time,
-so a recycled id is never mistaken for ours.
+Homes on one machine take the first free port each. Two that start at the same moment may both
+find the same port free, and the one that loses it would be answered by the other's server. So a
+server counts as ours only once the process we started is seen to own the listening socket.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import os
-import signal
-import socket
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import psutil
 
-from flows.home import local_home
+from flows.processes import (
+    Record,
+    family,
+    free_port,
+    known,
+    listens,
+    locked,
+    log_file,
+    start_process,
+    stop_process,
+)
 from tasks.engine.errors import IngotError
 
+_NAME = "server"
 _FIRST_PORT = 4200
-_START_SECONDS = 90.0
+_LOOK_SECONDS = 0.2
+_SAY_SECONDS = 15.0
+# A server that neither computes nor prints for this long does not start any more.
+_STUCK_SECONDS = 120.0
+_LOG_LINES = 10
+
+Say = Callable[[str], None]
 
 
 class ServerError(IngotError):
     """The Prefect server did not come up."""
 
 
-def _folder() -> Path:
-    folder = local_home().resolve() / "prefect"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+class _PortTakenError(Exception):
+    """Another process was served on the port before ours could be."""
 
 
-def _alive(record: Path) -> dict[str, str | int | float] | None:
-    try:
-        found: dict[str, str | int | float] = json.loads(record.read_text())
-        process = psutil.Process(int(found["pid"]))
-        same = abs(process.create_time() - float(found["started"])) < 1.0
-        return found if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, psutil.Error):
-        return None
+def aloud(message: str) -> None:
+    """A line on standard error."""
+    print(message, file=sys.stderr, flush=True)
 
 
-def _healthy(url: str) -> bool:
+def healthy(url: str) -> bool:
+    """Whether a Prefect server answers at an API URL."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
             return bool(answer.status == 200)
@@ -57,78 +62,9 @@ def _healthy(url: str) -> bool:
         return False
 
 
-def free_port(first: int) -> int:
-    """The first port of the loopback interface, from `first` on, that nobody listens on."""
-    for port in range(first, first + 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            # As the server itself will: a port whose connections just closed is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise ServerError(f"no free port from {first} to {first + 99}")
-
-
-def start_process(
-    name: str,
-    command: list[str],
-    environment: Mapping[str, str] | None = None,
-    **facts: str | int,
-) -> None:
-    """Start a background process that outlives this one, remembered under `name`.
-
-    Args:
-        environment: set on top of this process's own.
-        facts: kept in its record, see `running`.
-    """
-    folder = _folder()
-    with (folder / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
-    started = psutil.Process(process.pid).create_time()
-    record = {"pid": process.pid, "started": started, **facts}
-    (folder / f"{name}.json").write_text(json.dumps(record))
-
-
-def known(name: str) -> dict[str, str | int | float] | None:
-    """The record of a background process that is alive, its facts included."""
-    return _alive(_folder() / f"{name}.json")
-
-
-def running(name: str, **facts: str | int) -> bool:
-    """Whether the background process of that name is alive, and was started with these facts."""
-    record = known(name)
-    return record is not None and all(record.get(key) == value for key, value in facts.items())
-
-
-def stop_process(name: str) -> bool:
-    """End a background process and its children; False if it was not running."""
-    record = _folder() / f"{name}.json"
-    alive = _alive(record)
-    record.unlink(missing_ok=True)
-    if alive is None:
-        return False
-    process = psutil.Process(int(alive["pid"]))
-    family = [process, *process.children(recursive=True)]
-    for sent in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        for member in family:
-            with contextlib.suppress(psutil.Error):
-                member.send_signal(sent)
-        if not psutil.wait_procs(family, timeout=8)[1]:
-            break
-    return True
-
-
-def stop_all() -> list[str]:
-    """Stop workers, then the server; the names of what was running."""
-    names = sorted(path.stem for path in _folder().glob("*.json"))
-    names.sort(key=lambda name: name == "server")
-    return [name for name in names if stop_process(name)]
+def address(port: int | str | float) -> str:
+    """The API URL of a server on this machine."""
+    return f"http://127.0.0.1:{port}/api"
 
 
 def find_server() -> str | None:
@@ -136,44 +72,139 @@ def find_server() -> str | None:
     given = os.environ.get("PREFECT_API_URL")
     if given:
         return given
-    record = known("server")
-    if record is None:
+    record = known(_NAME)
+    if record is None or not listens(record, int(record["port"])):
         return None
-    url = f"http://127.0.0.1:{record['port']}/api"
-    return url if _healthy(url) else None
+    url = address(record["port"])
+    return url if healthy(url) else None
 
 
-def ensure_server() -> tuple[str, bool]:
+def ensure_server(say: Say = aloud) -> tuple[str, bool]:
     """The API URL of a server that answers, started if need be; and whether it was.
 
     A real server also for one run: the in-process one loses task-run records.
 
     Raises:
-        ServerError: it did not answer in time; its log is named.
+        ServerError: it ended or hangs; the end of its log is told.
     """
-    with (_folder() / "server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands at once must not start two servers
+    with locked(_NAME):
         found = find_server()
-        url = found or _start_server()
+        url = found or _waited_for(say) or _start_server(say)
     os.environ["PREFECT_API_URL"] = url
     return url, found is None
 
 
-def _start_server() -> str:
-    stop_process("server")  # alive without answering is of no use
-    port = free_port(_FIRST_PORT)
-    url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start"]
+def restart_server(port: int, say: Say = aloud) -> bool:
+    """Start this home's server again where it was; False where another process has its port.
+
+    Raises:
+        ServerError: as for `ensure_server`.
+    """
+    with locked(_NAME):
+        record = known(_NAME)
+        if record is None:
+            if free_port(port) != port:
+                return False
+            _launch(port)
+        elif record["port"] != port:
+            return False  # another run of this home started it elsewhere
+        try:
+            _wait(port, say)
+        except _PortTakenError:
+            return False
+    return True
+
+
+def _waited_for(say: Say) -> str | None:
+    """A server of ours that lives but does not answer yet; a busy machine makes it slow.
+
+    One that hangs is stopped: alive without answering is of no use.
+    """
+    record = known(_NAME)
+    if record is None:
+        return None
+    try:
+        _wait(int(record["port"]), say)
+    except (_PortTakenError, ServerError):
+        stop_process(_NAME)
+        return None
+    return address(record["port"])
+
+
+def _start_server(say: Say) -> str:
+    port = _FIRST_PORT
+    while True:
+        port = free_port(port)
+        _launch(port)
+        try:
+            _wait(port, say)
+        except _PortTakenError:
+            stop_process(_NAME)
+            port += 1
+            continue
+        except ServerError:
+            stop_process(_NAME)
+            raise
+        return address(port)
+
+
+def command(port: int) -> list[str]:
+    """The command line of the server."""
+    start = [sys.executable, "-P", "-m", "prefect", "server", "start"]
+    return [*start, "--host", "127.0.0.1", "--port", str(port)]
+
+
+def _launch(port: int) -> None:
     # Without being told, its pages would ask port 4200, which may be somebody else's server.
-    pages = {"PREFECT_SERVER_UI_API_URL": url}
-    start_process(
-        "server", [*command, "--host", "127.0.0.1", "--port", str(port)], pages, port=port
-    )
-    deadline = time.monotonic() + _START_SECONDS
-    while not _healthy(url):
-        if not running("server") or time.monotonic() > deadline:
-            log = _folder() / "server.log"
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-            raise ServerError(f"the Prefect server did not start; {log} ends:\n{tail}")
-        time.sleep(0.2)
-    return url
+    start_process(_NAME, command(port), {"PREFECT_SERVER_UI_API_URL": address(port)}, port=port)
+
+
+def _wait(port: int, say: Say) -> None:
+    """Until the recorded server answers on its port, for as long as it lives and works.
+
+    Raises:
+        _PortTakenError: it ended, or is about to, because the port belongs to another process.
+        ServerError: it ended for another reason, or hangs.
+    """
+    began = told = moved = time.monotonic()
+    work = -1.0
+    while True:
+        record = known(_NAME)
+        if record is None:
+            if free_port(port) != port:
+                raise _PortTakenError
+            raise ServerError(f"the Prefect server did not start; {_log_end()}")
+        if healthy(address(port)) and listens(record, port):
+            return
+        now = time.monotonic()
+        done = _work(record)
+        if done != work:
+            work, moved = done, now
+        elif now - moved > _STUCK_SECONDS:
+            raise ServerError(
+                f"the Prefect server (process {record['pid']}) has neither answered nor done "
+                f"anything for {_STUCK_SECONDS:.0f} s; {_log_end()}"
+            )
+        if now - told > _SAY_SECONDS:
+            told = now
+            say(f"the Prefect server is still starting, after {now - began:.0f} s")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _work(record: Record) -> float:
+    """Grows as long as a process does anything: its processor seconds and the size of its log."""
+    seconds = 0.0
+    for member in family(record):
+        try:
+            times = member.cpu_times()
+        except psutil.Error:
+            continue
+        seconds += round(times.user + times.system, 1)
+    log = log_file(_NAME)
+    return seconds + (log.stat().st_size if log.exists() else 0)
+
+
+def _log_end() -> str:
+    log = log_file(_NAME)
+    lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+    return f"{log} ends:\n" + "\n".join(lines)

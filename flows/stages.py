@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from prefect import Flow
@@ -16,7 +16,7 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows.home import open_store
-from flows.planning import RecipeName, planner_for
+from flows.planning import RECIPE, planner_for
 from flows.running import preview, run
 from tasks.engine.plan import Planner
 from tasks.engine.stage import Stage
@@ -74,20 +74,24 @@ def stage_flow(stage: Stage) -> Flow[..., State[None]]:
 def _parameters(stage: Stage) -> list[inspect.Parameter]:
     """The form of a stage, its fields from top to bottom."""
     reads = ", ".join(sorted({one for item in stage.inputs.values() for one in item.sources}))
-    which = Field(
-        description="Attempts to read, as stage/recipe_id/attempt; those left out are the recipe's "
-        f"latest. Reads {reads or 'nothing'}."
+    which = (
+        "Attempts to read, as stage/recipe_id/attempt; those left out are the recipe's latest. "
+        f"Reads {reads or 'nothing'}."
     )
-    fields: list[tuple[str, Any, Any]] = [
-        ("config", Annotated[stage.config | None, Field(description=_CONFIG)], None),
-        ("recipe", RecipeName, "quickstart"),
-        ("inputs", Annotated[list[str], which], []),
-        ("force", Annotated[bool, Field(description=_FORCE)], False),
+    fields: list[tuple[str, Any, Any, str]] = [
+        ("config", stage.config | None, None, _CONFIG),
+        ("recipe", str, "quickstart", RECIPE),
+        ("inputs", list[str], [], which),
+        ("force", bool, False, _FORCE),
     ]
-    kind = inspect.Parameter.KEYWORD_ONLY
     return [
-        inspect.Parameter(name, kind, default=default, annotation=annotation)
-        for name, annotation, default in fields
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=Field(default, description=description),
+            annotation=annotation,
+        )
+        for name, annotation, default, description in fields
     ]
 
 

@@ -16,6 +16,7 @@ from tasks.engine.html_text import escaped
 from tasks.engine.number_text import duration, number, size
 from tasks.engine.panels import Cell, Panel
 from tasks.engine.panels_html import html, table
+from tasks.engine.panels_svg import standalone
 from tasks.engine.stage import Stage
 from tasks.engine.svg import Bar, stacked_bars
 from tasks.report_funnel import Step, funnel, shares
@@ -272,9 +273,7 @@ def _recipe(artifacts: Mapping[str, Artifact]) -> str:
 
 def funnel_picture(artifacts: Mapping[str, Artifact]) -> str:
     """The funnel as a file of its own: an SVG that shows in a light and a dark page."""
-    drawn = _bars(funnel(artifacts))
-    style = 'xmlns="http://www.w3.org/2000/svg" style="background:#fff;color:#1d2129" '
-    return drawn.replace("<svg ", f'<svg {style}font-family="system-ui, sans-serif" ', 1) + "\n"
+    return standalone(_bars(funnel(artifacts)))
 
 
 def _bars(steps: Sequence[Step]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,9 +22,11 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
+from tasks.best_effort import Newest, unreachable
 from tasks.engine.artifact import Artifact
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.execute import Order, execute, published, sound
@@ -172,6 +174,7 @@ class PrefectListener:
 
     def __init__(self) -> None:
         self._logger = get_run_logger()
+        self._server = Newest()
         self._artifact: Any = None
         self._last = 0.0
         self._logged = 0.0
@@ -199,15 +202,24 @@ class PrefectListener:
         share = 100.0 * done / max(total, 1)
         text = spoken(figures)
         description = f"{done:,}/{total:,} {unit}s" + (f" ({text})" if text else "")
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(
-                progress=share, key=f"progress-{stage}", description=description
-            )
-        else:
-            update_progress_artifact(self._artifact, progress=share, description=description)
+        self._server.give(lambda: self._show(stage, share, description))
         if now - self._logged > 10 * _EVERY_SECONDS or done >= total:
             self._logged = now
             self._logger.info("%s: %s", stage, description)
+
+    def _show(self, stage: str, share: float, description: str) -> None:
+        # Not once more and again: the next figures are a better second try.
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(
+                    progress=share, key=f"progress-{stage}", description=description
+                )
+            else:
+                update_progress_artifact(self._artifact, progress=share, description=description)
+
+    def close(self) -> None:
+        """The stage has ended: the last figures are sent, no more will come."""
+        self._server.close()
 
     def cancelled(self) -> bool:
         """Prefect cancels by a signal, which arrives as an exception in this very thread."""
@@ -219,17 +231,34 @@ def has_gpu() -> bool:
     return any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
 
 
-def gpu_slot(order: Order, store: Store, force: bool) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def gpu_slot(order: Order, store: Store, force: bool) -> Iterator[None]:
     """A slot of the global limit `gpu` for a stage that is about to use one, else nothing.
 
     So the runs of one server never train on a GPU at once, whichever pool they are on; a server
-    without that limit (`ingot up` creates it) has no such order.
+    without that limit (`ingot up` creates it), or one that is away, has no such order.
     """
     wanted = getattr(order.config, "device", "cpu") != "cpu" and has_gpu()
     served = not force and sound(store, order.stage.name, order.recipe_id, order.config)
-    if not wanted or served:
-        return contextlib.nullcontext()
-    return concurrency("gpu", occupy=1, raise_on_lease_renewal_failure=False)
+    with contextlib.ExitStack() as slot:
+        if wanted and not served:
+            _though_unreachable(
+                lambda: slot.enter_context(
+                    concurrency("gpu", occupy=1, raise_on_lease_renewal_failure=False)
+                ),
+                "the Prefect server cannot give a turn on the GPU; training without one",
+            )
+        yield
+        _though_unreachable(slot.close, "the turn on the GPU ends by itself in five minutes")
+
+
+def _though_unreachable(call: Callable[[], None], told: str) -> None:
+    try:
+        call()
+    except Exception as error:
+        if not unreachable(error):
+            raise
+        get_run_logger().warning("%s", told)
 
 
 def _run(given: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
@@ -237,8 +266,11 @@ def _run(given: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
     store = Store(asked.home)
     ids = {"flow_run_id": str(flow_run.id or ""), "task_run_id": str(task_run.id or "")}
     order, listener = order_of(asked, store), PrefectListener()
-    with gpu_slot(order, store, asked.force):
-        built = execute(order, store, listener, asked.force, ids, same_code=asked.same_code)
+    try:
+        with gpu_slot(order, store, asked.force):
+            built = execute(order, store, listener, asked.force, ids, same_code=asked.same_code)
+    finally:
+        listener.close()
     told = reference(built.artifact).model_dump()
     if built.cached:
         # The store had it though Prefect's own record did not: say so where people look.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -58,8 +59,27 @@ def main() -> None:
         if not explains_itself(error):
             raise
         print(message(error), file=sys.stderr)
-        sys.exit(1)
+        _leave(1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # Typer's answer to Ctrl-C
             print("interrupted; finished shards and checkpoints are kept", file=sys.stderr)
+        if not end.code:
+            _leave(0)
         raise
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit; at once where a server that is away would be asked again and again for what is left.
+
+    What matters is written by then: the store has the artifacts, the run's note has its end.
+    """
+    running = sys.modules.get("flows.running")
+    if running is not None and not running.LAST.recorded:
+        print(
+            "the Prefect server was away when the run ended; the next command records its end",
+            file=sys.stderr,
+        )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

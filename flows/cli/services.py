@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Annotated
@@ -10,8 +11,9 @@ import typer
 
 from flows.cli.options import Recipe
 from flows.home import open_store, require_writable
+from flows.processes import running, start_process, stop_all, stop_process
 from flows.reports import ensure_reports
-from flows.server import ensure_server, running, start_process, stop_all, stop_process
+from flows.server import ensure_server
 from tasks.engine.errors import IngotError
 from tasks.recipe import load
 
@@ -33,18 +35,19 @@ def up(
     for run in reap():
         print(f"flow run {run} was marked Crashed: its process is gone")
     # A process of its own: deployments may import flows, never the other way round.
-    command = [sys.executable, "-m", "deployments.bootstrap", "--recipe", recipe]
+    command = [sys.executable, "-P", "-m", "deployments.bootstrap", "--recipe", recipe]
     if subprocess.run(command, check=False).returncode:
         raise IngotError("the deployments could not be set up; what went wrong is above")
+    serves = {"api": url, "home": os.environ["INGOT_HOME"], "root": os.environ["INGOT_ROOT"]}
     for pool in _POOLS if gpu else _POOLS[:1]:
         name = f"worker-{pool}"
-        if running(name, api=url):
+        if running(name, **serves):
             print(f"{name} was running")
             continue
-        stop_process(name)  # it may listen to a server that is gone
-        worker = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
+        stop_process(name)  # it listens to a server that is gone, or would fill another store
+        worker = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--type", "process"]
         limit = ["--limit", "1"] if pool == "gpu" else []
-        start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit], api=url)
+        start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit], **serves)
         print(f"{name} started")
 
 

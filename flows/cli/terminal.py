@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.theme import Theme
 
+from flows import running
 from flows.build import build
 from flows.cli.faults import explains_itself
 from flows.home import open_store
 from flows.running import Outcome
+from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import published
 from tasks.engine.progress import Figure
@@ -34,8 +36,8 @@ class OneMessage(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        if error is not None and explains_itself(error):
-            self._seen.add(str(error))
+        if error is not None and (explains_itself(error) or unreachable(error)):
+            self._seen.add(str(error) or type(error).__name__)
             return False
         message = record.getMessage()
         return not any(text in message for text in self._seen)
@@ -117,6 +119,12 @@ def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> 
             told_of: Any = build(
                 recipe=recipe, changes=changes, only=only, start=start, force=force
             )
+        except Exception as error:
+            if running.LAST.recorded or not running.LAST.complete:
+                raise
+            # Prefect could not record the end, and says so in place of the flow's result.
+            logging.getLogger(__name__).debug("not recorded: %s", error)
+            return running.LAST.outcomes
         finally:
             PrefectListener.watchers.remove(bar)
     store, outcomes = open_store(), []

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
+from pydantic_core import CoreSchema
+
+from tasks.engine.form import formed
 
 _MARK = "execution"
 
@@ -55,6 +58,15 @@ class _Settings(BaseModel):
             if isinstance(number, int) and not -(2**63) <= number < 2**63:
                 raise ValueError("a number that 64 bits do not hold")
         return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The schema laid out for forms."""
+        made = handler(core_schema)
+        formed(cls, handler.resolve_ref_schema(made))
+        return made
 
 
 class Part(_Settings):

@@ -6,6 +6,7 @@ See docs/stage-contract.md for the events.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from llm.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 from tasks.engine.launched import Launched
 from tasks.engine.space import full, means_full, room_left, space_checked
@@ -42,8 +44,8 @@ def command(module: str, run_file: Path, processes: int) -> list[str]:
     """The command line: plain Python for one process, torchrun for several."""
     if processes > 1:
         runner = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        return [sys.executable, *runner, "-m", module, str(run_file)]
-    return [sys.executable, "-u", "-m", module, str(run_file)]
+        return [sys.executable, "-P", *runner, "-m", module, str(run_file)]
+    return [sys.executable, "-P", "-u", "-m", module, str(run_file)]
 
 
 def launch(
@@ -77,7 +79,9 @@ def launch(
     asked: float | None = None
     overdue = False
     with log_file.open("wb") as log:
-        process = Launched(command(module, run_file, processes), log, {**PACE, **environment})
+        variables = {**PACE, **environment}
+        variables |= safe_path({**os.environ, **variables})
+        process = Launched(command(module, run_file, processes), log, variables)
         try:
             for line in process.lines():
                 if line is not None:

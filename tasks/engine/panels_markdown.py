@@ -29,14 +29,18 @@ def _body(panel: Panel) -> str:
     raise TypeError(f"{type(panel).__name__} is no panel; see tasks/engine/panels.py")
 
 
-def markdown(panel: Panel) -> str:
+def markdown(panel: Panel, drawn_at: str | None = None) -> str:
     """A panel under a heading of the third level, its note last.
+
+    Args:
+        drawn_at: address of its picture, shown above its figures.
 
     Raises:
         TypeError: it is of no class in `tasks/engine/panels.py`.
     """
     body = _body(panel)
-    parts = [f"### {inline(panel.title)}", body]
+    shown = f"![{inline(panel.title)}]({drawn_at})" if drawn_at else ""
+    parts = [f"### {inline(panel.title)}", shown, body]
     if panel.note:
         parts.append(f"*{inline(panel.note)}*")
     return "\n\n".join(part for part in parts if part)

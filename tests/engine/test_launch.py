@@ -41,6 +41,21 @@ def test_its_own_error_is_the_message(tmp_path: Path) -> None:
         start(tmp_path, error="at step 3")
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_folder_of_the_same_name_where_it_is_started_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    for name in ("tests", "llm"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    heard: list[dict[str, Any]] = []
+    run = {"pid_file": str(tmp_path / "pid")}
+    environment = {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
+    launch(MODULE, run, tmp_path / "run", heard.append, lambda: False, environment, processes)
+    assert [event["done"] for event in heard if "done" in event].count(3) == processes
+
+
 def test_a_crash_shows_the_end_of_its_log(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"exit code -11(.|\n)*segmentation fault ahead"):
         start(tmp_path, crash=int(signal.SIGSEGV))

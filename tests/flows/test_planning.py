@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
+from pydantic import BaseModel
 
 from deployments.bootstrap import POOLS, declared, flow_of, parameters, pool
 from flows.planning import StageName, planner_for
@@ -31,15 +33,71 @@ def test_every_stage_has_a_deployment_whose_flow_exists():
         assert entry["work_pool"]["name"] in POOLS
 
 
+def form(name: str) -> dict[str, Any]:
+    """The schema the UI makes the form of a deployment from."""
+    entry = next(entry for entry in declared() if entry["name"] == name)
+    return parameter_schema(flow_of(entry)).model_dump_for_openapi()
+
+
+@pytest.mark.parametrize("name", ["build", "refresh", *STAGES])
+def test_every_parameter_of_a_form_is_described(name):
+    properties = form(name)["properties"]
+    undescribed = [field for field, shown in properties.items() if not shown.get("description")]
+    assert not undescribed
+    assert not any("FieldInfo" in repr(shown) for shown in properties.values())
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_form_shows_every_field_of_its_config_described(stage):
-    entry = next(entry for entry in declared() if entry["name"] == stage)
-    schema = parameter_schema(flow_of(entry)).model_dump_for_openapi()
+    schema = form(stage)
     assert list(schema["properties"]) == ["config", "recipe", "inputs", "force"]
+    models = {model.__name__: model for model in _models(STAGES[stage].config)}
+    assert models.keys() <= schema["definitions"].keys()
+    for name, model in models.items():
+        shown = schema["definitions"][name]["properties"]
+        assert set(shown) == set(model.model_fields)
+        assert all(field.get("description") for field in shown.values())
+        assert [field["position"] for field in shown.values()] == list(range(len(shown)))
+
+
+def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A config and the small models its fields are lists of."""
+    yield model
+    for field in model.model_fields.values():
+        for inner in get_args(field.annotation):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _models(inner)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_how_a_stage_runs_comes_last_in_its_form(stage):
     config = STAGES[stage].config
-    form = schema["definitions"][config.__name__]["properties"]
-    assert set(form) == set(config.model_fields)
-    assert all(field.get("description") for field in form.values())
+    shown = list(form(stage)["definitions"][config.__name__]["properties"])
+    shared = [name for name in ("workers", "max_failed_shards", "pool") if name in shown]
+    assert shown[-len(shared) :] == shared
+
+
+def test_what_a_stage_adds_to_its_family_comes_first():
+    shown = list(form("dpo")["definitions"]["DpoConfig"]["properties"])
+    assert shown.index("beta") < shown.index("batch_size") < shown.index("pool")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_bounds_are_said(stage):
+    config = STAGES[stage].config
+    shown = form(stage)["definitions"][config.__name__]["properties"]
+    for name, field in config.model_fields.items():
+        for limit in field.metadata:
+            value = next(
+                (getattr(limit, kind) for kind in ("ge", "gt", "le", "lt") if hasattr(limit, kind)),
+                None,
+            )
+            if value is not None:
+                assert number_text(value) in shown[name]["description"], (name, limit)
+
+
+def number_text(value: float) -> str:
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"
 
 
 def test_a_form_is_filled_from_the_recipe_and_goes_to_the_pool_it_names():

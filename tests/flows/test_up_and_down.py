@@ -17,11 +17,11 @@ import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
 
-from flows import reports, server
+from flows import processes, reports
 from tasks.engine.store import Store
 from tests.flows.pages import write_page, write_recipe
+from tests.flows.runs import finished
 
 COMMAND = (sys.executable, "-c", "from flows.cli.main import main; main()")
 
@@ -46,16 +46,6 @@ def ingot(env: dict[str, str], *arguments: str) -> str:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
-
-
-def finished(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
-    deadline = time.monotonic() + 180
-    while True:
-        now = client.read_flow_run(run.id)
-        if now.state is not None and now.state.is_final():
-            return now
-        assert time.monotonic() < deadline, now.state
-        time.sleep(1)
 
 
 @pytest.mark.long
@@ -103,18 +93,18 @@ def test_reports_are_served_on_the_loopback_interface(
     monkeypatch.setenv("INGOT_HOME", str(tmp_path))
     store = Store(str(tmp_path))
     store.replace("artifacts/report/0123/0001/report/index.html", b"<h1>How it was made</h1>")
-    assert reports.address(store) is None
+    assert reports.served(store) is None
     try:
         served = reports.ensure_reports(store)
         assert served is not None
         assert reports.ensure_reports(store) == served, "started once"
-        page = f"{served}/0123/0001/report/index.html"
+        page = f"{served}/reports/0123/0001/report/index.html"
         assert _read(page) == b"<h1>How it was made</h1>"
         elsewhere = Store(str(tmp_path / "other"))
-        assert reports.address(elsewhere) is None
+        assert reports.served(elsewhere) is None
         assert reports.ensure_reports(Store("memory://reports")) is None
     finally:
-        assert server.stop_process("reports")
+        assert processes.stop_process("reports")
 
 
 def _read(url: str) -> bytes:

@@ -1,0 +1,151 @@
+"""A Prefect server that goes away in the middle of a stage: the run goes on and ends well."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from llm.safe_path import CHECKOUT
+from tests.flows.pages import write_page, write_recipe
+
+# `clean` takes the server away when it begins, and goes on for a while with progress and logs.
+PROGRAM = """
+import sys, time
+import psutil
+from flows import processes
+from flows.cli import main
+from flows.home import prepare_environment
+
+prepare_environment()
+way, seconds = sys.argv.pop(1), float(sys.argv.pop(1))
+
+def take_away():
+    if way == "stopped":
+        processes.stop_process("server")
+        return
+    for member in processes.family(processes.known("server")):
+        member.kill()
+
+def slowly(order, store, listener, *rest, **named):
+    if order.stage.name == "clean" and way != "not":
+        take_away()
+        for step in range(int(seconds * 5)):
+            listener.progress("clean", step, int(seconds * 5), "page", {})
+            if step % 5 == 0:
+                listener.log("clean", f"second {step // 5}")
+            time.sleep(0.2)
+    return real(order, store, listener, *rest, **named)
+
+def patched():
+    from tasks import runner
+    global real
+    real, runner.execute = runner.execute, slowly
+
+from flows import server
+started = server.ensure_server
+
+def ensure_server(*given):
+    found = started(*given)
+    patched()  # Prefect must not be imported before its server's address is known
+    return found
+
+from flows.cli import running
+running.ensure_server = ensure_server
+main.main()
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    for topic in ("Severn", "Tweed", "Thames"):
+        write_page(tmp_path / "pages", f"{topic}.html", topic)
+    write_recipe(tmp_path / "rivers.yaml", tmp_path / "pages")
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    places = {"INGOT_ROOT": str(tmp_path), "INGOT_HOME": str(tmp_path / "home")}
+    env = {**known, "PYTHONPATH": str(CHECKOUT), **places}
+    yield env
+    command = "from flows.cli.main import main; main()"
+    subprocess.run([sys.executable, "-P", "-c", command, "down"], env=env, check=True)
+
+
+def run(env: dict[str, str], way: str, seconds: int) -> subprocess.CompletedProcess[str]:
+    arguments = [way, str(seconds), "run", "--recipe", "rivers.yaml"]
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env=env,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended
+
+
+def runs(env: dict[str, str]) -> list[tuple[str, str]]:
+    """State and message of every flow run, oldest first."""
+    record = json.loads((Path(env["INGOT_HOME"]) / "prefect" / "server.json").read_text())
+    with SyncPrefectClient(f"http://127.0.0.1:{record['port']}/api") as client:
+        found = sorted(client.read_flow_runs(), key=lambda one: str(one.created))
+    return [(one.state.type.value, str(one.state.message)) for one in found if one.state]
+
+
+def tasks(env: dict[str, str]) -> dict[str, str]:
+    record = json.loads((Path(env["INGOT_HOME"]) / "prefect" / "server.json").read_text())
+    deadline = time.monotonic() + 30
+    while True:
+        with SyncPrefectClient(f"http://127.0.0.1:{record['port']}/api") as client:
+            found = {one.name: str(one.state_name) for one in client.read_task_runs()}
+        ended = all(state in ("Completed", "Cached") for state in found.values())
+        if (len(found) == 3 and ended) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
+
+
+def told(ended: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines on the terminal that are about the server."""
+    lines = (ended.stdout + ended.stderr).splitlines()
+    assert len(lines) < 60, ended.stderr
+    for noise in ("httpx", "Traceback", "Error logging to API", "ConnectError", "websocket"):
+        assert not any(noise in line for line in lines), ended.stderr
+    return [line.split(" - ")[-1] for line in lines if "Prefect server" in line]
+
+
+@pytest.mark.long
+def test_killed_it_is_started_again_and_told_everything(environment: dict[str, str]) -> None:
+    ended = run(environment, "killed", 8)
+    assert "Completed: source, clean, dedup" in ended.stdout
+    lines = [line for line in told(ended) if "still starting" not in line]
+    assert lines == [
+        "the Prefect server died; it is started again, the run goes on",
+        "the Prefect server is back",
+    ]
+    assert runs(environment) == [("COMPLETED", "3 stages ran, 0 cached")]
+    assert tasks(environment) == dict.fromkeys(["source", "clean", "dedup"], "Completed")
+
+
+@pytest.mark.long
+def test_stopped_the_run_ends_without_and_its_end_is_recorded_later(
+    environment: dict[str, str],
+) -> None:
+    began = time.monotonic()
+    ended = run(environment, "stopped", 8)
+    assert time.monotonic() - began < 200
+    assert "Completed: source, clean, dedup" in ended.stdout
+    assert told(ended) == [
+        "the Prefect server was stopped; the run goes on without it",
+        "dedup runs without being shown: the Prefect server is away",
+        "the Prefect server was away when the run ended; the next command records its end",
+    ]
+    assert "Cached: clean, dedup, source" in run(environment, "not", 0).stdout
+    states = runs(environment)
+    assert states[0] == ("COMPLETED", "the Prefect server was away when it ended")
+    assert states[1][0] == "COMPLETED"

@@ -1,0 +1,95 @@
+"""Commands given in a folder that has a `tasks`, `flows`, `llm` and `deployments` of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from llm.safe_path import CHECKOUT, safe_path
+from tests.flows.pages import write_page, write_recipe
+from tests.flows.runs import finished
+
+NAMES = ("tasks", "flows", "llm", "deployments", "tests")
+COMMAND = (sys.executable, "-P", "-c", "from flows.cli.main import main; main()")
+SCRIPT = Path(sys.executable).with_name("ingot")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project of somebody who uses Prefect: any import of its packages ends the process."""
+    for name in NAMES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('{name} is shadowed')\n")
+    for topic in ("Severn", "Tweed", "Thames"):
+        write_page(tmp_path / "pages", f"{topic}.html", topic)
+    write_recipe(tmp_path / "rivers.yaml", tmp_path / "pages")
+    return tmp_path
+
+
+@pytest.fixture
+def environment(folder: Path) -> Iterator[dict[str, str]]:
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    known.pop("PYTHONSAFEPATH", None)
+    env = {**known, "PYTHONPATH": str(CHECKOUT), "INGOT_HOME": str(folder / "home")}
+    env["INGOT_ROOT"] = str(folder)
+    yield env
+    ingot(folder, env, "down")
+
+
+def ingot(folder: Path, env: dict[str, str], *arguments: str) -> str:
+    ended = subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        env=env,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_own_folder_comes_first_and_what_was_given_stays() -> None:
+    assert safe_path({}) == {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(CHECKOUT)}
+    given = os.pathsep.join(["/mine", "", str(CHECKOUT)])
+    assert safe_path({"PYTHONPATH": given})["PYTHONPATH"] == f"{CHECKOUT}{os.pathsep}/mine"
+
+
+def test_the_script_itself(folder: Path, environment: dict[str, str]) -> None:
+    if not SCRIPT.exists():
+        pytest.skip(f"{SCRIPT} is not installed")
+    planned = subprocess.run(
+        [SCRIPT, "plan", "--recipe", "rivers.yaml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in environment.items() if name != "PYTHONPATH"},
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "dedup" in planned.stdout
+
+
+def test_plan_and_run(folder: Path, environment: dict[str, str]) -> None:
+    assert "missing" in ingot(folder, environment, "plan", "--recipe", "rivers.yaml")
+    ran = ingot(folder, environment, "run", "--recipe", "rivers.yaml", "--set", "clean.workers=2")
+    assert "Completed: source, clean, dedup" in ran
+
+
+@pytest.mark.long
+def test_up_and_a_run_of_the_worker(folder: Path, environment: dict[str, str]) -> None:
+    address = ingot(folder, environment, "up", "--recipe", "rivers.yaml")
+    url = address.split("server started: ")[1].split()[0]
+    with SyncPrefectClient(f"{url}/api") as client:
+        build = client.read_deployment_by_name("build/build")
+        run = client.create_flow_run_from_deployment(build.id)
+        done = finished(client, run)
+    assert done.state is not None
+    assert done.state.message == "3 stages ran, 0 cached", done.state
