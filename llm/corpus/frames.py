@@ -108,7 +108,8 @@ class Frames(Generic[H]):
         if head.length > self._limit:
             return self._large(head, head.length, at)
         begin, end = head.size, head.size + head.length
-        if not window.fill(end) or not self._fits(end):
+        fits = self._fits(end) if window.fill(end) else ""
+        if not fits or (fits == "likely" and self._form.start.search(window.data, begin, end)):
             return self._misfit(head, begin, end, at)
         damage = window.damage
         if damage is not None and window.blank_from(end) == len(window.data):
@@ -117,18 +118,19 @@ class Frames(Generic[H]):
                 return self._fault(head, at, len(window.data), "bad_record", damage.cause)
         return self._whole(head, at, end, end)
 
-    def _fits(self, end: int) -> bool:
-        """Whether what is behind a block's declared end shows that it is the end."""
+    def _fits(self, end: int) -> str:
+        """What speaks for a block's declared end: "sure" where the next record, a member or the
+        end of the file follows, "likely" where only line ends do, else nothing."""
         window = self._window
         window.fill(end + 4)
-        if self._form.separator.match(window.data, end):
-            return True
         following = window.blank_from(end)
-        if following == len(window.data):
-            return True  # the end, or damage
         window.fill(following + _LOOKED_AT)
+        if following == len(window.data):
+            return "sure"  # the end, or damage
         begins = self._form.begins.match(window.data, following) is not None
-        return begins or (window.packed and window.offset(following) is not None)
+        if begins or (window.packed and window.offset(following) is not None):
+            return "sure"
+        return "likely" if self._form.separator.match(window.data, end) else ""
 
     def _misfit(self, head: H, begin: int, end: int, at: _Place) -> Frame[H]:
         """The record whose length is wrong, or which is cut: the next beginning decides."""
@@ -222,7 +224,12 @@ class Frames(Generic[H]):
                 window.drop(min(len(window.data), end - window.position))
         elif end <= window.size:
             window.go_to(end, (end, end))
-        if window.position == end and self._fits(0):
+        fits = self._fits(0) if window.position == end else ""
+        if fits == "likely" and not window.packed:
+            window.go_to(*back)
+            if window.search(start, end, False):
+                return self._short(head, at, window.position - begin, length)
+        if fits == "sure" or (fits and back[0] == begin):
             return Frame(head, at.offset, at.where, None, length)
         if not window.packed or back[0] > begin:
             self._tests += 1

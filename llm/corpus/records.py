@@ -76,7 +76,10 @@ _NO_UTF8 = re.compile("[\udc80-\udcff]")
 
 def readable(raw: bytes) -> str:
     """Text of a header: UTF-8, with bytes that are none as %XX, as a URL writes them."""
-    text = raw.decode("utf-8", "surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("utf-8", "surrogateescape")
     return _NO_UTF8.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text)
 
 

@@ -77,7 +77,9 @@ def test_records_apart_from_the_damage_are_read(
     }
     near = {i + step for i in hurt for step in (-1, 0, 1)}
     assert {body(i) for i in range(N) if i not in near} <= set(pages(found))
-    if len(pages(found)) < N and (operation != "cut" or at not in (0, *ends)):
+    # A file that ends behind a record, or in the line ends behind it, looks as if it were whole.
+    looks_whole = operation == "cut" and any(stop - 4 <= at <= stop for stop in (0, *ends))
+    if len(pages(found)) < N and not looks_whole:
         assert told(found)
     assert 1 <= len(found) <= N + 4
 

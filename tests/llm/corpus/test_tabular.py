@@ -146,3 +146,25 @@ def test_days_of_another_unit_are_no_dates(tmp_path: Path, kind: pa.DataType) ->
     path = tmp_path / "days.parquet"
     pq.write_table(pa.table({"text": ["a", "b", "c"], "date": column}), path)
     assert reasons(list(read_parquet(path, path.name, FIELDS, 1000))) == ["page"] * 3
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
+def test_a_day_is_a_date(tmp_path: Path, kind: pa.DataType) -> None:
+    column = pa.array([19_723, None], pa.int32()).cast(pa.date32()).cast(kind)
+    path = tmp_path / "days.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"], "date": column}), path)
+    pages = [row for row in read_parquet(path, path.name, FIELDS, 1000) if isinstance(row, Page)]
+    assert [page.fetched_at for page in pages] == [datetime(2024, 1, 1, tzinfo=UTC), None]
+
+
+def test_a_string_that_is_not_utf8_costs_its_row_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    bad = pa.array([b"one", b"caf\xe9", b"three"]).view(pa.string())
+    names = pa.array([b"http://x.org/\xe9", b"b", b"c"]).view(pa.string())
+    for texts in (bad, bad.cast(pa.binary()).view(pa.string()).dictionary_encode()):
+        pq.write_table(pa.table({"text": texts, "url": names}), path)
+        rows = list(read_parquet(path, path.name, FIELDS, 1000))
+        assert reasons(rows) == ["page", "undecodable", "page"]
+        assert rows[0].url == "http://x.org/%E9"
+        assert isinstance(rows[1], Rejected)
+        assert "a.parquet, row 2: 'text' is not UTF-8 at byte 3" in rows[1].detail
