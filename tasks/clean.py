@@ -111,8 +111,8 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
     Args:
         arguments: identity fields of `CleanConfig`.
     """
-    from llm.corpus.page import Extraction, Limits, Outcome, Page
-    from llm.corpus.sandbox import Failure, Sandbox, batches
+    from llm.corpus.page import Extraction, Limits, Outcome
+    from llm.corpus.sandbox import Failure, batches, warm_sandbox
 
     limits = Limits(
         max_bytes=arguments["max_bytes"],
@@ -127,27 +127,26 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         comments=arguments["comments"],
     )
     timed_out: list[str] = []
-    sandbox: Sandbox[Page, Outcome]
-    with Sandbox(
+    sandbox = warm_sandbox(
         "llm.corpus.page:clean_pages",
         (limits, how),
         arguments["deadline_seconds"],
         _SANDBOX_MEMORY_BYTES,
         _SANDBOX_RSS_BYTES,
-    ) as sandbox:
-        for table in unit.tables(columns=_COLUMNS):
-            outcomes: list[Outcome | Failure] = []
-            for batch in batches(
-                _pages(table), lambda page: len(page.payload), _BATCH_PAGES, _BATCH_BYTES
-            ):
-                outcomes += sandbox.run(batch)
-            doc_ids = table.column("doc_id").to_pylist()
-            timed_out += [
-                doc_id
-                for doc_id, outcome in zip(doc_ids, outcomes, strict=True)
-                if isinstance(outcome, Failure) and outcome.reason == "timeout"
-            ]
-            yield from _tables(table, outcomes)
+    )
+    for table in unit.tables(columns=_COLUMNS):
+        outcomes: list[Outcome | Failure] = []
+        for batch in batches(
+            _pages(table), lambda page: len(page.payload), _BATCH_PAGES, _BATCH_BYTES
+        ):
+            outcomes += sandbox.run(batch)
+        doc_ids = table.column("doc_id").to_pylist()
+        timed_out += [
+            doc_id
+            for doc_id, outcome in zip(doc_ids, outcomes, strict=True)
+            if isinstance(outcome, Failure) and outcome.reason == "timeout"
+        ]
+        yield from _tables(table, outcomes)
     if timed_out:
         yield Note("timing_dependent", timed_out)
 

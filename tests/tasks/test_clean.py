@@ -13,6 +13,7 @@ import pytest
 
 import tasks.clean
 from llm.child import Child
+from llm.corpus.sandbox import close_warm, warm_sandbox
 from tasks.clean import DOCUMENTS, CleanConfig, clean_part, panels
 from tasks.engine.panels import Histogram, Samples, Table
 from tasks.engine.stage import REJECTED, REMOVED
@@ -28,6 +29,13 @@ PAGES = pa.schema(
         ("source", pa.string()),
     ]
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_process_of_another_test() -> Iterator[None]:
+    close_warm()
+    yield
+    close_warm()
 
 
 def _unit(folder: Path, payloads: list[tuple[str | None, bytes]], group: int = 1000) -> Unit:
@@ -101,6 +109,37 @@ def test_batches_and_row_groups_leave_no_trace(
     whole, _ = _clean(_unit(tmp_path, pages))
     monkeypatch.setattr(tasks.clean, "_BATCH_PAGES", 3)
     assert _clean(_unit(tmp_path, pages, group=7))[0] == whole
+
+
+def test_files_of_one_page_share_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Child] = []
+    start = Child._start
+
+    def counted(self: Child, function: str) -> Any:
+        if self.pid is None:
+            started.append(self)
+        return start(self, function)
+
+    monkeypatch.setattr(Child, "_start", counted)
+    pages: list[tuple[str | None, bytes]] = [("text/html", _page(number)) for number in range(6)]
+    whole, _ = _clean(_unit(tmp_path, pages))
+    found = []
+    for number, page in enumerate(pages):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found += _clean(_unit(folder, [page]))[0]["documents"].column("text").to_pylist()
+    assert found == whole["documents"].column("text").to_pylist()
+    assert len(started) == 1
+    _clean(_unit(tmp_path, pages), comments=True)  # other arguments, another process
+    assert len(started) == 2
+
+
+def test_the_warm_process_ends_when_it_is_closed() -> None:
+    sandbox = warm_sandbox("builtins:list", (), 30, 4 << 30, 1 << 40)
+    assert sandbox.run([1, 2]) == [1, 2]
+    assert warm_sandbox("builtins:list", (), 30, 4 << 30, 1 << 40) is sandbox
+    close_warm()
+    assert warm_sandbox("builtins:list", (), 30, 4 << 30, 1 << 40) is not sandbox
 
 
 def test_markup_that_explodes_when_parsed_costs_itself_alone(
