@@ -98,9 +98,7 @@ class PretrainConfig(StageConfig):
         "auto", "Where to train; auto takes a GPU if there is one."
     )
     processes: int = execution(1, "Processes, one a GPU, started by torchrun.", ge=1, le=1024)
-    threads: int = execution(
-        0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024
-    )
+    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
     compile: bool = execution(True, "Whether blocks are compiled, where that can be done.")
     micro_batch_rows: int = execution(
         0, "Sequences at once; 0 = all, halved where memory does not suffice.", ge=0
