@@ -54,7 +54,8 @@ def table(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def test_train_pairs_come_to_be_preferred(tmp_path: Path, given: tuple[Path, Path]) -> None:
-    counts = trained(tmp_path, given, epochs=8, learning_rate=1e-3)
+    # As long as every margin lies far above zero, whatever a CPU's rounding does to the steps.
+    counts = trained(tmp_path, given, epochs=16, learning_rate=1e-3)
     loss = metrics(tmp_path, "loss")
     # Before the first update policy and reference are one model.
     assert loss[0] == pytest.approx(math.log(2), abs=1e-5)

@@ -165,7 +165,8 @@ def test_without_held_out_rows(tmp_path: Path, given: tuple[Path, Path]) -> None
     pq.write_table(
         table.filter(pc.equal(table.column("split"), "train")), tmp_path / "train.parquet"
     )
-    counts = trained(tmp_path, (given[0], tmp_path / "train.parquet"), precision="bf16")
+    changes: dict[str, Any] = {"precision": "bf16", "epochs": 3}
+    counts = trained(tmp_path, (given[0], tmp_path / "train.parquet"), **changes)
     assert (counts["held_out_rows"], counts["held_out_loss_after"]) == (0, None)
     assert metrics(tmp_path, "held_out/completion_loss") == []
     loss = metrics(tmp_path, "loss")
