@@ -125,16 +125,19 @@ def planner_for(
         inputs: attempts to read instead of the latest, as `stage/recipe_id/attempt`.
 
     Raises:
-        RecipeError: stages do not go together, see `tasks.consistency`.
+        RecipeError: the recipe lacks a stage that another reads from, or its stages do not go
+            together, see `tasks.consistency`.
         RecipeError, MissingInputError: see `pinned_artifacts`.
     """
     selection = Selection(tuple(only), tuple(start), tuple(force), recipe.on_code_drift)
     merged = {**recipe.configs, **(configs or {})}
     require(merged, source)
     pinned = pinned_artifacts(store, inputs)
-    return RecipePlanner(
-        chain(STAGES, merged), merged, recipe.name, store, selection, source=source, pinned=pinned
-    )
+    try:
+        wired = chain(STAGES, merged)
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {error}") from error
+    return RecipePlanner(wired, merged, recipe.name, store, selection, source=source, pinned=pinned)
 
 
 def recipe_name(recipe: str) -> str:

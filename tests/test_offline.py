@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from llm.corpus import lid_model
 from tests.network_record import recording, without_network
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +118,21 @@ def test_what_asks_a_network_is_seen_and_gets_no_answer(
     prefix, environment, record = cut_off
     assert "URLError" in run(prefix, environment, sys.executable, "-c", ASKING)
     assert "packages.example" in record.read_text()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_set_up_brings_the_model_where_it_is_looked_for(tmp_path: Path) -> None:
+    def told() -> str:
+        command = ["make", "--dry-run", "setup", f"VENV={tmp_path / 'venv'}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert "-m llm.corpus.lid_model" in told()
+    model = tmp_path / "venv" / lid_model.standard_path().relative_to(sys.prefix)
+    model.parent.mkdir(parents=True)
+    model.touch()
+    (tmp_path / "venv" / ".ready").touch()
+    assert "lid_model" not in told()
 
 
 @pytest.mark.long

@@ -137,3 +137,10 @@ def test_an_input_of_another_form_is_refused(tmp_path, name):
 def test_an_attempt_that_is_not_there_is_named(tmp_path):
     with pytest.raises(MissingInputError, match="source/abc/0001 is not in"):
         planner_for(_recipe("source"), "pages", Store(str(tmp_path)), inputs=["source/abc/0001"])
+
+
+def test_a_recipe_that_lacks_a_stage_is_named(tmp_path):
+    file = tmp_path / "short.yaml"
+    file.write_text("dedup: {}\n")
+    with pytest.raises(RecipeError, match=r"short\.yaml: dedup reads .* which the recipe does not"):
+        planner_for(load(str(file)), str(file), Store(str(tmp_path / "home")))
