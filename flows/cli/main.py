@@ -14,6 +14,7 @@ from flows.cli.faults import explains_itself, message
 from flows.home import prepare_environment
 
 _INTERRUPTED = 130
+_KEPT = "interrupted; finished shards and the checkpoints written are kept: run again to go on"
 
 app = typer.Typer(
     help="Raw web pages in, a language model that answers out.",
@@ -62,7 +63,7 @@ def main() -> None:
         _leave(1)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # Typer's answer to Ctrl-C
-            print("interrupted; finished shards and checkpoints are kept", file=sys.stderr)
+            print(_KEPT, file=sys.stderr)
         if not end.code:
             _leave(0)
         raise

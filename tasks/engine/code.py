@@ -14,6 +14,7 @@ import hashlib
 import importlib.metadata
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.engine.canonical import sha256_json
@@ -74,6 +75,11 @@ def _parsed(path: Path) -> tuple[str, list[str]]:
 
 def reached_files(modules: tuple[str, ...]) -> dict[str, str]:
     """Project file -> digest, over everything the modules import, themselves included."""
+    return dict(_reached(modules))
+
+
+@functools.cache
+def _reached(modules: tuple[str, ...]) -> Mapping[str, str]:
     waiting, seen, files = list(modules), set[str](), dict[str, str]()
     while waiting:
         module = waiting.pop()

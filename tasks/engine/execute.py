@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import platform
 import shutil
 import time
@@ -81,8 +82,17 @@ def current(store: Store, stage: str, recipe: str) -> Artifact | None:
 
 def published(store: Store, stage: str, recipe: str, attempt: str) -> Artifact | None:
     """One attempt, if it has a manifest."""
-    record = store.read_json(f"{attempt_folder(stage, recipe, attempt)}/manifest.json")
-    return None if record is None else Artifact(store, Manifest.model_validate(record))
+    try:
+        written = store.read(f"{attempt_folder(stage, recipe, attempt)}/manifest.json")
+    except FileNotFoundError:
+        return None
+    return Artifact(store, _manifest(written))
+
+
+@functools.lru_cache(maxsize=1024)
+def _manifest(written: bytes) -> Manifest:
+    """Read once: a plan and a run look at each of them a dozen times, and none ever changes."""
+    return Manifest.model_validate_json(written)
 
 
 def damage(artifact: Artifact, marks: bool = True) -> list[str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.engine.arrow_alone import leave_pandas_out
 from tasks.engine.errors import OutputError
 from tasks.engine.manifest import (
     COMPRESSION,
@@ -25,6 +26,8 @@ from tasks.engine.manifest import (
 )
 from tasks.engine.snapshot import sha256_file
 from tasks.engine.space import space_checked
+
+leave_pandas_out()  # whatever reads or writes parts comes by here: commands, flows, workers
 
 
 def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:

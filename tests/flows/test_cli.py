@@ -98,7 +98,8 @@ def test_ctrl_c_says_what_is_kept() -> None:
         timeout=120,
     )
     assert ended.returncode == 130
-    assert ended.stderr.endswith("interrupted; finished shards and checkpoints are kept\n")
+    kept = "finished shards and the checkpoints written are kept: run again to go on"
+    assert ended.stderr.endswith(f"interrupted; {kept}\n")
 
 
 def test_questions_understand_recipe_files_and_whole_ids(
