@@ -22,11 +22,11 @@ def test_a_picture_is_a_whole_file_with_a_size_of_its_own(panel: Panel) -> None:
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert float(root.attrib["width"]) > 50
     assert float(root.attrib["height"]) > 50
-    drawn = root[1]
+    drawn = root[2]
     assert drawn.tag == root.tag, "the drawing lies on its paper"
-    left, top, width, height = map(float, root.attrib["viewBox"].split())
-    assert left + width > float(drawn.attrib["width"])
-    assert top + height > float(drawn.attrib["height"])
+    side, high = float(drawn.attrib["width"]), float(drawn.attrib["height"])
+    assert float(root.attrib["width"]) > float(drawn.attrib["x"]) + side
+    assert float(root.attrib["height"]) > float(drawn.attrib["y"]) + high
 
 
 def test_words_and_nothing_have_no_picture() -> None:
