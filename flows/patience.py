@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -32,11 +33,13 @@ class KeptLogs(APILogWorker):
 
     over = False
 
-    async def _handle_batch(self, items: list[dict[str, Any]]) -> None:
+    async def _handle_batch(self, items: list[Any]) -> None:
+        # Prefect 3.9 queues lines as JSON, 3.8 as plain values.
+        lines = [json.loads(item) if isinstance(item, bytes) else item for item in items]
         while not (KeptLogs.over or AWAY.is_set()):
             leaving = self._stopped
             try:
-                await self._client.create_logs(items)  # type: ignore[arg-type]
+                await self._client.create_logs(lines)
                 return
             except Exception as error:
                 if not unreachable(error):

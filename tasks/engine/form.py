@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+_SINGULAR = {" characters": " character", " entries": " entry"}
+
 
 def formed(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
     """The JSON schema of a model as forms show it best.
@@ -71,6 +73,8 @@ def _one(kind: Mapping[str, Any]) -> str:
 def _range(kind: Mapping[str, Any], least: str, most: str, unit: str) -> str:
     low, high = kind.get(least), kind.get(most)
     above, below = kind.get(f"exclusive{least.title()}"), kind.get(f"exclusive{most.title()}")
+    single = unit in _SINGULAR and (high if low is None else low) == 1 and None in (low, high)
+    unit = _SINGULAR[unit] if single else unit
     if low is not None and high is not None:
         if low == high:
             return f"exactly {_number(low)}{unit}"

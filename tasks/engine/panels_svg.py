@@ -11,6 +11,7 @@ from tasks.engine.svg_graph import graph
 _VIEW = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
 _PAPER, _INK = "#ffffff", "#1d2129"
 _MARGIN = 12
+_LEAST_WIDTH = 640
 
 
 def picture(panel: Panel) -> str:
@@ -38,12 +39,16 @@ def standalone(drawn: str) -> str:
     if view is None:
         raise ValueError(f"no drawing with a viewBox: {drawn[:80]}")
     width, height = (int(side) for side in view.groups())
-    inner = drawn.replace("<svg ", f'<svg x="0" y="0" width="{width}" height="{height}" ', 1)
-    whole, high = width + 2 * _MARGIN, height + 2 * _MARGIN
+    # Pages stretch a picture to their width: a small drawing keeps its size on a wider paper.
+    whole, high = max(width + 2 * _MARGIN, _LEAST_WIDTH), height + 2 * _MARGIN
+    left = (whole - width) / 2
+    inner = drawn.replace(
+        "<svg ", f'<svg x="{left:g}" y="{_MARGIN}" width="{width}" height="{height}" ', 1
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="{high}" '
-        f'viewBox="{-_MARGIN} {-_MARGIN} {whole} {high}" color="{_INK}" '
-        'font-family="system-ui, sans-serif">'
-        f'<rect x="{-_MARGIN}" y="{-_MARGIN}" width="{whole}" height="{high}" fill="{_PAPER}"/>'
+        f'viewBox="0 0 {whole} {high}" color="{_INK}" font-family="system-ui, sans-serif">'
+        f"<style>.edge{{paint-order:stroke;stroke:{_PAPER};stroke-width:4px}}</style>"
+        f'<rect width="{whole}" height="{high}" fill="{_PAPER}"/>'
         f"{inner}</svg>\n"
     )

@@ -45,7 +45,7 @@ def test_descriptions_end_with_the_bounds() -> None:
     assert said["workers"] == "Worker processes; 0 = one per core. From 0 to 1,024."
     weight = schema["$defs"]["Weight"]["properties"]
     assert weight["share"]["description"] == "Its share. More than 0 and at most 1."
-    assert weight["source"]["description"] == "Which source. At least 1 characters."
+    assert weight["source"]["description"] == "Which source. At least 1 character."
 
 
 @pytest.mark.parametrize(

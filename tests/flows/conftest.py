@@ -10,6 +10,6 @@ from prefect.testing.utilities import prefect_test_harness
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    # Starting it takes ten seconds on an idle machine and a minute on a busy one.
-    with prefect_test_harness(server_startup_timeout=120):
+    # Starting it takes ten seconds on an idle machine and minutes on a busy one.
+    with prefect_test_harness(server_startup_timeout=280):
         yield

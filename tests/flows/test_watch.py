@@ -1,0 +1,99 @@
+"""A server looked after: started again when it died, let go when it was stopped."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import processes, server, watch
+from tasks.best_effort import AWAY
+from tests.flows.test_server import FIRST_PORT, STAND_IN
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A stand-in server of this home, up."""
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    monkeypatch.setattr(server, "_FIRST_PORT", FIRST_PORT)
+    monkeypatch.setattr(
+        server, "command", lambda port: [sys.executable, str(STAND_IN), str(port), "0", "busy"]
+    )
+    yield server.ensure_server()[0]
+    AWAY.clear()
+    processes.stop_all()
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def kill() -> int:
+    record = processes.known("server")
+    assert record is not None
+    for member in processes.family(record):
+        member.kill()
+    return int(record["pid"])
+
+
+def test_one_that_died_is_started_again_on_its_port(url: str) -> None:
+    said: list[str] = []
+    with watch.watching(said.append) as watched:
+        assert watched is not None
+        pid = kill()
+        assert watched.settle(), "waited for as long as it is being started"
+        record = processes.known("server")
+        assert record is not None
+        assert record["pid"] != pid
+        assert server.address(record["port"]) == url
+        eventually(lambda: len(said) == 2)
+    assert said == [
+        "the Prefect server died; it is started again, the run goes on",
+        "the Prefect server is back",
+    ]
+    assert not AWAY.is_set()
+
+
+def test_one_that_was_stopped_stays_so_and_nobody_else_hears_of_the_run(url: str) -> None:
+    said: list[str] = []
+    port = int(url.split(":")[2].split("/")[0])
+    with watch.watching(said.append) as watched:
+        assert watched is not None
+        processes.stop_process("server")
+        eventually(AWAY.is_set)
+        assert not watched.settle()
+        # Held, so that another home's server cannot take it and be told of this run.
+        eventually(lambda: processes.free_port(port) != port)
+        assert not server.healthy(url)
+    assert said == ["the Prefect server was stopped; the run goes on without it"]
+    eventually(lambda: processes.free_port(port) == port)
+
+
+def test_an_answer_from_whoever_took_the_port_is_no_answer(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(url.split(":")[2].split("/")[0])
+    said: list[str] = []
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 3.0)
+    with watch.watching(said.append) as watched:
+        assert watched is not None
+        kill()
+        eventually(lambda: processes.free_port(port) == port)
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            assert not watched.settle()
+            eventually(lambda: len(said) == 2)
+    assert said[1] == (
+        f"the Prefect server is gone, and port {port} is taken by another process; "
+        "the run goes on without it"
+    )
