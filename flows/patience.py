@@ -16,7 +16,7 @@ from typing import Any
 
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker, set_api_log_sink
+from prefect.logging.handlers import APILogHandler, APILogWorker, set_api_log_sink
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from tasks.best_effort import AWAY, unreachable
@@ -69,6 +69,8 @@ def patient() -> Iterator[None]:
     if not os.environ.get("PREFECT_API_URL"):
         yield
         return
+    # Lines from before wait in Prefect's own queue, which drops them loudly.
+    APILogHandler().flush()
     quiet = _Quiet()
     KeptLogs.over = False
     set_api_log_sink(lambda line: KeptLogs.instance().send(line))
