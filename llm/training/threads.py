@@ -16,7 +16,9 @@ from contextlib import contextmanager
 
 import torch
 
-_TRIALS = 3  # timed pieces of work a number of threads gets
+# A number of threads is timed on so many pieces of work at least, and for so many seconds: short
+# pieces vary.
+_TRIALS, _TRIAL_SECONDS = 3, 2.0
 _RECENT = 5  # pieces of work the present rate is the median of
 _CORES = torch.get_num_threads()  # before anybody sets another number
 _LOOK_AGAIN = 120.0  # seconds after which more threads than the present ones are tried again
@@ -57,7 +59,7 @@ class ThreadTuner:
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._rates: dict[int, list[float]] = {}
         self._waiting: list[int] = []
-        self._rate = 0.0
+        self._rate = self._spent = 0.0
         self._looked = clock()
         self.threads = min(fixed or known or most, max(most, fixed))
         self._fresh = 1  # pieces not to be timed: what comes first also compiles and allocates
@@ -79,7 +81,7 @@ class ThreadTuner:
         if self._fresh:
             self._fresh -= 1
         elif self._rates:
-            self._tried(work / seconds)
+            self._tried(work / seconds, seconds)
         else:
             self._watch(work / seconds)
 
@@ -88,13 +90,15 @@ class ThreadTuner:
         self._waiting = list(numbers[1:])
         self._use(numbers[0])
 
-    def _tried(self, rate: float) -> None:
+    def _tried(self, rate: float, seconds: float) -> None:
         rates = self._rates[self.threads]
         rates.append(rate)
+        self._spent += seconds
         others = [self._mean(n) for n in self._rates if n != self.threads]
         hopeless = bool(others) and rate < max(others) / 2  # so a bad number costs one piece
-        if len(rates) < _TRIALS and not hopeless:
+        if (len(rates) < _TRIALS or self._spent < _TRIAL_SECONDS) and not hopeless:
             return
+        self._spent = 0.0
         if self._waiting:
             number = self._waiting.pop(0)
             self._rates[number] = []

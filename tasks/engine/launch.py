@@ -29,8 +29,9 @@ PATIENCE_SECONDS = 120.0
 _NO_ROOM = 1 << 16
 _KILLED = "Signal 9 (SIGKILL)"  # as torchrun words it
 PACE = {
-    # With neighbours on the machine, spinning threads slow each other to a crawl.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # Threads that wait spin for some microseconds, then sleep: asleep at once, they cost a small
+    # model a quarter of its speed; spinning on, they slow their neighbours and each other.
+    "GOMP_SPINCOUNT": "10000",
     # glibc gives tensors of a step back to the system and faults their pages in again at the
     # next one: kept, a step of a small model takes little more than half the time.
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
