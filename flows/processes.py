@@ -1,7 +1,7 @@
 """Background processes of this home: started, found again, stopped.
 
-What runs is remembered in `<home>/prefect/*.json` by process id and start time,
-so a recycled id is never mistaken for ours.
+What runs is remembered in `<home>/prefect/*.json` by a note of the process that no recycled id and
+no clock that was set can fool (tasks/engine/living.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from flows.home import local_home
+from tasks.engine import living
 from tasks.engine.errors import IngotError
 
 _PORTS = 100
@@ -52,10 +53,8 @@ def log_file(name: str) -> Path:
 def _alive(record: Path) -> Record | None:
     try:
         found: Record = json.loads(record.read_text())
-        process = psutil.Process(int(found["pid"]))
-        same = abs(process.create_time() - float(found["started"])) < 1.0
-        return found if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (OSError, ValueError, psutil.Error):
+        return found if living.lives(found) else None
+    except (OSError, ValueError):
         return None
 
 
@@ -95,8 +94,7 @@ def start_process(
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
-    started = psutil.Process(process.pid).create_time()
-    record = {"pid": process.pid, "started": started, **facts}
+    record = {**living.note(process.pid), **facts}
     written = folder() / f"{name}.json.{os.getpid()}"
     written.write_text(json.dumps(record))
     written.replace(folder() / f"{name}.json")

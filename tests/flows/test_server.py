@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from http.server import HTTPServer
 from pathlib import Path
 
-import psutil
 import pytest
 
 from flows import processes, server
+from tasks.engine import living
 from tests.flows.stand_in_server import Healthy
 
 STAND_IN = Path(__file__).with_name("stand_in_server.py")
@@ -85,15 +85,13 @@ def test_a_port_lost_to_another_server_is_not_talked_to(
 
 
 def test_a_living_process_is_no_proof_where_another_is_served(home: Path, foreign: int) -> None:
-    me = psutil.Process()
     others = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        started = psutil.Process(others.pid).create_time()
-        record = {"pid": others.pid, "started": started, "port": foreign}
+        record = {**living.note(others.pid), "port": foreign}
         (home / "prefect").mkdir()
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         assert server.find_server() is None
-        record = {"pid": me.pid, "started": me.create_time(), "port": foreign}
+        record = {**living.note(), "port": foreign}
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         assert server.find_server() == server.address(foreign)
     finally:
