@@ -77,18 +77,16 @@ def _keep(path: Path, noted: Mapping[str, Any]) -> None:
         )
 
 
-def _dead() -> Iterator[tuple[Path, str | None]]:
-    """Notes of processes that are gone, and how their runs ended where that is known."""
-    for path in _folder().glob("*.json"):
-        try:
-            noted = json.loads(path.read_text())
-        except FileNotFoundError:
-            continue  # it ended meanwhile
-        except ValueError:
-            yield path, None  # cut short when the disk was full, which its run did not outlive
-            continue
-        if living.lives(noted) is False:  # of another machine: not ours to judge
-            yield path, noted.get("ended")
+def _dead(path: Path) -> dict[str, Any] | None:
+    """What the note of a process that is gone says; `None` while it lives."""
+    try:
+        noted: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None  # it ended meanwhile
+    except ValueError:
+        return {}  # cut short when the disk was full, which its run did not outlive
+    # Of another machine: not ours to judge.
+    return noted if living.lives(noted) is False else None
 
 
 def reap() -> list[str]:
@@ -96,15 +94,16 @@ def reap() -> list[str]:
 
     Needs `PREFECT_API_URL`; what Prefect holds as ended already stays as it is.
     """
-    dead = list(_dead())
+    dead = [(path, said) for path in _folder().glob("*.json") if (said := _dead(path)) is not None]
     if not dead:
         return []
     reaped = []
     with get_client(sync_client=True) as client:
-        for note, ended in dead:
+        for note, said in dead:
             with contextlib.suppress(ObjectNotFound):  # another database since
                 run = client.read_flow_run(note.stem)  # type: ignore[arg-type]
                 if run.state is not None and not run.state.is_final():
+                    ended = said.get("ended")
                     state = State(type=StateType(ended), message=_ENDED) if ended else None
                     client.set_flow_run_state(run.id, state or Crashed(message=_KILLED), force=True)
                     if state is None:

@@ -140,7 +140,7 @@ def records(artifact: Artifact, output: str) -> list[dict[str, Any]]:
 def test_a_source_without_a_record_is_an_error(root: Path) -> None:
     (root / "pages.warc.gz").write_bytes(b"")
     with pytest.raises(
-        EmptySourceError, match=r"no record in 1 file\(s\) of web \(source\.sources\).*paths"
+        EmptySourceError, match=r"no page in 1 file\(s\) of web \(source\.sources\).*paths"
     ):
         built(root)
     assert nothing_published(root)
@@ -264,7 +264,7 @@ def test_a_failed_run_ends_with_one_message(root: Path) -> None:
     try:
         assert ended.returncode == 1
         assert "Traceback" not in ended.stderr
-        assert (ended.stdout + ended.stderr).count("no record in 1 file(s) of web") == 1
+        assert (ended.stdout + ended.stderr).count("no page in 1 file(s) of web") == 1
         assert nothing_published(root)
     finally:
         subprocess.run([*COMMAND, "down"], check=True, capture_output=True, env=env)

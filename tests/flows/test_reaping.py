@@ -14,24 +14,25 @@ from tasks.engine import living
 
 def test_a_note_is_of_a_dead_process_or_not(tmp_path: Path) -> None:
     path = tmp_path / "note.json"
-    assert not reaping._dead(path), "its run ended and took it away"
+    assert reaping._dead(path) is None, "its run ended and took it away"
     reaping._keep(path, living.note())
-    assert not reaping._dead(path)
+    assert reaping._dead(path) is None
     process = subprocess.Popen(["sleep", "60"])
-    reaping._keep(path, living.note(process.pid))
-    assert not reaping._dead(path)
+    noted = living.note(process.pid)
+    reaping._keep(path, noted)
+    assert reaping._dead(path) is None
     process.kill()
     process.wait()
-    assert reaping._dead(path)
+    assert reaping._dead(path) == noted
     reaping._keep(path, {**living.note(), "boot": "of another machine"})
-    assert not reaping._dead(path)
+    assert reaping._dead(path) is None
 
 
 @pytest.mark.parametrize("text", ["", '{"pid": 12'])
 def test_a_note_cut_short_is_cleared_away(tmp_path: Path, text: str) -> None:
     path = tmp_path / "note.json"
     path.write_text(text)
-    assert reaping._dead(path)
+    assert reaping._dead(path) == {}
 
 
 def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,19 +144,19 @@ def test_files_of_examples_are_read_before_anything_is_trained() -> None:
 
 def test_a_model_to_go_on_from(tmp_path: Path) -> None:
     config = {
-        "hidden_size": 192,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 3,
+        "hidden_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
         "num_key_value_heads": 1,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": 256,
         "tie_word_embeddings": True,
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     here = f"pretrain.continue_from={tmp_path}"
     assert problems(load("quickstart", [here]).configs) == []
-    changes = [here, "pretrain.layers=5", "pack.sequence_length=256"]
+    changes = [here, "pretrain.layers=5", "pack.sequence_length=512"]
     (found,) = problems(load("quickstart", changes).configs)
-    assert "layers 6 there, 5 here, pack.sequence_length 512 there, 256 here" in found
+    assert "layers 4 there, 5 here, pack.sequence_length 256 there, 512 here" in found
 
 
 def test_a_llama_that_transformers_would_not_load() -> None:

@@ -36,6 +36,8 @@ UNITS = [
 _OF_LINES = ("docstring", "python_", "pydocs", "installed")
 # Tried at one place only, or on 64 characters; the functions that use them are tested below.
 _AT_ONE_PLACE = (
+    "llm.corpus.arc._URL",
+    "llm.corpus.records._TYPE",
     "llm.corpus.lone_nodes._LONE_FIRST",
     "llm.corpus.lone_nodes._CLOSES_LINK",
     "llm.corpus.pii._LOCAL",
