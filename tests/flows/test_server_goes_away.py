@@ -140,12 +140,13 @@ def test_stopped_the_run_ends_without_and_its_end_is_recorded_later(
     ended = run(environment, "stopped", 8)
     assert time.monotonic() - began < 200
     assert "Completed: source, clean, dedup" in ended.stdout
-    assert told(ended) == [
+    lines = [line for line in told(ended) if "still starting" not in line]
+    assert lines == [
         "the Prefect server was stopped; the run goes on without it",
         "dedup runs without being shown: the Prefect server is away",
         "the Prefect server was away when the run ended; the next command records its end",
     ]
-    assert "Cached: clean, dedup, source" in run(environment, "not", 0).stdout
+    assert "Cached: source, clean, dedup" in run(environment, "not", 0).stdout
     states = runs(environment)
     assert states[0] == ("COMPLETED", "the Prefect server was away when it ended")
     assert states[1][0] == "COMPLETED"
