@@ -60,7 +60,7 @@ class Frames(Generic[H]):
                 if damage is None:
                     return
                 window.pass_damage()
-                if damage.offset != self._told and not damage.whole:
+                if damage.offset != self._told:
                     detail = f"{self._name}, byte {damage.offset}: {damage.cause}"
                     yield Lost(damage.offset, detail, damage.cut, found or window.fill(1))
                 self._told, lost = None, not aligned

@@ -84,6 +84,18 @@ def test_records_apart_from_the_damage_are_read(
     assert 1 <= len(found) <= N + 4
 
 
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+@pytest.mark.parametrize("packing", ["gz, each", "zst, each"])
+def test_a_file_cut_anywhere_in_its_second_member_says_so(
+    tmp_path: Path, kind: str, packing: str
+) -> None:
+    first, second = (PACKED[packing]([RECORDS[kind](number)]) for number in range(2))
+    for kept in range(1, len(second)):  # also in the trailer, when all of the page is there
+        found = read(tmp_path, kind, first + second[:kept])
+        assert pages(found)[0] == body(0)
+        assert told(found), kept
+
+
 @given(st.sampled_from(sorted(RECORDS)), st.sampled_from(sorted(PACKED)), damage)
 @quick
 def test_records_before_the_damage_are_read_whatever_the_packing(
