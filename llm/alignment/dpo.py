@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from llm.alignment import results
 from llm.alignment.channel import Channel
 from llm.alignment.guards import TrainerDataError, check_pairs, check_rows, flat
-from llm.alignment.logprobs import completion_logprobs
 from llm.alignment.rows import TRAIN, VALIDATION, preference_rows
 from llm.alignment.run_file import DpoRun
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.session import Session
 from llm.lifeline import StopRequest
+from llm.model.scoring import completion_logprobs
 
 PAIRS = pa.schema(
     [
@@ -141,12 +141,12 @@ def _scores(session: Session, model: Any, table: pa.Table) -> Scores:
     chosen, rejected = (table.column(name).to_pylist() for name in _ANSWERS)
     session.channel.begin(2 * table.num_rows, 0, "answer")
     sums, counts = completion_logprobs(
-        session.logits(model),
+        session.scorer(model),
         [*prompts, *prompts],
         [*chosen, *rejected],
         session.run.score_tokens,
         session.device,
-        session.channel.step,
+        session.scored,
     )
     pairs = table.num_rows
     return Scores(sums[:pairs], sums[pairs:], counts[:pairs], counts[pairs:])

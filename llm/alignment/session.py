@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from llm.alignment.rows import Limit, Rows
 from llm.alignment.run_file import Run, SftRun, run_digest
 from llm.lifeline import StopRequest
 from llm.model import folder as model_folder
+from llm.model.scoring import Scorer
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from llm.training.devices import autocast, precision_on
@@ -97,18 +98,13 @@ class Session:
         )
         return model.to(self.device)
 
-    def logits(self, model: Any) -> Callable[[Tensor], Tensor]:
-        """Tokens (B, T) to logits (B, T, vocabulary), in the precision of the training."""
+    def scorer(self, model: Any) -> Scorer:
+        """The model in its two halves, in the precision of the training."""
+        return _Scorer(self, model)
 
-        threads = self.threads()
-
-        def forward(tokens: Tensor) -> Tensor:
-            self.check_stop()
-            with threads.timed(tokens.numel()), autocast(self.device, self.run.precision):
-                found: Tensor = model(input_ids=tokens, use_cache=False).logits
-            return found
-
-        return forward
+    def scored(self, done: int, total: int) -> None:
+        """So many rows are scored; the channel knows the total."""
+        self.channel.step(done)
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of transformers' trainer; every default of TRL that differs is set here."""
@@ -193,6 +189,27 @@ class Session:
         trained = model_folder.load(self.start)
         trained.load_state_dict({name: value.cpu() for name, value in model.state_dict().items()})
         model_folder.save(trained, Path(self.run.output), self.start, TURN_END)
+
+
+class _Scorer:
+    """transformers' model in its two halves; a look at whether to stop before each batch."""
+
+    def __init__(self, session: Session, model: Any) -> None:
+        self._session, self._model = session, model
+        self._threads = session.threads()
+
+    def hidden(self, tokens: Tensor, /) -> Tensor:
+        session = self._session
+        session.check_stop()
+        with self._threads.timed(tokens.numel()), autocast(session.device, session.run.precision):
+            states: Tensor = self._model.model(input_ids=tokens, use_cache=False).last_hidden_state
+        return states
+
+    def lm_head(self, states: Tensor) -> Tensor:
+        session = self._session
+        with autocast(session.device, session.run.precision):
+            logits: Tensor = self._model.lm_head(states)
+        return logits
 
 
 def _told(reasons: dict[str, int]) -> str:

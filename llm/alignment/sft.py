@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from llm.alignment import results
 from llm.alignment.channel import Channel
 from llm.alignment.guards import check_rows, check_supervised, check_trained_tokens, flat
-from llm.alignment.logprobs import supervised_logprobs
 from llm.alignment.rows import TRAIN, VALIDATION, instruction_rows
 from llm.alignment.run_file import SftRun
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.session import Session
 from llm.lifeline import StopRequest
+from llm.model.scoring import summed_logprobs
 
 _IGNORED = -100  # torch's cross-entropy and TRL leave this label out of the loss
 
@@ -116,13 +116,13 @@ def _held_out_loss(session: Session, model: Any, table: pa.Table) -> tuple[float
         return None, 0
     model.eval()
     session.channel.begin(table.num_rows, 0, "held-out row")
-    sums, counts = supervised_logprobs(
-        session.logits(model),
+    sums, counts = summed_logprobs(
+        session.scorer(model),
         table.column("tokens").to_pylist(),
-        table.column("supervised").to_pylist(),
+        [np.array(mask) for mask in table.column("supervised").to_pylist()],
         session.run.score_tokens,
         session.device,
-        session.channel.step,
+        session.scored,
     )
     return -float(sums.sum()) / int(counts.sum()), int(counts.sum())
 

@@ -33,7 +33,7 @@ def _evaluate(run: Run) -> None:
     import pyarrow.parquet as pq
 
     from llm.evaluation.evaluation import evaluate
-    from llm.evaluation.logprobs import Report
+    from llm.model.scoring import Report
     from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, find, is_out_of_memory
     from llm.training.threads import ThreadTuner
 

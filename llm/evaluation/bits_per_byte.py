@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.evaluation.logprobs import Report, token_logprobs
+from llm.model.scoring import Report, token_logprobs
 from llm.model.transformer import Transformer
 from llm.tokens.encoding import DocumentEncoder
 
@@ -72,7 +72,8 @@ def document_losses(
     """What each document costs; the batch size changes nothing but rounding."""
     context = model.architecture.context
     pieces: list[NDArray[np.int32]] = []
-    places: list[tuple[int, int]] = []  # document, and how many of the window's values to pass over
+    scored: list[NDArray[np.bool_]] = []
+    owners: list[int] = []
     end = np.array([encoder.end_id], dtype=np.int32)
     tokens = np.zeros(len(texts), dtype=np.int64)
     for document, text in enumerate(texts):
@@ -80,12 +81,15 @@ def document_losses(
         tokens[document] = len(sequence) - 1
         for window in windows(len(sequence) - 1, context, max(1, context // 2)):
             pieces.append(sequence[window.start : window.end + 1])
-            places.append((document, window.scored - window.start))
+            passed_over = window.scored - window.start + 1
+            scored.append(np.arange(len(pieces[-1])) >= passed_over)
+            owners.append(document)
     by_window = np.zeros(len(pieces))
-    for index, values in token_logprobs(model, pieces, batch_tokens, report):  # type: ignore[arg-type]
-        by_window[index] = -values[places[index][1] :].sum()
+    device = model.lm_head.weight.device
+    for index, values in token_logprobs(model, pieces, scored, batch_tokens, device, report):
+        by_window[index] = -values.sum()
     nats = np.zeros(len(texts))
-    for (document, _), value in zip(places, by_window, strict=True):
+    for document, value in zip(owners, by_window, strict=True):
         nats[document] += value
     sizes = np.array([len(text.encode()) for text in texts], dtype=np.int64)
     return DocumentLosses(nats / math.log(2), tokens, sizes)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm.evaluation.conversations import Exchange
-from llm.evaluation.logprobs import Report, completion_logprobs
 from llm.evaluation.measure import Measure
+from llm.model.scoring import Report, completion_logprobs
 from llm.model.transformer import Transformer
 
 COMPLETION_LOSS = "completion_loss"
@@ -18,6 +18,7 @@ def completion_loss(
     """Mean negative log-likelihood of an answer's token given prompt and answer so far."""
     prompts = [exchange.prompt for exchange in exchanges]
     answers = [exchange.answer for exchange in exchanges]
-    sums, counts = completion_logprobs(model, prompts, answers, batch_tokens, report)
+    device = model.lm_head.weight.device
+    sums, counts = completion_logprobs(model, prompts, answers, batch_tokens, device, report)
     ids = tuple(exchange.doc_id for exchange in exchanges)
     return Measure(COMPLETION_LOSS, ids, -sums, counts.astype(float))

@@ -18,7 +18,6 @@ from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.compression import XZ, xz_bits_per_byte
 from llm.evaluation.conversations import HeldOut, tokenise
 from llm.evaluation.held_out import held_out
-from llm.evaluation.logprobs import Report
 from llm.evaluation.measure import Measure
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
@@ -33,6 +32,7 @@ from llm.evaluation.score_tables import (
 )
 from llm.evaluation.validation_bytes import ValidationText, validation_text
 from llm.model.folder import load
+from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.encoding import DocumentEncoder

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm.evaluation.conversations import Pair
-from llm.evaluation.logprobs import Report, completion_logprobs
 from llm.evaluation.measure import Measure, mean
+from llm.model.scoring import Report, completion_logprobs
 from llm.model.transformer import Transformer
 
 PREFERENCE_ACCURACY = "preference_accuracy"
@@ -27,6 +27,7 @@ def preference_measures(
         [exchange.prompt for exchange in exchanges],
         [exchange.answer for exchange in exchanges],
         batch_tokens,
+        model.lm_head.weight.device,
         report,
     )
     means = (sums / counts).reshape(-1, 2)

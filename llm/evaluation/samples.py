@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from llm.evaluation.conversations import Exchange
-from llm.evaluation.logprobs import Report
 from llm.evaluation.measure import Measure, mean
 from llm.model.generation import generate
+from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 

@@ -15,12 +15,18 @@ import torch
 from safetensors.torch import load_file
 
 from llm.alignment import dpo
-from llm.alignment.logprobs import completion_logprobs
 from llm.alignment.run_file import parse_run
 from llm.alignment.session import StoppedError
 from llm.lifeline import StopRequest
 from llm.model.folder import load
-from tests.llm.alignment.tiny_run import Listener, model_folder, preferences, run_record
+from llm.model.scoring import completion_logprobs
+from tests.llm.alignment.tiny_run import (
+    Listener,
+    model_folder,
+    preferences,
+    quiet,
+    run_record,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,7 +89,7 @@ def test_pairs_hold_what_the_two_models_say(tmp_path: Path, given: tuple[Path, P
             answers = [row[f"{side}_tokens"] for row in rows]
             name = f"{side}_logp_{when}"
             cpu = torch.device("cpu")
-            found[name], _ = completion_logprobs(model, prompts, answers, 300, cpu)
+            found[name], _ = completion_logprobs(model, prompts, answers, 300, cpu, quiet)
             np.testing.assert_allclose([row[name] for row in pairs], found[name], rtol=1e-5)
     gain = found["chosen_logp_after"] - found["chosen_logp_before"]
     loss = found["rejected_logp_after"] - found["rejected_logp_before"]

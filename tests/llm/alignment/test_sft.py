@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -14,13 +15,19 @@ from safetensors.torch import load_file
 
 from llm.alignment import sft
 from llm.alignment.guards import NonFiniteLossError
-from llm.alignment.logprobs import supervised_logprobs
 from llm.alignment.run_file import parse_run
 from llm.alignment.session import StoppedError
 from llm.lifeline import StopRequest
 from llm.model.folder import TokenizerMismatchError, load
+from llm.model.scoring import summed_logprobs
 from llm.tokens.special_tokens import TURN_END
-from tests.llm.alignment.tiny_run import Listener, instructions, model_folder, run_record
+from tests.llm.alignment.tiny_run import (
+    Listener,
+    instructions,
+    model_folder,
+    quiet,
+    run_record,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,12 +77,13 @@ def test_it_learns_the_answers(tmp_path: Path, given: tuple[Path, Path]) -> None
     # What is written is the trained model, and says by itself where an answer ends.
     rows = pq.read_table(tmp_path / "results" / "examples.parquet").to_pylist()
     held = [row for row in rows if row["split"] == "validation"]
-    sums, tokens = supervised_logprobs(
+    sums, tokens = summed_logprobs(
         load(tmp_path / "out"),
         [row["tokens"] for row in held],
-        [row["supervised"] for row in held],
+        [np.array(row["supervised"]) for row in held],
         256,
         torch.device("cpu"),
+        quiet,
     )
     assert -sums.sum() / tokens.sum() == pytest.approx(counts["held_out_loss_after"], rel=1e-5)
     config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
@@ -87,12 +95,13 @@ def test_the_loss_is_that_of_the_answers(tmp_path: Path, given: tuple[Path, Path
     counts = trained(tmp_path, given, batch_size=64)
     rows = pq.read_table(tmp_path / "results" / "examples.parquet").to_pylist()
     mine = [row for row in rows if row["split"] == "train"]
-    sums, tokens = supervised_logprobs(
+    sums, tokens = summed_logprobs(
         load(given[0]),
         [row["tokens"] for row in mine],
-        [row["supervised"] for row in mine],
+        [np.array(row["supervised"]) for row in mine],
         256,
         torch.device("cpu"),
+        quiet,
     )
     assert counts["supervised_tokens"] == tokens.sum()
     assert metrics(tmp_path, "loss") == [pytest.approx(-sums.sum() / tokens.sum(), rel=1e-5)]

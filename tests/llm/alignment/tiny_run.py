@@ -143,3 +143,7 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
         "score_tokens": 512,
         "checkpoint_seconds": 3600.0,
     }
+
+
+def quiet(done: int, total: int) -> None:
+    """Told how far something is."""

@@ -17,12 +17,6 @@ from hypothesis import strategies as st
 
 from llm.evaluation.bits_per_byte import document_losses, windows
 from llm.evaluation.compression import xz_bits_per_byte
-from llm.evaluation.logprobs import (
-    SequenceTooLongError,
-    batches,
-    completion_logprobs,
-    token_logprobs,
-)
 from llm.evaluation.validation_bytes import NoValidationTextError, validation_text
 from llm.tokens.encoding import DocumentEncoder
 from tests.llm.evaluation.tiny_models import tiny_model
@@ -96,32 +90,6 @@ def test_windows_score_every_token_once(
         assert window.scored - window.start == context - stride
     with pytest.raises(ValueError, match="stride"):
         windows(predictions, context, context + 1)
-
-
-@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 200))
-def test_batches_hold_every_row_once_and_no_more_than_asked(lengths: list[int], most: int) -> None:
-    found = batches(lengths, most)
-    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
-    for batch in found:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= most
-
-
-def test_completion_logprobs_are_those_of_one_row_alone() -> None:
-    model = tiny_model(context=16)
-    prompts, answers = [[5, 6, 7], [9], [11, 12]], [[8, 3], [10, 11, 12, 13, 14], [4]]
-    sums, counts = completion_logprobs(model, prompts, answers, 12, quiet)
-    assert counts.tolist() == [2, 5, 1]
-    for row, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-        with torch.inference_mode():
-            logprobs = model(torch.tensor([prompt + answer]))[0].double().log_softmax(-1)
-        wanted = sum(
-            logprobs[len(prompt) - 1 + place, token].item() for place, token in enumerate(answer)
-        )
-        assert sums[row] == pytest.approx(wanted, rel=1e-5)
-    with pytest.raises(ValueError, match="row 1 has an empty"):
-        completion_logprobs(model, [[1], []], [[1], [1]], 12, quiet)
-    with pytest.raises(SequenceTooLongError, match="sequence 1 has 18 tokens"):
-        list(token_logprobs(model, [[1] * 17, [1] * 18], 12, quiet))
 
 
 def documents(*rows: tuple[str, str, str | None]) -> pa.Table:
