@@ -169,8 +169,8 @@ class _Training:
         self._processes.wait()
 
     def _muon_precision(self) -> str | None:
-        o = self._run.optimisation
-        return muon_precision(self._device, o.precision) if o.optimiser == "muon" else None
+        muon = self._run.optimisation.optimiser == "muon"
+        return muon_precision(self._device) if muon else None
 
     def _micro_batch_file(self) -> Path:
         return self._scratch / "micro_batch_rows"
