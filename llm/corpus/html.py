@@ -19,6 +19,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLParserException, HTMLTree
 
 from llm.corpus import lone_nodes, unprintable
+from llm.corpus.figures import open_figures
 from llm.corpus.formulas import give_once, has_formulas
 from llm.corpus.robots import directives
 
@@ -112,7 +113,8 @@ def _keep_shallow_lists(tree: Any, restore: Restore) -> None:
             parent = wrapper
 
 
-def _resiliparse(tree: Any, restore: Restore, comments: bool) -> str:
+def _resiliparse(markup: str, tree: Any, restore: Restore, comments: bool) -> str:
+    open_figures(markup, tree)
     _keep_shallow_lists(tree, restore)
     try:
         text: str = extract_plain_text(
@@ -190,13 +192,15 @@ def extract(
         # Only here: what trafilatura makes of a page hangs on how its markup is written.
         markup = restore(tree.document.html)
     if engine == "resiliparse":
-        return Extracted(_resiliparse(tree, restore, comments), "resiliparse", title, robots)
+        return Extracted(
+            _resiliparse(guarded, tree, restore, comments), "resiliparse", title, robots
+        )
     precise = _trafilatura(markup, comments)
     if engine == "trafilatura":
         return Extracted(precise, "trafilatura", title, robots)
     if engine != "both":
         raise ValueError(f"engine {engine!r}: use resiliparse, trafilatura or both")
-    full = _resiliparse(tree, restore, comments)
+    full = _resiliparse(guarded, tree, restore, comments)
     if len(full) > longer * len(precise):
         return Extracted(full, "resiliparse", title, robots)
     return Extracted(precise, "trafilatura", title, robots)

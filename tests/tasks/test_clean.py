@@ -25,6 +25,7 @@ PAGES = pa.schema(
         ("url", pa.string()),
         ("content_type", pa.string()),
         ("charset", pa.string()),
+        ("robots", pa.string()),
         ("html", pa.binary()),
         ("source", pa.string()),
     ]
@@ -45,6 +46,7 @@ def _unit(folder: Path, payloads: list[tuple[str | None, bytes]], group: int = 1
             "url": f"https://example.org/{index}",
             "content_type": kind,
             "charset": None,
+            "robots": None,
             "html": payload,
             "source": "test",
         }

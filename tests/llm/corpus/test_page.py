@@ -46,7 +46,8 @@ def test_plain_text_passes_through_decoded() -> None:
 
 def test_html_is_recognised_without_a_content_type() -> None:
     page = b"<!doctype html><title>T</title><body><p>Some text.</p>"
-    for kind in (None, "", "application/octet-stream"):
+    unknown = (None, "", "application/octet-stream", "*/*", "binary/octet-stream; a=b", "html")
+    for kind in unknown:
         assert _clean(page, kind) == Document("T", "Some text.", "resiliparse", None)
 
 
