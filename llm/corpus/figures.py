@@ -1,9 +1,9 @@
 """Figures of a page that are text, as an extractor that skips figures takes them for text.
 
 With `alt_texts=False` resiliparse 2.0.1 skips not only alternative texts but every `<figure>` and
-`<figcaption>` with all that is in it. HTML means by the element any self-contained content that
-the text refers to (HTML, section 4.4.12): tables, listings, quotations and verses as well, and
-programs that make documentation put them there.
+`<figcaption>` with all that is in it; trafilatura keeps figures of tables alone. HTML means by the
+element any self-contained content that the text refers to (HTML, section 4.4.12): tables,
+listings, quotations and verses as well, and programs that make documentation put them there.
 
 What shows a picture and says nothing but its caption stays out of sight.
 """
@@ -19,12 +19,16 @@ _PROSE = "p, ul, ol"
 _PICTURE = "img, picture, svg, video, audio, object, embed, canvas, iframe, noscript"
 
 
-def open_figures(markup: str, tree: Any) -> None:
+def open_figures(markup: str, tree: Any) -> bool:
     """Change a parsed page (`resiliparse.parse.html.HTMLTree`): figures of text, and their
     captions, become `<div>`s with the same attributes, by which an extractor knows what is hidden.
+
+    Returns:
+        Whether there was any.
     """
     if not _FIGURE.search(markup):
-        return
+        return False
+    opened = False
     # From the inside out, so that no element that is still to come is inside one that is gone.
     for element in reversed(list(tree.document.query_selector_all("figure, figcaption"))):
         figure = element if element.tag == "figure" else element.closest("figure")
@@ -36,6 +40,8 @@ def open_figures(markup: str, tree: Any) -> None:
         while (child := element.first_child) is not None:
             division.append_child(child)
         element.parent.replace_child(division, element)
+        opened = True
+    return opened
 
 
 def _is_text(figure: Any) -> bool:

@@ -113,8 +113,7 @@ def _keep_shallow_lists(tree: Any, restore: Restore) -> None:
             parent = wrapper
 
 
-def _resiliparse(markup: str, tree: Any, restore: Restore, comments: bool) -> str:
-    open_figures(markup, tree)
+def _resiliparse(tree: Any, restore: Restore, comments: bool) -> str:
     _keep_shallow_lists(tree, restore)
     try:
         text: str = extract_plain_text(
@@ -187,20 +186,21 @@ def extract(
         raise EngineError(f"resiliparse: {error}") from error
     _check_size(tree, max_nodes, max_depth)
     title, robots = _title(tree, restore), directives(markup, tree)
+    changed = open_figures(markup, tree)  # first: a formula tells a figure of text
     if has_formulas(markup):
         give_once(tree)
+        changed = True
+    if changed:
         # Only here: what trafilatura makes of a page hangs on how its markup is written.
         markup = restore(tree.document.html)
     if engine == "resiliparse":
-        return Extracted(
-            _resiliparse(guarded, tree, restore, comments), "resiliparse", title, robots
-        )
+        return Extracted(_resiliparse(tree, restore, comments), "resiliparse", title, robots)
     precise = _trafilatura(markup, comments)
     if engine == "trafilatura":
         return Extracted(precise, "trafilatura", title, robots)
     if engine != "both":
         raise ValueError(f"engine {engine!r}: use resiliparse, trafilatura or both")
-    full = _resiliparse(guarded, tree, restore, comments)
+    full = _resiliparse(tree, restore, comments)
     if len(full) > longer * len(precise):
         return Extracted(full, "resiliparse", title, robots)
     return Extracted(precise, "trafilatura", title, robots)

@@ -113,10 +113,10 @@ def test_titles(page: str, title: str | None) -> None:
 
 
 def test_both_takes_the_longer_text_only_past_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "_resiliparse", lambda markup, tree, restore, comments: "x" * 140)
+    monkeypatch.setattr(html, "_resiliparse", lambda tree, restore, comments: "x" * 140)
     monkeypatch.setattr(html, "_trafilatura", lambda markup, comments: "y" * 100)
     assert _extract("<p>", "both").engine == "trafilatura"
-    monkeypatch.setattr(html, "_resiliparse", lambda markup, tree, restore, comments: "x" * 141)
+    monkeypatch.setattr(html, "_resiliparse", lambda tree, restore, comments: "x" * 141)
     assert _extract("<p>", "both").engine == "resiliparse"
 
 
@@ -191,6 +191,17 @@ def test_figures_of_text_are_text(figure: str, kept: list[str]) -> None:
     assert all(text in with_figure for text in kept)
     if not kept:
         assert with_figure.split() == without.split()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_listing_in_a_figure_is_kept_by_every_engine(engine: str) -> None:
+    figure = "<figure><pre>def f():\n    return 1</pre><figcaption>Listing</figcaption></figure>"
+    formula = "<figure><img src=x><p>where <math><mi>E</mi></math> holds for all</p></figure>"
+    page = f"<body><main>{PROSE}{figure}{PROSE}{formula}{PROSE}</main></body>"
+    lines = _extract(page, engine).text.split("\n")
+    assert any("def f():" in line for line in lines)
+    assert any("return 1" in line for line in lines)
+    assert any("where E holds for all" in line for line in lines)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared test data is not beside the checkout")
