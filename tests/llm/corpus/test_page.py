@@ -52,6 +52,22 @@ def test_html_is_recognised_without_a_content_type() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "extractor"),
+    [
+        ("text/html,text/html", "resiliparse"),
+        ("TEXT/HTML ; charset=utf-8, text/plain", "resiliparse"),
+        ("'text/html'", "resiliparse"),
+        ("text/plain, text/html", "plain"),
+        ("application/x-unknown", "plain"),
+    ],
+)
+def test_a_declared_type_is_read_as_source_reads_it(kind: str, extractor: str) -> None:
+    outcome = _clean(b"Some words.", kind)
+    assert isinstance(outcome, Document)
+    assert outcome.extractor == extractor
+
+
+@pytest.mark.parametrize(
     ("payload", "kind"),
     [
         (b"%PDF-1.7\n1 0 obj << /Type /Catalog >>", "text/html"),
