@@ -49,10 +49,10 @@ class AnnotateConfig(ShardedConfig):
         5_000, description="How much of a text's beginning tells its language; 0 = all.", ge=0
     )
     blocked_domains: list[str] = execution(
-        [], "Files or globs of domains, one a line; subdomains count as hits."
+        [], "Files or globs of domains, one a line; .gz, .zst. Subdomains count as hits."
     )
     blocked_words: list[str] = execution(
-        [], "Files or globs of words or phrases to look for in URLs, one a line."
+        [], "Files or globs of words or phrases to look for in URLs, one a line; .gz, .zst."
     )
 
 

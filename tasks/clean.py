@@ -41,7 +41,7 @@ DOCUMENTS = pa.schema(
     ]
 )
 
-_COLUMNS = ["doc_id", "url", "content_type", "charset", "html", "source"]
+_COLUMNS = ["doc_id", "url", "content_type", "charset", "robots", "html", "source"]
 # A batch is small enough to be done in a fraction of a second by the slowest engine, so that the
 # deadline for a page can be the deadline for a batch, and large enough that the pipe costs nothing.
 _BATCH_PAGES = 64
@@ -155,9 +155,9 @@ def _pages(table: pa.Table) -> Iterator[Any]:
     """Pages one at a time: the payloads of a row group are not all copied at once."""
     from llm.corpus.page import Page
 
-    columns = [table.column(name) for name in ("html", "content_type", "charset")]
-    for html, content_type, charset in zip(*columns, strict=True):
-        yield Page(html.as_py() or b"", content_type.as_py(), charset.as_py())
+    columns = [table.column(name) for name in ("html", "content_type", "charset", "robots")]
+    for html, *known in zip(*columns, strict=True):
+        yield Page(html.as_py() or b"", *(value.as_py() for value in known))
 
 
 def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
@@ -200,7 +200,8 @@ def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
 
 
 def run(config: CleanConfig, inputs: Inputs, out: Out) -> None:
-    out.map(clean_part, over="pages", arguments=config.identity())
+    # A source of many small files has a part a file.
+    out.map(clean_part, over="pages", arguments=config.identity(), gather=True)
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -279,7 +280,7 @@ def _bin(length: int) -> int:
 
 STAGE = Stage(
     name="clean",
-    version=3,
+    version=4,
     description="Raw pages to documents: encoding, main text, title.",
     config=CleanConfig,
     inputs={"pages": Input(("source.pages",), "Raw pages with their bytes.")},

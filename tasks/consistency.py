@@ -153,20 +153,21 @@ def _something_held_out(dedup: DedupConfig, evaluate: EvaluateConfig) -> Iterato
 def _some_instructions(examples: ExamplesConfig, sft: SftConfig) -> Iterator[str]:
     made = examples.make_from_documents and examples.most_instructions
     if not made and not examples.instruction_files:
-        yield (
-            "sft: learns from instructions, and examples makes none; name "
-            "examples.instruction_files, or set make_from_documents and most_instructions there"
-        )
+        yield _none_made("sft", "instructions", "instruction_files", "most_instructions")
 
 
 @_concerns("examples", "dpo")
 def _some_preferences(examples: ExamplesConfig, dpo: DpoConfig) -> Iterator[str]:
     made = examples.make_from_documents and examples.most_preferences
     if not made and not examples.preference_files:
-        yield (
-            "dpo: learns from preferences, and examples makes none; name "
-            "examples.preference_files, or set make_from_documents and most_preferences there"
-        )
+        yield _none_made("dpo", "preferences", "preference_files", "most_preferences")
+
+
+def _none_made(stage: str, kind: str, files: str, most: str) -> str:
+    return (
+        f"{stage}: learns from {kind}, and examples makes none; name examples.{files}, "
+        f"or set make_from_documents and {most} there"
+    )
 
 
 @_concerns("source", "pack")

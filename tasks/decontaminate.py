@@ -48,7 +48,7 @@ class EvaluationSet(Part):
 
     name: str = Field(description="Name in reasons and tables.", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     paths: list[str] = execution(
-        ..., "Files, folders or globs: JSONL, JSON, CSV, TSV or text, also with .gz.", min_length=1
+        ..., "Files, folders or globs: JSONL, JSON, CSV, TSV or text; .gz, .zst.", min_length=1
     )
     fields: list[str] = Field(
         [],

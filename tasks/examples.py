@@ -6,10 +6,8 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from llm.alignment.example_tables import (
@@ -26,21 +24,20 @@ from tasks.engine.errors import (
     IngotError,
     MissingInputError,
 )
-from tasks.engine.panels import Panel, Sample, Samples, Table
 from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import REJECTED, REMOVED, Input, Output, Stage
+from tasks.examples_panels import panels
 
 if TYPE_CHECKING:
     from llm.alignment.example_batches import Fate
     from llm.alignment.example_selection import Caps
     from llm.alignment.example_tables import Outcome
-    from tasks.engine.artifact import Artifact, Inputs
+    from tasks.engine.artifact import Inputs
     from tasks.engine.output import Out
 
 _COLUMNS = ["doc_id", "url", "text", "source", "split"]
 _FILES: Mapping[str, Kind] = {"instruction_files": INSTRUCTION, "preference_files": PREFERENCE}
 _AT_ONCE = 1024  # rows held before they are written
-_SAMPLES_SHOWN = 8
 _IDS_SHOWN = 5
 
 Unread = dict[str, Counter[str]]  # rows by field, of each file
@@ -274,68 +271,9 @@ def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
     out.fact("fates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
 
 
-def panels(artifact: Artifact) -> list[Panel]:
-    """How many examples from where, why others were left out, and some to read."""
-    fates = artifact.facts["fates"]
-    kept: Counter[tuple[str, str, str]] = Counter()
-    dropped: Counter[tuple[str, str, str]] = Counter()
-    for row in fates:
-        if row["fate"] == "kept":
-            kept[row["kind"], row["source"], row["split"]] += row["rows"]
-        else:
-            dropped[row["kind"], row["fate"], row["reason"]] += row["rows"]
-    unread = [[row["file"], row["field"], row["rows"]] for row in artifact.facts["unread_fields"]]
-    groups = sorted({(kind, source) for kind, source, _ in kept})
-    shown: list[Panel] = [
-        Table(
-            "Examples",
-            ["kind", "source", "train", "validation"],
-            [
-                [kind, source, kept[kind, source, "train"], kept[kind, source, "validation"]]
-                for kind, source in groups
-            ],
-            "Those of documents have their document's split, those of files a split by prompt.",
-        ),
-        Table(
-            "Left out",
-            ["kind", "fate", "reason", "candidates"],
-            [[*key, count] for key, count in sorted(dropped.items())],
-        ),
-    ]
-    if unread:
-        note = "Fields of usable rows that nothing was made of."
-        shown.append(Table("Fields not read", ["file", "field", "rows"], unread, note))
-    for name, title in (("instructions", "Instructions"), ("preferences", "Preferences")):
-        # The smallest ids: hashes, and so a sample of all sources.
-        ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())
-        wanted = pa.array(ids[:_SAMPLES_SHOWN], pa.string())
-        chosen = [
-            row
-            for table in artifact.data(name).tables()
-            for row in table.filter(pc.is_in(table.column("doc_id"), wanted)).to_pylist()
-        ]
-        if chosen:
-            shown.append(Samples(title, [_sample(row) for row in chosen]))
-    return shown
-
-
-def _sample(row: Mapping[str, Any]) -> Sample:
-    blocks = []
-    for name in ("messages", "prompt", "chosen", "rejected"):
-        for message in row.get(name, ()):
-            label = message["role"] if name in ("messages", "prompt") else name
-            if label == "assistant" and not message.get("supervised", True):
-                label = "assistant (not learned)"
-            blocks.append(f"{label}: {message['content']}")
-    facts = {"source": row["source"], "split": row["split"]}
-    if row["parent_doc_ids"]:  # rows of files have none
-        facts["parents"] = ", ".join(row["parent_doc_ids"])
-    return Sample(row["doc_id"], "\n\n".join(blocks), facts)
-
-
 STAGE = Stage(
     name="examples",
-    version=2,
+    version=3,
     description="Instructions and preferences, made of documents or read from files.",
     config=ExamplesConfig,
     inputs={

@@ -133,7 +133,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="export",
-    version=1,
+    version=2,
     description="The model as a Hugging Face folder, proven equal with plain transformers.",
     config=ExportConfig,
     inputs={

@@ -35,7 +35,9 @@ class LabelSource(Part):
         "documents", description="The cleaned documents of this recipe, or files of yours."
     )
     paths: list[str] = execution(
-        [], "Files or globs for kind files: .parquet, .jsonl, .txt (one text a line); .gz, .zst."
+        [],
+        "Files or globs for kind files: .parquet, .jsonl, .csv, .tsv, .txt (one text a line); "
+        "all but the first also .gz, .zst.",
     )
     text_field: str = Field("text", description="Field that holds the text.", min_length=1)
     where_field: str = Field("", description="Only rows whose field ... ; empty = all rows.")

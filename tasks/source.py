@@ -128,16 +128,15 @@ def _distribution(source: str, name: str, field: str) -> Item:
 
 
 def list_captures(unit: Unit, sources: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
-    """The doc_id of every page of a file, without its content."""
-    source, _, name = unit.name.partition("/")
-    seen: dict[str, Any] = {}
-    for record in read_records(unit.path, name, Origin(**sources[source]), limit):
-        if isinstance(record, Page):
-            seen.setdefault(doc_id(source, record.url, record.payload), record.fetched_at)
-    yield (
-        "captures",
-        pa.table([list(seen), [unit.name] * len(seen), list(seen.values())], schema=CAPTURES),
-    )
+    """The doc_id of every page of a file, or of several small ones, without its content."""
+    for file in unit.files():
+        source, _, name = file.name.partition("/")
+        seen: dict[str, Any] = {}
+        for record in read_records(file.path, name, Origin(**sources[source]), limit):
+            if isinstance(record, Page):
+                seen.setdefault(doc_id(source, record.url, record.payload), record.fetched_at)
+        columns = [list(seen), [file.name] * len(seen), list(seen.values())]
+        yield "captures", pa.table(columns, schema=CAPTURES)
 
 
 def read_unit(
@@ -235,7 +234,7 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
     many = [item for item in items if _may_repeat(item, sources)]
     elsewhere: dict[str, dict[str, str]] = {}
     if len(many) > 1:
-        out.map(list_captures, over=many, arguments=arguments)
+        out.map(list_captures, over=many, arguments=arguments, gather=True)
         repeats = repeated_captures(out.data("captures").table())
         with out.table("repeats") as table:
             table.write(repeats)
@@ -330,7 +329,7 @@ def _samples(artifact: Artifact) -> list[Sample]:
 
 STAGE = Stage(
     name="source",
-    version=3,
+    version=4,
     description="Read web archives, tables, files and installed documentation as pages.",
     config=SourceConfig,
     inputs={},

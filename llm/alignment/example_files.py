@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from llm.alignment.example_fields import Fields, count
 from llm.alignment.example_messages import UnusableRowError
@@ -29,13 +28,15 @@ from llm.alignment.example_tables import (
     Outcome,
     opening,
 )
+from llm.corpus.arrow_rows import NotUtf8
+from llm.corpus.compressed import Break
 from llm.corpus.delimited import delimited_rows, delimiter_of, records
 from llm.corpus.identity import doc_id
+from llm.corpus.parquet_rows import LostRows, opened, rows_and_losses
 from llm.corpus.split import split_of
-from llm.corpus.streams import DamagedStreamError, lines, whole
+from llm.corpus.streams import DamagedStreamError, bare_name, lines_and_breaks, whole
 
 _JSON_LINES = (".jsonl", ".ndjson")
-_ROWS = 256  # of Parquet at once
 
 
 class ExampleFileError(ValueError):
@@ -137,7 +138,7 @@ def _outcome(
 
 
 def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
-    bare = name.lower().removesuffix(".gz").removesuffix(".zst")
+    bare = bare_name(name)
     if bare.endswith(_JSON_LINES):
         yield from _json_lines(path, name, reading.most_row_bytes)
     elif bare.endswith(".json"):
@@ -154,16 +155,17 @@ def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
 
 
 def _json_lines(path: Path, name: str, limit: int) -> Iterator[_Row]:
-    try:
-        for number, line, length in lines(path, limit):
-            where = f"{name}:{number}"
-            if length > limit:
-                detail = f"{length} bytes, the limit is {limit} (most_row_bytes)"
-                yield _Row(where, line, None, "too_large", detail)
-            elif line.strip():
-                yield _parsed(where, line)
-    except DamagedStreamError as error:
-        yield _damaged(name, error)
+    for found in lines_and_breaks(path, limit):
+        if isinstance(found, Break):
+            yield _damaged(name, found)
+            continue
+        number, line, length = found
+        where = f"{name}:{number}"
+        if length > limit:
+            detail = f"{length} bytes, the limit is {limit} (most_row_bytes)"
+            yield _Row(where, line, None, "too_large", detail)
+        elif line.strip():
+            yield _parsed(where, line)
 
 
 def _parsed(where: str, raw: bytes) -> _Row:
@@ -208,20 +210,29 @@ def _table(path: Path, name: str, delimiter: str, limit: int) -> Iterator[_Row]:
 
 
 def _parquet(path: Path, name: str) -> Iterator[_Row]:
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield _Row(f"{name}:{number}", _bytes(record), record, "", "")
-    except (pa.ArrowException, OSError) as error:
-        reason = "bad_record" if number else "not_parquet"
-        where = f"{name}, after row {number}"
-        yield _Row(where, f"{reason}@{number}".encode(), None, reason, str(error))
+    with path.open("rb") as stream:
+        try:
+            file = opened(stream)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            yield _Row(name, b"not_parquet@0", None, "not_parquet", str(error))
+            return
+        for found in rows_and_losses(file, None):
+            if isinstance(found, LostRows):
+                where = f"{name}:{found.first} to {found.last} (row group {found.group})"
+                key = f"bad_record@{found.first - 1}".encode()
+                yield _Row(where, key, None, "bad_record", found.cause)
+                continue
+            number, record = found
+            where, raw = f"{name}:{number}", _bytes(record)
+            bad = next((f for f, value in record.items() if isinstance(value, NotUtf8)), None)
+            if bad is None:
+                yield _Row(where, raw, record, "", "")
+            else:
+                detail = f"{bad!r} is not UTF-8 at byte {record[bad].start}"
+                yield _Row(where, raw, None, "undecodable", detail)
 
 
-def _damaged(name: str, error: DamagedStreamError) -> _Row:
+def _damaged(name: str, error: Break | DamagedStreamError) -> _Row:
     reason = "truncated_file" if error.cut else "bad_record"
     where = f"{name}, byte {error.offset}"
     return _Row(where, f"{reason}@{error.offset}".encode(), None, reason, error.cause)

@@ -18,6 +18,10 @@ _REST = rb" \d{14}\d{0,4} \S[^\r\n]{0,1100}\r?\n"
 _LINE = _SCHEME + rb"[^\r\n]{0,4096}" + _REST
 # The line end before it may be what is damaged.
 _STRICT_LINE = _SCHEME + rb"[^\s<>\"']{1,4096} \S{1,64}" + _REST
+_INNER = re.compile(_STRICT_LINE, re.IGNORECASE)
+_PART_OF_LINE = re.compile(_SCHEME + rb"[^\n]*", re.IGNORECASE)
+# What is left of a line that was cut behind its URL, before the next begins in it.
+_CUT_LINE = re.compile(_SCHEME + rb"\S+ [\da-f.:]*(?: \d*(?: \S*)*)?", re.IGNORECASE)
 _LONGEST_LINE = 1 << 16
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
@@ -51,7 +55,24 @@ class Arc:
             looked = len(window.data)
             if looked >= _LONGEST_LINE or not window.more():
                 return None
+        if _cut_at(window, end) is not None:
+            return None
         return _head(readable(bytes(window.data[: end + 1]).strip()), end + 1)
+
+    def is_cut(self, window: Window) -> bool:
+        end = window.data.find(b"\n")
+        if end >= 0:
+            return _cut_at(window, end) is not None
+        return len(window.data) < _LONGEST_LINE and bool(_PART_OF_LINE.fullmatch(window.data))
+
+
+def _cut_at(window: Window, end: int) -> int | None:
+    """Where in a line the next one begins, if it was cut. A URL may have another in it: what is
+    before the other must be more than a URL."""
+    inner = _INNER.search(window.data, 1, end + 1)
+    if inner is None or not _CUT_LINE.fullmatch(window.data, 0, inner.start()):
+        return None
+    return inner.start()
 
 
 def _head(line: str, size: int) -> ArcHead | None:

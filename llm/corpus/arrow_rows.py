@@ -32,7 +32,8 @@ class NotUtf8:
 
 
 def python_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows of a batch: text as `str` (or `NotUtf8`), times as `datetime` in UTC or without a
+    """The rows of a batch: text as `str` (or `NotUtf8`, also for a list or struct that holds one),
+    times as `datetime` in UTC or without a
     zone, days as `date`, times outside the years 1 to 9999 as `None`."""
     names = batch.schema.names
     columns = [_values(column) for column in batch.columns]
@@ -47,10 +48,17 @@ def _values(column: pa.Array) -> list[Any]:
         values: list[Any] = _with_dates_of_people(column).to_pylist()
     except UnicodeDecodeError:
         if not _is_text(column.type):
-            raise
+            return [_decodable(scalar) for scalar in column]
         wide = column.cast(pa.large_binary()).to_pylist()
         return [None if value is None else _decoded(value) for value in wide]
     return values
+
+
+def _decodable(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as error:  # of a text somewhere in it
+        return NotUtf8(error.object, error.start)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm.corpus.streams import lines
+from llm.corpus.streams import bare_name, lines
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _BOM = "\ufeff"
@@ -37,7 +37,7 @@ class DelimitedRow:
 
 def delimiter_of(name: str) -> str | None:
     """What stands between the cells of a file called so; none where it is no such file."""
-    bare = name.lower().removesuffix(".gz").removesuffix(".zst")
+    bare = bare_name(name)
     return next((sign for ending, sign in DELIMITERS.items() if bare.endswith(ending)), None)
 
 
@@ -49,7 +49,8 @@ def delimited_rows(path: Path, delimiter: str, limit: int) -> Iterator[Delimited
         limit: most bytes of a line.
 
     Raises:
-        DamagedStreamError: after every whole record before the damage.
+        DamagedStreamError: after every whole record before the damage. Behind it nothing tells
+            whether a line begins a record or is in the middle of a cell.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     source = _Lines(path, limit)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic
 
-from llm.corpus.framing import Format, Frame, H, Lost
+from llm.corpus.framing import Format, Frame, H
+from llm.corpus.records import Rejected
 from llm.corpus.window import Window
 
 _HTTP_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
@@ -33,6 +34,11 @@ class _Place:
     where: str
 
 
+def _no_record(archive: bool) -> str:
+    """The word for bytes that are no record, in a file that is an archive otherwise or not."""
+    return "bad_record" if archive else "not_an_archive"
+
+
 class Frames(Generic[H]):
     """The records of one archive.
 
@@ -47,8 +53,8 @@ class Frames(Generic[H]):
         self._tests = 0
         self._told: int | None = None  # member whose damage a row tells of
 
-    def __iter__(self) -> Iterator[Frame[H] | Lost]:
-        """In order; every byte is in a record, in lost ones, or a line end."""
+    def __iter__(self) -> Iterator[Frame[H] | Rejected]:
+        """In order; every byte is in a record, in what is told as lost, or a line end."""
         window, lost, found = self._window, False, False
         aligned = False  # each record is a member
         while True:
@@ -62,7 +68,9 @@ class Frames(Generic[H]):
                 window.pass_damage()
                 if damage.offset != self._told:
                     detail = f"{self._name}, byte {damage.offset}: {damage.cause}"
-                    yield Lost(damage.offset, detail, damage.cut, found or window.fill(1))
+                    archive = found or window.fill(1)
+                    reason = "truncated_file" if damage.cut else _no_record(archive)
+                    yield self._lost(damage.offset, reason, detail)
                 self._told, lost = None, not aligned
                 continue
             head = self._form.head(window)
@@ -77,14 +85,24 @@ class Frames(Generic[H]):
                 yield frame
                 continue
             place = position if offset is None else offset
-            detail = f"{where}: no record begins with {self._shown()}"
+            cut, detail = self._form.is_cut(window), f"{where}: no record begins with"
+            if cut:
+                detail = f"{where}: a record that breaks off within its header,"
+            detail = f"{detail} {self._shown()}"
             if window.packed:
                 self._told = window.member()
             window.drop(1)
             again = window.search(self._form.start, None, aligned)
-            if not lost:  # one row for all that lies between two records
-                yield Lost(place, detail, False, found or again)
+            if cut:
+                found = True
+                yield self._lost(place, "truncated_record", detail)
+            elif not lost:  # one row for all that lies between two records
+                yield self._lost(place, _no_record(found or again), detail)
             lost = not (again and aligned)
+
+    def _lost(self, place: int, reason: str, detail: str) -> Rejected:
+        """Bytes that are no record that could be read."""
+        return Rejected(reason, self._name, f"{reason}@{place}".encode(), detail)
 
     def _where(self) -> str:
         offset = self._window.offset()

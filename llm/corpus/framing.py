@@ -43,6 +43,10 @@ class Format(Protocol[_Read]):
     def head(self, window: Window) -> _Read | None:
         """The header the window begins with; `None` where there is none, or not all of it."""
 
+    def is_cut(self, window: Window) -> bool:
+        """Whether the window, in which there is no `head`, begins with a part of one: the file,
+        or what can be read of it, ends there, or the next record begins."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame(Generic[H]):
@@ -65,13 +69,3 @@ class Frame(Generic[H]):
     reason: str = ""
     fault: str = ""
     mended: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Bytes that are no record that could be read; `archive` when others of the file are."""
-
-    place: int
-    detail: str
-    cut: bool
-    archive: bool

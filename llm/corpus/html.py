@@ -19,6 +19,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.html import HTMLParserException, HTMLTree
 
 from llm.corpus import lone_nodes, unprintable
+from llm.corpus.figures import open_figures
 from llm.corpus.formulas import give_once, has_formulas
 from llm.corpus.robots import directives
 
@@ -185,8 +186,11 @@ def extract(
         raise EngineError(f"resiliparse: {error}") from error
     _check_size(tree, max_nodes, max_depth)
     title, robots = _title(tree, restore), directives(markup, tree)
+    changed = open_figures(markup, tree)  # first: a formula tells a figure of text
     if has_formulas(markup):
         give_once(tree)
+        changed = True
+    if changed:
         # Only here: what trafilatura makes of a page hangs on how its markup is written.
         markup = restore(tree.document.html)
     if engine == "resiliparse":

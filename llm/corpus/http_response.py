@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from llm.corpus.http_body import BodyError, decoded_body
 from llm.corpus.records import Page, Record, Rejected, Removed, is_html, media_type, readable
+from llm.corpus.robots import header_directives
 
 _STATUS = re.compile(rb"\s*HTTP/\d[\d.]*[ \t]+(\d{3})(?!\d)", re.IGNORECASE)
 _END = re.compile(rb"\r?\n\r?\n")
@@ -21,7 +22,7 @@ class Capture:
         url: its address.
         key: tells the record from others of that URL.
         where: its place, for messages.
-        fetched_at, offset, digest, mended: as in `Page`.
+        fetched_at, offset, digest, mended, robots: as in `Page`.
     """
 
     url: str
@@ -31,6 +32,7 @@ class Capture:
     offset: int | None
     digest: str | None
     mended: str | None
+    robots: str | None = None
 
     def page(self, payload: bytes, media: str, charset: str | None) -> Page:
         """The page this is a capture of."""
@@ -43,6 +45,7 @@ class Capture:
             self.offset,
             self.digest,
             mended=self.mended,
+            robots=self.robots,
         )
 
 
@@ -69,8 +72,10 @@ def response_page(capture: Capture, block: bytes, media: str | None, limit: int)
     end = _END.search(block)
     head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
     fields = _fields(head)
-    declared, charset = media_type(fields.get("content-type"))
-    encodings = fields.get("transfer-encoding"), fields.get("content-encoding")
+    declared, charset = media_type(_first(fields, "content-type"))
+    encodings = _first(fields, "transfer-encoding"), _first(fields, "content-encoding")
+    reserved = _first(fields, "tdm-reservation")
+    capture = replace(capture, robots=header_directives(fields.get("x-robots-tag", ()), reserved))
     return body_page(capture, body, declared or media, charset, encodings, limit)
 
 
@@ -98,18 +103,22 @@ def body_page(
     return capture.page(payload, media or "text/html", charset)
 
 
-def _fields(head: bytes) -> dict[str, str]:
-    """Header fields by name in lower case; of several of one name the first."""
-    fields: dict[str, str] = {}
-    last = None
+def _fields(head: bytes) -> dict[str, list[str]]:
+    """Header fields by name in lower case, each with all its values."""
+    fields: dict[str, list[str]] = {}
+    last: list[str] | None = None
     for line in head.splitlines()[1:]:
         if line[:1] in (b" ", b"\t") and last is not None:
-            fields[last] += " " + readable(line.strip())
+            last[-1] += " " + readable(line.strip())
             continue
         name, colon, value = line.partition(b":")
-        last = readable(name.strip()).lower()
-        if not colon or last in fields:
+        if not colon:
             last = None
-        else:
-            fields[last] = readable(value.strip())
+            continue
+        last = fields.setdefault(readable(name.strip()).lower(), [])
+        last.append(readable(value.strip()))
     return fields
+
+
+def _first(fields: dict[str, list[str]], name: str) -> str | None:
+    return fields[name][0] if name in fields else None

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from llm.corpus.arrow_rows import NotUtf8
+from llm.corpus.compressed import Break
 from llm.corpus.delimited import delimited_rows, delimiter_of, records
-from llm.corpus.streams import DamagedStreamError, lines
+from llm.corpus.parquet_rows import LostRows, opened, rows_and_losses
+from llm.corpus.streams import DamagedStreamError, bare_name, lines_and_breaks
 
 _JSON = (".jsonl", ".ndjson")
 
@@ -35,17 +37,19 @@ class LabelRow:
     """One row.
 
     Attributes:
-        number: of the row in its file, from 0.
+        number: of the row in its file, from 0; damage counts as one.
         text: `None` where the row has none.
         selected: the row meets the condition.
-        problem: why the row cannot be used (`not_json`, `not_csv`, `not_utf8`, `no_text`), else
-            `None`.
+        problem: why the row cannot be used (`not_json`, `not_csv`, `not_utf8`, `no_text`), or
+            `damaged` for what cannot be read of a file, else `None`.
+        detail: of damage, where and what.
     """
 
     number: int
     text: str | None
     selected: bool
     problem: str | None
+    detail: str = ""
 
 
 def read_label_file(
@@ -53,15 +57,18 @@ def read_label_file(
 ) -> Iterator[LabelRow]:
     """The rows of one file; `where_field` empty selects all.
 
+    Behind damage of a compressed file reading goes on with its next sound member, but in CSV: there
+    nothing tells whether a line begins a row.
+
     Args:
         path: where the file is.
         name: what it is called in messages, its ending decides the format.
 
     Raises:
         LabelFieldError: no row has `text_field`, or none has `where_field`.
-        LabelFormatError: unknown ending, or the file is damaged.
+        LabelFormatError: unknown ending, or no Parquet.
     """
-    bare = name.lower().removesuffix(".gz").removesuffix(".zst")
+    bare = bare_name(name)
     if bare.endswith(".parquet"):
         return _from_parquet(path, name, text_field, where_field, where_value)
     if bare.endswith(_JSON):
@@ -74,7 +81,7 @@ def read_label_file(
                 f"{name}: a text file has no fields, where_field={where_field!r} cannot apply; "
                 "remove it or use JSON lines"
             )
-        return _from_text(path, name)
+        return _from_text(path)
     raise LabelFormatError(
         f"{name}: unknown kind of label file; use .parquet, .jsonl, .csv, .tsv or "
         ".txt (all but the first also with .gz or .zst)"
@@ -97,24 +104,24 @@ def meets(value: Any, wanted: str) -> bool:
 def _from_parquet(
     path: Path, name: str, text_field: str, where_field: str, where_value: str
 ) -> Iterator[LabelRow]:
-    try:
-        source = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise LabelFormatError(f"{name}: not a readable Parquet file: {error}") from error
-    with source:
-        present = source.schema_arrow.names
+    with path.open("rb") as stream:
+        try:
+            file = opened(stream)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise LabelFormatError(f"{name}: not a readable Parquet file: {error}") from error
+        present = file.schema_arrow.names
         columns = [text_field, *([where_field] if where_field else [])]
         for field in columns:
             if field not in present:
                 raise _missing(name, field, present)
-        number = 0
-        for batch in source.iter_batches(columns=columns):
-            texts = batch.column(text_field).to_pylist()
-            values = batch.column(where_field).to_pylist() if where_field else [None] * len(texts)
-            for text, value in zip(texts, values, strict=True):
-                chosen = not where_field or meets(value, where_value)
-                yield _row(number, text, chosen)
-                number += 1
+        for found in rows_and_losses(file, columns):
+            if isinstance(found, LostRows):
+                lost = f"rows {found.first - 1} to {found.last - 1}: {found.cause}"
+                yield LabelRow(found.first - 1, None, True, "damaged", lost)
+                continue
+            number, row = found
+            chosen = not where_field or meets(row[where_field], where_value)
+            yield _row(number - 1, row[text_field], chosen)
 
 
 def _from_json_lines(
@@ -122,7 +129,10 @@ def _from_json_lines(
 ) -> Iterator[LabelRow]:
     met = {text_field: False, **({where_field: False} if where_field else {})}
     present: dict[str, None] = {}
-    for number, raw in enumerate(_lines(path, name)):
+    for number, raw in enumerate(_lines(path)):
+        if isinstance(raw, Break):
+            yield _damaged(number, raw)
+            continue
         record, problem = _decoded(raw)
         if problem or not isinstance(record, dict):
             yield LabelRow(number, None, True, problem or "not_json")
@@ -154,7 +164,11 @@ def _from_delimited(
                 yield _row(number, record[text_field], chosen)
             number += 1
     except DamagedStreamError as error:
-        raise LabelFormatError(f"{name}: damaged compressed file: {error.cause}") from error
+        yield _damaged(number, error)
+
+
+def _damaged(number: int, damage: Break | DamagedStreamError) -> LabelRow:
+    return LabelRow(number, None, True, "damaged", f"byte {damage.offset}: {damage.cause}")
 
 
 def _cell_meets(cell: str, wanted: str) -> bool:
@@ -165,8 +179,11 @@ def _cell_meets(cell: str, wanted: str) -> bool:
         return meets(cell.strip(), wanted)
 
 
-def _from_text(path: Path, name: str) -> Iterator[LabelRow]:
-    for number, raw in enumerate(_lines(path, name)):
+def _from_text(path: Path) -> Iterator[LabelRow]:
+    for number, raw in enumerate(_lines(path)):
+        if isinstance(raw, Break):
+            yield _damaged(number, raw)
+            continue
         try:
             yield _row(number, raw.decode("utf-8"), True)
         except UnicodeDecodeError:
@@ -178,11 +195,13 @@ def _decoded(raw: bytes) -> tuple[Any, str | None]:
         return json.loads(raw.decode("utf-8")), None
     except UnicodeDecodeError:
         return None, "not_utf8"
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, "not_json"
 
 
 def _row(number: int, text: Any, selected: bool) -> LabelRow:
+    if isinstance(text, NotUtf8):
+        return LabelRow(number, None, selected, "not_utf8")
     if not isinstance(text, str) or not text.strip():
         return LabelRow(number, None, selected, "no_text")
     # A lone surrogate, legal as an escape in JSON, is no Unicode text and fits no table.
@@ -198,11 +217,10 @@ def _missing(name: str, field: str, present: list[str]) -> LabelFieldError:
     )
 
 
-def _lines(path: Path, name: str) -> Iterator[bytes]:
-    """Lines without their newline, those of whitespace alone left out."""
-    try:
-        for _, line, _ in lines(path, sys.maxsize):
-            if line.strip():
-                yield line.rstrip(b"\r\n")
-    except DamagedStreamError as error:
-        raise LabelFormatError(f"{name}: damaged compressed file: {error.cause}") from error
+def _lines(path: Path) -> Iterator[bytes | Break]:
+    """Lines without their newline, those of whitespace alone left out, and what is damaged."""
+    for found in lines_and_breaks(path, sys.maxsize):
+        if isinstance(found, Break):
+            yield found
+        elif (line := found[1]).strip():
+            yield line.rstrip(b"\r\n")

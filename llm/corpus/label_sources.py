@@ -101,7 +101,7 @@ def offer_file(
 
     Raises:
         LabelFieldError: no row has the text field or the field of the condition.
-        LabelFormatError: the file cannot be decoded.
+        LabelFormatError: the file is of no known kind.
     """
     rows = read_label_file(
         path, name, condition.text_field, condition.where_field, condition.where_value
@@ -114,6 +114,6 @@ def offer_file(
             sampler.reject(reason)
             # No text to be known by: the file's content and the row's place in it stand in.
             key = xxhash.xxh3_128_hexdigest(f"{sha256} {row.number}".encode())
-            yield key, reason, f"{name}, row {row.number}"
+            yield key, reason, f"{name}, {row.detail or f'row {row.number}'}"
         else:
             sampler.offer(None, row.text)

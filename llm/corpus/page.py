@@ -12,11 +12,11 @@ from resiliparse.parse.encoding import detect_mime
 from llm.corpus.encoding import UndecodableError, decode
 from llm.corpus.html import EngineError, TooDeepError, TooManyNodesError, extract
 from llm.corpus.normalise import normalise
+from llm.corpus.records import HTML_TYPES
+from llm.corpus.records import media_type as declared_type
+from llm.corpus.robots import joined
 
-_HTML = frozenset(("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"))
 _PLAIN = frozenset(("text/plain", "text/markdown", "text/x-markdown", "text/x-rst"))
-# What servers say when they do not know.
-_UNKNOWN = frozenset(("", "application/octet-stream", "binary/octet-stream", "unknown/unknown"))
 # Marks of HTML at the start of a page (WHATWG MIME Sniffing, section 7.1).
 _MARKUP = re.compile(
     rb"\s*<(?:!doctype html|!--|\?xml|(?:html|head|script|iframe|h1|div|font|table|a|style|title|b"
@@ -39,11 +39,13 @@ class Page:
         payload: the bytes, transfer and content encoding undone.
         content_type: media type, parameters allowed; None or a generic one = look at the bytes.
         charset: from the HTTP header, if it had one.
+        robots: what the HTTP header asks of robots.
     """
 
     payload: bytes
     content_type: str | None
     charset: str | None
+    robots: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Document:
 
     Attributes:
         extractor: "resiliparse", "trafilatura" or "plain".
-        robots: what the page asks of robots (`llm.corpus.robots.directives`).
+        robots: what the page or its HTTP header asks of robots (`llm.corpus.robots`).
     """
 
     title: str | None
@@ -112,10 +114,10 @@ Outcome = Document | Removed | Rejected
 
 
 def media_type(page: Page) -> str:
-    """Media type in lower case without parameters; where the page names none, or one that means
-    "unknown", that of its first bytes."""
-    named = (page.content_type or "").partition(";")[0].strip().lower()
-    if named not in _UNKNOWN:
+    """Media type in lower case without parameters, of several the first; where the page names
+    none, or one that means "unknown", that of its first bytes."""
+    named, _ = declared_type(page.content_type)
+    if named is not None:
         return named
     if _MARKUP.match(page.payload):
         return "text/html"
@@ -141,7 +143,7 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
     if size > limits.max_bytes:
         return Rejected("too_large", f"{size} bytes; at most {limits.max_bytes} are allowed")
     kind = media_type(page)
-    if kind not in _HTML and kind not in _PLAIN:
+    if kind not in HTML_TYPES and kind not in _PLAIN:
         return Removed("not_text", None, None, kind)
     if page.payload.startswith(b"%PDF-"):  # too printable for the share of controls to tell
         return Removed("not_text", None, None, "application/pdf")
@@ -155,7 +157,7 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
     controls = len(_BINARY.findall(sample)) / max(1, len(sample))
     if controls > limits.max_controls:
         return Removed("not_text", controls, limits.max_controls, "control characters")
-    if kind in _HTML:
+    if kind in HTML_TYPES:
         try:
             found = extract(
                 decoded.text,
@@ -175,9 +177,11 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
             raise  # an engine that is not installed is no fault of the page
         except Exception as error:  # noqa: BLE001 - no page may take the others down
             return Rejected("extractor_error", f"{type(error).__name__}: {error}")
-        document = Document(found.title, normalise(found.text), found.engine, found.robots)
+        document = Document(
+            found.title, normalise(found.text), found.engine, joined(page.robots, found.robots)
+        )
     else:
-        document = Document(None, normalise(decoded.text), "plain", None)
+        document = Document(None, normalise(decoded.text), "plain", page.robots)
     if not document.text.strip():
         return Removed("empty", 0.0, 1.0, document.extractor)
     return document

@@ -16,6 +16,7 @@ PAGES = pa.schema(
         pa.field("fetched_at", pa.timestamp("us", tz="UTC")),
         pa.field("content_type", pa.string(), nullable=False),
         pa.field("charset", pa.string()),
+        pa.field("robots", pa.string()),
         pa.field("html", pa.binary(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field(
@@ -42,6 +43,7 @@ def page_row(identity: str, name: str, origin: Origin, page: Page) -> dict[str, 
         "fetched_at": page.fetched_at,
         "content_type": page.content_type,
         "charset": page.charset,
+        "robots": page.robots,
         "html": page.payload,
         "source": origin.name,
         "provenance": {

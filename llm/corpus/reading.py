@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm.corpus.records import Record, Rejected, Removed
+from llm.corpus.streams import bare_name, is_blank
 
 # Kinds whose records carry URLs of their own, so that two files can hold the same capture.
 REPEATING_KINDS = frozenset({"warc", "parquet", "jsonl"})
@@ -17,7 +18,6 @@ _ENDINGS = {
     "html": (".html", ".htm", ".xhtml"),
     "text": (".txt", ".md", ".rst"),
 }
-_COMPRESSED = (".gz", ".zst")
 
 
 class UnknownKindError(ValueError):
@@ -55,9 +55,7 @@ def kind_of(name: str, kind: str) -> str:
     """
     if kind != "auto":
         return kind
-    bare = name.lower()
-    for ending in _COMPRESSED:
-        bare = bare.removesuffix(ending)
+    bare = bare_name(name)
     for known, endings in _ENDINGS.items():
         if bare.endswith(endings):
             return known
@@ -91,8 +89,6 @@ def _nothing(path: Path, name: str, kind: str) -> Record:
         return Removed("no_documentation", name, b"", detail)
     if kind == "parquet":
         return Removed("empty_file", name, b"", f"{name}: a table of no rows")
-    from llm.corpus.streams import is_blank
-
     if is_blank(path):
         return Removed("empty_file", name, b"", f"{name}: nothing, or nothing but line ends")
     return Rejected(

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"})
 # What servers say when they do not know (WHATWG MIME Sniffing, section 7, and defaults).
 _UNKNOWN = frozenset(
     [
@@ -35,6 +35,7 @@ class Page:
         digest: of the payload, as the record carries it ("sha1:…").
         license: where the record knows it better than its source.
         mended: what the record had wrong and could be put right; `None` for nothing.
+        robots: what the HTTP header asks of robots (`llm.corpus.robots.header_directives`).
     """
 
     url: str
@@ -46,6 +47,7 @@ class Page:
     digest: str | None = None
     license: str | None = None
     mended: str | None = None
+    robots: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def is_html(content_type: str | None, payload: bytes) -> bool:
         content_type: as `media_type` returns it.
     """
     if content_type:
-        return content_type in _HTML_TYPES
+        return content_type in HTML_TYPES
     return _MARKUP.search(payload, 0, _SNIFFED) is not None
 
 

@@ -1,21 +1,26 @@
-"""What a page's own markup asks of robots.
+"""What a page asks of robots, in its own markup or in the HTTP header it came with.
 
 `<meta name="robots" content="noindex, nofollow">` (HTML robots meta tag, RFC 9309 speaks of files
-only); `noai` and `noimageai` (DeviantArt, since 2022) ask not to train on it, and so does
-`<meta name="tdm-reservation" content="1">` (W3C TDM Reservation Protocol). They are recorded;
-whether they are obeyed is a matter of the filter's rules. Names of single robots ("googlebot")
-ask nothing of others.
+only) and the header `X-Robots-Tag` say the same; `noai` and `noimageai` (DeviantArt, since 2022)
+ask not to train on a page, and so does `<meta name="tdm-reservation" content="1">` or the header
+of that name (W3C TDM Reservation Protocol). They are recorded; whether they are obeyed is a matter
+of the filter's rules. What is asked of single robots ("googlebot") is nothing to others.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 _ASKS = re.compile(r"<meta\b[^<>]*(?:robots|tdm-reservation)", re.IGNORECASE)
 _RESERVED = "tdm-reservation"
 _NO_AI = frozenset(("noai", "noimageai", _RESERVED))
 _NO_INDEX = frozenset(("noindex", "none"))
+# In a header a name and a colon say which robot is meant, but for directives with a value.
+_NAMED = re.compile(r"\s*([\w.*/+ -]+?)\s*:\s*", re.ASCII)
+_VALUED = frozenset(("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"))
+_EVERY = frozenset(("*", "robots"))
 
 
 class Robots(NamedTuple):
@@ -44,6 +49,36 @@ def directives(markup: str, tree: Any) -> str | None:
             found.update(piece for item in content.split(",") if (piece := item.strip()))
         elif name == _RESERVED and content.strip() == "1":
             found.add(_RESERVED)
+    return _listed(found)
+
+
+def header_directives(tags: Iterable[str], reserved: str | None) -> str | None:
+    """The same of an HTTP header.
+
+    Args:
+        tags: every value of `X-Robots-Tag`; what follows the name of a robot is asked of it.
+        reserved: the value of `tdm-reservation`.
+    """
+    found: set[str] = set()
+    for tag in tags:
+        meant = True
+        for item in tag.lower().split(","):
+            named = _NAMED.match(item)
+            if named and named[1] not in _VALUED:
+                meant, item = named[1] in _EVERY, item[named.end() :]
+            if meant and (piece := item.strip()):
+                found.add(piece)
+    if (reserved or "").strip() == "1":
+        found.add(_RESERVED)
+    return _listed(found)
+
+
+def joined(*listed: str | None) -> str | None:
+    """Directives from several places, as one list."""
+    return _listed({item for items in listed if items for item in items.split(", ")})
+
+
+def _listed(found: set[str]) -> str | None:
     return ", ".join(sorted(found)) or None
 
 

@@ -12,6 +12,7 @@ from llm.corpus.compressed import Break, Members, Piece, compression
 _CHUNK = 1 << 18
 _HEAD = 512
 _BLANK = b" \t\r\n\v\f\0"
+_ENDINGS = (".gz", ".zst")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -26,6 +27,15 @@ class DamagedStreamError(ValueError):
     def __init__(self, path: Path, damage: Break) -> None:
         super().__init__(f"{path.name}: {damage.cause} at byte {damage.offset}")
         self.offset, self.cut, self.cause = damage.offset, damage.cut, damage.cause
+
+
+def bare_name(name: str) -> str:
+    """A file's name in lower case, without the ending of what compressed it: what it says of the
+    content. Whether it is compressed its first bytes say."""
+    bare = name.lower()
+    for ending in _ENDINGS:
+        bare = bare.removesuffix(ending)
+    return bare
 
 
 def pieces(path: Path, start: int = 0) -> Iterator[Piece | Break]:

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from llm.corpus.arrow_rows import NotUtf8, python_rows
+from llm.corpus.arrow_rows import NotUtf8
 from llm.corpus.compressed import Break
 from llm.corpus.identity import content_url
+from llm.corpus.parquet_rows import LostRows, opened, rows_and_losses
 from llm.corpus.records import Page, Record, Rejected, Removed, readable
 from llm.corpus.streams import lines_and_breaks
 
-_ROWS = 256
 _SHOWN = 50  # fields of a row, and characters of each, in a message
 
 
@@ -82,35 +81,27 @@ def read_parquet(path: Path, name: str, fields: Fields, limit: int) -> Iterator[
     A row group that is damaged is read as far as it goes, and one `Rejected` says which of its
     rows are lost; reading goes on with the next group.
     """
-    with path.open("rb") as stream:  # Arrow takes no path that is not UTF-8
+    with path.open("rb") as stream:
         try:
-            file = pq.ParquetFile(stream, page_checksum_verification=True)
-            present = file.schema_arrow.names
+            file = opened(stream)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             yield Rejected("not_parquet", name, b"not_parquet", f"{name}: {error}")
             return
+        present = file.schema_arrow.names
         if fields.text not in present:
             detail = f"{name}: no column {fields.text!r}; it has {', '.join(present)}"
             yield Rejected("missing_field", name, b"", detail)
             return
         wanted = (fields.text, fields.url, fields.id, fields.date, fields.license)
         columns = [column for column in wanted if column and column in present]
-        number = 0
-        for group in range(file.num_row_groups):
-            behind = number + file.metadata.row_group(group).num_rows
-            cause = "the file has no more of them"
-            try:
-                for batch in file.iter_batches(_ROWS, row_groups=[group], columns=columns):
-                    for row in python_rows(batch):
-                        number += 1
-                        where = f"{name}, row {number}"
-                        yield _row(row, None, where, name, fields, number, limit)
-            except (pa.ArrowException, OSError) as error:
-                cause = str(error)
-            if number < behind:
-                detail = f"{name}, rows {number + 1} to {behind} (row group {group}): {cause}"
-                yield Rejected("bad_record", name, f"bad_record@{number}".encode(), detail)
-            number = max(number, behind)
+        for found in rows_and_losses(file, columns):
+            if isinstance(found, LostRows):
+                lost = f"rows {found.first} to {found.last} (row group {found.group})"
+                key = f"bad_record@{found.first - 1}".encode()
+                yield Rejected("bad_record", name, key, f"{name}, {lost}: {found.cause}")
+                continue
+            number, row = found
+            yield _row(row, None, f"{name}, row {number}", name, fields, number, limit)
 
 
 def _row(

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from llm.corpus.streams import DamagedStreamError, lines
+
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
 class BlockListError(ValueError):
-    """A block list cannot be read as UTF-8 text; names the file."""
+    """A block list cannot be read as UTF-8 text, or is damaged; names the file."""
 
 
 class UrlFacts(NamedTuple):
@@ -59,8 +62,11 @@ class BlockLists:
 def read_block_lists(domains: Sequence[Path], words: Sequence[Path]) -> BlockLists:
     """Read lists of one entry a line; empty lines and lines that start with `#` are skipped.
 
+    Args:
+        domains, words: files, plain, gzip or zstd.
+
     Raises:
-        BlockListError: a file is not UTF-8.
+        BlockListError: a file is not UTF-8, or damaged.
     """
     named = frozenset(entry.lower().strip(".") for entry in _entries(domains))
     phrases = {phrase for entry in _entries(words) if (phrase := _url_words(entry))}
@@ -73,16 +79,19 @@ def read_block_lists(domains: Sequence[Path], words: Sequence[Path]) -> BlockLis
 def _entries(paths: Sequence[Path]) -> Iterable[str]:
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
+            for number, line, _ in lines(path, sys.maxsize):
+                entry = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if entry and not entry.startswith("#"):
+                    yield entry
         except UnicodeDecodeError as error:
             raise BlockListError(
-                f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); "
+                f"{path}, line {number}: not UTF-8 text ({error.reason} at byte {error.start}); "
                 "a block list holds one entry a line"
             ) from error
-        for line in lines:
-            entry = line.strip()
-            if entry and not entry.startswith("#"):
-                yield entry
+        except DamagedStreamError as error:
+            raise BlockListError(
+                f"{path}: {error.cause} at byte {error.offset}; get the whole file"
+            ) from error
 
 
 def _url_words(text: str) -> tuple[str, ...]:

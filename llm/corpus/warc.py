@@ -12,6 +12,7 @@ from llm.corpus.records import Record, Rejected, Removed, media_type, readable
 from llm.corpus.window import Window
 
 _VERSION = re.compile(rb"WARC/\d{1,2}\.\d{1,2}[ \t]*\r?\n", re.IGNORECASE)
+_PART_OF_VERSION = re.compile(rb"WARC(?:/[\d.]{0,5}[ \t]*\r?)?", re.IGNORECASE)
 _HEADER_END = re.compile(rb"\n\r?\n")
 _LONGEST_HEADER = 1 << 20
 _LENGTH = re.compile(r"\+?\d{1,18}", re.ASCII)
@@ -59,6 +60,11 @@ class Warc:
         fields = _fields(bytes(window.data[version.end() : end.start()]))
         said = fields.get("content-length", "")
         return WarcHead(end.end(), int(said) if _LENGTH.fullmatch(said) else None, fields)
+
+    def is_cut(self, window: Window) -> bool:
+        if _VERSION.match(window.data) is None:
+            return not window.fill(64) and _PART_OF_VERSION.fullmatch(window.data) is not None
+        return len(window.data) <= _LONGEST_HEADER or self.start.search(window.data, 1) is not None
 
 
 def _fields(header: bytes) -> dict[str, str]:

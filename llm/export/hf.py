@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llm.model.folder import architecture
+from llm.tokens.special_tokens import SPECIAL_TOKENS
 
 CARD = "README.md"
 
@@ -22,7 +23,12 @@ _CHAT = """turns = [{"role": "user", "content": "..."}]
 inputs = tokenizer.apply_chat_template(
     turns, add_generation_prompt=True, return_dict=True, return_tensors="pt"
 )"""
-_TEXT = 'inputs = tokenizer("...", return_tensors="pt")'
+_TEXT = """# A special token that the text spells out is text.
+inputs = tokenizer("...", split_special_tokens=True, return_tensors="pt")"""
+_TYPED = (
+    "`apply_chat_template` takes a special token that a message spells out ({specials}) for the "
+    "token: it would end the turn. Take them out of what others write."
+)
 
 
 def copy_folder(model: Path, target: Path) -> list[str]:
@@ -65,6 +71,9 @@ def write_card(folder: Path, name: str, chat: bool, figures: Mapping[str, str | 
         "## Loading",
         _LOAD.format(use=_CHAT if chat else _TEXT),
     ]
+    if chat:
+        named = ", ".join(f"`{token}`" for token in SPECIAL_TOKENS)
+        lines.append(_TYPED.format(specials=named))
     (folder / CARD).write_text("\n\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -36,12 +36,18 @@ def answer(ask: dict[str, Any], folder: Path) -> None:
     if ask["threads"]:
         torch.set_num_threads(ask["threads"])
     tokenizer = AutoTokenizer.from_pretrained(ask["folder"], local_files_only=True)
+
+    def ids_of(text: str, frame: bool) -> Any:
+        """Special tokens in a text are characters, in a rendered conversation they are tokens."""
+        given = tokenizer(text, add_special_tokens=False, split_special_tokens=not frame)
+        return given["input_ids"]
+
     model = AutoModelForCausalLM.from_pretrained(
         ask["folder"], local_files_only=True, dtype=torch.float32
     ).eval()
     logits, continued = {}, []
     for number, prompt in enumerate(ask["prompts"]):
-        ids = torch.tensor([tokenizer(prompt["text"], add_special_tokens=False)["input_ids"]])
+        ids = torch.tensor([ids_of(prompt["text"], frame=False)])
         seen = torch.ones_like(ids)
         with torch.inference_mode():
             logits[f"prompt{number}"] = model(ids, attention_mask=seen).logits[0].numpy()
@@ -53,9 +59,9 @@ def answer(ask: dict[str, Any], folder: Path) -> None:
     chats = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in ask["chats"]]
     reply = {
         "class": type(model).__name__,
-        "ids": [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ask["texts"]],
+        "ids": [ids_of(text, frame=False) for text in ask["texts"]],
         "chats": chats,
-        "chat_ids": [tokenizer(chat, add_special_tokens=False)["input_ids"] for chat in chats],
+        "chat_ids": [ids_of(chat, frame=True) for chat in chats],
         "continued": continued,
     }
     (folder / "reply.json").write_text(json.dumps(reply), encoding="utf-8")

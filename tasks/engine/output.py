@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from tasks.engine import canonical, launch
 from tasks.engine.artifact import Data, Inputs
 from tasks.engine.attempt_files import AttemptFiles
 from tasks.engine.config import StageConfig
-from tasks.engine.errors import MissingInputError
-from tasks.engine.manifest import OutputRecord, Totals
+from tasks.engine.errors import MissingInputError, OutputError
+from tasks.engine.gathering import Sized, gathered
+from tasks.engine.manifest import File, OutputRecord, Totals
 from tasks.engine.parts import PartWriter
 from tasks.engine.pool import Job
 from tasks.engine.progress import Figure, Listener
@@ -155,6 +156,7 @@ class Out:
         side: Sequence[str] = (),
         each: Mapping[str, Mapping[str, Any]] | None = None,
         beside: Sequence[str] = (),
+        gather: bool = False,
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
@@ -165,10 +167,15 @@ class Out:
             each: further arguments of single units, by name; they concern those alone.
             beside: inputs cut into the same parts: each shard reads the one part that is called
                 like its own (`Unit.side_file`), and only a change of that one concerns it.
+            gather: read small parts together, several a shard (`tasks.engine.gathering`), where
+                an input may have very many.
 
         Raises:
+            OutputError: `gather` with `each` or `beside`, which go by the names of single parts.
             ShardError: more shards failed, each after two tries, than the config allows.
         """
+        if gather and (each or beside):
+            raise OutputError("map: parts that are read together have no name of their own")
         sides = {name: self._read(name) for name in side if self._has(name)}
         outside = {name: self._inputs.external[name] for name in side if self._is_external(name)}
         side_ids = {name: data.data_id for name, data in sides.items()}
@@ -177,7 +184,7 @@ class Out:
         sides |= {name: self._read(name) for name in beside}
         folders = {name: data.unchecked_folder() for name, data in sides.items()}
         items = {name: snapshot.items for name, snapshot in outside.items()}
-        units = [replace(unit, side=folders, external=items) for unit in self._units(over)]
+        units = [replace(unit, side=folders, external=items) for unit in self._units(over, gather)]
         name_of = function_name(function)
         schemas = {
             n: self._files.schema(n) for n, o in self._stage.outputs.items() if o.schema is not None
@@ -201,7 +208,7 @@ class Out:
                 continue
             by_name[unit.name] = unit
             stem = part_stem(unit.name, external=unit.rows is None)
-            staging = self._files.staging / shard
+            staging = self._files.staging / "shards"  # parts of an output have names of their own
             jobs.append(Job(unit.name, (name_of, unit, own, schemas, staging, stem, shard)))
         receipts |= self.work.build(jobs, by_name, len(receipts))
         for unit in units:  # in order of units, so that joined notes are deterministic
@@ -236,15 +243,18 @@ class Out:
             return self.data(name)
         raise MissingInputError(f"{self._stage.name} has no input {name!r}")
 
-    def _units(self, over: str | Sequence[Item]) -> Iterator[Unit]:
+    def _units(self, over: str | Sequence[Item], gather: bool) -> Iterable[Unit]:
         if isinstance(over, str):
             data = self._read(over)
-            for part in data.parts:
-                stem = part.path.removesuffix(".parquet")
-                yield Unit(stem, data.path(part), part.rows, part.sha256)
+            parts = [
+                Sized(
+                    Unit(p.path.removesuffix(".parquet"), data.path(p), p.rows, p.sha256), p.bytes
+                )
+                for p in data.parts
+            ]
         else:
-            for item in over:
-                yield Unit(item.name, Path(item.path), None, item.sha256)
+            parts = [Sized(Unit(i.name, Path(i.path), None, i.sha256), i.size) for i in over]
+        return gathered(parts) if gather else (part.unit for part in parts)
 
     def _count(self, receipt: Receipt, external: bool) -> None:
         if external:
@@ -253,6 +263,10 @@ class Out:
             self.reasons.setdefault(output, Counter()).update(reasons)
         for name, value in receipt.notes.items():
             add_note(self._notes, name, value)
+
+
+def _unit(data: Data, part: File) -> Unit:
+    return Unit(part.path.removesuffix(".parquet"), data.path(part), part.rows, part.sha256)
 
 
 class _CountingWriter(PartWriter):

@@ -27,6 +27,8 @@ from tasks.engine.manifest import (
 from tasks.engine.snapshot import sha256_file
 from tasks.engine.space import space_checked
 
+_ALONE = 1 << 20
+
 leave_pandas_out()  # whatever reads or writes parts comes by here: commands, flows, workers
 
 
@@ -61,10 +63,11 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         pa.ArrowException, OSError: the file cannot be read, or lacks a column.
     """
+    threads = path.stat().st_size > _ALONE  # of a small part they cost more than they read
     with pq.ParquetFile(path) as source:
         if columns is None:
-            return source.read()
-        table = source.read(columns=list(columns))
+            return source.read(use_threads=threads)
+        table = source.read(columns=list(columns), use_threads=threads)
     if table.schema.names == list(columns):
         return table
     fields, arrays = [], []

@@ -86,11 +86,12 @@ def run_shard(
         OutputError: the function yielded an undeclared output or wrong columns.
     """
     started = time.perf_counter()
-    if unit.path.is_file() and sha256_file(unit.path) != unit.sha256:
-        raise DamagedArtifactError(
-            f"{unit.path}: the bytes changed since they were published or planned; "
-            "`ingot verify --deep` marks damaged artifacts, `ingot run` rebuilds them"
-        )
+    for file in unit.files():
+        if file.path.is_file() and sha256_file(file.path) != file.sha256:
+            raise DamagedArtifactError(
+                f"{file.path}: the bytes changed since they were published or planned; "
+                "`ingot verify --deep` marks damaged artifacts, `ingot run` rebuilds them"
+            )
     module, _, name = function.partition(":")
     body = cast("Callable[..., Iterator[Emitted]]", getattr(importlib.import_module(module), name))
     writers: dict[str, PartWriter] = {}

@@ -37,16 +37,27 @@ Emitted = tuple[str, pa.Table] | Note | RowsIn
 
 
 @dataclass(frozen=True)
+class Member:
+    """One of several parts or items that are a shard together."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Unit:
-    """One shard's input: a part of an input table, or one external item.
+    """One shard's input: a part of an input table or an external item, or several small ones.
 
     Attributes:
-        name: the part's path without its ending, or the item's name.
-        path: where it lies on this machine.
-        rows: of a part; `None` for an external item.
+        name: the part's path without its ending, or the item's name; of several parts see
+            `tasks.engine.gathering`.
+        path: where it lies on this machine; of several parts, the first.
+        rows: of a part, or of all; `None` for an external item.
         sha256: of its content.
         side: local folder of each side input.
         external: items of each external snapshot passed as side.
+        members: the parts or items, where there are several.
     """
 
     name: str
@@ -55,6 +66,11 @@ class Unit:
     sha256: str
     side: Mapping[str, Path] = field(default_factory=dict)
     external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
+
+    def files(self) -> tuple[Member, ...]:
+        """Every file it consists of."""
+        return self.members or (Member(self.name, self.path, self.sha256),)
 
     @property
     def part(self) -> str:
@@ -62,11 +78,17 @@ class Unit:
         return f"{self.name}.parquet"
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The part as one table."""
-        return read_part(self.path, columns)
+        """The part as one table; several parts one behind the other."""
+        if not self.members:
+            return read_part(self.path, columns)
+        return pa.concat_tables([read_part(member.path, columns) for member in self.members])
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The part a row group at a time: memory bounded by a row group."""
+        """The part a row group at a time: memory bounded by a row group. Several small parts are
+        one table: together they have no more rows than a row group."""
+        if self.members:
+            yield self.table(columns)
+            return
         with pq.ParquetFile(self.path) as source:
             for index in range(source.num_row_groups):
                 yield source.read_row_group(index, columns=list(columns) if columns else None)

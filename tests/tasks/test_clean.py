@@ -14,10 +14,17 @@ import pytest
 import tasks.clean
 from llm.child import Child
 from llm.corpus.sandbox import close_warm, warm_sandbox
-from tasks.clean import DOCUMENTS, CleanConfig, clean_part, panels
+from tasks.clean import DOCUMENTS, STAGE, CleanConfig, clean_part, panels
+from tasks.engine.artifact import Artifact
+from tasks.engine.build import build
+from tasks.engine.chain import chain
 from tasks.engine.panels import Histogram, Samples, Table
+from tasks.engine.plan import Planner, Selection
 from tasks.engine.stage import REJECTED, REMOVED
+from tasks.engine.store import Store
 from tasks.engine.unit import Note, Unit
+from tasks.source import STAGE as SOURCE
+from tasks.source import SourceConfig
 
 PAGES = pa.schema(
     [
@@ -25,6 +32,7 @@ PAGES = pa.schema(
         ("url", pa.string()),
         ("content_type", pa.string()),
         ("charset", pa.string()),
+        ("robots", pa.string()),
         ("html", pa.binary()),
         ("source", pa.string()),
     ]
@@ -45,6 +53,7 @@ def _unit(folder: Path, payloads: list[tuple[str | None, bytes]], group: int = 1
             "url": f"https://example.org/{index}",
             "content_type": kind,
             "charset": None,
+            "robots": None,
             "html": payload,
             "source": "test",
         }
@@ -216,3 +225,31 @@ def test_panels_count_what_the_tables_hold(tmp_path: Path) -> None:
     assert all(len(counts) + 1 == len(lengths.edges) for counts in lengths.counts.values())
     assert isinstance(samples, Samples)
     assert len(samples.items) == 3
+
+
+def _built(home: Path, pages: Path) -> Artifact:
+    stages = {stage.name: stage for stage in (SOURCE, STAGE)}
+    configs = {
+        "source": SourceConfig(sources=[{"name": "web", "paths": [str(pages)]}], workers=1),
+        "clean": CleanConfig(workers=1),
+    }
+    planner = Planner(chain(stages, configs), configs, "r", Store(str(home)), Selection())
+    return build(planner)["clean"].artifact
+
+
+def test_of_many_small_files_several_are_a_shard(tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    for number in range(25):
+        (pages / f"{number:02}.html").write_text(f"<p>Page number {number} of the shelf.")
+    first = _built(tmp_path / "home", pages).manifest
+    assert first.timings.shards_built < 10
+    (pages / "11-new.html").write_text("<p>A page more.")
+    second = _built(tmp_path / "home", pages)
+    # Its own group, and what it is split into where its name ends one.
+    assert second.manifest.timings.shards_built <= 2
+    texts = second.data("documents").table(["url", "text"]).to_pylist()
+    assert {row["url"].rpartition("/")[2]: row["text"].strip() for row in texts} == {
+        **{f"{n:02}.html": f"Page number {n} of the shelf." for n in range(25)},
+        "11-new.html": "A page more.",
+    }

@@ -312,5 +312,6 @@ def test_all_shared_archives_add_up(tmp_path: Path) -> None:
     assert all(item.text for item in samples.items)
     part = artifact.data("pages").parts[0]
     assert pq.read_schema(artifact.data("pages").path(part)).names == [
-        "doc_id", "url", "fetched_at", "content_type", "charset", "html", "source", "provenance",
+        "doc_id", "url", "fetched_at", "content_type", "charset", "robots", "html", "source",
+        "provenance",
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +387,59 @@ def test_a_damaged_file_gives_what_is_before_the_damage(tmp_path: Path) -> None:
     assert last.reason == "truncated_file"
     assert len(read_rows) > 100
     assert all(isinstance(o, Example) for o in read_rows)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_behind_damage_reading_goes_on(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    rows = [json.dumps({"prompt": f"p{n}?", "completion": f"{n * 7919}"}) for n in range(90)]
+    members = [pack("".join(f"{row}\n" for row in rows[i : i + 30]).encode()) for i in (0, 30, 60)]
+    middle = len(members[0]) + len(members[1]) // 2
+    file = tmp_path / "e.jsonl.gz"
+    file.write_bytes(b"".join(members)[:middle] + b"\xff" * (len(members[1]) // 2 - 1) + members[2])
+    outcomes = read(file, "instruction")
+    kept = [o.turns[0][0].content for o in outcomes if isinstance(o, Example)]
+    assert kept[:30] == [f"p{n}?" for n in range(30)]
+    assert kept[-30:] == [f"p{n}?" for n in range(60, 90)]
+    (lost,) = (o for o in outcomes if isinstance(o, Dropped))
+    assert lost.reason in ("bad_record", "truncated_file")
+    assert f"byte {len(members[0])}: " in lost.detail
+
+
+def test_a_damaged_row_group_and_a_text_that_is_no_utf8(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p{n}?", "completion": f"a{n}"} for n in range(30)]
+    file = tmp_path / "e.parquet"
+    table = pa.Table.from_pylist(rows)
+    pq.write_table(table, file, row_group_size=10, write_page_checksum=True, compression="none")
+    data = file.read_bytes()
+    column = pq.ParquetFile(file).metadata.row_group(1).column(0)
+    at = column.dictionary_page_offset or column.data_page_offset
+    end = at + column.total_compressed_size
+    file.write_bytes(data[:at] + b"\xff" * (end - at) + data[end:])
+    outcomes = read(file, "instruction")
+    assert len([o for o in outcomes if isinstance(o, Example)]) == 20
+    (lost,) = (o for o in outcomes if isinstance(o, Dropped))
+    assert lost.reason == "bad_record"
+    assert "e.parquet:11 to 20 (row group 1): " in lost.detail
+
+    texts = pa.array([b"a", b"\xff", b"c"]).cast(pa.binary()).view(pa.string())
+    turns = pa.array(
+        [[{"role": "user", "content": text.as_py()}] for text in texts.view(pa.binary())],
+        pa.list_(pa.struct([("role", pa.string()), ("content", pa.binary())])),
+    )
+    nested = pa.ListArray.from_arrays(
+        turns.offsets,
+        pa.StructArray.from_arrays(
+            [turns.values.field("role"), turns.values.field("content").view(pa.string())],
+            ["role", "content"],
+        ),
+    )
+    pq.write_table(pa.table({"prompt": nested, "completion": ["x", "y", "z"]}), file)
+    first, bad, last = read(file, "instruction")
+    assert isinstance(first, Example)
+    assert isinstance(last, Example)
+    assert isinstance(bad, Dropped)
+    assert bad.reason == "undecodable"
+    assert "'prompt' is not UTF-8 at byte 0" in bad.detail
 
 
 @pytest.mark.parametrize(

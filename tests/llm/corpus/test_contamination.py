@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,6 +146,13 @@ def test_records_of_every_format(tmp_path: Path) -> None:
     ]
     (tmp_path / "f.txt").write_text("first\n\n second \n", encoding="utf-8")
     assert _read(tmp_path / "f.txt") == [("f.txt:1", ("first",)), ("f.txt:3", ("second",))]
+    for name in ("a.jsonl", "c.json", "d.csv", "e.tsv", "g.csv", "f.txt"):
+        plain = (tmp_path / name).read_bytes()
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(plain))
+        (tmp_path / f"{name}.zst").write_bytes(zstandard.compress(plain))
+        wanted = [texts for _, texts in _read(tmp_path / name)]
+        for ending in (".gz", ".zst"):
+            assert [texts for _, texts in _read(tmp_path / f"{name}{ending}")] == wanted
 
 
 @pytest.mark.parametrize(
@@ -161,7 +169,8 @@ def test_records_of_every_format(tmp_path: Path) -> None:
         ("a.csv", b'q,a\n"x,y\n', [], r"a\.csv:2: lines 2 to 2: unexpected end"),
         ("a.csv.gz", gzip.compress(b"q,a\nx,y\n" * 99)[:-12], ["q"], r"a\.csv\.gz: the gzip"),
         ("a.jsonl.gz", gzip.compress(b'{"q": "x"}\n' * 99)[:-12], ["q"], r"a\.jsonl\.gz"),
-        ("a.txt.gz", b"plain", [], "only if compressed"),
+        ("a.txt.zst", zstandard.compress(b"one\n" * 9)[:-4], [], r"a\.txt\.zst: the zstd"),
+        ("a.json", b"[" * 100_000, [], "not JSON"),
         ("a.parquet", b"", [], "evaluation files end in"),
     ],
 )

@@ -134,3 +134,46 @@ def test_many_wrong_lengths_are_many_rows(tmp_path: Path, packing: str) -> None:
     found = read(tmp_path, "warc", PACKED[packing](records))
     assert pages(found) == [body(i) for i in range(80) if i % 2]
     assert sum(isinstance(record, Rejected) for record in found) == 40
+
+
+# Of a WARC record within the name of its version, a field, and its last line end; of an ARC record
+# behind its URL and in its date.
+CUTS = {"warc": [10, 12, 40, 150, -60], "arc": [15, 20, 30]}
+HEADERS = {kind: RECORDS[kind](3).partition(b"HTTP")[0] for kind in CUTS}
+
+
+@pytest.mark.parametrize("packing", PACKED)
+@pytest.mark.parametrize(("kind", "cut"), [(kind, cut) for kind in CUTS for cut in CUTS[kind]])
+def test_a_record_cut_within_its_header_is_truncated(
+    tmp_path: Path, kind: str, cut: int, packing: str
+) -> None:
+    for place in (0, 3, N - 1):
+        records = [RECORDS[kind](number) for number in range(N)]
+        records[place] = HEADERS[kind][:cut]
+        found = read(tmp_path, kind, PACKED[packing](records))
+        assert pages(found) == [body(i) for i in range(N) if i != place], place
+        urls = [record.url for record in found if isinstance(record, Page)]
+        assert urls == [f"http://x.org/{i}" for i in range(N) if i != place], place
+        (lost,) = (record for record in found if not isinstance(record, Page))
+        assert isinstance(lost, Rejected)
+        assert lost.reason == "truncated_record", (place, lost)
+        assert "within its header" in lost.detail
+
+
+def test_a_plain_archive_cut_anywhere_in_its_last_header(tmp_path: Path) -> None:
+    for kind, least in (("warc", 4), ("arc", 6)):
+        for cut in range(least, len(HEADERS[kind]) - 2):
+            records = [RECORDS[kind](number) for number in range(3)]
+            data = b"".join(records[:2]) + records[2][:cut]
+            found = read(tmp_path, kind, data)
+            assert [getattr(record, "reason", "page") for record in found] == [
+                "page", "page", "truncated_record",
+            ], (kind, cut)  # fmt: skip
+
+
+def test_a_url_in_a_url_is_no_cut(tmp_path: Path) -> None:
+    url = b"http://a.org/?u=http://b.org/c"
+    record = RECORDS["arc"](0).replace(b"http://x.org/0", url)
+    (found,) = read(tmp_path, "arc", record)
+    assert isinstance(found, Page)
+    assert found.url == url.decode()

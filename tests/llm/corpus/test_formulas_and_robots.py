@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from resiliparse.parse.html import HTMLTree
 
+from llm.corpus import records
 from llm.corpus.html import extract
-from llm.corpus.robots import Robots, directives, robots
+from llm.corpus.page import Document, Extraction, Limits, Page, clean_page
+from llm.corpus.robots import Robots, directives, header_directives, joined, robots
+from tests.llm.corpus.archive_bytes import read
 
 ENGINES = ["resiliparse", "trafilatura", "both"]
 WORDS = "it is known to all the people who ever read about it"
@@ -79,3 +84,61 @@ def test_what_a_page_asks_of_robots(
     markup = f"<html><head>{head}</head><body><p>words</p></body></html>"
     assert directives(markup, HTMLTree.parse(markup)) == listed
     assert robots(listed) == Robots(*asked)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reserved", "listed"),
+    [
+        ([], None, None),
+        (["noindex"], None, "noindex"),
+        (["NoIndex, nofollow", "noai"], None, "noai, nofollow, noindex"),
+        (["googlebot: noindex, nofollow", "noarchive"], None, "noarchive"),
+        (["otherbot: noindex, *: noai"], None, "noai"),
+        (["robots: none"], None, "none"),
+        (["max-snippet: 20, noimageai"], None, "max-snippet: 20, noimageai"),
+        (["unavailable_after: 25 Jun 2030 15:00:00 PST"], "0",
+         "unavailable_after: 25 jun 2030 15:00:00 pst"),
+        ([""], " 1 ", "tdm-reservation"),
+        (["unknown bot/1.0: noindex"], None, None),
+    ],
+)  # fmt: skip
+def test_what_a_header_asks_of_robots(
+    tags: list[str], reserved: str | None, listed: str | None
+) -> None:
+    assert header_directives(tags, reserved) == listed
+
+
+def test_what_header_and_page_ask_is_one_list() -> None:
+    assert joined("noindex", None, "noai, noindex") == "noai, noindex"
+    assert joined(None, None) is None
+
+
+HEADER = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nX-Robots-Tag: noai\r\nx-robots-tag: bot: none\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "listed"),
+    [
+        ("text/html", b"<html><meta name=robots content=noindex><p>some words", "noai, noindex"),
+        ("application/xhtml+xml", b"<html><p>some words</p></html>", "noai"),
+    ],
+)
+def test_from_the_record_to_the_document(
+    tmp_path: Path, kind: str, payload: bytes, listed: str
+) -> None:
+    block = HEADER.format(kind).encode() + b"\r\n" + payload
+    head = f"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: {len(block)}\r\n\r\n"
+    (found,) = read(tmp_path, "warc", head.encode() + block + b"\r\n\r\n")
+    assert isinstance(found, records.Page)
+    assert found.robots == "noai"
+    page = Page(found.payload, found.content_type, found.charset, found.robots)
+    document = clean_page(page, Limits(10**6, 1000, 64, 0.05, 0.01), Extraction("both", 1.4, False))
+    assert isinstance(document, Document)
+    assert document.robots == listed
+
+
+def test_a_page_of_text_has_what_its_header_asks() -> None:
+    page = Page(b"some words", "text/plain", None, "noindex")
+    document = clean_page(page, Limits(10**6, 1000, 64, 0.05, 0.01), Extraction("both", 1.4, False))
+    assert isinstance(document, Document)
+    assert document.robots == "noindex"

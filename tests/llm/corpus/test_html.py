@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from resiliparse.parse.html import HTMLTree
 
 from llm.corpus import html
+from llm.corpus.archives import read_archive
 from llm.corpus.html import EngineError, Extracted, TooDeepError, TooManyNodesError, extract
+from llm.corpus.records import Page
 
+DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 ENGINES = ["resiliparse", "trafilatura", "both"]
 
 # As the source `pydocs` renders a module.
@@ -155,3 +161,61 @@ def test_what_an_engine_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "extract_plain_text", broken)
     with pytest.raises(EngineError, match="resiliparse: IndexError: list index out of range"):
         _extract("<p>x")
+
+
+PROSE = "<p>It is known to all the people who ever read about it, and it is all true.</p>" * 4
+
+
+@pytest.mark.parametrize(
+    ("figure", "kept"),
+    [
+        ("<figure><pre>def f():\n    pass</pre><figcaption>Listing 1: f</figcaption></figure>",
+         ["def f():\n    pass", "Listing 1: f"]),
+        ("<FIGURE><table><tr><td>one<td>two</table></FIGURE>", ["one", "two"]),
+        ("<figure><blockquote>To be</blockquote><figcaption>Hamlet</figcaption></figure>",
+         ["To be", "Hamlet"]),
+        ("<figure class=listing><figure><img src=x><figcaption>A</figcaption></figure>"
+         "<pre>x = 1</pre></figure>", ["x = 1"]),
+        ("<figure><p>Roses are red</p></figure>", ["Roses are red"]),
+        ("<figure><img src=x alt=hidden><figcaption>A <code>picture</code></figcaption></figure>",
+         []),
+        ("<figure><img src=x><p>A picture of it</p></figure>", []),
+        ("<figure><span>Image copyright</span></figure>", []),
+        ("<figure hidden><pre>hidden</pre></figure>", []),
+        ("<figure aria-hidden=true><pre>hidden</pre></figure>", []),
+    ],
+)  # fmt: skip
+def test_figures_of_text_are_text(figure: str, kept: list[str]) -> None:
+    page = f"<body><main>{PROSE}{{}}{PROSE}</main></body>"
+    with_figure, without = _extract(page.format(figure)).text, _extract(page.format("")).text
+    assert all(text in with_figure for text in kept)
+    if not kept:
+        assert with_figure.split() == without.split()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_listing_in_a_figure_is_kept_by_every_engine(engine: str) -> None:
+    figure = "<figure><pre>def f():\n    return 1</pre><figcaption>Listing</figcaption></figure>"
+    formula = "<figure><img src=x><p>where <math><mi>E</mi></math> holds for all</p></figure>"
+    page = f"<body><main>{PROSE}{figure}{PROSE}{formula}{PROSE}</main></body>"
+    lines = _extract(page, engine).text.split("\n")
+    assert any("def f():" in line for line in lines)
+    assert any("return 1" in line for line in lines)
+    assert any("where E holds for all" in line for line in lines)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared test data is not beside the checkout")
+def test_listings_of_a_book_in_figures_are_kept() -> None:
+    path = DATA / "html_warc" / "rustbook-00.warc.gz"
+    limit, lost, found = 10**7, 0, 0
+    for page in read_archive(path, path.name, limit):
+        if not isinstance(page, Page) or b"<figure" not in page.payload:
+            continue
+        tree = HTMLTree.parse(page.payload.decode())
+        words = {
+            w for code in tree.document.query_selector_all("figure pre") for w in code.text.split()
+        }
+        text = set(_extract(page.payload.decode(), max_nodes=10**6, max_depth=1000).text.split())
+        lost, found = lost + len(words - text), found + len(words & text)
+    assert found > 1000
+    assert lost <= 0.02 * found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,9 @@ import pytest
 import zstandard
 
 from llm.corpus.label_files import LabelFieldError, LabelFormatError, meets, read_label_file
+from llm.corpus.label_sources import Condition, offer_file
+from llm.corpus.labels import Sampler
+from tests.llm.corpus.archive_bytes import GROUP, parquet
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 RECORDS = [
@@ -90,8 +94,10 @@ def test_cells_of_a_table(tmp_path: Path) -> None:
         list(read_label_file(file, "a.csv", "body", "", ""))
     cut = write(tmp_path / "b.csv.gz", content)
     cut.write_bytes(cut.read_bytes()[:-9])
-    with pytest.raises(LabelFormatError, match="damaged"):
-        list(read_label_file(cut, "b.csv.gz", "text", "", ""))
+    *before, last = read_label_file(cut, "b.csv.gz", "text", "", "")
+    assert before
+    assert (last.problem, last.text) == ("damaged", None)
+    assert last.detail.startswith("byte 0: ")
 
 
 def test_a_published_table() -> None:
@@ -116,11 +122,7 @@ def test_a_missing_field_names_file_and_fields(tmp_path: Path, name: str) -> Non
         list(read_label_file(path, f"src/{name}", "text", "kind", "a"))
 
 
-def test_damaged_and_unknown_files(tmp_path: Path) -> None:
-    cut = tmp_path / "cut.jsonl.gz"
-    cut.write_bytes(gzip.compress(LINES * 100)[:-20])
-    with pytest.raises(LabelFormatError, match=r"cut\.jsonl\.gz: damaged"):
-        list(read_label_file(cut, "cut.jsonl.gz", "text", "", ""))
+def test_unknown_files(tmp_path: Path) -> None:
     with pytest.raises(LabelFormatError, match="unknown kind"):
         read_label_file(tmp_path / "x.xlsx", "x.xlsx", "text", "", "")
     (tmp_path / "x.parquet").write_text("no")
@@ -137,12 +139,44 @@ def test_values_compare_by_meaning(value: object, wanted: str, answer: bool) -> 
     assert meets(value, wanted) is answer
 
 
-@pytest.mark.parametrize("damage", ["cut", "wrong bytes"])
-@pytest.mark.parametrize("ending", ["gz", "zst"])
-def test_a_damaged_compressed_file_is_an_error(tmp_path: Path, ending: str, damage: str) -> None:
-    path = write(tmp_path / f"l.jsonl.{ending}", LINES * 500)
-    data = path.read_bytes()
-    half = len(data) // 2
-    path.write_bytes(data[:half] + (b"" if damage == "cut" else b"\xff" * 64 + data[half + 64 :]))
-    with pytest.raises(LabelFormatError, match="damaged compressed file"):
-        list(read_label_file(path, path.name, "text", "", ""))
+@pytest.mark.parametrize("ending", ["jsonl", "txt"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_behind_damage_reading_goes_on(
+    tmp_path: Path, pack: Callable[[bytes], bytes], ending: str
+) -> None:
+    lines = LINES * 50 if ending == "jsonl" else b"first\nsecond\nthird\n" * 50
+    members = [pack(lines) for _ in range(3)]
+    half = len(members[1]) // 2
+    members[1] = members[1][:half] + b"\xff" * (len(members[1]) - half)
+    path = tmp_path / f"l.{ending}.gz"
+    path.write_bytes(b"".join(members))
+    rows = list(read_label_file(path, path.name, "text", "", ""))
+    (place,) = (i for i, row in enumerate(rows) if row.problem == "damaged")
+    assert [row.number for row in rows] == list(range(len(rows)))
+    assert f"byte {len(members[0])}: " in rows[place].detail
+    sound = [row.text for row in rows if row.problem is None]
+    assert sound[:3] == sound[-3:]
+    assert sound[0] == "first"
+    assert len(sound) >= 6
+    (told,) = offered(path)
+    assert told[1] == "damaged"
+    assert told[2].startswith(f"{path.name}, byte ")
+
+
+def offered(path: Path) -> list[tuple[str, str, str]]:
+    sampler = Sampler("s", 1, 0, 0, 0)
+    return list(
+        offer_file(sampler, path, path.name, "0" * 64, Condition("text", "", "", "", False))
+    )
+
+
+def test_a_damaged_row_group_costs_its_rows(tmp_path: Path) -> None:
+    data, places = parquet(list(range(3 * GROUP)))
+    start, end = places[1]
+    path = tmp_path / "l.parquet"
+    path.write_bytes(data[:start] + b"\xff" * (end - start) + data[end:])
+    rows = list(read_label_file(path, path.name, "text", "", ""))
+    assert [row.number for row in rows if row.problem is None] == [*range(5), *range(10, 15)]
+    (lost,) = (row for row in rows if row.problem)
+    assert (lost.number, lost.problem) == (5, "damaged")
+    assert lost.detail.startswith("rows 5 to 9: ")

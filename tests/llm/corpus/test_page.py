@@ -46,8 +46,25 @@ def test_plain_text_passes_through_decoded() -> None:
 
 def test_html_is_recognised_without_a_content_type() -> None:
     page = b"<!doctype html><title>T</title><body><p>Some text.</p>"
-    for kind in (None, "", "application/octet-stream"):
+    unknown = (None, "", "application/octet-stream", "*/*", "binary/octet-stream; a=b", "html")
+    for kind in unknown:
         assert _clean(page, kind) == Document("T", "Some text.", "resiliparse", None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "extractor"),
+    [
+        ("text/html,text/html", "resiliparse"),
+        ("TEXT/HTML ; charset=utf-8, text/plain", "resiliparse"),
+        ("'text/html'", "resiliparse"),
+        ("text/plain, text/html", "plain"),
+        ("application/x-unknown", "plain"),
+    ],
+)
+def test_a_declared_type_is_read_as_source_reads_it(kind: str, extractor: str) -> None:
+    outcome = _clean(b"Some words.", kind)
+    assert isinstance(outcome, Document)
+    assert outcome.extractor == extractor
 
 
 @pytest.mark.parametrize(

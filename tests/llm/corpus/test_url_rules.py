@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +63,16 @@ def test_a_list_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "list.bin").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BlockListError, match=r"list\.bin"):
         read_block_lists([tmp_path / "list.bin"], [])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_lists_may_be_compressed(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(pack("\ufeff# many\nBad.example.\r\n\nother.org".encode()))
+    assert read_block_lists([path], []).domains == {"bad.example", "other.org"}
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(BlockListError, match=r"list: .* at byte 0; get the whole file"):
+        read_block_lists([path], [])
 
 
 @given(st.text())
