@@ -20,6 +20,7 @@ import llm.tokens
 from llm.alignment.documentation_answers import answer
 from llm.alignment.documentation_pages import Definition, definitions
 from llm.corpus import lone_nodes, stream_safe, unprintable, words
+from llm.corpus.arc import Arc
 from llm.corpus.contamination import words as contamination_words
 from llm.corpus.docstring_html import docstring_html
 from llm.corpus.encoding import declared_in_page
@@ -39,6 +40,7 @@ UNITS = [
     *(" ", "a", "0", ".", "\n", "<", "&", "@", "-", "_", "é", "東", "\t", ">", "/"),
     *("a.", "a@", "0.", "&a", "<a", " \n", "a ", "><", "</a>", "\u0301\u0316", "A1", "<meta "),
     *("<!", "[", "]]>", "1,", ":", "#", "http://", "&#1;", "@a.", "一ー", "ก\u0e31"),
+    *("a(", "(", "()", "`", "`a", "[a", "{a", "*a", "| ", "= ", "\x1b$)C", "~{!!", "\n\n", "a:\n"),
 ]
 
 
@@ -75,6 +77,8 @@ _PACKAGES = (
 _AT_ONE_PLACE = (
     "llm.alignment.documentation_answers._WHOLE",
     "llm.alignment.documentation_answers._NOT_PROSE",
+    "llm.corpus.arc.Arc.begins",  # look some 4,000 bytes ahead: tried on more below
+    "llm.corpus.arc.Arc.start",
     "llm.corpus.arc._URL",
     "llm.corpus.encoding._COMMENT",  # of the first 4,096 bytes
     "llm.corpus.encoding._META",
@@ -129,7 +133,9 @@ def _seconds(work: Callable[[str], object], text: str) -> float:
 
 
 def _grows_linearly(work: Callable[[str], object], unit: str, beginning: str = "") -> bool:
-    text = beginning + unit * (LENGTH // len(unit))
+    run = unit * (LENGTH // len(unit))
+    # With an end that fits nothing, what would match must give up.
+    text = f"{beginning}{run}\0" if beginning else run
     seconds = _seconds(work, text)
     if seconds < 0.03:  # too little to be quadratic, and to be measured
         return True
@@ -169,6 +175,15 @@ def test_expressions(unit: str) -> None:
 def test_functions(work: Callable[[str], object]) -> None:
     work("東ก दिन")  # builds the patterns
     assert [unit for unit in UNITS if not _grows_linearly(work, unit)] == []
+
+
+@pytest.mark.parametrize("pattern", [Arc.start, Arc.begins], ids=["start", "begins"])
+def test_the_line_of_an_arc_record(pattern: re.Pattern[bytes]) -> None:
+    def search(text: str) -> object:
+        return pattern.sub(b"", text.encode())
+
+    short, long = ("http://" * (length // 7) for length in (LENGTH, 10 * LENGTH))
+    assert _seconds(search, long) < GROWTH * _seconds(search, short)
 
 
 def test_runs_of_marks_are_cut_after_thirty() -> None:
