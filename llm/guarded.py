@@ -30,7 +30,7 @@ BATCH_BYTES = 1 << 20
 DEADLINE_SECONDS = 60.0
 SECONDS_A_MEGABYTE = 30.0
 # Models and lists are loaded before the first document is looked at.
-_LOADING_SECONDS = 540.0
+_LOADING_SECONDS = 600.0
 # Of the machine's memory, for all processes together; as in the pool of workers.
 _MEMORY_SHARE = 0.5
 
@@ -106,11 +106,8 @@ def guarded(
     sandbox = warm_sandbox(
         "llm.guarded:answer", (function, *arguments), DEADLINE_SECONDS, None, None
     )
-    loaded = False
     for table in tables:
-        if not loaded:
-            sandbox.call(Rows(table.slice(0, 0)), _LOADING_SECONDS)
-            loaded = True
+        sandbox.prepare(Rows(table.schema.empty_table()), _LOADING_SECONDS)
         for rows, size in _batches(table, text):
             yield from _results(sandbox, rows, size)
     cores = os.cpu_count() or 1

@@ -60,6 +60,27 @@ class Sandbox(Generic[T, R]):
         self._max_memory_bytes = max_memory_bytes
         self._max_rss_bytes = max_rss_bytes
         self._child = Child(None)
+        self._first: tuple[Sequence[T], float] | None = None
+
+    def prepare(self, items: Sequence[T], seconds: float) -> None:
+        """Call the function with `items` before anything else in each new process, so that what
+        it loads there is no matter of those that come after.
+
+        Args:
+            items: usually none.
+            seconds: what that may take.
+
+        Raises:
+            llm.child.ChildCrashedError, llm.child.ChildTimeoutError, llm.child.ChildFailedError:
+                the first process did not come as far as that.
+        """
+        self._first = (items, seconds)
+        self._ready()
+
+    def _ready(self) -> None:
+        if self._first is not None and self._child.pid is None:
+            items, seconds = self._first
+            self._called(items, seconds)
 
     def run(self, items: Sequence[T], more_seconds: float = 0.0) -> list[R | Failure]:
         """A result or a failure for each item, in order.
@@ -89,13 +110,17 @@ class Sandbox(Generic[T, R]):
             llm.child.ChildCrashedError, llm.child.ChildTimeoutError: what `run` makes a failure of.
             llm.child.ChildFailedError: the function raised.
         """
+        self._ready()
+        return self._called(items, self._deadline + more_seconds)
+
+    def _called(self, items: Sequence[T], seconds: float) -> list[R]:
         results: list[R] = self._child.call(
             _ENTRY,
             self._max_memory_bytes,
             self._function,
             items,
             *self._arguments,
-            timeout=self._deadline + more_seconds,
+            timeout=seconds,
         )
         return results
 

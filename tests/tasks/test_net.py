@@ -65,7 +65,7 @@ def _chained(
 
 
 def test_a_text_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded, "DEADLINE_SECONDS", 6.0)
+    monkeypatch.setattr(guarded, "DEADLINE_SECONDS", 4.0)
     sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
     bad = given_documents.document("https://a.example/bad", f"{PROSE} {HANGS}")
     settings = AnnotateConfig(workers=1, language_model=str(language_model()))
