@@ -23,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -69,6 +69,14 @@ class ChildTimeoutError(RuntimeError):
         super().__init__(f"{function} did not end within {timeout:g} s; its process was killed")
 
 
+class ChildStoppedError(RuntimeError):
+    """The parent was asked to stop during a call, and the process was killed."""
+
+    def __init__(self, function: str) -> None:
+        self.function = function
+        super().__init__(f"stopped while running {function}")
+
+
 class ChildFailedError(RuntimeError):
     """The function raised. The process lives on.
 
@@ -106,10 +114,17 @@ class _GoneError(Exception):
     """The process at the other end of the pipe is gone."""
 
 
+class _StoppedError(Exception):
+    """Nobody waits for the transfer any more."""
+
+
 class _Process:
     """A running child and the parent's ends of its pipes."""
 
-    def __init__(self, environment: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str] | None, stopped: Callable[[], bool] | None
+    ) -> None:
+        self._stopped = stopped
         environment = dict(os.environ if environment is None else environment)
         # "" stands for the working folder; as a relative entry it would break after a chdir.
         environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
@@ -145,6 +160,8 @@ class _Process:
                 raise _DeadlineError
             if poll.poll(left * 1000):
                 return
+            if self._stopped is not None and self._stopped():
+                raise _StoppedError
             # A process that the child itself forked may hold the pipe open after its death.
             if self.popen.poll() is not None:
                 raise _GoneError
@@ -201,13 +218,18 @@ class Child:
     Calls may come from any thread, one at a time (a second waits for the first).
     """
 
-    def __init__(self, environment: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
         """
         Args:
             environment: all of the child's environment variables; None = those of this process
                 when the child starts. `PYTHONPATH` is set to this process's `sys.path`.
+            stopped: asked twice a second during a call; once it is true the call ends.
         """
-        self._environment = environment
+        self._environment, self._stopped = environment, stopped
         self._process: _Process | None = None
         self._calls = threading.Lock()
         self._state = threading.Lock()
@@ -241,6 +263,7 @@ class Child:
         Raises:
             ChildCrashedError: the process died.
             ChildTimeoutError: it took longer than `timeout`.
+            ChildStoppedError: `stopped()` became true.
             ChildFailedError: the function raised, does not exist, or its result has no pickle.
             ChildClosedError: `kill()` has been called.
         """
@@ -255,6 +278,9 @@ class Child:
                 self._end(process, 0)
                 assert timeout is not None
                 raise ChildTimeoutError(function, timeout) from None
+            except _StoppedError:
+                self._end(process, 0)
+                raise ChildStoppedError(function) from None
             except _GoneError:
                 # Not killed at once: the exit code it is about to leave with is the evidence.
                 returncode = self._end(process, _LEAVE)
@@ -279,7 +305,7 @@ class Child:
                 self._process.end(0)
                 self._process = None
             if self._process is None:
-                self._process = _Process(self._environment)
+                self._process = _Process(self._environment, self._stopped)
             return self._process
 
     def _end(self, process: _Process, patience: float) -> int:

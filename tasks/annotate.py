@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +13,14 @@ from llm.corpus.attributes import ATTRIBUTES, QUALITY, score_fields
 from tasks.engine.config import ShardedConfig, execution
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.panels import Histogram, Panel, Table
+from tasks.engine.passed_over import passed_over
 from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import REJECTED, Conservation, Input, Output, Stage
 from tasks.engine.unit import Emitted, Note, Unit
 
 if TYPE_CHECKING:
-    from llm.corpus.language import LanguageIdentifier
-    from llm.corpus.quality import QualityClassifier
-    from llm.corpus.url_rules import BlockLists
     from tasks.engine.artifact import Artifact, Data, Inputs
     from tasks.engine.output import Out
-
-# (path, sha256) of each file, as the shard function gets it: the digest decides identity.
 
 _HISTOGRAMS = (
     ("quality_score", 0.0, 1.0),
@@ -99,49 +94,34 @@ def _check_digest(standard: Snapshot) -> None:
 
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     """Attributes of one part of documents."""
-    from llm.corpus.attributes import annotate
+    from llm.corpus.annotating import Sources
+    from llm.guarded import Lost, guarded
 
     (model_item,) = unit.external["language_model"]
-    language = _language(model_item.path, model_item.sha256, language_characters)
-    lists = _lists(_files(unit, "blocked_domains"), _files(unit, "blocked_words"))
-    classifiers = _classifiers(*_models(unit.side["model"])) if "model" in unit.side else {}
-    for documents in unit.tables(["doc_id", "url", "text", "robots"]):
-        result = annotate(documents, lists, language, classifiers)
-        yield "attributes", result.attributes
-        lost = result.without_text
+    sources = Sources(
+        (model_item.path, model_item.sha256),
+        language_characters,
+        _files(unit, "blocked_domains"),
+        _files(unit, "blocked_words"),
+        _models(unit.side["model"]) if "model" in unit.side else (),
+    )
+    documents = unit.tables(["doc_id", "url", "text", "robots"])
+    for found in guarded("llm.corpus.annotating:annotated", (sources,), documents):
+        if isinstance(found, Lost):
+            yield from passed_over(found)
+            continue
+        yield "attributes", found.attributes
+        lost = found.without_text
         if lost:
             reasons, details = ["no_text"] * len(lost), ["null or whitespace only"] * len(lost)
             yield "rejected", pa.table([lost, reasons, details], schema=REJECTED)
-        yield Note("without_language", result.attributes.column("language").null_count)
+        yield Note("without_language", found.attributes.column("language").null_count)
 
 
-# A worker annotates many parts with the same models. They are keyed by content (or time of
-# writing), not by path alone, so that a replaced file is read again.
-@lru_cache(maxsize=1)
-def _language(path: str, sha256: str, characters: int) -> LanguageIdentifier:
-    from llm.corpus.language import LanguageIdentifier
-
-    return LanguageIdentifier(Path(path), characters)
-
-
-@lru_cache(maxsize=1)
-def _classifiers(*models: tuple[str, int]) -> dict[str, QualityClassifier]:
-    from llm.corpus.quality import QualityClassifier
-
-    return {Path(folder).name: QualityClassifier(Path(folder)) for folder, _ in models}
-
-
-def _models(folder: Path) -> list[tuple[str, int]]:
+def _models(folder: Path) -> tuple[tuple[str, int], ...]:
     """The folder of each classifier, and when its model was written."""
     models = sorted(folder.glob("*/model.bin"))
-    return [(str(model.parent), model.stat().st_mtime_ns) for model in models]
-
-
-@lru_cache(maxsize=1)
-def _lists(domains: tuple[tuple[str, str], ...], words: tuple[tuple[str, str], ...]) -> BlockLists:
-    from llm.corpus.url_rules import read_block_lists
-
-    return read_block_lists([Path(path) for path, _ in domains], [Path(path) for path, _ in words])
+    return tuple((str(model.parent), model.stat().st_mtime_ns) for model in models)
 
 
 def _files(unit: Unit, name: str) -> tuple[tuple[str, str], ...]:
@@ -235,11 +215,12 @@ STAGE = Stage(
             ATTRIBUTES,
             unique_ids=True,
         ),
-        "rejected": Output("Documents without a text.", REJECTED),
+        "rejected": Output("Documents without a text, and those that could not be read.", REJECTED),
     },
     run=run,
     panels=panels,
     externals=externals,
     conservation=Conservation("documents", kept="attributes", rejected="rejected"),
     libraries=("fasttext-community", "numpy", "pyarrow"),
+    code=("llm.corpus.annotating",),
 )

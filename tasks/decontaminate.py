@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.contamination_tables import MATCHES, NGRAMS
 from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.panels import Cell, Panel, Sample, Samples, Table
+from tasks.engine.passed_over import passed_over
 from tasks.engine.snapshot import Snapshot, snapshot_files
-from tasks.engine.stage import DOC_ID, REMOVED, Conservation, Input, Output, Stage
+from tasks.engine.stage import DOC_ID, REJECTED, REMOVED, Conservation, Input, Output, Stage
 from tasks.engine.unit import Emitted, Unit
 
 if TYPE_CHECKING:
-    from llm.corpus.contamination import NgramIndex
     from tasks.engine.artifact import Artifact, Inputs
     from tasks.engine.output import Out
 
@@ -95,18 +93,23 @@ def externals(config: DecontaminateConfig) -> Mapping[str, Snapshot]:
 
 def decontaminate_part(unit: Unit) -> Iterator[Emitted]:
     """Documents of one part without overlap, and the evidence against the others."""
-    from llm.corpus.contamination import find_matches
+    from llm.guarded import Lost, guarded
 
-    index = _index(tuple(unit.side_files("ngrams")))
+    files = tuple(str(file) for file in unit.side_files("ngrams"))
     for documents in unit.tables(DOCUMENTS.names):
-        matches = find_matches(documents, index)
-        hits: dict[str, list[dict[str, Any]]] = {}
-        for row in matches.to_pylist():
-            hits.setdefault(row["doc_id"], []).append(row)
+        texts = documents.select(["doc_id", "text"])
+        lost, hits = set(), dict[str, list[dict[str, Any]]]()
+        for found in guarded("llm.corpus.contamination:matches_in", (files,), [texts]):
+            if isinstance(found, Lost):
+                lost.add(found.doc_id)
+                yield from passed_over(found)
+                continue
+            yield "matches", found
+            for row in found.to_pylist():
+                hits.setdefault(row["doc_id"], []).append(row)
         ids = documents.column("doc_id").to_pylist()
-        kept = pa.array([doc_id not in hits for doc_id in ids], pa.bool_())
+        kept = pa.array([doc_id not in hits and doc_id not in lost for doc_id in ids], pa.bool_())
         yield "documents", documents.filter(kept).cast(DOCUMENTS)
-        yield "matches", matches
         # Of several, the item most of the document belongs to names the reason.
         worst = [
             max(hits[doc_id], key=lambda row: row["count"]) for doc_id in ids if doc_id in hits
@@ -119,15 +122,6 @@ def decontaminate_part(unit: Unit) -> Iterator[Emitted]:
             [f"{row['item']}: {row['ngram']}" for row in worst],
         ]
         yield "removed", pa.table(removed, schema=REMOVED)
-
-
-# A worker searches many parts for the same n-grams.
-@lru_cache(maxsize=1)
-def _index(files: tuple[Path, ...]) -> NgramIndex:
-    from llm.corpus.contamination import NgramIndex
-
-    tables = [pq.read_table(file) for file in files]
-    return NgramIndex(pa.concat_tables([NGRAMS.empty_table(), *tables]))
 
 
 def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
@@ -220,7 +214,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="decontaminate",
-    version=3,
+    version=4,
     description="Removes documents that share word n-grams with the recipe's evaluation sets.",
     config=DecontaminateConfig,
     inputs={"documents": Input(("dedup.documents",), "Documents with their split.")},
@@ -228,11 +222,15 @@ STAGE = Stage(
         "documents": Output("Documents without overlap.", DOCUMENTS, unique_ids=True),
         "matches": Output("Which document overlaps with which evaluation item.", MATCHES),
         "removed": Output("Documents with overlap.", REMOVED, unique_ids=True),
+        "rejected": Output("Documents that could not be searched, and why.", REJECTED, True),
         "ngrams": Output("The n-grams looked for, with the item they are from.", NGRAMS),
     },
     run=run,
     panels=panels,
     externals=externals,
     libraries=("xxhash",),
-    conservation=Conservation("documents", kept="documents", removed="removed"),
+    conservation=Conservation(
+        "documents", kept="documents", removed="removed", rejected="rejected"
+    ),
+    code=("llm.corpus.contamination",),
 )

@@ -15,7 +15,8 @@ from llm.corpus.dedup_tables import CLUSTERS, PAIRS, SIGNATURES
 from llm.corpus.split import SPLIT_JACCARD, VALIDATION, split_of
 from tasks.engine.config import ShardedConfig
 from tasks.engine.panels import Cell, Curve, Histogram, Panel, Table
-from tasks.engine.stage import DOC_ID, REMOVED, Conservation, Input, Output, Stage
+from tasks.engine.passed_over import passed_over
+from tasks.engine.stage import DOC_ID, REJECTED, REMOVED, Conservation, Input, Output, Stage
 from tasks.engine.unit import Emitted, Note, Unit
 
 if TYPE_CHECKING:
@@ -88,15 +89,21 @@ class DedupConfig(ShardedConfig):
 
 def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted]:
     """Signatures of one part of documents."""
-    from llm.corpus.signed import sign
+    from llm.guarded import Lost, guarded
 
-    for documents in unit.tables(["doc_id", "text"]):
-        yield "signatures", sign(documents, num_perm, shingle_words)
+    documents = unit.tables(["doc_id", "text"])
+    for signed in guarded("llm.corpus.signed:sign", (num_perm, shingle_words), documents):
+        if isinstance(signed, Lost):
+            yield from passed_over(signed)
+        else:
+            yield "signatures", signed
 
 
 def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Iterator[Emitted]:
     """The kept documents of one part, with their split."""
-    removed, groups = _decisions(tuple(unit.side_files("clusters")))
+    removed, groups = _decisions(
+        tuple(unit.side_files("clusters")), tuple(unit.side_files("rejected"))
+    )
     for documents in unit.tables([name for name in DOCUMENTS.names if name != "split"]):
         ids = documents.column("doc_id").to_pylist()
         kept = documents.filter(pa.array([doc_id not in removed for doc_id in ids], pa.bool_()))
@@ -114,11 +121,15 @@ def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Itera
 
 # A worker splits many parts with the same decisions.
 @lru_cache(maxsize=1)
-def _decisions(files: tuple[Path, ...]) -> tuple[frozenset[str], Mapping[str, str]]:
-    """doc_ids removed, and the split group of every document that shares one."""
+def _decisions(
+    clusters: tuple[Path, ...], rejected: tuple[Path, ...]
+) -> tuple[frozenset[str], Mapping[str, str]]:
+    """doc_ids that are not kept, and the split group of every document that shares one."""
     removed: set[str] = set()
+    for file in rejected:
+        removed.update(pq.read_table(file, columns=["doc_id"]).column("doc_id").to_pylist())
     groups: dict[str, str] = {}
-    for file in files:
+    for file in clusters:
         table = pq.read_table(file, columns=["doc_id", "kept", "split_group"])
         ids = table.column("doc_id").to_pylist()
         kept = table.column("kept").to_pylist()
@@ -181,7 +192,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
             "split_seed": config.split_seed,
             "validation_fraction": config.validation_fraction,
         },
-        side=("clusters",),
+        side=("clusters", "rejected"),
     )
     _record(out, keep, found.pairs, removal, split, config.threshold)
     out.fact("search", asdict(found.counts))
@@ -216,6 +227,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     threshold: float = config["threshold"]
     rows: list[list[Cell]] = [["documents in", totals.rows_in]]
     rows += [[f"removed: {reason}", count] for reason, count in sorted(totals.removed.items())]
+    rows += [[f"rejected: {reason}", count] for reason, count in sorted(totals.rejected.items())]
     rows += [["kept", totals.kept], ["of these validation", facts["validation_documents"]]]
     rows += [[f"pairs: {rule}", count] for rule, count in sorted(facts["pairs"].items())]
     rows += [[name.replace("_", " "), count] for name, count in facts["search"].items()]
@@ -317,7 +329,7 @@ def _largest_clusters(artifact: Artifact) -> Table:
 
 STAGE = Stage(
     name="dedup",
-    version=2,
+    version=3,
     description="Removes exact and near duplicates, verified, and splits train from validation.",
     config=DedupConfig,
     inputs={
@@ -333,10 +345,14 @@ STAGE = Stage(
         ),
         "pairs": Output("Verified pairs from Jaccard 0.5 on.", PAIRS),
         "removed": Output("Duplicates, each with the document kept instead.", REMOVED, True),
+        "rejected": Output("Documents that could not be signed, and why.", REJECTED, True),
         "signatures": Output("MinHash signatures and text digests.", SIGNATURES, unique_ids=True),
     },
     run=run,
     panels=panels,
     libraries=("datasketch", "xxhash", "numpy", "scipy"),
-    conservation=Conservation("documents", kept="documents", removed="removed"),
+    conservation=Conservation(
+        "documents", kept="documents", removed="removed", rejected="rejected"
+    ),
+    code=("llm.corpus.signed",),
 )

@@ -17,6 +17,7 @@ from llm.alignment.example_tables import (
     PREFERENCES,
     Kind,
 )
+from llm.guarded import TIMEOUT
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.errors import (
     ConservationError,
@@ -24,6 +25,7 @@ from tasks.engine.errors import (
     IngotError,
     MissingInputError,
 )
+from tasks.engine.passed_over import TIMING_DEPENDENT
 from tasks.engine.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage import REJECTED, REMOVED, Input, Output, Stage
 from tasks.examples_panels import panels
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from tasks.engine.artifact import Inputs
     from tasks.engine.output import Out
 
-_COLUMNS = ["doc_id", "url", "text", "source", "split"]
 _FILES: Mapping[str, Kind] = {"instruction_files": INSTRUCTION, "preference_files": PREFERENCE}
 _AT_ONCE = 1024  # rows held before they are written
 _IDS_SHOWN = 5
@@ -136,6 +137,9 @@ def externals(config: ExamplesConfig) -> Mapping[str, Snapshot]:
 def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
     """Look at every candidate once to decide, and once more to write: texts are never all held.
 
+    They are made once and kept on disk meanwhile: what the net under it catches hangs on the
+    clock, and both passes must see the same.
+
     Raises:
         MissingInputError: documents are asked for, and the recipe has none.
         ExternalInputError: a file has no usable row.
@@ -144,6 +148,7 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
     from llm.alignment.example_batches import TABLES, batches
     from llm.alignment.example_selection import Ledger
     from llm.alignment.example_tables import Example
+    from llm.alignment.outcome_file import read_outcomes
 
     if config.make_from_documents and inputs.get("documents") is None:
         raise MissingInputError(
@@ -151,18 +156,27 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
             "add it, or set make_from_documents: false"
         )
     ledger, candidates, unread = Ledger(), [], Unread()
-    for outcome in _outcomes(config, inputs, unread):
-        candidates.append(outcome.doc_id)
-        if isinstance(outcome, Example):
-            ledger.add(outcome)
-    removals = ledger.decide(_caps(config))
-    counts: Counter[Fate] = Counter()
-    with contextlib.ExitStack() as stack:
-        writers = {name: stack.enter_context(out.table(name)) for name in TABLES}
-        for name, table in batches(_outcomes(config, inputs, Unread()), removals, _AT_ONCE, counts):
-            writers[name].write(table)
-            out.progress(counts.total(), len(candidates), "example")
+    path, timed_out = out.scratch / "outcomes", list[str]()
+    try:
+        _prepare(config, inputs, unread, path)
+        for outcome in read_outcomes(path):
+            candidates.append(outcome.doc_id)
+            if isinstance(outcome, Example):
+                ledger.add(outcome)
+            elif outcome.reason == TIMEOUT:
+                timed_out.append(outcome.doc_id)
+        removals = ledger.decide(_caps(config))
+        counts: Counter[Fate] = Counter()
+        with contextlib.ExitStack() as stack:
+            writers = {name: stack.enter_context(out.table(name)) for name in TABLES}
+            for name, table in batches(read_outcomes(path), removals, _AT_ONCE, counts):
+                writers[name].write(table)
+                out.progress(counts.total(), len(candidates), "example")
+    finally:
+        path.unlink(missing_ok=True)
     _account(out, candidates, counts)
+    if timed_out:
+        out.fact(TIMING_DEPENDENT, timed_out)
     for name, fields in unread.items():
         told = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
         out.log(f"{name}: fields that nothing was made of: {told}")
@@ -188,15 +202,23 @@ def _caps(config: ExamplesConfig) -> Caps:
     )
 
 
-def _outcomes(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
-    """Every candidate, the same ones in the same order each time."""
+def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path) -> None:
+    """Write every candidate's outcome, in an order that is the same each time, to a file."""
+    from llm.alignment.outcome_file import read_outcomes, write_outcomes
+
+    write_outcomes(_candidates(config, inputs, unread), path)
     ngrams = inputs.get("ngrams")
     if ngrams is None or not ngrams.rows:
-        return _candidates(config, inputs, unread)
+        return
     from llm.alignment.example_contamination import without_evaluation_items
-    from llm.corpus.contamination import NgramIndex
 
-    return without_evaluation_items(_candidates(config, inputs, unread), NgramIndex(ngrams.table()))
+    files = [str(ngrams.path(part)) for part in ngrams.parts]
+    searched = path.with_name(f"{path.name}-searched")
+    try:
+        write_outcomes(without_evaluation_items(read_outcomes(path), files), searched)
+        searched.replace(path)
+    finally:
+        searched.unlink(missing_ok=True)
 
 
 def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
@@ -222,8 +244,8 @@ def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Itera
 
 
 def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
-    from llm.alignment.documentation_pages import module_of
-    from llm.alignment.documentation_pairs import Document, Making, examples_of
+    from llm.alignment.documentation_examples import COLUMNS, documentation_examples
+    from llm.alignment.documentation_pairs import Making
 
     making = Making(
         least_chars=config.least_answer_chars,
@@ -233,12 +255,7 @@ def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
         most_uses=config.most_sibling_uses,
         seed=config.seed,
     )
-    for table in inputs["documents"].tables(_COLUMNS):
-        for batch in table.to_batches(max_chunksize=_AT_ONCE):
-            for row in batch.to_pylist():
-                module = module_of(row["url"])
-                if module is not None and row["text"]:
-                    yield from examples_of(Document(module=module, **row), making)
+    yield from documentation_examples(inputs["documents"].tables(COLUMNS), making)
 
 
 def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
@@ -290,10 +307,11 @@ STAGE = Stage(
         "instructions": Output("Conversations that end with an answer.", INSTRUCTIONS, True),
         "preferences": Output("A prompt with a better and a worse answer.", PREFERENCES, True),
         "removed": Output("Candidates a setting leaves out, and duplicates.", REMOVED),
-        "rejected": Output("Rows of files that are no example.", REJECTED),
+        "rejected": Output("Rows and pages that no example could be made of.", REJECTED),
     },
     run=run,
     panels=panels,
     externals=externals,
     libraries=("xxhash",),
+    code=("llm.alignment.documentation_examples", "llm.alignment.example_contamination"),
 )

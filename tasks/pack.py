@@ -12,6 +12,7 @@ from llm.tokens.sequences import SEQUENCES
 from tasks.engine.config import Part, ShardedConfig
 from tasks.engine.errors import ConservationError, IngotError
 from tasks.engine.panels import Histogram, Panel, Table
+from tasks.engine.passed_over import passed_over
 from tasks.engine.stage import DOC_ID, REJECTED, REMOVED, Input, Output, Stage
 from tasks.engine.unit import Emitted, Note, Unit
 
@@ -78,9 +79,9 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
     """The tokens of one part of documents, each ended by the end of text."""
     import pyarrow.compute as pc
 
-    from llm.tokens.encoding import DocumentEncoder
+    from llm.guarded import Lost, guarded
 
-    encoder = DocumentEncoder(unit.side["tokenizer"])
+    folder = str(unit.side["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
         size = pc.fill_null(pc.binary_length(table.column("text")), 0)
         empty = table.filter(pc.equal(size, 0)).column("doc_id")
@@ -88,10 +89,21 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
         details = pa.array(["null or empty"] * len(empty), pa.string())
         yield "rejected", pa.table([empty, reasons, details], schema=REJECTED)
         table = table.append_column("bytes", size.cast(pa.int64())).filter(pc.greater(size, 0))
-        tokens = encoder.documents(table.column("text").to_pylist())
+        texts = table.select(["doc_id", "text"])
+        lost: list[str] = []
+        tokens: list[pa.ListArray] = []
+        for found in guarded("llm.tokens.encoding:tokens_of", (folder,), [texts]):
+            if isinstance(found, Lost):
+                lost.append(found.doc_id)
+                yield from passed_over(found)
+            else:
+                tokens.append(found)
+                yield Note("tokens", len(found.values))
+        if lost:
+            table = table.filter(pc.invert(pc.is_in(table.column("doc_id"), pa.array(lost))))
         columns = [table.column(name) for name in TOKENS.names[:-1]]
-        yield "tokens", pa.table([*columns, tokens], schema=TOKENS)
-        yield Note("tokens", len(tokens.values))
+        column = pa.chunked_array(tokens, TOKENS.field("tokens").type)
+        yield "tokens", pa.table([*columns, column], schema=TOKENS)
 
 
 def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
@@ -281,9 +293,10 @@ STAGE = Stage(
         "sequences": Output("Rows of tokens with the documents they come from.", SEQUENCES),
         "tokens": Output("The tokens of each document.", TOKENS, unique_ids=True),
         "removed": Output("Documents the mixture does not use.", REMOVED, unique_ids=True),
-        "rejected": Output("Documents without a text.", REJECTED, unique_ids=True),
+        "rejected": Output("Documents without a text or not tokenised.", REJECTED, True),
     },
     run=run,
     panels=panels,
     libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
+    code=("llm.tokens.encoding",),
 )

@@ -11,8 +11,10 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from llm.corpus.attributes import QUALITY
+from llm.guarded import TIMEOUT
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import ExternalInputError
+from tasks.engine.passed_over import TIMING_DEPENDENT
 from tasks.engine.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.stage import DOC_ID, REJECTED, Input, Output, Stage
 from tasks.quality_labels import LabelSource, collected
@@ -35,6 +37,7 @@ HELD_OUT = pa.schema(
 )
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 _CLASSES = ("positives", "negatives")
+_LEAST_SECONDS = 600.0  # that training may take, whatever the texts
 
 
 class QualityConfig(StageConfig):
@@ -135,6 +138,8 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
         held_out.append(scored)
         divisions.append(division)
         everything += [(group, s) for group, members in samplers.items() for s in members]
+    if timed_out := [doc_id for doc_id, reason, _ in rejected if reason == TIMEOUT]:
+        out.fact(TIMING_DEPENDENT, timed_out)
     with out.table("rejected") as table:
         if rejected:
             columns = [list(column) for column in zip(*rejected, strict=True)]
@@ -152,14 +157,17 @@ def _trained(
     """Train one classifier into a folder of its name; the division of its texts, and the scored
     held-out ones.
     """
+    from llm.child import ChildFailedError
     from llm.corpus.labels import OneClassError, TooFewLabelsError, divide
     from llm.corpus.quality import (
         FastTextSettings,
         QualityClassifier,
+        QualityTrainingError,
         buckets_for,
         epochs_for,
-        train,
+        write_lines,
     )
+    from llm.guarded import seconds_for
 
     positives, negatives = (
         [text for sampler in samplers[name] for text in sampler.texts()] for name in _CLASSES
@@ -182,7 +190,17 @@ def _trained(
         seed=config.seed,
     )
     folder = out.folder("model") / classifier
-    train(lines, settings, out.scratch, folder)
+    path = out.scratch / "quality-train.txt"
+    try:
+        write_lines(lines, path)
+        seconds = _LEAST_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
+        out.alone("llm.corpus.quality:train", path, settings, folder, seconds=seconds)
+    except ChildFailedError as error:
+        if error.type_name == QualityTrainingError.__name__:
+            raise QualityTrainingError(f"{len(lines)} texts: {error.message}") from error
+        raise
+    finally:
+        path.unlink(missing_ok=True)
     for name, value in {
         "trained_on": {
             "positive": sum(label for label, _ in lines),
@@ -295,4 +313,5 @@ STAGE = Stage(
     panels=panels,
     externals=externals,
     libraries=("fasttext-community", "numpy", "xxhash"),
+    code=("llm.corpus.label_sources", "llm.corpus.quality"),
 )

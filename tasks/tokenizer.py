@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ FERTILITY = pa.schema(
     ]
 )
 _LONGEST_SHOWN = 40
+_LEAST_SECONDS = 600.0  # that training may take, whatever the sample
 
 
 class UnusableCorpusError(IngotError):
@@ -81,27 +83,16 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
     Raises:
         UnusableCorpusError: no training document fits the sample, or it gives too few merges.
     """
-    from llm.tokens.bpe import BpeSettings, CorpusTooSmallError, train
-    from llm.tokens.hf_folder import write_folder
-    from llm.tokens.special_tokens import END_OF_TEXT
-
     index = _index(inputs["documents"])
     sampled = _sampled(config, index, out)
-    texts = _texts(inputs["documents"], sampled)
-    settings = BpeSettings(config.vocabulary_size, config.min_frequency, config.longest_token)
     out.log(f"learning from {sampled.num_rows} of {index.num_rows} documents")
-    try:
-        tokenizer = train(texts, settings)
-    except CorpusTooSmallError as error:
-        raise UnusableCorpusError(f"tokenizer: {error}") from error
-    size = tokenizer.get_vocab_size()
+    folder = out.folder("tokenizer")
+    size = _trained(config, inputs["documents"], sampled, folder, out)
     if size < config.vocabulary_size:
         out.log(
             f"the sample gives {size} tokens, {config.vocabulary_size} were asked for "
             "(tokenizer.vocabulary_size); the vocabulary has what it gives"
         )
-    folder = out.folder("tokenizer")
-    write_folder(tokenizer, folder, END_OF_TEXT)
     out.fact("sha256", sha256_file(folder / "tokenizer.json"))
     out.fact("vocabulary_size", size)
     out.fact("vocabulary_size_asked", config.vocabulary_size)
@@ -169,40 +160,64 @@ def _reasons(rows: pa.Table, reason: str, schema: pa.Schema) -> pa.Table:
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _texts(documents: Data, chosen: pa.Table) -> list[str]:
-    """The texts of the chosen documents in order of doc_id; memory is that of the sample."""
+def _trained(
+    config: TokenizerConfig, documents: Data, chosen: pa.Table, folder: Path, out: Out
+) -> int:
+    """Train on the texts of the chosen documents into `folder`; the size of the vocabulary."""
+    from llm.child import ChildFailedError
+    from llm.guarded import seconds_for
+    from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
+    from llm.tokens.text_file import write_texts
+
+    settings = BpeSettings(config.vocabulary_size, config.min_frequency, config.longest_token)
+    path = out.scratch / "texts.arrow"
+    try:
+        size = write_texts(_texts(documents, chosen), path)
+        seconds = _LEAST_SECONDS + seconds_for(size)
+        trained: int = out.alone(
+            "llm.tokens.bpe:train_folder", path, settings, folder, seconds=seconds
+        )
+    except ChildFailedError as error:
+        if error.type_name == CorpusTooSmallError.__name__:
+            raise UnusableCorpusError(f"tokenizer: {error.message}") from error
+        raise
+    finally:
+        path.unlink(missing_ok=True)
+    return trained
+
+
+def _texts(documents: Data, chosen: pa.Table) -> Iterator[pa.Table]:
+    """The chosen documents part by part; the vocabulary does not depend on their order."""
     import pyarrow.compute as pc
 
     wanted = chosen.column("doc_id").combine_chunks()
-    kept = [
-        table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
-        for table in documents.tables(["doc_id", "text"])
-    ]
-    found = pa.concat_tables(kept)
-    order = pc.sort_indices(found.column("doc_id")).to_numpy()
-    texts: list[str] = found.column("text").to_pylist()  # `take` stops at 2 GiB of text
-    return [texts[place] for place in order]
+    for table in documents.tables(["doc_id", "text"]):
+        yield table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
 
 
 def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:
     """Write the fertility on a sample of every source and split; reads the documents once."""
     import pyarrow.compute as pc
 
-    from llm.tokens.encoding import DocumentEncoder
-    from llm.tokens.fertility import Fertility, fertility
+    from llm.guarded import Lost, guarded
+    from llm.tokens.fertility import Fertility
 
-    encoder = DocumentEncoder(out.folder("tokenizer"))
+    folder = str(out.folder("tokenizer"))
     wanted = _measured(config, index)
     found: dict[tuple[str, str], Fertility] = {}
+    lost: list[str] = []
     for done, table in enumerate(documents.tables(["doc_id", "source", "split", "text"])):
         chosen = table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
-        texts: dict[tuple[str, str], list[str]] = {}
-        for row in chosen.to_pylist():
-            texts.setdefault((row["source"] or "", row["split"]), []).append(row["text"])
-        for group, members in texts.items():
-            counted = fertility(encoder, members)
-            found[group] = found[group] + counted if group in found else counted
+        for counted in guarded("llm.tokens.fertility:by_group", (folder,), [chosen]):
+            if isinstance(counted, Lost):
+                out.log(f"fertility is measured without {counted.doc_id}: {counted.detail}")
+                lost.append(counted.doc_id)
+                continue
+            for group, some in counted.items():
+                found[group] = found[group] + some if group in found else some
         out.progress(done + 1, len(documents.parts), "part")
+    if lost:  # they are accounted for as sampled or unsampled all the same
+        out.fact("not_measured", lost)
     rows = [
         {
             "source": source,
@@ -295,4 +310,5 @@ STAGE = Stage(
         "documents", kept="sampled", removed="unsampled", rejected="rejected"
     ),
     libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
+    code=("llm.tokens.bpe", "llm.tokens.fertility"),
 )

@@ -14,11 +14,10 @@ _SENTENCE_END = re.compile(r"[.!?][\"')\]`]*(?=\s+[A-Z0-9\"'(\[`*]|$)")
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|cf|vs|resp|approx|Eq|Fig|No|Dr|Mr|St)|\b[A-Z])\.$")
 _WHOLE = re.compile(r".*[.!?][\"')\]`]*", re.DOTALL)
 _PROSE = re.compile(r"[\"'`(\[]?\w")
+_LONGEST_ABBREVIATION = 8
 # What looks like code, a parameter, a field of reStructuredText, a signature, or a licence.
-_NOT_PROSE = re.compile(
-    r"^(?:>>>|\.\.\s|:\w+|\w+\s*(?:=|:\s)|@|Copyright\b)"
-    r"|\S\(.*\)\s*->|^\w[\w.]*\([^)]*\)\s*$"
-)
+_NOT_PROSE = re.compile(r"(?:>>>|\.\.\s|:\w+|\w+\s*(?:=|:\s)|@|Copyright\b)|\w[\w.]*\([^)]*\)\s*$")
+_CALL, _RETURNS = re.compile(r"\S\("), re.compile(r"\)\s*->")
 
 _ANY = ("What is {name} for?", "Explain {name}.", "Can you describe {name}?")
 _QUESTIONS: Mapping[str, Sequence[str]] = {
@@ -89,7 +88,11 @@ def _behind_own_name(definition: Definition) -> Sequence[str]:
 
 
 def _is_prose(text: str) -> bool:
-    return "\n" not in text and _PROSE.match(text) is not None and not _NOT_PROSE.search(text)
+    if "\n" in text or not _PROSE.match(text) or _NOT_PROSE.match(text):
+        return False
+    # The first call and any arrow behind it: to look behind every call would be quadratic.
+    call = _CALL.search(text)
+    return call is None or not _RETURNS.search(text, call.end())
 
 
 def _last_end(text: str, room: int) -> int:
@@ -98,6 +101,7 @@ def _last_end(text: str, room: int) -> int:
     for match in _SENTENCE_END.finditer(text):
         if match.end() > room:
             break
-        if not _ABBREVIATION.search(text[: match.start() + 1]):
+        end = match.start() + 1
+        if not _ABBREVIATION.search(text, max(0, end - _LONGEST_ABBREVIATION), end):
             last = match.end()
     return last

@@ -3,38 +3,86 @@ it was told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+import pyarrow as pa
 
 from llm.alignment.example_tables import Dropped, Example, Outcome
-from llm.corpus.contamination import NgramIndex
+from llm.corpus.contamination import Match, ngram_index
+from llm.corpus.sandbox import batches
+from llm.guarded import Lost, guarded
 
 REASON = "evaluation:"  # and the name of the set
+_AT_ONCE = 1024
 
 
-def without_evaluation_items(outcomes: Iterable[Outcome], index: NgramIndex) -> Iterator[Outcome]:
+def without_evaluation_items(
+    outcomes: Iterable[Outcome], ngrams: Sequence[str]
+) -> Iterator[Outcome]:
     """The outcomes, with every example that shares an n-gram with an evaluation item left out.
 
     Each turn is searched alone, so no n-gram crosses two of them. Of several items the one with
     most shared n-grams names the reason.
+
+    Args:
+        ngrams: Parquet files of `NGRAMS`.
     """
-    for outcome in outcomes:
-        yield _searched(outcome, index) if isinstance(outcome, Example) else outcome
+    for some in batches(outcomes, lambda _: 0, _AT_ONCE, 0):
+        examples = [outcome for outcome in some if isinstance(outcome, Example)]
+        found = _searched(examples, tuple(ngrams))
+        for outcome in some:
+            yield next(found) if isinstance(outcome, Example) else outcome
 
 
-def _searched(example: Example, index: NgramIndex) -> Outcome:
-    texts = dict.fromkeys(turn.content for turns in example.turns for turn in turns)
-    found = [match for text in texts for match in index.matches(text)]
-    if not found:
-        return example
-    name, item, ngram, count = max(found, key=lambda match: match[3])
+def worst_matches(examples: pa.Table, ngrams: tuple[str, ...]) -> list[Match | None]:
+    """For each row the evaluation item its turns (`text`, a JSON list) share most n-grams with."""
+    index = ngram_index(ngrams)
+    worst: list[Match | None] = []
+    for turns in examples.column("text").to_pylist():
+        found = [match for text in json.loads(turns) for match in index.matches(text)]
+        worst.append(max(found, key=lambda match: match[3]) if found else None)
+    return worst
+
+
+def _searched(examples: Sequence[Example], ngrams: tuple[str, ...]) -> Iterator[Outcome]:
+    turns = [
+        json.dumps(
+            list(dict.fromkeys(t.content for t in chain(*example.turns))), ensure_ascii=False
+        )
+        for example in examples
+    ]
+    columns = {"doc_id": [example.doc_id for example in examples], "text": turns}
+    table = pa.table(columns, schema=_SCHEMA)
+    waiting = iter(examples)
+    for found in guarded("llm.alignment.example_contamination:worst_matches", (ngrams,), [table]):
+        if isinstance(found, Lost):
+            yield _dropped(next(waiting), True, found.reason, None, found.detail)
+            continue
+        for match in found:
+            example = next(waiting)
+            if match is None:
+                yield example
+            else:
+                name, item, ngram, count = match
+                yield _dropped(example, False, f"{REASON}{name}", count, f"{item}: {ngram}")
+
+
+_SCHEMA = pa.schema([("doc_id", pa.string()), ("text", pa.large_string())])
+
+
+def _dropped(
+    example: Example, rejected: bool, reason: str, count: int | None, detail: str
+) -> Dropped:
     return Dropped(
         example.kind,
         example.source,
         example.split,
         example.doc_id,
-        rejected=False,
-        reason=f"{REASON}{name}",
-        value=float(count),
-        threshold=1.0,
-        detail=f"{example.where}: {item}: {ngram}",
+        rejected=rejected,
+        reason=reason,
+        value=None if count is None else float(count),
+        threshold=None if count is None else 1.0,
+        detail=f"{example.where}: {detail}",
     )

@@ -17,7 +17,7 @@ _SCHEME = rb"(?:https?|ftp|dns|filedesc|whois|gopher|nntp|news|mailto|mms|rtsp|u
 _REST = rb" \d{14}\d{0,4} \S[^\r\n]{0,1100}\r?\n"
 _LINE = _SCHEME + rb"[^\r\n]{0,4096}" + _REST
 # The line end before it may be what is damaged.
-_STRICT_LINE = _SCHEME + rb"[^\s<>\"']{1,4096} \S{1,64}" + _REST
+_STRICT_LINE = _SCHEME + rb"[^\s<>\"']{1,4096}+ \S{1,64}" + _REST
 _INNER = re.compile(_STRICT_LINE, re.IGNORECASE)
 _PART_OF_LINE = re.compile(_SCHEME + rb"[^\n]*", re.IGNORECASE)
 # What is left of a line that was cut behind its URL, before the next begins in it.

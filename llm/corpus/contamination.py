@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 import xxhash
 
 from llm.corpus.contamination_tables import MATCHES, NGRAMS
@@ -69,6 +71,9 @@ def item_ngrams(
     return pa.table(columns, schema=NGRAMS), Coverage(count, too_short, len(first))
 
 
+Match = tuple[str, str, str, int]
+
+
 class NgramIndex:
     """The n-grams of all evaluation sets, searchable."""
 
@@ -87,7 +92,7 @@ class NgramIndex:
             for length, keys in sorted(lengths.items())
         }
 
-    def matches(self, text: str) -> list[tuple[str, str, str, int]]:
+    def matches(self, text: str) -> list[Match]:
         """(evaluation set, item, first n-gram found, n-grams of the text that belong to it).
 
         Sorted by set and item. Exact: keys narrow the search, the words themselves decide.
@@ -105,6 +110,21 @@ class NgramIndex:
                     known, count = hits.get(owner, (ngram, 0))
                     hits[owner] = (known, count + 1)
         return [(*owner, *hits[owner]) for owner in sorted(hits)]
+
+
+def matches_in(documents: pa.Table, files: tuple[str, ...]) -> pa.Table:
+    """`find_matches` with the n-grams of Parquet files of `NGRAMS`."""
+    return find_matches(documents, ngram_index(files))
+
+
+@lru_cache(maxsize=1)
+def ngram_index(files: tuple[str, ...]) -> NgramIndex:
+    """The n-grams of Parquet files of `NGRAMS`, read once a process."""
+    tables = [NGRAMS.empty_table()]
+    for file in files:
+        with pq.ParquetFile(file) as part:
+            tables.append(part.read())
+    return NgramIndex(pa.concat_tables(tables))
 
 
 def find_matches(documents: pa.Table, index: NgramIndex) -> pa.Table:

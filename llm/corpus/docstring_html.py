@@ -30,7 +30,9 @@ from llm.corpus.docstring_lists import definition, fields, google, items, numpy_
 _DEEPEST = 20  # levels of nesting; what is deeper is shown as it stands
 _DIRECTIVE = re.compile(r"^\.\.\s+([\w:-]+?)::\s*(.*)$")
 _CITATION = re.compile(r"^\.\.\s+\[([^\]]+)\]\s*(.*)$")
-_FENCE = re.compile(r"^(`{3,}|~{3,})\s*([\w{}+-]*)\s*$")
+_FENCE = re.compile(r"^(`{3,}|~{3,})\s*+([\w{}+-]*)\s*$")
+_OPTION = re.compile(r"^:[\w-]+:")
+_LINK_TARGET = re.compile(r"^\.\. _[^:]+:")
 _NUMPY_LISTS = frozenset(
     {"Parameters", "Returns", "Yields", "Receives", "Other Parameters", "Raises", "Warns"}
     | {"Attributes", "Methods", "See Also", "Keyword Arguments"}
@@ -129,7 +131,7 @@ def _directive(lines: list[str], at: int, depth: int, out: list[str]) -> int:
         out.append(f"<p>[{escape(label)}] {inline_html(' '.join([first, *body]).strip())}</p>")
     elif match:
         name, argument = match.groups()
-        while body and re.match(r"^:[\w-]+:", body[0]):
+        while body and _OPTION.match(body[0]):
             body = body[1:]  # options of the directive
         if name.rpartition(":")[2] in _CODE_DIRECTIVES:
             shown = [] if name.startswith(("code", "source", "plot", "ipython")) else [argument]
@@ -142,7 +144,7 @@ def _directive(lines: list[str], at: int, depth: int, out: list[str]) -> int:
             lead = f"<p><strong>{escape(title)}</strong></p>"
             out.append(lead if name != "rubric" else "")
             out.extend(_blocks([argument, *body], depth + 1))
-    elif re.match(r"^\.\. _[^:]+:", lines[at]):
+    elif _LINK_TARGET.match(lines[at]):
         return 1  # a target for links: nothing to read
     else:
         out.extend(_blocks([lines[at][3:], *body], depth + 1))

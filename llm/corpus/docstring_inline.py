@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from html import escape
 
+# Repeats that could reach over the beginnings of other matches are bounded: else a line of
+# beginnings without an end takes quadratic time.
 _INLINE = re.compile(
     r"``(?P<literal>.+?)``"
-    r"|:(?P<role>[\w:+-]+):`(?P<target>[^`]+)`"
-    r"|`(?P<link>[^`<]+?)\s*<(?P<url>[^`>]+)>`__?"
-    r"|\[(?P<label>[^\]\[]+)\]\((?P<href>https?://[^)\s]+)\)"
+    r"|:(?P<role>[\w:+-]{1,64}):`(?P<target>[^`]+)`"
+    r"|`(?P<link>[^`<]*[^`<\s])\s*<(?P<url>[^`>]+)>`__?"
+    r"|\[(?P<label>[^\]\[]+)\]\((?P<href>https?://[^)\s]{1,2048})\)"
     r"|`(?P<plain>[^`]+)`_{0,2}"
     r"|\*\*(?P<strong>[^\s*](?:[^*]*[^\s*])?)\*\*"
     r"|(?<![\w*])\*(?P<em>[^\s*](?:[^*]*[^\s*])?)\*(?![\w*])",
@@ -32,7 +34,7 @@ def _span(match: re.Match[str]) -> str:
     kind = match.lastgroup
     value = match.group(kind or 0)
     if kind == "target":
-        shown = re.sub(r"\s*<[^>]*>$", "", value)
+        shown = _without_address(value)
         shown = shown.rpartition(".")[2] if shown.startswith("~") else shown.lstrip("!")
         return f"<code>{escape(shown, quote=False)}</code>"
     if kind in ("url", "href"):
@@ -42,3 +44,11 @@ def _span(match: re.Match[str]) -> str:
     if kind == "plain" and match.group().endswith("_"):
         return escape(value, quote=False)
     return f"<{tag}>{escape(value, quote=False)}</{tag}>"
+
+
+def _without_address(target: str) -> str:
+    """Of `text <address>` the text; what has no address as it is."""
+    if not target.endswith(">"):
+        return target
+    address = target.find("<", target.rfind(">", 0, len(target) - 1) + 1)
+    return target if address < 0 else target[:address].rstrip()

@@ -9,7 +9,8 @@ UNDERLINE = re.compile(r"^([=\-~^*#+\"'])\1{2,}\s*$")
 TABLE = re.compile(r"^(?:=+(?: +=+)+|\+[-=]+(?:\+[-=]+)*\+|\|.+\|)\s*$")
 BULLET = re.compile(r"^([-*+•])\s+(?=\S)")
 NUMBER = re.compile(r"^\(?\d{1,3}[.)]\s+(?=\S)")
-FIELD = re.compile(r"^:([a-zA-Z][\w ]*?)(?:\s+([^:`]+))?:(?!`)\s*(.*)$")
+# A name of any length could end at any of its spaces, and each be tried.
+FIELD = re.compile(r"^:([a-zA-Z][\w ]{0,63}?)(?:\s++([^:`]+))?:(?!`)\s*(.*)$")
 
 
 def indent(line: str) -> int:

@@ -34,7 +34,7 @@ _GOOGLE = re.compile(
     r"Warns|Shape|Usage|Inputs?|Outputs?|Methods|Tips?|Example usage)\s*:{1,2}\s*$"
 )
 _TERM = re.compile(
-    r"^(\*{0,2}`{0,2}[\w.\[\], ]+`{0,2}(?:\s*\([^()]*(?:\([^()]*\)[^()]*)*\))?):\s+(\S.*)$"
+    r"^(\*{0,2}`{0,2}[\w.\[\], ]++`{0,2}(?:\s*\([^()]*(?:\([^()]*\)[^()]*)*\))?):\s+(\S.*)$"
 )
 _TERM_SECTIONS = frozenset(
     {"Arg", "Args", "Arguments", "Parameters", "Params", "Raises", "Attributes", "Returns"}

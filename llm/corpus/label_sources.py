@@ -1,7 +1,7 @@
 """Offering the rows of a label source to its sampler: documents of the corpus, or files.
 
-Both functions yield the rows that cannot be used as (doc_id, reason, detail); all
-others are counted by the sampler.
+`offer_documents` and `offer_file` yield the rows that cannot be used as (doc_id, reason,
+detail); all others are counted by the sampler.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import pyarrow as pa
 import xxhash
 
 from llm.corpus.label_files import LabelFieldError, meets, read_label_file
-from llm.corpus.labels import Sampler
+from llm.corpus.labels import Left, Sampler, within
+from llm.guarded import Lost, guarded
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,21 @@ def module_docstring(url: str, text: str) -> str | None:
     return (rest[: definition.start()] if definition else rest).strip()
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What a source makes of a document: a normalised text to sample, or why not.
+
+    Attributes:
+        own: the text has no doc_id but is a text of its own.
+    """
+
+    doc_id: str
+    line: str
+    own: bool
+    removed: str = ""
+    rejected: str = ""
+
+
 def offer_documents(
     sampler: Sampler, tables: Iterable[pa.Table], condition: Condition
 ) -> Iterator[tuple[str, str, str]]:
@@ -59,35 +75,76 @@ def offer_documents(
     Raises:
         LabelFieldError: the documents lack a field of the condition.
     """
-    pattern = re.compile(condition.url_pattern)
-    where = condition.where_field
+    source = f"document in label source {sampler.source}"
+    for found in guarded(
+        "llm.corpus.label_sources:judge",
+        (condition, sampler.bounds),
+        _with_fields(sampler, tables, condition),
+        condition.text_field,
+    ):
+        if isinstance(found, Lost):
+            sampler.reject(found.reason)
+            yield found.doc_id, found.reason, f"{source}: {found.detail}"
+            continue
+        for judged in found:
+            if judged.rejected:
+                sampler.reject(judged.rejected)
+                yield judged.doc_id, judged.rejected, source
+            elif judged.removed:
+                sampler.remove(judged.removed)
+            else:
+                sampler.take(None if judged.own else judged.doc_id, judged.line)
+
+
+def _with_fields(
+    sampler: Sampler, tables: Iterable[pa.Table], condition: Condition
+) -> Iterator[pa.Table]:
+    """The columns the condition needs."""
     for table in tables:
-        for field in (condition.text_field, where):
+        for field in (condition.text_field, condition.where_field):
             if field and field not in table.schema.names:
                 raise LabelFieldError(
                     f"label source {sampler.source!r}: documents have no column {field!r}; "
                     f"they have {', '.join(table.schema.names)}"
                 )
-        rows = zip(
-            table.column("doc_id").to_pylist(),
-            table.column("url").to_pylist(),
-            table.column(condition.text_field).to_pylist(),
-            table.column(where).to_pylist() if where else [None] * table.num_rows,
-            strict=True,
-        )
-        for identity, url, text, value in rows:
-            chosen = not where or meets(value, condition.where_value)
-            if condition.opening and isinstance(text, str):
-                text = module_docstring(url or "", text)
-                chosen = chosen and bool(text)
-            if not chosen or not pattern.search(url or ""):
-                sampler.remove("not_selected")
-            elif not isinstance(text, str) or not text.strip():
-                sampler.reject("no_text")
-                yield identity, "no_text", f"document in label source {sampler.source}"
+        wanted = ("doc_id", "url", condition.text_field, condition.where_field)
+        yield table.select([name for name in dict.fromkeys(wanted) if name])
+
+
+def judge(documents: pa.Table, condition: Condition, bounds: tuple[int, int]) -> list[Judged]:
+    """What a source makes of each document.
+
+    Args:
+        bounds: least and most characters of a text; 0 = no bound.
+    """
+    pattern = re.compile(condition.url_pattern)
+    where = condition.where_field
+    rows = zip(
+        documents.column("doc_id").to_pylist(),
+        documents.column("url").to_pylist(),
+        documents.column(condition.text_field).to_pylist(),
+        documents.column(where).to_pylist() if where else [None] * documents.num_rows,
+        strict=True,
+    )
+    judged = []
+    for identity, url, text, value in rows:
+        chosen = not where or meets(value, condition.where_value)
+        if condition.opening and isinstance(text, str):
+            text = module_docstring(url or "", text)
+            chosen = chosen and bool(text)
+        # An opening is a text of its own: its page may be a label too.
+        own = condition.opening
+        if not chosen or not pattern.search(url or ""):
+            judged.append(Judged(identity, "", own, removed="not_selected"))
+        elif not isinstance(text, str) or not text.strip():
+            judged.append(Judged(identity, "", own, rejected="no_text"))
+        else:
+            line = within(text, bounds)
+            if isinstance(line, Left):
+                judged.append(Judged(identity, "", own, removed=line.reason))
             else:
-                # An opening is a text of its own: its page may be a label too.
-                sampler.offer(None if condition.opening else identity, text)
+                judged.append(Judged(identity, line, own))
+    return judged
 
 
 def offer_file(

@@ -35,6 +35,23 @@ class LabelledText:
     text: str
 
 
+@dataclass(frozen=True)
+class Left:
+    """A text left out, and why: "too_short" or "too_long"."""
+
+    reason: str
+
+
+def within(text: str, bounds: tuple[int, int]) -> str | Left:
+    """The normalised text, if its characters are within bounds (least, most; 0 = no bound)."""
+    shortest, longest = bounds
+    if len(text) < shortest:
+        return Left("too_short")
+    if longest and len(text) > longest:
+        return Left("too_long")
+    return normalise(text) or Left("too_short")
+
+
 class Sampler:
     """Collects the texts of one source: those in bounds, a fixed sample of them if too many.
 
@@ -46,6 +63,7 @@ class Sampler:
         max_rows: how many to keep at most; 0 = all.
 
     Attributes:
+        bounds: least and most characters.
         rows: rows offered.
         removed, rejected: rows by the reason they are left out.
     """
@@ -57,13 +75,13 @@ class Sampler:
         self.rows = 0
         self.removed: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
-        self._bounds = (min_chars, max_chars)
+        self.bounds = (min_chars, max_chars)
         self._limit, self._seed = max_rows, seed
         # A heap whose first entry is the kept text of the largest hash.
         self._kept: list[tuple[int, str, str]] = []
 
     def remove(self, reason: str) -> None:
-        """Count a row that the source's condition leaves out."""
+        """Count a row that the source's condition or bounds leave out."""
         self.rows += 1
         self.removed[reason] += 1
 
@@ -74,18 +92,15 @@ class Sampler:
 
     def offer(self, identity: str | None, text: str) -> None:
         """Consider a text; `identity` of `None` stands for the hash of its normalised form."""
+        found = within(text, self.bounds)
+        if isinstance(found, Left):
+            self.remove(found.reason)
+        else:
+            self.take(identity, found)
+
+    def take(self, identity: str | None, line: str) -> None:
+        """Consider a normalised text that is within bounds."""
         self.rows += 1
-        shortest, longest = self._bounds
-        if len(text) < shortest:
-            self.removed["too_short"] += 1
-            return
-        if longest and len(text) > longest:
-            self.removed["too_long"] += 1
-            return
-        line = normalise(text)
-        if not line:
-            self.removed["too_short"] += 1
-            return
         identity = identity or xxhash.xxh3_128_hexdigest(line.encode())
         entry = (-_hash("sample", self._seed, identity), identity, line)
         if self._limit and len(self._kept) >= self._limit:

@@ -88,22 +88,23 @@ def normalise(text: str) -> str:
     return " ".join(text.split())
 
 
-def train(
-    texts: Sequence[tuple[bool, str]], settings: FastTextSettings, scratch: Path, folder: Path
-) -> None:
-    """Train on (is positive, normalised text) in the order given; writes the model to `folder`.
+def write_lines(texts: Iterable[tuple[bool, str]], path: Path) -> None:
+    """Write (is positive, normalised text) in the order given as fastText reads them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        for positive, text in texts:
+            stream.write(f"{_POSITIVE if positive else _NEGATIVE} {text}\n")
+
+
+def train(lines: Path, settings: FastTextSettings, folder: Path) -> None:
+    """Train on what `write_lines` wrote; writes the model to `folder`.
 
     The folder gets `model.bin` (fastText's own format) and `model.json` (labels, settings).
-    `scratch` holds the training file meanwhile.
+    Training is one long call that hears of nothing else: a process that can be ended is for it.
 
     Raises:
         QualityTrainingError: the loss diverged, or memory did not suffice for the buckets.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    lines = scratch / "quality-train.txt"
-    with lines.open("w", encoding="utf-8", newline="\n") as stream:
-        for positive, text in texts:
-            stream.write(f"{_POSITIVE if positive else _NEGATIVE} {text}\n")
     try:
         model = fasttext.train_supervised(
             input=str(lines),
@@ -120,11 +121,9 @@ def train(
         )
     except (RuntimeError, ValueError, MemoryError) as error:
         raise QualityTrainingError(
-            f"fastText could not train on {len(texts)} texts: {error or type(error).__name__}; "
-            "a lower learning_rate helps against NaN, a smaller bucket or dim against memory"
+            f"fastText could not train: {error or type(error).__name__}; a lower learning_rate "
+            "helps against NaN, a smaller bucket or dim against memory"
         ) from error
-    finally:
-        lines.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_model(str(folder / _MODEL))
     card = {

@@ -21,6 +21,8 @@ from llm.child_main import resolve
 T = TypeVar("T")
 R = TypeVar("R")
 
+_ENTRY = "llm.corpus.sandbox:run_limited"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -31,15 +33,16 @@ class Failure:
 
 
 class Sandbox(Generic[T, R]):
-    """A child process for one function `f(items, *arguments) -> results`, one result an item."""
+    """A child process for one function `f(items, *arguments) -> results`, one result an item (or
+    one for all of them, where whoever calls knows which it is)."""
 
     def __init__(
         self,
         function: str,
         arguments: Sequence[Any],
         deadline: float,
-        max_memory_bytes: int,
-        max_rss_bytes: int,
+        max_memory_bytes: int | None,
+        max_rss_bytes: int | None,
     ) -> None:
         """
         Args:
@@ -47,9 +50,9 @@ class Sandbox(Generic[T, R]):
             arguments: picklable; passed behind the items.
             deadline: seconds for a batch, and for an item sent alone.
             max_memory_bytes: address space the process may have (on Linux): an allocation beyond
-                fails in it, instead of taking the machine's memory from everyone.
+                fails in it, instead of taking the machine's memory from everyone. None = no bound.
             max_rss_bytes: the process is replaced once it holds more between two batches
-                (extraction libraries keep caches that only grow).
+                (extraction libraries keep caches that only grow). None = never.
         """
         self._function = function
         self._arguments = tuple(arguments)
@@ -57,44 +60,86 @@ class Sandbox(Generic[T, R]):
         self._max_memory_bytes = max_memory_bytes
         self._max_rss_bytes = max_rss_bytes
         self._child = Child(None)
+        self._first: tuple[Sequence[T], float] | None = None
 
-    def run(self, items: Sequence[T]) -> list[R | Failure]:
+    def prepare(self, items: Sequence[T], seconds: float) -> None:
+        """Call the function with `items` before anything else in each new process, so that what
+        it loads there is no matter of those that come after.
+
+        Args:
+            items: usually none.
+            seconds: what that may take.
+
+        Raises:
+            llm.child.ChildCrashedError, llm.child.ChildTimeoutError, llm.child.ChildFailedError:
+                the first process did not come as far as that.
+        """
+        self._first = (items, seconds)
+        self._ready()
+
+    def _ready(self) -> None:
+        if self._first is not None and self._child.pid is None:
+            items, seconds = self._first
+            self._called(items, seconds)
+
+    def run(self, items: Sequence[T], more_seconds: float = 0.0) -> list[R | Failure]:
         """A result or a failure for each item, in order.
+
+        Args:
+            items: picklable; slices of it are what goes alone.
+            more_seconds: what these may take beyond the deadline.
 
         Raises:
             llm.child.ChildFailedError: the function raised; what it raises for single items is
                 its own to catch.
         """
         try:
-            results: list[R | Failure] = list(self._call(items))
+            results: list[R | Failure] = list(self.call(items, more_seconds))
         except (ChildCrashedError, ChildTimeoutError):
-            results = [self._alone(item) for item in items]
-        if self._child.rss_bytes() > self._max_rss_bytes:
-            self._child.close()
+            results = [
+                self._alone(items[place : place + 1], more_seconds) for place in range(len(items))
+            ]
+        if self._max_rss_bytes is not None and self.rss_bytes() > self._max_rss_bytes:
+            self.close()
         return results
 
-    def _call(self, items: Sequence[T]) -> list[R]:
+    def call(self, items: Sequence[T], more_seconds: float = 0.0) -> list[R]:
+        """The results of one call; whatever happens to the process is an error.
+
+        Raises:
+            llm.child.ChildCrashedError, llm.child.ChildTimeoutError: what `run` makes a failure of.
+            llm.child.ChildFailedError: the function raised.
+        """
+        self._ready()
+        return self._called(items, self._deadline + more_seconds)
+
+    def _called(self, items: Sequence[T], seconds: float) -> list[R]:
         results: list[R] = self._child.call(
-            "llm.corpus.sandbox:run_limited",
+            _ENTRY,
             self._max_memory_bytes,
             self._function,
             items,
             *self._arguments,
-            timeout=self._deadline,
+            timeout=seconds,
         )
         return results
 
-    def _alone(self, item: T) -> R | Failure:
+    def rss_bytes(self) -> int:
+        """Resident memory of the process in bytes; 0 when there is none."""
+        return self._child.rss_bytes()
+
+    def _alone(self, item: Sequence[T], more_seconds: float) -> R | Failure:
         try:
-            return self._call([item])[0]
+            return self.call(item, more_seconds)[0]
         except (ChildCrashedError, ChildTimeoutError):
             pass  # the next call gets a process that no other item has touched
         try:
-            return self._call([item])[0]
+            return self.call(item, more_seconds)[0]
         except ChildCrashedError as error:
             return Failure("crashed", f"the process died twice: {error.cause}")
         except ChildTimeoutError:
-            return Failure("timeout", f"no answer within {self._deadline:g} s, twice")
+            seconds = self._deadline + more_seconds
+            return Failure("timeout", f"no answer within {seconds:g} s, twice")
 
     def __enter__(self) -> Sandbox[T, R]:
         return self
@@ -120,8 +165,8 @@ def warm_sandbox(
     function: str,
     arguments: Sequence[Any],
     deadline: float,
-    max_memory_bytes: int,
-    max_rss_bytes: int,
+    max_memory_bytes: int | None,
+    max_rss_bytes: int | None,
 ) -> Sandbox[Any, Any]:
     """A `Sandbox` of these arguments that stays after use: the next caller in this process who
     asks for the same gets it with its process running, and saves the start of one. The work of
@@ -148,9 +193,9 @@ def close_warm() -> None:
         _warm = None
 
 
-def run_limited(max_memory_bytes: int, function: str, *args: Any) -> Any:
+def run_limited(max_memory_bytes: int | None, function: str, *args: Any) -> Any:
     """In the child: run `function` with the address space of the process bounded."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and max_memory_bytes is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         if hard != resource.RLIM_INFINITY:
             max_memory_bytes = min(max_memory_bytes, hard)

@@ -10,7 +10,7 @@ import re
 
 _JAPANESE = re.compile(rb"\x1b\$(?:[@B]|\(D)(?:[\x21-\x7e]{2})+(?:[\r\n]|\x1b\()")
 _JAPANESE_CODECS = ("iso2022_jp_ext", "iso2022_jp_2", "iso2022_jp_2004")
-_KOREAN = re.compile(rb"\x1b\$\)C.*?\x0e(?:[\x21-\x7e]{2})+", re.DOTALL)
+_KOREAN, _SHIFTED = b"\x1b$)C", re.compile(rb"\x0e[\x21-\x7e]{2}")
 _CHINESE = re.compile(rb"~\{((?:[\x21-\x77][\x21-\x7e])+)~\}")
 _USUAL_CHARACTER = re.compile(rb"[\x21-\x29\x30-\x57].", re.DOTALL)
 _USUAL = 0.6  # of characters of a Chinese text that are of level 1, or punctuation
@@ -25,7 +25,8 @@ def stateful(data: bytes) -> tuple[str, bytes] | None:
     if _JAPANESE.search(data):
         sound = (name for name in _JAPANESE_CODECS if _decodes(data, name))
         return next(sound, _JAPANESE_CODECS[0]), data
-    if _KOREAN.search(data):
+    announced = data.find(_KOREAN)
+    if announced >= 0 and _SHIFTED.search(data, announced):
         return "iso2022_kr", data
     runs = _CHINESE.findall(data)
     pairs = [run[i : i + 2] for run in runs for i in range(0, len(run), 2)]

@@ -8,12 +8,15 @@ There is no normaliser: decode(encode(t)) is t, not its NFC form.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from llm.tokens.special_tokens import SPECIAL_TOKENS
+from llm.tokens.hf_folder import write_folder
+from llm.tokens.special_tokens import END_OF_TEXT, SPECIAL_TOKENS
+from llm.tokens.text_file import TextFile
 
 # Matrix units of accelerators want it, and no row has to be added to the embedding that no text
 # trains and sampling could still hit.
@@ -53,7 +56,19 @@ class BpeSettings:
     longest_token: int
 
 
-def train(texts: Iterable[str], settings: BpeSettings) -> Tokenizer:
+def train_folder(texts: Path, settings: BpeSettings, folder: Path) -> int:
+    """Train on a file of `llm.tokens.text_file` and write the tokenizer into an existing folder;
+    the size of its vocabulary.
+
+    Training is one long call that hears of nothing else, so it is given to a process that can be
+    ended; see `train` for what it raises.
+    """
+    tokenizer = train(TextFile(texts), settings)
+    write_folder(tokenizer, folder, END_OF_TEXT)
+    return int(tokenizer.get_vocab_size())
+
+
+def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
     """A tokenizer trained on `texts`, equal bytes for equal texts in whatever order and threads.
 
     The vocabulary is the special tokens, the 256 bytes, then the merges in order. Where the texts
@@ -70,7 +85,6 @@ def train(texts: Iterable[str], settings: BpeSettings) -> Tokenizer:
         raise ValueError(f"vocabulary_size {size} is not a multiple of {VOCABULARY_MULTIPLE}")
     # Counting words once for both trainings would need the trainer's inside; a corpus that is
     # exhausted is small.
-    texts = texts if isinstance(texts, list) else list(texts)
     tokenizer = _trained(texts, settings, size)
     reached = tokenizer.get_vocab_size()
     if reached == size:
@@ -117,7 +131,7 @@ def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
     )
 
 
-def _trained(texts: list[str], settings: BpeSettings, size: int) -> Tokenizer:
+def _trained(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenizer:
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     short = pre_tokenizers.FixedLength(LONGEST_WORD)
     tokenizer = Tokenizer(models.BPE())

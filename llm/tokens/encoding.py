@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,16 @@ from tokenizers import Tokenizer
 
 from llm.tokens.hf_folder import special_id
 from llm.tokens.special_tokens import END_OF_TEXT
+
+
+def tokens_of(documents: pa.Table, folder: str) -> pa.ListArray:
+    """The tokens of documents (column text), see `DocumentEncoder.documents`."""
+    return encoder(folder).documents(documents.column("text").to_pylist())
+
+
+@lru_cache(maxsize=1)
+def encoder(folder: str) -> DocumentEncoder:
+    return DocumentEncoder(Path(folder))
 
 
 class DocumentEncoder:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llm.tokens.encoding import DocumentEncoder
+import pyarrow as pa
+
+from llm.tokens.encoding import DocumentEncoder, encoder
 
 
 @dataclass(frozen=True)
@@ -56,3 +58,15 @@ def fertility(encoder: DocumentEncoder, texts: Iterable[str]) -> Fertility:
         words += len(text.split())
         tokens += len(encoder.ids(text))
     return Fertility(documents, characters, size, words, tokens)
+
+
+def by_group(documents: pa.Table, folder: str) -> dict[tuple[str, str], Fertility]:
+    """The counts of documents (columns source, split, text) by source and split.
+
+    Args:
+        folder: with `tokenizer.json`.
+    """
+    texts: dict[tuple[str, str], list[str]] = {}
+    for row in documents.select(["source", "split", "text"]).to_pylist():
+        texts.setdefault((row["source"] or "", row["split"]), []).append(row["text"])
+    return {group: fertility(encoder(folder), members) for group, members in texts.items()}

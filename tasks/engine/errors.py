@@ -62,6 +62,10 @@ class TrainerError(IngotError):
     """A launched trainer process ended with an error; carries what it said."""
 
 
+class StalledError(IngotError):
+    """Work in a process of its own took far longer than it can; says what, and after how long."""
+
+
 class CodeDriftError(IngotError):
     """The code a stage reaches changed under an unchanged version and the policy is `fail`."""
 

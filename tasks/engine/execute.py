@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from llm.corpus.sandbox import close_warm
 from tasks.engine import canonical
 from tasks.engine.artifact import Artifact, Data, Inputs, attempt_folder, recipe_folder
 from tasks.engine.code import code_record
@@ -167,6 +168,8 @@ def execute(
         except CancelledError:
             lease.check()  # what stopped it may be that it is no longer the holder
             raise
+        finally:
+            close_warm()  # a worker's ends with the worker
     return Built(artifact, cached=False)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from llm.child import Child, ChildStoppedError, ChildTimeoutError
 from tasks.engine import canonical, launch
 from tasks.engine.artifact import Data, Inputs
 from tasks.engine.attempt_files import AttemptFiles
 from tasks.engine.config import StageConfig
-from tasks.engine.errors import MissingInputError, OutputError
+from tasks.engine.errors import CancelledError, MissingInputError, OutputError, StalledError
 from tasks.engine.gathering import Sized, gathered
 from tasks.engine.manifest import File, OutputRecord, Totals
 from tasks.engine.parts import PartWriter
@@ -147,6 +148,29 @@ class Out:
                 self.progress(event["done"], event["total"], event["unit"], **figures)
 
         launch.launch(module, run, self.scratch, hear, self.cancelled, environment or {}, processes)
+
+    def alone(self, function: str, *arguments: Any, seconds: float) -> Any:
+        """Call a function in a process of its own, which ends at once when the stage is to stop:
+        for one long call of a library that hears of nothing else.
+
+        Args:
+            function: "module:name".
+            arguments: pickled, as the result is.
+            seconds: far more than it can take.
+
+        Raises:
+            CancelledError: the stage was cancelled.
+            StalledError: the seconds are over.
+            llm.child.ChildFailedError: the function raised; `llm.child.ChildCrashedError`: the
+                process died.
+        """
+        with Child(None, self.cancelled) as child:
+            try:
+                return child.call(function, *arguments, timeout=seconds)
+            except ChildStoppedError as error:
+                raise CancelledError(f"{self._stage.name}: {error}") from None
+            except ChildTimeoutError as error:
+                raise StalledError(f"{self._stage.name}: {error}") from None
 
     def map(
         self,

@@ -19,7 +19,6 @@ from typing import Any
 import psutil
 
 from llm.child import Child, ChildCrashedError, ChildFailedError
-from llm.corpus.sandbox import close_warm
 from tasks.engine import errors
 from tasks.engine.errors import CancelledError, IngotError, StoreFullError
 from tasks.engine.space import full, means_full
@@ -70,10 +69,7 @@ def run_jobs(
         IngotError: an error that no retry can mend (no space, damaged input, wrong columns).
     """
     if in_process:
-        try:
-            yield from _here(jobs, cancelled)
-        finally:
-            close_warm()  # a worker's ends with the worker
+        yield from _here(jobs, cancelled)
     else:
         yield from _workers(jobs, workers, cancelled)
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import pkgutil
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import llm.alignment
 import llm.corpus
+import llm.tokens
+from llm.alignment.documentation_answers import answer
+from llm.alignment.documentation_pages import Definition, definitions
 from llm.corpus import lone_nodes, stream_safe, unprintable, words
+from llm.corpus.arc import Arc
 from llm.corpus.contamination import words as contamination_words
+from llm.corpus.docstring_html import docstring_html
+from llm.corpus.encoding import declared_in_page
 from llm.corpus.heuristics import heuristics
 from llm.corpus.normalise import normalise
 from llm.corpus.pii import pii_counts
 from llm.corpus.repetition import repetition
 from llm.corpus.segmentation import segment
 from llm.corpus.shingles import shingles, text_digest
+from llm.corpus.stateful import stateful
 
 FAULT = Path(__file__).parents[3].parent / "shared/data/faults/corpus/text/nfc_quadratic_160kB.txt"
 LENGTH = 10_000
@@ -29,14 +40,50 @@ UNITS = [
     *(" ", "a", "0", ".", "\n", "<", "&", "@", "-", "_", "é", "東", "\t", ">", "/"),
     *("a.", "a@", "0.", "&a", "<a", " \n", "a ", "><", "</a>", "\u0301\u0316", "A1", "<meta "),
     *("<!", "[", "]]>", "1,", ":", "#", "http://", "&#1;", "@a.", "一ー", "ก\u0e31"),
+    *("a(", "(", "()", "`", "`a", "[a", "{a", "*a", "| ", "= ", "\x1b$)C", "~{!!", "\n\n", "a:\n"),
 ]
 
 
-# Read the documentation of installed packages, a line at a time.
-_OF_LINES = ("docstring", "python_", "pydocs", "installed")
-# Tried at one place only, or on 64 characters; the functions that use them are tested below.
+# What expressions begin with, so that a run behind it is tried as the rest of a match.
+BEGINNINGS = [
+    *(
+        "",
+        ":a",
+        ":a:`",
+        ".. ",
+        ".. a",
+        ".. [",
+        "a(",
+        "`",
+        "`a <",
+        "``",
+        "=",
+        "|",
+        "```",
+        "- ",
+        "a: ",
+    ),
+    *("a()", "*a", "[a](http://", "x\n", "<!--", "\x1b$)C", "\x1b$B", "~{", "WARC/1.0", "HTTP/1.1"),
+    *("WARC-", "\ncontent-length:", "http:"),
+]
+# Of documents of installed packages, and of examples made of them.
+_PACKAGES = (
+    (llm.corpus, ""),
+    (llm.alignment, "documentation_"),
+    (llm.alignment, "example_"),
+    (llm.tokens, ""),
+)
+# Tried at one place only, or on so many bytes; the functions that use them are tested below.
 _AT_ONE_PLACE = (
+    "llm.alignment.documentation_answers._WHOLE",
+    "llm.alignment.documentation_answers._NOT_PROSE",
+    "llm.corpus.arc.Arc.begins",  # look some 4,000 bytes ahead: tried on more below
+    "llm.corpus.arc.Arc.start",
     "llm.corpus.arc._URL",
+    "llm.corpus.encoding._COMMENT",  # of the first 4,096 bytes
+    "llm.corpus.encoding._META",
+    "llm.corpus.http_response._STATUS",
+    "llm.corpus.page._MARKUP",
     "llm.corpus.records._TYPE",
     "llm.corpus.lone_nodes._LONE_FIRST",
     "llm.corpus.lone_nodes._CLOSES_LINK",
@@ -45,20 +92,38 @@ _AT_ONE_PLACE = (
 )
 
 
-def _patterns() -> list[tuple[str, re.Pattern[str]]]:
-    found = []
-    for module in pkgutil.iter_modules(llm.corpus.__path__):
-        if module.name.startswith(_OF_LINES):
-            continue
-        path = f"llm.corpus.{module.name}"
-        for name, value in vars(importlib.import_module(path)).items():
-            if isinstance(value, re.Pattern) and isinstance(value.pattern, str):
-                found.append((f"{path}.{name}", value))
+@functools.cache
+def _patterns() -> list[tuple[str, re.Pattern[Any]]]:
+    """Those of modules and of classes in them, of text and of bytes, each once."""
+    found: list[tuple[str, re.Pattern[Any]]] = []
+    for package, prefix in _PACKAGES:
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name.startswith(prefix):
+                path = f"{package.__name__}.{module.name}"
+                found += _in(path, importlib.import_module(path))
     found += [
         (f"words.{build.__name__}", build())
         for build in (words._all_words, words._all_pieces, words._spaced_words, words._any_mark)
     ]
-    return [(name, pattern) for name, pattern in found if name not in _AT_ONE_PLACE]
+    assert set(_AT_ONE_PLACE) <= {name for name, _ in found}
+    once = {pattern: name for name, pattern in reversed(found) if name not in _AT_ONE_PLACE}
+    return [(name, pattern) for pattern, name in once.items()]
+
+
+def _in(path: str, holder: object) -> Iterator[tuple[str, re.Pattern[Any]]]:
+    for name, value in vars(holder).items():
+        if isinstance(value, re.Pattern):
+            yield f"{path}.{name}", value
+        elif inspect.isclass(value) and value.__module__ == path:
+            yield from _in(f"{path}.{name}", value)
+
+
+def _tried(pattern: re.Pattern[Any], text: str) -> object:
+    return (
+        pattern.sub(b"", text.encode())
+        if isinstance(pattern.pattern, bytes)
+        else (pattern.sub("", text))
+    )
 
 
 def _seconds(work: Callable[[str], object], text: str) -> float:
@@ -67,8 +132,10 @@ def _seconds(work: Callable[[str], object], text: str) -> float:
     return time.process_time() - start
 
 
-def _grows_linearly(work: Callable[[str], object], unit: str) -> bool:
-    text = unit * (LENGTH // len(unit))
+def _grows_linearly(work: Callable[[str], object], unit: str, beginning: str = "") -> bool:
+    run = unit * (LENGTH // len(unit))
+    # With an end that fits nothing, what would match must give up.
+    text = f"{beginning}{run}\0" if beginning else run
     seconds = _seconds(work, text)
     if seconds < 0.03:  # too little to be quadratic, and to be measured
         return True
@@ -78,9 +145,10 @@ def _grows_linearly(work: Callable[[str], object], unit: str) -> bool:
 @pytest.mark.parametrize("unit", UNITS, ids=ascii)
 def test_expressions(unit: str) -> None:
     slow = [
-        name
+        (name, beginning)
         for name, pattern in _patterns()
-        if not _grows_linearly(lambda text, p=pattern: p.sub("", text), unit)
+        for beginning in BEGINNINGS
+        if not _grows_linearly(functools.partial(_tried, pattern), unit, beginning)
     ]
     assert slow == []
 
@@ -97,11 +165,25 @@ def test_expressions(unit: str) -> None:
         pii_counts,
         lone_nodes.guard,
         unprintable.guard,
+        docstring_html,
+        lambda text: definitions("a", text),
+        lambda text: answer(Definition("a.b", "", "function", (text, text)), 100_000),
+        lambda text: stateful(text.encode()),
+        lambda text: declared_in_page(text.encode()),
     ],
 )
 def test_functions(work: Callable[[str], object]) -> None:
     work("東ก दिन")  # builds the patterns
     assert [unit for unit in UNITS if not _grows_linearly(work, unit)] == []
+
+
+@pytest.mark.parametrize("pattern", [Arc.start, Arc.begins], ids=["start", "begins"])
+def test_the_line_of_an_arc_record(pattern: re.Pattern[bytes]) -> None:
+    def search(text: str) -> object:
+        return pattern.sub(b"", text.encode())
+
+    short, long = ("http://" * (length // 7) for length in (LENGTH, 10 * LENGTH))
+    assert _seconds(search, long) < GROWTH * _seconds(search, short)
 
 
 def test_runs_of_marks_are_cut_after_thirty() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llm.child import ChildFailedError
+from llm.child import ChildCrashedError, ChildFailedError
 from llm.corpus.sandbox import Failure, Sandbox, batches
 
 FUNCTION = "tests.llm.child_work:crash_on"
@@ -80,3 +80,23 @@ def test_batches_keep_order_and_bounds() -> None:
     sizes = [5, 5, 30, 1, 1, 1, 1]
     assert list(batches(sizes, int, 3, 10)) == [[5, 5], [30], [1, 1, 1], [1]]
     assert list(batches([], int, 3, 10)) == []
+
+
+def test_what_is_loaded_first_is_no_matter_of_the_items(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    sandbox: Sandbox[str, str]
+    with Sandbox(FUNCTION, ("bad", str(log)), 30, None, None) as sandbox:
+        sandbox.prepare(["load"], 30)
+        assert sandbox.run(["a"]) == ["A"]
+        assert isinstance(sandbox.run(["bad"])[0], Failure)
+        assert sandbox.run(["b"]) == ["B"]
+    first: dict[str, str] = {}
+    for line in log.read_text().splitlines():
+        first.setdefault(*line.split())
+    assert len(first) == 4  # one more for each of the three deaths
+    assert set(first.values()) == {"load"}
+    with (
+        Sandbox(FUNCTION, ("bad", str(log)), 30, None, None) as sandbox,
+        pytest.raises(ChildCrashedError),
+    ):
+        sandbox.prepare(["bad"], 30)
