@@ -22,6 +22,7 @@ from tasks.engine.errors import IngotError
 from tasks.engine.execute import Built, Order, execute, published, sound
 from tasks.engine.plan import Planner, Row
 from tasks.engine.progress import Silent
+from tasks.machine import require_devices
 from tasks.runner import Reference, Ticket, stage_task, ticket
 
 
@@ -157,8 +158,13 @@ def _untold(
 
 
 def preview(planner: Planner) -> list[Row]:
-    """The plan, published as the run's first artifact."""
+    """The plan, published as the run's first artifact.
+
+    Raises:
+        MissingDeviceError: this machine lacks what a stage that is to run here asks for.
+    """
     rows = planner.plan()
     publish.plan(rows)
     publish.lineage(planner.chain, planner.store)
+    require_devices(planner.configs, [row.stage for row in rows if row.runs is not False])
     return rows
