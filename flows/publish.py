@@ -14,7 +14,7 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from flows.pictures import hung
+from flows.pictures import hung, hung_lineage
 from flows.reports import page
 from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
@@ -77,7 +77,7 @@ def lineage(chain: Chain, store: Store) -> None:
         if name != "report"
     ]
     graph = Graph("Lineage", {name: name for name in chain.stages if name != "report"}, edges)
-    drawn_at = hung(graph, store)
+    drawn_at = hung_lineage(graph, store)
     if drawn_at is not None:
         create_image_artifact(
             key="lineage-picture",
@@ -112,7 +112,7 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
 def panels(artifact: Artifact, stage: Stage) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
     shown = stage.panels(artifact)
-    text = joined([markdown(panel, hung(panel, artifact.store)) for panel in shown])
+    text = joined([markdown(panel, hung(panel, artifact)) for panel in shown])
     if text:
         create_markdown_artifact(
             key=f"stage-{artifact.stage}", markdown=text, description=stage.description
