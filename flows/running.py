@@ -104,6 +104,7 @@ def in_sight_of_the_server(told: Told) -> Iterator[None]:
         told.recorded = watch is None or watch.settle()
         if not told.recorded:
             give_up()
+        publish.catch_up(told.recorded)
         return told.recorded
 
     log = get_run_logger()
