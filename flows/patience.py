@@ -24,7 +24,9 @@ from tasks.best_effort import AWAY, unreachable
 _AGAIN_SECONDS = 1.0
 # An attempt takes a second. (The client's class must be Prefect's own: it ignores any other.)
 _EVENT_ATTEMPTS = 120
-_TALKATIVE = ("prefect.events.clients", "prefect._internal.concurrency")
+# The last one tells, with a traceback, of a connection whose other end is gone.
+_TALKATIVE = ("prefect.events.clients", "prefect._internal.concurrency", "websockets.client")
+_OF_ITS_ABSENCE = ("Unable to connect", "keepalive ping failed")
 _FOR_GOOD = contextlib.ExitStack()
 
 
@@ -53,7 +55,7 @@ class _Quiet(logging.Filter):
     """The watch says that the server is away; once is enough."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (AWAY.is_set() or str(record.msg).startswith("Unable to connect"))
+        return not (AWAY.is_set() or str(record.msg).startswith(_OF_ITS_ABSENCE))
 
 
 def give_up() -> None:

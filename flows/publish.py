@@ -13,8 +13,10 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from flows.pictures import hung
+from flows.pictures import hung, hung_lineage
 from flows.reports import page
 from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
@@ -30,22 +32,52 @@ from tasks.engine.store import Store
 _MARKDOWN_LIMIT = 60_000
 P = ParamSpec("P")
 
+# What could not be shown when it was made, and of which flow run it is.
+_LATER: list[tuple[str | None, Callable[[], None]]] = []
+
 
 def best_effort(publish: Callable[P, None]) -> Callable[P, None]:
-    """A function that shows something: where the server is away, it shows nothing."""
+    """A function that shows something: where the server is away it waits for `catch_up`."""
 
     @functools.wraps(publish)
     def shown(*arguments: P.args, **named: P.kwargs) -> None:
-        if AWAY.is_set():
-            return
+        again = functools.partial(publish, *arguments, **named)
+        if AWAY.is_set() or not _reached(again):
+            _LATER.append((flow_run.id, again))
+
+    return shown
+
+
+def _reached(publish: Callable[[], None]) -> bool:
+    # The stages do not wait for it, and what it shows can wait.
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
         try:
-            publish(*arguments, **named)
+            publish()
         except Exception as error:
             if not unreachable(error):
                 raise
-            get_run_logger().warning("%s is not shown: the server is away", publish.__name__)
+            return False
+    return True
 
-    return shown
+
+def catch_up(answers: bool) -> None:
+    """Show what could not be shown while the server was away: the run is over.
+
+    Args:
+        answers: whether the server is back.
+    """
+    waiting = [publish for run, publish in _LATER if run == flow_run.id]
+    _LATER.clear()
+    missed = 0
+    for publish in waiting:
+        try:
+            missed += not (answers and _reached(publish))
+        except Exception as error:  # noqa: BLE001 - how the run ended is what counts now
+            missed += 1
+            get_run_logger().warning("not shown: %s: %s", type(error).__name__, error)
+    if missed:
+        count = "1 artifact is" if missed == 1 else f"{missed} artifacts are"
+        get_run_logger().warning("%s not shown; the next run shows what it has of them", count)
 
 
 @best_effort
@@ -77,7 +109,7 @@ def lineage(chain: Chain, store: Store) -> None:
         if name != "report"
     ]
     graph = Graph("Lineage", {name: name for name in chain.stages if name != "report"}, edges)
-    drawn_at = hung(graph, store)
+    drawn_at = hung_lineage(graph, store)
     if drawn_at is not None:
         create_image_artifact(
             key="lineage-picture",
@@ -112,7 +144,7 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
 def panels(artifact: Artifact, stage: Stage) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
     shown = stage.panels(artifact)
-    text = joined([markdown(panel, hung(panel, artifact.store)) for panel in shown])
+    text = joined([markdown(panel, hung(panel, artifact)) for panel in shown])
     if text:
         create_markdown_artifact(
             key=f"stage-{artifact.stage}", markdown=text, description=stage.description

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.processes import folder as processes_folder
+from flows.home import local_home
 from flows.processes import free_port, known, listens, locked, start_process, stop_process
 from tasks.engine.artifact import Artifact, recipe_folder
 from tasks.engine.store import Store
@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.1
 
 def shown_folder() -> Path:
     """What is served: reports, by a link to where the store has them, and pictures."""
-    return processes_folder() / "shown"
+    return local_home().resolve() / "prefect" / "shown"
 
 
 def ensure_reports(store: Store) -> str | None:

@@ -24,6 +24,7 @@ from tasks.engine.errors import IngotError
 from tasks.engine.execute import Built, Order, execute, published, sound
 from tasks.engine.plan import Planner, Row
 from tasks.engine.progress import Silent
+from tasks.machine import require_devices
 from tasks.runner import Reference, Ticket, stage_task, ticket
 
 
@@ -112,6 +113,7 @@ def in_sight_of_the_server(told: Told) -> Iterator[None]:
         told.recorded = watch is None or watch.settle()
         if not told.recorded:
             give_up()
+        publish.catch_up(told.recorded)
         return told.recorded
 
     log = get_run_logger()
@@ -166,8 +168,13 @@ def _untold(
 
 
 def preview(planner: Planner) -> list[Row]:
-    """The plan, published as the run's first artifact."""
+    """The plan, published as the run's first artifact.
+
+    Raises:
+        MissingDeviceError: this machine lacks what a stage that is to run here asks for.
+    """
     rows = planner.plan()
     publish.plan(rows)
     publish.lineage(planner.chain, planner.store)
+    require_devices(planner.configs, [row.stage for row in rows if row.runs is not False])
     return rows

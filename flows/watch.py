@@ -111,15 +111,24 @@ def _hold(port: int, until: threading.Event) -> None:
     """
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            held.bind(("127.0.0.1", port))
-        except OSError:
-            return  # taken already; `AWAY` keeps this run's own calls from it
+        # A server that is being stopped has its port for some seconds yet. While another process
+        # has it, `AWAY` keeps this run's own calls from that.
+        while not _bound(held, port):
+            if until.wait(_LOOK_SECONDS):
+                return
         held.listen()
         held.settimeout(_LOOK_SECONDS)
         while not until.is_set():
             with contextlib.suppress(TimeoutError):
                 held.accept()[0].close()
+
+
+def _bound(held: socket.socket, port: int) -> bool:
+    try:
+        held.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

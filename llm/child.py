@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from llm.lifeline import deaf_to_interrupts
+from llm.lifeline import deaf_to_the_terminal
 
 _HEADER = struct.Struct("!Q")  # as in child_main
 _CHUNK = 1 << 20
@@ -130,7 +130,7 @@ class _Process:
         environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
         read_end, self.lifeline = os.pipe()
         try:
-            with deaf_to_interrupts():  # the parent hears of Ctrl-C too, and decides
+            with deaf_to_the_terminal():  # the parent hears it too, and decides
                 self.popen = subprocess.Popen(
                     # -P: the working folder is on the path only if it is on the parent's.
                     [sys.executable, "-P", "-m", "llm.child_main", str(read_end)],

@@ -29,6 +29,8 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
+from llm.lifeline import OF_A_TERMINAL
+
 _HEADER = struct.Struct("!Q")  # length of the pickle that follows
 
 
@@ -91,8 +93,9 @@ def _answer(request: bytes) -> bytes:
 
 def serve(lifeline: int) -> NoReturn:
     _die_with(lifeline)
-    # The parent hears of an interrupt at the terminal too, and decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The parent hears of Ctrl-C and of a closed terminal too, and decides what they mean.
+    for number in OF_A_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
     # Prints of the functions, C code included, must not end up between the frames.
     source, sink = os.dup(0), os.dup(1)
     empty = os.open(os.devnull, os.O_RDONLY)

@@ -4,8 +4,9 @@ A launcher gives the process a pipe as standard input and sets `INGOT_LIFELINE=1
 launcher is gone, however that happened, the pipe ends, and so does the process, at once. Started
 by hand, with a terminal or nothing on standard input, it runs on.
 
-A terminal sends Ctrl-C to every process of its foreground group. A launched process does not
-hear it: its launcher does, and asks with SIGTERM, so that it stops between two steps.
+A terminal sends Ctrl-C, and the news that it was closed (SIGHUP), to every process of its
+foreground group. A launched process hears neither: its launcher does, and asks with SIGTERM, so
+that it stops between two steps.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from collections.abc import Iterator
 from types import FrameType
 
 TERMINATED = 143
+OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def deaf_to_interrupts() -> Iterator[None]:
-    """Processes started in this block, and theirs, never hear Ctrl-C, from their first moment on.
+def deaf_to_the_terminal() -> Iterator[None]:
+    """Processes started in this block, and theirs, never hear Ctrl-C nor that the terminal was
+    closed, from their first moment on.
 
-    The signal is blocked rather than ignored: a mask is inherited also by programs that install
-    handlers of their own (torchrun does), and set for this thread alone. An interrupt that comes
-    meanwhile reaches this process at the end of the block.
+    The signals are blocked rather than ignored: a mask is inherited also by programs that install
+    handlers of their own (torchrun does), and set for this thread alone. One that comes meanwhile
+    reaches this process at the end of the block.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)
     try:
         yield
     finally:
@@ -36,9 +39,10 @@ def deaf_to_interrupts() -> Iterator[None]:
 
 
 def exit_with_parent() -> None:
-    """Watch standard input in a thread and leave Ctrl-C to the launcher, if there is one."""
+    """Watch standard input in a thread; leave the terminal to the launcher, if there is one."""
     if os.environ.get("INGOT_LIFELINE") == "1":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in OF_A_TERMINAL:
+            signal.signal(number, signal.SIG_IGN)
         threading.Thread(target=_watch, daemon=True, name="lifeline").start()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 
 
@@ -27,7 +29,7 @@ class Terminal:
         while True:
             try:
                 piece = os.read(self._keyboard, 1 << 16)
-            except OSError:  # how Linux tells that nobody is left
+            except OSError:  # how Linux tells that nobody is left, or that it was closed here
                 return
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
@@ -37,10 +39,17 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.write(self._keyboard, b"\x03")
 
+    def close(self) -> None:
+        """As its window: the kernel tells the leader, and a shell there would tell its jobs."""
+        os.close(self._keyboard)
+        self._keyboard = -1
+        os.killpg(self.pid, signal.SIGHUP)
+
     def exit_code(self) -> int:
         """Once it has ended; negative for the signal that ended it."""
         for _ in self.lines():
             pass
         _, status = os.waitpid(self.pid, 0)
-        os.close(self._keyboard)
+        with contextlib.suppress(OSError):
+            os.close(self._keyboard)
         return os.waitstatus_to_exitcode(status)

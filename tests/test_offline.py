@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,9 @@ def cut_off(tmp_path: Path) -> tuple[tuple[str, ...], dict[str, str], Path]:
     return prefix, {**kept, **variables, **places, "PYTHONPATH": path}, record
 
 
-def run(prefix: tuple[str, ...], environment: dict[str, str], *command: str) -> str:
+def run(
+    prefix: tuple[str, ...], environment: dict[str, str], *command: str, timeout: float = 1000
+) -> str:
     ended = subprocess.run(
         [*prefix, *command],
         capture_output=True,
@@ -106,7 +109,7 @@ def run(prefix: tuple[str, ...], environment: dict[str, str], *command: str) -> 
         check=False,
         cwd=ROOT,
         env=environment,
-        timeout=1000,
+        timeout=timeout,
     )
     assert ended.returncode == 0, ended.stdout[-4000:] + ended.stderr[-4000:]
     return ended.stdout
@@ -171,4 +174,18 @@ def test_the_tests_of_what_once_asked_without_a_network(
     )
     assert " passed" in told
     assert " skipped" not in told
+    assert not record.exists(), record.read_text()
+
+
+@pytest.mark.suite
+@pytest.mark.timeout(7200)
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_all_tests_without_a_network(
+    cut_off: tuple[tuple[str, ...], dict[str, str], Path],
+) -> None:
+    prefix, environment, record = cut_off
+    del environment["INGOT_ROOT"], environment["INGOT_HOME"]
+    environment.pop("DO_NOT_TRACK", None)
+    told = run(prefix, environment, "make", "test", timeout=7000)
+    assert re.search(r"^\d+ passed", told.splitlines()[-1]), told[-2000:]
     assert not record.exists(), record.read_text()

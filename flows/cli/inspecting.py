@@ -14,6 +14,7 @@ from rich.table import Table
 
 from flows.cli.options import AsJson, Changes, Recipe
 from flows.home import open_store
+from flows.pictures import outdated, take_down
 from flows.planning import planner, recipe_name
 from tasks.engine import gc as collecting
 from tasks.engine import refs
@@ -254,9 +255,11 @@ def gc(
     ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only list.")] = False,
 ) -> None:
-    """List or remove attempts nothing points at."""
+    """List or remove attempts nothing points at, and pictures of attempts that are gone."""
     store = open_store()
     candidates = collecting.collect(store, keep_last, unfinished)
+    pictures = outdated(store, {candidate.folder for candidate in candidates})
+    drawn = sum(picture.stat().st_size for picture in pictures)
     table = Table("folder", "why", "size", box=None, pad_edge=False)
     for candidate in candidates:
         table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")
@@ -265,8 +268,12 @@ def gc(
     size = collecting.freed(store, candidates) / 1e6
     if apply:
         collecting.remove(store, candidates)
+        take_down(pictures)
     did = "removed" if apply else "would remove (use --apply)"
     print(f"{did}: {len(candidates)} folders, {size:,.1f} MB")
+    if pictures:
+        pieces = f"{len(pictures)} picture{'s' * (len(pictures) > 1)}"
+        print(f"{did}: {pieces} of attempts that are gone, {drawn:,} bytes")
 
 
 def register(app: typer.Typer) -> None:

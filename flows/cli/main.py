@@ -11,6 +11,7 @@ import typer
 
 from flows.cli import inspecting, results, running, services
 from flows.cli.faults import explains_itself, message
+from flows.cli.stopping import Stopping
 from flows.home import prepare_environment
 
 _INTERRUPTED = 130
@@ -51,9 +52,11 @@ def _options(
 def main() -> None:
     """Run a command; an error of ours is a message, not a traceback.
 
-    Exit codes: 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+    Exit codes: 1 for an error, 2 for wrong usage, 128 and the signal's number where one stopped
+    it (130 for Ctrl-C, 143 for SIGTERM, 129 for a terminal that was closed).
     """
     prepare_environment()
+    stopping = Stopping()
     try:
         app()
     except Exception as error:
@@ -62,11 +65,12 @@ def main() -> None:
         print(message(error), file=sys.stderr)
         _leave(1)
     except SystemExit as end:
-        if end.code == _INTERRUPTED:  # Typer's answer to Ctrl-C
+        if end.code == _INTERRUPTED:  # Typer's answer to Ctrl-C, and to what `stopping` raises
             print(_KEPT, file=sys.stderr)
-        if not end.code:
-            _leave(0)
-        raise
+            _leave(128 + stopping.asked_by)
+        if isinstance(end.code, str):
+            raise  # the interpreter prints it
+        _leave(end.code or 0)
 
 
 def _leave(code: int) -> NoReturn:

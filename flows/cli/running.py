@@ -17,6 +17,7 @@ from flows.planning import planner
 from flows.reports import ensure_reports
 from flows.server import ensure_server
 from tasks.engine.plan import Row, Status
+from tasks.machine import require_devices
 
 _COLOURS = {
     Status.FRESH: "green",
@@ -63,6 +64,10 @@ def show_plan(rows: list[Row]) -> None:
         print(f"estimated: {sure:.0f} s, and {perhaps:.0f} s more if inputs change{new}")
 
 
+def _may_run(rows: list[Row]) -> list[str]:
+    return [row.stage for row in rows if row.runs is not False]
+
+
 def plan(
     recipe: Recipe = "quickstart",
     changes: Changes = [],  # noqa: B006 - Typer reads the default, nobody writes it
@@ -72,11 +77,13 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do, stage by stage, and why. Runs nothing."""
-    rows = planner(recipe, changes, only, start, force).plan()
+    planned = planner(recipe, changes, only, start, force)
+    rows = planned.plan()
     if as_json:
         print(json.dumps([row_record(row) for row in rows], indent=1))
     else:
         show_plan(rows)
+    require_devices(planned.configs, _may_run(rows))
 
 
 def run(
@@ -90,13 +97,14 @@ def run(
 ) -> None:
     """Bring a recipe up to date, with a Prefect server that is started if none runs."""
     asked = (recipe, changes, only, start, force)
-    rows = planner(*asked).plan()
+    if dry_run:
+        plan(*asked, as_json)
+        return
+    planned = planner(*asked)
+    rows = planned.plan()
     if not as_json:
         show_plan(rows)
-    if dry_run:
-        if as_json:
-            print(json.dumps([row_record(row) for row in rows], indent=1))
-        return
+    require_devices(planned.configs, _may_run(rows))
     require_writable()
     url, started = ensure_server()
     ensure_reports(open_store())

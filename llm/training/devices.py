@@ -37,6 +37,19 @@ def find(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def require(wanted: str, processes: int) -> None:
+    """Make sure that a device is there, and of GPUs one for each process.
+
+    Raises:
+        DeviceError: it is not.
+    """
+    if find(wanted).type == "cuda" and processes > torch.cuda.device_count():
+        raise DeviceError(
+            f"{processes} processes ask for a GPU each, this machine has "
+            f"{torch.cuda.device_count()}"
+        )
+
+
 def precision_on(device: torch.device, wanted: str) -> str:
     """ "bf16" or "fp32": what was asked for; for "auto", bf16 where the device multiplies it.
 

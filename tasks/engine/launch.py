@@ -24,7 +24,7 @@ from tasks.engine.space import full, means_full, room_left, space_checked
 
 # A Prefect worker kills what has not ended 30 s after it was asked to.
 GRACE_SECONDS = 25.0
-# Who pressed Ctrl-C can press it again, so a long step may end.
+# Who pressed Ctrl-C can press it again, so a long step may end; who closed the terminal is gone.
 PATIENCE_SECONDS = 120.0
 _NO_ROOM = 1 << 16
 _KILLED = "Signal 9 (SIGKILL)"  # as torchrun words it
@@ -60,7 +60,7 @@ def launch(
 ) -> None:
     """Run a trainer to its end.
 
-    Whatever interrupts this (Ctrl-C, a cancelled flow run) is raised again after the trainer was
+    Whatever interrupts this (a signal, a cancelled flow run) is raised again after the trainer was
     asked to stop and did, or was ended because it took too long or Ctrl-C came again.
 
     Args:
@@ -94,7 +94,7 @@ def launch(
                     overdue = True
                     break
         except BaseException as reason:
-            _stop(module, process, words, isinstance(reason, KeyboardInterrupt))
+            _stop(module, process, words, reason)
             raise
         code = process.end() if overdue else process.wait()
     if code == 0:
@@ -130,10 +130,10 @@ class _Words:
         self.on_event({"event": "log", "message": message})
 
 
-def _stop(module: str, process: Launched, words: _Words, by_hand: bool) -> None:
+def _stop(module: str, process: Launched, words: _Words, reason: BaseException) -> None:
     """Ask, wait, insist; a second interrupt ends the waiting and the process."""
-    patience = PATIENCE_SECONDS if by_hand else GRACE_SECONDS
-    again = "; Ctrl-C again ends it at once" if by_hand else ""
+    patience = PATIENCE_SECONDS if isinstance(reason, KeyboardInterrupt) else GRACE_SECONDS
+    again = "; Ctrl-C again ends it at once" if type(reason) is KeyboardInterrupt else ""
     overdue, last = False, list[bytes]()
     try:
         process.ask()

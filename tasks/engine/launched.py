@@ -10,13 +10,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
-from llm.lifeline import deaf_to_interrupts
+from llm.lifeline import deaf_to_the_terminal
 
 _LOOK_SECONDS = 0.5
 
 
 class Launched:
-    """A process that lives as long as this one at most, and does not hear Ctrl-C.
+    """A process that lives as long as this one at most, and does not hear the terminal.
 
     Its standard input is a pipe held here: when this process ends, however that happens, so does
     the other (llm/lifeline.py). It stays in this process's group, so that Ctrl-Z stops both.
@@ -29,7 +29,7 @@ class Launched:
     def __init__(
         self, command: Sequence[str], log: IO[bytes], environment: Mapping[str, str]
     ) -> None:
-        with deaf_to_interrupts():
+        with deaf_to_the_terminal():
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,

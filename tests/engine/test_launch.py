@@ -62,8 +62,9 @@ def test_a_crash_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 
 def test_cancelling_ends_it(tmp_path: Path) -> None:
+    heard: list[dict[str, Any]] = []
     with pytest.raises(CancelledError, match="goes on from its checkpoint"):
-        start(tmp_path, cancelled=lambda: True, sleep=0.2, steps=1000)
+        start(tmp_path, lambda: bool(heard), heard.append, sleep=0.2, steps=1000)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -22,18 +20,6 @@ from tasks.engine.plan import Row, Status
 from tasks.engine.store import Store
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
-
-_INTERRUPTED = """
-import sys
-from flows.cli import main as command_line
-
-@command_line.app.command()
-def wait():
-    raise KeyboardInterrupt
-
-sys.argv = ["ingot", "wait"]
-command_line.main()
-"""
 
 
 def test_reasons_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,20 +72,6 @@ def test_diff_shows_the_beginning_of_digests(
     was, now = (m.outputs["documents"].data_id for m in (before, after))
     assert f"outputs.documents: '{was[:16]}' -> '{now[:16]}'" in told
     assert not re.search("[0-9a-f]{17}", told)
-
-
-def test_ctrl_c_says_what_is_kept() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", _INTERRUPTED],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PYTHONPATH": ":".join(sys.path)},
-        timeout=120,
-    )
-    assert ended.returncode == 130
-    kept = "finished shards and the checkpoints written are kept: run again to go on"
-    assert ended.stderr.endswith(f"interrupted; {kept}\n")
 
 
 def test_questions_understand_recipe_files_and_whole_ids(

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from flows import publish
 from flows.publish import joined
+from tasks.best_effort import AWAY
 from tasks.engine.panels import Curve, Sample, Samples, Table
 from tasks.engine.panels_markdown import markdown
 
@@ -31,3 +38,76 @@ def test_loss_and_samples_read_as_text():
     shown = joined([markdown(curve), markdown(samples)])
     assert "| train | " in shown
     assert "> an answer" in shown
+
+
+class Server:
+    """Takes what is shown, or is away."""
+
+    def __init__(self) -> None:
+        self.away, self.shown = True, list[str]()
+
+    def show(self, what: str) -> None:
+        if self.away:
+            raise httpx.ConnectError("away")
+        if what == "broken":
+            raise ValueError(what)
+        self.shown.append(what)
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    told: list[str] = []
+
+    class Log:
+        def warning(self, message: str, *values: object) -> None:
+            told.append(message % values)
+
+    monkeypatch.setattr(publish, "get_run_logger", Log)
+    yield told
+    AWAY.clear()
+    publish._LATER.clear()
+
+
+def test_what_the_server_missed_it_is_shown_at_the_end(warned: list[str]) -> None:
+    server = Server()
+    show = publish.best_effort(server.show)
+    show("a stage's panels")
+    AWAY.set()
+    show("another's")
+    AWAY.clear()
+    server.away = False
+    show("a third's")
+    publish.catch_up(answers=True)
+    assert server.shown == ["a third's", "a stage's panels", "another's"]
+    publish.catch_up(answers=True)
+    assert len(server.shown) == 3
+    assert warned == []
+
+
+def test_what_cannot_be_shown_at_the_end_is_told_and_stops_nobody(warned: list[str]) -> None:
+    server = Server()
+    show = publish.best_effort(server.show)
+    show("a stage's panels")
+    show("broken")
+    publish.catch_up(answers=False)
+    assert warned == ["2 artifacts are not shown; the next run shows what it has of them"]
+    show("broken")
+    server.away = False
+    publish.catch_up(answers=True)
+    assert warned[1:] == [
+        "not shown: ValueError: broken",
+        "1 artifact is not shown; the next run shows what it has of them",
+    ]
+    with pytest.raises(ValueError, match="broken"):
+        show("broken")
+
+
+def test_a_run_does_not_show_what_another_could_not(
+    warned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server()
+    publish.best_effort(server.show)("of another run")
+    server.away = False
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "00000000-0000-0000-0000-000000000001")
+    publish.catch_up(answers=True)
+    assert server.shown == []

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from llm.safe_path import CHECKOUT
-from tests.flows.pages import write_page, write_recipe
+from tests.flows.command import RECIPE
 
 # `clean` takes the server away when it begins, and goes on for a while with progress and logs.
 PROGRAM = """
@@ -63,21 +60,8 @@ main.main()
 """
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    for topic in ("Severn", "Tweed", "Thames"):
-        write_page(tmp_path / "pages", f"{topic}.html", topic)
-    write_recipe(tmp_path / "rivers.yaml", tmp_path / "pages")
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    places = {"INGOT_ROOT": str(tmp_path), "INGOT_HOME": str(tmp_path / "home")}
-    env = {**known, "PYTHONPATH": str(CHECKOUT), **places}
-    yield env
-    command = "from flows.cli.main import main; main()"
-    subprocess.run([sys.executable, "-P", "-c", command, "down"], env=env, check=True)
-
-
 def run(env: dict[str, str], way: str, seconds: int) -> subprocess.CompletedProcess[str]:
-    arguments = [way, str(seconds), "run", "--recipe", "rivers.yaml"]
+    arguments = [way, str(seconds), "run", "--recipe", RECIPE]
     ended = subprocess.run(
         [sys.executable, "-P", "-c", PROGRAM, *arguments],
         capture_output=True,

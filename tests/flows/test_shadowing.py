@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from llm.safe_path import CHECKOUT, safe_path
-from tests.flows.pages import write_page, write_recipe
+from tests.flows.command import RECIPE, ingot
 from tests.flows.runs import finished
 
 NAMES = ("tasks", "flows", "llm", "deployments", "tests")
-COMMAND = (sys.executable, "-P", "-c", "from flows.cli.main import main; main()")
 SCRIPT = Path(sys.executable).with_name("ingot")
 
 
@@ -26,34 +24,7 @@ def folder(tmp_path: Path) -> Path:
     for name in NAMES:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('{name} is shadowed')\n")
-    for topic in ("Severn", "Tweed", "Thames"):
-        write_page(tmp_path / "pages", f"{topic}.html", topic)
-    write_recipe(tmp_path / "rivers.yaml", tmp_path / "pages")
     return tmp_path
-
-
-@pytest.fixture
-def environment(folder: Path) -> Iterator[dict[str, str]]:
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    known.pop("PYTHONSAFEPATH", None)
-    env = {**known, "PYTHONPATH": str(CHECKOUT), "INGOT_HOME": str(folder / "home")}
-    env["INGOT_ROOT"] = str(folder)
-    yield env
-    ingot(folder, env, "down")
-
-
-def ingot(folder: Path, env: dict[str, str], *arguments: str) -> str:
-    ended = subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-        env=env,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
 
 
 def test_own_folder_comes_first_and_what_was_given_stays() -> None:
@@ -66,7 +37,7 @@ def test_the_script_itself(folder: Path, environment: dict[str, str]) -> None:
     if not SCRIPT.exists():
         pytest.skip(f"{SCRIPT} is not installed")
     planned = subprocess.run(
-        [SCRIPT, "plan", "--recipe", "rivers.yaml"],
+        [SCRIPT, "plan", "--recipe", RECIPE],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -78,14 +49,14 @@ def test_the_script_itself(folder: Path, environment: dict[str, str]) -> None:
 
 
 def test_plan_and_run(folder: Path, environment: dict[str, str]) -> None:
-    assert "missing" in ingot(folder, environment, "plan", "--recipe", "rivers.yaml")
-    ran = ingot(folder, environment, "run", "--recipe", "rivers.yaml", "--set", "clean.workers=2")
+    assert "missing" in ingot(environment, "plan", "--recipe", RECIPE)
+    ran = ingot(environment, "run", "--recipe", RECIPE, "--set", "clean.workers=2")
     assert "Completed: source, clean, dedup" in ran
 
 
 @pytest.mark.long
 def test_up_and_a_run_of_the_worker(folder: Path, environment: dict[str, str]) -> None:
-    address = ingot(folder, environment, "up", "--recipe", "rivers.yaml")
+    address = ingot(environment, "up", "--recipe", RECIPE)
     url = address.split("server started: ")[1].split()[0]
     with SyncPrefectClient(f"{url}/api") as client:
         build = client.read_deployment_by_name("build/build")

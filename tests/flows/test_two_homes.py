@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from tests.flows.pages import write_page, write_recipe
-
-COMMAND = (sys.executable, "-c", "from flows.cli.main import main; main()")
+from tests.flows.command import COMMAND, RECIPE, ingot, surroundings
 
 
 @pytest.fixture
 def homes(tmp_path: Path) -> Iterator[list[dict[str, str]]]:
     """The environments of both."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     found = []
     for name in ("one", "other"):
-        root = tmp_path / name
-        for topic in ("Severn", "Tweed", "Thames"):
-            write_page(root / "pages", f"{topic}.html", topic)
-        write_recipe(root / "rivers.yaml", root / "pages")
-        places = {"INGOT_ROOT": str(root), "INGOT_HOME": str(root / "home")}
-        found.append({**known, "PYTHONPATH": path, **places})
+        (tmp_path / name).mkdir()
+        found.append(surroundings(tmp_path / name))
     yield found
     for environment in found:
-        subprocess.run([*COMMAND, "down"], env=environment, timeout=120, check=False)
+        ingot(environment, "down")
 
 
 def runs(address: str) -> list[tuple[str, str]]:
@@ -46,7 +36,7 @@ def runs(address: str) -> list[tuple[str, str]]:
 def test_each_run_is_in_its_own_database(homes: list[dict[str, str]]) -> None:
     started = [
         subprocess.Popen(
-            [*COMMAND, "run", "--recipe", "rivers.yaml"],
+            [*COMMAND, "run", "--recipe", RECIPE],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -60,5 +50,5 @@ def test_each_run_is_in_its_own_database(homes: list[dict[str, str]]) -> None:
     assert addresses[0] != addresses[1]
     for address in addresses:
         assert runs(address) == [("build", "Completed")]
-    subprocess.run([*COMMAND, "down"], env=homes[0], timeout=120, check=True)
+    ingot(homes[0], "down")
     assert runs(addresses[1]) == [("build", "Completed")]

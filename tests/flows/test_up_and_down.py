@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +16,23 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 
 from flows import processes, reports
 from tasks.engine.store import Store
-from tests.flows.pages import write_page, write_recipe
+from tests.flows.command import RECIPE, ingot
 from tests.flows.runs import finished
-
-COMMAND = (sys.executable, "-c", "from flows.cli.main import main; main()")
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    for topic in ("Severn", "Tweed", "Thames"):
-        write_page(tmp_path / "pages", f"{topic}.html", topic)
-    write_recipe(tmp_path / "rivers.yaml", tmp_path / "pages")
-    known = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    # The worker's flows are imported from the working directory.
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
-    places = {"INGOT_ROOT": str(tmp_path), "INGOT_HOME": str(tmp_path / "home")}
-    env = {**known, "PYTHONPATH": path, **places}
-    yield env
-    ingot(env, "down")
-
-
-def ingot(env: dict[str, str], *arguments: str) -> str:
-    ended = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=240, check=False, env=env
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
 
 
 @pytest.mark.long
 def test_a_form_is_filled_in_and_the_worker_does_it(environment: dict[str, str]) -> None:
-    first = ingot(environment, "up", "--recipe", "rivers.yaml")
+    first = ingot(environment, "up", "--recipe", RECIPE)
     assert "worker-cpu started" in first
     address = first.split("server started: ")[1].split()[0]
-    again = ingot(environment, "up", "--recipe", "rivers.yaml")
+    again = ingot(environment, "up", "--recipe", RECIPE)
     assert f"server was running: {address}" in again
     assert "worker-cpu was running" in again
-    ingot(environment, "run", "--recipe", "rivers.yaml")
+    ingot(environment, "run", "--recipe", RECIPE)
     with SyncPrefectClient(f"{address}/api") as client:
         deployment = client.read_deployment_by_name("dedup/dedup")
         shown: dict[str, Any] = dict(deployment.parameters)
-        assert shown["recipe"] == "rivers.yaml"
+        assert shown["recipe"] == RECIPE
         assert shown["config"]["validation_fraction"] == 0.0
         shown["config"] = {**shown["config"], "threshold": 0.7}
         run = client.create_flow_run_from_deployment(deployment.id, parameters=shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +76,30 @@ def test_one_that_was_stopped_stays_so_and_nobody_else_hears_of_the_run(url: str
         assert not server.healthy(url)
     assert said == ["the Prefect server was stopped; the run goes on without it"]
     eventually(lambda: processes.free_port(port) == port)
+
+
+def test_a_port_is_held_as_soon_as_it_is_free() -> None:
+    port, until = processes.free_port(FIRST_PORT), threading.Event()
+    holding = threading.Thread(target=watch._hold, args=(port, until))
+    with socket.socket() as stopping:
+        stopping.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stopping.bind(("127.0.0.1", port))
+        stopping.listen()
+        holding.start()
+        time.sleep(1.5 * watch._LOOK_SECONDS)
+        assert holding.is_alive()
+    eventually(lambda: hung_up_on(port))
+    until.set()
+    holding.join(60)
+    assert not holding.is_alive()
+
+
+def hung_up_on(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as call:
+            return call.recv(1) == b""
+    except ConnectionError:
+        return False
 
 
 def test_an_answer_from_whoever_took_the_port_is_no_answer(

@@ -1,0 +1,94 @@
+"""`ingot run` stopped while it trains, in each way there is: a checkpoint is written, Prefect is
+told, and the next run goes on from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+
+from tasks.engine import refs
+from tasks.engine.store import Store
+from tests.flows.command import COMMAND, ingot, surroundings
+from tests.llm.tokens.small_tokenizer import library_texts
+from tests.processes import alive_after
+from tests.terminal import Terminal
+from tests.test_kill_stages import TRAINING, write_rows
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
+NAME, NEVER, STEPS = "stopped.yaml", 86_400.0, 150
+PRETRAIN = {**TRAINING["pretrain"], "checkpoint_seconds": NEVER, "tokens": STEPS * 512}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A home in which all is built but the model."""
+    root = tmp_path_factory.mktemp("stopped")
+    environment = surroundings(root)
+    texts = [part for part in library_texts()[0].split("\n\n") if len(part) > 60]
+    write_rows(root / "texts", "0.jsonl", texts)
+    recipe = {**TRAINING, "name": "stopped", "pretrain": PRETRAIN}
+    (root / NAME).write_text(yaml.safe_dump(recipe))
+    before = [stage for stage in TRAINING if stage != "pretrain"]
+    ingot(environment, "run", "--recipe", NAME, *(f"--only={stage}" for stage in before))
+    yield environment
+    ingot(environment, "down")
+
+
+def kill(terminal: Terminal) -> None:
+    os.kill(terminal.pid, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("seed", "stop", "code"),
+    [
+        (1, Terminal.press_ctrl_c, 128 + signal.SIGINT),
+        (2, kill, 128 + signal.SIGTERM),
+        (3, Terminal.close, 128 + signal.SIGHUP),
+    ],
+    ids=["ctrl-c", "kill", "closed terminal"],
+)
+def test_a_checkpoint_is_written_and_the_next_run_goes_on_from_it(
+    trained: dict[str, str], seed: int, stop: Callable[[Terminal], None], code: int
+) -> None:
+    home = Path(trained["INGOT_HOME"])
+    words = ["run", "--recipe", NAME, "--set", f"pretrain.seed={seed}"]
+    terminal = Terminal([*COMMAND, *words], trained)
+    for line in terminal.lines():
+        if re.search(r"pretrain: [1-9]\d*/\d+ steps", line):
+            break
+    trainers = [child.pid for child in psutil.Process(terminal.pid).children(recursive=True)]
+    assert trainers, "\n".join(terminal.said)
+    before = checkpoints(home)
+    stop(terminal)
+    assert terminal.exit_code() == code, "\n".join(terminal.said)
+    assert not alive_after(trainers, seconds=2)
+    (made,) = checkpoints(home) - before
+    assert states(home)[-1] == "CRASHED"
+    assert "pretrain" in ingot(trained, *words).split("Completed: ")[1]
+    artifact = refs.resolve(Store(str(home)), "stopped", "pretrain")
+    assert artifact is not None
+    assert f"step-{artifact.facts['training']['resumed_from_step']:08}" == made.name
+    assert states(home)[-1] == "COMPLETED"
+
+
+def checkpoints(home: Path) -> set[Path]:
+    return set(home.glob("artifacts/pretrain/*/scratch/**/step-*"))
+
+
+def states(home: Path) -> list[str]:
+    """Of all runs, oldest first."""
+    record: dict[str, Any] = json.loads((home / "prefect" / "server.json").read_text())
+    with SyncPrefectClient(f"http://127.0.0.1:{record['port']}/api") as client:
+        found = sorted(client.read_flow_runs(), key=lambda run: str(run.created))
+    return [run.state.type.value for run in found if run.state]

@@ -1,0 +1,111 @@
+"""Ctrl-C, `kill` and a closed terminal stop a command the same way: what it does is put away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.terminal import Terminal
+
+INTERRUPT, TERMINATE, HANG_UP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+WAITING = """
+import sys, time
+from pathlib import Path
+from flows.cli import main as command_line
+
+@command_line.app.command()
+def wait(kept: Path):
+    try:
+        print("waiting", flush=True)
+        time.sleep(120)
+    finally:
+        print("stopping", flush=True)
+        time.sleep(1)
+        kept.touch()
+
+command_line.main()
+"""
+KEPT = "interrupted; finished shards and the checkpoints written are kept: run again to go on\n"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+class Waiting:
+    def __init__(self, kept: Path, deaf: bool = False) -> None:
+        command = [sys.executable, "-c", WAITING, "wait", str(kept)]
+        if deaf:
+            command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command]
+        self.process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            start_new_session=True,
+        )
+        self.hear("waiting")
+
+    def hear(self, word: str) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == f"{word}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (INTERRUPT, None),
+        (TERMINATE, None),
+        (HANG_UP, None),
+        # The shell's and the kernel's; and a terminal closed while something stops.
+        (HANG_UP, HANG_UP),
+        (TERMINATE, HANG_UP),
+        (INTERRUPT, HANG_UP),
+    ],
+)
+def test_a_signal_lets_a_command_put_away_what_it_does(
+    tmp_path: Path, first: signal.Signals, then: signal.Signals | None
+) -> None:
+    waiting = Waiting(tmp_path / "kept")
+    waiting.process.send_signal(first)
+    waiting.hear("stopping")
+    if then is not None:
+        waiting.process.send_signal(then)
+    _, said = waiting.process.communicate(timeout=60)
+    assert waiting.process.returncode == 128 + first
+    assert said.endswith(KEPT)
+    assert "Traceback" not in said
+    assert (tmp_path / "kept").exists()
+
+
+def test_asked_twice_it_ends_at_once(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path / "kept")
+    waiting.process.send_signal(TERMINATE)
+    waiting.hear("stopping")
+    waiting.process.send_signal(TERMINATE)
+    waiting.process.communicate(timeout=60)
+    assert waiting.process.returncode == 128 + TERMINATE
+    assert not (tmp_path / "kept").exists()
+
+
+def test_what_is_to_outlive_its_terminal_does(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path / "kept", deaf=True)
+    waiting.process.send_signal(HANG_UP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.process.wait(1.5)
+    waiting.process.send_signal(TERMINATE)
+    waiting.process.communicate(timeout=60)
+    assert waiting.process.returncode == 128 + TERMINATE
+
+
+def test_a_terminal_that_is_gone_is_not_written_to(tmp_path: Path) -> None:
+    terminal = Terminal(
+        [sys.executable, "-c", WAITING, "wait", str(tmp_path / "kept")], ENVIRONMENT
+    )
+    assert next(terminal.lines()) == "waiting"
+    terminal.close()
+    assert terminal.exit_code() == 128 + HANG_UP
+    assert (tmp_path / "kept").exists()
