@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import os
 
+from hypothesis import settings
+
 for _name, _value in {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "HF_HUB_OFFLINE": "1",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# On a busy machine a slow example says nothing about the code; what must be fast has tests of its
+# own, which count steps or processor seconds.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
