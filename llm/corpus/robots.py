@@ -18,7 +18,7 @@ _RESERVED = "tdm-reservation"
 _NO_AI = frozenset(("noai", "noimageai", _RESERVED))
 _NO_INDEX = frozenset(("noindex", "none"))
 # In a header a name and a colon say which robot is meant, but for directives with a value.
-_NAMED = re.compile(r"\s*([\w.*/+ -]+?)\s*:\s*", re.ASCII)
+_NAME = re.compile(r"[\w.*/+ -]+", re.ASCII)
 _VALUED = frozenset(("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"))
 _EVERY = frozenset(("*", "robots"))
 
@@ -63,9 +63,10 @@ def header_directives(tags: Iterable[str], reserved: str | None) -> str | None:
     for tag in tags:
         meant = True
         for item in tag.lower().split(","):
-            named = _NAMED.match(item)
-            if named and named[1] not in _VALUED:
-                meant, item = named[1] in _EVERY, item[named.end() :]
+            name, colon, rest = item.partition(":")
+            name = name.strip()
+            if colon and _NAME.fullmatch(name) and name not in _VALUED:
+                meant, item = name in _EVERY, rest
             if meant and (piece := item.strip()):
                 found.add(piece)
     if (reserved or "").strip() == "1":
