@@ -17,11 +17,21 @@ from tasks.engine.store import Store
 
 # Notes, logs and the server's database need this much, whatever is built.
 _LEAST_ROOM = 4_000_000
+# Any of these in the environment is the user's choice of a database.
+_DATABASE = tuple(
+    f"PREFECT_{part}_DATABASE_{what}"
+    for part in ("SERVER", "API")
+    for what in ("CONNECTION_URL", "DRIVER", "HOST", "NAME")
+)
 
 
 def home_url() -> str:
     """The artifact store: `INGOT_HOME` (a path or fsspec URL), else `.ingot` under the root."""
-    return os.environ.get("INGOT_HOME") or str(root() / ".ingot")
+    given = os.environ.get("INGOT_HOME")
+    if not given:
+        return str(root() / ".ingot")
+    # The shell leaves `~` alone within quotes, and whoever is told may or may not expand it.
+    return given if "://" in given else os.path.expanduser(given)  # noqa: PTH111 - no error
 
 
 def local_home() -> Path:
@@ -38,13 +48,12 @@ def open_store() -> Store:
 def prepare_environment() -> None:
     """Point Prefect, torch and the Hugging Face libraries at this project; quiet telemetry.
 
-    What the user has set already stays as it is; Python children of whatever depth import Ingot
-    from its own folder, not from one of the same name where the command is given.
+    What the user has set already stays as it is, with paths of Ingot's own made absolute; Python
+    children of whatever depth import Ingot from its own folder, not from one of the same name
+    where the command is given.
     """
-    prefect = local_home().resolve() / "prefect"
+    _place_state()
     wanted = {
-        "PREFECT_HOME": str(prefect),
-        "PREFECT_LOCAL_STORAGE_PATH": str(prefect / "results"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
@@ -53,12 +62,44 @@ def prepare_environment() -> None:
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_WAIT_POLICY": "PASSIVE",
         "TORCHINDUCTOR_CACHE_DIR": str(local_home().resolve() / "cache" / "inductor"),
-        "INGOT_HOME": home_url() if "://" in home_url() else str(Path(home_url()).resolve()),
-        "INGOT_ROOT": str(root().resolve()),
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
+    # A child may start in another folder, where a relative path means another home.
+    home = home_url()
+    os.environ["INGOT_HOME"] = home if "://" in home else str(Path(home).resolve())
+    os.environ["INGOT_ROOT"] = str(root().resolve())
     os.environ.update(safe_path(os.environ))
+
+
+def _place_state() -> None:
+    """Say outright where Prefect keeps what it keeps.
+
+    What is not in the environment Prefect takes from `.env`, `prefect.toml` or `pyproject.toml` in
+    the current folder, which may be another project's.
+    """
+    given = os.environ.get("PREFECT_HOME")
+    prefect = Path(given).expanduser() if given else local_home() / "prefect"
+    prefect = prefect.resolve()
+    os.environ["PREFECT_HOME"] = str(prefect)
+    places = {
+        ("PREFECT_PROFILES_PATH",): str(prefect / "profiles.toml"),
+        ("PREFECT_RESULTS_LOCAL_STORAGE_PATH", "PREFECT_LOCAL_STORAGE_PATH"): str(
+            prefect / "results"
+        ),
+        ("PREFECT_LOGGING_CONFIG_PATH", "PREFECT_LOGGING_SETTINGS_PATH"): str(
+            prefect / "logging.yml"
+        ),
+        ("PREFECT_SERVER_MEMO_STORE_PATH", "PREFECT_MEMO_STORE_PATH"): str(
+            prefect / "memo_store.toml"
+        ),
+    }
+    if not any(os.environ.get(name) for name in _DATABASE):
+        places[_DATABASE[:1]] = f"sqlite+aiosqlite:///{prefect / 'prefect.db'}"
+    for (name, *older), place in places.items():
+        # Under its first name a setting beats one that a file has under any other.
+        chosen = [os.environ[other] for other in (name, *older) if os.environ.get(other)]
+        os.environ[name] = chosen[0] if chosen else place
 
 
 def require_writable() -> None:

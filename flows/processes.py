@@ -81,6 +81,9 @@ def start_process(
 ) -> None:
     """Start a background process that outlives this one, remembered under `name`.
 
+    It works in this home's own folder: where the command is given may lie settings of another
+    project's Prefect.
+
     Args:
         environment: set on top of this process's own.
         facts: kept in its record, see `running`.
@@ -91,6 +94,7 @@ def start_process(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            cwd=folder(),
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )

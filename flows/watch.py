@@ -1,7 +1,8 @@
 """A run and the server that shows it: the run goes on when the server goes away.
 
 A server of this home whose process dies is started again where it was; one that was stopped on
-purpose (`ingot down`), or that is not ours, is waited for at the end of a run, for a while.
+purpose (`ingot down`), that lives and does not answer, or that is not ours, is waited for at the
+end of a run, for a while.
 Imports nothing of Prefect.
 """
 
@@ -20,7 +21,7 @@ from tasks.best_effort import AWAY
 
 _LOOK_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
-# A server that is not ours is away when so many looks in a row found it silent.
+# A server that is not known to be dead is away when so many looks in a row found it silent.
 _SILENT_LOOKS = 5
 
 
@@ -59,7 +60,8 @@ class Watch:
         """
         given_up = time.monotonic() + _PATIENCE_SECONDS
         while not self._answers():
-            starting = self._port is not None and not self._lost.is_set()
+            silent = self._silent >= _SILENT_LOOKS
+            starting = self._port is not None and not self._lost.is_set() and not silent
             if not starting and (AWAY.is_set() or time.monotonic() > given_up):
                 return False
             time.sleep(0.5)
@@ -67,9 +69,12 @@ class Watch:
 
     def _look(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
-            if self._port is None:
-                self._listen()
-            elif not self._lost.is_set() and known("server") is None:
+            if self._port is None or known("server") is not None:
+                if not self._lost.is_set():
+                    self._listen()
+            elif not self._lost.is_set():
+                self._silent = 0
+                AWAY.clear()
                 self._start_again(self._port)
 
     def _listen(self) -> None:

@@ -181,7 +181,8 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
             "checkpoint_seconds": config.checkpoint_seconds,
         },
     }
-    out.launch("llm.training", record, processes=config.processes)
+    whole = "checkpoints/step-????????/state.json"
+    out.launch("llm.training", record, processes=config.processes, checkpoint=whole)
     with out.table("metrics") as writer:
         writer.write(pq.read_table(places["metrics"], schema=METRICS))
     out.fact("training", json.loads(Path(places["result"]).read_text(encoding="utf-8")))

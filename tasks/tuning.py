@@ -99,6 +99,7 @@ def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[
             "results": str(results),
             "scratch": str(out.scratch / "checkpoints"),
         },
+        checkpoint="checkpoints/checkpoint-*/complete.json",
     )
     for file in sorted(results.glob("*.parquet")):
         with out.table(file.stem) as writer:

@@ -78,7 +78,7 @@ def interrupted(root: Path, home: Path, stage: str) -> int:
     terminal.press_ctrl_c()
     assert terminal.exit_code() == -signal.SIGINT
     said = "\n".join(terminal.said)
-    assert "was stopped; it goes on from its checkpoint next time" in said
+    assert "was stopped; the next run goes on from its last checkpoint" in said
     assert not alive_after(trainers, seconds=2)
     told = re.search(r"stopped after step (\d+)\b.*, with a checkpoint", said)
     assert told is not None, said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,11 +11,11 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import Recipe
-from flows.home import open_store, require_writable
+from flows.home import local_home, open_store, require_writable
 from flows.processes import running, start_process, stop_all, stop_process
 from flows.reports import ensure_reports
 from flows.server import ensure_server
-from tasks.engine.errors import IngotError
+from tasks.engine.errors import IngotError, ReadOnlyStoreError
 from tasks.recipe import load
 
 _POOLS = ("cpu", "gpu")
@@ -53,7 +54,15 @@ def up(
 
 def down() -> None:
     """Stop the workers and the server that this project started here."""
-    stopped = stop_all()
+    try:
+        stopped = stop_all()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise ReadOnlyStoreError(
+            f"{local_home()} cannot be written by this user ({error.strerror}): nothing is started "
+            "there, and what was is stopped by whoever may write there"
+        ) from error
     print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 

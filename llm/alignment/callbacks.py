@@ -44,6 +44,7 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         self._saved = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._threads.enforce()
         self._channel.begin(state.max_steps, state.global_step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -72,5 +73,5 @@ class Steps(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        checkpoints.seal(folder, self._digest)
+        checkpoints.seal(folder, self._digest, self._threads.found)
         self._saved = time.monotonic()

@@ -16,8 +16,12 @@ MARKER = "complete.json"
 _PREFIX = "checkpoint-"
 
 
-def seal(folder: Path, digest: str) -> None:
-    """Declare a checkpoint complete, its bytes on the disk, and remove all others beside it."""
+def seal(folder: Path, digest: str, threads: tuple[int, float]) -> None:
+    """Declare a checkpoint complete, its bytes on the disk, and remove all others beside it.
+
+    Args:
+        threads: of the CPU, as found by trial, and steps a second with them; (0, 0.0) = not known.
+    """
     sizes = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
@@ -25,7 +29,7 @@ def seal(folder: Path, digest: str) -> None:
         sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
     waiting = folder / f"{MARKER}.tmp"
     with waiting.open("w", encoding="utf-8") as file:
-        json.dump({"digest": digest, "sizes": sizes}, file)
+        json.dump({"digest": digest, "sizes": sizes, "threads": threads}, file)
         file.flush()
         os.fsync(file.fileno())
     waiting.replace(folder / MARKER)
@@ -45,13 +49,19 @@ def newest(parent: Path, digest: str) -> Path | None:
     return found
 
 
+def threads(folder: Path) -> tuple[int, float]:
+    """What a complete checkpoint was sealed with."""
+    number, rate = json.loads((folder / MARKER).read_text(encoding="utf-8"))["threads"]
+    return int(number), float(rate)
+
+
 def is_complete(folder: Path, digest: str) -> bool:
     """Whether a checkpoint was sealed under this digest and its files still have their sizes."""
     try:
         record = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    if record["digest"] != digest:
+    if record["digest"] != digest or "threads" not in record:
         return False
     files = {name: folder / name for name in record["sizes"]}
     return all(

@@ -24,7 +24,7 @@ from llm.model.scoring import Scorer
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from llm.training.devices import autocast, precision_on
-from llm.training.threads import ThreadTuner
+from llm.training.threads import UNKNOWN, ThreadTuner
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _ADAM_EPSILON = 1e-8  # as Kingma and Ba 2015
@@ -146,14 +146,18 @@ class Session:
             "pad_to_multiple_of": None,
         }
 
-    def threads(self) -> ThreadTuner:
-        """For a kind of work that is timed piece by piece."""
-        return ThreadTuner(self.device, self.run.threads)
+    def threads(self, known: tuple[int, float] = UNKNOWN) -> ThreadTuner:
+        """For a kind of work that is timed piece by piece; `known` as the tuner takes it."""
+        return ThreadTuner(self.device, self.run.threads, known)
 
     def steps(self) -> Steps:
         """The callback every trainer gets."""
-        run = self.run
-        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest, self.threads())
+        run, found = self.run, self._checkpoint()
+        threads = self.threads(checkpoints.threads(found) if found else UNKNOWN)
+        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest, threads)
+
+    def _checkpoint(self) -> Path | None:
+        return checkpoints.newest(Path(self.run.scratch), self.digest)
 
     def fit(self, trainer: Any) -> list[dict[str, Any]]:
         """Train to the end, from the newest checkpoint of this run if there is one.
@@ -168,7 +172,7 @@ class Session:
         from transformers import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
-        found = checkpoints.newest(Path(self.run.scratch), self.digest)
+        found = self._checkpoint()
         if found is not None:
             self.channel.log(f"goes on from {found.name}")
         trainer.train(resume_from_checkpoint=str(found) if found else None)

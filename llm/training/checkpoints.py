@@ -31,14 +31,15 @@ class Checkpoint:
     Attributes:
         step: steps that are done.
         metrics: (step, name, value) so far.
-        threads: of the CPU, last in force; 0 = not known.
+        threads: of the CPU, as found by trial, and steps a second with them; (0, 0.0) = not
+            known.
         rejected: names of checkpoints that were newer and damaged.
     """
 
     folder: Path
     step: int
     metrics: list[tuple[int, str, float]]
-    threads: int
+    threads: tuple[int, float]
     rejected: tuple[str, ...]
 
     def restore(self, model: nn.Module, optimisers: list[torch.optim.Optimizer]) -> None:
@@ -60,7 +61,7 @@ def write(
     model: nn.Module,
     optimisers: list[torch.optim.Optimizer],
     metrics: list[tuple[int, str, float]],
-    threads: int,
+    threads: tuple[int, float],
 ) -> None:
     """Write one and remove all but the newest two.
 
@@ -105,7 +106,8 @@ def latest(folder: Path, digest: str) -> Checkpoint | None:
                 continue
             whole = all(_sha256(place / name) == state["files"][name] for name in _FILES)
             metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
-            step, threads = int(state["step"]), int(state["threads"])
+            step, (number, rate) = int(state["step"]), state["threads"]
+            threads = int(number), float(rate)
             found = Checkpoint(place, step, metrics, threads, tuple(damaged))
         except (OSError, ValueError, KeyError, TypeError):
             whole = False

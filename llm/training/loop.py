@@ -125,9 +125,8 @@ class _Training:
         for name in found.rejected:
             self._say(f"checkpoint {name} is damaged and was passed over")
         found.restore(self._model, self._stepper.optimisers)
-        if found.threads:
-            fixed = self._run.execution.threads or self._processes.threads
-            self._threads = ThreadTuner(self._device, fixed, known=found.threads)
+        fixed = self._run.execution.threads or self._processes.threads
+        self._threads = ThreadTuner(self._device, fixed, known=found.threads)
         self._metrics = list(found.metrics)
         self._say(f"goes on from the checkpoint of step {found.step}")
         return found.step
@@ -163,7 +162,7 @@ class _Training:
                 self._model,
                 optimisers,
                 self._metrics,
-                self._threads.threads,
+                self._threads.found,
             )
             self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
         self._processes.wait()

@@ -22,6 +22,7 @@ _TRIALS, _TRIAL_SECONDS = 3, 2.0
 _RECENT = 5  # pieces of work the present rate is the median of
 _CORES = torch.get_num_threads()  # before anybody sets another number
 _LOOK_AGAIN = 120.0  # seconds after which more threads than the present ones are tried again
+UNKNOWN = (0, 0.0)
 
 
 class ThreadTuner:
@@ -34,19 +35,22 @@ class ThreadTuner:
     Args:
         device: threads matter on "cpu" alone.
         fixed: a number that is used come what may; 0 = find it.
-        known: a number found before, to begin with instead of trials; 0 = none.
+        known: what `found` was in an earlier process, to begin with instead of trials: a number
+            and its rate. (0, 0.0) = nothing.
         cores: most threads; 0 = as many as PyTorch uses of its own accord.
         set_threads, clock: for tests.
 
     Attributes:
         threads: the number in force.
+        found: the number the last search ended with, and its rate in work a second; (0, 0.0)
+            before the first has ended, and where nothing is searched for.
     """
 
     def __init__(
         self,
         device: torch.device,
         fixed: int,
-        known: int = 0,
+        known: tuple[int, float] = UNKNOWN,
         cores: int = 0,
         set_threads: Callable[[int], None] = torch.set_num_threads,
         clock: Callable[[], float] = time.monotonic,
@@ -59,13 +63,21 @@ class ThreadTuner:
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._rates: dict[int, list[float]] = {}
         self._waiting: list[int] = []
-        self._rate = self._spent = 0.0
+        number, rate = known
+        self._spent = 0.0
+        # Without its rate, what a busy machine makes of it would pass for the usual.
+        usable = 0 < number <= most and rate > 0
+        self.found = known if self._tuned and usable else UNKNOWN
         self._looked = clock()
-        self.threads = min(fixed or known or most, max(most, fixed))
+        self.threads = fixed or self.found[0] or most
         self._fresh = 1  # pieces not to be timed: what comes first also compiles and allocates
         set_threads(self.threads)
-        if self._tuned and not known:
+        if self._tuned and self.found == UNKNOWN:
             self._try(self._numbers)
+
+    def enforce(self) -> None:
+        """Set the number in force again: another tuner of this process may have set its own."""
+        self._set(self.threads)
 
     @contextmanager
     def timed(self, work: float) -> Iterator[None]:
@@ -105,7 +117,7 @@ class ThreadTuner:
             self._use(number)
             return
         best = max(self._rates, key=self._mean)
-        self._rate = self._mean(best)
+        self.found = (best, self._mean(best))
         self._rates = {}
         self._recent.clear()
         self._looked = self._clock()
@@ -120,11 +132,9 @@ class ThreadTuner:
         if len(self._recent) < _RECENT:
             return
         present = statistics.median(self._recent)
-        # Taken over from an earlier process, a number comes without a rate.
-        self._rate = self._rate or present
         others = [n for n in self._numbers if n != self.threads]
         late = self._clock() - self._looked > _LOOK_AGAIN
-        if present < self._rate / 2 or (late and self.threads < self._numbers[0]):
+        if present < self.found[1] / 2 or (late and self.threads < self._numbers[0]):
             self._try([self.threads, *others])
 
     def _use(self, number: int) -> None:

@@ -57,6 +57,7 @@ def launch(
     cancelled: Callable[[], bool],
     environment: Mapping[str, str],
     processes: int = 1,
+    checkpoint: str = "",
 ) -> None:
     """Run a trainer to its end.
 
@@ -65,6 +66,8 @@ def launch(
 
     Args:
         folder: where run.json and the log of its standard error are written.
+        checkpoint: a pattern under it for the file that makes a checkpoint whole; "" where the
+            module writes none.
 
     Raises:
         TrainerError: it ended with an error; the message is the trainer's own, or the end of
@@ -77,6 +80,7 @@ def launch(
     with space_checked(str(run_file)):
         run_file.write_text(json.dumps(run, indent=1))
     words = _Words(on_event)
+    kept = _Kept(folder, checkpoint)
     asked: float | None = None
     overdue = False
     with log_file.open("wb") as log:
@@ -94,14 +98,14 @@ def launch(
                     overdue = True
                     break
         except BaseException as reason:
-            _stop(module, process, words, reason)
+            _stop(module, process, words, kept, reason)
             raise
         code = process.end() if overdue else process.wait()
     if code == 0:
         return
     if asked is not None or code in _TERMINATED:  # torchrun ends with 1 when it was asked to stop
-        raise CancelledError(f"{module} {_how_it_stopped(code, overdue)}")
-    raise _fault(module, code, words, log_file)
+        raise CancelledError(f"{module} {kept.how_it_stopped(overdue)}")
+    raise _fault(module, code, words, kept, log_file)
 
 
 class _Words:
@@ -130,7 +134,27 @@ class _Words:
         self.on_event({"event": "log", "message": message})
 
 
-def _stop(module: str, process: Launched, words: _Words, reason: BaseException) -> None:
+class _Kept:
+    """What a run that ended early leaves for the next one, as it lies on the disk."""
+
+    def __init__(self, folder: Path, checkpoint: str) -> None:
+        self._folder, self._checkpoint = folder, checkpoint
+
+    def next_run(self) -> str:
+        """What the next run will do."""
+        if self._checkpoint and any(self._folder.glob(self._checkpoint)):
+            return "the next run goes on from its last checkpoint"
+        return "the next run begins it anew"
+
+    def how_it_stopped(self, overdue: bool) -> str:
+        if overdue:
+            return f"did not stop in time and was ended; {self.next_run()}"
+        return f"was stopped; {self.next_run()}"
+
+
+def _stop(
+    module: str, process: Launched, words: _Words, kept: _Kept, reason: BaseException
+) -> None:
     """Ask, wait, insist; a second interrupt ends the waiting and the process."""
     patience = PATIENCE_SECONDS if isinstance(reason, KeyboardInterrupt) else GRACE_SECONDS
     again = "; Ctrl-C again ends it at once" if type(reason) is KeyboardInterrupt else ""
@@ -151,25 +175,16 @@ def _stop(module: str, process: Launched, words: _Words, reason: BaseException) 
         else:
             process.wait()
     finally:
-        code = process.end()
+        process.end()
     # Only now: whoever listens may fail, and the checkpoint must not.
     for line in last:
         words.hear(line)
-    words.log(f"{module} {_how_it_stopped(code, overdue)}")
+    words.log(f"{module} {kept.how_it_stopped(overdue)}")
 
 
-def _how_it_stopped(code: int, overdue: bool) -> str:
-    if overdue:
-        return (
-            "did not stop in time and was ended; the next run goes on from its last checkpoint, "
-            "if it has written one"
-        )
-    if code == -signal.SIGTERM:
-        return "was stopped where it keeps nothing; the next run begins it anew"
-    return "was stopped; it goes on from its checkpoint next time"
-
-
-def _fault(module: str, code: int, words: _Words, log_file: Path) -> TrainerError | StoreFullError:
+def _fault(
+    module: str, code: int, words: _Words, kept: _Kept, log_file: Path
+) -> TrainerError | StoreFullError:
     """Why it ended: its own error, else what its exit code and the end of its log tell."""
     tail = log_file.read_text(errors="replace").splitlines()[-15:]
     said = words.error
@@ -186,7 +201,6 @@ def _fault(module: str, code: int, words: _Words, log_file: Path) -> TrainerErro
             f"{module} was killed from outside (SIGKILL) and could say nothing. Most likely the "
             f"system ran out of memory ({memory.total / 1e9:.1f} GB in all, "
             f"{memory.available / 1e9:.1f} GB free now that it is gone): lower the stage's "
-            "micro-batch, or end other programs. The next run goes on from its last checkpoint. "
-            f"Its log is {log_file}"
+            f"micro-batch, or end other programs; {kept.next_run()}. Its log is {log_file}"
         )
     return TrainerError(message)

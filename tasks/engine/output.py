@@ -132,11 +132,16 @@ class Out:
         run: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
         processes: int = 1,
+        checkpoint: str = "",
     ) -> None:
         """Run a trainer in a process of its own.
 
+        Args:
+            checkpoint: a pattern under the scratch folder for the file that makes a checkpoint
+                whole; "" where the module writes none.
+
         Raises:
-            TrainerError: it failed.  CancelledError: it was stopped and keeps a checkpoint.
+            TrainerError: it failed.  CancelledError: it was stopped.
         """
 
         def hear(event: dict[str, Any]) -> None:
@@ -147,7 +152,16 @@ class Out:
                 figures = {k: v for k, v in event.items() if k not in known and v is not None}
                 self.progress(event["done"], event["total"], event["unit"], **figures)
 
-        launch.launch(module, run, self.scratch, hear, self.cancelled, environment or {}, processes)
+        launch.launch(
+            module,
+            run,
+            self.scratch,
+            hear,
+            self.cancelled,
+            environment or {},
+            processes,
+            checkpoint,
+        )
 
     def alone(self, function: str, *arguments: Any, seconds: float) -> Any:
         """Call a function in a process of its own, which ends at once when the stage is to stop:

@@ -50,7 +50,8 @@ class Snapshot:
 
 def root() -> Path:
     """The folder relative paths in a recipe start from: `INGOT_ROOT`, else the current one."""
-    return Path(os.environ.get("INGOT_ROOT") or Path.cwd())
+    given = os.environ.get("INGOT_ROOT")
+    return Path(os.path.expanduser(given)) if given else Path.cwd()  # noqa: PTH111 - no error
 
 
 def sha256_file(path: Path) -> str:

@@ -22,11 +22,13 @@ def main() -> None:
     def stop(*_: object) -> None:
         Path(run["pid_file"]).with_name("asked").touch()
         if not run.get("stubborn"):
-            print(json.dumps({"event": "log", "message": "checkpoint written"}), flush=True)
+            if not run.get("keeps_nothing"):
+                Path(run["pid_file"]).with_name("step-1").touch()
+                print(json.dumps({"event": "log", "message": "checkpoint written"}), flush=True)
             os._exit(143)
 
     threading.Thread(target=watch, daemon=True).start()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL if run.get("keeps_nothing") else stop)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL if run.get("default") else stop)
     print("something a library prints", flush=True)
     print(json.dumps({"event": "log", "message": "hello"}), flush=True)
     for done in range(1, run.get("steps", 3) + 1):

@@ -199,3 +199,8 @@ def test_commands_end_in_a_line(disk: Disk, corpus: Path, full: bool) -> None:
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert ("no space left on" if full else "cannot be written") in done.stderr
+    if not full:
+        done = ingot("down")
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert "cannot be written" in done.stderr

@@ -26,7 +26,8 @@ def start(
 ) -> list[dict[str, Any]]:
     heard: list[dict[str, Any]] = []
     run = {"pid_file": str(tmp_path / "pid"), **run}
-    launch(MODULE, run, tmp_path, on_event or heard.append, cancelled, ENVIRONMENT)
+    on_event = on_event or heard.append
+    launch(MODULE, run, tmp_path, on_event, cancelled, ENVIRONMENT, checkpoint="step-*")
     return heard
 
 
@@ -63,14 +64,14 @@ def test_a_crash_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 def test_cancelling_ends_it(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
-    with pytest.raises(CancelledError, match="goes on from its checkpoint"):
+    with pytest.raises(CancelledError, match="goes on from its last checkpoint"):
         start(tmp_path, lambda: bool(heard), heard.append, sleep=0.2, steps=1000)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_a_silent_one_is_cancelled_too(tmp_path: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(CancelledError, match="goes on from its checkpoint"):
+    with pytest.raises(CancelledError, match="goes on from its last checkpoint"):
         start(tmp_path, cancelled=lambda: time.monotonic() > began + 3, sleep=600)
     assert gone(int((tmp_path / "pid").read_text()))
 
@@ -87,7 +88,7 @@ def test_a_kill_from_outside_is_told_as_what_it_mostly_is(tmp_path: Path) -> Non
         TrainerError, match=r"SIGKILL.*ran out of memory \([\d.]+ GB in all"
     ) as told:
         start(tmp_path, crash=int(signal.SIGKILL))
-    assert "last checkpoint" in str(told.value)
+    assert "the next run begins it anew" in str(told.value)
     assert str(tmp_path / "stderr.log") in str(told.value)
 
 
@@ -140,7 +141,7 @@ def test_ctrl_c_lets_it_write_its_checkpoint(tmp_path: Path) -> None:
     said = [line for line in out.splitlines() if '"log"' in line]
     assert "waiting up to 120 s; Ctrl-C again ends it at once" in said[0]
     assert "checkpoint written" in said[1]
-    assert "was stopped; it goes on from its checkpoint" in said[2]
+    assert "was stopped; the next run goes on from its last checkpoint" in said[2]
     assert gone(run.trainer())
 
 
@@ -160,11 +161,18 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     assert gone(run.trainer())
 
 
-def test_what_keeps_nothing_does_not_promise_a_checkpoint(tmp_path: Path) -> None:
-    run = Interrupted(tmp_path, sleep=0.05, keeps_nothing=True)
+@pytest.mark.parametrize("default", [True, False])
+@pytest.mark.parametrize("kept", [True, False])
+def test_whether_there_is_a_checkpoint_is_what_is_told(
+    tmp_path: Path, kept: bool, default: bool
+) -> None:
+    if kept:
+        (tmp_path / "step-1").touch()
+    run = Interrupted(tmp_path, sleep=0.05, keeps_nothing=True, default=default)
     run.until('"done": 2')
     run.ctrl_c()
-    run.until("was stopped where it keeps nothing; the next run begins it anew")
+    then = "goes on from its last checkpoint" if kept else "begins it anew"
+    run.until(f"was stopped; the next run {then}")
     run.process.communicate(timeout=10)
 
 

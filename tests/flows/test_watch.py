@@ -78,6 +78,48 @@ def test_one_that_was_stopped_stays_so_and_nobody_else_hears_of_the_run(url: str
     eventually(lambda: processes.free_port(port) == port)
 
 
+def test_one_that_hangs_is_let_go_until_it_answers(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
+    record = processes.known("server")
+    assert record is not None
+    with watch.watching(said.append) as watched:
+        assert watched is not None
+        for member in processes.family(record):
+            member.suspend()
+        eventually(AWAY.is_set)
+        assert not watched.settle(), "nor is it waited for at the end"
+        for member in processes.family(record):
+            member.resume()
+        eventually(lambda: not AWAY.is_set())
+        assert watched.settle()
+        eventually(lambda: len(said) == 2)
+    assert said == [
+        f"the Prefect server at {url} is away; the run goes on without it",
+        "the Prefect server is back",
+    ]
+    assert processes.known("server") == record
+
+
+def test_one_that_dies_after_it_hung_is_started_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
+    record = processes.known("server")
+    assert record is not None
+    with watch.watching(lambda line: None) as watched:
+        assert watched is not None
+        for member in processes.family(record):
+            member.suspend()
+        eventually(AWAY.is_set)
+        kill()
+        eventually(lambda: not AWAY.is_set())
+        assert watched.settle()
+    assert processes.known("server") != record
+
+
 def test_a_port_is_held_as_soon_as_it_is_free() -> None:
     port, until = processes.free_port(FIRST_PORT), threading.Event()
     holding = threading.Thread(target=watch._hold, args=(port, until))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from llm.training.threads import ThreadTuner
+from llm.training.threads import UNKNOWN, ThreadTuner
 
 CPU = torch.device("cpu")
 # Seconds a step takes with a number of threads, alone on four cores and beside other programs.
@@ -20,7 +20,9 @@ class Machine:
         self.set: list[int] = []
         self.seconds = QUIET
 
-    def tuner(self, fixed: int = 0, known: int = 0, device: torch.device = CPU) -> ThreadTuner:
+    def tuner(
+        self, fixed: int = 0, known: tuple[int, float] = UNKNOWN, device: torch.device = CPU
+    ) -> ThreadTuner:
         return ThreadTuner(device, fixed, known, 4, self.set.append, lambda: self.now)
 
     def work(self, tuner: ThreadTuner, pieces: int) -> float:
@@ -81,14 +83,55 @@ def test_a_first_piece_that_compiles_is_no_measure() -> None:
     assert tuner.threads == 4
 
 
-def test_a_known_number_is_gone_on_with() -> None:
+def test_what_was_found_is_gone_on_with() -> None:
     machine = Machine()
-    tuner = machine.tuner(known=2)
+    first = machine.tuner()
+    assert first.found == UNKNOWN, "a checkpoint amid the first search says nothing"
+    machine.work(first, 12)
+    assert first.found == (4, 1 / QUIET[4])
+    machine.set.clear()
+    tuner = machine.tuner(known=first.found)
     machine.work(tuner, 50)
-    assert set(machine.set) == {2}
-    machine.seconds = BUSY  # a rate of its own was found on the way
+    assert set(machine.set) == {4}
+    assert tuner.found == first.found
+    machine.seconds = BUSY
     machine.work(tuner, 20)
     assert tuner.threads == 1
+
+
+def test_what_was_found_on_a_quiet_machine_is_not_kept_on_a_busy_one() -> None:
+    machine = Machine()
+    machine.seconds = BUSY
+    tuner = machine.tuner(known=(4, 1 / QUIET[4]))
+    machine.work(tuner, 20)
+    assert tuner.threads == 1
+
+
+def test_a_number_without_a_rate_or_of_a_larger_machine_is_searched_for() -> None:
+    for known in ((2, 0.0), (64, 9.0)):
+        machine = Machine()
+        tuner = machine.tuner(known=known)
+        machine.work(tuner, 12)
+        assert set(machine.set) == {1, 2, 4}
+
+
+def test_amid_a_later_search_the_number_found_before_counts() -> None:
+    machine = Machine()
+    tuner = machine.tuner()
+    machine.work(tuner, 30)
+    machine.seconds = BUSY
+    machine.work(tuner, 5)
+    machine.work(tuner, 2)
+    assert tuner.threads != 4
+    assert tuner.found[0] == 4
+
+
+def test_the_number_in_force_can_be_set_again() -> None:
+    machine = Machine()
+    tuner = machine.tuner(fixed=3)
+    machine.tuner(fixed=1)
+    tuner.enforce()
+    assert machine.set == [3, 1, 3]
 
 
 def test_a_fixed_number_stays() -> None:

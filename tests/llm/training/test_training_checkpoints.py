@@ -26,7 +26,7 @@ def _trained(folder: Path, steps: int, optimiser: str = "muon") -> Stepper:
 
 
 def _write(folder: Path, step: Stepper, number: int, digest: str = "mine") -> None:
-    checkpoints.write(folder, digest, number, step.model, step.optimisers, METRICS, 2)
+    checkpoints.write(folder, digest, number, step.model, step.optimisers, METRICS, (2, 1.5))
 
 
 def _names(folder: Path) -> list[str]:
