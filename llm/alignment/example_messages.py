@@ -132,7 +132,8 @@ def text_of(value: Any, where: str) -> str:
     if value is None:
         raise UnusableRowError("empty_text", f"{where} is null")
     if not isinstance(value, str):
-        raise UnusableRowError("wrong_type", f"{where} is {type(value).__name__}, expected text")
+        kind = "an object" if isinstance(value, Mapping) else type(value).__name__
+        raise UnusableRowError("wrong_type", f"{where} is {kind}, expected text")
     if not value.strip():
         raise UnusableRowError("empty_text", f"{where} is empty")
     if not value.isascii() and _SURROGATE.search(value):

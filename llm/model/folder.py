@@ -161,7 +161,7 @@ def _weights(folder: Path, shape: Architecture) -> dict[str, torch.Tensor]:
         )
     if shape.tied:
         head = state.setdefault("lm_head.weight", embedding)
-        if not torch.equal(head, embedding):
+        if head is not embedding and not torch.equal(head, embedding):
             raise ForeignModelError(
                 f"{path}: lm_head.weight is not model.embed_tokens.weight, and config.json has "
                 "tie_word_embeddings true; set it to false, or leave lm_head.weight out"
