@@ -214,7 +214,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="decontaminate",
-    version=4,
+    version=5,
     description="Removes documents that share word n-grams with the recipe's evaluation sets.",
     config=DecontaminateConfig,
     inputs={"documents": Input(("dedup.documents",), "Documents with their split.")},

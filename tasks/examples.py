@@ -290,7 +290,7 @@ def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
 
 STAGE = Stage(
     name="examples",
-    version=3,
+    version=4,
     description="Instructions and preferences, made of documents or read from files.",
     config=ExamplesConfig,
     inputs={

@@ -296,7 +296,7 @@ def _account(
 
 STAGE = Stage(
     name="quality",
-    version=2,
+    version=3,
     description="fastText classifiers (quality, or others by name), trained from labelled texts.",
     config=QualityConfig,
     inputs={

@@ -7,6 +7,7 @@ look like a number or a date and are none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -15,6 +16,7 @@ from yaml.constructor import ConstructorError
 
 from tasks.engine.errors import RecipeError
 
+_OCTAL = re.compile(r"[-+]?0[0-7_]+")
 MOST_CHARACTERS = 250_000
 MOST_NODES = 50_000
 DEEPEST = 40
@@ -23,11 +25,20 @@ DEEPEST = 40
 class _Loader(yaml.SafeLoader):
     """Safe values alone, no key twice, and every error a YAML error with its place."""
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._fields: dict[int, str] = {}  # the key a scalar stands behind, by the node's id
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         self._refuse_repeated(node)
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                for scalar in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    self._fields[id(scalar)] = key.value
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        self._refuse_old_numbers(node)
         try:
             return super().construct_object(node, deep)
         except (ValueError, OverflowError, TypeError, KeyError, AttributeError) as error:
@@ -40,6 +51,23 @@ class _Loader(yaml.SafeLoader):
                 f"({error}); put it into quotation marks",
                 node.start_mark,
             ) from error
+
+    def _refuse_old_numbers(self, node: yaml.Node) -> None:
+        """YAML 1.1 reads 010 as 8 and 12:30 as 750, which hardly anyone means."""
+        if not isinstance(node, yaml.ScalarNode) or node.style is not None:
+            return
+        kind, value = node.tag.rpartition(":")[2], node.value
+        octal = kind == "int" and _OCTAL.fullmatch(value)
+        if octal or (kind in ("int", "float") and ":" in value):
+            field = self._fields.get(id(node))
+            raise ConstructorError(
+                None,
+                None,
+                f"{f'{field}: ' if field else ''}{value[:40]!r} would be a number to the base of "
+                f"{8 if octal else 60}; write it to the base of 10, or, if it is a text, in "
+                "quotation marks",
+                node.start_mark,
+            )
 
     def _refuse_repeated(self, node: yaml.MappingNode) -> None:
         """Merge keys (`<<`) are left out: what they bring is there to be overridden."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -93,8 +94,13 @@ def chat(
     """Talk with the latest model of a recipe, on this machine's CPU."""
     artifact = _first_built(recipe, channel, ("dpo", "sft"))
     from llm.model.generation import Sampling
-    from llm.serving.chat import Conversation, TurnTooLongError
+    from llm.serving.chat import Conversation, TurnNotTextError, TurnTooLongError, check_text
 
+    try:
+        for turn in say:
+            check_text(turn)
+    except TurnNotTextError as error:
+        raise _misused(f"--say: {error}") from error
     sampling = Sampling(temperature, top_k=0, top_p=0.95, seed=seed)
     conversation = Conversation(artifact.data("model").folder(), sampling, new_tokens)
     if say:
@@ -110,6 +116,8 @@ def chat(
             print(conversation.say(turn))
         except TurnTooLongError as error:
             print(error)
+        except TurnNotTextError as error:
+            raise _misused(str(error)) from error
 
 
 def promote(
@@ -132,6 +140,14 @@ def _turn() -> str:
         return input("> ").strip()
     except EOFError:
         return ""
+    except UnicodeDecodeError as error:
+        raise _misused(f"the turn is not UTF-8: {error.reason}; convert it to UTF-8") from error
+
+
+def _misused(what: str) -> typer.Exit:
+    """The end of a command whose input is no use: one line, and the exit code of wrong usage."""
+    print(what, file=sys.stderr)
+    return typer.Exit(2)
 
 
 def register(app: typer.Typer) -> None:

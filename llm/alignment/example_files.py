@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,11 +33,13 @@ from llm.corpus.arrow_rows import NotUtf8
 from llm.corpus.compressed import Break
 from llm.corpus.delimited import delimited_rows, delimiter_of, records
 from llm.corpus.identity import doc_id
+from llm.corpus.json_text import DuplicateFieldError, parsed
 from llm.corpus.parquet_rows import LostRows, opened, rows_and_losses
 from llm.corpus.split import split_of
 from llm.corpus.streams import DamagedStreamError, bare_name, lines_and_breaks, whole
 
 _JSON_LINES = (".jsonl", ".ndjson")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a cell that are none
 
 
 class ExampleFileError(ValueError):
@@ -170,9 +173,11 @@ def _json_lines(path: Path, name: str, limit: int) -> Iterator[_Row]:
 
 def _parsed(where: str, raw: bytes) -> _Row:
     try:
-        return _Row(where, raw, json.loads(raw.decode("utf-8-sig")), "", "")
+        return _Row(where, raw, parsed(raw.decode("utf-8-sig")), "", "")
     except UnicodeDecodeError as error:
         return _Row(where, raw, None, "undecodable", f"not UTF-8 at byte {error.start}")
+    except DuplicateFieldError as error:
+        return _Row(where, raw, None, "duplicate_field", str(error))
     except (ValueError, RecursionError) as error:
         return _Row(where, raw, None, "malformed_json", str(error))
 
@@ -202,6 +207,8 @@ def _table(path: Path, name: str, delimiter: str, limit: int) -> Iterator[_Row]:
             where = f"{name}:{row.line}"
             if cells is None:
                 yield _Row(where, row.raw, None, row.problem, row.detail)
+            elif bad := next((f for f, cell in cells.items() if _NOT_UTF8.search(cell)), None):
+                yield _Row(where, row.raw, None, "undecodable", f"{bad!r} is not UTF-8")
             else:
                 filled = {field: cell or None for field, cell in cells.items()}
                 yield _Row(where, row.raw, filled, "", "")

@@ -19,8 +19,10 @@ _ROLES: Mapping[str, str] = {
     "model": "assistant",
     "chatbot": "assistant",
 }
-_WEIGHTS = ("weight", "train")
+# By whichever name, one that is false or 0 says that nothing is to be learned here.
+WEIGHTS = ("weight", "train", "trainable", "train_on_turn", "loss", "loss_weight")
 _WRITTEN_OUT = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_NAMES = (("role", "content"), ("from", "value"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -39,7 +41,8 @@ class UnusableRowError(ValueError):
 
 
 def messages_of(value: Any, field: str) -> Turns:
-    """The messages in a list of them; `field` is for what is told of a bad one.
+    """The messages in a list of them; `field` is for what is told of a bad one. A system prompt
+    that is blank is none.
 
     Raises:
         UnusableRowError
@@ -49,7 +52,14 @@ def messages_of(value: Any, field: str) -> Turns:
         raise UnusableRowError("wrong_type", f"{field} is {kind}, expected a list of messages")
     if not value:
         raise UnusableRowError("empty_text", f"{field} has no messages")
-    return tuple(turn_of(item, f"{field}[{place}]") for place, item in enumerate(value))
+    found = tuple(
+        turn_of(item, f"{field}[{place}]")
+        for place, item in enumerate(value)
+        if not _is_blank_system(item)
+    )
+    if not found:
+        raise UnusableRowError("empty_text", f"{field} has a blank system prompt alone")
+    return found
 
 
 def turn_of(value: Any, where: str) -> Message:
@@ -59,7 +69,7 @@ def turn_of(value: Any, where: str) -> Message:
         UnusableRowError
     """
     if isinstance(value, Mapping):
-        for role, text in (("role", "content"), ("from", "value")):
+        for role, text in _NAMES:
             if role in value and text in value:
                 message = message_of(value[role], value[text], where)
                 return message._replace(supervised=_weighs(value, message.role, where))
@@ -68,7 +78,7 @@ def turn_of(value: Any, where: str) -> Message:
 
 def _weighs(value: Mapping[str, Any], role: str, where: str) -> bool:
     """Whether an answer is to be learned; of other turns nothing is, whatever they weigh."""
-    weights = {name: value[name] for name in _WEIGHTS if value.get(name) is not None}
+    weights = {name: value[name] for name in WEIGHTS if value.get(name) is not None}
     learned = {name: yes_or_no(weight) for name, weight in weights.items()}
     if role != "assistant":
         return True
@@ -85,11 +95,30 @@ def message_of(role: Any, value: Any, where: str) -> Message:
     Raises:
         UnusableRowError
     """
-    known = _ROLES.get(role.lower()) if isinstance(role, str) else None
+    known = _role(role)
     if known is None:
         names = ", ".join(_ROLES)
         raise UnusableRowError("unknown_role", f"{where}: role {role!r}; it is one of {names}")
     return Message(known, text_of(value, where))
+
+
+def _role(name: Any) -> str | None:
+    return _ROLES.get(name.strip().lower()) if isinstance(name, str) else None
+
+
+def _is_blank_system(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        for role, text in _NAMES:
+            if role in value and text in value:
+                return _role(value[role]) == "system" and is_blank(value[text])
+    return False
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a field holds no text: null, white space, no part or parts without text."""
+    if isinstance(value, list):
+        return all(_is_text_part(part) and not part["text"].strip() for part in value)
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def text_of(value: Any, where: str) -> str:
@@ -103,7 +132,8 @@ def text_of(value: Any, where: str) -> str:
     if value is None:
         raise UnusableRowError("empty_text", f"{where} is null")
     if not isinstance(value, str):
-        raise UnusableRowError("wrong_type", f"{where} is {type(value).__name__}, expected text")
+        kind = "an object" if isinstance(value, Mapping) else type(value).__name__
+        raise UnusableRowError("wrong_type", f"{where} is {kind}, expected text")
     if not value.strip():
         raise UnusableRowError("empty_text", f"{where} is empty")
     if not value.isascii() and _SURROGATE.search(value):

@@ -5,8 +5,8 @@ output (Alpaca; Dolly has context and response; also the `instances` of Self-Ins
 conversations of from / value (ShareGPT). Preferences: a prompt with a chosen and a rejected
 answer, or two whole conversations whose common beginning is the prompt (messages, or a transcript
 of "Human:" and "Assistant:" turns). Beside them a field may hold the system prompt, or the turns
-before (`history`); `label` false marks an answer to avoid, a message's `weight` 0 one that is
-there without being learned.
+before (`history`); `label` false marks an answer to avoid, `weight` 0 a row that is not to
+be learned from, or, in a message, an answer that is there without being learned.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import Any
 
 from llm.alignment.example_fields import Fields
 from llm.alignment.example_messages import (
+    WEIGHTS,
     UnusableRowError,
+    is_blank,
     message_of,
     messages_of,
     text_of,
@@ -41,7 +43,8 @@ _PROMPTS = ("prompt", "question", "query")
 _ANSWERS = ("completion", "response", "answer")
 _INPUTS = ("input", "context", "question", "query")
 _OUTPUTS = ("output", *_ANSWERS)
-_LABELS = ("label", "kto_tag")
+_LABELS = ("label", "kto_tag", "desirable")
+_BAD = {"no", "bad", "undesirable", "-1", "-1.0"}  # as labels; false and 0 are bad anyway
 _TRANSCRIPT = re.compile(r"(?:^|\n\n)(Human|Assistant):[ \t]?")
 
 
@@ -81,6 +84,7 @@ def instruction(record: Record) -> tuple[Turns]:
     if messages[-1].role != "assistant":
         raise UnusableRowError("no_answer", f"the last turn is the {messages[-1].role}'s")
     _check_label(given)
+    _check_weight(given)
     messages = _to_the_last_learned(messages)
     _check_prompt(messages[:-1])
     return (messages,)
@@ -95,6 +99,7 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
     given = _fields(record)
     if not given.has("chosen") or not given.has("rejected"):
         raise _unknown(given, PREFERENCE_SHAPES)
+    _check_weight(given)
     prompt = _stated_prompt(given)
     chosen, rejected = (
         _conversation(given[name], name, transcript=not prompt) for name in ("chosen", "rejected")
@@ -164,12 +169,26 @@ def _is_pair(item: Any) -> bool:
 def _check_label(record: Fields) -> None:
     """Refuse an answer that is marked as one to avoid (KTO)."""
     for name in _LABELS:
-        verdict = yes_or_no(record.peek(name))
-        if verdict is None:
-            continue  # some other label, and told as a field not read
-        if not yes_or_no(record[name]):
+        # Some other label is left unread, and told as such.
+        if _is_good(record.peek(name)) is not None and not _is_good(record[name]):
             raise UnusableRowError(
                 "bad_answer", f"{name} is {record[name]!r}: an answer to avoid, none to learn"
+            )
+
+
+def _is_good(label: Any) -> bool | None:
+    if isinstance(label, str) and label.strip().lower() in _BAD:
+        return False
+    return False if isinstance(label, (int, float)) and label < 0 else yes_or_no(label)
+
+
+def _check_weight(record: Fields) -> None:
+    """Refuse a row that says of itself that nothing is to be learned from it."""
+    for name in WEIGHTS:
+        # Some other number is left unread, and told as such.
+        if yes_or_no(record.peek(name)) is not None and not yes_or_no(record[name]):
+            raise UnusableRowError(
+                "nothing_to_learn", f"the row's {name} is {record[name]!r}: none to learn from"
             )
 
 
@@ -198,8 +217,9 @@ def _conversation(value: Any, field: str, transcript: bool) -> Turns:
 
 def _with_system(record: Fields, turns: Turns) -> Turns:
     """The turns behind the system prompt in a field of its own, unless they begin with one."""
-    name = _first(record, _SYSTEMS)
-    if name is None or not record[name] or (turns and turns[0].role == "system"):
+    # Looked at, a blank one is read too: it says that there is none.
+    name = next((n for n in _SYSTEMS if record.has(n) and not is_blank(record[n])), None)
+    if name is None or (turns and turns[0].role == "system"):
         return turns
     return (message_of("system", record[name], name), *turns)
 

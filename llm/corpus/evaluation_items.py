@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.corpus.delimited import DELIMITERS, delimited_rows, records
+from llm.corpus.json_text import DuplicateFieldError, parsed
 from llm.corpus.streams import DamagedStreamError, bare_name, lines, whole
 
 _LONGEST_LINE = 1 << 24  # of a CSV
@@ -121,7 +121,9 @@ def _decoded(data: bytes, where: str) -> str:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return parsed(text)
+    except DuplicateFieldError as error:
+        raise EvaluationFileError(f"{where}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
         raise EvaluationFileError(f"{where}: not JSON: {error}") from error
 

@@ -6,7 +6,6 @@ in fastText's own examples; empty lines do not count. Everything streams.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pyarrow as pa
 from llm.corpus.arrow_rows import NotUtf8
 from llm.corpus.compressed import Break
 from llm.corpus.delimited import delimited_rows, delimiter_of, records
+from llm.corpus.json_text import DuplicateFieldError, parsed
 from llm.corpus.parquet_rows import LostRows, opened, rows_and_losses
 from llm.corpus.streams import DamagedStreamError, bare_name, lines_and_breaks
 
@@ -40,8 +40,8 @@ class LabelRow:
         number: of the row in its file, from 0; damage counts as one.
         text: `None` where the row has none.
         selected: the row meets the condition.
-        problem: why the row cannot be used (`not_json`, `not_csv`, `not_utf8`, `no_text`), or
-            `damaged` for what cannot be read of a file, else `None`.
+        problem: why the row cannot be used (`not_json`, `duplicate_field`, `not_csv`,
+            `not_utf8`, `no_text`), or `damaged` for what cannot be read of a file, else `None`.
         detail: of damage, where and what.
     """
 
@@ -66,7 +66,7 @@ def read_label_file(
 
     Raises:
         LabelFieldError: no row has `text_field`, or none has `where_field`.
-        LabelFormatError: unknown ending, or no Parquet.
+        LabelFormatError: unknown ending, no Parquet, or a header that names a column twice.
     """
     bare = bare_name(name)
     if bare.endswith(".parquet"):
@@ -153,7 +153,9 @@ def _from_delimited(
 ) -> Iterator[LabelRow]:
     number = 0
     try:
-        for _, record in records(delimited_rows(path, delimiter, sys.maxsize)):
+        for found, record in records(delimited_rows(path, delimiter, sys.maxsize)):
+            if found.problem == "duplicate_field":
+                raise LabelFormatError(f"{name}:{found.line}: {found.detail}")
             if record is None:
                 yield LabelRow(number, None, True, "not_csv")
             else:
@@ -185,16 +187,18 @@ def _from_text(path: Path) -> Iterator[LabelRow]:
             yield _damaged(number, raw)
             continue
         try:
-            yield _row(number, raw.decode("utf-8"), True)
+            yield _row(number, raw.decode("utf-8-sig"), True)
         except UnicodeDecodeError:
             yield LabelRow(number, None, True, "not_utf8")
 
 
 def _decoded(raw: bytes) -> tuple[Any, str | None]:
     try:
-        return json.loads(raw.decode("utf-8")), None
+        return parsed(raw.decode("utf-8-sig")), None
     except UnicodeDecodeError:
         return None, "not_utf8"
+    except DuplicateFieldError:
+        return None, "duplicate_field"
     except (ValueError, RecursionError):
         return None, "not_json"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -14,6 +13,7 @@ import pyarrow as pa
 from llm.corpus.arrow_rows import NotUtf8
 from llm.corpus.compressed import Break
 from llm.corpus.identity import content_url
+from llm.corpus.json_text import DuplicateFieldError, parsed
 from llm.corpus.parquet_rows import LostRows, opened, rows_and_losses
 from llm.corpus.records import Page, Record, Rejected, Removed, readable
 from llm.corpus.streams import lines_and_breaks
@@ -64,9 +64,11 @@ def read_jsonl(path: Path, name: str, fields: Fields, limit: int) -> Iterator[Re
 
 def _parsed(line: bytes, where: str, name: str, fields: Fields, number: int, limit: int) -> Record:
     try:
-        row = json.loads(line.decode("utf-8-sig"))
+        row = parsed(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         return Rejected("undecodable", name, line, f"{where}: not UTF-8 at byte {error.start}")
+    except DuplicateFieldError as error:
+        return Rejected("duplicate_field", name, line, f"{where}: {error}")
     except (ValueError, RecursionError) as error:
         return Rejected("malformed_json", name, line, f"{where}: {error}")
     if not isinstance(row, dict):

@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from llm.model.architecture import Architecture
+from llm.model.architecture import Architecture, ArchitectureError
+from llm.model.foreign_fields import not_honoured
 from llm.model.transformer import Transformer
 from llm.tokens import hf_folder
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, SPECIAL_TOKENS, TURN_END
 
 WEIGHTS = "model.safetensors"
+_LFS = b"version https://git-lfs"
 _CLASSES = {True: ("Qwen3ForCausalLM", "qwen3"), False: ("LlamaForCausalLM", "llama")}
 
 
@@ -58,6 +61,8 @@ def check_tokenizer(model: Path, tokenizer: Path) -> None:
     """
     config, given = _config(model), tokenizer_digest(tokenizer)
     trained, program = config.get("tokenizer_sha256"), _other_program(config)
+    if trained is not None and not isinstance(trained, str):
+        raise _wrong(model / "config.json", "tokenizer_sha256", trained, "a text")
     if trained is None:
         raise ForeignModelError(
             f"{model} was saved by {program or 'another program'}, not by Ingot: its config.json "
@@ -122,48 +127,122 @@ def load(folder: Path) -> Transformer:
         TokenizerMismatchError: the tokenizer beside it is not the one it was trained with.
     """
     check_tokenizer(folder, folder)
-    model = Transformer(architecture(folder))
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise _without_weights(folder)
-    state = load_file(path)
-    if model.architecture.tied:
-        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    shape = architecture(folder)
+    state = _weights(folder, shape)
+    model = Transformer(shape)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise ModelFolderError(f"{path} does not fit config.json beside it: {error}") from error
+        raise _misfit(folder, str(error)) from error
     return model.to(torch.float32).eval()
 
 
-def architecture(folder: Path) -> Architecture:
-    """The architecture that a folder's config.json describes."""
-    config = _config(folder)
-    names = {name: qk_norm for qk_norm, (name, _) in _CLASSES.items()}
-    found = (config.get("architectures") or [None])[0]
-    if found not in names:
-        raise ModelFolderError(
-            f"{folder / 'config.json'}: architecture {found!r}; known are {', '.join(names)}"
-        )
+def _weights(folder: Path, shape: Architecture) -> dict[str, torch.Tensor]:
+    """The parameters in a folder by name, the tied matrix under both of its names."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise _without_weights(folder)
     try:
-        heads = config["num_attention_heads"]
-        rope = config.get("rope_parameters") or {}
-        return Architecture(
-            vocabulary_size=config["vocab_size"],
-            hidden_size=config["hidden_size"],
-            intermediate_size=config["intermediate_size"],
-            layers=config["num_hidden_layers"],
-            heads=heads,
-            key_value_heads=config["num_key_value_heads"],
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-            context=config["max_position_embeddings"],
-            rope_theta=float(rope.get("rope_theta") or config["rope_theta"]),
-            norm_eps=config["rms_norm_eps"],
-            qk_norm=names[found],
-            tied=config["tie_word_embeddings"],
+        state: dict[str, torch.Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        with path.open("rb") as stream:
+            pointer = stream.read(len(_LFS)) == _LFS
+        why = "it is a pointer of Git LFS; run git lfs pull" if pointer else str(error)
+        raise ModelFolderError(f"{path}: no readable weights: {why}") from error
+    whole = next((name for name, value in state.items() if not value.is_floating_point()), None)
+    if whole is not None:
+        raise ForeignModelError(f"{path}: {whole} is {state[whole].dtype}; weights are floats")
+    embedding = state.get("model.embed_tokens.weight")
+    if embedding is None:
+        raise _misfit(
+            folder,
+            f"there is no model.embed_tokens.weight among {', '.join(sorted(state)[:3]) or 'none'};"
+            " names are those that AutoModelForCausalLM saves",
         )
-    except KeyError as error:
-        raise ModelFolderError(f"{folder / 'config.json'}: no field {error}") from error
+    if shape.tied:
+        head = state.setdefault("lm_head.weight", embedding)
+        if head is not embedding and not torch.equal(head, embedding):
+            raise ForeignModelError(
+                f"{path}: lm_head.weight is not model.embed_tokens.weight, and config.json has "
+                "tie_word_embeddings true; set it to false, or leave lm_head.weight out"
+            )
+    held = sum(value.numel() for value in state.values())
+    if shape.parameters > 2 * held:  # such a model may fit no memory
+        raise _misfit(folder, f"it holds {held:,} parameters of {shape.parameters:,}")
+    return state
+
+
+def _misfit(folder: Path, why: str) -> ModelFolderError:
+    return ModelFolderError(f"{folder / WEIGHTS} does not fit config.json beside it: {why}")
+
+
+def architecture(folder: Path) -> Architecture:
+    """The architecture that a folder's config.json describes.
+
+    Raises:
+        ModelFolderError: a field is missing or is no such thing; a `ForeignModelError` where the
+            model computes something this code does not.
+    """
+    config, path = _config(folder), folder / "config.json"
+    names = {name: qk_norm for qk_norm, (name, _) in _CLASSES.items()}
+    listed = config.get("architectures")
+    found = listed[0] if isinstance(listed, list) and listed else listed
+    if not isinstance(found, str) or found not in names or found is listed:
+        raise ModelFolderError(
+            f"{path}: architectures is {listed!r}; it is a list of one of {', '.join(names)}"
+        )
+    if others := not_honoured(config):
+        raise ForeignModelError(
+            f"{path} describes a model that would be another one here: {'; '.join(others)}"
+        )
+    heads, hidden = _size(config, "num_attention_heads", path), _size(config, "hidden_size", path)
+    given = config.get("head_dim") is not None
+    rope = config.get("rope_parameters") or {}
+    theta = rope if rope.get("rope_theta") is not None else config
+    tied = _field(config, "tie_word_embeddings", path)
+    if not isinstance(tied, bool):
+        raise _wrong(path, "tie_word_embeddings", tied, "true or false")
+    try:
+        return Architecture(
+            vocabulary_size=_size(config, "vocab_size", path),
+            hidden_size=hidden,
+            intermediate_size=_size(config, "intermediate_size", path),
+            layers=_size(config, "num_hidden_layers", path),
+            heads=heads,
+            key_value_heads=_size(config, "num_key_value_heads", path),
+            head_dim=_size(config, "head_dim", path) if given else max(1, hidden // heads),
+            context=_size(config, "max_position_embeddings", path),
+            rope_theta=_positive(theta, "rope_theta", path),
+            norm_eps=_positive(config, "rms_norm_eps", path),
+            qk_norm=names[found],
+            tied=tied,
+        )
+    except ArchitectureError as error:
+        raise ModelFolderError(f"{path}: {error}") from error
+
+
+def _field(config: Mapping[str, Any], field: str, path: Path) -> Any:
+    if field not in config:
+        raise ModelFolderError(f"{path}: no field {field!r}")
+    return config[field]
+
+
+def _size(config: Mapping[str, Any], field: str, path: Path) -> int:
+    value = _field(config, field, path)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _wrong(path, field, value, "a whole number from 1")
+    return value
+
+
+def _positive(config: Mapping[str, Any], field: str, path: Path) -> float:
+    value = _field(config, field, path)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e300:
+        raise _wrong(path, field, value, "a number above 0")
+    return float(value)
+
+
+def _wrong(path: Path, field: str, value: object, expected: str) -> ModelFolderError:
+    return ModelFolderError(f"{path}: {field} is {value!r}; it is {expected}")
 
 
 def _without_weights(folder: Path) -> ModelFolderError:
@@ -220,9 +299,11 @@ def _to_config(a: Architecture) -> dict[str, Any]:
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFolderError(f"{path}: no readable config: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelFolderError(f"{path}: a {type(config).__name__}, expected an object of fields")
     return config
 
 

@@ -13,6 +13,24 @@ class TurnTooLongError(ValueError):
     """A turn alone leaves no room for an answer."""
 
 
+class TurnNotTextError(ValueError):
+    """A turn holds bytes that are no UTF-8."""
+
+
+def check_text(turn: str) -> None:
+    """Make sure that what came from outside is text.
+
+    Raises:
+        TurnNotTextError: it holds lone surrogates, in which Python keeps bytes that are no UTF-8.
+    """
+    try:
+        turn.encode()
+    except UnicodeEncodeError as error:
+        raise TurnNotTextError(
+            f"the turn is not UTF-8 at character {error.start + 1}; convert it to UTF-8"
+        ) from error
+
+
 class Conversation:
     """Turns so far, and the model that answers.
 
@@ -31,8 +49,10 @@ class Conversation:
         """The answer to a turn; the oldest turns are forgotten where the context is full.
 
         Raises:
+            TurnNotTextError: it is no text.
             TurnTooLongError: even alone the turn fills the context; the turns so far are kept.
         """
+        check_text(text)
         turns = [*self._turns, {"role": "user", "content": text}]
         context = self._model.architecture.context
         room = min(self._new_tokens, context // 2)

@@ -8,14 +8,23 @@ and never enter identity; all others do.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import CoreSchema
 
 from tasks.engine.form import formed
 
 _MARK = "execution"
+_SCIENTIFIC = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 
 
 def execution(default: Any, description: str, **bounds: Any) -> Any:
@@ -41,6 +50,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _kinds(annotation: Any) -> set[Any]:
+    """A type and those it is made of: of `list[int] | None` int, list[int] and None too."""
+    return {annotation}.union(*(_kinds(inner) for inner in get_args(annotation)))
+
+
+def _whole(value: Any) -> Any:
+    """The number a text such as 1e6 spells out, where it is a whole one; else what was given."""
+    if isinstance(value, str) and _SCIENTIFIC.fullmatch(value):
+        number = float(value)
+        return int(number) if number.is_integer() else value
+    return value
+
+
 class _Settings(BaseModel):
     """What a config and its parts have in common."""
 
@@ -49,6 +71,22 @@ class _Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _means_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """True is no 1, and 1e6, which YAML 1.1 takes for a text, is a million."""
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if bool not in kinds and kinds & {int, float}:
+            items = value if isinstance(value, (list, tuple)) else (value,)
+            # Of the errors that Pydantic turns into its own, a TypeError is none.
+            if any(isinstance(item, bool) for item in items):
+                raise ValueError("a number was expected, not true or false")
+        if int in kinds and str not in kinds:
+            if isinstance(value, (list, tuple)):
+                return [_whole(item) for item in value]
+            return _whole(value)
+        return value
 
     @field_validator("*")
     @classmethod

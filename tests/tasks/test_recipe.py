@@ -120,6 +120,10 @@ def test_an_alias_and_an_overridden_merge_are_no_mistake(file: Path) -> None:
         ("dedup.threshold=.inf", r"dedup\.threshold: Input should be a finite number"),
         ("dedup.threshold=-.inf", r"dedup\.threshold: Input should be a finite number"),
         ("dedup.threshold=.nan", r"dedup\.threshold: Input should be a finite number"),
+        ("dedup.num_perm=true", r"dedup\.num_perm: a number was expected, not true or false"),
+        ("dedup.threshold=true", r"dedup\.threshold: a number was expected"),
+        ("dedup.num_perm=010", r"--set 'dedup\.num_perm=010': .*'010' .* base of 8"),
+        ("dedup.num_perm=12:30", r"--set 'dedup\.num_perm.*'12:30' .* base of 60"),
         ("dedup={a: 1, a: 2}", "write it as stage.field=value"),
         ("dedup.threshold={a: 1, a: 2}", r"--set 'dedup.*'a' is there twice"),
         ("dedup.threshold=[", "--set 'dedup.threshold=\\[': line 1"),
@@ -135,6 +139,32 @@ def test_an_alias_and_an_overridden_merge_are_no_mistake(file: Path) -> None:
 )
 def test_a_change_that_is_wrong_is_told(file: Path, change: str, said: str) -> None:
     assert re.search(said, refused(file, SMALL, change))
+
+
+def test_numbers_of_yaml_1_1_are_told_with_their_field(file: Path) -> None:
+    text = SMALL.replace("{}", "{num_perm: 010}")
+    assert "line 5, column 19: num_perm: '010' would be a number to the base of 8" in refused(
+        file, text
+    )
+    text = SMALL.replace("{}", "{keep: [1:30.5]}")
+    assert "keep: '1:30.5' would be a number to the base of 60" in refused(file, text)
+    assert recipe_yaml.parse("a: '010'\nb: 0\nc: 0x10\nd: 1_000\n", "here") == {
+        "a": "010",
+        "b": 0,
+        "c": 16,
+        "d": 1000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [("1e6", 10**6), ("4.5e6", 4_500_000), ("1.0e+3", 1000)]
+)
+def test_a_whole_number_in_scientific_notation(file: Path, given: str, found: int) -> None:
+    file.write_text(SMALL)
+    seed = load(str(file), [f"dedup.split_seed={given}"]).configs["dedup"].identity()["split_seed"]
+    assert (seed, type(seed)) == (found, int)
+    for wrong in ("1.5e0", "1e400", "1e-3"):
+        assert "dedup.split_seed" in refused(file, SMALL, f"dedup.split_seed={wrong}")
 
 
 def test_a_file_that_is_no_text_and_a_name_no_file_can_have(file: Path) -> None:

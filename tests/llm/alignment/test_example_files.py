@@ -205,6 +205,54 @@ def test_shapes_of_preferences(record: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["weight", "train", "trainable", "train_on_turn", "loss", "loss_weight"]
+)
+@pytest.mark.parametrize("value", [False, 0])
+def test_an_answer_marked_as_not_to_be_learned(name: str, value: object) -> None:
+    ask, other, back, say = plain(ASK, OTHER, BACK, SAY)
+    (turns,) = instruction({"messages": [ask, other | {name: value}, back, say | {name: True}]})
+    assert [turn.supervised for turn in turns if turn.role == "assistant"] == [False, True]
+
+
+@pytest.mark.parametrize("blank", ["", " \n", None, [], [{"type": "text", "text": ""}]])
+def test_a_blank_system_prompt_is_none(blank: object) -> None:
+    said = [{"role": " User ", "content": "Why?"}, {"role": "assistant ", "content": "So."}]
+    for record in (
+        {"messages": [{"role": "system", "content": blank}, *said]},
+        {"conversations": [{"from": "system", "value": blank}, *shared_gpt(ASK, SAY)]},
+        {"system": blank, "prompt": "Why?", "completion": "So."},
+    ):
+        assert instruction(record) == ((ASK, SAY),)
+    both = {"system": blank, "system_prompt": "Be brief.", "prompt": "Why?", "completion": "So."}
+    assert instruction(both) == ((SYSTEM, ASK, SAY),)
+
+
+def test_a_field_that_is_there_twice(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(
+        '{"prompt": "a", "completion": "b"}\n'
+        '{"prompt": "a", "completion": "b", "prompt": "c"}\n'
+        '{"messages": [{"role": "user", "content": "a", "content": "b"}]}\n'
+    )
+    bad = [o for o in read(file, "instruction") if isinstance(o, Dropped)]
+    assert [(o.reason, o.detail) for o in bad] == [
+        ("duplicate_field", "a.jsonl:2: the field 'prompt' is there twice"),
+        ("duplicate_field", "a.jsonl:3: the field 'content' is there twice"),
+    ]
+    table = tmp_path / "a.csv"
+    table.write_text("prompt,prompt,completion\na,b,c\n")
+    with pytest.raises(ExampleFileError, match=r"duplicate_field 1.*names 'prompt' twice"):
+        read(table, "instruction")
+
+
+def test_a_table_that_is_not_utf8(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_bytes("prompt,completion\na,b\ncafé,déjà\n".encode("latin-1"))
+    (bad,) = (o for o in read(table, "instruction") if isinstance(o, Dropped))
+    assert (bad.reason, bad.detail) == ("undecodable", "a.csv:3: 'prompt' is not UTF-8")
+
+
+@pytest.mark.parametrize(
     ("record", "reason"),
     [
         ({"prompt": "Why?"}, "unknown_shape"),
@@ -226,6 +274,17 @@ def test_shapes_of_preferences(record: Any, expected: Any) -> None:
         ({"prompt": plain(ASK), "completion": plain(OTHER), "label": 0}, "bad_answer"),
         ({"prompt": "Why?", "completion": "No.", "label": "False"}, "bad_answer"),
         ({"messages": plain(ASK, OTHER), "kto_tag": False}, "bad_answer"),
+        *(
+            ({"prompt": "Why?", "completion": "No.", name: value}, "bad_answer")
+            for name in ("label", "kto_tag", "desirable")
+            for value in (False, "no", "Bad ", -1, "-1", "undesirable")
+        ),
+        *(
+            ({"prompt": "Why?", "completion": "No.", name: value}, "nothing_to_learn")
+            for name in ("weight", "train", "trainable", "loss_weight")
+            for value in (False, 0, 0.0, "false")
+        ),
+        ({"messages": [{"role": "system", "content": ""}]}, "empty_text"),
         ({"messages": weighed(0, 0)}, "nothing_to_learn"),
         ({"messages": weighed(0.5, 1)}, "bad_weight"),
         ({"prompt": "Why?", "completion": "So.", "history": "Before."}, "wrong_type"),
@@ -260,6 +319,7 @@ def test_rows_that_are_no_instruction(record: Any, reason: str) -> None:
             {"chosen": weighed(1, 0), "rejected": weighed(1, 1)[:-1] + plain(OTHER)},
             "nothing_to_learn",
         ),
+        ({"prompt": "Why?", "chosen": "So.", "rejected": "No.", "weight": 0}, "nothing_to_learn"),
     ],
 )
 def test_rows_that_are_no_preference(record: Any, reason: str) -> None:

@@ -166,7 +166,7 @@ def test_records_of_every_format(tmp_path: Path) -> None:
         ("a.csv", b"q,a\nx\n", ["q"], r"a\.csv:2: 1 fields, the header has 2"),
         ("a.csv", b"q,a\nx,y\n", ["question"], r"a\.csv:2: no field 'question'.* has q, a"),
         ("a.csv", b"q,a\n\xe9,y\n", ["q"], r"a\.csv:2: not UTF-8"),
-        ("a.csv", b'q,a\n"x,y\n', [], r"a\.csv:2: lines 2 to 2: unexpected end"),
+        ("a.csv", b'q,a\n"x,y\n', [], r"a\.csv:2: line 2: unexpected end"),
         ("a.csv.gz", gzip.compress(b"q,a\nx,y\n" * 99)[:-12], ["q"], r"a\.csv\.gz: the gzip"),
         ("a.jsonl.gz", gzip.compress(b'{"q": "x"}\n' * 99)[:-12], ["q"], r"a\.jsonl\.gz"),
         ("a.txt.zst", zstandard.compress(b"one\n" * 9)[:-4], [], r"a\.txt\.zst: the zstd"),

@@ -66,6 +66,29 @@ def test_text_is_one_example_a_line(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("name", "line"), [("a.txt", b"one"), ("a.jsonl", b'{"text": "one"}')])
+def test_a_byte_order_mark_costs_no_row(tmp_path: Path, name: str, line: bytes) -> None:
+    path = write(tmp_path / name, b"\xef\xbb\xbf" + line + b"\n")
+    assert [r.text for r in read_label_file(path, name, "text", "", "")] == ["one"]
+
+
+def test_names_that_are_there_twice(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", b'{"text": "a"}\n{"text": "a", "text": "b"}\n')
+    found = list(read_label_file(path, "a.jsonl", "text", "", ""))
+    assert [r.problem for r in found] == [None, "duplicate_field"]
+    table = write(tmp_path / "a.csv", b"text,label,text\na,1,b\n")
+    with pytest.raises(LabelFormatError, match=r"a\.csv:1: the header names 'text' twice"):
+        list(read_label_file(table, "a.csv", "text", "", ""))
+
+
+def test_a_stray_mark_costs_its_row(tmp_path: Path) -> None:
+    lines = [f"text number {n},1" for n in range(2000)]
+    lines[9] = '"open,1'
+    path = write(tmp_path / "a.csv", "\n".join(["text,label", *lines]).encode())
+    rows = list(read_label_file(path, "a.csv", "text", "", ""))
+    assert [r.problem for r in rows] == [None] * 9 + ["not_csv"] + [None] * 1990
+
+
 def test_bad_rows_are_told_apart(tmp_path: Path) -> None:
     content = (
         b'{"text": "ok"}\n{broken\n[1]\n{"text": 5}\n{"text": " "}\n\xff\n{"text": "\\ud800"}\n'

@@ -10,7 +10,7 @@ import pytest
 from llm.model.generation import GREEDY
 from llm.model.transformer import Transformer
 from llm.serving import chat
-from llm.serving.chat import Conversation, TurnTooLongError
+from llm.serving.chat import Conversation, TurnNotTextError, TurnTooLongError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
@@ -57,3 +57,9 @@ def test_a_turn_that_fills_the_context(folder: Path) -> None:
     talk = Conversation(folder, GREEDY, 40)
     with pytest.raises(TurnTooLongError, match="leave no room for an answer of 40"):
         talk.say("word " * 300)
+
+
+def test_a_turn_that_is_no_text(folder: Path) -> None:
+    talk = Conversation(folder, GREEDY, 40)
+    with pytest.raises(TurnNotTextError, match="not UTF-8 at character 4"):
+        talk.say("caf\udce9")

@@ -1,0 +1,33 @@
+"""Turns that are no UTF-8 end `ingot chat` with one line and the exit code of wrong usage."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import typer
+
+from flows.cli import results
+
+
+def test_a_turn_of_other_bytes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # What is said is looked at before any model is loaded.
+    monkeypatch.setattr(results, "_first_built", lambda *_: None)
+    with pytest.raises(typer.Exit) as end:
+        results.chat(say=["fine", "caf\udce9"])
+    assert end.value.exit_code == 2
+    told = capsys.readouterr().err
+    assert told == "--say: the turn is not UTF-8 at character 4; convert it to UTF-8\n"
+
+
+def test_typed_bytes_that_cannot_be_decoded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped = io.TextIOWrapper(io.BytesIO("café\n".encode("latin-1")), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", piped)
+    with pytest.raises(typer.Exit) as end:
+        results._turn()
+    assert end.value.exit_code == 2
+    assert "the turn is not UTF-8" in capsys.readouterr().err
