@@ -329,7 +329,7 @@ def _samples(artifact: Artifact) -> list[Sample]:
 
 STAGE = Stage(
     name="source",
-    version=4,
+    version=5,
     description="Read web archives, tables, files and installed documentation as pages.",
     config=SourceConfig,
     inputs={},
