@@ -17,9 +17,10 @@ _ASKS = re.compile(r"<meta\b[^<>]*(?:robots|tdm-reservation)", re.IGNORECASE)
 _RESERVED = "tdm-reservation"
 _NO_AI = frozenset(("noai", "noimageai", _RESERVED))
 _NO_INDEX = frozenset(("noindex", "none"))
-# A name and a colon say which robot is meant, but for directives with a value. Its last word has a
-# letter, the hour of a date has none.
-_NAME = re.compile(r"(?:[\w.*/+-]+ +)*(?=[\w./+-]*[a-z*])[\w.*/+-]+", re.ASCII)
+# A name and a colon say which robot is meant, but for directives with a value. The last word of a
+# name has a letter, the hour of a date has none.
+_NAME = re.compile(r"[\w.*/+ -]+", re.ASCII)
+_LETTER = re.compile("[a-z*]")
 # A date has blanks, commas and colons, in whichever form: RFC 822, 850, ISO 8601.
 _OF_A_DATE = (
     r"(?:(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*+\.?"
@@ -96,7 +97,7 @@ def _simple(listed: str, meant: bool) -> Generator[str, None, bool]:
     for item in re.split("[,;]", listed):
         name, colon, rest = item.partition(":")
         name = name.strip()
-        if colon and _NAME.fullmatch(name):
+        if colon and _NAME.fullmatch(name) and _LETTER.search(name.split()[-1]):
             meant, item = name in _EVERY, rest
         if meant:
             yield from item.split()
