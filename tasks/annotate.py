@@ -202,7 +202,7 @@ def _languages(table: pa.Table) -> Table:
 
 STAGE = Stage(
     name="annotate",
-    version=2,
+    version=3,
     description="Metrics and scores of every document: URL, heuristics, language, quality, PII.",
     config=AnnotateConfig,
     inputs={

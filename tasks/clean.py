@@ -280,7 +280,7 @@ def _bin(length: int) -> int:
 
 STAGE = Stage(
     name="clean",
-    version=4,
+    version=5,
     description="Raw pages to documents: encoding, main text, title.",
     config=CleanConfig,
     inputs={"pages": Input(("source.pages",), "Raw pages with their bytes.")},

@@ -147,11 +147,6 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
                 table, counts = item_ngrams(chosen.name, items, config.ngram, config.shortest_item)
             except EvaluationFileError as error:
                 raise ExternalInputError(f"evaluation set {chosen.name}: {error}") from error
-            if not counts.items:
-                raise ExternalInputError(
-                    f"evaluation set {chosen.name}: its files hold no item; "
-                    "correct paths or remove the set"
-                )
             coverage[chosen.name] = asdict(counts)
             writer.write(table)
     out.fact("evaluation_sets", coverage)

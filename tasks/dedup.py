@@ -329,7 +329,7 @@ def _largest_clusters(artifact: Artifact) -> Table:
 
 STAGE = Stage(
     name="dedup",
-    version=3,
+    version=4,
     description="Removes exact and near duplicates, verified, and splits train from validation.",
     config=DedupConfig,
     inputs={

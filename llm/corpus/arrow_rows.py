@@ -19,6 +19,11 @@ _LEAST = {pa.int64(): -(2**63), pa.int32(): -(2**31)}
 _MOST = {pa.int64(): 2**63 - 1, pa.int32(): 2**31 - 1}
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
 
+_MICRO = {"ns": "us"}
+_LONGEST = 999_999_999 * _DAY  # seconds of a timedelta
+# What Arrow raises where Python has no such value; a time zone that is not known is a KeyError.
+_NO_VALUE = (ValueError, OverflowError, KeyError)
+
 
 @dataclass(frozen=True, slots=True)
 class NotUtf8:
@@ -33,8 +38,8 @@ class NotUtf8:
 
 def python_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """The rows of a batch: text as `str` (or `NotUtf8`, also for a list or struct that holds one),
-    times as `datetime` in UTC or without a
-    zone, days as `date`, times outside the years 1 to 9999 as `None`."""
+    times as `datetime` in UTC or without a zone, days as `date`, in whole microseconds; what Python
+    has no value for, such as times outside the years 1 to 9999, as `None`."""
     names = batch.schema.names
     columns = [_values(column) for column in batch.columns]
     for row in zip(*columns, strict=True):
@@ -44,10 +49,14 @@ def python_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    column = _with_dates_of_people(column)
+    plain = _without_nanoseconds(column.type)
+    if plain != column.type:
+        column = column.cast(plain, safe=False)
     try:
-        values: list[Any] = _with_dates_of_people(column).to_pylist()
-    except UnicodeDecodeError:
-        if not _is_text(column.type):
+        values: list[Any] = column.to_pylist()
+    except _NO_VALUE as error:
+        if not (isinstance(error, UnicodeDecodeError) and _is_text(column.type)):
             return [_decodable(scalar) for scalar in column]
         wide = column.cast(pa.large_binary()).to_pylist()
         return [None if value is None else _decoded(value) for value in wide]
@@ -56,9 +65,30 @@ def _values(column: pa.Array) -> list[Any]:
 
 def _decodable(scalar: pa.Scalar) -> Any:
     try:
-        return scalar.as_py()
+        return _python(scalar)
     except UnicodeDecodeError as error:  # of a text somewhere in it
         return NotUtf8(error.object, error.start)
+
+
+def _python(scalar: pa.Scalar) -> Any:
+    """The value of a scalar with times in it, or beside it, that Python has none for."""
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        raise
+    except _NO_VALUE:
+        kind = scalar.type
+        if pa.types.is_map(kind):
+            return [(_python(pair["key"]), _python(pair["value"])) for pair in scalar.values]
+        if pa.types.is_struct(kind):
+            return {name: _python(value) for name, value in scalar.items()}
+        if isinstance(scalar, (pa.ListScalar, pa.ListViewScalar, pa.LargeListViewScalar)):
+            return [_python(value) for value in scalar.values]
+        if pa.types.is_dictionary(kind):
+            return _python(scalar.value)
+        if pa.types.is_temporal(kind):
+            return _with_dates_of_people(pa.repeat(scalar, 1))[0].as_py()
+        raise
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -73,15 +103,45 @@ def _decoded(raw: bytes) -> str | NotUtf8:
         return NotUtf8(raw, error.start)
 
 
+def _without_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    """A nested type with microseconds for nanoseconds, which Python does not know, and UTC for
+    every zone, known or not."""
+    types = pa.types
+    if types.is_struct(kind):
+        return pa.struct([_plain_field(field) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(_plain_field(kind.key_field), _plain_field(kind.item_field))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_plain_field(kind.value_field), kind.list_size)
+    if types.is_large_list(kind):
+        return pa.large_list(_plain_field(kind.value_field))
+    if types.is_list(kind):
+        return pa.list_(_plain_field(kind.value_field))
+    if types.is_timestamp(kind):
+        return pa.timestamp(_MICRO.get(kind.unit, kind.unit), "UTC" if kind.tz else None)
+    if types.is_time64(kind):
+        return pa.time64("us")
+    if types.is_duration(kind):
+        return pa.duration(_MICRO.get(kind.unit, kind.unit))
+    return kind
+
+
+def _plain_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_without_nanoseconds(field.type))
+
+
 def _with_dates_of_people(column: pa.Array) -> pa.Array:
-    """The column with nulls for dates outside the years 1 to 9999, which Python has none for: most
-    are of another unit than the column says. Timestamps become UTC's, else a zone could push the
-    last second of those years out of them."""
+    """The column with nulls for dates outside the years 1 to 9999, and for longer times than a
+    `timedelta` has, which Python has no values for: most are of another unit than the column says.
+    Timestamps become UTC's, else a zone could push the last second of those years out of them."""
     kind = column.type
     if pa.types.is_timestamp(kind):
         a_unit = _TICKS[kind.unit]
         plain = pa.timestamp(kind.unit, "UTC" if kind.tz else None)
         ticks, bounds = pa.int64(), (_YEAR_1 * a_unit, _YEAR_10000 * a_unit)
+    elif pa.types.is_duration(kind):
+        plain, ticks = kind, pa.int64()
+        bounds = (-_LONGEST * _TICKS[kind.unit], _LONGEST * _TICKS[kind.unit])
     elif pa.types.is_date(kind):
         plain = pa.date32()
         ticks, bounds = pa.int32(), (_YEAR_1 // _DAY, _YEAR_10000 // _DAY)
@@ -92,8 +152,4 @@ def _with_dates_of_people(column: pa.Array) -> pa.Array:
     count = column.cast(ticks)
     first, beyond = (min(max(bound, _LEAST[ticks]), _MOST[ticks]) for bound in bounds)
     sound = pc.and_(pc.greater_equal(count, first), pc.less(count, beyond))
-    kept = pc.if_else(sound, count, pa.scalar(None, ticks)).cast(plain)
-    # Python knows no nanoseconds.
-    if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return kept.cast(pa.timestamp("us", plain.tz), safe=False)
-    return kept
+    return pc.if_else(sound, count, pa.scalar(None, ticks)).cast(plain)

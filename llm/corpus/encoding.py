@@ -30,6 +30,11 @@ _WIDER = {
     "iso8859-11": "cp874",
 }
 _UTF16 = ("utf-16-le", "utf-16-be")
+# What uchardet calls encodings of the standard by names that are no labels of it.
+_DETECTED = {"cp949": "cp949", "mac-cyrillic": "mac-cyrillic"}
+# From so many sound characters of UTF-8 on, and so many for each that is none, it beats a label.
+_SOUND = 8
+_SOUND_EACH = 20
 # Characters outside ASCII a page is granted when its bad bytes are measured.
 _BEYOND_ASCII = 0.02
 # Browsers look at the first 1,024 bytes; many pages have their declaration behind long scripts.
@@ -77,11 +82,11 @@ def declared_in_page(data: bytes) -> str | None:
     return "utf-8" if codec(label) in _UTF16 else label
 
 
-def _candidates(data: bytes, charset: str | None) -> Iterator[str]:
+def _candidates(data: bytes, charset: str | None, max_replaced: float) -> Iterator[str]:
     valid_utf8 = _valid_utf8(data)
-    # No other text is valid UTF-8 by accident, and many labels, a server's default among them,
-    # are wrong.
-    if valid_utf8 and not data.isascii():
+    # No other text is valid UTF-8 by accident, or nearly so, and many labels, a server's default
+    # among them, are wrong.
+    if not data.isascii() and (valid_utf8 or _nearly_utf8(data, max_replaced)):
         yield "utf-8"
     for label in (charset, declared_in_page(data)):
         name = codec(label) if label else None
@@ -90,7 +95,8 @@ def _candidates(data: bytes, charset: str | None) -> Iterator[str]:
         yield name
     if valid_utf8:
         yield "utf-8"
-    detected = codec(detect_encoding(data) or "")
+    found = detect_encoding(data, html5_compatible=False) or ""
+    detected = _DETECTED.get(found) or codec(map_encoding_to_html5(found) or "")
     if detected is not None:
         yield detected
 
@@ -101,6 +107,15 @@ def _valid_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _nearly_utf8(data: bytes, max_replaced: float) -> bool:
+    text = data.decode("utf-8", "replace")
+    replaced = text.count("\ufffd")
+    beyond_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    sound = beyond_ascii - replaced
+    enough = sound >= max(_SOUND, _SOUND_EACH * replaced)
+    return enough and replaced <= max_replaced * beyond_ascii
 
 
 def _cut_at_the_end(data: bytes) -> bool:
@@ -118,7 +133,9 @@ def _cut_at_the_end(data: bytes) -> bool:
 
 def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
     """Decode a page, trusting in this order: byte order mark, escape sequences, validity as UTF-8
-    of bytes beyond ASCII, HTTP charset, the page's own declaration, detection by uchardet.
+    of bytes beyond ASCII, HTTP charset, the page's own declaration, detection by uchardet. Bytes
+    count as UTF-8 also where twenty of its characters are sound for each place that is not, and
+    eight at least.
 
     The first encoding is taken in which the bytes that have no meaning are at most `max_replaced`
     of all characters outside ASCII; those become U+FFFD. In UTF-8, whose sequences no other text
@@ -135,21 +152,20 @@ def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
     Raises:
         UndecodableError: no encoding fits.
     """
-    switching = stateful(data)
-    if switching is not None:
-        names, data = [switching[0]], switching[1]
-    else:
-        names = []
+    attempts: dict[str, bytes] = {}
     for mark, name in _BOMS:
         if data.startswith(mark):
-            names = [name]
-            data = data[len(mark) :]
+            attempts[name] = data[len(mark) :]
             break
     else:
-        names += _candidates(data, charset)
+        switching = stateful(data)
+        if switching is not None:
+            attempts[switching[0]] = switching[1]
+        for name in _candidates(data, charset, max_replaced):
+            attempts.setdefault(name, data)
     tried = []
     best: Decoded | None = None
-    for name in dict.fromkeys(names):
+    for name, data in attempts.items():
         try:
             return Decoded(data.decode(name), name, 0)
         except UnicodeDecodeError as error:

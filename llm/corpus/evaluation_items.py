@@ -47,8 +47,20 @@ def read_items(path: Path, name: str, fields: Sequence[str]) -> Iterator[Evaluat
 
     Raises:
         EvaluationFileError: unknown ending, broken record, missing field, not UTF-8, damaged when
-            compressed.
+            compressed, or (after the last item) without any text.
     """
+    empty = True
+    for item in _items(path, name, fields):
+        empty = empty and not any(text.strip() for text in item.texts)
+        yield item
+    if empty:
+        raise EvaluationFileError(
+            f"{name}: no item in it, so nothing would be looked for; get the whole file, correct "
+            "fields, or take it off the paths"
+        )
+
+
+def _items(path: Path, name: str, fields: Sequence[str]) -> Iterator[EvaluationItem]:
     kind = _kind(path, name)
     try:
         if kind in ("csv", "tsv"):

@@ -55,7 +55,8 @@ def is_http(block: bytes) -> bool:
 
 
 def response_page(capture: Capture, block: bytes, media: str | None, limit: int) -> Record:
-    """The page in an HTTP response.
+    """The page in an HTTP response, the last where others are before it: "100 Continue" and its
+    like, or those of a proxy, which have no content type, and another response for a body.
 
     Args:
         block: status line, header and body.
@@ -66,12 +67,17 @@ def response_page(capture: Capture, block: bytes, media: str | None, limit: int)
     if status is None:
         detail = f"{capture.where}: no HTTP status line"
         return Rejected("bad_http", capture.url, capture.key, detail)
+    while True:
+        end = _END.search(block, status.end())
+        fields = _fields(block[status.start(1) : end.start() if end else len(block)])
+        behind = _STATUS.match(block, end.end()) if end else None
+        if behind is None or not (status[1][:1] == b"1" or "content-type" not in fields):
+            break
+        status = behind
     if int(status[1]) != 200:
         code = float(status[1])
         return Removed("http_status", capture.url, capture.key, capture.where, code, 200.0)
-    end = _END.search(block)
-    head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
-    fields = _fields(head)
+    body = block[end.end() :] if end else b""
     declared, charset = media_type(_first(fields, "content-type"))
     encodings = _first(fields, "transfer-encoding"), _first(fields, "content-encoding")
     reserved = _first(fields, "tdm-reservation")
@@ -104,7 +110,7 @@ def body_page(
 
 
 def _fields(head: bytes) -> dict[str, list[str]]:
-    """Header fields by name in lower case, each with all its values."""
+    """Header fields by name in lower case, each with all its values; the first line is none."""
     fields: dict[str, list[str]] = {}
     last: list[str] | None = None
     for line in head.splitlines()[1:]:

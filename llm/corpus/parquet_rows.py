@@ -51,7 +51,7 @@ def rows_and_losses(
                 for row in python_rows(batch):
                     number += 1
                     yield number, row
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:
             cause = str(error)
         if number < behind:
             yield LostRows(number + 1, behind, group, cause)

@@ -10,16 +10,27 @@ of the filter's rules. What is asked of single robots ("googlebot") is nothing t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 _ASKS = re.compile(r"<meta\b[^<>]*(?:robots|tdm-reservation)", re.IGNORECASE)
 _RESERVED = "tdm-reservation"
 _NO_AI = frozenset(("noai", "noimageai", _RESERVED))
 _NO_INDEX = frozenset(("noindex", "none"))
-# In a header a name and a colon say which robot is meant, but for directives with a value.
+# A name and a colon say which robot is meant, but for directives with a value. The last word of a
+# name has a letter, the hour of a date has none.
 _NAME = re.compile(r"[\w.*/+ -]+", re.ASCII)
-_VALUED = frozenset(("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"))
+_LETTER = re.compile("[a-z*]")
+# A date has blanks, commas and colons, in whichever form: RFC 822, 850, ISO 8601.
+_OF_A_DATE = (
+    r"(?:(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*+\.?"
+    r"|[+-]?\d[\w:.+/-]*+|gmt|utc|[ap]m|z|[a-z]{2,3}t)(?![\w*/-]|\s*+:)"
+)
+_VALUED = re.compile(
+    rf"(?<![\w-])(?:unavailable_after\s*+:(?:[\s,]*+{_OF_A_DATE})*+"
+    r"|max-(?:snippet|image-preview|video-preview)\s*+:\s*+[^\s,;]*+)",
+    re.ASCII,
+)
 _EVERY = frozenset(("*", "robots"))
 
 
@@ -46,7 +57,7 @@ def directives(markup: str, tree: Any) -> str | None:
         name = (element.getattr("name") or "").strip().lower()
         content = (element.getattr("content") or "").lower()
         if name == "robots":
-            found.update(piece for item in content.split(",") if (piece := item.strip()))
+            found.update(_asked(content))
         elif name == _RESERVED and content.strip() == "1":
             found.add(_RESERVED)
     return _listed(found)
@@ -61,17 +72,36 @@ def header_directives(tags: Iterable[str], reserved: str | None) -> str | None:
     """
     found: set[str] = set()
     for tag in tags:
-        meant = True
-        for item in tag.lower().split(","):
-            name, colon, rest = item.partition(":")
-            name = name.strip()
-            if colon and _NAME.fullmatch(name) and name not in _VALUED:
-                meant, item = name in _EVERY, rest
-            if meant and (piece := item.strip()):
-                found.add(piece)
+        found.update(_asked(tag))
     if (reserved or "").strip() == "1":
         found.add(_RESERVED)
     return _listed(found)
+
+
+def _asked(listed: str) -> Iterator[str]:
+    """What one value asks of every robot: its directives, whether commas, semicolons or blanks
+    are between them; those with a value as `name: value`, a date without its commas."""
+    meant, at = True, 0
+    listed = listed.lower()
+    for valued in _VALUED.finditer(listed):
+        meant = yield from _simple(listed[at : valued.start()], meant)
+        if meant:
+            name, _, value = valued[0].partition(":")
+            yield f"{name.strip()}: {' '.join(value.replace(',', ' ').split())}".strip()
+        at = valued.end()
+    yield from _simple(listed[at:], meant)
+
+
+def _simple(listed: str, meant: bool) -> Generator[str, None, bool]:
+    """Directives without a value; returns whether what follows them is asked of every robot."""
+    for item in re.split("[,;]", listed):
+        name, colon, rest = item.partition(":")
+        name = name.strip()
+        if colon and _NAME.fullmatch(name) and _LETTER.search(name.split()[-1]):
+            meant, item = name in _EVERY, rest
+        if meant:
+            yield from item.split()
+    return meant
 
 
 def joined(*listed: str | None) -> str | None:

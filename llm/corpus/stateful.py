@@ -12,10 +12,11 @@ _JAPANESE = re.compile(rb"\x1b\$(?:[@B]|\(D)(?:[\x21-\x7e]{2})+(?:[\r\n]|\x1b\()
 _JAPANESE_CODECS = ("iso2022_jp_ext", "iso2022_jp_2", "iso2022_jp_2004")
 _KOREAN, _SHIFTED = b"\x1b$)C", re.compile(rb"\x0e[\x21-\x7e]{2}")
 _CHINESE = re.compile(rb"~\{((?:[\x21-\x77][\x21-\x7e])+)~\}")
-_USUAL_CHARACTER = re.compile(rb"[\x21-\x29\x30-\x57].", re.DOTALL)
+_USUAL_CHARACTER = re.compile(rb"[\x21-\x23\x30-\x57].", re.DOTALL)
 _USUAL = 0.6  # of characters of a Chinese text that are of level 1, or punctuation
 _PAIRS = 2
-_LONE_TILDE = re.compile(rb"~(?![{}~\n])")
+# Left as they are: parts in the other alphabet, whose second bytes may be tildes, and escapes.
+_TILDE = re.compile(rb"(~\{(?:[\x21-\x77][\x21-\x7e])*+(?:~\})?|~[~}\n])|~")
 
 
 def stateful(data: bytes) -> tuple[str, bytes] | None:
@@ -33,7 +34,7 @@ def stateful(data: bytes) -> tuple[str, bytes] | None:
     usual = sum(_USUAL_CHARACTER.fullmatch(pair) is not None for pair in pairs)
     if len(pairs) >= _PAIRS and usual >= _USUAL * len(pairs):
         # A tilde stands twice by the standard, and once in the addresses of people's pages.
-        return "hz", _LONE_TILDE.sub(b"~~", data)
+        return "hz", _TILDE.sub(lambda match: match[1] or b"~~", data)
     return None
 
 

@@ -1,9 +1,11 @@
 r"""What a word is, for everything that compares or counts words.
 
 * **A word** is a letter, digit or underscore (`\w`) and all of these that follow it, with their
-  combining marks (Unicode categories Mn, Mc, Me) and the joiners U+200C and U+200D: the vowel
-  signs of Hindi, Tamil or Thai, the points of Hebrew and Arabic are part of the word, as in
-  UAX 29, rule WB4. Everything else separates words.
+  combining marks (Unicode categories Mn, Mc, Me): the vowel signs of Hindi, Tamil or Thai, the
+  points of Hebrew and Arabic are part of the word, as in UAX 29, rule WB4. By that rule format
+  characters (category Cf: soft hyphens, joiners, marks of direction) do not end a word either; as
+  nobody sees them they are left out of it. But U+200B, a blank without width, and signs that are
+  seen (U+0600 and others that stand before digits) separate words, as everything else does.
 
 * **In scripts written without spaces** a word is a *piece* of the run of letters: one begins at
   every change between such a script and another, and before every letter (marks stay with
@@ -15,7 +17,8 @@ r"""What a word is, for everything that compares or counts words.
   begins depends on its own letter only, so an insertion changes the pieces it touches and no
   others. It is no analysis: pieces are not words of the language.
 
-A text of a spaced script without combining marks has exactly the matches of `\w+`.
+A text of a spaced script without combining marks and format characters has exactly the matches of
+`\w+`.
 """
 
 from __future__ import annotations
@@ -29,6 +32,9 @@ from llm.corpus.stream_safe import is_simple
 
 _PLAIN = re.compile(r"\w+")
 _JOINERS = "\u200c\u200d"
+_BLANK = "\u200b"
+# Category Cf, but property Prepended_Concatenation_Mark.
+_SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 _BASIC = range(0x300, 0x10000)
 # Where the other combining marks are. `re` looks characters beyond the basic plane up one range
 # after the other, so the patterns ask for the plane first.
@@ -63,6 +69,19 @@ def _ranges(codes: Iterable[int]) -> str:
 
 
 @functools.cache
+def _formats() -> str:
+    """Format characters that are no part of any word."""
+    codes = (code for block in (range(0x80, 0x20000), range(0xE0000, 0xE0080)) for code in block)
+    apart = {*_BLANK, *_SEEN}
+    return _ranges(c for c in codes if unicodedata.category(chr(c)) == "Cf" and chr(c) not in apart)
+
+
+@functools.cache
+def _any_formats() -> re.Pattern[str]:
+    return re.compile(f"[{_formats()}]+")
+
+
+@functools.cache
 def _marks() -> str:
     """Of the basic plane, and joiners."""
     return _JOINERS + _ranges(c for c in _BASIC if unicodedata.category(chr(c)).startswith("M"))
@@ -85,10 +104,10 @@ def _unspaced() -> str:
 
 @functools.cache
 def _inside() -> str:
-    """Letters of scripts without spaces that do not begin a piece, and marks."""
+    """Letters of scripts without spaces that do not begin a piece, marks, format characters."""
     by_three = (code for code in _letters(_BY_THREE) if code % 3 != 1)
     by_two = (code for code in _letters(_BY_TWO) if code % 2)
-    return _ranges(by_three) + _ranges(by_two) + _marks()
+    return _ranges(by_three) + _ranges(by_two) + _marks() + _formats()
 
 
 @functools.cache
@@ -127,6 +146,8 @@ def _all_pieces() -> re.Pattern[str]:
 
 def words(text: str) -> list[str]:
     """The words of a text in order, as the module's docstring defines them; case is kept."""
+    if not text.isascii():
+        text = _any_formats().sub("", text)
     if is_simple(text):
         return _PLAIN.findall(text)
     if _any_unspaced().search(text):

@@ -302,7 +302,7 @@ def test_a_bad_evaluation_set_stops_the_stage(
         _build(tmp_path / "home", corpus, decontaminate={"evaluation_sets": [chosen]})
     (questions / "quiz.jsonl").write_text("\n")
     chosen["fields"] = []
-    with pytest.raises(ExternalInputError, match="hold no item"):
+    with pytest.raises(ExternalInputError, match=r"quiz: quiz\.jsonl: no item in it"):
         _build(tmp_path / "home", corpus, decontaminate={"evaluation_sets": [chosen]})
 
 

@@ -188,3 +188,23 @@ def test_scripts_without_spaces_are_words_of_few_characters() -> None:
     index = _index([(asked,)])
     page = pa.table({"doc_id": ["d"], "text": [f"考试题目：{asked}答案见下页。"]})
     assert find_matches(page, index).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fields"),
+    [
+        ("a.jsonl", "", []),
+        ("a.json", "[]", []),
+        ("a.txt", " \n\n", []),
+        ("a.csv", "", []),
+        ("a.csv", "question,answer\n", ["question"]),
+        ("a.jsonl", '{"n": 5}\n{"n": 6}\n', []),
+    ],
+)
+def test_a_file_without_items_is_an_error(
+    tmp_path: Path, name: str, content: str, fields: list[str]
+) -> None:
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(EvaluationFileError, match=rf"^{name}: no item in it"):
+        list(read_items(path, name, fields))

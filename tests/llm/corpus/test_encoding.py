@@ -190,3 +190,68 @@ def test_bad_bytes_are_measured_against_the_page() -> None:
         decode(bad, "utf-8", 0)
     # More than one in a thousand, and no character beyond ASCII that would speak for UTF-8.
     assert decode(b"Kouga\xef " * 20 + page.encode(), "utf-8", 0.05).encoding != "utf-8"
+
+
+NEARLY = ("iso-8859-1", "windows-1251", "koi8-r", "gbk", "big5", "shift_jis", "euc-kr", None)
+
+
+@pytest.mark.parametrize("text", [CHINESE, JAPANESE, KOREAN, FRENCH * 3, RUSSIAN])
+@pytest.mark.parametrize("label", NEARLY)
+def test_one_bad_byte_leaves_a_page_utf8_under_any_label(text: str, label: str | None) -> None:
+    page = text.encode()
+    for bad in (page + b"\xa0x", page + b" \xff " + page, page + "é".encode()[:1]):
+        found = decode(bad, label, 0.05)
+        assert (found.encoding, found.replaced) == ("utf-8", 1)
+        assert found.text.startswith(text)
+
+
+OF_OTHERS = [
+    (CHINESE, "gbk"),
+    (CHINESE, "gb18030"),
+    ("漢字與標點，以及一些常用的句子。今天天氣很好。", "big5"),
+    (JAPANESE, "shift_jis"),
+    ("ﾃｽﾄ ｶﾞｲﾄﾞ ﾊﾝｶｸ ｶﾅ ﾉ ﾍﾟｰｼﾞ " * 4, "shift_jis"),
+    (JAPANESE, "euc-jp"),
+    (KOREAN, "euc-kr"),
+    (FRENCH, "windows-1252"),
+    (RUSSIAN, "windows-1251"),
+    (RUSSIAN.upper(), "windows-1251"),
+    (RUSSIAN, "koi8-r"),
+    ("Η γρήγορη αλεπού πηδάει πάνω από το σκυλί. " * 4, "iso-8859-7"),
+    ("ภาษาไทยเป็นภาษาที่มีระดับเสียง " * 4, "windows-874"),
+]
+
+
+@pytest.mark.parametrize(("text", "label"), OF_OTHERS)
+def test_texts_of_other_encodings_are_not_nearly_utf8(text: str, label: str) -> None:
+    page = f"<html><head><meta charset={label}></head><body>{text}</body></html>"
+    data = page.encode(codec(label) or label)
+    assert decode(data, label, 0.05).text == page
+    assert decode(data, None, 0.05).text == page
+
+
+def test_a_page_in_an_alphabet_of_its_own_with_few_words_in_another_keeps_its_label() -> None:
+    # Four characters of UTF-8 in a page of windows-1251 are no page of UTF-8.
+    data = RUSSIAN.encode("cp1251") + "цена".encode()
+    assert decode(data, "windows-1251", 0.05).encoding == "cp1251"
+
+
+@pytest.mark.parametrize(("text", "written"), [(KOREAN * 4, "euc-kr"), (KOREAN * 4, "cp949")])
+def test_unlabelled_korean_is_detected(text: str, written: str) -> None:
+    assert decode(text.encode(written), None, 0.05).text == text
+
+
+HZ_TILDES = "我们服务器的文件由政府的软件保存，这是一座古老的建筑。"
+
+
+def test_hz_whose_characters_have_tildes_for_second_bytes() -> None:
+    assert HZ_TILDES.encode("hz").count(b"~") > 4
+    data = b"http://x.org/~user/ ~~ " + HZ_TILDES.encode("hz") + b" and ~ alone"
+    assert decode(data, None, 0).text == f"http://x.org/~user/ ~ {HZ_TILDES} and ~ alone"
+
+
+@pytest.mark.parametrize("said", ["~{'~A'~}", '~{"~A"~}', "~{(%D)~}", "~{(~A)~}", "~{~A~}"])
+def test_a_page_of_lisp_is_not_hz(said: str) -> None:
+    page = f'<p>See http://a.org/~bob/ and ~/.sbclrc.</p><pre>(format t "{said}" names)</pre>'
+    for label in (None, "utf-8"):
+        assert decode(page.encode(), label, 0.05).text == page

@@ -1,12 +1,14 @@
 import gzip
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from llm.corpus.arrow_rows import python_rows
 from llm.corpus.records import Page, Record, Rejected, Removed
 from llm.corpus.tabular import Fields, read_jsonl, read_parquet
 
@@ -168,3 +170,47 @@ def test_a_string_that_is_not_utf8_costs_its_row_alone(tmp_path: Path) -> None:
         assert rows[0].url == "http://x.org/%E9"
         assert isinstance(rows[1], Rejected)
         assert "a.parquet, row 2: 'text' is not UTF-8 at byte 3" in rows[1].detail
+
+
+NS = 1_704_164_645_123_456_789
+AT = datetime(2024, 1, 2, 3, 4, 5, 123456)
+
+
+def _struct(kind: pa.DataType, ticks: int) -> pa.Array:
+    return pa.array(
+        [{"role": "user", "at": ticks}], pa.struct([("role", pa.string()), ("at", kind)])
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (pa.array([NS], pa.timestamp("ns")), AT),
+        (_struct(pa.timestamp("ns"), NS), {"role": "user", "at": AT}),
+        (_struct(pa.timestamp("ns", "UTC"), NS), {"role": "user", "at": AT.replace(tzinfo=UTC)}),
+        (
+            _struct(pa.timestamp("us", "Mars/Olympus"), NS // 1000),
+            {"role": "user", "at": AT.replace(tzinfo=UTC)},
+        ),
+        (_struct(pa.timestamp("us"), 2**62), {"role": "user", "at": None}),
+        (pa.array([[NS, None]], pa.list_(pa.timestamp("ns"))), [AT, None]),
+        (
+            pa.array([[{"at": NS}], None, []], pa.list_(pa.struct([("at", pa.timestamp("ns"))])))[
+                :1
+            ],
+            [{"at": AT}],
+        ),
+        (pa.array([[NS]], pa.large_list(pa.timestamp("ns"))), [AT]),
+        (pa.array([[NS]], pa.list_(pa.timestamp("ns"), 1)), [AT]),
+        (pa.array([[("a", NS)]], pa.map_(pa.string(), pa.timestamp("ns"))), [("a", AT)]),
+        (pa.array([123_456_789], pa.time64("ns")), time(microsecond=123_456)),
+        (pa.array([123_456_789], pa.duration("ns")), timedelta(microseconds=123_456)),
+        (pa.array([2**62], pa.duration("s")), None),
+        (pa.array([[2**62]], pa.list_(pa.duration("s"))), [None]),
+        (pa.array([[2**31 - 1]], pa.list_(pa.int32())).cast(pa.list_(pa.date32())), [None]),
+        (pa.array([NS], pa.timestamp("ns")).dictionary_encode(), AT),
+    ],
+)
+def test_times_python_has_no_value_for_cost_no_row(column: pa.Array, value: Any) -> None:
+    batch = pa.record_batch([column, pa.array(["text"])], ["a", "text"])
+    assert list(python_rows(batch)) == [{"a": value, "text": "text"}]

@@ -190,6 +190,35 @@ def test_html_without_a_content_type_is_recognised(tmp_path: Path) -> None:
     assert shape(read(path)) == {"page": 1}
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nContent-Type: text/css\r\n\r\n",
+        "HTTP/1.0 200 Connection established\r\nProxy-agent: x\r\n\r\n",
+        "HTTP/1.0 407 Proxy\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\r\n",
+    ],
+)
+def test_of_several_responses_the_last_is_the_page(tmp_path: Path, before: str) -> None:
+    head = before + OK + HTML + "X-Robots-Tag: noai\r\n"
+    path = tmp_path / "a.warc"
+    path.write_bytes(response(1, b"<html><p>hello", head) + response(2))
+    first, second = read(path)
+    assert isinstance(first, Page)
+    assert isinstance(second, Page)
+    assert (first.payload, first.robots) == (b"<html><p>hello", "noai")
+    assert second.robots is None
+
+
+def test_a_page_about_http_is_one(tmp_path: Path) -> None:
+    body = b"HTTP/1.1 404 Not Found\r\n\r\n<html><p>is what a server says"
+    path = tmp_path / "a.warc"
+    path.write_bytes(response(1, body) + response(2, b"", "HTTP/1.1 100 Continue\r\n"))
+    assert bodies(read(path)) == [body]
+    assert shape(read(path)) == {"page": 1, "http_status": 1}
+
+
 @pytest.mark.parametrize("data", [b"hello world\n" * 99, gzip.compress(b"hello" * 99), b"\x1f\x8b"])
 def test_a_file_that_is_no_archive_is_one_rejected_row(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.warc.gz"

@@ -59,8 +59,13 @@ def _jaccard(one: str, other: str) -> float:
         ("நல்வரவு", ["நல்வரவு"]),
         ("שָׁלוֹם־עוֹלָם", ["שָׁלוֹם", "עוֹלָם"]),
         ("مُحَمَّد", ["مُحَمَّد"]),
-        ("می\u200cخواهم", ["می\u200cخواهم"]),
-        ("क्\u200dष", ["क्\u200dष"]),
+        ("می\u200cخواهم", ["میخواهم"]),
+        ("क्\u200dष", ["क्ष"]),
+        ("Donau\u00addampf\u00adschiff", ["Donaudampfschiff"]),
+        ("\ufeffone\u200e \u2066two\u2069 th\u2060ree", ["one", "two", "three"]),
+        ("one\u200btwo \u0661\u06dd\u0662", ["one", "two", "\u0661", "\u0662"]),
+        ("\u200fשל\u200eום", ["שלום"]),
+        ("京\u00adタ", ["京タ"]),
         ("❤\ufe0f e\u0301te\u0301", ["e\u0301te\u0301"]),  # a mark without a letter is no word
         ("東京タワー", ["東", "京タワ", "ー"]),
         ("用HTML写", ["用", "HTML", "写"]),
@@ -70,6 +75,15 @@ def _jaccard(one: str, other: str) -> float:
 )
 def test_words(text: str, expected: list[str]) -> None:
     assert words(text) == expected
+
+
+@pytest.mark.parametrize("unseen", "\u00ad\u200c\u200d\u200e\u2060\ufeff\U000e0041")
+def test_what_nobody_sees_hides_no_words(unseen: str) -> None:
+    question = "Natalia sold clips to forty eight of her wonderful friends in April and then more"
+    hidden = " ".join(word[:2] + unseen + word[2:] + unseen for word in question.split())
+    assert shingles(hidden, 5) == shingles(question, 5)
+    table, _ = item_ngrams("set", [EvaluationItem("it:1", (question,))], 13, 8)
+    assert NgramIndex(table).matches(f"Before. {hidden} Behind.")
 
 
 def test_thai_vowels_stay_with_their_letters() -> None:
@@ -91,12 +105,14 @@ def test_words_cover_all_letters_once_and_in_order(text: str) -> None:
 @settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=0x2FF)))
 def test_latin_words_are_those_of_the_regular_expression(text: str) -> None:
-    assert words(text) == re.findall(r"\w+", text)
+    assert words(text) == re.findall(r"\w+", text.replace("\u00ad", ""))
     assert pieces(text) == text.split()
 
 
 @settings(deadline=None)
-@given(st.text(st.sampled_from("東京とがヴ々、 aก็นา\u3099\U00020000\u200d"), max_size=30))
+@given(
+    st.text(st.sampled_from("東京とがヴ々、 aก็นา\u3099\U00020000\u200d\u00ad\u200b"), max_size=30)
+)
 def test_pieces_and_words_are_cut_at_the_same_letters(text: str) -> None:
     stripped = [found for piece in pieces(text) for found in words(piece)]
     assert stripped == words(text)
