@@ -460,9 +460,10 @@ def test_behind_damage_reading_goes_on(tmp_path: Path, pack: Callable[[bytes], b
     kept = [o.turns[0][0].content for o in outcomes if isinstance(o, Example)]
     assert kept[:30] == [f"p{n}?" for n in range(30)]
     assert kept[-30:] == [f"p{n}?" for n in range(60, 90)]
-    (lost,) = (o for o in outcomes if isinstance(o, Dropped))
+    # What comes out of the damaged member may end in lines that are no rows.
+    dropped = [o for o in outcomes if isinstance(o, Dropped)]
+    (lost,) = (o for o in dropped if f"byte {len(members[0])}: " in o.detail)
     assert lost.reason in ("bad_record", "truncated_file")
-    assert f"byte {len(members[0])}: " in lost.detail
 
 
 def test_a_damaged_row_group_and_a_text_that_is_no_utf8(tmp_path: Path) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from llm.export import parity
 from llm.export.hf import CARD, copy_folder, write_card
 from llm.export.parity import PromptTooLongError, UnusableExportError, compare
 from llm.export.parity_table import Check, ParityError, parity_table, require
 from llm.export.run_file import read
+from llm.model.folder import ForeignModelError, load
+from llm.model.transformer import Transformer
 from llm.run_files import RunFileError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import SPECIAL_TOKENS, TURN_END, TURN_START
@@ -68,13 +72,27 @@ def test_special_tokens_typed_in_a_prompt_are_text(tmp_path: Path) -> None:
     assert all(special & set(chat) for chat in reply["chat_ids"])
 
 
-def test_a_folder_transformers_reads_otherwise_is_found_out(tmp_path: Path) -> None:
+def test_scaled_positions_are_refused_by_name(tmp_path: Path) -> None:
     folder = exported(tmp_path)
-    # Scaled positions, which our reader knows nothing of.
     config = json.loads((folder / "config.json").read_text())
-    config["rope_parameters"]["rope_type"] = "linear"
-    config["rope_parameters"]["factor"] = 4.0
+    config["rope_parameters"] |= {"rope_type": "linear", "factor": 4.0}
     (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ForeignModelError, match=r"rope_parameters\.rope_type is 'linear'"):
+        checks_of(folder, tmp_path / "scratch")
+
+
+def test_what_transformers_computes_otherwise_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = exported(tmp_path)
+
+    def other_positions(folder: Path) -> Transformer:
+        """As if a field of the folder's config were read in two ways."""
+        model = load(folder)
+        model.architecture = replace(model.architecture, rope_theta=100.0)
+        return model
+
+    monkeypatch.setattr(parity, "load", other_positions)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("<|im_end|>", "<|im_end|> "))
     checks = checks_of(folder, tmp_path / "scratch")
