@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -449,7 +450,7 @@ def test_a_damaged_file_gives_what_is_before_the_damage(tmp_path: Path) -> None:
     assert all(isinstance(o, Example) for o in read_rows)
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("pack", [partial(gzip.compress, mtime=0), zstandard.compress])
 def test_behind_damage_reading_goes_on(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     rows = [json.dumps({"prompt": f"p{n}?", "completion": f"{n * 7919}"}) for n in range(90)]
     members = [pack("".join(f"{row}\n" for row in rows[i : i + 30]).encode()) for i in (0, 30, 60)]
