@@ -18,7 +18,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,15 +25,9 @@ import numpy as np
 import torch
 import transformers
 
+from benchmarks.models import Step, optimisation, ours, random_tokens, theirs
 from llm.model.architecture import Architecture
-from llm.model.initialisation import initialise
-from llm.model.transformer import Transformer
-from llm.tokens.scratch import TokenFile
-from llm.training import devices, optimisers
-from llm.training.compilation import compile_blocks
-from llm.training.processes import Processes
-from llm.training.run_file import Optimisation
-from llm.training.step import Stepper, read_rows
+from llm.training import devices
 from tasks.engine.launch import PACE
 
 LENGTH = 512
@@ -54,106 +47,6 @@ ARCHITECTURE = Architecture(
 )
 VARIANTS = (("fp32", False), ("bf16", False), ("bf16", True))
 _ROWS_IN_ALL = 256
-
-Step = Callable[[int, np.ndarray], float]
-
-
-def optimisation(batch_rows: int, precision: str) -> Optimisation:
-    """A constant learning rate; nothing is validated."""
-    return Optimisation(
-        steps=10**6,
-        batch_rows=batch_rows,
-        optimiser="adamw",
-        learning_rate=1e-3,
-        schedule="wsd",
-        warmup_steps=0,
-        decay_share=1e-6,
-        final_share=1.0,
-        weight_decay=0.1,
-        beta1=0.9,
-        beta2=0.95,
-        clip=1.0,
-        z_loss=0.0,
-        document_mask=False,
-        precision=precision,
-        validate_every=10**6,
-        validation_rows=0,
-        seed=0,
-    )
-
-
-def random_tokens() -> TokenFile:
-    """Rows of random tokens: what they say does not change how long a step takes."""
-    shape = (_ROWS_IN_ALL, LENGTH + 1)
-    drawn = np.random.default_rng(0).integers(ARCHITECTURE.vocabulary_size, size=shape)
-    rows, full = drawn.astype(np.uint16), np.full(_ROWS_IN_ALL, LENGTH + 1, dtype=np.int32)
-    nothing = np.empty(0, dtype=np.int32)
-    return TokenFile(
-        folder=Path(),
-        data_id="",
-        vocabulary_size=ARCHITECTURE.vocabulary_size,
-        sequence_length=LENGTH,
-        train=rows,
-        validation=rows[:0],
-        lengths={"train": full, "validation": nothing},
-        starts={"train": np.zeros(_ROWS_IN_ALL, dtype=np.int32), "validation": nothing},
-        bounds={"train": np.arange(_ROWS_IN_ALL + 1), "validation": np.zeros(1, dtype=np.int64)},
-    )
-
-
-def fresh() -> Transformer:
-    """The weights both start from."""
-    model = Transformer(ARCHITECTURE)
-    initialise(model, 0)
-    return model
-
-
-def ours(
-    tokens: TokenFile, o: Optimisation, compiled: bool, cache: Path, device: torch.device
-) -> Step:
-    """Ingot's step."""
-    model = fresh().to(device)
-    if compiled and not compile_blocks(model, cache, device):
-        raise SystemExit("this machine compiles nothing; there is nothing to compare")
-    step = Stepper(model, o, tokens, device, Processes(0, 1), 0)
-    return lambda number, rows: step(number, rows)["loss"]
-
-
-def theirs(tokens: TokenFile, o: Optimisation, compiled: bool, device: torch.device) -> Step:
-    """A step of transformers' model, with the same optimiser, learning rate and clipping."""
-    a = ARCHITECTURE
-    config = transformers.Qwen3Config(
-        vocab_size=a.vocabulary_size,
-        hidden_size=a.hidden_size,
-        intermediate_size=a.intermediate_size,
-        num_hidden_layers=a.layers,
-        num_attention_heads=a.heads,
-        num_key_value_heads=a.key_value_heads,
-        head_dim=a.head_dim,
-        max_position_embeddings=a.context,
-        rope_parameters={"rope_type": "default", "rope_theta": a.rope_theta},
-        rms_norm_eps=a.norm_eps,
-        tie_word_embeddings=a.tied,
-        use_cache=False,
-    )
-    model = transformers.Qwen3ForCausalLM(config).to(device)
-    model.load_state_dict(fresh().state_dict())
-    if compiled:
-        model.compile(dynamic=False)
-    [optimiser] = optimisers.build(model, o)
-
-    def step(number: int, rows: np.ndarray) -> float:
-        batch = read_rows(tokens, "train", rows, False, device)
-        with devices.autocast(device, o.precision):
-            # `shift_labels` are the targets as they are: both lose on the same positions.
-            loss = model(batch.inputs, labels=batch.targets, shift_labels=batch.targets).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), o.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        return float(loss.detach())
-
-    return step
 
 
 def measured(
@@ -212,14 +105,16 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PACE})
     if given.threads:
         torch.set_num_threads(given.threads)
-    device, tokens = devices.find(given.device), random_tokens()
+    device = devices.find(given.device)
+    tokens = random_tokens(ARCHITECTURE.vocabulary_size, LENGTH, _ROWS_IN_ALL)
     with tempfile.TemporaryDirectory() as cache:
         steps: dict[str, Step] = {}
         for precision, compiled in VARIANTS:
             o = optimisation(given.batch_rows, precision)
             name = f"{'compiled' if compiled else 'eager'} {precision}"
-            steps[f"ingot {name}"] = ours(tokens, o, compiled, Path(cache), device)
-            steps[f"transformers {name}"] = theirs(tokens, o, compiled, device)
+            place = Path(cache) if compiled else None
+            steps[f"ingot {name}"] = ours(ARCHITECTURE, tokens, o, device, place)
+            steps[f"transformers {name}"] = theirs(ARCHITECTURE, tokens, o, device, compiled)
         rows = measured(steps, given.batch_rows, given.warm_up, given.rounds)
     print(f"{'':28} {'tokens/s':>10} {'slowest':>10} {'fastest':>10} {'loss':>8}")
     for row in rows:

@@ -22,7 +22,8 @@ from llm.tokens.scratch import TokenFile
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.training import checkpoints, devices
 from llm.training.batches import Batches
-from llm.training.compilation import compile_blocks
+from llm.training.compilation import compile_blocks, compiled_softmax
+from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
 from llm.training.processes import Processes, join, leave
 from llm.training.run_file import Run
@@ -77,6 +78,7 @@ class _Training:
             device,
             processes,
             run.execution.micro_batch_rows or self._known_micro_batch(),
+            compiled_softmax() if self._compiled else softmax,
         )
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.places.tokenizer)

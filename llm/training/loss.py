@@ -7,6 +7,8 @@ its gradients, and lets go of it. Nothing is computed twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -16,20 +18,66 @@ from torch import Tensor
 from llm.training import devices
 
 IGNORED = -100
-# Logits of a chunk: 64 MB of float32 on a CPU, half a gigabyte elsewhere.
-_CHUNK_LOGITS = {"cpu": 1 << 24}
-_MOST_LOGITS = 1 << 27
+_ON_CPU, _ELSEWHERE = 1 << 24, 1 << 27  # logits of a chunk: 64 MB, half a gigabyte of float32
 
 
 def _chunk(weight: Tensor) -> int:
     """Positions at a time, for an output matrix (V, D)."""
-    return max(1, _CHUNK_LOGITS.get(weight.device.type, _MOST_LOGITS) // weight.shape[0])
+    return max(1, _most_logits(weight.device) // weight.shape[0])
+
+
+@cache
+def _most_logits(device: torch.device) -> int:
+    """Of a GPU, what takes a hundredth of its memory: fewer, larger pieces keep it busier."""
+    if device.type != "cuda":
+        return _ON_CPU if device.type == "cpu" else _ELSEWHERE
+    fits = torch.cuda.get_device_properties(device).total_memory // 512
+    return 1 << (int(fits).bit_length() - 1)  # batches are powers of two, more often than not
+
+
+def softmax(
+    logits: Tensor, chosen: Tensor, counted: Tensor | None, z_weight: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What does not multiply matrices, apart so that it can be compiled into one pass.
+
+    Args:
+        logits: (N, V).
+        chosen: int64 (N, 1), the targets.
+        counted: bool (N,), rows that count; `None` = all.
+
+    Returns:
+        Losses and log-partitions, float32 (N,); and (N, V) in `dtype`, the derivative of the
+        loss by the logits everywhere but at the targets.
+    """
+    # Wide first: on a CPU, log_softmax from bfloat16 to float32 takes forty times as long.
+    logits = logits.float()
+    gradient = torch.log_softmax(logits, -1)
+    losses = -gradient.gather(1, chosen).squeeze(1)
+    partition = losses + logits.gather(1, chosen).squeeze(1)
+    gradient.exp_()
+    if z_weight:
+        # d loss / d logits = softmax (1 + 2 z logsumexp) - one-hot
+        gradient *= (1 + 2 * z_weight * partition)[:, None]
+    if counted is not None:
+        gradient *= counted[:, None]
+    return losses, partition, gradient.to(dtype)
+
+
+Softmax = Callable[
+    [Tensor, Tensor, Tensor | None, float, torch.dtype], tuple[Tensor, Tensor, Tensor]
+]
 
 
 class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, z_weight: float, dtype: Any
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        targets: Tensor,
+        z_weight: float,
+        dtype: torch.dtype,
+        softmax: Softmax,
     ) -> tuple[Tensor, Tensor]:
         narrow = weight.to(dtype)
         by_hidden = torch.empty_like(hidden)
@@ -43,35 +91,36 @@ class _ChunkedLoss(torch.autograd.Function):
             x, y = hidden[piece].to(dtype), targets[piece]
             counted = y != IGNORED
             chosen = y.clamp(min=0)[:, None]
-            # Wide first: on a CPU, log_softmax from bfloat16 to float32 takes forty times as long.
-            logits = F.linear(x, narrow).float()
-            gradient = torch.log_softmax(logits, -1)
-            losses = -gradient.gather(1, chosen).squeeze(1)
-            nll += (losses * counted).sum(dtype=wide)
-            gradient.exp_()
-            if z_weight:
-                # d loss / d logits = softmax (1 + 2 z logsumexp) - one-hot
-                partition = losses + logits.gather(1, chosen).squeeze(1)
-                squares += (partition.square() * counted).sum(dtype=wide)
-                gradient *= (1 + 2 * z_weight * partition)[:, None]
-            gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, -1.0))
             # A look at `counted` would make a GPU wait, a needless product costs a CPU memory.
-            if hidden.device.type != "cpu" or not counted.all():
-                gradient *= counted[:, None]
-            narrow_gradient = gradient.to(dtype)
-            by_hidden[piece] = (narrow_gradient @ narrow).to(hidden.dtype)
-            by_weight += narrow_gradient.t() @ x
+            whole = hidden.device.type == "cpu" and bool(counted.all())
+            losses, partition, gradient = softmax(
+                F.linear(x, narrow), chosen, None if whole else counted, z_weight, dtype
+            )
+            nll += (losses * counted).sum(dtype=wide)
+            # Written, not subtracted: in bfloat16, 1 - p of a probability near 1 would be lost.
+            at_target = torch.expm1(-losses)
+            if z_weight:
+                squares += (partition.square() * counted).sum(dtype=wide)
+                at_target += 2 * z_weight * partition * torch.exp(-losses)
+            gradient.scatter_(1, chosen, (at_target * counted)[:, None].to(dtype))
+            by_hidden[piece] = (gradient @ narrow).to(hidden.dtype)
+            by_weight += gradient.t() @ x
         ctx.save_for_backward(by_hidden, by_weight)
         return (nll + z_weight * squares).float(), nll.float()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         by_hidden, by_weight = ctx.saved_tensors
-        return by_hidden * gradients[0], by_weight * gradients[0], None, None, None
+        return by_hidden * gradients[0], by_weight * gradients[0], None, None, None, None
 
 
 def summed_loss(
-    hidden: Tensor, weight: Tensor, targets: Tensor, z_weight: float, dtype: torch.dtype
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    z_weight: float,
+    dtype: torch.dtype,
+    softmax: Softmax = softmax,
 ) -> tuple[Tensor, Tensor]:
     """Loss and negative log-likelihood, summed over positions, in nats.
 
@@ -85,11 +134,12 @@ def summed_loss(
         z_weight: of the squared log-partition, which keeps logits from drifting
             (Chowdhery et al. 2022); 0 = none.
         dtype: matrices are multiplied in.
+        softmax: the function of that name, or what it was compiled to.
 
     Returns:
         Two float32 scalars; only the first, which has the z term, carries a gradient.
     """
-    return _ChunkedLoss.apply(hidden, weight, targets, z_weight, dtype)  # type: ignore[no-any-return,no-untyped-call]
+    return _ChunkedLoss.apply(hidden, weight, targets, z_weight, dtype, softmax)  # type: ignore[no-any-return,no-untyped-call]
 
 
 @torch.no_grad()

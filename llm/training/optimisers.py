@@ -55,7 +55,9 @@ def build(model: nn.Module, o: Optimisation) -> list[torch.optim.Optimizer]:
     else:
         groups.append({"params": matrices, "weight_decay": o.weight_decay})
     betas = (o.beta1, o.beta2)
-    found.append(torch.optim.AdamW(groups, lr=o.learning_rate, betas=betas, eps=1e-8))
+    # One kernel for all parameters, where there are kernels.
+    fused = others[0].is_cuda
+    found.append(torch.optim.AdamW(groups, lr=o.learning_rate, betas=betas, eps=1e-8, fused=fused))
     return found
 
 

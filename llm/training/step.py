@@ -20,7 +20,7 @@ from torch import Tensor
 from llm.model.transformer import Transformer
 from llm.tokens.scratch import TokenFile
 from llm.training import devices, optimisers, schedules
-from llm.training.loss import IGNORED, summed_loss
+from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
 from llm.training.processes import Processes
 from llm.training.run_file import Optimisation
 
@@ -62,8 +62,15 @@ def read_rows(
         # opens the next, as it does where texts are scored one by one.
         segment = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
         same = segment[:, None, :, None] == segment[:, None, None, :]
-        mask = (same & torch.ones(same.shape[-2:], dtype=torch.bool).tril()).to(device)
-    return Rows(values[:, :-1].contiguous().to(device), targets.to(device), mask)
+        mask = _sent(same & torch.ones(same.shape[-2:], dtype=torch.bool).tril(), device)
+    return Rows(_sent(values[:, :-1].contiguous(), device), _sent(targets, device), mask)
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    """On the device; a GPU copies from pinned memory while it computes."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 class Stepper:
@@ -71,6 +78,7 @@ class Stepper:
 
     Args:
         micro_batch_rows: at once in this process; 0 = all of its share.
+        softmax: `loss.softmax`, or what it was compiled to.
 
     Attributes:
         micro_batch_rows: what memory turned out to allow.
@@ -84,7 +92,9 @@ class Stepper:
         device: torch.device,
         processes: Processes,
         micro_batch_rows: int,
+        softmax: Softmax = softmax,
     ) -> None:
+        self._softmax = softmax
         self.model, self._o, self._tokens = model, o, tokens
         self._device, self._processes = device, processes
         share = -(-o.batch_rows // processes.count)
@@ -142,6 +152,7 @@ class Stepper:
                 batch.targets.flatten(),
                 o.z_loss,
                 devices.dtype(o.precision),
+                self._softmax,
             )
             (total / tokens).backward()  # type: ignore[no-untyped-call]
             loss += nll.detach() / tokens

@@ -1,0 +1,208 @@
+"""Whether a step on this device is the step that float32 on a CPU does.
+
+Tolerances: float32 rounds at 6e-8, sums over some thousand terms lose two digits; bfloat16 rounds
+at 4e-3.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import models
+from llm.model.architecture import Architecture
+from llm.training import checkpoints, devices
+from llm.training.run_file import Optimisation
+from llm.training.step import Stepper
+
+A = Architecture(
+    vocabulary_size=1000,
+    hidden_size=128,
+    intermediate_size=384,
+    layers=3,
+    heads=4,
+    key_value_heads=2,
+    head_dim=32,
+    context=256,
+    rope_theta=10_000.0,
+    norm_eps=1e-6,
+    qk_norm=True,
+    tied=True,
+)
+ROWS, DOCUMENTS = 8, 4
+CPU = torch.device("cpu")
+
+
+def _settings(precision: str, mask: bool = False, optimiser: str = "adamw") -> Optimisation:
+    # A step that must not move the weights before their gradients are read.
+    return replace(models.optimisation(ROWS, precision, optimiser, mask), clip=0.0, z_loss=1e-4)
+
+
+def _gradient(step: Stepper, number: int = 0) -> tuple[float, Tensor]:
+    """Loss and gradient of a step, on the CPU."""
+    held: list[Tensor] = []
+
+    def hold(*_: object) -> None:
+        parts = [p.grad.flatten() for p in step.model.parameters() if p.grad is not None]
+        held.append(torch.cat(parts).cpu().float())
+
+    hook = step.optimisers[-1].register_step_pre_hook(hold)
+    rows = np.arange(number * ROWS, (number + 1) * ROWS)
+    loss = step(number, rows)["loss"]
+    hook.remove()
+    return loss, held[0]
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+def _tokens(documents: int = DOCUMENTS) -> Any:
+    return models.random_tokens(A.vocabulary_size, A.context, 12 * ROWS, documents)
+
+
+def gradients(device: torch.device, cache: Path) -> dict[str, Any]:
+    """Relative error of loss and gradient, by precision, mask and compilation."""
+    found: dict[str, Any] = {}
+    for mask in (False, True):
+        reference = models.stepper(A, _tokens(), _settings("fp32", mask), CPU, None)
+        loss, gradient = _gradient(reference)
+        for precision in ("fp32", "bf16"):
+            for folder in (None, cache):
+                step = models.stepper(A, _tokens(), _settings(precision, mask), device, folder)
+                got, moved = _gradient(step)
+                name = f"{precision}{' masked' if mask else ''}{' compiled' if folder else ''}"
+                errors = {"loss": abs(got - loss) / loss, "gradient": _apart(moved, gradient)}
+                most = {"fp32": 1e-5, "bf16": 2e-2}[precision]
+                holds = errors["loss"] < most and errors["gradient"] < 10 * most
+                found[name] = {**{k: float(f"{v:.3g}") for k, v in errors.items()}, "holds": holds}
+    return found
+
+
+def _weights(step: Stepper) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in step.model.parameters()]).cpu()
+
+
+def _steps(step: Stepper, numbers: range) -> None:
+    for number in numbers:
+        step(number, np.arange(number * ROWS, (number + 1) * ROWS))
+
+
+def resume(device: torch.device, cache: Path, optimiser: str) -> dict[str, Any]:
+    """Six steps in one go, twice, and three, a checkpoint, and three in a new trainer."""
+    precision = devices.precision_on(device, "auto")
+    settings = _settings(precision, optimiser=optimiser)
+    whole = []
+    for _ in range(2):
+        step = models.stepper(A, _tokens(), settings, device, cache)
+        _steps(step, range(6))
+        whole.append(_weights(step))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        step = models.stepper(A, _tokens(), settings, device, cache)
+        _steps(step, range(3))
+        checkpoints.write(folder, "d", 3, step.model, step.optimisers, [], (0, 0.0))
+        again = models.stepper(A, _tokens(), settings, device, cache)
+        saved = checkpoints.latest(folder, "d")
+        assert saved is not None
+        saved.restore(again.model, again.optimisers)
+        _steps(again, range(3, 6))
+    repeated, resumed = _apart(whole[1], whole[0]), _apart(_weights(again), whole[0])
+    return {
+        "two_runs_apart": repeated,
+        "resumed_apart": resumed,
+        "holds": resumed <= 3 * repeated,
+    }
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def out_of_memory(device: torch.device) -> dict[str, Any]:
+    """A batch that does not fit is done in pieces, with the same gradient and loss.
+
+    On a GPU its memory is limited; elsewhere the model refuses more than three rows.
+    """
+    settings = _settings("fp32")
+    calm = models.stepper(A, _tokens(), settings, device, None)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    loss, gradient = _gradient(calm)
+    step = models.stepper(A, _tokens(), settings, device, None)
+    if device.type == "cuda":
+        needs = torch.cuda.max_memory_allocated() - before
+        del calm
+        torch.cuda.empty_cache()
+        total = torch.cuda.get_device_properties(device).total_memory
+        most = torch.cuda.memory_allocated() + 0.7 * needs
+        torch.cuda.set_per_process_memory_fraction(most / total)
+    else:
+        _refuse(step, 3)
+    try:
+        got, moved = _gradient(step)
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(1.0)
+    errors = {"loss": abs(got - loss) / loss, "gradient": _apart(moved, gradient)}
+    halved = step.micro_batch_rows < ROWS
+    holds = halved and max(errors.values()) < 1e-5
+    return {**errors, "micro_batch_rows": step.micro_batch_rows, "holds": holds}
+
+
+def _refuse(step: Stepper, most: int) -> None:
+    hidden = step.model.hidden
+
+    def limited(tokens: Tensor, *rest: Any) -> Tensor:
+        if tokens.shape[0] > most:
+            raise torch.OutOfMemoryError("out of memory, as asked for")
+        return hidden(tokens, *rest)
+
+    step.model.hidden = limited  # type: ignore[method-assign]
+
+
+def documents(device: torch.device) -> dict[str, Any]:
+    """Hidden states of a packed row, under its mask, are those of its documents alone."""
+    model = models.fresh(A).to(device)
+    tokens = _tokens()
+    step = A.context // DOCUMENTS
+    row = torch.from_numpy(tokens.train[:1].astype(np.int64))[:, :-1].to(device)
+    segment = torch.arange(A.context, device=device) // step
+    mask = (segment[:, None] == segment[None, :]).tril()[None, None]
+    with torch.no_grad():
+        packed = model.hidden(row, mask).view(DOCUMENTS, step, -1)
+        # Rotary positions are relative, so a document's place in the row does not matter.
+        alone = model.hidden(row.view(DOCUMENTS, step))
+    error = _apart(packed.cpu(), alone.cpu())
+    return {"apart": error, "holds": error < 1e-5}
+
+
+def run(device: torch.device, cache: Path) -> dict[str, Any]:
+    """All checks; "holds" says whether every one does."""
+    found: dict[str, Any] = {
+        "gradients": gradients(device, cache),
+        "out_of_memory": out_of_memory(device),
+        "documents": documents(device),
+    }
+    for optimiser in ("adamw", "muon"):
+        found[f"resume {optimiser}"] = resume(device, cache, optimiser)
+    with _deterministic():
+        found["resume deterministic"] = resume(device, cache, "adamw")
+    checks = [found[name] for name in found if name != "gradients"]
+    checks += list(found["gradients"].values())
+    found["holds"] = all(check["holds"] for check in checks)
+    return found

@@ -1,0 +1,176 @@
+"""What benchmarks of training share: random rows, and one step of each side.
+
+Both sides train a Qwen3 of the same sizes from the same weights on the same rows: Ingot through
+its `Stepper`, transformers through `Qwen3ForCausalLM` as its users write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+
+from llm.model.architecture import Architecture
+from llm.model.initialisation import initialise
+from llm.model.transformer import Transformer
+from llm.tokens.scratch import TokenFile
+from llm.training import devices
+from llm.training.compilation import compile_blocks, compiled_softmax
+from llm.training.loss import softmax
+from llm.training.processes import Processes
+from llm.training.run_file import Optimisation
+from llm.training.step import Stepper, read_rows
+
+Step = Callable[[int, "NDArray[np.int64]"], float]
+
+
+def optimisation(
+    batch_rows: int, precision: str, optimiser: str = "adamw", document_mask: bool = False
+) -> Optimisation:
+    """A constant learning rate; nothing is validated."""
+    return Optimisation(
+        steps=10**6,
+        batch_rows=batch_rows,
+        optimiser=optimiser,
+        learning_rate=1e-3,
+        schedule="wsd",
+        warmup_steps=0,
+        decay_share=1e-6,
+        final_share=1.0,
+        weight_decay=0.1,
+        beta1=0.9,
+        beta2=0.95,
+        clip=1.0,
+        z_loss=0.0,
+        document_mask=document_mask,
+        precision=precision,
+        validate_every=10**6,
+        validation_rows=0,
+        seed=0,
+    )
+
+
+def random_tokens(vocabulary_size: int, length: int, rows: int, documents: int = 1) -> TokenFile:
+    """Rows of random tokens: what they say does not change how long a step takes.
+
+    Args:
+        documents: equal pieces a row is made of.
+    """
+    drawn = np.random.default_rng(0).integers(vocabulary_size, size=(rows, length + 1))
+    kind = np.uint16 if vocabulary_size <= 1 << 16 else np.uint32
+    full = np.full(rows, length + 1, dtype=np.int32)
+    nothing = np.empty(0, dtype=np.int32)
+    begins = np.arange(documents, dtype=np.int32) * (length // documents)
+    return TokenFile(
+        folder=Path(),
+        data_id="",
+        vocabulary_size=vocabulary_size,
+        sequence_length=length,
+        train=drawn.astype(kind),
+        validation=drawn[:0].astype(kind),
+        lengths={"train": full, "validation": nothing},
+        starts={"train": np.tile(begins, rows), "validation": nothing},
+        bounds={
+            "train": np.arange(rows + 1, dtype=np.int64) * documents,
+            "validation": np.zeros(1, dtype=np.int64),
+        },
+    )
+
+
+def fresh(architecture: Architecture) -> Transformer:
+    """The weights both start from."""
+    model = Transformer(architecture)
+    initialise(model, 0)
+    return model
+
+
+def stepper(
+    architecture: Architecture,
+    tokens: TokenFile,
+    o: Optimisation,
+    device: torch.device,
+    cache: Path | None,
+    micro_batch_rows: int = 0,
+) -> Stepper:
+    """Ingot's step as its trainer builds it.
+
+    Args:
+        cache: folder for compiled code; `None` = uncompiled.
+    """
+    model = fresh(architecture).to(device)
+    if cache is not None and not compile_blocks(model, cache, device):
+        raise SystemExit("this machine compiles nothing; there is nothing to compare")
+    shares = softmax if cache is None else compiled_softmax()
+    return Stepper(model, o, tokens, device, Processes(0, 1), micro_batch_rows, shares)
+
+
+def ours(*arguments: Any) -> Step:
+    """Ingot's step (arguments of `stepper`), from step and rows to the loss."""
+    step = stepper(*arguments)
+    return lambda number, rows: step(number, rows)["loss"]
+
+
+def theirs(
+    architecture: Architecture,
+    tokens: TokenFile,
+    o: Optimisation,
+    device: torch.device,
+    compiled: bool,
+    micro_batch_rows: int = 0,
+) -> Step:
+    """A step of transformers' model with AdamW, with the same learning rate and clipping."""
+    a = architecture
+    config = transformers.Qwen3Config(
+        vocab_size=a.vocabulary_size,
+        hidden_size=a.hidden_size,
+        intermediate_size=a.intermediate_size,
+        num_hidden_layers=a.layers,
+        num_attention_heads=a.heads,
+        num_key_value_heads=a.key_value_heads,
+        head_dim=a.head_dim,
+        max_position_embeddings=a.context,
+        rope_parameters={"rope_type": "default", "rope_theta": a.rope_theta},
+        rms_norm_eps=a.norm_eps,
+        tie_word_embeddings=a.tied,
+        use_cache=False,
+    )
+    model = transformers.Qwen3ForCausalLM(config).to(device)
+    model.load_state_dict(fresh(architecture).state_dict())
+    if compiled:
+        model.compile(dynamic=False)
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    held = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in held]
+    groups = [
+        {"params": others, "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": o.weight_decay},
+    ]
+    fused = device.type == "cuda"
+    optimiser = torch.optim.AdamW(
+        groups, lr=o.learning_rate, betas=(o.beta1, o.beta2), eps=1e-8, fused=fused
+    )
+    size = micro_batch_rows or o.batch_rows
+
+    def step(number: int, rows: NDArray[np.int64]) -> float:
+        total = torch.zeros((), device=device)
+        for start in range(0, len(rows), size):
+            piece = rows[start : start + size]
+            batch = read_rows(tokens, "train", piece, False, device)
+            with devices.autocast(device, o.precision):
+                # `shift_labels` are the targets as they are: both lose on the same positions.
+                loss = model(
+                    batch.inputs, labels=batch.targets, shift_labels=batch.targets
+                ).loss * (len(piece) / len(rows))
+            loss.backward()
+            total += loss.detach()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), o.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        return float(total)
+
+    return step

@@ -1,0 +1,72 @@
+"""Benchmarks run to their end on any machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_gpu_benchmark_on_a_cpu(tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    command = [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--tiny"]
+    done = subprocess.run(
+        [*command, "--output", str(output)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert record == json.loads(output.read_text())
+    cases = record["cases"]
+    assert cases["checks"]["holds"], cases["checks"]
+    assert cases["train tiny ingot"]["loss"] == pytest.approx(
+        cases["train tiny transformers"]["loss"], rel=1e-3
+    )
+    assert cases["decode tiny"]["tokens_per_second_batch_64"] > 0
+
+
+def test_a_case_that_fails_is_told_and_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit('no such luck')")
+    monkeypatch.setattr(gpu, "__file__", str(broken))
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--tiny", "--only", "e"])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 1
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(record["cases"]) > 1
+    for outcome in record["cases"].values():
+        assert outcome["failed"] == "exit status 1"
+        assert "no such luck" in outcome["output"]
+
+
+def test_bars_are_those_of_the_figures() -> None:
+    found = {
+        "train 124m ingot": {"mfu_percent": 37.0, "tokens_per_second": 300},
+        "train 124m transformers": {"tokens_per_second": 200},
+        "train 350m ingot": {"mfu_percent": 40.0, "tokens_per_second": 110},
+        "train 350m transformers": {"tokens_per_second": 100},
+        "train 1b ingot": {"failed": "exit status 1", "output": ""},
+    }
+    holds = {bar["name"]: (bar["value"], bar["holds"]) for bar in gpu.bars(found)}
+    assert holds == {
+        "mfu_124m": (37.0, True),
+        "mfu_350m": (40.0, False),
+        "speed_vs_transformers": (1.1, False),
+    }
