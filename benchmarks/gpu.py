@@ -305,23 +305,23 @@ def measure(given: argparse.Namespace, device: torch.device, cache: Path) -> Non
     record: dict[str, Any] = {
         "benchmark": "gpu",
         **about(device),
-        "sizes": {name: asdict(a) for name, (a, _, _) in (TINY if given.tiny else SIZES).items()},
-        "cases": {},
+        "input": {name: asdict(a) for name, (a, _, _) in (TINY if given.tiny else SIZES).items()},
     }
+    found: dict[str, dict[str, Any]] = {}
     early = compiled(names, given, cache, began) if device.type == "cuda" else {}
     for name in names:
-        outcome = early.get(name) or result(launched(name, given, cache, False))
-        record["cases"][name] = outcome
-        print(f"{time.monotonic() - began:6.0f} s  {name}: {json.dumps(outcome)}", flush=True)
-        record["bars"] = bars(record["cases"])
+        found[name] = early.get(name) or result(launched(name, given, cache, False))
         record["seconds"] = round(time.monotonic() - began)
+        print(f"{record['seconds']:6} s  {name}: {json.dumps(found[name])}", flush=True)
+        record["rows"] = [{"name": name, **outcome} for name, outcome in found.items()]
+        record["bars"] = bars(found)
         if given.output:
             given.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for bar in record["bars"]:
         verdict = "holds" if bar["holds"] else "does not hold"
         print(f"{bar['name']}: {bar['value']} (bar {bar['target']}: {verdict})")
     print(json.dumps(record))
-    if any("failed" in outcome for outcome in record["cases"].values()):
+    if any("failed" in outcome for outcome in found.values()):
         raise SystemExit(1)
 
 

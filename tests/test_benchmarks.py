@@ -31,7 +31,7 @@ def test_gpu_benchmark_on_a_cpu(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     record = json.loads(done.stdout.splitlines()[-1])
     assert record == json.loads(output.read_text())
-    cases = record["cases"]
+    cases = {row["name"]: row for row in record["rows"]}
     assert cases["checks"]["holds"], cases["checks"]
     assert cases["train tiny ingot"]["loss"] == pytest.approx(
         cases["train tiny transformers"]["loss"], rel=1e-3
@@ -50,8 +50,8 @@ def test_a_case_that_fails_is_told_and_costs_no_other(
         gpu.main()
     assert ended.value.code == 1
     record = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert len(record["cases"]) > 1
-    for outcome in record["cases"].values():
+    assert len(record["rows"]) > 1
+    for outcome in record["rows"]:
         assert outcome["failed"] == "exit status 1"
         assert "no such luck" in outcome["output"]
 
