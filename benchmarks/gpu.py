@@ -1,7 +1,7 @@
 """Training on one GPU: is it right, and how fast is it beside transformers.
 
     python benchmarks/gpu.py --output results.json
-    python benchmarks/gpu.py --device cpu --tiny        # the same, in a minute, anywhere
+    python benchmarks/gpu.py --device cpu --tiny        # the same, in minutes, anywhere
 
 Needs what `llm.model` and `llm.training` need, and transformers; no network, nothing installed of
 Ingot itself. Each case runs in a process of its own, so that one that fails or runs out of memory
