@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import transformers
 
+from llm.lifeline import StopRequest
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
@@ -115,7 +116,7 @@ def ours(
     model = fresh().to(device)
     if compiled and not compile_blocks(model, cache, device):
         raise SystemExit("this machine compiles nothing; there is nothing to compare")
-    step = Stepper(model, o, tokens, device, Processes(0, 1), 0)
+    step = Stepper(model, o, tokens, device, Processes(0, 1), 0, StopRequest())
     return lambda number, rows: step(number, rows)["loss"]
 
 

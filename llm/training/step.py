@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llm.lifeline import Interrupted, StopRequest
 from llm.model.transformer import Transformer
 from llm.tokens.scratch import TokenFile
 from llm.training import devices, optimisers, schedules
@@ -71,6 +72,7 @@ class Stepper:
 
     Args:
         micro_batch_rows: at once in this process; 0 = all of its share.
+        stop: ends a step before it has changed anything.
 
     Attributes:
         micro_batch_rows: what memory turned out to allow.
@@ -84,8 +86,9 @@ class Stepper:
         device: torch.device,
         processes: Processes,
         micro_batch_rows: int,
+        stop: StopRequest,
     ) -> None:
-        self.model, self._o, self._tokens = model, o, tokens
+        self.model, self._o, self._tokens, self._stop = model, o, tokens, stop
         self._device, self._processes = device, processes
         share = -(-o.batch_rows // processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
@@ -100,6 +103,7 @@ class Stepper:
         Raises:
             NonFiniteLossError: the update would not be a number.
             DoesNotFitError: one row does not fit into memory.
+            Interrupted: asked to stop before the update; weights are those of before the step.
         """
         mine = rows[self._processes.rank :: self._processes.count]
         lengths = self._tokens.lengths["train"][rows]
@@ -133,6 +137,7 @@ class Stepper:
         o, device = self._o, self._device
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
         for piece in _cut(rows, self.micro_batch_rows):
+            self._stop.check()
             batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
             with devices.autocast(device, o.precision):
                 hidden = self.model.hidden(batch.inputs, batch.mask)
@@ -150,8 +155,12 @@ class Stepper:
     def _with_memory(self, work: Callable[[], Tensor]) -> Tensor:
         while True:
             done: Tensor | None = None
+            dropped = False
             try:
-                done = work()
+                with self._stop.may_drop():
+                    done = work()
+            except Interrupted:
+                dropped = True
             except devices.MEMORY_ERRORS as error:
                 if not devices.is_out_of_memory(error):
                     raise
@@ -159,6 +168,8 @@ class Stepper:
                 assert done is not None
                 return done
             self.model.zero_grad(set_to_none=True)
+            if self._processes.any(dropped, self._device):
+                raise Interrupted
             if self.micro_batch_rows == 1:
                 raise devices.DoesNotFitError(
                     "one sequence at a time does not fit into memory; take a smaller model, "
