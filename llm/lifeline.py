@@ -123,7 +123,7 @@ class StopRequest:
             self._dropping = False
 
     def check(self) -> None:
-        """A look within `may_drop`: what a signal raises while an object is being finalised is lost.
+        """Within `may_drop`: what a signal raises while an object is being finalised is lost.
 
         Raises:
             Interrupted: SIGTERM came.
