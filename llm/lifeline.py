@@ -53,15 +53,17 @@ def undisturbed() -> Iterator[None]:
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
 
-    handlers = {number: signal.getsignal(number) for number in (*OF_A_TERMINAL, signal.SIGTERM)}
+    handlers = {}
     with contextlib.ExitStack() as restored:
-        for number, handler in handlers.items():
+        for asks in (*OF_A_TERMINAL, signal.SIGTERM):
+            handler = signal.getsignal(asks)
             if callable(handler):
-                restored.callback(signal.signal, number, handler)
-                signal.signal(number, note)
+                handlers[int(asks)] = handler
+                restored.callback(signal.signal, asks, handler)
+                signal.signal(asks, note)
         yield
     for number in came:
-        handlers[signal.Signals(number)](number, None)  # type: ignore[operator]
+        handlers[number](number, None)
 
 
 def exit_with_parent() -> None:
