@@ -51,7 +51,8 @@ class KeptLogs(APILogWorker):
         if len(cls.unsent) >= _MOST_LINES:
             cls.left_out += 1
             return
-        cls.unsent.append(line)
+        # Prefect's own note of its size is refused by the server.
+        cls.unsent.append({key: line[key] for key in line if not key.startswith("__")})
         cls.instance().send(line)
 
     async def _handle_batch(self, items: list[Any]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from httpx import HTTPStatusError
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
@@ -23,6 +24,8 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed, State
 
 from flows.home import local_home
+from flows.server import aloud
+from tasks.best_effort import unreachable
 from tasks.engine import living
 
 
@@ -130,5 +133,11 @@ def _send(client: SyncPrefectClient, kept: Path) -> None:
         lines: list[dict[str, Any]] = json.loads(kept.read_text())
     except (FileNotFoundError, ValueError):  # none, or cut short when the disk was full
         return
-    for start in range(0, len(lines), _LINES_AT_ONCE):
-        client.create_logs(lines[start : start + _LINES_AT_ONCE])
+    try:
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            client.create_logs(lines[start : start + _LINES_AT_ONCE])
+    except HTTPStatusError as error:
+        if unreachable(error):
+            raise
+        # Another version of Prefect may want them otherwise; they are not worth a command.
+        aloud(f"log lines of flow run {kept.stem} were refused by the Prefect server: {error}")

@@ -122,7 +122,7 @@ def tasks(env: dict[str, str]) -> dict[str, str]:
 def told(ended: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines on the terminal that are about the server."""
     lines = (ended.stdout + ended.stderr).splitlines()
-    assert len(lines) < 60, ended.stderr
+    assert len([line for line in lines if "second" not in line]) < 60, ended.stderr
     for noise in ("httpx", "Traceback", "Error logging to API", "ConnectError", "websocket"):
         assert not any(noise in line for line in lines), ended.stderr
     return [line.split(" - ")[-1] for line in lines if "Prefect server" in line]
@@ -173,7 +173,8 @@ def test_one_that_hangs_is_told_within_seconds_and_the_run_ends_well(
 ) -> None:
     ended = run(environment, way, 40 if way == "hung" else 0)
     assert "Completed: source, clean, dedup" in ended.stdout
-    heard = [line for line in told(ended) if "still starting" not in line]
+    besides = ("still starting", "runs without being shown")
+    heard = [line for line in told(ended) if not any(words in line for words in besides)]
     then = "the run waits for it" if way == "hung before" else "the run goes on without it"
     assert re.fullmatch(rf"the Prefect server at \S+ is away; {then}", heard[0])
     assert re.fullmatch(r"the Prefect server \(process \d+\) hangs and is ended", heard[1])
