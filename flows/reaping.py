@@ -40,11 +40,12 @@ _LINES_AT_ONCE = 200
 
 
 @contextlib.contextmanager
-def registered(settle: Callable[[], bool]) -> Iterator[None]:
+def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
     """Keep a note of the current flow run's process for as long as the block runs.
 
     Args:
-        settle: whether the server can be told how the block ended; if not, the note stays.
+        settle: whether the server can be told how the block ended; if not, the note stays. Its
+            argument: whether it may wait for that, as it may not where the block was interrupted.
     """
     if flow_run.id is None:
         yield
@@ -62,7 +63,7 @@ def registered(settle: Callable[[], bool]) -> Iterator[None]:
         ended = StateType.CRASHED
         raise
     finally:
-        if settle():
+        if settle(ended is not StateType.CRASHED):
             path.unlink(missing_ok=True)
         else:
             _keep(path, {**noted, "ended": ended.value})

@@ -109,8 +109,8 @@ def in_sight_of_the_server(told: Told) -> Iterator[None]:
     global LAST
     LAST = told
 
-    def settle() -> bool:
-        told.recorded = watch is None or watch.settle()
+    def settle(wait: bool) -> bool:
+        told.recorded = watch is None or watch.settle(wait)
         if KeptLogs.left_out:
             log.warning("%d log lines are not shown by the Prefect server", KeptLogs.left_out)
         if not told.recorded:

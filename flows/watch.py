@@ -60,13 +60,18 @@ class Watch:
         ours = record is not None and listens(record, int(record["port"]))
         return (self._port is None or ours) and healthy(self.url)
 
-    def settle(self) -> bool:
+    def settle(self, wait: bool = True) -> bool:
         """Wait for a server that is away; whether it answers now.
 
         As long as it takes where it is being started, else for some seconds.
+
+        Args:
+            wait: False = somebody waits for the command to stop.
         """
         given_up = time.monotonic() + _PATIENCE_SECONDS
         while not self._answers():
+            if not wait:
+                return False
             silent = AWAY.is_set() or self._silent >= _SILENT_LOOKS
             ours = self._port is not None and not self._lost.is_set()
             # One that does nothing is about to be ended and started again.
