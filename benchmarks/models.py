@@ -15,6 +15,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from llm.lifeline import StopRequest
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
@@ -106,7 +107,9 @@ def stepper(
     if cache is not None and not compile_blocks(model, cache, device):
         raise SystemExit("this machine compiles nothing; there is nothing to compare")
     shares = softmax if cache is None else compiled_softmax()
-    return Stepper(model, o, tokens, device, Processes(0, 1), micro_batch_rows, shares)
+    return Stepper(
+        model, o, tokens, device, Processes(0, 1), micro_batch_rows, StopRequest(), shares
+    )
 
 
 def ours(*arguments: Any) -> Step:

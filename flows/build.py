@@ -9,7 +9,7 @@ from pydantic import Field
 
 from flows import publish
 from flows.planning import RECIPE, StageName, planner
-from flows.running import preview, run
+from flows.running import looked_after, preview, run
 
 
 @flow(name="build")
@@ -33,11 +33,12 @@ def build(
 ) -> State[list[dict[str, str]]]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
     asked = (recipe, changes, only, start, force)
-    rows = preview(planner(*asked))
-    if dry_run:
-        return Completed(message=f"planned {len(rows)} stages; nothing was run", data=[])
-    done = run(planner(*asked), recipe)
-    publish.funnel([outcome.artifact for outcome in done])
+    with looked_after():
+        rows = preview(planner(*asked))
+        if dry_run:
+            return Completed(message=f"planned {len(rows)} stages; nothing was run", data=[])
+        done = run(planner(*asked), recipe)
+        publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     get_run_logger().info("ran %s; %d cached", ", ".join(ran) or "nothing", len(done) - len(ran))
     return Completed(

@@ -3,18 +3,20 @@
 A process that is killed cannot tell Prefect, nor can one that ends while the server is away.
 Prefect would show its run as running for ever and keep counting it against the deployment's
 limit. So every run leaves a note of its process in `<home>/prefect/runs/`, which it takes away
-once its end can be recorded, or on which it writes how it ended.
+once its end can be recorded, or on which it writes how it ended. Beside that lie the log lines the
+server was not told.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect.client.orchestration import get_client
+from httpx import HTTPStatusError
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -22,6 +24,8 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed, State
 
 from flows.home import local_home
+from flows.server import aloud
+from tasks.best_effort import unreachable
 from tasks.engine import living
 
 
@@ -31,14 +35,17 @@ def _folder() -> Path:
 
 _KILLED = "its process was killed; run again to go on"
 _ENDED = "the Prefect server was away when it ended"
+_LINES = ".lines"
+_LINES_AT_ONCE = 200
 
 
 @contextlib.contextmanager
-def registered(settle: Callable[[], bool]) -> Iterator[None]:
+def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
     """Keep a note of the current flow run's process for as long as the block runs.
 
     Args:
-        settle: whether the server can be told how the block ended; if not, the note stays.
+        settle: whether the server can be told how the block ended; if not, the note stays. Its
+            argument: whether it may wait for that, as it may not where the block was interrupted.
     """
     if flow_run.id is None:
         yield
@@ -56,15 +63,15 @@ def registered(settle: Callable[[], bool]) -> Iterator[None]:
         ended = StateType.CRASHED
         raise
     finally:
-        if settle():
+        if settle(ended is not StateType.CRASHED):
             path.unlink(missing_ok=True)
         else:
             _keep(path, {**noted, "ended": ended.value})
 
 
-def _keep(path: Path, noted: Mapping[str, Any]) -> None:
+def _keep(path: Path, noted: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Write a note, whole or not at all; a run does not fail for want of it."""
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(noted))
@@ -75,6 +82,12 @@ def _keep(path: Path, noted: Mapping[str, Any]) -> None:
         get_run_logger().warning(
             "no note of this run can be kept (%s): killed, it would be shown as running", error
         )
+
+
+def keep_lines(lines: Sequence[Mapping[str, Any]]) -> None:
+    """Keep log lines of the current flow run for the next command to send."""
+    if flow_run.id is not None and lines:
+        _keep(_folder() / f"{flow_run.id}{_LINES}", lines)
 
 
 def _dead(path: Path) -> dict[str, Any] | None:
@@ -100,6 +113,7 @@ def reap() -> list[str]:
     reaped = []
     with get_client(sync_client=True) as client:
         for note, said in dead:
+            lines = note.with_suffix(_LINES)
             with contextlib.suppress(ObjectNotFound):  # another database since
                 run = client.read_flow_run(note.stem)  # type: ignore[arg-type]
                 if run.state is not None and not run.state.is_final():
@@ -108,5 +122,23 @@ def reap() -> list[str]:
                     client.set_flow_run_state(run.id, state or Crashed(message=_KILLED), force=True)
                     if state is None:
                         reaped.append(str(run.id))
+                _send(client, lines)
+            lines.unlink(missing_ok=True)
             note.unlink(missing_ok=True)
     return reaped
+
+
+def _send(client: SyncPrefectClient, kept: Path) -> None:
+    """The log lines of a run whose server was away at its end."""
+    try:
+        lines: list[dict[str, Any]] = json.loads(kept.read_text())
+    except (FileNotFoundError, ValueError):  # none, or cut short when the disk was full
+        return
+    try:
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            client.create_logs(lines[start : start + _LINES_AT_ONCE])
+    except HTTPStatusError as error:
+        if unreachable(error):
+            raise
+        # Another version of Prefect may want them otherwise; they are not worth a command.
+        aloud(f"log lines of flow run {kept.stem} were refused by the Prefect server: {error}")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from flows import publish
 from flows.planning import RECIPE, planner
-from flows.running import preview, run
+from flows.running import looked_after, preview, run
 
 
 @flow(name="refresh")
@@ -17,13 +17,14 @@ def refresh(
     recipe: str = Field("quickstart", description=RECIPE),
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early."""
-    rows = preview(planner(recipe))
-    if all(row.runs is False for row in rows):
-        get_run_logger().info("nothing new: no stage would run")
-        return Completed(name="NothingNew", message="no new data; every stage is up to date")
-    first = next(row for row in rows if row.runs is not False)
-    get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
-    done = run(planner(recipe), recipe)
-    publish.funnel([outcome.artifact for outcome in done])
+    with looked_after():
+        rows = preview(planner(recipe))
+        if all(row.runs is False for row in rows):
+            get_run_logger().info("nothing new: no stage would run")
+            return Completed(name="NothingNew", message="no new data; every stage is up to date")
+        first = next(row for row in rows if row.runs is not False)
+        get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
+        done = run(planner(recipe), recipe)
+        publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     return Completed(message=f"ran {', '.join(ran) or 'nothing'}")

@@ -14,9 +14,9 @@ from prefect.states import State
 
 from flows import publish
 from flows.elsewhere import run_elsewhere
-from flows.patience import give_up, patient
-from flows.reaping import registered
-from flows.watch import watching
+from flows.patience import KeptLogs, give_up, patient
+from flows.reaping import keep_lines, registered
+from flows.watch import Watch, wait_while_started, watching
 from tasks.best_effort import AWAY, unreachable
 from tasks.engine.artifact import Artifact
 from tasks.engine.build import steps
@@ -109,16 +109,26 @@ def in_sight_of_the_server(told: Told) -> Iterator[None]:
     global LAST
     LAST = told
 
-    def settle() -> bool:
-        told.recorded = watch is None or watch.settle()
+    def settle(wait: bool) -> bool:
+        told.recorded = watch is None or watch.settle(wait)
+        if KeptLogs.left_out:
+            log.warning("%d log lines are not shown by the Prefect server", KeptLogs.left_out)
         if not told.recorded:
-            give_up()
+            keep_lines(give_up())
         publish.catch_up(told.recorded)
         return told.recorded
 
     log = get_run_logger()
-    with patient(), watching(lambda line: log.warning("%s", line)) as watch, registered(settle):
+    with looked_after() as watch, registered(settle):
         yield
+
+
+@contextlib.contextmanager
+def looked_after() -> Iterator[Watch | None]:
+    """The server of the current flow is watched, its log tells what becomes of it and is kept."""
+    log = get_run_logger()
+    with watching(lambda line: log.warning("%s", line)) as watch, patient():
+        yield watch
 
 
 def _present(order: Order, planner: Planner) -> Artifact | None:
@@ -135,6 +145,7 @@ def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
     present = _present(order, planner)
     task = stage_task(name).with_options(refresh_cache=force or present is None)
     asked = _ticket(order, planner, force)
+    wait_while_started()
     if AWAY.is_set():  # to try would only take time
         return _untold(order, planner, force, present)
     try:

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
@@ -42,6 +43,10 @@ Say = Callable[[str], None]
 
 class ServerError(IngotError):
     """The Prefect server did not come up."""
+
+
+class OutOfReachError(ServerError):
+    """This home's server lives where nothing reaches it from here."""
 
 
 class _PortTakenError(Exception):
@@ -85,7 +90,7 @@ def ensure_server(say: Say = aloud) -> tuple[str, bool]:
     A real server also for one run: the in-process one loses task-run records.
 
     Raises:
-        ServerError: it ended or hangs; the end of its log is told.
+        ServerError: it ended, hangs (the end of its log is told) or cannot be reached.
     """
     with locked(_NAME):
         found = find_server()
@@ -119,12 +124,17 @@ def _waited_for(say: Say) -> str | None:
     """A server of ours that lives but does not answer yet; a busy machine makes it slow.
 
     One that hangs is stopped: alive without answering is of no use.
+
+    Raises:
+        OutOfReachError: it serves others, in another network namespace.
     """
     record = known(_NAME)
     if record is None:
         return None
     try:
         _wait(int(record["port"]), say)
+    except OutOfReachError:
+        raise
     except (_PortTakenError, ServerError):
         stop_process(_NAME)
         return None
@@ -167,7 +177,7 @@ def _wait(port: int, say: Say) -> None:
         ServerError: it ended for another reason, or hangs.
     """
     began = told = moved = time.monotonic()
-    work = -1.0
+    before = -1.0
     while True:
         record = known(_NAME)
         if record is None:
@@ -176,10 +186,11 @@ def _wait(port: int, say: Say) -> None:
             raise ServerError(f"the Prefect server did not start; {_log_end()}")
         if healthy(address(port)) and listens(record, port):
             return
+        _require_reach(record, port)
         now = time.monotonic()
-        done = _work(record)
-        if done != work:
-            work, moved = done, now
+        done = work(record)
+        if done != before:
+            before, moved = done, now
         elif now - moved > _STUCK_SECONDS:
             raise ServerError(
                 f"the Prefect server (process {record['pid']}) has neither answered nor done "
@@ -191,7 +202,25 @@ def _wait(port: int, say: Say) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
-def _work(record: Record) -> float:
+def _require_reach(record: Record, port: int) -> None:
+    """Raises:
+    OutOfReachError: a recorded server has another loopback interface than this process.
+    """
+    pid = int(record["pid"])
+    try:
+        there, here = (Path(f"/proc/{process}/ns/net").readlink() for process in (pid, "self"))
+    except OSError:  # it ended meanwhile, or this is no Linux
+        return
+    if there != here:
+        raise OutOfReachError(
+            f"the Prefect server of this home (process {pid}, port {port}) lives in another "
+            "network namespace, such as a container's, and cannot be reached from here. Give the "
+            "command there; or stop that server (`ingot down`) and run again; or choose another "
+            "home (INGOT_HOME)"
+        )
+
+
+def work(record: Record) -> float:
     """Grows as long as a process does anything: its processor seconds and the size of its log."""
     seconds = 0.0
     for member in family(record):

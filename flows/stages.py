@@ -17,7 +17,7 @@ from pydantic import Field
 
 from flows.home import open_store
 from flows.planning import RECIPE, planner_for
-from flows.running import preview, run
+from flows.running import looked_after, preview, run
 from tasks.engine.plan import Planner
 from tasks.engine.stage import Stage
 from tasks.recipe import load
@@ -37,8 +37,9 @@ def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: b
     def planner() -> Planner:
         return planner_for(loaded, recipe, open_store(), [stage], (), forced, configs, inputs)
 
-    preview(planner())
-    (outcome,) = run(planner(), recipe, here=True)
+    with looked_after():
+        preview(planner())
+        (outcome,) = run(planner(), recipe, here=True)
     totals = outcome.artifact.manifest.totals
     message = f"{stage}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
     return Completed(name=outcome.state, message=message)

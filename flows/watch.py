@@ -1,8 +1,8 @@
 """A run and the server that shows it: the run goes on when the server goes away.
 
-A server of this home whose process dies is started again where it was; one that was stopped on
-purpose (`ingot down`), that lives and does not answer, or that is not ours, is waited for at the
-end of a run, for a while.
+A server of this home whose process dies is started again where it was, and so is one that hangs:
+lives, but neither answers nor does anything. One that was stopped on purpose (`ingot down`), that
+is too busy to answer, or that is not ours, is done without until it answers.
 Imports nothing of Prefect.
 """
 
@@ -15,14 +15,18 @@ import threading
 import time
 from collections.abc import Iterator
 
-from flows.processes import folder, known, listens
-from flows.server import Say, ServerError, address, healthy, restart_server
+import psutil
+
+from flows.processes import Record, family, folder, known, listens
+from flows.server import Say, ServerError, address, healthy, restart_server, work
 from tasks.best_effort import AWAY
 
 _LOOK_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
 # A server that is not known to be dead is away when so many looks in a row found it silent.
 _SILENT_LOOKS = 5
+# One that has done nothing for so long, with calls waiting, is taken to hang.
+_HUNG_SECONDS = 20.0
 
 
 class Watch:
@@ -30,14 +34,17 @@ class Watch:
 
     Args:
         say: told in one line that the server is away, and in one that it is back.
+        meanwhile: what the run does until then, in words.
     """
 
-    def __init__(self, url: str, say: Say) -> None:
-        self._url, self._say = url, say
+    def __init__(self, url: str, say: Say, meanwhile: str) -> None:
+        self.url, self.say, self.meanwhile = url, say, meanwhile
         record = known("server")
         ours = record is not None and address(record["port"]) == url
         self._port = int(record["port"]) if ours and record is not None else None
         self._silent = 0
+        self._idle: tuple[object, float, float] | None = None
+        self.starting_again = threading.Event()
         # Set where nothing is left to be done about a server that is away.
         self._lost = threading.Event()
         self._closed = threading.Event()
@@ -51,21 +58,34 @@ class Watch:
         # Whoever takes the port of a server that is gone answers too, and is not ours.
         record = known("server") if self._port is not None else None
         ours = record is not None and listens(record, int(record["port"]))
-        return (self._port is None or ours) and healthy(self._url)
+        return (self._port is None or ours) and healthy(self.url)
 
-    def settle(self) -> bool:
+    def settle(self, wait: bool = True) -> bool:
         """Wait for a server that is away; whether it answers now.
 
         As long as it takes where it is being started, else for some seconds.
+
+        Args:
+            wait: False = somebody waits for the command to stop.
         """
         given_up = time.monotonic() + _PATIENCE_SECONDS
         while not self._answers():
-            silent = self._silent >= _SILENT_LOOKS
-            starting = self._port is not None and not self._lost.is_set() and not silent
+            if not wait:
+                return False
+            silent = AWAY.is_set() or self._silent >= _SILENT_LOOKS
+            ours = self._port is not None and not self._lost.is_set()
+            # One that does nothing is about to be ended and started again.
+            starting = ours and (not silent or self._idle_seconds() > _SILENT_LOOKS * _LOOK_SECONDS)
             if not starting and (AWAY.is_set() or time.monotonic() > given_up):
                 return False
             time.sleep(0.5)
         return True
+
+    @property
+    def process(self) -> str:
+        """The server in words, for an error."""
+        record = known("server") if self._port is not None else None
+        return self.url if record is None else f"{self.url} (process {record['pid']})"
 
     def _look(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
@@ -73,38 +93,60 @@ class Watch:
                 if not self._lost.is_set():
                     self._listen()
             elif not self._lost.is_set():
-                self._silent = 0
+                self._silent, self._idle = 0, None
                 AWAY.clear()
                 self._start_again(self._port)
 
     def _listen(self) -> None:
-        if healthy(self._url):
-            if self._silent >= _SILENT_LOOKS:
-                self._say("the Prefect server is back")
-            self._silent = 0
+        if healthy(self.url):
+            if AWAY.is_set():
+                self.say("the Prefect server is back")
+            self._silent, self._idle = 0, None
             AWAY.clear()
             return
         self._silent += 1
-        if self._silent == _SILENT_LOOKS:
+        record = known("server") if self._port is not None else None
+        # Where its process was stopped (SIGSTOP), another look would tell no more.
+        sure = self._silent >= _SILENT_LOOKS or (record is not None and _suspended(record))
+        if sure and not AWAY.is_set():
             AWAY.set()
-            self._say(f"the Prefect server at {self._url} is away; the run goes on without it")
+            self.say(f"the Prefect server at {self.url} is away; {self.meanwhile}")
+        if record is not None and self._hangs(record):
+            self.say(f"the Prefect server (process {record['pid']}) hangs and is ended")
+            for member in family(record):
+                with contextlib.suppress(psutil.Error):
+                    member.kill()
+
+    def _hangs(self, record: Record) -> bool:
+        """Whether it has done nothing since it was first seen silent, for too long."""
+        seen = (record["pid"], work(record))
+        if self._idle is None or self._idle[:2] != seen:
+            self._idle = (*seen, time.monotonic())
+        return self._idle_seconds() > _HUNG_SECONDS
+
+    def _idle_seconds(self) -> float:
+        idle = self._idle
+        return 0.0 if idle is None else time.monotonic() - idle[2]
 
     def _start_again(self, port: int) -> None:
         stopped = not (folder() / "server.json").exists()
         if stopped:
             why = "was stopped"
         else:
-            self._say("the Prefect server died; it is started again, the run goes on")
+            self.starting_again.set()
+            self.say("the Prefect server died; it is started again, the run goes on")
             try:
-                if restart_server(port, self._say):
-                    self._say("the Prefect server is back")
+                if restart_server(port, self.say):
+                    self.say("the Prefect server is back")
                     return
                 why = f"is gone, and port {port} is taken by another process"
             except ServerError as error:
                 why = f"did not start again ({str(error).splitlines()[0]})"
+            finally:
+                self.starting_again.clear()
         self._lost.set()
         AWAY.set()
-        self._say(f"the Prefect server {why}; the run goes on without it")
+        self.say(f"the Prefect server {why}; the run goes on without it")
         _hold(port, self._closed)
 
 
@@ -136,16 +178,46 @@ def _bound(held: socket.socket, port: int) -> bool:
     return True
 
 
+def _suspended(record: Record) -> bool:
+    try:
+        return psutil.Process(int(record["pid"])).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+_WATCHES: list[Watch] = []
+
+
+def wait_while_started() -> None:
+    """Return once no watched server is being started again: calls would fail meanwhile."""
+    while any(watch.starting_again.is_set() for watch in _WATCHES):
+        time.sleep(_LOOK_SECONDS / 5)
+
+
 @contextlib.contextmanager
-def watching(say: Say) -> Iterator[Watch | None]:
-    """Look after this process's server, if it uses one by its address."""
+def watching(say: Say, meanwhile: str = "the run goes on without it") -> Iterator[Watch | None]:
+    """Look after this process's server, if it uses one by its address.
+
+    Within another such block it is the same watch, which has its say here.
+    """
     url = os.environ.get("PREFECT_API_URL")
     if not url:
         yield None
         return
+    for watch in _WATCHES:
+        if watch.url == url:
+            before = watch.say, watch.meanwhile
+            watch.say, watch.meanwhile = say, meanwhile
+            try:
+                yield watch
+            finally:
+                watch.say, watch.meanwhile = before
+            return
     AWAY.clear()
-    watch = Watch(url, say)
+    watch = Watch(url, say, meanwhile)
+    _WATCHES.append(watch)
     try:
         yield watch
     finally:
+        _WATCHES.remove(watch)
         watch.close()

@@ -5,8 +5,8 @@ launcher is gone, however that happened, the pipe ends, and so does the process,
 by hand, with a terminal or nothing on standard input, it runs on.
 
 A terminal sends Ctrl-C, and the news that it was closed (SIGHUP), to every process of its
-foreground group. A launched process hears neither: its launcher does, and asks with SIGTERM, so
-that it stops between two steps.
+foreground group. A launched process hears neither: its launcher does, and asks with SIGTERM:
+`StopRequest` says what that does.
 """
 
 from __future__ import annotations
@@ -38,6 +38,34 @@ def deaf_to_the_terminal() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """What a signal that asks to stop does to this process, it does at the end of the block.
+
+    A mask alone does not do that: the signal reaches another thread, and Python calls the handler
+    in the main one. A process that is being started would be lost to whoever is to end it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    handlers = {}
+    with contextlib.ExitStack() as restored:
+        for asks in (*OF_A_TERMINAL, signal.SIGTERM):
+            handler = signal.getsignal(asks)
+            if callable(handler):
+                handlers[int(asks)] = handler
+                restored.callback(signal.signal, asks, handler)
+                signal.signal(asks, note)
+        yield
+    for number in came:
+        handlers[number](number, None)
+
+
 def exit_with_parent() -> None:
     """Watch standard input in a thread; leave the terminal to the launcher, if there is one."""
     if os.environ.get("INGOT_LIFELINE") == "1":
@@ -53,12 +81,61 @@ def _watch() -> None:
     os._exit(1)
 
 
+class Interrupted(BaseException):
+    """SIGTERM came during work that may be dropped. Not an `Exception`: no library takes it for a
+    fault of its own."""
+
+
 class StopRequest:
-    """Set by SIGTERM; whoever works looks at `asked` at safe points."""
+    """What SIGTERM does to a trainer.
+
+    While nothing has been done that a checkpoint would keep (before the first step, however long
+    compiling it takes, and after a checkpoint) it ends the process on the spot. From `hold` on it
+    is noted, and work that may be dropped half done (`may_drop`) is dropped.
+
+    Attributes:
+        asked: SIGTERM came. Whoever works looks at it at safe points.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self._held = self._dropping = False
         signal.signal(signal.SIGTERM, self._note)
 
+    def hold(self) -> None:
+        """Something is done that is in no checkpoint yet."""
+        self._held = True
+
+    def release(self) -> None:
+        """Everything that was done is in a checkpoint."""
+        self._held = False
+
+    @contextlib.contextmanager
+    def may_drop(self) -> Iterator[None]:
+        """The body changes nothing that is kept: it is left as soon as SIGTERM comes.
+
+        Raises:
+            Interrupted: it came, now or before.
+        """
+        self._dropping = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._dropping = False
+
+    def check(self) -> None:
+        """Within `may_drop`: what a signal raises while an object is being finalised is lost.
+
+        Raises:
+            Interrupted: SIGTERM came.
+        """
+        if self._dropping and self.asked:
+            raise Interrupted
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        again, self.asked = self.asked, True
+        if not self._held:
+            os._exit(TERMINATED)
+        if not again:
+            self.check()

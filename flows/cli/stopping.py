@@ -2,15 +2,28 @@
 
 Python raises for Ctrl-C alone; the other two end a process on the spot, before its trainer was
 asked for a checkpoint. Within a flow Prefect raises for SIGTERM too, and sends it again behind.
+
+Unwinding waits for others: a trainer, a server. A second Ctrl-C cuts that short, and what is then
+not over within seconds is ended as `kill -9` would; the next run goes on from that too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
 import sys
+import threading
+import time
 from types import FrameType
+from typing import NoReturn
+
+import psutil
+
+_AT_ONCE_SECONDS = 4.0
+_STOPPING = b"stopping; what is finished is kept (Ctrl-C again ends it at once)\n"
+_ENDED = b"ended at once; run again to go on\n"
 
 
 class Stopped(KeyboardInterrupt):
@@ -26,10 +39,22 @@ class Stopping:
 
     def __init__(self) -> None:
         self.asked_by = signal.SIGINT
+        self._pressed = 0
+        # A shell's background jobs are deaf to the Ctrl-C of others, and stay so.
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._terminate)
         # `nohup` and `disown` start a command that is to outlive its terminal.
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._pressed += 1
+        if self._pressed == 1:
+            _say(_STOPPING)
+        elif self._pressed == 2:
+            threading.Thread(target=_end_soon, daemon=True, name="at-once").start()
+        raise KeyboardInterrupt
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self.asked_by = signal.Signals(number)
@@ -43,6 +68,24 @@ class Stopping:
         if not _unwinding():
             self.asked_by = signal.Signals(number)
             raise Stopped
+
+
+def _end_soon() -> NoReturn:
+    """End the process and what it started, unless it has ended by itself before."""
+    time.sleep(_AT_ONCE_SECONDS)
+    own = psutil.Process()
+    for process in own.children(recursive=True):
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) == os.getsid(0):  # a server has a session of its own
+                process.kill()
+    _say(_ENDED)
+    os._exit(128 + signal.SIGINT)
+
+
+def _say(line: bytes) -> None:
+    """To standard error, from within a handler, where no stream may be in use."""
+    with contextlib.suppress(OSError):
+        os.write(2, (b"\n" if os.isatty(2) else b"") + line)
 
 
 def _unwinding() -> bool:

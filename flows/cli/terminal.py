@@ -16,7 +16,10 @@ from flows import running
 from flows.build import build
 from flows.cli.faults import explains_itself
 from flows.home import open_store
+from flows.patience import patient
 from flows.running import Outcome
+from flows.server import ServerError, aloud
+from flows.watch import Watch, watching
 from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import published
@@ -106,6 +109,29 @@ class Bar:
         return False
 
 
+def _begun(given: dict[str, Any], watch: Watch | None) -> Any:
+    """What the flow returns; tried once more where the server went away before it began.
+
+    Raises:
+        ServerError: it is still away.
+    """
+    tried = False
+    while True:
+        before = running.LAST
+        try:
+            return build(**given)
+        except Exception as error:
+            if watch is None or running.LAST is not before or not unreachable(error):
+                raise
+            if tried or not watch.settle():
+                raise ServerError(
+                    f"the Prefect server at {watch.process} did not answer when the run was to be "
+                    "recorded, so nothing was run. Run again; if it still does not answer, "
+                    "`ingot down` stops it and the next run starts another"
+                ) from error
+            tried = True
+
+
 def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> list[Outcome]:
     """Run the `build` flow in this process.
 
@@ -113,12 +139,12 @@ def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> 
         IngotError: the error of the stage that failed.
     """
     recipe, changes, only, start, force = asked
-    with Bar() as bar:
+    given = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
+    # Begun here: Prefect asks the server for the run before anything of ours is called.
+    with Bar() as bar, watching(aloud, "the run waits for it") as watch, patient():
         PrefectListener.watchers.append(bar)
         try:
-            told_of: Any = build(
-                recipe=recipe, changes=changes, only=only, start=start, force=force
-            )
+            told_of: Any = _begun(given, watch)
         except Exception as error:
             if running.LAST.recorded or not running.LAST.complete:
                 raise

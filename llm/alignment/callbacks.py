@@ -62,7 +62,12 @@ class Steps(TrainerCallback):  # type: ignore[misc]
             shown = {label: figures[name] for name, label in _SHOWN.items() if name in figures}
             self._channel.step(state.global_step, **shown)
 
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._stop.asked:  # weights are those of the last whole step, which is what is saved
+            control.should_save = control.should_training_stop = True
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._stop.hold()
         self._threads.done(1.0, time.monotonic() - self._began)
         due = time.monotonic() - self._saved >= self._seconds
         last = state.global_step >= state.max_steps
@@ -75,3 +80,4 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         checkpoints.seal(folder, self._digest, self._threads.found)
         self._saved = time.monotonic()
+        self._stop.release()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from llm.events import Progress, log
-from llm.lifeline import StopRequest
+from llm.lifeline import Interrupted, StopRequest
 from llm.model import folder as model_folder
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
@@ -31,6 +31,7 @@ from llm.training.step import Stepper
 from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 
+_MEASURED = "validation_bits_per_byte"
 METRICS = pa.schema([("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())])
 
 
@@ -78,47 +79,69 @@ class _Training:
             device,
             processes,
             run.execution.micro_batch_rows or self._known_micro_batch(),
+            stop,
             compiled_softmax() if self._compiled else softmax,
         )
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.places.tokenizer)
-        self._validation = Validation(self._tokens, run.optimisation, tokenizer, device)
+        self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
         self._metrics: list[tuple[int, str, float]] = []
+        self._done = self._saved = self._validated = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
 
     def run(self) -> None:
+        start = self._resume()
+        try:
+            self._go_on(start)
+        except Interrupted:
+            if self._saved < self._done:
+                self._save()
+            steps = self._run.optimisation.steps
+            raise StoppedError(
+                f"stopped after step {self._done} of {steps}, with a checkpoint"
+            ) from None
+
+    def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
         batches = Batches(len(self._tokens.train), o.batch_rows, o.seed)
-        start = self._resume()
         self._describe(batches, start)
         progress = Progress(o.steps, "step", start)
         began, saved = time.monotonic(), time.monotonic()
         trained = 0.0
+        if start and self._validation_is_due():
+            self._validate()  # the start before this one was stopped meanwhile
         for step in range(start, o.steps):
             with self._threads.timed(1.0):
                 figures = self._stepper(step, batches.indices(step))
-            done = step + 1
+            self._done = step + 1
+            self._stop.hold()
             trained += figures["tokens"]
             for name in ("loss", "gradient_norm", "learning_rate"):
-                self._metrics.append((done, name, figures[name]))
-            if done % o.validate_every == 0 or done == o.steps:
-                self._validate(done)
+                self._metrics.append((self._done, name, figures[name]))
+            if self._validation_is_due():
+                self._validate()
             rate = trained / (time.monotonic() - began)
             if self._processes.first:
                 progress.report(
-                    done,
+                    self._done,
                     loss=figures["loss"],
                     tokens_per_second=rate,
                     threads=self._threads.threads,
                 )
-            stop = self._processes.any(self._stop.asked, self._device)
+            self._require_no_stop()
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
-            if stop or self._processes.any(late, self._device):
-                self._save(done)
+            # The last one too: nothing that befalls the writing of the model costs its training.
+            if self._done == o.steps or self._processes.any(late, self._device):
+                self._save()
                 saved = time.monotonic()
-            if stop:
-                raise StoppedError(f"stopped after step {done} of {o.steps}, with a checkpoint")
         self._finish(batches, trained, time.monotonic() - began, start)
+
+    def _require_no_stop(self) -> None:
+        """Raises:
+        Interrupted: any of the processes was asked to stop.
+        """
+        if self._processes.any(self._stop.asked, self._device):
+            raise Interrupted
 
     def _resume(self) -> int:
         found = checkpoints.latest(self._scratch / "checkpoints", self._digest)
@@ -130,6 +153,9 @@ class _Training:
         fixed = self._run.execution.threads or self._processes.threads
         self._threads = ThreadTuner(self._device, fixed, known=found.threads)
         self._metrics = list(found.metrics)
+        self._done = self._saved = found.step
+        validated = (step for step, name, _ in found.metrics if name == _MEASURED)
+        self._validated = max(validated, default=0)
         self._say(f"goes on from the checkpoint of step {found.step}")
         return found.step
 
@@ -147,27 +173,33 @@ class _Training:
             f"{batches.epochs(o.steps):.2f} epochs"
         )
 
-    def _validate(self, done: int) -> None:
+    def _validation_is_due(self) -> bool:
+        o, done = self._run.optimisation, self._done
+        return (done % o.validate_every == 0 or done == o.steps) and self._validated < done
+
+    def _validate(self) -> None:
         rows = self._stepper.micro_batch_rows
         for name, value in self._validation(self._model, rows, self._processes).items():
-            self._metrics.append((done, name, value))
-            if name == "validation_bits_per_byte":
-                self._say(f"step {done}: {value:.4f} bits per byte on validation rows")
+            self._metrics.append((self._done, name, value))
+            if name == _MEASURED:
+                self._say(f"step {self._done}: {value:.4f} bits per byte on validation rows")
+        self._validated = self._done
 
-    def _save(self, done: int) -> None:
+    def _save(self) -> None:
         if self._processes.first:
-            folder, optimisers = self._scratch / "checkpoints", self._stepper.optimisers
             checkpoints.write(
-                folder,
+                self._scratch / "checkpoints",
                 self._digest,
-                done,
+                self._done,
                 self._model,
-                optimisers,
+                self._stepper.optimisers,
                 self._metrics,
                 self._threads.found,
             )
             self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
         self._processes.wait()
+        self._saved = self._done
+        self._stop.release()
 
     def _muon_precision(self) -> str | None:
         muon = self._run.optimisation.optimiser == "muon"

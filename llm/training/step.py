@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llm.lifeline import Interrupted, StopRequest
 from llm.model.transformer import Transformer
 from llm.tokens.scratch import TokenFile
 from llm.training import devices, optimisers, schedules
@@ -78,6 +79,7 @@ class Stepper:
 
     Args:
         micro_batch_rows: at once in this process; 0 = all of its share.
+        stop: looked at between micro-batches.
         softmax: `loss.softmax`, or what it was compiled to.
 
     Attributes:
@@ -92,10 +94,11 @@ class Stepper:
         device: torch.device,
         processes: Processes,
         micro_batch_rows: int,
+        stop: StopRequest,
         softmax: Softmax = softmax,
     ) -> None:
         self._softmax = softmax
-        self.model, self._o, self._tokens = model, o, tokens
+        self.model, self._o, self._tokens, self._stop = model, o, tokens, stop
         self._device, self._processes = device, processes
         share = -(-o.batch_rows // processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
@@ -110,6 +113,7 @@ class Stepper:
         Raises:
             NonFiniteLossError: the update would not be a number.
             DoesNotFitError: one row does not fit into memory.
+            Interrupted: asked to stop before the update; weights are those of before the step.
         """
         mine = rows[self._processes.rank :: self._processes.count]
         lengths = self._tokens.lengths["train"][rows]
@@ -143,6 +147,7 @@ class Stepper:
         o, device = self._o, self._device
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
         for piece in _cut(rows, self.micro_batch_rows):
+            self._stop.check()
             batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
             with devices.autocast(device, o.precision):
                 hidden = self.model.hidden(batch.inputs, batch.mask)
@@ -161,8 +166,12 @@ class Stepper:
     def _with_memory(self, work: Callable[[], Tensor]) -> Tensor:
         while True:
             done: Tensor | None = None
+            dropped = False
             try:
-                done = work()
+                with self._stop.may_drop():
+                    done = work()
+            except Interrupted:
+                dropped = True
             except devices.MEMORY_ERRORS as error:
                 if not devices.is_out_of_memory(error):
                     raise
@@ -170,6 +179,8 @@ class Stepper:
                 assert done is not None
                 return done
             self.model.zero_grad(set_to_none=True)
+            if self._processes.any(dropped, self._device):
+                raise Interrupted
             if self.micro_batch_rows == 1:
                 raise devices.DoesNotFitError(
                     "one sequence at a time does not fit into memory; take a smaller model, "

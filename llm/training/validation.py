@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from llm.lifeline import Interrupted, StopRequest
 from llm.model.transformer import Transformer
 from llm.tokens.scratch import TokenFile
 from llm.tokens.token_bytes import token_bytes
@@ -24,15 +25,21 @@ class Validation:
 
     Args:
         tokenizer: folder with tokenizer.json, whose tokens' bytes are divided by.
+        stop: ends a measurement, which is then made by the next start.
 
     Attributes:
         rows: sequences measured; 0 = there are none, and nothing is measured.
     """
 
     def __init__(
-        self, tokens: TokenFile, o: Optimisation, tokenizer: Path, device: torch.device
+        self,
+        tokens: TokenFile,
+        o: Optimisation,
+        tokenizer: Path,
+        device: torch.device,
+        stop: StopRequest,
     ) -> None:
-        self._tokens, self._o, self._device = tokens, o, device
+        self._tokens, self._o, self._device, self._stop = tokens, o, device, stop
         self.rows = min(o.validation_rows, len(tokens.validation))
         lengths = [len(content) for content in token_bytes(tokenizer / "tokenizer.json")]
         lengths += [0] * (tokens.vocabulary_size - len(lengths))
@@ -45,13 +52,25 @@ class Validation:
         """validation_loss (nats a token) and validation_bits_per_byte.
 
         The end-of-text token costs its bits and stands for no byte.
+
+        Raises:
+            Interrupted: asked to stop meanwhile.
         """
         if not self.rows:
             return {}
         sums = torch.zeros(3, dtype=devices.widest(self._device), device=self._device)
         mine = np.arange(self.rows)[processes.rank :: processes.count]
-        for start in range(0, len(mine), micro_batch_rows):
-            sums += self._measured(model, mine[start : start + micro_batch_rows], micro_batch_rows)
+        dropped = False
+        try:
+            with self._stop.may_drop():
+                for start in range(0, len(mine), micro_batch_rows):
+                    self._stop.check()
+                    rows = mine[start : start + micro_batch_rows]
+                    sums += self._measured(model, rows, micro_batch_rows)
+        except Interrupted:
+            dropped = True
+        if processes.any(dropped, self._device):
+            raise Interrupted
         nll, tokens, size = processes.total(sums).tolist()
         return {
             "validation_loss": nll / tokens if tokens else float("nan"),

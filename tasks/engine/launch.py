@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from llm.lifeline import undisturbed
 from llm.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 from tasks.engine.launched import Launched
@@ -86,8 +87,10 @@ def launch(
     with log_file.open("wb") as log:
         variables = {**PACE, **environment}
         variables |= safe_path({**os.environ, **variables})
-        process = Launched(command(module, run_file, processes), log, variables)
+        process = None
         try:
+            with undisturbed():
+                process = Launched(command(module, run_file, processes), log, variables)
             for line in process.lines():
                 if line is not None:
                     words.hear(line)
@@ -98,7 +101,8 @@ def launch(
                     overdue = True
                     break
         except BaseException as reason:
-            _stop(module, process, words, kept, reason)
+            if process is not None:
+                _stop(module, process, words, kept, reason)
             raise
         code = process.end() if overdue else process.wait()
     if code == 0:
@@ -140,6 +144,11 @@ class _Kept:
     def __init__(self, folder: Path, checkpoint: str) -> None:
         self._folder, self._checkpoint = folder, checkpoint
 
+    def how_it_stops(self, module: str) -> str:
+        if self._checkpoint:
+            return f"stopping {module}: what it did since its last checkpoint is put into one"
+        return f"stopping {module}: the next run begins it anew"
+
     def next_run(self) -> str:
         """What the next run will do."""
         if self._checkpoint and any(self._folder.glob(self._checkpoint)):
@@ -161,10 +170,7 @@ def _stop(
     overdue, last = False, list[bytes]()
     try:
         process.ask()
-        words.log(
-            f"{module} was asked to stop, and writes a checkpoint first if it trains: waiting up "
-            f"to {patience:.0f} s{again}"
-        )
+        words.log(f"{kept.how_it_stops(module)}; waiting up to {patience:.0f} s{again}")
         deadline = time.monotonic() + patience
         for line in process.lines():
             if line is not None:
@@ -175,7 +181,8 @@ def _stop(
         else:
             process.wait()
     finally:
-        process.end()
+        with undisturbed():
+            process.end()
     # Only now: whoever listens may fail, and the checkpoint must not.
     for line in last:
         words.hear(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
+
+import psutil
 
 from llm.lifeline import deaf_to_the_terminal
 
@@ -37,6 +40,7 @@ class Launched:
                 stderr=log,
                 env={**os.environ, "INGOT_LIFELINE": "1", **environment},
             )
+        self._started: list[psutil.Process] = []
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True, name="launched").start()
 
@@ -61,17 +65,34 @@ class Launched:
             yield line
 
     def ask(self) -> None:
-        """Ask it to stop at the next safe point."""
+        """Ask it to stop: it ends at the next safe point, with all it started."""
         if self._process.poll() is None:
+            self._started = self._below()
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
         """Its exit code, once it has ended by itself."""
-        return self._process.wait()
+        code = self._process.wait()
+        self._sweep()
+        return code
 
     def end(self) -> int:
         """Its exit code; at once, also that of what it started: the end of the pipe reaches all."""
         assert self._process.stdin is not None
+        self._started += self._below()
         self._process.kill()
         self._process.stdin.close()
-        return self._process.wait()
+        code = self._process.wait()
+        self._sweep()
+        return code
+
+    def _below(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.Error):
+            return psutil.Process(self._process.pid).children(recursive=True)
+        return []
+
+    def _sweep(self) -> None:
+        """Of one that was told to end: a compiler it ran hears of no pipe."""
+        for process in self._started:
+            with contextlib.suppress(psutil.Error):
+                process.kill()

@@ -149,7 +149,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     run = Interrupted(tmp_path, sleep=0.05, stubborn=True)
     run.until('"done": 2')
     run.ctrl_c()
-    run.until("was asked to stop")
+    run.until("stopping tests.engine.fake_trainer")
     deadline = time.monotonic() + 20
     while not (tmp_path / "asked").exists():
         assert time.monotonic() < deadline

@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import set_api_log_sink
 
+from flows import patience
 from flows.patience import patient
 from tasks.best_effort import AWAY
 
@@ -28,3 +31,25 @@ def test_what_tells_of_its_absence_alone_is_not_printed(
         assert heard() == []
         AWAY.clear()
     assert heard() == ["keepalive ping failed", "of another kind"]
+
+
+def test_lines_are_kept_while_the_server_is_away_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody listens there: what waits is handed over when the run gives up, in its order."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setattr(patience, "_MOST_LINES", 3)
+    AWAY.set()
+    try:
+        with patience.patient(), patience.patient():
+            for number in range(5):
+                patience.KeptLogs.keep({"message": str(number), "__payload_size__": 9})
+            assert patience.KeptLogs.left_out == 2
+            waiting = patience.give_up()
+    finally:
+        AWAY.clear()
+        patience._FOR_GOOD.close()
+        set_api_log_sink(None)
+        EventsWorker.set_client_override(None)
+        patience.KeptLogs.unsent.clear()
+    assert waiting == [{"message": "0"}, {"message": "1"}, {"message": "2"}]

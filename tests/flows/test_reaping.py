@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows import reaping
@@ -52,3 +54,26 @@ def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.Monkey
     (line,) = told
     assert line.startswith("no note of this run can be kept ([Errno 28] No space left on device)")
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_lines_a_server_refuses_cost_no_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[int] = []
+
+    class Refusing:
+        def create_logs(self, lines: list[dict[str, str]]) -> None:
+            sent.append(len(lines))
+            if len(sent) == 2:
+                request = httpx.Request("POST", "http://server/api/logs/")
+                response = httpx.Response(422, request=request)
+                raise httpx.HTTPStatusError("unprocessable", request=request, response=response)
+
+    kept = tmp_path / "run.lines"
+    kept.write_text(json.dumps([{"message": str(number)} for number in range(500)]))
+    reaping._send(Refusing(), kept)  # type: ignore[arg-type]
+    assert sent == [200, 200]
+    assert "log lines of flow run run were refused" in capsys.readouterr().err
+    kept.write_text('[{"mess')  # cut short when the disk was full
+    reaping._send(Refusing(), kept)  # type: ignore[arg-type]
+    assert sent == [200, 200]

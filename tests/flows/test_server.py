@@ -18,6 +18,7 @@ import pytest
 from flows import processes, server
 from tasks.engine import living
 from tests.flows.stand_in_server import Healthy
+from tests.network_record import without_network
 
 STAND_IN = Path(__file__).with_name("stand_in_server.py")
 # A range of ports of its own: real servers of other tests start at 4200.
@@ -173,3 +174,30 @@ def test_one_that_is_slow_to_answer_is_not_replaced(monkeypatch: pytest.MonkeyPa
     before = processes.known("server")
     assert server.ensure_server()[0] == server.address(port)
     assert processes.known("server") == before
+
+
+def test_one_in_another_network_namespace_is_told_and_left_alone(home: Path) -> None:
+    before = without_network()
+    if before is None:
+        pytest.skip("this machine permits no network namespaces")
+    elsewhere = subprocess.Popen([*before, "sleep", "120"])
+    try:
+        here = Path("/proc/self/ns/net").readlink()
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{elsewhere.pid}/ns/net").readlink() == here:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (home / "prefect").mkdir()
+        record = {**living.note(elsewhere.pid), "port": FIRST_PORT}
+        (home / "prefect" / "server.json").write_text(json.dumps(record))
+        with pytest.raises(
+            server.OutOfReachError,
+            match=rf"process {elsewhere.pid}, port {FIRST_PORT}\).*another network.*`ingot down`",
+        ):
+            server.ensure_server()
+        assert elsewhere.poll() is None
+        assert processes.known("server") == record
+    finally:
+        (home / "prefect" / "server.json").unlink(missing_ok=True)
+        elsewhere.kill()
+        elsewhere.wait()

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.processes import alive_after, gone
 from tests.terminal import Terminal
 
 INTERRUPT, TERMINATE, HANG_UP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
@@ -29,6 +31,22 @@ def wait(kept: Path):
         kept.touch()
 
 command_line.main()
+"""
+DEAF = """
+import subprocess, time
+from flows.cli.stopping import Stopping
+
+Stopping()
+sleep = ["sleep", "600"]
+nowhere = subprocess.DEVNULL
+started = subprocess.Popen(sleep, stdout=nowhere, stderr=nowhere)
+served = subprocess.Popen(sleep, stdout=nowhere, stderr=nowhere, start_new_session=True)
+print(started.pid, served.pid, flush=True)
+while True:
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        pass
 """
 KEPT = "interrupted; finished shards and the checkpoints written are kept: run again to go on\n"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -109,3 +127,30 @@ def test_a_terminal_that_is_gone_is_not_written_to(tmp_path: Path) -> None:
     terminal.close()
     assert terminal.exit_code() == 128 + HANG_UP
     assert (tmp_path / "kept").exists()
+
+
+def test_what_does_not_end_after_a_second_ctrl_c_is_ended_with_what_it_started() -> None:
+    """As where it waits for a server that is away, again and again."""
+    command = [sys.executable, "-c", DEAF]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    started, served = (int(pid) for pid in process.stdout.readline().split())
+    try:
+        process.send_signal(INTERRUPT)
+        assert process.stderr.readline() == (
+            "stopping; what is finished is kept (Ctrl-C again ends it at once)\n"
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        began = time.monotonic()
+        process.send_signal(INTERRUPT)
+        assert process.stderr.read() == "ended at once; run again to go on\n"
+        assert process.wait(timeout=20) == 128 + INTERRUPT
+        assert time.monotonic() - began < 10
+        assert not alive_after([started], seconds=2)
+        assert not gone(served), "a server has a session of its own"
+    finally:
+        os.kill(served, signal.SIGKILL)

@@ -78,19 +78,19 @@ def test_one_that_was_stopped_stays_so_and_nobody_else_hears_of_the_run(url: str
     eventually(lambda: processes.free_port(port) == port)
 
 
-def test_one_that_hangs_is_let_go_until_it_answers(
+def test_one_that_is_stopped_by_a_signal_is_done_without_at_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
     record = processes.known("server")
     assert record is not None
     with watch.watching(said.append) as watched:
         assert watched is not None
+        began = time.monotonic()
         for member in processes.family(record):
             member.suspend()
         eventually(AWAY.is_set)
-        assert not watched.settle(), "nor is it waited for at the end"
+        assert time.monotonic() - began < 10, "within seconds"
         for member in processes.family(record):
             member.resume()
         eventually(lambda: not AWAY.is_set())
@@ -101,6 +101,70 @@ def test_one_that_hangs_is_let_go_until_it_answers(
         "the Prefect server is back",
     ]
     assert processes.known("server") == record
+
+
+def test_one_that_hangs_is_started_again_and_waited_for(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "_HUNG_SECONDS", 3.0)
+    record = processes.known("server")
+    assert record is not None
+    with watch.watching(said.append) as watched:
+        assert watched is not None
+        for member in processes.family(record):
+            member.suspend()
+        eventually(AWAY.is_set)
+        eventually(lambda: watched._idle_seconds() > 1)
+        assert watched.settle(), "the end of a run waits for it"
+        eventually(lambda: len(said) == 4)
+    assert said == [
+        f"the Prefect server at {url} is away; the run goes on without it",
+        f"the Prefect server (process {record['pid']}) hangs and is ended",
+        "the Prefect server died; it is started again, the run goes on",
+        "the Prefect server is back",
+    ]
+    after = processes.known("server")
+    assert after is not None
+    assert after["pid"] != record["pid"]
+
+
+def test_one_that_works_and_does_not_answer_is_let_go_until_it_does(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    answers = threading.Event()
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "_HUNG_SECONDS", 0.5)
+    monkeypatch.setattr(watch, "healthy", lambda url: answers.is_set())
+    monkeypatch.setattr(watch, "work", lambda record: time.monotonic())
+    record = processes.known("server")
+    with watch.watching(said.append) as watched:
+        assert watched is not None
+        eventually(AWAY.is_set)
+        time.sleep(1)
+        assert not watched.settle(), "nor is it waited for at the end"
+        answers.set()
+        eventually(lambda: not AWAY.is_set())
+    assert said == [
+        f"the Prefect server at {url} is away; the run goes on without it",
+        "the Prefect server is back",
+    ]
+    assert processes.known("server") == record
+
+
+def test_a_watch_within_another_is_the_same_one(url: str) -> None:
+    outer: list[str] = []
+    inner: list[str] = []
+    with watch.watching(outer.append, "the run waits for it") as one:
+        with watch.watching(inner.append) as two:
+            assert one is two
+            assert two is not None
+            two.say(two.meanwhile)
+        assert one is not None
+        one.say(one.meanwhile)
+    assert (outer, inner) == (["the run waits for it"], ["the run goes on without it"])
 
 
 def test_one_that_dies_after_it_hung_is_started_again(

@@ -111,7 +111,7 @@ def stepper(
     model: Transformer, tokens: TokenFile, micro_batch_rows: int = 0, **optimisation: Any
 ) -> Stepper:
     settings = replace(OPTIMISATION, **optimisation)
-    return Stepper(model, settings, tokens, CPU, ALONE, micro_batch_rows)
+    return Stepper(model, settings, tokens, CPU, ALONE, micro_batch_rows, never())
 
 
 def places(folder: Path) -> Places:
@@ -154,7 +154,7 @@ class Never(StopRequest):
     """Is never asked, and leaves signals alone."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self._held = self._dropping = False
 
 
 def never() -> StopRequest:
@@ -162,12 +162,13 @@ def never() -> StopRequest:
 
 
 class After(StopRequest):
-    """Asked from the n-th look on; the trainer looks once a step."""
+    """Asked when so many steps are done."""
 
-    def __init__(self, looks: int) -> None:
-        self._left = looks
+    def __init__(self, steps: int) -> None:
+        self._left, self.asked = steps, False
+        self._held = self._dropping = False
 
-    @property
-    def asked(self) -> bool:  # type: ignore[override]
+    def hold(self) -> None:
+        super().hold()
         self._left -= 1
-        return self._left <= 0
+        self.asked = self._left <= 0

@@ -63,7 +63,7 @@ def test_it_learns_more_than_frequencies(tmp_path: Path) -> None:
     assert result["epochs"] == pytest.approx(50 * 16 / len(opened(tmp_path).train))
     model = load(tmp_path / "model")
     assert result["parameters"] == sum(p.numel() for p in model.parameters())
-    measure = Validation(opened(tmp_path), run.optimisation, tmp_path / "tokenizer", CPU)
+    measure = Validation(opened(tmp_path), run.optimisation, tmp_path / "tokenizer", CPU, never())
     assert measure(model, 2, ALONE)["validation_loss"] == pytest.approx(
         told["validation_loss"][50], rel=1e-6
     )
@@ -158,7 +158,7 @@ def test_validation_is_that_of_the_text(tmp_path: Path, micro_batch_rows: int) -
     for wanted in (3, 1000):
         o = replace(OPTIMISATION, validation_rows=wanted)
         tokenizer = Path(run_of(tmp_path).places.tokenizer)
-        measured = Validation(tokens, o, tokenizer, CPU)(fresh(), micro_batch_rows, ALONE)
+        measured = Validation(tokens, o, tokenizer, CPU, never())(fresh(), micro_batch_rows, ALONE)
         loss, bits = _by_hand(tokens, min(wanted, rows))
         assert measured["validation_loss"] == pytest.approx(loss, rel=1e-5)
         assert measured["validation_bits_per_byte"] == pytest.approx(bits, rel=1e-5)

@@ -1,0 +1,179 @@
+"""SIGTERM in each phase of a training run: how it ends, and that the next start loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm.lifeline import TERMINATED, Interrupted, StopRequest, undisturbed
+from llm.training import loop, step, validation
+from llm.training.loop import StoppedError, train
+from tasks.engine.errors import CancelledError
+from tasks.engine.launch import launch
+from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained, weights
+from tests.processes import alive_after
+
+PIECES = replace(EXECUTION, micro_batch_rows=2)  # four a step
+# Sends itself the signal when it is about to write the model, and would then wait for ever.
+WRITING = """
+import os, signal, sys, time
+from llm.model import folder
+from llm.training.__main__ import main
+def save(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(600)
+folder.save = save
+sys.exit(main(sys.argv[1:]))
+"""
+SLOW_COMPILER = """#!/bin/sh
+[ -e "{folder}/now" ] || exec g++ "$@"
+echo $$ > "{folder}/compiling"
+exec sleep 600
+"""
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def at_call(number: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, whose n-th call sends this process SIGTERM first."""
+    calls = 0
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert calls <= number, "it went on after SIGTERM"
+        return function(*arguments, **named)
+
+    return called
+
+
+def stopped(run: Any, message: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.checkpoints, "write", kept_calm(loop.checkpoints.write))
+        with pytest.raises(StoppedError, match=message):
+            train(run, StopRequest())
+
+
+def kept_calm(write: Callable[..., Any]) -> Callable[..., Any]:
+    """A checkpoint during which SIGTERM comes again, as a supervisor may send it."""
+
+    def written(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return write(*arguments)
+
+    return written
+
+
+@pytest.mark.parametrize(("call", "done"), [(4 * 4 + 2, 4), (4 * 11 + 4, 11)])
+def test_a_step_is_dropped_half_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, done: int
+) -> None:
+    whole, cut = (run_of(tmp_path / name, PIECES) for name in ("whole", "cut"))
+    trained(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, "summed_loss", at_call(call, step.summed_loss))
+        stopped(cut, f"after step {done} of 12, with a checkpoint")
+    assert trained(cut)["resumed_from_step"] == done
+    assert weights(cut) == weights(whole)
+    assert metrics(cut) == metrics(whole)
+
+
+@pytest.mark.parametrize(("call", "done"), [(2, 5), (3 + 3 + 1, 12)])
+def test_a_validation_is_dropped_and_made_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, done: int
+) -> None:
+    """Five rows, two at once: three calls each after steps 5, 10 and 12."""
+    whole, cut = (run_of(tmp_path / name, PIECES) for name in ("whole", "cut"))
+    trained(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "token_losses", at_call(call, validation.token_losses))
+        stopped(cut, f"after step {done} of 12, with a checkpoint")
+    assert trained(cut)["resumed_from_step"] == done
+    assert weights(cut) == weights(whole)
+    assert metrics(cut) == metrics(whole)
+
+
+def test_stopped_while_the_model_is_written_it_has_nothing_to_train_again(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    (tmp_path / "run.json").write_text(loop.json.dumps(asdict(run)))
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", WRITING, str(tmp_path / "run.json")], check=False, timeout=120
+    )
+    assert ended.returncode == TERMINATED
+    assert time.monotonic() - began < 60
+    assert trained(run)["resumed_from_step"] == 12
+    assert metrics(run)["validation_loss"].keys() == {5, 10, 12}
+
+
+@pytest.mark.long
+def test_while_the_first_step_is_compiled_it_ends_at_once_with_the_compiler(tmp_path: Path) -> None:
+    run = run_of(tmp_path, replace(EXECUTION, compile=True))
+    compiler = tmp_path / "compiler"
+    compiler.write_text(SLOW_COMPILER.format(folder=tmp_path))
+    compiler.chmod(0o755)
+    compiling, asked = tmp_path / "compiling", [0.0]
+
+    def hear(event: dict[str, Any]) -> None:
+        if "steps 1 to 12" in event.get("message", ""):
+            (tmp_path / "now").touch()
+
+    def cancelled() -> bool:
+        if not (compiling.exists() and compiling.read_text().strip()):
+            return False
+        asked[0] = asked[0] or time.monotonic()
+        return True
+
+    environment = {
+        "CXX": str(compiler),
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    with pytest.raises(CancelledError, match="was stopped; the next run begins it anew"):
+        launch(
+            "llm.training",
+            asdict(run),
+            tmp_path / "scratch",
+            hear,
+            cancelled,
+            environment,
+            checkpoint="checkpoints/step-????????/state.json",
+        )
+    assert time.monotonic() - asked[0] < 5
+    assert not alive_after([int(compiling.read_text())], seconds=2)
+
+
+def test_what_may_not_be_dropped_is_finished_first() -> None:
+    stop = StopRequest()
+    stop.hold()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.asked
+    stop.check()  # outside `may_drop` it is a look that finds nothing to leave
+    with pytest.raises(Interrupted), stop.may_drop():
+        raise AssertionError("asked before, it must not begin")
+
+
+def test_a_signal_waits_until_what_is_started_can_be_ended() -> None:
+    came: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    with undisturbed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        assert came == []
+    assert came == [signal.SIGTERM]
