@@ -79,7 +79,7 @@ class Stepper:
 
     Args:
         micro_batch_rows: at once in this process; 0 = all of its share.
-        stop: looked at between micro-batches.
+        stop: ends a step before it has changed anything.
         softmax: `loss.softmax`, or what it was compiled to.
 
     Attributes:
