@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
@@ -310,14 +311,12 @@ def _closest_calls(artifact: Artifact) -> Table:
 
 def _largest_clusters(artifact: Artifact) -> Table:
     clusters = artifact.data("clusters").table(["cluster_id", "size", "kept"])
-    grouped = clusters.group_by("cluster_id", use_threads=False).aggregate(
-        [("size", "max"), ("kept", "sum")]
-    )
-    rows = [
-        [row["cluster_id"], row["size_max"], row["kept_sum"]]
-        for row in grouped.to_pylist()
-        if row["size_max"] > 1
-    ]
+    clusters = clusters.filter(pc.greater(clusters.column("size"), 1))
+    found: dict[str, list[int]] = {}  # not by Arrow's `group_by`: that imports pandas
+    for cluster, size, kept in zip(*(c.to_pylist() for c in clusters.columns), strict=True):
+        row = found.setdefault(cluster, [size, 0])
+        row[1] += kept
+    rows = [[cluster, size, kept] for cluster, (size, kept) in found.items()]
     rows.sort(key=lambda row: (-row[1], row[0]))
     return Table(
         "Largest clusters of duplicates",

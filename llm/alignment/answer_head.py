@@ -50,8 +50,9 @@ class _AnswerHead(torch.autograd.Function):
             highest, best = logits.max(-1)
             shares, partition = _shares(logits, highest)
             log_probs = logits.gather(1, chosen)[:, 0] - partition
-            entropy = partition - torch.linalg.vecdot(shares, logits)
-            found.append((log_probs, entropy, logits.mean(-1), best == chosen[:, 0]))
+            mean_logits = logits.mean(-1)
+            entropy = partition - logits.mul_(shares).sum(-1)
+            found.append((log_probs, entropy, mean_logits, best == chosen[:, 0]))
             if keep:
                 kept.append(_slope(shares, chosen).to(dtype))
         ctx.save_for_backward(hidden, weight, targets, *kept)
