@@ -164,7 +164,7 @@ def _left_out(artifact: Artifact) -> Table:
 
 STAGE = Stage(
     name="evaluate",
-    version=2,
+    version=3,
     description="Scores every model on held-out text, answers and preferences.",
     config=EvaluateConfig,
     inputs={

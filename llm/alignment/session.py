@@ -65,6 +65,7 @@ class Session:
         check_context(self.limit.tokens, context)
         self.chat = ChatEncoder(self.start)
         self.digest = run_digest(run)
+        self._scoring: ThreadTuner | None = None  # before and after go equally fast
 
     def check_stop(self) -> None:
         """Raises:
@@ -109,7 +110,9 @@ class Session:
 
     def scorer(self, model: Transformer) -> Scorer:
         """The model in its two halves, in the precision of the training."""
-        return _Scorer(self, model)
+        self._scoring = self._scoring or self.threads()
+        self._scoring.enforce()
+        return _Scorer(self, model, self._scoring)
 
     def scored(self, done: int, total: int) -> None:
         """So many rows are scored; the channel knows the total."""
@@ -205,9 +208,8 @@ class Session:
 class _Scorer:
     """A model in its two halves; a look at whether to stop before each batch."""
 
-    def __init__(self, session: Session, model: Transformer) -> None:
-        self._session, self._model = session, model
-        self._threads = session.threads()
+    def __init__(self, session: Session, model: Transformer, threads: ThreadTuner) -> None:
+        self._session, self._model, self._threads = session, model, threads
 
     def hidden(self, tokens: Tensor, /) -> Tensor:
         session = self._session
