@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Shares of the vocabulary, in all and in a piece, that are held at once: 128 and 32 MB of
-# bfloat16. Beyond that they are computed once more for the gradient.
-_KEPT, _PIECE = 1 << 26, 1 << 24
+# Numbers a token and an entry of the vocabulary that are kept for the gradient, 128 MB of bfloat16:
+# beyond that they are computed once more. A piece, 8 MB of float32, is what a CPU's caches hold.
+_KEPT, _PIECE = 1 << 26, 1 << 21
 
 
 class Answers(NamedTuple):
