@@ -316,12 +316,11 @@ def _largest_clusters(artifact: Artifact) -> Table:
     for cluster, size, kept in zip(*(c.to_pylist() for c in clusters.columns), strict=True):
         row = found.setdefault(cluster, [size, 0])
         row[1] += kept
-    rows = [[cluster, size, kept] for cluster, (size, kept) in found.items()]
-    rows.sort(key=lambda row: (-row[1], row[0]))
+    largest = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
     return Table(
         "Largest clusters of duplicates",
         ["cluster", "documents", "kept"],
-        rows[:_CLUSTERS_SHOWN],
+        [[cluster, *counts] for cluster, counts in largest[:_CLUSTERS_SHOWN]],
         "More than one is kept where members of a cluster are linked only through others.",
     )
 
