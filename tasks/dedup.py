@@ -348,7 +348,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
-    libraries=("datasketch", "xxhash", "numpy", "scipy"),
+    libraries=("xxhash", "numpy", "scipy"),
     conservation=Conservation(
         "documents", kept="documents", removed="removed", rejected="rejected"
     ),
