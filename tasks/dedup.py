@@ -348,7 +348,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
-    libraries=("xxhash", "numpy", "scipy"),
+    libraries=("datasketch", "xxhash", "numpy", "scipy"),
     conservation=Conservation(
         "documents", kept="documents", removed="removed", rejected="rejected"
     ),
