@@ -6,7 +6,6 @@ import time
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -44,6 +43,9 @@ def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> Built:
         ElsewhereError: no such pool or deployment, the run failed, or its artifact is not in
             the store that this process sees.
     """
+    # Here, not above: it takes a while, and most runs have no other pool.
+    from prefect.deployments import run_deployment
+
     name = ticket.stage
     log = get_run_logger()
     with get_client(sync_client=True) as client:

@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogHandler, APILogWorker, set_api_log_sink
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from tasks.best_effort import AWAY, unreachable
+from tasks.runner import other_settings
 
 _AGAIN_SECONDS = 1.0
 _MOST_LINES = 10_000
@@ -95,7 +95,7 @@ def give_up() -> list[dict[str, Any]]:
     """
     KeptLogs.over = True
     # Left set on purpose: Prefect is about to record the end of the flow this is called in.
-    _FOR_GOOD.enter_context(temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}))
+    _FOR_GOOD.enter_context(other_settings("client", max_retries=0))
     return list(KeptLogs.unsent)
 
 

@@ -14,7 +14,6 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.pictures import hung, hung_lineage
 from flows.reports import page
@@ -27,6 +26,7 @@ from tasks.engine.panels_markdown import markdown
 from tasks.engine.plan import Row
 from tasks.engine.stage import Stage
 from tasks.engine.store import Store
+from tasks.runner import other_settings
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.
 _MARKDOWN_LIMIT = 60_000
@@ -50,7 +50,7 @@ def best_effort(publish: Callable[P, None]) -> Callable[P, None]:
 
 def _reached(publish: Callable[[], None]) -> bool:
     # The stages do not wait for it, and what it shows can wait.
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+    with other_settings("client", max_retries=0):
         try:
             publish()
         except Exception as error:

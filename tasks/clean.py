@@ -210,18 +210,14 @@ def panels(artifact: Artifact) -> list[Panel]:
     counts: dict[str, list[float]] = {}
     samples: list[dict[str, Any]] = []
     for table in artifact.data("documents").tables():
-        summed = table.group_by(["source", "extractor"], use_threads=False).aggregate(
-            [("doc_id", "count"), ("html_bytes", "sum"), ("text_chars", "sum")]
-        )
-        for row in summed.to_pylist():
-            totals = groups.setdefault((row["source"], row["extractor"]), [0, 0, 0])
-            for index, name in enumerate(("doc_id_count", "html_bytes_sum", "text_chars_sum")):
-                totals[index] += row[name]
-        for extractor, length in zip(
-            table.column("extractor").to_pylist(),
-            table.column("text_chars").to_pylist(),
-            strict=True,
+        # Counted here, not by Arrow's `group_by`: that imports pandas.
+        names = ("source", "extractor", "html_bytes", "text_chars")
+        for source, extractor, size, length in zip(
+            *(table.column(name).to_pylist() for name in names), strict=True
         ):
+            totals = groups.setdefault((source, extractor), [0, 0, 0])
+            for index, value in enumerate((1, size, length)):
+                totals[index] += value
             bins = counts.setdefault(extractor, [0.0] * (len(_EDGES) - 1))
             bins[_bin(length)] += 1
         # The smallest ids are as good as a draw: they are hashes of the content.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
@@ -310,19 +311,16 @@ def _closest_calls(artifact: Artifact) -> Table:
 
 def _largest_clusters(artifact: Artifact) -> Table:
     clusters = artifact.data("clusters").table(["cluster_id", "size", "kept"])
-    grouped = clusters.group_by("cluster_id", use_threads=False).aggregate(
-        [("size", "max"), ("kept", "sum")]
-    )
-    rows = [
-        [row["cluster_id"], row["size_max"], row["kept_sum"]]
-        for row in grouped.to_pylist()
-        if row["size_max"] > 1
-    ]
-    rows.sort(key=lambda row: (-row[1], row[0]))
+    clusters = clusters.filter(pc.greater(clusters.column("size"), 1))
+    found: dict[str, list[int]] = {}  # not by Arrow's `group_by`: that imports pandas
+    for cluster, size, kept in zip(*(c.to_pylist() for c in clusters.columns), strict=True):
+        row = found.setdefault(cluster, [size, 0])
+        row[1] += kept
+    largest = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
     return Table(
         "Largest clusters of duplicates",
         ["cluster", "documents", "kept"],
-        rows[:_CLUSTERS_SHOWN],
+        [[cluster, *counts] for cluster, counts in largest[:_CLUSTERS_SHOWN]],
         "More than one is kept where members of a cluster are linked only through others.",
     )
 

@@ -159,7 +159,7 @@ def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
 
 STAGE = Stage(
     name="dpo",
-    version=2,
+    version=3,
     description="Tunes the model on pairs of answers, with the starting model as reference.",
     config=DpoConfig,
     inputs={

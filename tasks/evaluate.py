@@ -65,7 +65,7 @@ class EvaluateConfig(StageConfig):
         description="bf16: matrix products in bfloat16, quicker on a GPU; scores shift a little.",
     )
     batch_tokens: int = execution(
-        8_192, "Tokens of a forward pass, padding included.", ge=1, le=2**24
+        8_192, "Tokens of a forward pass, padding included; on a CPU 2,048 at most.", ge=1, le=2**24
     )
     device: Literal["auto", "cpu", "cuda"] = execution(
         "auto", "Where to run; auto takes a GPU if there is one."
@@ -164,7 +164,7 @@ def _left_out(artifact: Artifact) -> Table:
 
 STAGE = Stage(
     name="evaluate",
-    version=2,
+    version=3,
     description="Scores every model on held-out text, answers and preferences.",
     config=EvaluateConfig,
     inputs={

@@ -19,10 +19,9 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CachePolicy
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
-from prefect.context import TaskRunContext
+from prefect.context import SettingsContext, TaskRunContext, get_settings_context
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
@@ -166,6 +165,20 @@ def spoken(figures: Mapping[str, Figure]) -> str:
     return ", ".join(said)
 
 
+@contextlib.contextmanager
+def other_settings(group: str, **values: object) -> Iterator[None]:
+    """Within it, settings of one of Prefect's groups have other values.
+
+    Prefect's own `temporary_settings` reads environment and files anew for all of them: 50 ms, for
+    each of two dozen things a run shows.
+    """
+    present = get_settings_context()
+    changed = getattr(present.settings, group).model_copy(update=values)
+    settings = present.settings.model_copy(update={group: changed})
+    with SettingsContext(profile=present.profile, settings=settings):
+        yield
+
+
 class PrefectListener:
     """Log lines and one progress artifact a stage; throttled, as each update is a server row."""
 
@@ -209,7 +222,7 @@ class PrefectListener:
 
     def _show(self, stage: str, share: float, description: str) -> None:
         # Not once more and again: the next figures are a better second try.
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        with other_settings("client", max_retries=0):
             if self._artifact is None:
                 self._artifact = create_progress_artifact(
                     progress=share, key=f"progress-{stage}", description=description
@@ -288,5 +301,6 @@ def stage_task(stage: str) -> Task[..., Any]:
         cache_policy=RecipePolicy(),
         persist_result=True,
         result_serializer="json",
-        tags=["ingot"],
+        # No tags: of a task that has one Prefect asks the server for a turn before it starts, and
+        # SQLite refuses that while anything else is written; the next try is seconds later.
     )

@@ -114,7 +114,7 @@ def _samples(artifact: Artifact) -> Samples:
 
 STAGE = Stage(
     name="sft",
-    version=2,
+    version=3,
     description="Tunes the model on instructions, the loss on the answers alone.",
     config=SftConfig,
     inputs={

@@ -65,7 +65,10 @@ class TuningConfig(StageConfig):
     )
     threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
     score_tokens: int = execution(
-        8_192, "Tokens of a forward pass over held-out rows.", ge=1, le=2**24
+        8_192,
+        "Tokens of a forward pass over held-out rows; on a CPU 2,048 at most.",
+        ge=1,
+        le=2**24,
     )
     checkpoint_seconds: float = execution(
         600.0, "Seconds between checkpoints, from which a stopped run goes on.", ge=0.0

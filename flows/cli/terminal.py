@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-from prefect.logging.configuration import setup_logging
+from prefect.logging.configuration import ensure_logging_setup
 from prefect.logging.handlers import PrefectConsoleHandler
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -24,7 +27,9 @@ from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.execute import published
 from tasks.engine.progress import Figure
-from tasks.runner import PrefectListener, spoken
+from tasks.runner import PrefectListener, other_settings, spoken
+
+_HEARTBEAT = ("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT_RUNNER_HEARTBEAT_FREQUENCY")
 
 
 class OneMessage(logging.Filter):
@@ -48,12 +53,29 @@ class OneMessage(logging.Filter):
 
 def console_handlers() -> list[PrefectConsoleHandler]:
     """Prefect's handlers for the terminal, made if they are not there yet."""
-    setup_logging()
+    ensure_logging_setup()
     return [
         handler
         for handler in logging.getLogger().handlers
         if isinstance(handler, PrefectConsoleHandler)
     ]
+
+
+class LateWork(logging.Filter):
+    """Keeps back the first word of Prefect that events wait to be sent as the process ends.
+
+    Some always do. It says so again every four seconds, and then it is worth knowing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._first = True
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not self._first or not record.getMessage().startswith("Still processing items"):
+            return True
+        self._first = False
+        return False
 
 
 class Bar:
@@ -132,6 +154,20 @@ def _begun(given: dict[str, Any], watch: Watch | None) -> Any:
             tried = True
 
 
+@contextlib.contextmanager
+def _without_heartbeat() -> Iterator[None]:
+    """No events that say that the run lives, unless they are asked for.
+
+    What they are for, telling the runs of dead processes, `flows.reaping` does by process; Prefect
+    would wait up to a second at the end for the thread that sends them.
+    """
+    if any(name in os.environ for name in _HEARTBEAT):
+        yield
+        return
+    with other_settings("flows", heartbeat_frequency=None):
+        yield
+
+
 def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> list[Outcome]:
     """Run the `build` flow in this process.
 
@@ -140,11 +176,14 @@ def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> 
     """
     recipe, changes, only, start, force = asked
     given = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
+    for worker in ("EventsWorker", "APILogWorker", "KeptLogs"):
+        logging.getLogger(worker).addFilter(LateWork())
     # Begun here: Prefect asks the server for the run before anything of ours is called.
     with Bar() as bar, watching(aloud, "the run waits for it") as watch, patient():
         PrefectListener.watchers.append(bar)
         try:
-            told_of: Any = _begun(given, watch)
+            with _without_heartbeat():
+                told_of: Any = _begun(given, watch)
         except Exception as error:
             if running.LAST.recorded or not running.LAST.complete:
                 raise

@@ -25,6 +25,7 @@ from llm.alignment.sampling import LengthGrouped
 from llm.alignment.session import Session
 from llm.lifeline import StopRequest
 from llm.model.scoring import completion_logprobs
+from llm.model.transformer import Transformer
 
 PAIRS = pa.schema(
     [
@@ -117,7 +118,7 @@ def pair_table(table: pa.Table, before: Scores, after: Scores, beta: float) -> p
     return pa.table([*names, *(pa.array(column) for column in columns)], schema=PAIRS)
 
 
-def _reference(session: Session, model: Any, table: pa.Table) -> Scores:
+def _reference(session: Session, model: Transformer, table: pa.Table) -> Scores:
     """The starting model's scores; a run that goes on takes those it was begun with."""
     path = Path(session.run.scratch) / f"reference-{session.digest[:16]}.npz"
     if path.is_file():
@@ -134,7 +135,7 @@ def _reference(session: Session, model: Any, table: pa.Table) -> Scores:
     return found
 
 
-def _scores(session: Session, model: Any, table: pa.Table) -> Scores:
+def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
     """Both answers of every pair, in the order of the table."""
     model.eval()
     prompts = table.column("prompt_tokens").to_pylist()
@@ -155,7 +156,7 @@ def _scores(session: Session, model: Any, table: pa.Table) -> Scores:
 def _trainer(
     session: Session,
     run: DpoRun,
-    model: Any,
+    model: Transformer,
     table: pa.Table,
     reference: Scores,
     in_training: NDArray[np.bool_],
@@ -195,12 +196,13 @@ def _trainer(
         disable_dropout=True,
     )
     trainer = PreparedTrainer(
-        model=model,
+        model=session.shell(model),
         args=arguments,
         train_dataset=Dataset(InMemoryTable(pa.table(columns, names=list(_DATASET)))),
         processing_class=session.chat.tokenizer,
         callbacks=[session.steps()],
     )
+    session.compute_with(model, trainer)
     _check_dataset(trainer.train_dataset, training)
     return trainer
 

@@ -18,9 +18,11 @@ from llm.alignment.channel import Channel
 from llm.alignment.guards import check_context
 from llm.alignment.rows import Limit, Rows
 from llm.alignment.run_file import Run, SftRun, run_digest
+from llm.alignment.shell import compute_with, shell
 from llm.lifeline import StopRequest
 from llm.model import folder as model_folder
 from llm.model.scoring import Scorer
+from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from llm.training.devices import autocast, precision_on
@@ -63,6 +65,7 @@ class Session:
         check_context(self.limit.tokens, context)
         self.chat = ChatEncoder(self.start)
         self.digest = run_digest(run)
+        self._scoring: ThreadTuner | None = None  # before and after go equally fast
 
     def check_stop(self) -> None:
         """Raises:
@@ -89,18 +92,27 @@ class Session:
             f"rejected {_told(rows.reasons(rows.rejected))}"
         )
 
-    def load(self) -> Any:
-        """The starting model as transformers' own, float32, on the device."""
-        from transformers import AutoModelForCausalLM
+    def load(self) -> Transformer:
+        """The starting model, float32, on the device."""
+        return model_folder.load(self.start).to(self.device)
 
-        model = AutoModelForCausalLM.from_pretrained(
-            str(self.start), dtype=torch.float32, attn_implementation="sdpa"
-        )
-        return model.to(self.device)
+    def shell(self, model: Transformer) -> Any:
+        """What a trainer is given for the model: see `llm.alignment.shell`."""
+        return shell(model, self.start)
 
-    def scorer(self, model: Any) -> Scorer:
+    def compute_with(self, model: Transformer, trainer: Any) -> None:
+        """Let the trainer's forward passes be ours where its own are slow: on a CPU.
+
+        Elsewhere TRL's kernels leave out what no loss reads.
+        """
+        if self.device.type == "cpu":
+            compute_with(model, trainer.model)
+
+    def scorer(self, model: Transformer) -> Scorer:
         """The model in its two halves, in the precision of the training."""
-        return _Scorer(self, model)
+        self._scoring = self._scoring or self.threads()
+        self._scoring.enforce()
+        return _Scorer(self, model, self._scoring)
 
     def scored(self, done: int, total: int) -> None:
         """So many rows are scored; the channel knows the total."""
@@ -188,26 +200,22 @@ class Session:
             if name not in dropped
         ]
 
-    def save(self, model: Any) -> None:
+    def save(self, model: Transformer) -> None:
         """Write the trained model as every model folder is written."""
-        trained = model_folder.load(self.start)
-        trained.load_state_dict({name: value.cpu() for name, value in model.state_dict().items()})
-        model_folder.save(trained, Path(self.run.output), self.start, TURN_END)
+        model_folder.save(model, Path(self.run.output), self.start, TURN_END)
 
 
 class _Scorer:
-    """transformers' model in its two halves; a look at whether to stop before each batch."""
+    """A model in its two halves; a look at whether to stop before each batch."""
 
-    def __init__(self, session: Session, model: Any) -> None:
-        self._session, self._model = session, model
-        self._threads = session.threads()
+    def __init__(self, session: Session, model: Transformer, threads: ThreadTuner) -> None:
+        self._session, self._model, self._threads = session, model, threads
 
     def hidden(self, tokens: Tensor, /) -> Tensor:
         session = self._session
         session.check_stop()
         with self._threads.timed(tokens.numel()), autocast(session.device, session.run.precision):
-            states: Tensor = self._model.model(input_ids=tokens, use_cache=False).last_hidden_state
-        return states
+            return self._model.hidden(tokens)
 
     def lm_head(self, states: Tensor) -> Tensor:
         session = self._session

@@ -18,6 +18,7 @@ from llm.alignment.sampling import LengthGrouped
 from llm.alignment.session import Session
 from llm.lifeline import StopRequest
 from llm.model.scoring import summed_logprobs
+from llm.model.transformer import Transformer
 
 _IGNORED = -100  # torch's cross-entropy and TRL leave this label out of the loss
 
@@ -74,7 +75,7 @@ def labelled(table: pa.Table) -> pa.Table:
     return pa.table(lists, names=list(columns))
 
 
-def _trainer(session: Session, run: SftRun, model: Any, training: pa.Table) -> Any:
+def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Table) -> Any:
     from datasets import Dataset
     from datasets.table import InMemoryTable
     from trl import SFTConfig, SFTTrainer
@@ -99,18 +100,22 @@ def _trainer(session: Session, run: SftRun, model: Any, training: pa.Table) -> A
         dataset_kwargs={"skip_prepare_dataset": not packed},
     )
     trainer = GroupedTrainer(
-        model=model,
+        model=session.shell(model),
         args=arguments,
         train_dataset=Dataset(InMemoryTable(labelled(training))),
         processing_class=session.chat.tokenizer,
         callbacks=[session.steps()],
     )
+    if not packed:  # rows that share one are kept apart by transformers' own attention
+        session.compute_with(model, trainer)
     _, labels = flat(trainer.train_dataset.data.table.column("labels"))
     check_trained_tokens(_supervised(training), int((labels != _IGNORED).sum()))
     return trainer
 
 
-def _held_out_loss(session: Session, model: Any, table: pa.Table) -> tuple[float | None, int]:
+def _held_out_loss(
+    session: Session, model: Transformer, table: pa.Table
+) -> tuple[float | None, int]:
     """Mean negative log-probability of a supervised token, in nats, and how many there are."""
     if not table.num_rows:
         return None, 0

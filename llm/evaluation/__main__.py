@@ -37,8 +37,14 @@ def _evaluate(run: Run) -> None:
     from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, find, is_out_of_memory
     from llm.training.threads import ThreadTuner
 
-    def begin(what: str) -> Report:
-        return _Watched(what, ThreadTuner(find(run.device), run.threads))
+    tuners: dict[str, ThreadTuner] = {}
+
+    def begin(model: str, what: str) -> Report:
+        # What a model is measured by goes as fast with the next one: no need to try again.
+        if what not in tuners:
+            tuners[what] = ThreadTuner(find(run.device), run.threads)
+        tuners[what].enforce()
+        return _Watched(f"{model}: {what}", tuners[what])
 
     try:
         result = evaluate(run, begin)

@@ -37,7 +37,8 @@ from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.encoding import DocumentEncoder
 
-Begin = Callable[[str], Report]  # given what is measured, whom to tell how far it is
+# Given a model and what it is measured by, whom to tell how far it is.
+Begin = Callable[[str, str], Report]
 
 
 class UnknownDeviceError(ValueError):
@@ -111,20 +112,20 @@ def _measures(
     begin: Begin,
 ) -> Iterator[Measure]:
     """What there are rows for, one metric after the other."""
-    report = begin(f"{named.name}: window of text")
+    report = begin(named.name, "window of text")
     losses = document_losses(
         model, DocumentEncoder(named.folder), text.texts, run.batch_tokens, report
     )
     yield Measure(BITS_PER_BYTE, text.doc_ids, losses.bits, losses.sizes.astype(np.float64))
     if rows.exchanges:
-        report = begin(f"{named.name}: held-out answer")
+        report = begin(named.name, "held-out answer")
         yield completion_loss(model, rows.exchanges, run.batch_tokens, report)
     if rows.pairs:
-        report = begin(f"{named.name}: held-out pair's answer")
+        report = begin(named.name, "held-out pair's answer")
         yield from preference_measures(model, rows.pairs, run.batch_tokens, report)
     asked = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.most_generated]
     if asked:
-        report = begin(f"{named.name}: generated answer")
+        report = begin(named.name, "generated answer")
         yield generated_length(model, asked, encoder.stops, run.new_tokens, report)
 
 

@@ -81,55 +81,65 @@ def generate(
 ) -> list[list[int]]:
     """Continue each prompt by up to `most` tokens, ending at (and without) a stop token.
 
-    Prompts of equal length share a batch; no padding is involved, so a row's result does not
-    depend on its neighbours. The prompt and its continuation stay within the model's context.
+    All prompts are one batch, shorter ones padded on the left, where no row looks: what a row gets
+    does not depend on its neighbours, up to the order of floating-point sums. Each prompt and its
+    continuation stay within the model's context.
 
     Raises:
         ValueError: a prompt is empty or fills the context.
     """
-    results: dict[int, list[int]] = {}
-    lengths: dict[int, list[int]] = {}
+    context = model.architecture.context
     for index, prompt in enumerate(prompts):
-        if not 0 < len(prompt) < model.architecture.context:
+        if not 0 < len(prompt) < context:
             raise ValueError(
-                f"prompt {index} has {len(prompt)} tokens; 1 to {model.architecture.context - 1} "
+                f"prompt {index} has {len(prompt)} tokens; 1 to {context - 1} "
                 "leave room for an answer"
             )
-        lengths.setdefault(len(prompt), []).append(index)
+    if not prompts:
+        return []
+    rooms = [min(most, context - len(prompt)) for prompt in prompts]
     generator = torch.Generator().manual_seed(sampling.seed)
-    for length, indices in sorted(lengths.items()):
-        batch = [list(prompts[index]) for index in indices]
-        room = min(most, model.architecture.context - length)
-        answers = _continue(model, batch, room, set(stop), sampling, generator)
-        results.update(zip(indices, answers, strict=True))
-    return [results[index] for index in range(len(prompts))]
+    return _continue(model, prompts, rooms, set(stop), sampling, generator)
 
 
 def _continue(
     model: Transformer,
-    batch: list[list[int]],
-    most: int,
+    prompts: Sequence[Sequence[int]],
+    rooms: Sequence[int],
     stop: set[int],
     sampling: Sampling,
     generator: torch.Generator,
 ) -> list[list[int]]:
-    device = model.lm_head.weight.device
-    tokens = torch.tensor(batch, device=device)
     like = model.lm_head.weight
-    cache = Cache(model.architecture, len(batch), tokens.shape[1] + most, like)
-    answers: list[list[int]] = [[] for _ in batch]
-    open_rows = set(range(len(batch)))
-    logits = model(tokens, cache=cache)[:, -1]
-    for step in range(most):
+    longest = max(len(prompt) for prompt in prompts)
+    padding = [longest - len(prompt) for prompt in prompts]
+    rows = [[0] * pad + list(prompt) for pad, prompt in zip(padding, prompts, strict=True)]
+    cache = Cache(model.architecture, len(rows), longest + max(rooms), like)
+    answers: list[list[int]] = [[] for _ in rows]
+    open_rows = {row for row, room in enumerate(rooms) if room > 0}
+    tokens = torch.tensor(rows, device=like.device)
+    mask = _beyond_padding(padding, longest, like.device) if any(padding) else None
+    while open_rows:
+        logits = model(tokens, mask=mask, cache=cache)[:, -1]
         chosen = choose(logits, sampling, generator)
         for row, token in enumerate(chosen.tolist()):
-            if row in open_rows:
-                if token in stop:
-                    open_rows.discard(row)
-                else:
-                    answers[row].append(token)
-        if not open_rows or step + 1 == most:
-            break
-        everything = torch.ones(1, 1, 1, cache.length + 1, dtype=torch.bool, device=device)
-        logits = model(chosen[:, None], mask=everything, cache=cache)[:, -1]
+            if row not in open_rows:
+                continue
+            if token not in stop:
+                answers[row].append(token)
+            if token in stop or len(answers[row]) == rooms[row]:
+                open_rows.discard(row)
+        tokens = chosen[:, None]
+        places = torch.arange(cache.length + 1, device=like.device)
+        mask = (places >= torch.tensor(padding, device=like.device)[:, None])[:, None, None]
     return answers
+
+
+def _beyond_padding(padding: Sequence[int], length: int, device: torch.device) -> Tensor:
+    """Causal and blind for the padding, bool (B, 1, T, T); a padded place sees itself alone, since
+    a softmax over nothing is no number."""
+    places = torch.arange(length, device=device)
+    real = places >= torch.tensor(padding, device=device)[:, None]
+    causal = places[:, None] >= places
+    itself = places[:, None] == places
+    return ((causal & real[:, None]) | itself)[:, None]

@@ -17,6 +17,8 @@ from torch import Tensor
 
 # Rows of logits made at once: 1024 x a vocabulary of 32,768 in float32 are 128 MiB.
 _ROWS = 1024
+# On a CPU, whose caches hold so much, more rows and more tokens a forward pass take longer.
+_CPU_ROWS, _CPU_TOKENS = 256, 2048
 
 Report = Callable[[int, int], None]  # sequences done, sequences in all
 Tokens = Sequence[int] | NDArray[np.int32]
@@ -63,7 +65,8 @@ def token_logprobs(
 
     Args:
         scored: of each sequence, which of its tokens; never the first, which nothing foretells.
-        batch_tokens: most tokens of a batch, padding included; a longer sequence is one alone.
+        batch_tokens: most tokens of a batch, padding included; a longer sequence is one alone. On
+            a CPU never more than 2,048.
 
     Raises:
         UnscorableSequenceError: a first token is to be scored; names the sequence.
@@ -73,6 +76,8 @@ def token_logprobs(
             raise UnscorableSequenceError(
                 f"sequence {index}: its first token is to be scored, which nothing foretells"
             )
+    if device.type == "cpu":
+        batch_tokens = min(batch_tokens, _CPU_TOKENS)
     done = 0
     for batch in batches([max(len(sequence) - 1, 0) for sequence in sequences], batch_tokens):
         found = _batch(model, [sequences[i] for i in batch], [scored[i] for i in batch], device)
@@ -100,8 +105,9 @@ def _batch(
     tokens, chosen = tokens.to(device), chosen[:, 1:].to(device)
     states, targets = model.hidden(tokens[:, :-1])[chosen], tokens[:, 1:][chosen]
     pieces = []
-    for start in range(0, len(targets), _ROWS):
-        piece = slice(start, start + _ROWS)
+    rows = _CPU_ROWS if device.type == "cpu" else _ROWS
+    for start in range(0, len(targets), rows):
+        piece = slice(start, start + rows)
         logits = model.lm_head(states[piece]).float()
         pieces.append(logits.gather(-1, targets[piece, None])[:, 0] - logits.logsumexp(-1))
     flat = torch.cat(pieces).double().cpu().numpy()

@@ -18,7 +18,8 @@ from torch import Tensor
 from llm.training import devices
 
 IGNORED = -100
-_ON_CPU, _ELSEWHERE = 1 << 24, 1 << 27  # logits of a chunk: 64 MB, half a gigabyte of float32
+# Logits of a chunk: on a CPU 8 MB of float32, which its caches hold; half a gigabyte elsewhere.
+_ON_CPU, _ELSEWHERE = 1 << 21, 1 << 27
 
 
 def _chunk(weight: Tensor) -> int:

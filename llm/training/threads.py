@@ -21,16 +21,20 @@ import torch
 _TRIALS, _TRIAL_SECONDS = 3, 2.0
 _RECENT = 5  # pieces of work the present rate is the median of
 _CORES = torch.get_num_threads()  # before anybody sets another number
-_LOOK_AGAIN = 120.0  # seconds after which more threads than the present ones are tried again
+# Seconds after which more threads than the present ones are tried again: soon, since a neighbour
+# of a moment may have decided, and later each time that they turn out no better.
+_SOONEST, _LATEST = 10.0, 120.0
+_APART = 30  # and after as many pieces: a look costs at least two, which may be slow ones
 UNKNOWN = (0, 0.0)
 
 
 class ThreadTuner:
     """Sets the number of threads, and keeps setting it.
 
-    All numbers (1, 2, 4, ... all cores) are tried on the first pieces of work; again when the rate
-    has fallen to half; and every two minutes while fewer threads than cores are in use, since only
-    a trial shows that the neighbour is gone.
+    All numbers (1, 2, 4, ... all cores) are tried on the first pieces of work, and again when the
+    rate has fallen to half. While fewer threads than cores are in use, the larger numbers are tried
+    after ten seconds, and after twice as long each time they are no better, up to two minutes: only
+    a trial shows that a neighbour is gone.
 
     Args:
         device: threads matter on "cpu" alone.
@@ -68,12 +72,12 @@ class ThreadTuner:
         # Without its rate, what a busy machine makes of it would pass for the usual.
         usable = 0 < number <= most and rate > 0
         self.found = known if self._tuned and usable else UNKNOWN
-        self._looked = clock()
+        self._looked, self._pause, self._since = clock(), _SOONEST, 0
         self.threads = fixed or self.found[0] or most
         self._fresh = 1  # pieces not to be timed: what comes first also compiles and allocates
         set_threads(self.threads)
         if self._tuned and self.found == UNKNOWN:
-            self._try(self._numbers)
+            self._try(self._numbers, {})
 
     def enforce(self) -> None:
         """Set the number in force again: another tuner of this process may have set its own."""
@@ -97,8 +101,9 @@ class ThreadTuner:
         else:
             self._watch(work / seconds)
 
-    def _try(self, numbers: list[int]) -> None:
-        self._rates = {numbers[0]: []}
+    def _try(self, numbers: list[int], known: dict[int, list[float]]) -> None:
+        """Time these numbers, and choose the best of them and of those whose rates are known."""
+        self._rates = {**known, numbers[0]: []}
         self._waiting = list(numbers[1:])
         self._use(numbers[0])
 
@@ -117,10 +122,12 @@ class ThreadTuner:
             self._use(number)
             return
         best = max(self._rates, key=self._mean)
+        fruitless = best == self.found[0]
+        self._pause = min(2 * self._pause, _LATEST) if fruitless else _SOONEST
         self.found = (best, self._mean(best))
         self._rates = {}
         self._recent.clear()
-        self._looked = self._clock()
+        self._looked, self._since = self._clock(), 0
         self._use(best)
 
     def _mean(self, number: int) -> float:
@@ -129,13 +136,18 @@ class ThreadTuner:
 
     def _watch(self, rate: float) -> None:
         self._recent.append(rate)
+        self._since += 1
         if len(self._recent) < _RECENT:
             return
         present = statistics.median(self._recent)
-        others = [n for n in self._numbers if n != self.threads]
-        late = self._clock() - self._looked > _LOOK_AGAIN
-        if present < self.found[1] / 2 or (late and self.threads < self._numbers[0]):
-            self._try([self.threads, *others])
+        more = [n for n in self._numbers if n > self.threads]
+        due = self._since >= _APART and self._clock() - self._looked > self._pause
+        if present < self.found[1] / 2:
+            others = [n for n in self._numbers if n != self.threads]
+            self._try([self.threads, *others], {})
+        elif more and due:
+            # What the present number does is known, so a look costs a few pieces of the others.
+            self._try(more, {self.threads: [present]})
 
     def _use(self, number: int) -> None:
         if number != self.threads:

@@ -16,6 +16,9 @@ from typing import Any
 # Lines of files that changed since are dropped once they are the greater part.
 _SPARE_LINES = 1000
 
+# What this process read last of each file in the cache folder: one command asks a dozen times.
+_READ: dict[Path, tuple[tuple[int, int], dict[str, tuple[str, Any]], int]] = {}
+
 
 def folder() -> Path:
     """`ingot` below `XDG_CACHE_HOME`, else below `~/.cache`."""
@@ -38,12 +41,19 @@ class Memory:
             self._read()
 
     def _read(self) -> None:
+        stat = self._file.stat()
+        stamp = (stat.st_size, stat.st_mtime_ns)
+        before = _READ.get(self._file)
+        if before is not None and before[0] == stamp:
+            _, self._known, self._lines = before
+            return
         for line in self._file.read_text(encoding="utf-8").splitlines():
             self._lines += 1
             # A line cut off by a crash costs one computation, nothing else.
             with contextlib.suppress(ValueError, TypeError):
-                path, stamp, value = json.loads(line)
-                self._known[path] = (stamp, value)
+                path, mark, value = json.loads(line)
+                self._known[path] = (mark, value)
+        _READ[self._file] = (stamp, self._known, self._lines)
 
     def recall(self, path: Path, compute: Callable[[Path], Any]) -> Any:
         """The value for a file: remembered, else computed. It must have a JSON form."""

@@ -71,3 +71,26 @@ def test_it_does_not_grow_for_ever(
         assert known.recall(file, Measure()) == [number]
         known.keep()
     assert len(cache.read_text().splitlines()) <= 7
+
+
+def test_what_another_process_wrote_meanwhile_is_known(tmp_path: Path, cache: Path) -> None:
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    one.write_text("one")
+    two.write_text("two")
+    first = Memory("sizes")
+    first.recall(one, size)
+    first.keep()
+    before = cache.read_text()
+    assert Memory("sizes").recall(one, never) == 3  # read once, and again from what was read
+    assert Memory("sizes").recall(one, never) == 3
+    told = memory._line(str(two.resolve()), f"3|{two.stat().st_mtime_ns}", 3)
+    cache.write_text(before + told)
+    assert Memory("sizes").recall(two, never) == 3
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def never(path: Path) -> int:
+    raise AssertionError(f"{path} was computed again")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
@@ -71,6 +72,27 @@ def test_a_second_run_is_cached_and_says_so(first, recipe):
     again = build(recipe, return_state=True)
     assert states(again) == dict.fromkeys(CHAIN, "Cached")
     assert again.message == "0 stages ran, 3 cached"
+
+
+def test_a_run_of_nothing_waits_for_no_turn(first, recipe, monkeypatch):
+    """Prefect asks for a turn for every tag of a task, and SQLite refuses it now and then."""
+    asked: list[str] = []
+    for client in (httpx.Client, httpx.AsyncClient):
+        monkeypatch.setattr(client, "send", noted(client.send, asked))
+    again = build(recipe, return_state=True)
+    assert states(again) == dict.fromkeys(CHAIN, "Cached")
+    assert sum(path.endswith("/artifacts/") for path in asked) >= len(CHAIN)
+    assert not [path for path in asked if "concurrency_limits" in path]
+
+
+def noted(send: Any, paths: list[str]) -> Any:
+    """`send` of a client, which writes down the path of every request."""
+
+    def sent(self: Any, request: httpx.Request, *arguments: Any, **named: Any) -> Any:
+        paths.append(request.url.path)
+        return send(self, request, *arguments, **named)
+
+    return sent
 
 
 def test_one_field_reruns_what_depends_on_it_alone(first, recipe):

@@ -97,3 +97,30 @@ def test_questions_import_nothing_heavy(built: dict[str, str], words: str) -> No
     found = imported(*words.format(**built).split(), INGOT_HOME=built["home"])
     assert "flows.planning" in found
     assert not found & HEAVY
+
+
+_PANELS = """
+import json, sys
+from flows.home import open_store
+from flows.planning import planner
+from tasks.engine.panels_markdown import markdown
+found = planner(sys.argv[1]).plan()
+from tasks.registry import STAGES
+for row in found:
+    assert [markdown(panel, None) for panel in STAGES[row.stage].panels(row.artifact)]
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_panels_are_drawn_without_pandas(built: dict[str, str]) -> None:
+    """A run in which all is fresh draws them all; Arrow's `group_by` alone imports pandas."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PANELS, built["recipe"]],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "INGOT_HOME": built["home"]},
+    )
+    assert done.returncode == 0, done.stderr
+    found = set(json.loads(done.stdout.splitlines()[-1]))
+    assert not found & {"pandas", "pyarrow.dataset", "torch", "scipy", "trafilatura"}

@@ -197,8 +197,8 @@ def run_file(folder: Path, record: dict[str, Any]) -> Path:
 def test_a_chain_of_models(record: dict[str, Any], tmp_path: Path) -> None:
     told: list[str] = []
 
-    def begin(what: str) -> Any:
-        told.append(what)
+    def begin(model: str, what: str) -> Any:
+        told.append(f"{model}: {what}")
         return quiet
 
     result = evaluate(read(run_file(tmp_path, record)), begin)
@@ -247,7 +247,7 @@ def test_without_examples_and_in_bfloat16(record: dict[str, Any], tmp_path: Path
     values = []
     for precision in ("fp32", "bf16"):
         run = read(run_file(tmp_path, {**record, "precision": precision}))
-        result = evaluate(run, lambda what: quiet)
+        result = evaluate(run, lambda *_: quiet)
         assert set(result.scores.column("metric").to_pylist()) == {
             "bits_per_byte",
             "bits_per_byte_change",
@@ -260,7 +260,7 @@ def test_without_examples_and_in_bfloat16(record: dict[str, Any], tmp_path: Path
 
 def test_pairs_alone_give_prompts_to_answer(record: dict[str, Any], tmp_path: Path) -> None:
     run = read(run_file(tmp_path, {**record, "instructions": []}))
-    metrics = evaluate(run, lambda what: quiet).scores.column("metric").to_pylist()
+    metrics = evaluate(run, lambda *_: quiet).scores.column("metric").to_pylist()
     assert "generated_tokens" in metrics
     assert "completion_loss" not in metrics
 
@@ -286,7 +286,7 @@ def test_run_files_that_are_wrong(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
 def test_a_missing_gpu_is_named(record: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(UnknownDeviceError, match="cuda"):
-        evaluate(read(run_file(tmp_path, {**record, "device": "cuda"})), lambda what: quiet)
+        evaluate(read(run_file(tmp_path, {**record, "device": "cuda"})), lambda *_: quiet)
 
 
 def test_the_process_says_what_went_wrong(record: dict[str, Any], tmp_path: Path) -> None:

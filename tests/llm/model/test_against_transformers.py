@@ -120,6 +120,11 @@ def test_generation_stays_in_the_context() -> None:
     model = spread(QWEN)
     [answer] = generate(model, [some_tokens(1, 60)[0].tolist()], 20, stop=[])
     assert len(answer) == QWEN.context - 60
+    long, short = (some_tokens(1, length)[0].tolist() for length in (60, 5))
+    together = generate(model, [long, short], 20, stop=[])
+    assert [len(found) for found in together] == [QWEN.context - 60, 20]
+    assert together == [generate(model, [prompt], 20, stop=[])[0] for prompt in (long, short)]
+    assert generate(model, [], 20, stop=[]) == []
     for bad in ([], [0] * QWEN.context):
         with pytest.raises(ValueError, match="prompt 1 has"):
             generate(model, [[1], bad], 4, stop=[])

@@ -75,6 +75,33 @@ def test_more_are_tried_again_after_a_while() -> None:
     assert tuner.threads == 4
 
 
+def test_a_neighbour_of_a_moment_costs_little() -> None:
+    machine = Machine()
+    machine.seconds = {number: seconds / 20 for number, seconds in BUSY.items()}
+    tuner = machine.tuner()
+    while tuner.found == UNKNOWN:
+        machine.work(tuner, 1)
+    assert tuner.threads == 1
+    machine.seconds = {number: seconds / 20 for number, seconds in QUIET.items()}
+    began = machine.now
+    while tuner.threads != 4 or tuner.found[0] != 4:
+        machine.work(tuner, 1)
+    assert machine.now - began < 20
+
+
+def test_looks_at_more_threads_that_are_no_better_become_rare() -> None:
+    machine = Machine()
+    machine.seconds = {1: 0.20, 2: 0.25, 4: 0.35}  # nowhere hopeless
+    tuner = machine.tuner()
+    machine.work(tuner, 40)
+    assert tuner.threads == 1
+    machine.set.clear()
+    spent = machine.work(tuner, 3000)
+    looks = machine.set.count(4)
+    assert 600 < spent < 1.03 * 3000 * 0.20
+    assert 5 <= looks <= 10  # 10, 20, 40, 80, 120, 120 ... seconds after each other
+
+
 def test_a_first_piece_that_compiles_is_no_measure() -> None:
     machine = Machine()
     tuner = machine.tuner()
