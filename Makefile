@@ -43,7 +43,7 @@ $(READY): pyproject.toml requirements.lock
 
 # All that is ever fetched comes with the packages and this; afterwards nothing asks a network.
 $(LANGUAGE_MODEL): | $(READY)
-	$(BIN)/python -m llm.corpus.lid_model
+	$(BIN)/python -m llm.corpus.annotate.language_model
 
 clean:
 	rm -rf $(VENV) .ingot .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

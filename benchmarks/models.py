@@ -15,15 +15,15 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from llm.lifeline import StopRequest
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
-from llm.tokens.scratch import TokenFile
+from llm.process.parent import StopRequest
+from llm.tokens.token_file import TokenFile
 from llm.training import devices
 from llm.training.compilation import compile_blocks, compiled_softmax
+from llm.training.distributed import Processes
 from llm.training.loss import softmax
-from llm.training.processes import Processes
 from llm.training.run_file import Optimisation
 from llm.training.step import Stepper, read_rows
 

@@ -27,7 +27,8 @@ def build(
         [], description="Run these stages and all that depend on them, and no others."
     ),
     force: list[StageName] = Field(
-        [], description="Make these anew although they are fresh: a new attempt of the same recipe."
+        [],
+        description="Rebuild these stages even if they are fresh, as a new attempt.",
     ),
     dry_run: bool = Field(False, description="Publish the plan and stop; nothing is built."),
 ) -> State[list[dict[str, str]]]:
@@ -47,7 +48,7 @@ def build(
             {
                 "stage": outcome.stage,
                 "state": outcome.state,
-                "recipe_id": outcome.artifact.manifest.recipe_id,
+                "build_id": outcome.artifact.manifest.build_id,
                 "attempt": outcome.artifact.manifest.attempt,
             }
             for outcome in done

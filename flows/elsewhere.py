@@ -13,8 +13,9 @@ from prefect.states import Cancelling
 
 from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
-from tasks.engine.execute import Built, sound
-from tasks.engine.store import Store
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.store.published import sound
+from tasks.engine.store.store import Store
 from tasks.registry import STAGES
 from tasks.runner import Ticket
 
@@ -28,13 +29,13 @@ class ElsewhereError(IngotError):
 
 
 def input_names(ticket: Ticket) -> list[str]:
-    """The artifacts a ticket reads, as `stage/recipe_id/attempt`: what `inputs` of a form takes."""
+    """The artifacts a ticket reads, as `stage/build_id/attempt`: what `inputs` of a form takes."""
     return sorted(
-        {f"{item.stage}/{item.recipe_id}/{item.attempt}" for item in ticket.inputs.values()}
+        {f"{item.stage}/{item.build_id}/{item.attempt}" for item in ticket.inputs.values()}
     )
 
 
-def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> Built:
+def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> BuildResult:
     """Run a ticket through its stage's deployment on a pool, and wait for it.
 
     A parent that is cancelled or fails while it waits cancels the run it started.
@@ -61,7 +62,7 @@ def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> Built:
             timeout=0,
             as_subflow=True,
             # A request sent twice must not start two runs; a retried flow must start another.
-            idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{name}-{ticket.recipe_id}",
+            idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{name}-{ticket.build_id}",
         )
         log.info("%s runs on pool %s as %r", name, pool, started.name)
         try:
@@ -73,13 +74,13 @@ def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> Built:
     if not done.state.is_completed():
         raise ElsewhereError(f"{name} on pool {pool}: {done.state.name}: {done.state.message}")
     store, config = Store(ticket.home), STAGES[name].config.model_validate(ticket.config)
-    artifact = sound(store, name, ticket.recipe_id, config)
+    artifact = sound(store, name, ticket.build_id, config)
     if artifact is None:
         raise ElsewhereError(
             f"{name} ran on pool {pool}, but its artifact is not in {store.url}: workers of every "
             "pool must see one store (INGOT_HOME: a shared folder or URL) and the same files"
         )
-    return Built(artifact, cached=False)
+    return BuildResult(artifact, cached=False)
 
 
 def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:

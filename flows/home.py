@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from llm.safe_path import safe_path
+from llm.process.safe_path import safe_path
 from tasks.engine.errors import ReadOnlyStoreError, StoreFullError
-from tasks.engine.gc import advice
-from tasks.engine.snapshot import root
-from tasks.engine.space import full, room_left, space_checked
-from tasks.engine.store import Store
+from tasks.engine.identity.snapshot import root
+from tasks.engine.store.space import full, room_left, space_checked
+from tasks.engine.store.store import Store
+from tasks.engine.upkeep.gc import advice
 
 # Notes, logs and the server's database need this much, whatever is built.
 _LEAST_ROOM = 4_000_000

@@ -14,10 +14,10 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 
 from flows.reports import PICTURES, served, shown_folder
-from tasks.engine.artifact import Artifact
-from tasks.engine.panels import Graph, Panel
-from tasks.engine.panels_svg import picture
-from tasks.engine.store import Store
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
+from tasks.panels.panels import Graph, Panel
+from tasks.panels.pictures import picture
 
 _ARTIFACTS = "artifacts/"
 _LINEAGE = "lineage"

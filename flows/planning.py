@@ -8,13 +8,14 @@ from typing import Literal
 
 from flows.home import open_store
 from tasks.consistency import require
-from tasks.engine.artifact import Artifact
-from tasks.engine.chain import chain
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
-from tasks.engine.execute import Order, published
-from tasks.engine.plan import Planner, Row, Selection, Status
-from tasks.engine.store import Store
+from tasks.engine.run.chain import chain
+from tasks.engine.run.execute import BuildRequest
+from tasks.engine.run.plan import Planner, Row, Selection, Status
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.published import published
+from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
@@ -56,7 +57,7 @@ class RecipePlanner(Planner):
     source: str = ""
     pinned: Mapping[str, Artifact] = field(default_factory=dict)
 
-    def order(self, stage: str) -> Order:
+    def order(self, stage: str) -> BuildRequest:
         """The order for a stage whose inputs are all resolved.
 
         Raises:
@@ -80,12 +81,12 @@ class RecipePlanner(Planner):
         reason = f"not selected; attempt {manifest.attempt} as asked"
         seconds, size = manifest.timings.seconds, manifest.bytes
         return Row(
-            stage, Status.GIVEN, (reason,), False, manifest.recipe_id, seconds, size, artifact
+            stage, Status.GIVEN, (reason,), False, manifest.build_id, seconds, size, artifact
         )
 
 
 def pinned_artifacts(store: Store, names: Sequence[str]) -> dict[str, Artifact]:
-    """The artifacts named as `stage/recipe_id/attempt`, by stage.
+    """The artifacts named as `stage/build_id/attempt`, by stage.
 
     Raises:
         RecipeError: a name has another form.
@@ -94,10 +95,10 @@ def pinned_artifacts(store: Store, names: Sequence[str]) -> dict[str, Artifact]:
     found = {}
     for name in names:
         stage, _, rest = name.partition("/")
-        recipe_id, _, attempt = rest.partition("/")
-        if stage not in STAGES or not recipe_id or not attempt:
-            raise RecipeError(f"inputs: {name!r} is not of the form stage/recipe_id/attempt")
-        artifact = published(store, stage, recipe_id, attempt)
+        build_id, _, attempt = rest.partition("/")
+        if stage not in STAGES or not build_id or not attempt:
+            raise RecipeError(f"inputs: {name!r} is not of the form stage/build_id/attempt")
+        artifact = published(store, stage, build_id, attempt)
         if artifact is None:
             raise MissingInputError(
                 f"inputs: {name} is not in {store.url}; leave it out to read the latest, or build "
@@ -122,7 +123,7 @@ def planner_for(
     Args:
         source: what the recipe was loaded by.
         configs: replace the recipe's, by stage.
-        inputs: attempts to read instead of the latest, as `stage/recipe_id/attempt`.
+        inputs: attempts to read instead of the latest, as `stage/build_id/attempt`.
 
     Raises:
         RecipeError: the recipe lacks a stage that another reads from, or its stages do not go

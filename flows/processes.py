@@ -1,7 +1,7 @@
 """Background processes of this home: started, found again, stopped.
 
 What runs is remembered in `<home>/prefect/*.json` by a note of the process that no recycled id and
-no clock that was set can fool (tasks/engine/living.py).
+no clock that was set can fool (tasks/engine/store/living.py).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 import psutil
 
 from flows.home import local_home
-from tasks.engine import living
 from tasks.engine.errors import IngotError
+from tasks.engine.store import living
 
 _PORTS = 100
 Record = dict[str, str | int | float]

@@ -18,14 +18,14 @@ from prefect.runtime import flow_run
 from flows.pictures import hung, hung_lineage
 from flows.reports import page
 from tasks.best_effort import AWAY, unreachable
-from tasks.engine.artifact import Artifact
-from tasks.engine.chain import Chain
-from tasks.engine.number_text import duration, size
-from tasks.engine.panels import Graph
-from tasks.engine.panels_markdown import markdown
-from tasks.engine.plan import Row
+from tasks.engine.run.chain import Chain
+from tasks.engine.run.plan import Row
 from tasks.engine.stage import Stage
-from tasks.engine.store import Store
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
+from tasks.panels.markdown import markdown
+from tasks.panels.numbers import duration, size
+from tasks.panels.panels import Graph
 from tasks.runner import other_settings
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.

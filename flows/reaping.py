@@ -26,7 +26,7 @@ from prefect.states import Crashed, State
 from flows.home import local_home
 from flows.server import aloud
 from tasks.best_effort import unreachable
-from tasks.engine import living
+from tasks.engine.store import living
 
 
 def _folder() -> Path:

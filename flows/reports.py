@@ -8,8 +8,8 @@ from pathlib import Path
 
 from flows.home import local_home
 from flows.processes import free_port, known, listens, locked, start_process, stop_process
-from tasks.engine.artifact import Artifact, recipe_folder
-from tasks.engine.store import Store
+from tasks.engine.store.artifact import Artifact, build_folder
+from tasks.engine.store.store import Store
 
 PICTURES = "pictures"
 _NAME = "reports"
@@ -85,5 +85,5 @@ def page(artifact: Artifact) -> str:
     if address is None:
         return path.as_uri()
     manifest = artifact.manifest
-    recipe = recipe_folder(manifest.stage, manifest.recipe_id).rsplit("/", 1)[1]
+    recipe = build_folder(manifest.stage, manifest.build_id).rsplit("/", 1)[1]
     return f"{address}/{_REPORTS}/{recipe}/{manifest.attempt}/report/index.html"

@@ -18,12 +18,13 @@ from flows.patience import KeptLogs, give_up, patient
 from flows.reaping import keep_lines, registered
 from flows.watch import Watch, wait_while_started, watching
 from tasks.best_effort import AWAY, unreachable
-from tasks.engine.artifact import Artifact
-from tasks.engine.build import steps
 from tasks.engine.errors import IngotError
-from tasks.engine.execute import Built, Order, execute, published, sound
-from tasks.engine.plan import Planner, Row
 from tasks.engine.progress import Silent
+from tasks.engine.run.build import steps
+from tasks.engine.run.execute import BuildRequest, BuildResult, execute
+from tasks.engine.run.plan import Planner, Row
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.published import published, sound
 from tasks.machine import require_devices
 from tasks.runner import Reference, Ticket, stage_task, ticket
 
@@ -71,7 +72,7 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
     """
     states: dict[str, str] = {}
 
-    def through_prefect(order: Order, force: bool) -> Built:
+    def through_prefect(order: BuildRequest, force: bool) -> BuildResult:
         stage, pool = order.stage.name, order.config.pool
         try:
             if pool and not here and (force or not _present(order, planner)):
@@ -131,15 +132,15 @@ def looked_after() -> Iterator[Watch | None]:
         yield watch
 
 
-def _present(order: Order, planner: Planner) -> Artifact | None:
-    return sound(planner.store, order.stage.name, order.recipe_id, order.config)
+def _present(order: BuildRequest, planner: Planner) -> Artifact | None:
+    return sound(planner.store, order.stage.name, order.build_id, order.config)
 
 
-def _ticket(order: Order, planner: Planner, force: bool) -> Ticket:
+def _ticket(order: BuildRequest, planner: Planner, force: bool) -> Ticket:
     return ticket(order, planner.store, force, planner.selection.same_code)
 
 
-def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
+def _as_task(order: BuildRequest, planner: Planner, force: bool) -> tuple[BuildResult, str]:
     name, store = order.stage.name, planner.store
     # Prefect's own record is believed only if the store has the artifact, whole.
     present = _present(order, planner)
@@ -158,20 +159,20 @@ def _as_task(order: Order, planner: Planner, force: bool) -> tuple[Built, str]:
     label = state.name or "Completed"
     if label == "Cached" and present is not None:
         # Its record may name an earlier attempt than the one in force.
-        return Built(present, cached=True), label
-    artifact = published(store, name, told.recipe_id, told.attempt)
+        return BuildResult(present, cached=True), label
+    artifact = published(store, name, told.build_id, told.attempt)
     if artifact is None:
         raise IngotError(f"{name}: {told.manifest} vanished right after it was built; run again")
-    return Built(artifact, cached=label == "Cached"), label
+    return BuildResult(artifact, cached=label == "Cached"), label
 
 
 def _untold(
-    order: Order, planner: Planner, force: bool, before: Artifact | None
-) -> tuple[Built, str]:
+    order: BuildRequest, planner: Planner, force: bool, before: Artifact | None
+) -> tuple[BuildResult, str]:
     """A stage whose task the server could not be told of: what it made, else made without."""
     made = _present(order, planner)
     if made is not None and (before is None or made.folder != before.folder):
-        return Built(made, cached=False), "Completed"
+        return BuildResult(made, cached=False), "Completed"
     log = get_run_logger()
     log.warning("%s runs without being shown: the Prefect server is away", order.stage.name)
     built = execute(order, planner.store, Silent(), force, same_code=planner.selection.same_code)

@@ -18,7 +18,7 @@ from pydantic import Field
 from flows.home import open_store
 from flows.planning import RECIPE, planner_for
 from flows.running import looked_after, preview, run
-from tasks.engine.plan import Planner
+from tasks.engine.run.plan import Planner
 from tasks.engine.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
@@ -76,7 +76,7 @@ def _parameters(stage: Stage) -> list[inspect.Parameter]:
     """The form of a stage, its fields from top to bottom."""
     reads = ", ".join(sorted({one for item in stage.inputs.values() for one in item.sources}))
     which = (
-        "Attempts to read, as stage/recipe_id/attempt; those left out are the recipe's latest. "
+        "Attempts to read, as stage/build_id/attempt; those left out are the recipe's latest. "
         f"Reads {reads or 'nothing'}."
     )
     fields: list[tuple[str, Any, Any, str]] = [

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
-from tasks.engine.snapshot import root
+from tasks.engine.identity.snapshot import root
 
 if TYPE_CHECKING:
-    from tasks.dedup import DedupConfig
-    from tasks.dpo import DpoConfig
-    from tasks.evaluate import EvaluateConfig
-    from tasks.examples import ExamplesConfig
-    from tasks.export import ExportConfig
-    from tasks.filter import FilterConfig
-    from tasks.pack import PackConfig
-    from tasks.pretrain import PretrainConfig
-    from tasks.quality import QualityConfig
-    from tasks.sft import SftConfig
-    from tasks.source import SourceConfig
-    from tasks.tokenizer import TokenizerConfig
+    from tasks.stages.dedup import DedupConfig
+    from tasks.stages.dpo import DpoConfig
+    from tasks.stages.evaluate import EvaluateConfig
+    from tasks.stages.examples import ExamplesConfig
+    from tasks.stages.export import ExportConfig
+    from tasks.stages.filter import FilterConfig
+    from tasks.stages.pack import PackConfig
+    from tasks.stages.pretrain import PretrainConfig
+    from tasks.stages.quality import QualityConfig
+    from tasks.stages.sft import SftConfig
+    from tasks.stages.source import SourceConfig
+    from tasks.stages.tokenizer import TokenizerConfig
 
 Check = Callable[..., Iterator[str]]
 _CHECKS: list[tuple[tuple[str, ...], Check]] = []
@@ -185,10 +185,10 @@ def _weights_of_sources(source: SourceConfig, pack: PackConfig) -> Iterator[str]
 def _rules_have_columns(filtering: FilterConfig, quality: QualityConfig | None) -> Iterator[str]:
     import pyarrow as pa
 
-    from llm.corpus.attributes import ATTRIBUTES, score_fields
-    from llm.corpus.selection import ColumnTypeError, UnknownColumnError, check_rules
-    from tasks.filter import plain_rules
-    from tasks.quality import classifiers_of
+    from llm.corpus.annotate.attributes import ATTRIBUTES, score_fields
+    from llm.corpus.filter.rules import ColumnTypeError, UnknownColumnError, check_rules
+    from tasks.stages.filter import plain_rules
+    from tasks.stages.quality import classifiers_of
 
     scores = score_fields(classifiers_of(quality)) if quality else []
     columns = pa.schema([*ATTRIBUTES, *scores])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 
-from llm.child import Child, ChildFailedError
+from llm.process.child import Child, ChildFailedError
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import IngotError
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
-from tasks.engine.snapshot import root
+from tasks.engine.identity.snapshot import root
 from tasks.recipe_yaml import parse
 from tasks.registry import STAGES
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks import (
+from tasks.engine.stage import Stage
+from tasks.stages import (
     annotate,
     clean,
     decontaminate,
@@ -13,7 +14,7 @@ from tasks import (
     evaluate,
     examples,
     export,
-    filter,  # noqa: A004 - the stage is called so
+    filter,
     pack,
     pretrain,
     quality,
@@ -22,7 +23,6 @@ from tasks import (
     source,
     tokenizer,
 )
-from tasks.engine.stage import Stage
 
 STAGES: Mapping[str, Stage] = {
     module.STAGE.name: module.STAGE

@@ -1,4 +1,4 @@
-"""A stage as a Prefect task: cached by recipe id, watched, cancellable.
+"""A stage as a Prefect task: cached by build id, watched, cancellable.
 
 The only file outside `flows/` that imports Prefect. What crosses into a task is
 a `Ticket`: plain strings that name a stage, its config and the exact artifacts
@@ -26,12 +26,13 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from tasks.best_effort import Newest, unreachable
-from tasks.engine.artifact import Artifact
 from tasks.engine.errors import ExternalInputError, MissingInputError
-from tasks.engine.execute import Order, execute, published, sound
-from tasks.engine.number_text import duration, number
 from tasks.engine.progress import Figure, Listener
-from tasks.engine.store import Store
+from tasks.engine.run.execute import BuildRequest, execute
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.published import published, sound
+from tasks.engine.store.store import Store
+from tasks.panels.numbers import duration, number
 from tasks.registry import STAGES
 
 _EVERY_SECONDS = 3.0
@@ -43,7 +44,7 @@ class InputName(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: str
-    recipe_id: str
+    build_id: str
     attempt: str
     output: str
 
@@ -54,7 +55,7 @@ class Ticket(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: str
-    recipe_id: str
+    build_id: str
     home: str
     config: dict[str, Any]
     inputs: dict[str, InputName]
@@ -68,23 +69,23 @@ class Reference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stage: str
-    recipe_id: str
+    build_id: str
     attempt: str
     manifest: str
     data_ids: dict[str, str]
 
 
-def ticket(order: Order, store: Store, force: bool, same_code: bool) -> Ticket:
+def ticket(order: BuildRequest, store: Store, force: bool, same_code: bool) -> Ticket:
     """The order as plain values."""
     return Ticket(
         stage=order.stage.name,
-        recipe_id=order.recipe_id,
+        build_id=order.build_id,
         home=store.url,
         config=order.config.model_dump(mode="json"),
         inputs={
             name: InputName(
                 stage=artifact.stage,
-                recipe_id=artifact.manifest.recipe_id,
+                build_id=artifact.manifest.build_id,
                 attempt=artifact.manifest.attempt,
                 output=output,
             )
@@ -95,7 +96,7 @@ def ticket(order: Order, store: Store, force: bool, same_code: bool) -> Ticket:
     )
 
 
-def order_of(given: Ticket, store: Store) -> Order:
+def order_of(given: Ticket, store: Store) -> BuildRequest:
     """The order a ticket stands for.
 
     Raises:
@@ -106,15 +107,15 @@ def order_of(given: Ticket, store: Store) -> Order:
     config = stage.config.model_validate(given.config)
     inputs: dict[str, tuple[Artifact, str]] = {}
     for name, wanted in given.inputs.items():
-        artifact = published(store, wanted.stage, wanted.recipe_id, wanted.attempt)
+        artifact = published(store, wanted.stage, wanted.build_id, wanted.attempt)
         if artifact is None:
             raise MissingInputError(
-                f"{given.stage} reads {wanted.stage} {wanted.recipe_id[:16]}/{wanted.attempt}, "
+                f"{given.stage} reads {wanted.stage} {wanted.build_id[:16]}/{wanted.attempt}, "
                 "which is gone; run the recipe again"
             )
         inputs[name] = (artifact, wanted.output)
-    order = Order(stage, config, inputs, stage.externals(config))
-    if order.recipe_id != given.recipe_id:
+    order = BuildRequest(stage, config, inputs, stage.externals(config))
+    if order.build_id != given.build_id:
         raise ExternalInputError(
             f"{given.stage}: the files it reads changed between plan and run; run it again"
         )
@@ -126,7 +127,7 @@ def reference(artifact: Artifact) -> Reference:
     manifest = artifact.manifest
     return Reference(
         stage=manifest.stage,
-        recipe_id=manifest.recipe_id,
+        build_id=manifest.build_id,
         attempt=manifest.attempt,
         manifest=artifact.manifest_path,
         data_ids={name: output.data_id for name, output in manifest.outputs.items()},
@@ -135,7 +136,7 @@ def reference(artifact: Artifact) -> Reference:
 
 @dataclass
 class RecipePolicy(CachePolicy):
-    """The cache key of a stage's task is the recipe id, nothing else."""
+    """The cache key of a stage's task is the build id, nothing else."""
 
     def compute_key(
         self,
@@ -145,7 +146,7 @@ class RecipePolicy(CachePolicy):
         **kwargs: Any,
     ) -> str | None:
         given: Mapping[str, Any] = inputs["given"]
-        return f"{given['stage']}-{given['recipe_id'][:32]}"
+        return f"{given['stage']}-{given['build_id'][:32]}"
 
 
 def spoken(figures: Mapping[str, Figure]) -> str:
@@ -245,14 +246,14 @@ def has_gpu() -> bool:
 
 
 @contextlib.contextmanager
-def gpu_slot(order: Order, store: Store, force: bool) -> Iterator[None]:
+def gpu_slot(order: BuildRequest, store: Store, force: bool) -> Iterator[None]:
     """A slot of the global limit `gpu` for a stage that is about to use one, else nothing.
 
     So the runs of one server never train on a GPU at once, whichever pool they are on; a server
     without that limit (`ingot up` creates it), or one that is away, has no such order.
     """
     wanted = getattr(order.config, "device", "cpu") != "cpu" and has_gpu()
-    served = not force and sound(store, order.stage.name, order.recipe_id, order.config)
+    served = not force and sound(store, order.stage.name, order.build_id, order.config)
     with contextlib.ExitStack() as slot:
         if wanted and not served:
             _though_unreachable(

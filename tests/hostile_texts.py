@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from llm.corpus import sandbox
-from llm.guarded import Rows
+from llm.process import sandbox
+from llm.process.guarded import Rows
 
 ENTRY = f"{__name__}:run_limited"
 HANGS, CRASHES = "this text never ends", "this text kills its process"
 
 
 def run_limited(max_memory_bytes: int | None, function: str, items: Any, *arguments: Any) -> Any:
-    """As `llm.corpus.sandbox.run_limited`, but for a text that holds one of the words above."""
+    """As `llm.process.sandbox.run_limited`, but for a text that holds one of the words above."""
     if isinstance(items, Rows):
         for text in items.table.column("text").to_pylist():
             if HANGS in (text or ""):

@@ -9,10 +9,10 @@ import json
 import sys
 from typing import Any
 
-from tasks.engine.build import build
-from tasks.engine.chain import chain
-from tasks.engine.plan import Planner, Selection
-from tasks.engine.store import Store
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tasks.registry import STAGES
 

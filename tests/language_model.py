@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from llm.corpus.lid_model import installed
+from llm.corpus.annotate.language_model import installed
 
 
 @cache

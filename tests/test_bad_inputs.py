@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from flows.cli import main as command_line
-from tasks.engine.artifact import Artifact
-from tasks.engine.build import build
-from tasks.engine.chain import chain
 from tasks.engine.errors import ExternalInputError
-from tasks.engine.plan import Planner, Selection
-from tasks.engine.store import Store
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tasks.registry import STAGES
-from tasks.source import EmptySourceError
+from tasks.stages.source import EmptySourceError
 from tests.bad_input_files import FACTS, archive, capture, rows
 from tests.llm.evaluation.tiny_models import model_folder
 from tests.llm.tokens.small_tokenizer import library_texts

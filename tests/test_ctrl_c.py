@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.engine import refs
-from tasks.engine.artifact import Artifact
-from tasks.engine.store import Store
+from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
 from tests.llm.alignment.tiny_run import facts
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.processes import alive_after
@@ -93,7 +93,7 @@ def _group(pid: int) -> int | None:
 
 
 def latest(home: Path, stage: str) -> Artifact:
-    artifact = refs.resolve(Store(str(home)), "interrupted", stage)
+    artifact = channels.resolve(Store(str(home)), "interrupted", stage)
     assert artifact is not None
     return artifact
 

@@ -20,9 +20,9 @@ import psutil
 import pytest
 import yaml
 
-from tasks.engine import refs
-from tasks.engine.artifact import Artifact
-from tasks.engine.store import Store
+from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.processes import alive_after
 
@@ -123,7 +123,7 @@ def shards_of_dedup(done: int) -> Callable[[dict[str, Any]], bool]:
 
 
 def latest(home: Path, stage: str) -> Artifact:
-    found = refs.resolve(Store(str(home)), "killed", stage)
+    found = channels.resolve(Store(str(home)), "killed", stage)
     assert found is not None
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from llm.corpus import lid_model
+from llm.corpus.annotate import language_model
 from tests.network_record import recording, without_network
 
 ROOT = Path(__file__).parents[1]
@@ -130,12 +130,12 @@ def test_set_up_brings_the_model_where_it_is_looked_for(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         return done.stdout
 
-    assert "-m llm.corpus.lid_model" in told()
-    model = tmp_path / "venv" / lid_model.standard_path().relative_to(sys.prefix)
+    assert "-m llm.corpus.annotate.language_model" in told()
+    model = tmp_path / "venv" / language_model.standard_path().relative_to(sys.prefix)
     model.parent.mkdir(parents=True)
     model.touch()
     (tmp_path / "venv" / ".ready").touch()
-    assert "lid_model" not in told()
+    assert "-m llm.corpus.annotate.language_model" not in told()
 
 
 @pytest.mark.long
@@ -163,8 +163,8 @@ def test_the_tests_of_what_once_asked_without_a_network(
 ) -> None:
     prefix, environment, record = cut_off
     files = (
-        "tests/llm/corpus/test_language_id.py",
-        "tests/tasks/test_annotate_stage.py",
+        "tests/llm/corpus/annotate/test_language_id.py",
+        "tests/tasks/stages/test_annotate_stage.py",
         "tests/flows/test_build_flow.py",
     )
     del environment["INGOT_ROOT"], environment["INGOT_HOME"]

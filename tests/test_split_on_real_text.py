@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from llm.corpus.shingles import shingles
-from tasks.engine.artifact import Artifact
-from tasks.engine.build import build
-from tasks.engine.chain import chain
-from tasks.engine.plan import Planner, Selection
-from tasks.engine.store import Store
+from llm.corpus.dedup.shingles import shingles
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
 from tasks.recipe import validated
 from tasks.registry import STAGES
 

@@ -16,17 +16,17 @@ from flows.cli.options import AsJson, Changes, Recipe
 from flows.home import open_store
 from flows.pictures import outdated, take_down
 from flows.planning import planner, recipe_name
-from tasks.engine import gc as collecting
-from tasks.engine import refs
-from tasks.engine import trace as tracing
-from tasks.engine import verify as verifying
-from tasks.engine.artifact import Artifact
-from tasks.engine.difference import value_difference
+from llm.tables import REJECTED, REMOVED
 from tasks.engine.errors import MissingInputError
-from tasks.engine.execute import current, published
-from tasks.engine.manifest import columns_of
-from tasks.engine.stage import REJECTED, REMOVED
-from tasks.engine.store import Store
+from tasks.engine.run.difference import value_difference
+from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.manifest import columns_of
+from tasks.engine.store.published import current, published
+from tasks.engine.store.store import Store
+from tasks.engine.upkeep import gc as collecting
+from tasks.engine.upkeep import trace as tracing
+from tasks.engine.upkeep import verify as verifying
 from tasks.registry import STAGES
 
 # SHA-256 in hex, of which folders in the store and `why` show as many digits.
@@ -37,7 +37,7 @@ _SHOWN_DIGITS = 16
 def _latest(store: Store, recipe: str, stage: str) -> Artifact:
     if stage not in STAGES:
         raise MissingInputError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
-    artifact = refs.resolve(store, recipe_name(recipe), stage)
+    artifact = channels.resolve(store, recipe_name(recipe), stage)
     if artifact is None:
         raise MissingInputError(
             f"{stage} of recipe {recipe!r} was never built; run `ingot run --recipe {recipe}`"
@@ -47,7 +47,7 @@ def _latest(store: Store, recipe: str, stage: str) -> Artifact:
 
 def _all_latest(store: Store, recipe: str) -> list[Artifact]:
     name = recipe_name(recipe)
-    found = [refs.resolve(store, name, stage) for stage in STAGES]
+    found = [channels.resolve(store, name, stage) for stage in STAGES]
     built = [artifact for artifact in found if artifact is not None]
     if not built:
         raise MissingInputError(
@@ -58,11 +58,11 @@ def _all_latest(store: Store, recipe: str) -> list[Artifact]:
 
 
 def why(
-    stage: Annotated[str, typer.Argument(help="A stage.")],
+    stage: Annotated[str, typer.Argument(help="Name of the stage.")],
     recipe: Recipe = "quickstart",
     changes: Changes = [],  # noqa: B006
 ) -> None:
-    """Say why a stage would run or not, and what its artifact was made from."""
+    """Explain why a stage would or would not run, and what its artifact was built from."""
     plan = planner(recipe, changes)
     plan.chain.require([stage], "why")
     # What has no part in the answer is not looked at: its files may be missing.
@@ -94,9 +94,9 @@ def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
     if not rest:
         stage, _, other = wanted.partition("@")
         return _latest(store, other or recipe, stage)
-    recipe_id, _, attempt = rest.partition("/")
+    build_id, _, attempt = rest.partition("/")
     artifact = (
-        published(store, stage, recipe_id, attempt) if attempt else current(store, stage, recipe_id)
+        published(store, stage, build_id, attempt) if attempt else current(store, stage, build_id)
     )
     if artifact is None:
         raise MissingInputError(f"no artifact {wanted!r}")
@@ -104,8 +104,8 @@ def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
 
 
 def diff(
-    one: Annotated[str, typer.Argument(help="stage, stage@recipe, stage/id or stage/id/attempt.")],
-    other: Annotated[str, typer.Argument(help="The same, of the other artifact.")],
+    one: Annotated[str, typer.Argument(help="stage, stage@recipe or stage/build_id[/attempt].")],
+    other: Annotated[str, typer.Argument(help="The other artifact, in the same form.")],
     recipe: Recipe = "quickstart",
 ) -> None:
     """Compare two artifacts: config, inputs, code, rows, outputs."""
@@ -131,9 +131,9 @@ def diff(
 
 
 def trace(
-    document: Annotated[str, typer.Argument(help="doc_id, its beginning, or a URL.")] = "",
+    document: Annotated[str, typer.Argument(help="A doc_id, the beginning of one, or a URL.")] = "",
     sequence: Annotated[
-        int | None, typer.Option(help="Instead: a training sequence, back to its documents.")
+        int | None, typer.Option(help="Trace a training sequence back to its documents instead.")
     ] = None,
     recipe: Recipe = "quickstart",
     as_json: AsJson = False,
@@ -187,9 +187,9 @@ def _page(artifacts: list[Artifact], doc_id: str) -> dict[str, Any]:
 
 
 def removed(
-    stage: Annotated[str, typer.Argument(help="A stage that removes or rejects rows.")],
-    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
-    limit: Annotated[int, typer.Option(help="Rows to show.", min=1)] = 20,
+    stage: Annotated[str, typer.Argument(help="Name of a stage that removes or rejects rows.")],
+    reason: Annotated[str | None, typer.Option(help="Show only rows with this reason.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum rows to show.", min=1)] = 20,
     recipe: Recipe = "quickstart",
     as_json: AsJson = False,
 ) -> None:
@@ -225,10 +225,12 @@ def removed(
 
 
 def verify(
-    deep: Annotated[bool, typer.Option("--deep", help="Hash every byte.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Hash every file instead of checking sizes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that published files are there, whole, and (with --deep) unchanged."""
+    """Check that published files are present, complete and (with --deep) unchanged."""
     store = open_store()
     told: list[str] = []
     found = verifying.verify(store, deep, unmarked=lambda error: told.append(str(error)))
@@ -248,14 +250,18 @@ def verify(
 
 
 def gc(
-    keep_last: Annotated[int, typer.Option(help="Newest attempts of a stage to keep.", min=0)] = 1,
+    keep_last: Annotated[
+        int, typer.Option(help="Newest attempts to keep of each stage.", min=0)
+    ] = 1,
     unfinished: Annotated[
         bool,
-        typer.Option("--unfinished", help="Also shards and checkpoints that stopped runs left."),
+        typer.Option("--unfinished", help="Include shards and checkpoints left by stopped runs."),
     ] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="Remove; without it, only list.")] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Remove them; without this they are only listed.")
+    ] = False,
 ) -> None:
-    """List or remove attempts nothing points at, and pictures of attempts that are gone."""
+    """List or remove attempts that nothing refers to, and pictures of removed attempts."""
     store = open_store()
     candidates = collecting.collect(store, keep_last, unfinished)
     pictures = outdated(store, {candidate.folder for candidate in candidates})

@@ -42,7 +42,7 @@ def _options(
     asked: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_say_version, help="Print the version and end."
+            "--version", is_eager=True, callback=_say_version, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:

@@ -8,13 +8,20 @@ import typer
 
 Recipe = Annotated[
     str,
-    typer.Option("--recipe", "-r", envvar="INGOT_RECIPE", help="A shipped recipe or a YAML file."),
+    typer.Option(
+        "--recipe",
+        "-r",
+        envvar="INGOT_RECIPE",
+        help="Name of a shipped recipe, or path of a YAML file.",
+    ),
 ]
 Changes = Annotated[
     list[str],
-    typer.Option("--set", help="Change a field: stage.field=value. May be repeated."),
+    typer.Option("--set", help="Override a field: stage.field=value. May be repeated."),
 ]
-Only = Annotated[list[str], typer.Option("--only", help="These stages alone.")]
-Start = Annotated[list[str], typer.Option("--from", help="These stages and all after them.")]
-Force = Annotated[list[str], typer.Option("--force", help="Make these anew though fresh.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Only = Annotated[list[str], typer.Option("--only", help="Run only these stages.")]
+Start = Annotated[list[str], typer.Option("--from", help="Run these stages and all that follow.")]
+Force = Annotated[
+    list[str], typer.Option("--force", help="Rebuild these stages even if they are fresh.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -14,21 +14,21 @@ import typer
 from flows.cli.options import Recipe
 from flows.home import open_store
 from flows.planning import recipe_name
-from tasks.engine import refs
-from tasks.engine.artifact import Artifact
 from tasks.engine.errors import IngotError, MissingInputError, RecipeError
+from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
 from tasks.recipe import load
 from tasks.registry import STAGES
 
 Channel = Annotated[
-    str, typer.Option(help="Which of the recipe's: latest, or one that `ingot promote` set.")
+    str, typer.Option(help="Channel of the recipe: latest, or one set by `ingot promote`.")
 ]
 
 
 def _built(recipe: str, channel: str) -> dict[str, Artifact]:
     """What a channel of a recipe means, by stage."""
     store, name = open_store(), recipe_name(recipe)
-    found = {stage: refs.resolve(store, name, stage, channel) for stage in STAGES}
+    found = {stage: channels.resolve(store, name, stage, channel) for stage in STAGES}
     return {stage: artifact for stage, artifact in found.items() if artifact is not None}
 
 
@@ -41,7 +41,7 @@ def _first_built(recipe: str, channel: str, stages: tuple[str, ...]) -> Artifact
         if not any(stage in load(recipe).configs for stage in stages):
             raise MissingInputError(f"recipe {recipe!r} has no section {' or '.join(stages)}")
     way = f"run `ingot run --recipe {recipe}`"
-    if channel != refs.LATEST:
+    if channel != channels.LATEST:
         way = f"`ingot promote {channel} --recipe {recipe}` sets it to what was built last"
     raise MissingInputError(
         f"recipe {recipe!r} has no {' or '.join(stages)} as {channel!r} yet; {way}"
@@ -50,17 +50,15 @@ def _first_built(recipe: str, channel: str, stages: tuple[str, ...]) -> Artifact
 
 def report(
     recipe: Recipe = "quickstart",
-    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    funnel: Annotated[
-        Path | None, typer.Option(help="Write the funnel as a picture, an SVG file.")
-    ] = None,
-    channel: Channel = refs.LATEST,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
+    funnel: Annotated[Path | None, typer.Option(help="Write the funnel as an SVG file.")] = None,
+    channel: Channel = channels.LATEST,
 ) -> None:
-    """Say where the report lies; how the model was made, on one page."""
+    """Print where the report is: how the model was made, on one page."""
     page = _first_built(recipe, channel, ("report",)).data("report").folder() / "index.html"
     print(page)
     if funnel is not None:
-        from tasks.report_page import funnel_picture
+        from tasks.report.page import funnel_picture
 
         funnel.write_text(funnel_picture(_built(recipe, channel)), encoding="utf-8")
         print(funnel)
@@ -69,9 +67,9 @@ def report(
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")],
     recipe: Recipe = "quickstart",
-    channel: Channel = refs.LATEST,
+    channel: Channel = channels.LATEST,
 ) -> None:
     """Copy the exported model, which transformers loads unchanged, to a folder."""
     if folder.exists():
@@ -84,14 +82,17 @@ def export(
 def chat(
     recipe: Recipe = "quickstart",
     say: Annotated[
-        list[str], typer.Option("--say", help="A turn; answers it and ends. May be repeated.")
+        list[str],
+        typer.Option("--say", help="Say this, print the answer, exit. May be repeated."),
     ] = [],  # noqa: B006 - Typer reads the default, nobody writes it
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 = always the likeliest.")] = 0.0,
-    new_tokens: Annotated[int, typer.Option(min=1, help="Of an answer at most.")] = 200,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
-    channel: Channel = refs.LATEST,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Sampling temperature; 0 = always the most likely token.")
+    ] = 0.0,
+    new_tokens: Annotated[int, typer.Option(min=1, help="Maximum tokens per answer.")] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed for sampling.")] = 0,
+    channel: Channel = channels.LATEST,
 ) -> None:
-    """Talk with the latest model of a recipe, on this machine's CPU."""
+    """Chat with the latest model of a recipe, on this machine's CPU."""
     artifact = _first_built(recipe, channel, ("dpo", "sft"))
     from llm.model.generation import Sampling
     from llm.serving.chat import Conversation, TurnNotTextError, TurnTooLongError, check_text
@@ -107,7 +108,7 @@ def chat(
         for turn in say:
             print(conversation.say(turn))
         return
-    print(f"{artifact.stage} model of {recipe}; /new begins anew, an empty line ends")
+    print(f"{artifact.stage} model of {recipe}; /new starts over, an empty line quits")
     while turn := _turn():
         if turn == "/new":
             conversation.forget()
@@ -121,17 +122,17 @@ def chat(
 
 
 def promote(
-    channel: Annotated[str, typer.Argument(help="Such as prod.")],
+    channel: Annotated[str, typer.Argument(help="Name of the channel, such as prod.")],
     recipe: Recipe = "quickstart",
 ) -> None:
-    """Point a channel at what the recipe last built; `gc` keeps it, whatever is built later."""
-    if channel == refs.LATEST or not channel.replace("-", "").isalnum():
+    """Point a channel at what the recipe built last, so that `gc` keeps it."""
+    if channel == channels.LATEST or not channel.replace("-", "").isalnum():
         raise IngotError(f"{channel!r} cannot be set; take a name of letters, digits and - (prod)")
-    built = _built(recipe, refs.LATEST)
+    built = _built(recipe, channels.LATEST)
     if not built:
         raise MissingInputError(f"nothing to promote: run `ingot run --recipe {recipe}` first")
     for artifact in built.values():
-        refs.point(artifact.store, recipe_name(recipe), artifact, channel)
+        channels.point(artifact.store, recipe_name(recipe), artifact, channel)
         print(f"{channel}  {artifact.folder}")
 
 

@@ -16,7 +16,7 @@ from flows.home import open_store, require_writable
 from flows.planning import planner
 from flows.reports import ensure_reports
 from flows.server import ensure_server
-from tasks.engine.plan import Row, Status
+from tasks.engine.run.plan import Row, Status
 from tasks.machine import require_devices
 
 _COLOURS = {
@@ -38,7 +38,7 @@ def row_record(row: Row) -> dict[str, Any]:
         "status": row.status.value,
         "reasons": list(row.reasons),
         "runs": row.runs,
-        "recipe_id": row.recipe_id,
+        "build_id": row.build_id,
         "estimated_seconds": row.seconds,
         "bytes": row.bytes,
     }
@@ -76,7 +76,7 @@ def plan(
     force: Force = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do, stage by stage, and why. Runs nothing."""
+    """Show what a run would do, stage by stage, and why, without running anything."""
     planned = planner(recipe, changes, only, start, force)
     rows = planned.plan()
     if as_json:
@@ -92,10 +92,10 @@ def run(
     only: Only = [],  # noqa: B006
     start: Start = [],  # noqa: B006
     force: Force = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and exit.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a recipe up to date, with a Prefect server that is started if none runs."""
+    """Bring a recipe up to date; starts a Prefect server if none is running."""
     asked = (recipe, changes, only, start, force)
     if dry_run:
         plan(*asked, as_json)
@@ -124,7 +124,7 @@ def run(
             {
                 "stage": outcome.stage,
                 "state": outcome.state,
-                "recipe_id": outcome.artifact.manifest.recipe_id,
+                "build_id": outcome.artifact.manifest.build_id,
                 "manifest": outcome.artifact.manifest_path,
             }
             for outcome in outcomes

@@ -23,9 +23,11 @@ _POOLS = ("cpu", "gpu")
 
 def up(
     recipe: Recipe = "quickstart",
-    gpu: Annotated[bool, typer.Option("--gpu", help="Start a worker of the gpu pool too.")] = False,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Also start a worker for the gpu pool.")
+    ] = False,
 ) -> None:
-    """Start server, work pools, limits, deployments and a worker. Safe to repeat."""
+    """Start the server, work pools, limits, deployments and a worker. Safe to repeat."""
     load(recipe)  # a wrong name is told before anything is started
     require_writable()
     url, started = ensure_server()
@@ -53,7 +55,7 @@ def up(
 
 
 def down() -> None:
-    """Stop the workers and the server that this project started here."""
+    """Stop the workers and the server that were started from this home."""
     try:
         stopped = stop_all()
     except OSError as error:

@@ -25,8 +25,8 @@ from flows.server import ServerError, aloud
 from flows.watch import Watch, watching
 from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
-from tasks.engine.execute import published
 from tasks.engine.progress import Figure
+from tasks.engine.store.published import published
 from tasks.runner import PrefectListener, other_settings, spoken
 
 _HEARTBEAT = ("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT_RUNNER_HEARTBEAT_FREQUENCY")
@@ -194,7 +194,7 @@ def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> 
             PrefectListener.watchers.remove(bar)
     store, outcomes = open_store(), []
     for told in told_of:
-        artifact = published(store, told["stage"], told["recipe_id"], told["attempt"])
+        artifact = published(store, told["stage"], told["build_id"], told["attempt"])
         if artifact is None:
             raise IngotError(f"{told['stage']}: its artifact vanished after the run")
         outcomes.append(Outcome(told["stage"], told["state"], artifact))

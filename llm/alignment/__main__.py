@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm.alignment.channel import Channel
 from llm.alignment.run_file import DpoRun, SftRun, read_run
-from llm.lifeline import TERMINATED, StopRequest, exit_with_parent
+from llm.process.parent import TERMINATED, StopRequest, exit_with_parent
 
 
 def main(path: Path) -> int:
@@ -38,8 +38,8 @@ def _environment(run: SftRun | DpoRun) -> None:
 
 
 def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
-    from llm.alignment import dpo, sft
-    from llm.alignment.session import StoppedError
+    from llm.alignment.methods import dpo, sft
+    from llm.alignment.trainer import StoppedError
     from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, is_out_of_memory
 
     try:

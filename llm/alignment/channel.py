@@ -7,11 +7,11 @@ import os
 import sys
 from typing import TextIO
 
-from llm import events
+from llm.process import events
 
 
 class Channel:
-    """The events of `llm.events` on the process's standard output.
+    """The events of `llm.process.events` on the process's standard output.
 
     Made once, at the start: from then on whatever else writes to standard output, also below
     Python, is found on standard error.

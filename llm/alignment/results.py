@@ -10,15 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.alignment.rows import Rows
+from llm.alignment.data import Rows
+from llm.tables import METRICS
 
-METRICS = pa.schema(
-    [
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
-    ]
-)
 EXAMPLES_FILE, REMOVED_FILE, REJECTED_FILE, METRICS_FILE, PAIRS_FILE, COUNTS_FILE = (
     "examples.parquet",
     "removed.parquet",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from llm.run_files import RunFileError, made, read_record
+from llm.process.run_file import RunFileError, made, read_record
 
 
 @dataclass(frozen=True)

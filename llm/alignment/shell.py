@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from llm.alignment.answer_head import answer_statistics
-from llm.alignment.guards import TrainerDataError
+from llm.alignment.checks import TrainerDataError
 from llm.model.transformer import Transformer
 
 _IGNORED = -100

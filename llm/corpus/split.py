@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import xxhash
 
-TRAIN = "train"
-VALIDATION = "validation"
+from llm.tables import TRAIN, VALIDATION
+
 # Near-duplicates from this Jaccard on are never on both sides.
 SPLIT_JACCARD = 0.5
 

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llm import events
 from llm.evaluation.run_file import Run, read
-from llm.lifeline import exit_with_parent
+from llm.process import events
+from llm.process.parent import exit_with_parent
 
 if TYPE_CHECKING:
     from llm.training.threads import ThreadTuner

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from llm.corpus.split import VALIDATION
+from llm.tables import VALIDATION
 
 
 def held_out(paths: Sequence[Path], columns: Sequence[str], most: int) -> list[dict[str, Any]]:

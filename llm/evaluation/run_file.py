@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm.run_files import RunFileError, made, read_record
+from llm.process.run_file import RunFileError, made, read_record
 
 _CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16")}
 
@@ -61,7 +61,7 @@ def read(path: Path) -> Run:
     """The run a file describes.
 
     Raises:
-        RunFileError: see `llm.run_files`; or there is no model.
+        RunFileError: see `llm.process.run_file`; or there is no model.
     """
     run = made(Run, read_record(path), str(path), _CHOICES)
     if not run.models:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.corpus.split import VALIDATION
+from llm.tables import VALIDATION
 
 
 class NoValidationTextError(ValueError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from llm import events
 from llm.export.run_file import Run, read
-from llm.lifeline import exit_with_parent
+from llm.process import events
+from llm.process.parent import exit_with_parent
 
 
 def main(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm.run_files import made, read_record
+from llm.process.run_file import made, read_record
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,6 @@ def read(path: Path) -> Run:
     """The run a file describes.
 
     Raises:
-        RunFileError: see `llm.run_files`.
+        RunFileError: see `llm.process.run_file`.
     """
     return made(Run, read_record(path), str(path), {})

@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from llm import events
-from llm.lifeline import TERMINATED, StopRequest, exit_with_parent
+from llm.process import events
+from llm.process.parent import TERMINATED, StopRequest, exit_with_parent
 
 
 def main(arguments: list[str]) -> int:

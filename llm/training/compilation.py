@@ -12,8 +12,8 @@ from typing import cast
 
 import torch
 
-from llm.events import log
 from llm.model.transformer import Transformer
+from llm.process.events import log
 from llm.training import loss
 
 _SHAPES = 64

@@ -12,27 +12,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from llm.events import Progress, log
-from llm.lifeline import Interrupted, StopRequest
 from llm.model import folder as model_folder
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
-from llm.tokens import scratch
-from llm.tokens.scratch import TokenFile
+from llm.process.events import Progress, log
+from llm.process.parent import Interrupted, StopRequest
+from llm.tables import METRICS
+from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
+from llm.tokens.token_file import TokenFile
 from llm.training import checkpoints, devices
 from llm.training.batches import Batches
 from llm.training.compilation import compile_blocks, compiled_softmax
+from llm.training.distributed import Processes, join, leave
 from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
-from llm.training.processes import Processes, join, leave
 from llm.training.run_file import Run
 from llm.training.step import Stepper
 from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 
 _MEASURED = "validation_bits_per_byte"
-METRICS = pa.schema([("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())])
 
 
 class StoppedError(Exception):
@@ -248,7 +248,7 @@ class _Training:
 
 def _open_tokens(run: Run) -> TokenFile:
     parts = sorted(Path(run.places.sequences).glob("*.parquet"))
-    return scratch.build(
+    return token_file.build(
         parts, Path(run.places.scratch), run.data_id, run.architecture.vocabulary_size
     )
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llm.model.architecture import Architecture
-from llm.run_files import made, read_record
+from llm.process.run_file import made, read_record
 
 
 @dataclass(frozen=True)

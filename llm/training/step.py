@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llm.lifeline import Interrupted, StopRequest
 from llm.model.transformer import Transformer
-from llm.tokens.scratch import TokenFile
+from llm.process.parent import Interrupted, StopRequest
+from llm.tokens.token_file import TokenFile
 from llm.training import devices, optimisers, schedules
+from llm.training.distributed import Processes
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
-from llm.training.processes import Processes
 from llm.training.run_file import Optimisation
 
 

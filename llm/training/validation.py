@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from llm.lifeline import Interrupted, StopRequest
 from llm.model.transformer import Transformer
-from llm.tokens.scratch import TokenFile
+from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_bytes import token_bytes
+from llm.tokens.token_file import TokenFile
 from llm.training import devices
+from llm.training.distributed import Processes
 from llm.training.loss import IGNORED, token_losses
-from llm.training.processes import Processes
 from llm.training.run_file import Optimisation
 from llm.training.step import read_rows
 

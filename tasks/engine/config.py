@@ -3,7 +3,8 @@
 A config is flat, frozen and closed (an unknown field is an error), so that the
 same class is the YAML schema, the Prefect form and the identity of the stage.
 Fields declared with `execution(...)` say *how* to run (workers, device, paths)
-and never enter identity; all others do.
+and never enter identity; those declared with `added(...)` enter it once they are
+set to something; all others do.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pydantic_core import CoreSchema
 
 from tasks.engine.form import formed
 
-_MARK = "execution"
+_MARK, _NEUTRAL = "execution", "neutral"
 _SCIENTIFIC = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 
 
@@ -32,13 +33,25 @@ def execution(default: Any, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={_MARK: True}, **bounds)
 
 
+def added(neutral: Any, description: str, **bounds: Any) -> Any:
+    """A field that came with a later version of its stage.
+
+    At its neutral value, which is its default, the stage does what it did before there was the
+    field, and its identity is what it was: an update of Ingot makes nobody's artifacts stale.
+    Any other value enters identity.
+    """
+    return Field(neutral, description=description, json_schema_extra={_NEUTRAL: True}, **bounds)
+
+
 def _identity(model: BaseModel) -> dict[str, Any]:
     kept = {}
     for name, field in type(model).model_fields.items():
         extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get(_MARK):
+        marks = extra if isinstance(extra, dict) else {}
+        value = getattr(model, name)
+        if marks.get(_MARK) or (marks.get(_NEUTRAL) and value == field.get_default()):
             continue
-        kept[name] = _plain(getattr(model, name))
+        kept[name] = _plain(value)
     return kept
 
 
@@ -124,12 +137,13 @@ class StageConfig(_Settings):
 
     def execution(self) -> dict[str, Any]:
         """The top-level fields that do not, for the manifest's record of the run."""
-        identity = self.identity()
-        return {
-            name: value
-            for name, value in self.model_dump(mode="json").items()
-            if name not in identity
+        fields = type(self).model_fields
+        marked = {
+            name
+            for name, field in fields.items()
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get(_MARK)
         }
+        return self.model_dump(mode="json", include=marked)
 
 
 class ShardedConfig(StageConfig):

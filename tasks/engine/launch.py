@@ -17,11 +17,11 @@ from typing import Any
 
 import psutil
 
-from llm.lifeline import undisturbed
-from llm.safe_path import safe_path
+from llm.process.parent import undisturbed
+from llm.process.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 from tasks.engine.launched import Launched
-from tasks.engine.space import full, means_full, room_left, space_checked
+from tasks.engine.store.space import full, means_full, room_left, space_checked
 
 # A Prefect worker kills what has not ended 30 s after it was asked to.
 GRACE_SECONDS = 25.0
@@ -147,13 +147,13 @@ class _Kept:
     def how_it_stops(self, module: str) -> str:
         if self._checkpoint:
             return f"stopping {module}: what it did since its last checkpoint is put into one"
-        return f"stopping {module}: the next run begins it anew"
+        return f"stopping {module}: the next run starts it from the beginning"
 
     def next_run(self) -> str:
         """What the next run will do."""
         if self._checkpoint and any(self._folder.glob(self._checkpoint)):
             return "the next run goes on from its last checkpoint"
-        return "the next run begins it anew"
+        return "the next run starts it from the beginning"
 
     def how_it_stopped(self, overdue: bool) -> str:
         if overdue:

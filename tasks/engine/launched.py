@@ -13,7 +13,7 @@ from typing import IO
 
 import psutil
 
-from llm.lifeline import deaf_to_the_terminal
+from llm.process.parent import deaf_to_the_terminal
 
 _LOOK_SECONDS = 0.5
 
@@ -22,7 +22,7 @@ class Launched:
     """A process that lives as long as this one at most, and does not hear the terminal.
 
     Its standard input is a pipe held here: when this process ends, however that happens, so does
-    the other (llm/lifeline.py). It stays in this process's group, so that Ctrl-Z stops both.
+    the other (llm/process/parent.py). It stays in this process's group, so that Ctrl-Z stops both.
 
     Args:
         log: where its standard error goes.

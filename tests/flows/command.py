@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm.safe_path import CHECKOUT
+from llm.process.safe_path import CHECKOUT
 from tests.flows.pages import write_page, write_recipe
 
 COMMAND = (sys.executable, "-P", "-c", "from flows.cli.main import main; main()")

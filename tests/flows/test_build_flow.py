@@ -17,9 +17,9 @@ from deployments.bootstrap import declared, ensure_deployment, ensure_pools
 from flows.build import build
 from flows.refresh import refresh
 from flows.stages import stage_flow
-from tasks.engine import refs
 from tasks.engine.errors import IngotError, MissingInputError
-from tasks.engine.store import Store
+from tasks.engine.store import channels
+from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tasks.registry import STAGES
 from tests.flows.pages import write_page, write_recipe
@@ -102,7 +102,7 @@ def test_one_field_reruns_what_depends_on_it_alone(first, recipe):
 
 def test_force_makes_one_new_attempt(first, home, recipe):
     folder = first.result()[1]
-    base = f"artifacts/clean/{folder['recipe_id'][:16]}"
+    base = f"artifacts/clean/{folder['build_id'][:16]}"
     before = [name for name in home.names(base) if name.isdigit()]
     forced = build(recipe, force=["clean"], return_state=True)
     after = [name for name in home.names(base) if name.isdigit()]
@@ -119,7 +119,7 @@ def test_a_dry_run_plans_and_stops(first, recipe):
 
 def test_a_damaged_artifact_is_not_served_from_prefects_record(first, home, recipe):
     told = build(recipe, return_state=True).result()[1]
-    attempt = f"artifacts/clean/{told['recipe_id'][:16]}/{told['attempt']}"
+    attempt = f"artifacts/clean/{told['build_id'][:16]}/{told['attempt']}"
     part = next(path for path in home.files(f"{attempt}/documents"))
     Path(home.local_path(part)).unlink()
     assert states(build(recipe, return_state=True))["clean"] == "Completed"
@@ -131,7 +131,7 @@ def test_a_stage_alone_reads_the_latest(first, home, recipe):
     state = alone(config=config, recipe=recipe, inputs=[], force=False, return_state=True)
     assert state.name == "Completed"
     assert state.message.startswith("dedup: 3 rows in")
-    latest = refs.resolve(home, "rivers", "dedup")
+    latest = channels.resolve(home, "rivers", "dedup")
     assert latest is not None
     assert latest.manifest.config["threshold"] == 0.9
 
@@ -140,13 +140,13 @@ def test_a_stage_alone_reads_the_attempt_it_is_told_to(first, home, recipe):
     other = build(recipe, changes=["clean.comments=true"], only=["clean"], return_state=True)
     assert other.is_completed()
     told = first.result()[1]
-    exact = f"clean/{told['recipe_id']}/{told['attempt']}"
+    exact = f"clean/{told['build_id']}/{told['attempt']}"
     alone = stage_flow(STAGES["dedup"])
     state = alone(config=None, recipe=recipe, inputs=[exact], force=True, return_state=True)
     assert state.is_completed()
-    latest = refs.resolve(home, "rivers", "dedup")
+    latest = channels.resolve(home, "rivers", "dedup")
     assert latest is not None
-    assert latest.manifest.inputs["documents"].recipe_id == told["recipe_id"]
+    assert latest.manifest.inputs["documents"].build_id == told["build_id"]
 
 
 def test_a_form_left_as_it_was_means_the_recipe_chosen(first, home, recipe, monkeypatch):
@@ -164,12 +164,12 @@ def test_a_form_left_as_it_was_means_the_recipe_chosen(first, home, recipe, monk
     untouched = shown.configs["dedup"]
     assert untouched.validation_fraction != load(recipe).configs["dedup"].validation_fraction
     alone(config=untouched, recipe=recipe, inputs=[], force=False)
-    latest = refs.resolve(home, "rivers", "dedup")
+    latest = channels.resolve(home, "rivers", "dedup")
     wanted = load(recipe).configs["dedup"].identity()
     assert latest.manifest.config == wanted
     changed = untouched.model_copy(update={"threshold": 0.9})
     alone(config=changed, recipe=recipe, inputs=[], force=False)
-    latest = refs.resolve(home, "rivers", "dedup")
+    latest = channels.resolve(home, "rivers", "dedup")
     assert latest.manifest.config == changed.identity()
 
 

@@ -14,10 +14,10 @@ from flows.cli.main import app
 from flows.cli.results import _built, _first_built, promote
 from flows.cli.running import show_plan
 from flows.planning import planner_for, recipe_name
-from tasks.engine.build import build
 from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError, RecipeError
-from tasks.engine.plan import Row, Status
-from tasks.engine.store import Store
+from tasks.engine.run.build import build
+from tasks.engine.run.plan import Row, Status
+from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
 
@@ -67,7 +67,7 @@ def test_diff_shows_the_beginning_of_digests(
     before = build(planner_for(load(file), file, store))["clean"].artifact.manifest
     write_page(tmp_path / "pages", "Tweed.html", "Tweed")
     after = build(planner_for(load(file), file, store))["clean"].artifact.manifest
-    diff(f"clean/{before.recipe_id}", "clean", recipe=file)
+    diff(f"clean/{before.build_id}", "clean", recipe=file)
     told = capsys.readouterr().out
     was, now = (m.outputs["documents"].data_id for m in (before, after))
     assert f"outputs.documents: '{was[:16]}' -> '{now[:16]}'" in told
@@ -86,9 +86,9 @@ def test_questions_understand_recipe_files_and_whole_ids(
     done = build(planner_for(load(file), file, store))
     removed("dedup", recipe=file)
     assert "exact" in capsys.readouterr().out
-    recipe_id = done["dedup"].artifact.manifest.recipe_id
-    for wanted in (f"dedup/{recipe_id}", f"dedup/{recipe_id[:16]}", "dedup", "dedup@rivers"):
-        assert _manifest(store, file, wanted).manifest.recipe_id == recipe_id
+    build_id = done["dedup"].artifact.manifest.build_id
+    for wanted in (f"dedup/{build_id}", f"dedup/{build_id[:16]}", "dedup", "dedup@rivers"):
+        assert _manifest(store, file, wanted).manifest.build_id == build_id
     kept = done["dedup"].artifact.folder
     promote("prod", recipe=file)
     assert f"prod  {kept}" in capsys.readouterr().out

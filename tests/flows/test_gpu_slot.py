@@ -15,15 +15,13 @@ from prefect.client.orchestration import get_client
 from deployments.bootstrap import ensure_limits
 from tasks import runner
 from tasks.engine.config import StageConfig
-from tasks.engine.store import Store
-from tasks.pack import PackConfig
-from tasks.pretrain import PretrainConfig
+from tasks.engine.store.store import Store
+from tasks.stages.pack import PackConfig
+from tasks.stages.pretrain import PretrainConfig
 
 
 def order(config: StageConfig) -> Any:
-    return SimpleNamespace(
-        stage=SimpleNamespace(name="pretrain"), recipe_id="0" * 64, config=config
-    )
+    return SimpleNamespace(stage=SimpleNamespace(name="pretrain"), build_id="0" * 64, config=config)
 
 
 @pytest.fixture

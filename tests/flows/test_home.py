@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import home, processes
-from llm.safe_path import CHECKOUT
+from llm.process.safe_path import CHECKOUT
 
 FILES = {
     ".env": """
@@ -126,7 +126,7 @@ def test_a_tilde_is_one_home(tmp_path: Path, given: str) -> None:
     program = """
 import os
 from flows.home import home_url, local_home, open_store, prepare_environment
-from tasks.engine.snapshot import root
+from tasks.engine.identity.snapshot import root
 prepare_environment()
 print(home_url(), local_home(), open_store().url, os.environ["PREFECT_HOME"], root(), sep="\\n")
 """

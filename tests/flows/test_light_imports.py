@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from flows.planning import planner_for
-from tasks.engine.build import build
-from tasks.engine.store import Store
+from tasks.engine.run.build import build
+from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
 
@@ -103,7 +103,7 @@ _PANELS = """
 import json, sys
 from flows.home import open_store
 from flows.planning import planner
-from tasks.engine.panels_markdown import markdown
+from tasks.panels.markdown import markdown
 found = planner(sys.argv[1]).plan()
 from tasks.registry import STAGES
 for row in found:

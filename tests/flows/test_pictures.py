@@ -12,10 +12,10 @@ import pytest
 from flows import pictures, processes, reports
 from flows.cli.inspecting import gc
 from flows.planning import planner_for
-from tasks.engine.artifact import Artifact
-from tasks.engine.build import build
-from tasks.engine.panels import Curve, Graph
-from tasks.engine.store import Store
+from tasks.engine.run.build import build
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
+from tasks.panels.panels import Curve, Graph
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
 

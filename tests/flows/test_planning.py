@@ -14,7 +14,7 @@ from deployments.bootstrap import POOLS, declared, flow_of, parameters, pool
 from flows.planning import StageName, planner_for
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
-from tasks.engine.store import Store
+from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
@@ -130,7 +130,7 @@ def test_a_missing_input_names_the_command_with_the_file_that_was_loaded(tmp_pat
 
 @pytest.mark.parametrize("name", ["source", "source/abc", "sauce/abc/0001"])
 def test_an_input_of_another_form_is_refused(tmp_path, name):
-    with pytest.raises(RecipeError, match="stage/recipe_id/attempt"):
+    with pytest.raises(RecipeError, match="stage/build_id/attempt"):
         planner_for(_recipe("source"), "pages", Store(str(tmp_path)), inputs=[name])
 
 

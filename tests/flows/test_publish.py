@@ -10,8 +10,8 @@ import pytest
 from flows import publish
 from flows.publish import joined
 from tasks.best_effort import AWAY
-from tasks.engine.panels import Curve, Sample, Samples, Table
-from tasks.engine.panels_markdown import markdown
+from tasks.panels.markdown import markdown
+from tasks.panels.panels import Curve, Sample, Samples, Table
 
 
 def test_what_does_not_fit_is_left_out_whole_and_said():

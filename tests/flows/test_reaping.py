@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from flows import reaping
-from tasks.engine import living
+from tasks.engine.store import living
 
 
 def test_a_note_is_of_a_dead_process_or_not(tmp_path: Path) -> None:

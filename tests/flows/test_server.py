@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from flows import processes, server
-from tasks.engine import living
+from tasks.engine.store import living
 from tests.flows.stand_in_server import Healthy
 from tests.network_record import without_network
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
-from llm.safe_path import CHECKOUT, safe_path
+from llm.process.safe_path import CHECKOUT, safe_path
 from tests.flows.command import RECIPE, ingot
 from tests.flows.runs import finished
 

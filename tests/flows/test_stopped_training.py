@@ -17,8 +17,8 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 
-from tasks.engine import refs
-from tasks.engine.store import Store
+from tasks.engine.store import channels
+from tasks.engine.store.store import Store
 from tests.flows.command import COMMAND, ingot, surroundings
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.llm.training.test_training_stopped import SLOW_COMPILER
@@ -80,7 +80,7 @@ def test_a_checkpoint_is_written_and_the_next_run_goes_on_from_it(
     (made,) = checkpoints(home) - before
     assert states(home)[-1] == "CRASHED"
     assert "pretrain" in ingot(trained, *words).split("Completed: ")[1]
-    artifact = refs.resolve(Store(str(home)), "stopped", "pretrain")
+    artifact = channels.resolve(Store(str(home)), "stopped", "pretrain")
     assert artifact is not None
     assert f"step-{artifact.facts['training']['resumed_from_step']:08}" == made.name
     assert states(home)[-1] == "COMPLETED"
@@ -117,7 +117,9 @@ def test_while_it_compiles_it_ends_at_once(
     assert not alive_after(below, seconds=2)
     assert checkpoints(Path(trained["INGOT_HOME"])) == before
     if stop is not Terminal.close:
-        assert "llm.training was stopped; the next run begins it anew" in "\n".join(terminal.said)
+        assert "llm.training was stopped; the next run starts it from the beginning" in "\n".join(
+            terminal.said
+        )
     assert states(Path(trained["INGOT_HOME"]))[-1] == "CRASHED"
 
 

@@ -15,7 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows import processes, reports
-from tasks.engine.store import Store
+from tasks.engine.store.store import Store
 from tests.flows.command import RECIPE, ingot
 from tests.flows.runs import finished
 

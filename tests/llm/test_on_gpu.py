@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from llm.lifeline import TERMINATED
 from llm.model import folder as model_folder
 from llm.model.generation import Sampling, generate
 from llm.model.scoring import token_logprobs
+from llm.process.parent import TERMINATED
 from llm.training import devices
 from tests.llm.training.small_run import EXECUTION, fresh, metrics, run_of, trained, weights
 from tests.llm.training.test_training_launched import TWO, Event, launched

@@ -10,22 +10,23 @@ from typing import Any
 import pyarrow as pa
 import xxhash
 
-from tasks import annotate, quality
-from tasks.engine.artifact import Artifact, Inputs
-from tasks.engine.build import build
-from tasks.engine.chain import chain
+from llm.tables import DOCUMENTS as FILTERED
 from tasks.engine.config import ShardedConfig, StageConfig, execution
-from tasks.engine.execute import Built
-from tasks.engine.output import Out
-from tasks.engine.panels import Panel
-from tasks.engine.plan import Planner, Selection
+from tasks.engine.declare import Output
+from tasks.engine.identity.snapshot import Snapshot, snapshot_files
+from tasks.engine.out import Out
 from tasks.engine.progress import Listener, Silent
-from tasks.engine.snapshot import Snapshot, snapshot_files
-from tasks.engine.stage import Output, Stage
-from tasks.engine.store import Store
-from tasks.engine.unit import Emitted, RowsIn, Unit
-from tasks.filter import DOCUMENTS as FILTERED
-from tasks.filter import STAGE as FILTER
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.shards.unit import Emitted, RowsIn, Unit
+from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.store import Store
+from tasks.panels.panels import Panel
+from tasks.stages import annotate, quality
+from tasks.stages.filter import STAGE as FILTER
 
 # As `clean` has them, except that a test may give no text.
 DOCUMENTS = FILTERED.append(pa.field("robots", pa.string()))
@@ -101,7 +102,7 @@ class Heard(Silent):
 
 def built(
     home: Path, documents: Path, listener: Listener | None = None, **configs: StageConfig
-) -> dict[str, Built]:
+) -> dict[str, BuildResult]:
     """Build the stages configured, on top of the documents."""
     everything = {"clean": GivenConfig(folder=str(documents), workers=1), **configs}
     store = Store(str(home))
@@ -109,10 +110,10 @@ def built(
     return build(planner, listener)
 
 
-def rows(done: Mapping[str, Built], stage: str, output: str) -> list[dict[str, Any]]:
+def rows(done: Mapping[str, BuildResult], stage: str, output: str) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = done[stage].artifact.data(output).table().to_pylist()
     return listed
 
 
-def data_id(done: Mapping[str, Built], stage: str, output: str) -> str:
+def data_id(done: Mapping[str, BuildResult], stage: str, output: str) -> str:
     return done[stage].artifact.data(output).data_id

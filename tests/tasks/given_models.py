@@ -8,19 +8,21 @@ from typing import Any
 
 import pyarrow as pa
 
+from llm.tables import DOC_ID
+from llm.tables import SPLIT_DOCUMENTS as DOCUMENTS
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
-from tasks import evaluate, export
-from tasks.dedup import DOCUMENTS
-from tasks.engine.artifact import Artifact, Inputs
-from tasks.engine.build import build
-from tasks.engine.chain import chain
 from tasks.engine.config import StageConfig
-from tasks.engine.execute import Built
-from tasks.engine.output import Out
-from tasks.engine.panels import Panel
-from tasks.engine.plan import Planner, Selection
-from tasks.engine.stage import DOC_ID, Output, Stage
-from tasks.engine.store import Store
+from tasks.engine.declare import Output
+from tasks.engine.out import Out
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.store import Store
+from tasks.panels.panels import Panel
+from tasks.stages import evaluate, export
 from tests.llm.evaluation.tiny_models import (
     instruction_rows,
     model_folder,
@@ -119,7 +121,7 @@ STAGES = {
 }
 
 
-def built(home: Path, **configs: StageConfig) -> dict[str, Built]:
+def built(home: Path, **configs: StageConfig) -> dict[str, BuildResult]:
     """Build the stages configured."""
     store = Store(str(home))
     return build(Planner(chain(STAGES, configs), configs, "test", store, Selection()))

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Sequence
 
-from llm.corpus.page import Extraction, Limits, Outcome, Page
-from llm.corpus.page import clean_pages as real
+from llm.corpus.clean.pages import Extraction, Limits, Outcome, Page
+from llm.corpus.clean.pages import clean_pages as real
 
 
 def clean_pages(pages: Sequence[Page], limits: Limits, how: Extraction) -> list[Outcome]:

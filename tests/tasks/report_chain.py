@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tasks import clean, decontaminate, dedup, pack, report, source, tokenizer
-from tasks.engine.build import build
-from tasks.engine.chain import chain
 from tasks.engine.config import StageConfig
-from tasks.engine.execute import Built
-from tasks.engine.plan import Planner, Selection
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.run.plan import Planner, Selection
 from tasks.engine.stage import Stage
-from tasks.engine.store import Store
+from tasks.engine.store.store import Store
+from tasks.stages import clean, decontaminate, dedup, pack, report, source, tokenizer
 from tests.llm.tokens.small_tokenizer import library_texts
 
 STAGES: Mapping[str, Stage] = {
@@ -69,12 +69,12 @@ def configs(pages: Path, *names: str) -> dict[str, StageConfig]:
     return {name: everything[name] for name in everything if name in names}
 
 
-def built(home: Path, stages: Mapping[str, StageConfig]) -> dict[str, Built]:
+def built(home: Path, stages: Mapping[str, StageConfig]) -> dict[str, BuildResult]:
     """Build these stages."""
     return build(Planner(chain(STAGES, stages), stages, "test", Store(str(home)), Selection()))
 
 
-def page_of(done: Mapping[str, Built]) -> str:
+def page_of(done: Mapping[str, BuildResult]) -> str:
     """The HTML of the report."""
     folder = done["report"].artifact.data("report").folder()
     return (folder / report.PAGE).read_text(encoding="utf-8")

@@ -10,20 +10,21 @@ from typing import Any
 import pyarrow as pa
 import xxhash
 
-from tasks import pack, tokenizer
-from tasks.dedup import DOCUMENTS
-from tasks.engine.artifact import Artifact, Inputs
-from tasks.engine.build import build
-from tasks.engine.chain import chain
+from llm.tables import SPLIT_DOCUMENTS as DOCUMENTS
 from tasks.engine.config import ShardedConfig, StageConfig, execution
-from tasks.engine.execute import Built
-from tasks.engine.output import Out
-from tasks.engine.panels import Panel
-from tasks.engine.plan import Planner, Selection
-from tasks.engine.snapshot import Snapshot, snapshot_files
-from tasks.engine.stage import Output, Stage
-from tasks.engine.store import Store
-from tasks.engine.unit import Emitted, RowsIn, Unit
+from tasks.engine.declare import Output
+from tasks.engine.identity.snapshot import Snapshot, snapshot_files
+from tasks.engine.out import Out
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.shards.unit import Emitted, RowsIn, Unit
+from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.store import Store
+from tasks.panels.panels import Panel
+from tasks.stages import pack, tokenizer
 
 _REST = {"title": None, "extractor": "test", "html_bytes": 0, "text_chars": 0}
 
@@ -71,7 +72,7 @@ def document(text: str | None, source: str = "test", split: str = "train") -> di
 
 def built(
     folder: Path, parts: Sequence[Sequence[dict[str, Any]]], **configs: StageConfig
-) -> dict[str, Built]:
+) -> dict[str, BuildResult]:
     """Build the stages configured in `folder`, on top of documents in these parts."""
     documents = folder / "documents"
     documents.mkdir(parents=True, exist_ok=True)
@@ -85,10 +86,10 @@ def built(
     return build(Planner(chain(STAGES, everything), everything, "test", store, Selection()))
 
 
-def rows(done: Mapping[str, Built], stage: str, output: str) -> list[dict[str, Any]]:
+def rows(done: Mapping[str, BuildResult], stage: str, output: str) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = done[stage].artifact.data(output).table().to_pylist()
     return listed
 
 
-def data_id(done: Mapping[str, Built], stage: str, output: str) -> str:
+def data_id(done: Mapping[str, BuildResult], stage: str, output: str) -> str:
     return done[stage].artifact.data(output).data_id

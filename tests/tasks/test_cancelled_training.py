@@ -16,18 +16,18 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from llm.corpus.quality import FastTextSettings, train, write_lines
+from llm.corpus.quality.classifier import FastTextSettings, train, write_lines
 from llm.tokens import bpe
 from llm.tokens.bpe import BpeSettings
 from llm.tokens.text_file import TextFile, write_texts
-from tasks.engine.build import build
-from tasks.engine.chain import chain
 from tasks.engine.errors import CancelledError, StalledError
-from tasks.engine.output import Out
-from tasks.engine.plan import Planner, Selection
+from tasks.engine.out import Out
 from tasks.engine.progress import Silent
-from tasks.engine.store import Store
-from tasks.tokenizer import TokenizerConfig
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.store.store import Store
+from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.processes import alive_after
 from tests.tasks.given_documents import write_parts
@@ -115,10 +115,12 @@ class Alone:
 def test_a_call_that_hears_nothing_is_ended(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     with pytest.raises(CancelledError):
-        Alone(pid.exists).alone("tests.llm.child_work:pid_then_hang", str(pid), seconds=60)
+        Alone(pid.exists).alone("tests.llm.process.child_work:pid_then_hang", str(pid), seconds=60)
     assert alive_after([int(pid.read_text())], 1) == []
     with pytest.raises(StalledError, match="did not end within 2 s"):
-        Alone(lambda: False).alone("tests.llm.child_work:pid_then_hang", str(pid), seconds=2)
+        Alone(lambda: False).alone(
+            "tests.llm.process.child_work:pid_then_hang", str(pid), seconds=2
+        )
     assert alive_after([int(pid.read_text())], 1) == []
 
 
@@ -145,6 +147,6 @@ def test_a_process_of_its_own_learns_the_same_classifier(tmp_path: Path) -> None
     settings = FastTextSettings(8, 0.5, 5, 2, 1, 1000, 1)
     train(lines, settings, tmp_path / "here")
     arguments = (lines, settings, tmp_path / "apart")
-    Alone(lambda: False).alone("llm.corpus.quality:train", *arguments, seconds=120)
+    Alone(lambda: False).alone("llm.corpus.quality.classifier:train", *arguments, seconds=120)
     here, apart = ((tmp_path / name / "model.bin").read_bytes() for name in ("here", "apart"))
     assert here == apart

@@ -15,10 +15,10 @@ from llm.tokens.bpe import least_tokens
 from tasks.consistency import problems, require
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
-from tasks.engine.store import Store
-from tasks.pretrain import PretrainConfig
+from tasks.engine.store.store import Store
 from tasks.recipe import SHIPPED, Recipe, load
 from tasks.registry import STAGES
+from tasks.stages.pretrain import PretrainConfig
 from tests.llm.tokens.small_tokenizer import library_texts, small_tokenizer
 
 

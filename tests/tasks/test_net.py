@@ -9,29 +9,28 @@ from typing import Any
 
 import pytest
 
-from llm import guarded
-from llm.corpus import sandbox
-from tasks import decontaminate, dedup, examples, pack, tokenizer
-from tasks.annotate import AnnotateConfig
-from tasks.decontaminate import DecontaminateConfig, EvaluationSet
-from tasks.dedup import DedupConfig
-from tasks.engine.build import build
-from tasks.engine.chain import chain
+from llm.process import guarded, sandbox
 from tasks.engine.config import StageConfig
-from tasks.engine.execute import Built
-from tasks.engine.plan import Planner, Selection
-from tasks.engine.store import Store
-from tasks.examples import ExamplesConfig
-from tasks.pack import PackConfig
-from tasks.quality import LabelSource, QualityConfig
-from tasks.tokenizer import TokenizerConfig
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.store.store import Store
+from tasks.stages import decontaminate, dedup, examples, pack, tokenizer
+from tasks.stages.annotate import AnnotateConfig
+from tasks.stages.decontaminate import DecontaminateConfig, EvaluationSet
+from tasks.stages.dedup import DedupConfig
+from tasks.stages.examples import ExamplesConfig
+from tasks.stages.pack import PackConfig
+from tasks.stages.quality import LabelSource, QualityConfig
+from tasks.stages.tokenizer import TokenizerConfig
 from tests import hostile_texts
 from tests.hostile_texts import CRASHES, HANGS
 from tests.language_model import language_model
-from tests.llm.alignment.documentation import pages
+from tests.llm.pydocs.documentation import pages
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.tasks import given_documents, split_documents
-from tests.tasks.test_quality_stage import BAD, GOOD, SMALL, text
+from tests.tasks.stages.test_quality_stage import BAD, GOOD, SMALL, text
 
 PROSE = (
     "The river runs past the old town, and the people of the valley have lived with it for as "
@@ -45,19 +44,19 @@ def _hostile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
 
 
-def _totals(done: Mapping[str, Built], stage: str) -> tuple[int, int, dict[str, int]]:
+def _totals(done: Mapping[str, BuildResult], stage: str) -> tuple[int, int, dict[str, int]]:
     totals = done[stage].artifact.manifest.totals
     return totals.rows_in, totals.kept, totals.rejected
 
 
-def _rejected(done: Mapping[str, Built], stage: str) -> dict[str, str]:
+def _rejected(done: Mapping[str, BuildResult], stage: str) -> dict[str, str]:
     rows = done[stage].artifact.data("rejected").table().to_pylist()
     return {row["doc_id"]: row["reason"] for row in rows}
 
 
 def _chained(
     home: Path, stages: Mapping[str, Any], documents: Sequence[Any], **configs: StageConfig
-) -> dict[str, Built]:
+) -> dict[str, BuildResult]:
     folder = given_documents.write_parts(home / "documents", [documents])
     everything = {"dedup": split_documents.SplitConfig(folder=str(folder), workers=1), **configs}
     store = Store(str(home / "home"))
@@ -87,7 +86,7 @@ def test_dedup(tmp_path: Path) -> None:
     sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
     bad = given_documents.document("https://a.example/bad", f"{PROSE} {CRASHES}")
 
-    def run(name: str, documents: list[dict[str, Any]]) -> dict[str, Built]:
+    def run(name: str, documents: list[dict[str, Any]]) -> dict[str, BuildResult]:
         folder = given_documents.write_parts(tmp_path / name / "documents", [documents])
         configs: dict[str, Any] = {
             "clean": given_documents.GivenConfig(folder=str(folder), workers=1),

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks import recipe_yaml
-from tasks.engine.canonical import canonical_json
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
+from tasks.engine.identity.canonical import canonical_json
 from tasks.recipe import SHIPPED, Recipe, load, validated
 from tasks.registry import STAGES
 

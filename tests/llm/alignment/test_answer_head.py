@@ -10,7 +10,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from llm.alignment import answer_head
 from llm.alignment.answer_head import answer_statistics
-from llm.alignment.guards import TrainerDataError
+from llm.alignment.checks import TrainerDataError
 from llm.alignment.shell import compute_with, shell
 from llm.model.folder import load
 from tests.llm.alignment.tiny_run import model_folder

@@ -14,12 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm.alignment import dpo
+from llm.alignment.methods import dpo
 from llm.alignment.run_file import parse_run
-from llm.alignment.session import StoppedError
-from llm.lifeline import StopRequest
+from llm.alignment.trainer import StoppedError
 from llm.model.folder import load
 from llm.model.scoring import completion_logprobs
+from llm.process.parent import StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
     model_folder,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llm.lifeline import TERMINATED
+from llm.process.parent import TERMINATED
 from tests.llm.alignment.tiny_run import instructions, model_folder, run_record
 
 Event = dict[str, Any]

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from llm.alignment import __main__ as alignment
-from llm.alignment import sft
+from llm.alignment.methods import sft
 from llm.alignment.run_file import parse_run
 from llm.evaluation import __main__ as evaluation
 from llm.evaluation import evaluation as measuring
 from llm.evaluation import run_file
-from llm.lifeline import StopRequest
+from llm.process.parent import StopRequest
 from llm.training.devices import DoesNotFitError
 from tests.llm.alignment.tiny_run import Listener, run_record
 

@@ -15,7 +15,7 @@ from llm.alignment.run_file import (
     read_run,
     run_digest,
 )
-from llm.run_files import RunFileError
+from llm.process.run_file import RunFileError
 from tests.llm.alignment.tiny_run import run_record
 
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm.alignment import sft
-from llm.alignment.guards import NonFiniteLossError
+from llm.alignment.checks import NonFiniteLossError
+from llm.alignment.methods import sft
 from llm.alignment.run_file import parse_run
-from llm.alignment.session import StoppedError
-from llm.lifeline import StopRequest
+from llm.alignment.trainer import StoppedError
 from llm.model.folder import TokenizerMismatchError, load
 from llm.model.scoring import summed_logprobs
+from llm.process.parent import StopRequest
 from llm.tokens.special_tokens import TURN_END
 from tests.llm.alignment.tiny_run import (
     Listener,

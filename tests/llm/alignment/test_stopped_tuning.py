@@ -15,10 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm.alignment import checkpoints, dpo, sft
+from llm.alignment import checkpoints
+from llm.alignment.methods import dpo, sft
 from llm.alignment.run_file import DpoRun, parse_run
-from llm.alignment.session import StoppedError
-from llm.lifeline import TERMINATED, StopRequest
+from llm.alignment.trainer import StoppedError
+from llm.process.parent import TERMINATED, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
     instructions,

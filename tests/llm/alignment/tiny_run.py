@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.lifeline import StopRequest
 from llm.model.architecture import Architecture
 from llm.model.folder import save
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
+from llm.process.parent import StopRequest
 from llm.tokens.special_tokens import END_OF_TEXT
 from tests.llm.tokens.small_tokenizer import SIZE, small_folder
 

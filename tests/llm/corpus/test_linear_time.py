@@ -14,23 +14,25 @@ from typing import Any
 
 import pytest
 
-import llm.alignment
+import llm.alignment.examples
 import llm.corpus
+import llm.pydocs
 import llm.tokens
-from llm.alignment.documentation_answers import answer
-from llm.alignment.documentation_pages import Definition, definitions
-from llm.corpus import lone_nodes, stream_safe, unprintable, words
-from llm.corpus.arc import Arc
-from llm.corpus.contamination import words as contamination_words
-from llm.corpus.docstring_html import docstring_html
-from llm.corpus.encoding import declared_in_page
-from llm.corpus.heuristics import heuristics
-from llm.corpus.normalise import normalise
-from llm.corpus.pii import pii_counts
-from llm.corpus.repetition import repetition
-from llm.corpus.segmentation import segment
-from llm.corpus.shingles import shingles, text_digest
-from llm.corpus.stateful import stateful
+from llm.corpus import stream_safe, words
+from llm.corpus.annotate.heuristics import heuristics
+from llm.corpus.annotate.pii import pii_counts
+from llm.corpus.annotate.repetition import repetition
+from llm.corpus.annotate.segmentation import segment
+from llm.corpus.clean import lone_nodes, unprintable
+from llm.corpus.clean.normalise import normalise
+from llm.corpus.decontaminate.ngrams import words as contamination_words
+from llm.corpus.dedup.shingles import shingles, text_digest
+from llm.corpus.source.arc import Arc
+from llm.corpus.source.encoding import declared_in_page
+from llm.corpus.source.stateful_encodings import stateful
+from llm.pydocs.answers import answer
+from llm.pydocs.docstring_html import docstring_html
+from llm.pydocs.pages import Definition, definitions
 
 FAULT = Path(__file__).parents[3].parent / "shared/data/faults/corpus/text/nfc_quadratic_160kB.txt"
 LENGTH = 4_000
@@ -66,30 +68,24 @@ BEGINNINGS = [
     *("a()", "*a", "[a](http://", "x\n", "<!--", "\x1b$)C", "\x1b$B", "~{", "WARC/1.0", "HTTP/1.1"),
     *("WARC-", "\ncontent-length:", "http:"),
 ]
-# Of documents of installed packages, and of examples made of them.
-_PACKAGES = (
-    (llm.corpus, ""),
-    (llm.alignment, "documentation_"),
-    (llm.alignment, "example_"),
-    (llm.tokens, ""),
-)
+_PACKAGES = (llm.corpus, llm.pydocs, llm.alignment.examples, llm.tokens)
 # Tried at one place only, or on so many bytes; the functions that use them are tested below.
 _AT_ONE_PLACE = (
-    "llm.alignment.documentation_answers._WHOLE",
-    "llm.alignment.documentation_answers._NOT_PROSE",
-    "llm.corpus.arc.Arc.begins",  # look some 4,000 bytes ahead: tried on more below
-    "llm.corpus.arc.Arc.start",
-    "llm.corpus.arc._INNER",
-    "llm.corpus.arc._URL",
-    "llm.corpus.encoding._COMMENT",  # of the first 4,096 bytes
-    "llm.corpus.encoding._META",
-    "llm.corpus.http_response._STATUS",
-    "llm.corpus.page._MARKUP",
-    "llm.corpus.records._TYPE",
-    "llm.corpus.lone_nodes._LONE_FIRST",
-    "llm.corpus.lone_nodes._CLOSES_LINK",
-    "llm.corpus.pii._LOCAL",
-    "llm.corpus.pii._HOST",
+    "llm.pydocs.answers._WHOLE",
+    "llm.pydocs.answers._NOT_PROSE",
+    "llm.corpus.source.arc.Arc.begins",  # look some 4,000 bytes ahead: tried on more below
+    "llm.corpus.source.arc.Arc.start",
+    "llm.corpus.source.arc._INNER",
+    "llm.corpus.source.arc._URL",
+    "llm.corpus.source.encoding._COMMENT",  # of the first 4,096 bytes
+    "llm.corpus.source.encoding._META",
+    "llm.corpus.source.http_response._STATUS",
+    "llm.corpus.clean.pages._MARKUP",
+    "llm.corpus.source.records._TYPE",
+    "llm.corpus.clean.lone_nodes._LONE_FIRST",
+    "llm.corpus.clean.lone_nodes._CLOSES_LINK",
+    "llm.corpus.annotate.pii._LOCAL",
+    "llm.corpus.annotate.pii._HOST",
 )
 
 
@@ -97,11 +93,9 @@ _AT_ONE_PLACE = (
 def _patterns() -> list[tuple[str, re.Pattern[Any]]]:
     """Those of modules and of classes in them, of text and of bytes, each once."""
     found: list[tuple[str, re.Pattern[Any]]] = []
-    for package, prefix in _PACKAGES:
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.name.startswith(prefix):
-                path = f"{package.__name__}.{module.name}"
-                found += _in(path, importlib.import_module(path))
+    for package in _PACKAGES:
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            found += _in(module.name, importlib.import_module(module.name))
     found += [
         (f"words.{build.__name__}", build())
         for build in (words._all_words, words._all_pieces, words._spaced_words, words._any_mark)

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.corpus.contamination import NgramIndex, find_matches, item_ngrams
-from llm.corpus.evaluation_items import EvaluationItem
-from llm.corpus.heuristics import heuristics
-from llm.corpus.segmentation import segment
-from llm.corpus.shingles import normalise, shingle_hashes, shingles
-from llm.corpus.signed import sign
+from llm.corpus.annotate.heuristics import heuristics
+from llm.corpus.annotate.segmentation import segment
+from llm.corpus.decontaminate.items import EvaluationItem
+from llm.corpus.decontaminate.ngrams import NgramIndex, find_matches, item_ngrams
+from llm.corpus.dedup.shingles import normalise, shingle_hashes, shingles
+from llm.corpus.dedup.signatures import sign
 from llm.corpus.words import pieces, words
 
 DIFFERENT = ["दिन", "दान", "दीन", "मेला", "मैला", "กิน", "กัน", "דֹּב", "דִּבּ", "عَلَم", "عِلْم"]

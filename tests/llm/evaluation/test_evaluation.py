@@ -24,7 +24,7 @@ from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import read
 from llm.evaluation.samples import answers, generated_length
 from llm.model.transformer import Transformer
-from llm.run_files import RunFileError
+from llm.process.run_file import RunFileError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import SPECIAL_TOKENS, TURN_END, TURN_START
 from tests.llm.evaluation.tiny_models import (

@@ -17,7 +17,7 @@ from llm.export.parity_table import Check, ParityError, parity_table, require
 from llm.export.run_file import read
 from llm.model.folder import ForeignModelError, load
 from llm.model.transformer import Transformer
-from llm.run_files import RunFileError
+from llm.process.run_file import RunFileError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import SPECIAL_TOKENS, TURN_END, TURN_START
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from llm.tokens import sequences
 from llm.tokens.flat_tokens import FlatTokens
-from llm.tokens.scratch import BadSequencesError, DamagedTokenFileError, TokenFile, build
 from llm.tokens.sequences import SEQUENCES, length_histogram
+from llm.tokens.token_file import BadSequencesError, DamagedTokenFileError, TokenFile, build
 
 PAD = 3
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=25)

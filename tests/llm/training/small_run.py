@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from llm.lifeline import StopRequest
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
-from llm.tokens import scratch
-from llm.tokens.scratch import TokenFile
+from llm.process.parent import StopRequest
+from llm.tokens import token_file
+from llm.tokens.token_file import TokenFile
+from llm.training.distributed import Processes
 from llm.training.loop import train
-from llm.training.processes import Processes
 from llm.training.run_file import Execution, Optimisation, Places, Run
 from llm.training.step import Stepper
 from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_folder, small_tokenizer
@@ -98,7 +98,7 @@ def sequences(folder: Path, length: int = LENGTH) -> Path:
 
 def opened(folder: Path) -> TokenFile:
     parts = [sequences(folder / "sequences") / "part0.parquet"]
-    return scratch.build(parts, folder / "scratch", "0" * 64, SIZE)
+    return token_file.build(parts, folder / "scratch", "0" * 64, SIZE)
 
 
 def fresh(architecture: Architecture = ARCHITECTURE) -> Transformer:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from llm.model.folder import ModelFolderError, TokenizerMismatchError, load
-from llm.tokens.scratch import TokenFile
+from llm.tokens.token_file import TokenFile
 from llm.training.loop import StoppedError, train
 from llm.training.run_file import Run
 from llm.training.validation import Validation

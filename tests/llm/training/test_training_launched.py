@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from llm.lifeline import TERMINATED
+from llm.process.parent import TERMINATED
 from llm.training.run_file import Run
 from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained, weights
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llm.model.architecture import ArchitectureError
-from llm.run_files import RunFileError
+from llm.process.run_file import RunFileError
 from llm.training.run_file import read
 from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Places, Run
 

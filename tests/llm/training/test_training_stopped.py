@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llm.lifeline import TERMINATED, Interrupted, StopRequest, undisturbed
+from llm.process.parent import TERMINATED, Interrupted, StopRequest, undisturbed
 from llm.training import loop, step, validation
 from llm.training.loop import StoppedError, train
 from tasks.engine.errors import CancelledError
@@ -145,7 +145,7 @@ def test_while_the_first_step_is_compiled_it_ends_at_once_with_the_compiler(tmp_
         "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor"),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    with pytest.raises(CancelledError, match="was stopped; the next run begins it anew"):
+    with pytest.raises(CancelledError, match="was stopped; the next run starts it from"):
         launch(
             "llm.training",
             asdict(run),

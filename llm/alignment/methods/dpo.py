@@ -1,0 +1,209 @@
+"""Direct preference optimisation (Rafailov et al. 2023) by TRL's trainer.
+
+The reference is the starting model: the log-probabilities it gives to every answer are computed
+once, before training, and are the `before` of the pairs as well as the reference of the loss.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from llm.alignment import results
+from llm.alignment.channel import Channel
+from llm.alignment.checks import TrainerDataError, check_pairs, check_rows, flat
+from llm.alignment.data import preference_rows
+from llm.alignment.run_file import DpoRun
+from llm.alignment.sampling import LengthGrouped
+from llm.alignment.trainer import Session
+from llm.model.scoring import completion_logprobs
+from llm.model.transformer import Transformer
+from llm.process.parent import StopRequest
+from llm.tables import PAIRS, TRAIN, VALIDATION
+
+_ANSWERS = ("chosen_tokens", "rejected_tokens")
+_DATASET = ("prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one model gives to the answers of pairs; float64 sums in nats, int64 token counts."""
+
+    chosen: NDArray[np.float64]
+    rejected: NDArray[np.float64]
+    chosen_tokens: NDArray[np.int64]
+    rejected_tokens: NDArray[np.int64]
+
+
+def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
+    """Train on the pairs of split train, score all of them before and after.
+
+    Writes as `llm.alignment.methods.sft.train`, and the pairs with their margins.
+    """
+    session = Session(run, channel, stop)
+    rows = preference_rows(session.tables(), session.chat, session.limit)
+    too_long = check_rows(rows, run.most_truncated, session.limit)
+    session.report(rows, too_long)
+    check_pairs(rows.used, session.chat.end)
+    in_training = pc.equal(rows.used.column("split"), TRAIN).to_numpy()
+    model = session.load()
+    before = _reference(session, model, rows.used)
+    trainer = _trainer(session, run, model, rows.used, before, in_training)
+    metrics = session.fit(trainer)
+    after = _scores(session, model, rows.used)
+    session.save(model)
+    last = trainer.state.global_step
+    held_out = ~in_training
+    first, final = (held_out_figures(scores, held_out) for scores in (before, after))
+    pairs = pair_table(rows.used, before, after, run.beta)
+    margin = pairs.column("margin").to_numpy()[held_out]
+    if len(margin):
+        final["held_out/reward_accuracy"] = float((margin > 0).mean())
+        final["held_out/reward_margin"] = float(margin.mean())
+    counts = {
+        "used": rows.used.num_rows,
+        "removed": rows.reasons(rows.removed),
+        "rejected": rows.reasons(rows.rejected),
+        "truncated": too_long,
+        "train_rows": rows.split(TRAIN).num_rows,
+        "held_out_rows": rows.split(VALIDATION).num_rows,
+        "steps": last,
+        "precision": session.run.precision,
+        "held_out_before": first,
+        "held_out_after": final,
+    }
+    figures = [*results.at(0, first), *metrics, *results.at(last, final)]
+    results.write(Path(run.results), rows, figures, counts, pairs)
+
+
+def held_out_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float]:
+    """Figures of the pairs chosen; none where there are no pairs.
+
+    `preference_accuracy`: share of pairs whose chosen answer has the higher mean log-probability
+    a token; `chosen_logprob`, `rejected_logprob`: mean log-probability of an answer's token.
+    """
+    if not rows.any():
+        return {}
+    chosen = scores.chosen[rows] / scores.chosen_tokens[rows]
+    rejected = scores.rejected[rows] / scores.rejected_tokens[rows]
+    return {
+        "held_out/preference_accuracy": float((chosen > rejected).mean()),
+        "held_out/chosen_logprob": float(chosen.mean()),
+        "held_out/rejected_logprob": float(rejected.mean()),
+    }
+
+
+def pair_table(table: pa.Table, before: Scores, after: Scores, beta: float) -> pa.Table:
+    """PAIRS: the margin is beta times how much more the chosen answer gained than the rejected."""
+    margin = beta * ((after.chosen - before.chosen) - (after.rejected - before.rejected))
+    columns = [before.chosen, before.rejected, after.chosen, after.rejected, margin]
+    names = [table.column("doc_id"), table.column("split")]
+    return pa.table([*names, *(pa.array(column) for column in columns)], schema=PAIRS)
+
+
+def _reference(session: Session, model: Transformer, table: pa.Table) -> Scores:
+    """The starting model's scores; a run that goes on takes those it was begun with."""
+    path = Path(session.run.scratch) / f"reference-{session.digest[:16]}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as kept:
+            return Scores(**{field.name: kept[field.name] for field in fields(Scores)})
+    found = _scores(session, model, table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waiting = path.with_suffix(".tmp")
+    with waiting.open("wb") as file:
+        np.savez(file, **asdict(found))
+        file.flush()
+        os.fsync(file.fileno())
+    waiting.replace(path)
+    return found
+
+
+def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
+    """Both answers of every pair, in the order of the table."""
+    model.eval()
+    prompts = table.column("prompt_tokens").to_pylist()
+    chosen, rejected = (table.column(name).to_pylist() for name in _ANSWERS)
+    session.channel.begin(2 * table.num_rows, 0, "answer")
+    sums, counts = completion_logprobs(
+        session.scorer(model),
+        [*prompts, *prompts],
+        [*chosen, *rejected],
+        session.run.score_tokens,
+        session.device,
+        session.scored,
+    )
+    pairs = table.num_rows
+    return Scores(sums[:pairs], sums[pairs:], counts[:pairs], counts[pairs:])
+
+
+def _trainer(
+    session: Session,
+    run: DpoRun,
+    model: Transformer,
+    table: pa.Table,
+    reference: Scores,
+    in_training: NDArray[np.bool_],
+) -> Any:
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+    from trl import DPOConfig, DPOTrainer
+
+    class PreparedTrainer(DPOTrainer):  # type: ignore[misc]
+        """Takes rows that are tokens already, with their reference log-probabilities."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            """Pairs of like length together: a batch is as wide as its longest answer."""
+            prompt, chosen, rejected = (pc.list_value_length(c).to_numpy() for c in columns[:3])
+            widths = prompt + np.maximum(chosen, rejected)
+            return LengthGrouped(widths, run.batch_size, run.seed)
+
+        def _precompute_ref_logps(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    training = table.filter(pa.array(in_training))
+    columns = [training.column(f"{name}_tokens") for name in ("prompt", "chosen", "rejected")]
+    logps = [reference.chosen[in_training], reference.rejected[in_training]]
+    columns += [pa.array(values.astype(np.float32)) for values in logps]
+    with_sft = run.sft_weight > 0
+    arguments = DPOConfig(
+        **session.arguments(),
+        beta=run.beta,
+        loss_type=["sigmoid", "sft"] if with_sft else ["sigmoid"],
+        loss_weights=[1.0, run.sft_weight] if with_sft else [1.0],
+        label_smoothing=0.0,
+        precompute_ref_log_probs=True,
+        sync_ref_model=False,
+        disable_dropout=True,
+    )
+    trainer = PreparedTrainer(
+        model=session.shell(model),
+        args=arguments,
+        train_dataset=Dataset(InMemoryTable(pa.table(columns, names=list(_DATASET)))),
+        processing_class=session.chat.tokenizer,
+        callbacks=[session.steps()],
+    )
+    session.compute_with(model, trainer)
+    _check_dataset(trainer.train_dataset, training)
+    return trainer
+
+
+def _check_dataset(dataset: Any, training: pa.Table) -> None:
+    """Make sure that the trainer holds every answer as it was rendered."""
+    held = dataset.data.table
+    for name in ("prompt", "chosen", "rejected"):
+        ours, theirs = training.column(f"{name}_tokens"), held.column(f"{name}_ids")
+        if not np.array_equal(flat(ours)[1], flat(theirs)[1]):
+            raise TrainerDataError(
+                f"the trainer's {name}_ids are not the tokens rendered; this version of TRL "
+                "prepares rows differently. Use the versions of requirements.lock"
+            )

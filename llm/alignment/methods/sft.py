@@ -1,0 +1,137 @@
+"""Supervised fine-tuning: the loss on the assistant's turns alone, by TRL's trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llm.alignment import results
+from llm.alignment.channel import Channel
+from llm.alignment.checks import check_rows, check_supervised, check_trained_tokens, flat
+from llm.alignment.data import instruction_rows
+from llm.alignment.run_file import SftRun
+from llm.alignment.sampling import LengthGrouped
+from llm.alignment.trainer import Session
+from llm.model.scoring import summed_logprobs
+from llm.model.transformer import Transformer
+from llm.process.parent import StopRequest
+from llm.tables import TRAIN, VALIDATION
+
+_IGNORED = -100  # torch's cross-entropy and TRL leave this label out of the loss
+
+
+def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
+    """Train on the rows of split train, score those of validation before and after.
+
+    Writes the model to `run.output` and the tables of `llm.alignment.results` to `run.results`.
+
+    Raises:
+        Every error of `llm.alignment.checks`, `rendering`, `rows` and `session`.
+    """
+    session = Session(run, channel, stop)
+    rows = instruction_rows(session.tables(), session.chat, session.limit)
+    too_long = check_rows(rows, run.most_truncated, session.limit)
+    session.report(rows, too_long)
+    check_supervised(rows.used, session.chat.end)
+    training, held_out = rows.split(TRAIN), rows.split(VALIDATION)
+    model = session.load()
+    before, scored = _held_out_loss(session, model, held_out)
+    trainer = _trainer(session, run, model, training)
+    metrics = session.fit(trainer)
+    after, _ = _held_out_loss(session, model, held_out)
+    session.save(model)
+    last = trainer.state.global_step
+    figures = [*results.at(0, {"held_out/completion_loss": before}), *metrics]
+    figures += results.at(last, {"held_out/completion_loss": after})
+    counts = {
+        "used": rows.used.num_rows,
+        "removed": rows.reasons(rows.removed),
+        "rejected": rows.reasons(rows.rejected),
+        "truncated": too_long,
+        "train_rows": training.num_rows,
+        "held_out_rows": held_out.num_rows,
+        "train_tokens": len(flat(training.column("tokens"))[1]),
+        "supervised_tokens": _supervised(training),
+        "held_out_tokens": scored,
+        "trainer_rows": len(trainer.train_dataset),
+        "steps": last,
+        "precision": session.run.precision,
+        "held_out_loss_before": before,
+        "held_out_loss_after": after,
+    }
+    results.write(Path(run.results), rows, figures, counts, None)
+
+
+def labelled(table: pa.Table) -> pa.Table:
+    """INSTRUCTION_ROWS as the trainer takes them: input_ids and labels, list<int64> both."""
+    offsets, tokens = flat(table.column("tokens"))
+    _, supervised = flat(table.column("supervised"))
+    ids = tokens.astype(np.int64)
+    columns = {"input_ids": ids, "labels": np.where(supervised, ids, _IGNORED)}
+    lists = [pa.LargeListArray.from_arrays(offsets, values) for values in columns.values()]
+    return pa.table(lists, names=list(columns))
+
+
+def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Table) -> Any:
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+    from trl import SFTConfig, SFTTrainer
+
+    class GroupedTrainer(SFTTrainer):  # type: ignore[misc]
+        """Takes rows of like length together; packed rows are of one length."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            if packed:
+                return super()._get_train_sampler(train_dataset)
+            lengths = pc.list_value_length(training.column("tokens")).to_numpy()
+            return LengthGrouped(lengths, run.batch_size, run.seed)
+
+    packed = run.packing == "bfd"
+    arguments = SFTConfig(
+        **session.arguments(),
+        loss_type="nll",
+        packing=packed,
+        packing_strategy="bfd",
+        shuffle_dataset=packed,  # rows packed in order would share their neighbours' source
+        # Rows come rendered and cut; only packing is left for TRL to do.
+        dataset_kwargs={"skip_prepare_dataset": not packed},
+    )
+    trainer = GroupedTrainer(
+        model=session.shell(model),
+        args=arguments,
+        train_dataset=Dataset(InMemoryTable(labelled(training))),
+        processing_class=session.chat.tokenizer,
+        callbacks=[session.steps()],
+    )
+    if not packed:  # rows that share one are kept apart by transformers' own attention
+        session.compute_with(model, trainer)
+    _, labels = flat(trainer.train_dataset.data.table.column("labels"))
+    check_trained_tokens(_supervised(training), int((labels != _IGNORED).sum()))
+    return trainer
+
+
+def _held_out_loss(
+    session: Session, model: Transformer, table: pa.Table
+) -> tuple[float | None, int]:
+    """Mean negative log-probability of a supervised token, in nats, and how many there are."""
+    if not table.num_rows:
+        return None, 0
+    model.eval()
+    session.channel.begin(table.num_rows, 0, "held-out row")
+    sums, counts = summed_logprobs(
+        session.scorer(model),
+        table.column("tokens").to_pylist(),
+        [np.array(mask) for mask in table.column("supervised").to_pylist()],
+        session.run.score_tokens,
+        session.device,
+        session.scored,
+    )
+    return -float(sums.sum()) / int(counts.sum()), int(counts.sum())
+
+
+def _supervised(table: pa.Table) -> int:
+    return int(flat(table.column("supervised"))[1].sum())

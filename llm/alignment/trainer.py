@@ -1,0 +1,236 @@
+"""What SFT and DPO share: reading rows, the model, the trainer's arguments, training to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from llm.alignment import checkpoints
+from llm.alignment.callbacks import Steps
+from llm.alignment.channel import Channel
+from llm.alignment.checks import check_context
+from llm.alignment.data import Limit, Rows
+from llm.alignment.run_file import Run, SftRun, run_digest
+from llm.alignment.shell import compute_with, shell
+from llm.model import folder as model_folder
+from llm.model.scoring import Scorer
+from llm.model.transformer import Transformer
+from llm.process.parent import StopRequest
+from llm.tokens.chat import ChatEncoder
+from llm.tokens.special_tokens import TURN_END
+from llm.training.devices import autocast, precision_on
+from llm.training.threads import UNKNOWN, ThreadTuner
+
+_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+_ADAM_EPSILON = 1e-8  # as Kingma and Ba 2015
+
+
+class DeviceError(RuntimeError):
+    """The device asked for is not there."""
+
+
+class StoppedError(Exception):
+    """The run was asked to stop and did; it goes on from its last checkpoint."""
+
+
+class Session:
+    """One run on one machine.
+
+    Attributes:
+        limit: on the tokens of a row.
+        digest: of settings, model and rows: equal for the same run begun again.
+
+    Raises:
+        TokenizerMismatchError: the tokenizer beside the model is not the one it was trained with.
+        ContextError: rows may be longer than the model's context.
+        DeviceError: there is no such device.
+    """
+
+    def __init__(self, run: Run, channel: Channel, stop: StopRequest) -> None:
+        self.device = _device(run.device)
+        # What "auto" stands for here: a checkpoint of another precision is another run's.
+        run = replace(run, precision=precision_on(self.device, run.precision))
+        self.run, self.channel, self.stop = run, channel, stop
+        self.start = Path(run.model)
+        model_folder.check_tokenizer(self.start, self.start)
+        context = model_folder.architecture(self.start).context
+        self.limit = Limit(run.max_length or context, run.long_rows == "cut")
+        check_context(self.limit.tokens, context)
+        self.chat = ChatEncoder(self.start)
+        self.digest = run_digest(run)
+        self._scoring: ThreadTuner | None = None  # before and after go equally fast
+
+    def check_stop(self) -> None:
+        """Raises:
+        StoppedError: SIGTERM came.
+        """
+        if self.stop.asked:
+            raise StoppedError(
+                "stopped between steps; the last checkpoint, if there is one, is kept"
+            )
+
+    def tables(self) -> Iterator[pa.Table]:
+        """The example tables, one row group at a time."""
+        for path in self.run.examples:
+            file = pq.ParquetFile(path)
+            for group in range(file.num_row_groups):
+                self.check_stop()
+                yield file.read_row_group(group)
+
+    def report(self, rows: Rows, too_long: int) -> None:
+        """Tell the user what became of the rows."""
+        self.channel.log(
+            f"{rows.used.num_rows} rows used, {too_long} longer than {self.limit.tokens} "
+            f"tokens; removed {_told(rows.reasons(rows.removed))}, "
+            f"rejected {_told(rows.reasons(rows.rejected))}"
+        )
+
+    def load(self) -> Transformer:
+        """The starting model, float32, on the device."""
+        return model_folder.load(self.start).to(self.device)
+
+    def shell(self, model: Transformer) -> Any:
+        """What a trainer is given for the model: see `llm.alignment.shell`."""
+        return shell(model, self.start)
+
+    def compute_with(self, model: Transformer, trainer: Any) -> None:
+        """Let the trainer's forward passes be ours where its own are slow: on a CPU.
+
+        Elsewhere TRL's kernels leave out what no loss reads.
+        """
+        if self.device.type == "cpu":
+            compute_with(model, trainer.model)
+
+    def scorer(self, model: Transformer) -> Scorer:
+        """The model in its two halves, in the precision of the training."""
+        self._scoring = self._scoring or self.threads()
+        self._scoring.enforce()
+        return _Scorer(self, model, self._scoring)
+
+    def scored(self, done: int, total: int) -> None:
+        """So many rows are scored; the channel knows the total."""
+        self.channel.step(done)
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of transformers' trainer; every default of TRL that differs is set here."""
+        run = self.run
+        # Packed rows of one pass are laid end to end, and attention is over all of them.
+        packed = isinstance(run, SftRun) and run.packing == "bfd"
+        micro = run.micro_batch_size or (1 if packed else run.batch_size)
+        return {
+            "output_dir": run.scratch,
+            "num_train_epochs": run.epochs,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": run.batch_size // micro,
+            "learning_rate": run.learning_rate,
+            "lr_scheduler_type": _SCHEDULES[run.schedule],
+            "warmup_steps": run.warmup_share,  # below 1 it is a share
+            "weight_decay": run.weight_decay,
+            "optim": "adamw_torch",
+            "adam_beta1": run.adam_beta1,
+            "adam_beta2": run.adam_beta2,
+            "adam_epsilon": _ADAM_EPSILON,
+            "max_grad_norm": run.gradient_clip,
+            "bf16": run.precision == "bf16",
+            "fp16": False,
+            "use_cpu": self.device.type == "cpu",
+            "gradient_checkpointing": False,
+            "seed": run.seed,
+            "data_seed": run.seed,
+            "dataloader_num_workers": 0,
+            "dataloader_pin_memory": False,
+            "dataloader_drop_last": False,
+            "logging_strategy": "steps",
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,
+            "save_strategy": "no",  # the callback decides
+            "eval_strategy": "no",  # held-out rows are scored before and after
+            "report_to": "none",
+            "disable_tqdm": True,
+            "max_length": self.limit.tokens,
+            "pad_to_multiple_of": None,
+        }
+
+    def threads(self, known: tuple[int, float] = UNKNOWN) -> ThreadTuner:
+        """For a kind of work that is timed piece by piece; `known` as the tuner takes it."""
+        return ThreadTuner(self.device, self.run.threads, known)
+
+    def steps(self) -> Steps:
+        """The callback every trainer gets."""
+        run, found = self.run, self._checkpoint()
+        threads = self.threads(checkpoints.threads(found) if found else UNKNOWN)
+        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest, threads)
+
+    def _checkpoint(self) -> Path | None:
+        return checkpoints.newest(Path(self.run.scratch), self.digest)
+
+    def fit(self, trainer: Any) -> list[dict[str, Any]]:
+        """Train to the end, from the newest checkpoint of this run if there is one.
+
+        Returns:
+            Rows of step, name, value: the figures of every step since the first.
+
+        Raises:
+            StoppedError: asked to stop; a checkpoint is written.
+            NonFiniteLossError: training diverged.
+        """
+        from transformers import PrinterCallback
+
+        trainer.remove_callback(PrinterCallback)
+        found = self._checkpoint()
+        if found is not None:
+            self.channel.log(f"goes on from {found.name}")
+        trainer.train(resume_from_checkpoint=str(found) if found else None)
+        if trainer.state.global_step < trainer.state.max_steps:
+            raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")
+        # Counts that start anew with the process, and what only repeats the step.
+        dropped = {"step", "epoch", "num_tokens"}
+        return [
+            {"step": entry["step"], "name": name, "value": float(value)}
+            for entry in trainer.state.log_history
+            if "loss" in entry
+            for name, value in sorted(entry.items())
+            if name not in dropped
+        ]
+
+    def save(self, model: Transformer) -> None:
+        """Write the trained model as every model folder is written."""
+        model_folder.save(model, Path(self.run.output), self.start, TURN_END)
+
+
+class _Scorer:
+    """A model in its two halves; a look at whether to stop before each batch."""
+
+    def __init__(self, session: Session, model: Transformer, threads: ThreadTuner) -> None:
+        self._session, self._model, self._threads = session, model, threads
+
+    def hidden(self, tokens: Tensor, /) -> Tensor:
+        session = self._session
+        session.check_stop()
+        with self._threads.timed(tokens.numel()), autocast(session.device, session.run.precision):
+            return self._model.hidden(tokens)
+
+    def lm_head(self, states: Tensor) -> Tensor:
+        session = self._session
+        with autocast(session.device, session.run.precision):
+            logits: Tensor = self._model.lm_head(states)
+        return logits
+
+
+def _told(reasons: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("device is cuda and torch finds no GPU; use auto or cpu")
+    return torch.device(name)

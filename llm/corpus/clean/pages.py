@@ -1,0 +1,192 @@
+"""One raw page in, one document out, or the reason why not."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resiliparse.parse.encoding import detect_mime
+
+from llm.corpus.clean.main_text import EngineError, TooDeepError, TooManyNodesError, extract
+from llm.corpus.clean.normalise import normalise
+from llm.corpus.source.encoding import UndecodableError, decode
+from llm.corpus.source.records import HTML_TYPES
+from llm.corpus.source.records import media_type as declared_type
+from llm.corpus.source.robots import joined
+
+_PLAIN = frozenset(("text/plain", "text/markdown", "text/x-markdown", "text/x-rst"))
+# Marks of HTML at the start of a page (WHATWG MIME Sniffing, section 7.1).
+_MARKUP = re.compile(
+    rb"\s*<(?:!doctype html|!--|\?xml|(?:html|head|script|iframe|h1|div|font|table|a|style|title|b"
+    rb"|body|br|p)(?=[\s>]))",
+    re.IGNORECASE,
+)
+_BINARY_TYPES = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
+# Controls no text has: with them, bytes that claim to be text are something else.
+_BINARY = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
+_SAMPLE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as it came from its source.
+
+    Attributes:
+        payload: the bytes, transfer and content encoding undone.
+        content_type: media type, parameters allowed; None or a generic one = look at the bytes.
+        charset: from the HTTP header, if it had one.
+        robots: what the HTTP header asks of robots.
+    """
+
+    payload: bytes
+    content_type: str | None
+    charset: str | None
+    robots: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a page may cost, in terms that are the same on every machine.
+
+    Attributes:
+        max_bytes: of payload.
+        max_nodes: elements in the parsed page.
+        max_depth: nesting of elements.
+        max_replaced: share of non-ASCII characters that may be undecodable.
+        max_controls: share of control characters above which a page is not text.
+    """
+
+    max_bytes: int
+    max_nodes: int
+    max_depth: int
+    max_replaced: float
+    max_controls: float
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How to extract: the arguments of `llm.corpus.clean.main_text.extract` of the same names."""
+
+    engine: str
+    longer: float
+    comments: bool
+
+
+@dataclass(frozen=True)
+class Document:
+    """Normalised text of a page.
+
+    Attributes:
+        extractor: "resiliparse", "trafilatura" or "plain".
+        robots: what the page or its HTTP header asks of robots (`llm.corpus.source.robots`).
+    """
+
+    title: str | None
+    text: str
+    extractor: str
+    robots: str | None
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Nothing wrong with the page, but it is no document: "empty" or "not_text"."""
+
+    reason: str
+    value: float | None
+    threshold: float | None
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The page could not be processed: "too_large", "undecodable", "too_many_nodes", "too_deep",
+    "extractor_error"; from the sandbox also "timeout" and "crashed"."""
+
+    reason: str
+    detail: str
+
+
+Outcome = Document | Removed | Rejected
+
+
+def media_type(page: Page) -> str:
+    """Media type in lower case without parameters, of several the first; where the page names
+    none, or one that means "unknown", that of its first bytes."""
+    named, _ = declared_type(page.content_type)
+    if named is not None:
+        return named
+    if _MARKUP.match(page.payload):
+        return "text/html"
+    found = str(detect_mime(page.payload) or "")
+    # Its other verdicts on text depend on the share of bytes outside ASCII; decoding tells better.
+    return found if found.startswith(_BINARY_TYPES) else "text/plain"
+
+
+def _is_binary(payload: bytes, limit: float) -> bool:
+    if payload.startswith(_UTF16_BOMS):
+        return False
+    sample = payload[:_SAMPLE]
+    return len(sample) - len(sample.translate(None, _CONTROL_BYTES)) > limit * len(sample)
+
+
+def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
+    """The document in a page, or why there is none. Pure: equal pages give equal outcomes.
+
+    HTML and XHTML go through the engine; plain text and light markup pass as they are, decoded;
+    style sheets, feeds, JSON and the like are "not_text".
+    """
+    size = len(page.payload)
+    if size > limits.max_bytes:
+        return Rejected("too_large", f"{size} bytes; at most {limits.max_bytes} are allowed")
+    kind = media_type(page)
+    if kind not in HTML_TYPES and kind not in _PLAIN:
+        return Removed("not_text", None, None, kind)
+    if page.payload.startswith(b"%PDF-"):  # too printable for the share of controls to tell
+        return Removed("not_text", None, None, "application/pdf")
+    try:
+        decoded = decode(page.payload, page.charset, limits.max_replaced)
+    except UndecodableError as error:
+        if _is_binary(page.payload, limits.max_controls):
+            return Removed("not_text", None, None, "control characters")
+        return Rejected("undecodable", str(error))
+    sample = decoded.text[:_SAMPLE]
+    controls = len(_BINARY.findall(sample)) / max(1, len(sample))
+    if controls > limits.max_controls:
+        return Removed("not_text", controls, limits.max_controls, "control characters")
+    if kind in HTML_TYPES:
+        try:
+            found = extract(
+                decoded.text,
+                how.engine,
+                how.longer,
+                how.comments,
+                limits.max_nodes,
+                limits.max_depth,
+            )
+        except TooManyNodesError as error:
+            return Rejected("too_many_nodes", str(error))
+        except TooDeepError as error:
+            return Rejected("too_deep", str(error))
+        except EngineError as error:
+            return Rejected("extractor_error", str(error))
+        except ImportError:
+            raise  # an engine that is not installed is no fault of the page
+        except Exception as error:  # noqa: BLE001 - no page may take the others down
+            return Rejected("extractor_error", f"{type(error).__name__}: {error}")
+        document = Document(
+            found.title, normalise(found.text), found.engine, joined(page.robots, found.robots)
+        )
+    else:
+        document = Document(None, normalise(decoded.text), "plain", page.robots)
+    if not document.text.strip():
+        return Removed("empty", 0.0, 1.0, document.extractor)
+    return document
+
+
+def clean_pages(pages: Sequence[Page], limits: Limits, how: Extraction) -> list[Outcome]:
+    """`clean_page` of each, in order: what a sandboxed process is asked to run."""
+    return [clean_page(page, limits, how) for page in pages]

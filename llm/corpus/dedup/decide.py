@@ -1,0 +1,199 @@
+"""Deduplication of a corpus: exact, then near, with the evidence for every decision.
+
+Documents with equal normalised text stand for one another; the first in keep order represents
+them in the search for near-duplicates (`near_duplicates`). A removed document is an exact
+duplicate of a kept one (reason "exact"), or has Jaccard ≥ threshold with one ("near").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from llm.corpus.dedup.components import components
+from llm.corpus.dedup.lsh import Banding
+from llm.corpus.dedup.near import Counts, Levels, NearDuplicates, find_near_duplicates
+from llm.corpus.dedup.shingle_store import ShingleStore, write_shingles
+from llm.corpus.dedup.signatures import Signed
+from llm.corpus.dedup.tables import CLUSTERS, PAIRS
+from llm.tables import REMOVED
+
+EXACT = "exact"
+NEAR = "near"
+SPLIT = "split"
+
+
+@dataclass(frozen=True)
+class Search:
+    """How near-duplicates are looked for.
+
+    Attributes:
+        bandings: of the signatures; pairs found by any are candidates.
+        bucket_cap: members of a bucket up to which all its pairs are compared.
+        words: words a shingle.
+    """
+
+    levels: Levels
+    bandings: tuple[Banding, ...]
+    bucket_cap: int
+    words: int
+
+
+@dataclass(frozen=True)
+class Deduplicated:
+    """Tables sorted by doc_id (pairs: then other_id), and counts.
+
+    Attributes:
+        removed: doc_id, reason, value (Jaccard), threshold, detail (the doc_id kept instead).
+    """
+
+    clusters: pa.Table
+    pairs: pa.Table
+    removed: pa.Table
+    counts: Counts
+
+
+def deduplicate(
+    signed: Signed,
+    order: npt.NDArray[np.int64],
+    search: Search,
+    tables: Callable[[], Iterable[pa.Table]],
+    scratch: Path,
+) -> Deduplicated:
+    """Decide which documents go.
+
+    Args:
+        order: row numbers of `signed` in keep order (`signed.keep_order`).
+        tables: the documents (doc_id, text), read once, for the texts that are compared.
+        scratch: an existing folder for the shingles of those texts, removed afterwards.
+    """
+    representative = _representatives(signed.digests[order])
+    alone = representative == np.arange(len(order))
+    # Node k of the search is the document at place nodes[k] of the keep order.
+    nodes = np.flatnonzero(alone & (signed.shingles[order] > 0))
+    path = scratch / "shingles.bin"
+
+    def open_store(wanted: npt.NDArray[np.int64]) -> ShingleStore:
+        names = signed.doc_ids[order[nodes[wanted]]]
+        by_id = {name.decode(): node for name, node in zip(names, wanted.tolist(), strict=True)}
+        return write_shingles(tables() if by_id else (), by_id, len(nodes), search.words, path)
+
+    try:
+        near = find_near_duplicates(
+            signed.minhash[order[nodes]],
+            search.bandings,
+            search.levels,
+            search.bucket_cap,
+            open_store,
+        )
+    finally:
+        path.unlink(missing_ok=True)
+    return _Report(signed.doc_ids, order, representative, nodes, near, search.levels).tables()
+
+
+def _representatives(digests: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
+    """Place of the first document with the same digest, `(documents,)`."""
+    _, first, group = np.unique(digests, return_index=True, return_inverse=True)
+    result: npt.NDArray[np.int64] = first[group].astype(np.int64)
+    return result
+
+
+class _Report:
+    """Turns places in the keep order into tables of doc_ids."""
+
+    def __init__(
+        self,
+        doc_ids: npt.NDArray[np.bytes_],
+        order: npt.NDArray[np.int64],
+        representative: npt.NDArray[np.int64],
+        nodes: npt.NDArray[np.int64],
+        near: NearDuplicates,
+        levels: Levels,
+    ) -> None:
+        self._ids, self._order, self._levels, self._near = doc_ids, order, levels, near
+        copies = np.flatnonzero(representative != np.arange(len(order)))
+        self._exact = np.stack([copies, representative[copies]], axis=1)
+        self._close = nodes[near.pairs]
+        # The kept place each place is removed for, and their Jaccard; -1 if it is kept.
+        self._keeper = np.full(len(order), -1, dtype=np.int64)
+        self._value = np.ones(len(order))
+        lost = near.keeper >= 0
+        self._keeper[nodes[lost]] = nodes[near.keeper[lost]]
+        decided = near.keeper[near.pairs[:, 0]] == near.pairs[:, 1]
+        self._value[self._close[decided, 0]] = near.jaccard[decided]
+        self._by_copy = self._keeper[self._exact[:, 1]] < 0
+        first = self._exact[:, 1]
+        self._keeper[copies] = np.where(self._by_copy, first, self._keeper[first])
+        self._value[copies] = np.where(self._by_copy, 1.0, self._value[first])
+
+    def tables(self) -> Deduplicated:
+        return Deduplicated(self._clusters(), self._pairs(), self._removed(), self._near.counts)
+
+    def _names(self, rows: npt.NDArray[np.int64]) -> pa.Array:
+        return pa.array(self._ids[rows].tolist(), pa.binary()).cast(pa.string())
+
+    def _clusters(self) -> pa.Table:
+        total = len(self._order)
+        strong = self._close[self._near.jaccard >= self._levels.removal]
+        # Components over row numbers: rows ascend by doc_id, so the smallest row names one.
+        cluster = components(total, self._order[np.concatenate([self._exact, strong])])
+        group = components(total, self._order[np.concatenate([self._exact, self._close])])
+        kept = np.empty(total, dtype=np.bool_)
+        kept[self._order] = self._keeper < 0
+        rows = np.flatnonzero(np.bincount(group, minlength=total)[group] > 1)
+        columns = [
+            self._names(rows),
+            self._names(cluster[rows]),
+            pa.array(np.bincount(cluster, minlength=total)[cluster[rows]], pa.int64()),
+            pa.array(kept[rows]),
+            self._names(group[rows]),
+        ]
+        return pa.table(columns, schema=CLUSTERS)
+
+    def _pairs(self) -> pa.Table:
+        # A copy whose representative was removed as near-duplicate is removed for the same one.
+        indirect = self._exact[~self._by_copy, 0]
+        through = np.stack([indirect, self._keeper[indirect]], axis=1)
+        pairs = np.concatenate([self._exact, self._close, through])
+        jaccard = np.concatenate(
+            [np.ones(len(self._exact)), self._near.jaccard, self._value[indirect]]
+        )
+        rules = np.where(jaccard >= self._levels.removal, NEAR, SPLIT)
+        rules[: len(self._exact)] = EXACT
+        decisive = self._keeper[pairs[:, 0]] == pairs[:, 1]
+        named = self._order[pairs]
+        sequence = np.lexsort((named[:, 1], named[:, 0]))
+        named, other = named[sequence], self._names(named[sequence, 1])
+        columns = [
+            self._names(named[:, 0]),
+            other,
+            pa.array(
+                [
+                    o if d else None
+                    for o, d in zip(other.to_pylist(), decisive[sequence], strict=True)
+                ],
+                pa.string(),
+            ),
+            pa.array(jaccard[sequence]),
+            pa.array(rules[sequence].tolist(), pa.string()),
+        ]
+        return pa.table(columns, schema=PAIRS)
+
+    def _removed(self) -> pa.Table:
+        places = np.flatnonzero(self._keeper >= 0)
+        places = places[np.argsort(self._order[places])]
+        exact = np.zeros(len(self._order), dtype=np.bool_)
+        exact[self._exact[self._by_copy, 0]] = True
+        columns = [
+            self._names(self._order[places]),
+            pa.array([EXACT if flag else NEAR for flag in exact[places]], pa.string()),
+            pa.array(self._value[places]),
+            pa.array(np.where(exact[places], 1.0, self._levels.removal)),
+            self._names(self._order[self._keeper[places]]),
+        ]
+        return pa.table(columns, schema=REMOVED)

@@ -1,0 +1,236 @@
+"""Near-duplicates among signed documents: verified pairs, and who is kept.
+
+Documents are nodes numbered in keep order: node 0 is the one to keep before all others. Node d
+is removed exactly when a kept node k < d has Jaccard(d, k) ≥ threshold in a verified pair. So no
+document goes because of a chain of others, each a little different, and the kept set is the
+lexicographically first maximal independent set of the graph of verified pairs.
+
+**Buckets of a template.** A site whose pages share a template puts thousands of documents in one
+bucket, and listing its pairs is quadratic. Buckets above the cap are not listed: nodes are gone
+through in keep order, and each is compared with the *kept* members of its large buckets only.
+A removed node can remove nobody, so the kept set is the same whatever the cap. Not looked at are
+pairs with a removed document, and pairs already connected at the split level of which neither
+can remove the other. What remains quadratic in the *kept* documents of one bucket is the
+comparison of signatures, and that of shingles, some 5 µs each, where nothing connects.
+
+**The estimate.** A candidate whose signatures agree in so few values that its Jaccard lies four
+standard deviations below the split level is not verified (3 in 100,000 at that level are lost).
+In large buckets the same distance below the removal level applies to pairs already connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from llm.corpus.dedup.components import Forest, components
+from llm.corpus.dedup.lsh import Banding, candidate_pairs
+from llm.corpus.dedup.minhash import estimated_jaccard
+from llm.corpus.dedup.shingle_store import ShingleStore
+
+_DEVIATIONS = 4.0
+_ROWS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The two levels of Jaccard at which pairs matter: 0.5 ≤ ... `split` ≤ `removal` ≤ 1."""
+
+    removal: float
+    split: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the search cost.
+
+    Attributes:
+        candidates: distinct pairs that agree in a band, buckets above the cap aside.
+        unlikely: of these, not verified because the estimate rules them out.
+        oversized_buckets, largest_bucket: buckets above the cap, members of the largest.
+        swept: comparisons verified while going through buckets above the cap.
+        false: verified pairs below the split level.
+    """
+
+    candidates: int
+    unlikely: int
+    oversized_buckets: int
+    largest_bucket: int
+    swept: int
+    false: int
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """Result over nodes.
+
+    Attributes:
+        pairs: `(pairs, 2)` int64, (later, earlier), sorted: the verified pairs at or above the
+            split level; of the pairs of large buckets those that remove or connect.
+        jaccard: `(pairs,)` float64.
+        keeper: `(nodes,)` int64: the kept node a node is removed for (the most similar, of
+            equals the first), -1 if it is kept.
+    """
+
+    pairs: npt.NDArray[np.int64]
+    jaccard: npt.NDArray[np.float64]
+    keeper: npt.NDArray[np.int64]
+    counts: Counts
+
+
+def find_near_duplicates(
+    signatures: npt.NDArray[np.uint32],
+    bandings: Sequence[Banding],
+    levels: Levels,
+    bucket_cap: int,
+    open_store: Callable[[npt.NDArray[np.int64]], ShingleStore],
+) -> NearDuplicates:
+    """Find pairs, verify them by true Jaccard, decide who is kept.
+
+    Args:
+        signatures: `(nodes, num_perm)`, in keep order, each of a non-empty set of shingles.
+        bucket_cap: members of a bucket up to which all its pairs are listed.
+        open_store: given the nodes that will be compared, ascending, their shingle sets.
+    """
+    nodes = len(signatures)
+    found = candidate_pairs(signatures, bandings, bucket_cap)
+    floor = levels.split - _DEVIATIONS * np.sqrt(levels.split * (1 - levels.split)) / np.sqrt(
+        max(signatures.shape[1], 1)
+    )
+    likely = found.pairs[_estimates(signatures, found.pairs) >= floor]
+    store = open_store(np.unique(np.concatenate([likely.ravel(), *found.oversized])))
+    jaccard = store.jaccards(likely)
+    false = int(np.count_nonzero(jaccard < levels.split))
+    kept_by = _Sweep(nodes, signatures, store, levels, floor)
+    kept_by.run(likely, jaccard, found.oversized)
+    close = jaccard >= levels.split
+    pairs = np.concatenate([likely[close], np.array(kept_by.pairs, np.int64).reshape(-1, 2)])
+    values = np.concatenate([jaccard[close], np.array(kept_by.jaccard, np.float64)])
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    counts = Counts(
+        candidates=len(found.pairs),
+        unlikely=len(found.pairs) - len(likely),
+        oversized_buckets=len(found.oversized),
+        largest_bucket=max((len(members) for members in found.oversized), default=0),
+        swept=kept_by.verified,
+        false=false + kept_by.false,
+    )
+    return NearDuplicates(pairs[order], values[order], kept_by.keeper, counts)
+
+
+def _estimates(
+    signatures: npt.NDArray[np.uint32], pairs: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    result = np.empty(len(pairs))
+    for start in range(0, len(pairs), _ROWS_AT_ONCE):
+        some = pairs[start : start + _ROWS_AT_ONCE]
+        result[start : start + len(some)] = estimated_jaccard(
+            signatures[some[:, 0]], signatures[some[:, 1]]
+        )
+    return result
+
+
+class _Sweep:
+    """One pass over the nodes in keep order; the fate of every earlier node is final."""
+
+    def __init__(
+        self,
+        nodes: int,
+        signatures: npt.NDArray[np.uint32],
+        store: ShingleStore,
+        levels: Levels,
+        floor: float,
+    ) -> None:
+        self._signatures, self._store, self._levels = signatures, store, levels
+        self._floor = floor
+        # A pair already connected at the split level matters only if one may remove the other.
+        self._removal_floor = levels.removal - (levels.split - floor)
+        self._marked = np.zeros(nodes, dtype=np.bool_)
+        self.keeper = np.full(nodes, -1, dtype=np.int64)
+        self.pairs: list[tuple[int, int]] = []
+        self.jaccard: list[float] = []
+        self.verified = self.false = 0
+
+    def run(
+        self,
+        pairs: npt.NDArray[np.int64],
+        jaccard: npt.NDArray[np.float64],
+        oversized: Sequence[npt.NDArray[np.int64]],
+    ) -> None:
+        """Fill `keeper`, and `pairs` with those that only the sweep found."""
+        nodes = len(self.keeper)
+        forest = Forest(components(nodes, pairs[jaccard >= self._levels.split]))
+        buckets_of: dict[int, list[int]] = {}
+        for bucket, members in enumerate(oversized):
+            for node in members.tolist():
+                buckets_of.setdefault(node, []).append(bucket)
+        kept = [np.empty(len(members), dtype=np.int64) for members in oversized]
+        sizes = [0] * len(oversized)
+        removing = np.unique(pairs[jaccard >= self._levels.removal, 0])
+        for node in np.union1d(removing, np.array(sorted(buckets_of), np.int64)).tolist():
+            begin, end = np.searchsorted(pairs[:, 0], [node, node + 1])
+            others, values = pairs[begin:end, 1], jaccard[begin:end]
+            buckets = buckets_of.get(node, ())
+            more = self._unseen(others, [kept[bucket][: sizes[bucket]] for bucket in buckets])
+            if len(more):
+                more, found = self._verify(node, more, forest)
+                others, values = np.append(others, more), np.append(values, found)
+            near = (values >= self._levels.removal) & (self.keeper[others] < 0)
+            if near.any():
+                order = np.lexsort((others[near], -values[near]))
+                self.keeper[node] = others[near][order[0]]
+                continue
+            for bucket in buckets:
+                kept[bucket][sizes[bucket]] = node
+                sizes[bucket] += 1
+
+    def _unseen(
+        self, seen: npt.NDArray[np.int64], groups: Sequence[npt.NDArray[np.int64]]
+    ) -> npt.NDArray[np.int64]:
+        """The union of groups less those seen, ascending."""
+        self._marked[seen] = True
+        fresh = []
+        for group in groups:
+            new = group[~self._marked[group]]
+            self._marked[new] = True
+            fresh.append(new)
+        result = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *fresh]))
+        self._marked[seen] = False
+        self._marked[result] = False
+        return result
+
+    def _verify(
+        self, node: int, others: npt.NDArray[np.int64], forest: Forest
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Those of others that had to be compared, and their Jaccard with the node."""
+        estimate = estimated_jaccard(self._signatures[node], self._signatures[others])
+        removing = estimate >= self._removal_floor
+        compared = [others[removing]]
+        values = [self._compare(node, compared[0], forest)]
+        # The others can only connect. One of a component is enough, so the most similar come
+        # first, in growing portions: a template whose pages hang together costs a few each.
+        rest = np.flatnonzero(~removing & (estimate >= self._floor))
+        waiting = others[rest[np.argsort(-estimate[rest], kind="stable")]]
+        portion = 1
+        while len(waiting := waiting[forest.roots(waiting) != forest.root(node)]):
+            compared.append(waiting[:portion])
+            values.append(self._compare(node, compared[-1], forest))
+            waiting = waiting[portion:]
+            portion *= 2
+        return np.concatenate(compared), np.concatenate(values)
+
+    def _compare(
+        self, node: int, others: npt.NDArray[np.int64], forest: Forest
+    ) -> npt.NDArray[np.float64]:
+        values = self._store.jaccard(node, others)
+        self.verified += len(others)
+        close = values >= self._levels.split
+        self.false += len(others) - int(np.count_nonzero(close))
+        for other, value in zip(others[close].tolist(), values[close].tolist(), strict=True):
+            if forest.join(node, other) or value >= self._levels.removal:
+                self.pairs.append((node, other))
+                self.jaccard.append(value)
+        return values

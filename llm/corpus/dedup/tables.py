@@ -1,0 +1,40 @@
+"""Columns of the tables that deduplication makes."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from llm.tables import DOC_ID
+
+# minhash: num_perm little-endian uint32, all 2^32 - 1 where there are no shingles.
+SIGNATURES = pa.schema(
+    [
+        DOC_ID,
+        pa.field("text_digest", pa.string(), nullable=False),
+        pa.field("text_chars", pa.int64(), nullable=False),
+        pa.field("shingles", pa.int64(), nullable=False),
+        pa.field("minhash", pa.binary(), nullable=False),
+    ]
+)
+# A row a document that has a near-duplicate at the split level. cluster_id: the smallest doc_id
+# of its component of pairs at or above the removal threshold; split_group: at the split level.
+CLUSTERS = pa.schema(
+    [
+        DOC_ID,
+        pa.field("cluster_id", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("split_group", pa.string(), nullable=False),
+    ]
+)
+# doc_id is the later of the two in keep order; kept_doc_id is set in the row that decided its
+# removal. rule: exact, near (at or above the threshold), split (below it).
+PAIRS = pa.schema(
+    [
+        DOC_ID,
+        pa.field("other_id", pa.string(), nullable=False),
+        pa.field("kept_doc_id", pa.string()),
+        pa.field("jaccard", pa.float64(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+    ]
+)

@@ -1,0 +1,56 @@
+"""The examples of tables of documents, made under the net: a page that cannot be taken apart costs
+that page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llm.alignment.examples.tables import INSTRUCTION, PREFERENCE, Dropped, Kind, Outcome
+from llm.corpus.identity import doc_id
+from llm.process.guarded import Lost, guarded
+from llm.pydocs.pages import SCHEME, module_of
+from llm.pydocs.pairs import Document, Making, examples_of
+
+COLUMNS = ["doc_id", "url", "text", "source", "split"]
+_KINDS: tuple[Kind, ...] = (INSTRUCTION, PREFERENCE)
+
+
+def documentation_examples(tables: Iterable[pa.Table], making: Making) -> Iterator[Outcome]:
+    """An outcome for every candidate of the pages of documentation among documents (`COLUMNS`)."""
+    for table in tables:
+        pages = table.filter(pc.fill_null(pc.starts_with(table.column("url"), SCHEME), False))
+        for found in guarded("llm.pydocs.examples:made", (making,), [pages]):
+            if isinstance(found, Lost):
+                yield from _lost(found, pages)
+            else:
+                yield from found
+
+
+def made(documents: pa.Table, making: Making) -> list[Outcome]:
+    """Of documents (`COLUMNS`), in order; none of those that are no page of documentation."""
+    outcomes: list[Outcome] = []
+    for row in documents.select(COLUMNS).to_pylist():
+        module = module_of(row["url"])
+        if module is not None and row["text"]:
+            outcomes += examples_of(Document(module=module, **row), making)
+    return outcomes
+
+
+def _lost(lost: Lost, pages: pa.Table) -> Iterator[Dropped]:
+    """One candidate of either kind stands for all of a page that was given up."""
+    (row,) = pages.filter(pc.equal(pages.column("doc_id"), lost.doc_id)).to_pylist()
+    for kind in _KINDS:
+        yield Dropped(
+            kind,
+            row["source"],
+            row["split"],
+            doc_id(row["source"], f"{kind}:{lost.reason}", lost.doc_id.encode()),
+            True,
+            lost.reason,
+            None,
+            None,
+            f"{row['url']} ({lost.doc_id}): {lost.detail}",
+        )

@@ -1,0 +1,61 @@
+"""Columns that several tables share, and the names of the splits: each once."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+TRAIN, VALIDATION = "train", "validation"
+SPLITS = (TRAIN, VALIDATION)
+
+DOC_ID = pa.field("doc_id", pa.string(), nullable=False)
+SPLIT = pa.field("split", pa.string(), nullable=False)
+
+# What a stage left out, and why: value and threshold where a measure decided.
+REMOVED = pa.schema(
+    [
+        DOC_ID,
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("threshold", pa.float64()),
+        pa.field("detail", pa.string()),
+    ]
+)
+# What could not be processed, and why.
+REJECTED = pa.schema(
+    [
+        DOC_ID,
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+    ]
+)
+DOCUMENTS = pa.schema(
+    [
+        DOC_ID,
+        pa.field("url", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("extractor", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("html_bytes", pa.int64()),
+        pa.field("text_chars", pa.int64()),
+    ]
+)
+SPLIT_DOCUMENTS = DOCUMENTS.append(SPLIT)
+METRICS = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+# Of preferences, in nats: what a model gave to the answers before it was tuned on them, and after.
+PAIR_LOGPROBS = (
+    "chosen_logp_before",
+    "rejected_logp_before",
+    "chosen_logp_after",
+    "rejected_logp_after",
+    "margin",
+)
+PAIRS = pa.schema(
+    [DOC_ID, SPLIT, *(pa.field(name, pa.float64(), nullable=False) for name in PAIR_LOGPROBS)]
+)

@@ -1,0 +1,69 @@
+"""What a stage declares of its inputs and outputs, and the law its rows obey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Output:
+    """A named output.
+
+    Attributes:
+        schema: columns the table has, in order; `None` for a folder of files (a model).
+        unique_ids: the table has a `doc_id` column in which no value repeats (checked).
+    """
+
+    description: str
+    schema: pa.Schema | None = None
+    unique_ids: bool = False
+
+
+@dataclass(frozen=True)
+class Input:
+    """A named input: the first of `sources` ("stage.output") whose stage the recipe has.
+
+    Attributes:
+        optional: the stage also runs without it, when the recipe has none of the sources.
+        whole: the stage reads the manifest as well, so that its identity covers the producing
+            recipe and all its outputs, not the one output alone.
+    """
+
+    sources: tuple[str, ...]
+    description: str
+    optional: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Conservation:
+    """Rows in = kept + removed + rejected, on ids.
+
+    Attributes:
+        rows_in: the input whose rows must all be accounted for; `None` when rows come from
+            outside the store, and the shard functions report `RowsIn` themselves.
+        kept, removed, rejected: the outputs that account for them.
+        ids: compare the doc_ids themselves, not only their number.
+    """
+
+    rows_in: str | None
+    kept: str
+    removed: str | None = None
+    rejected: str | None = None
+    ids: bool = True
+
+
+class Declared(Protocol):
+    """A stage, as far as what it writes goes."""
+
+    @property
+    def name(self) -> str:
+        """Of the stage."""
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        """Its named outputs."""

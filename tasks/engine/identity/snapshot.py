@@ -1,0 +1,151 @@
+"""External inputs: what a config names outside the store, pinned down at plan time.
+
+A snapshot lists (name, size, sha256) of each item; names are relative to the
+fixed part of the pattern that found them, so that the same files in another
+folder are the same input. Digests are remembered by path, size and mtime.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.engine.errors import ExternalInputError
+from tasks.engine.identity.canonical import data_id
+from tasks.engine.identity.memory import Memory
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Item:
+    """One external thing. `path` says where it is now and enters no identity."""
+
+    name: str
+    size: int
+    sha256: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The items read under one input name, sorted by name."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def data_id(self) -> str:
+        """Identity of names and contents; sizes are carried, digests decide."""
+        return data_id((item.name, None, item.sha256) for item in self.items)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(item.size for item in self.items)
+
+
+def root() -> Path:
+    """The folder relative paths in a recipe start from: `INGOT_ROOT`, else the current one."""
+    given = os.environ.get("INGOT_ROOT")
+    return Path(os.path.expanduser(given)) if given else Path.cwd()  # noqa: PTH111 - no error
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _digests(paths: Iterable[Path]) -> dict[Path, tuple[int, str]]:
+    """Size and digest of each file; files unchanged since last time are not read again."""
+    memory = Memory("digests")
+    found = {path: (path.stat().st_size, memory.recall(path, sha256_file)) for path in paths}
+    memory.keep()
+    return found
+
+
+def _fixed_part(pattern: Path) -> Path:
+    fixed = Path(pattern.anchor)
+    for piece in pattern.parts[1:]:
+        if glob.has_magic(piece):
+            return fixed
+        fixed /= piece
+    return fixed.parent
+
+
+def _printable(name: str) -> str:
+    """A file's name, with bytes that are no UTF-8 as \\xNN: identities, Parquet and JSON hold text
+    alone."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _matches(text: str) -> tuple[Path, list[Path]]:
+    """The files a path, folder or glob stands for, and the folder their names start from."""
+    if not text.strip():
+        raise ValueError("it is empty, and would stand for the whole folder")
+    pattern = Path(os.path.normpath(root() / Path(text).expanduser()))
+    if pattern.is_dir():
+        return pattern, [p for p in sorted(pattern.rglob("*")) if p.is_file()]
+    if glob.has_magic(str(pattern)):
+        base = _fixed_part(pattern)
+        below = pattern.relative_to(base).as_posix()
+        return base, sorted(p for p in base.glob(below) if p.is_file())
+    return pattern.parent, [pattern] if pattern.is_file() else []
+
+
+def _shown(text: str) -> str:
+    return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
+
+
+def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Snapshot:
+    """Resolve paths, folders and globs to a snapshot.
+
+    Args:
+        patterns: paths or globs (`**` included), relative to `root()` or absolute; a folder
+            stands for every file below it.
+        field: the config field they come from, for messages.
+        prefix: put before every name (a source's name).
+
+    Raises:
+        ExternalInputError: a pattern is none or matches nothing, a file cannot be read, or two
+            files come under one name.
+    """
+    named: dict[str, Path] = {}
+    for text in patterns:
+        try:
+            base, matches = _matches(text)
+        except (OSError, ValueError, RuntimeError) as error:
+            # A name too long, `a**b`, `~nobody`: what the file system or the glob makes of it.
+            raise ExternalInputError(
+                f"{field}: {_shown(text)} cannot be looked for: {error}; correct the path"
+            ) from error
+        if not matches:
+            raise ExternalInputError(
+                f"{field}: {_shown(text)} matches no file (looked in {base}); "
+                "correct the path or remove it from the recipe"
+            )
+        for path in matches:
+            name = prefix + _printable(path.relative_to(base).as_posix())
+            other = named.setdefault(name, path)
+            if other != path and other.resolve() != path.resolve():
+                raise ExternalInputError(
+                    f"{field}: {other} and {path} both come under the name {name!r}; "
+                    "give them sources of their own"
+                )
+    try:
+        digests = _digests(named.values())
+    except OSError as error:
+        raise ExternalInputError(
+            f"{field}: {error.filename or 'a file'} cannot be read: {error.strerror}; make it "
+            "readable or leave it out"
+        ) from error
+    return Snapshot(
+        tuple(Item(name, *digests[path], str(path)) for name, path in sorted(named.items()))
+    )

@@ -1,0 +1,94 @@
+"""The checks between a finished body and a published manifest."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tasks.engine.declare import Conservation
+from tasks.engine.errors import ConservationError
+from tasks.engine.out import Out
+from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.manifest import Totals
+
+_SHOWN = 5
+
+
+def _ids(table: pa.Table) -> npt.NDArray[np.bytes_]:
+    """doc_ids as a sorted array of fixed-width bytes: 32 bytes a row, whatever the corpus."""
+    chunks = table.column("doc_id").chunks
+    # Piece by piece: as objects all at once they would take twice the room, and as one Arrow
+    # string more than 2 GiB are refused.
+    pieces = [np.asarray(chunk.to_numpy(zero_copy_only=False)).astype("S") for chunk in chunks]
+    array = np.concatenate(pieces) if pieces else np.empty(0, dtype="S1")
+    array.sort()
+    return array
+
+
+def check_unique(stage: Stage, out: Out) -> None:
+    """No doc_id twice in any output that promises so.
+
+    Raises:
+        ConservationError: naming the output and some of the ids.
+    """
+    for name, output in stage.outputs.items():
+        if not output.unique_ids:
+            continue
+        ids = _ids(out.data(name).table(["doc_id"]))
+        repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
+        if repeated.size:
+            shown = ", ".join(value.decode() for value in repeated[:_SHOWN])
+            raise ConservationError(
+                f"{stage.name}.{name}: {repeated.size} doc_id(s) occur more than once: {shown}"
+            )
+
+
+def totals(stage: Stage, inputs: Inputs, out: Out) -> Totals:
+    """Rows by fate, after proving that they add up.
+
+    Raises:
+        ConservationError: rows in are not kept + removed + rejected, or the ids differ.
+    """
+    law = stage.conservation
+    if law is None:
+        stated = out.totals or Totals()
+    else:
+        stated = _by_law(law, inputs, out)
+        if law.ids and law.rows_in is not None:
+            _check_ids(stage, law, inputs, out)
+    accounted = stated.kept + sum(stated.removed.values()) + sum(stated.rejected.values())
+    if accounted != stated.rows_in:
+        raise ConservationError(
+            f"{stage.name}: {stated.rows_in} {stated.unit}s in, but kept {stated.kept} + removed "
+            f"{stated.removed} + rejected {stated.rejected} = {accounted}; nothing was published"
+        )
+    return stated
+
+
+def _by_law(law: Conservation, inputs: Inputs, out: Out) -> Totals:
+    def reasons(output: str | None) -> dict[str, int]:
+        return dict(sorted(out.reasons.get(output, {}).items())) if output else {}
+
+    return Totals(
+        rows_in=out.rows_in if law.rows_in is None else inputs[law.rows_in].rows,
+        kept=out.data(law.kept).rows,
+        removed=reasons(law.removed),
+        rejected=reasons(law.rejected),
+    )
+
+
+def _check_ids(stage: Stage, law: Conservation, inputs: Inputs, out: Out) -> None:
+    assert law.rows_in is not None
+    given = _ids(inputs[law.rows_in].table(["doc_id"]))
+    fates = [name for name in (law.kept, law.removed, law.rejected) if name is not None]
+    found = np.sort(np.concatenate([_ids(out.data(name).table(["doc_id"])) for name in fates]))
+    if given.shape == found.shape and bool(np.all(given == found)):
+        return
+    lost, new = np.setdiff1d(given, found), np.setdiff1d(found, given)
+    shown = ", ".join(value.decode() for value in [*lost[:_SHOWN], *new[:_SHOWN]])
+    raise ConservationError(
+        f"{stage.name}: of {given.size} ids in, {lost.size} came out nowhere, {new.size} came out "
+        f"that never went in, {found.size - np.unique(found).size} came out twice: {shown}"
+    )

@@ -1,0 +1,249 @@
+"""What a run would do, and why, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tasks.engine.config import StageConfig
+from tasks.engine.errors import CodeDriftError, IngotError, MissingInputError
+from tasks.engine.run.chain import Chain
+from tasks.engine.run.code import code_record, drift
+from tasks.engine.run.difference import (
+    config_difference,
+    difference,
+    external_difference,
+    input_difference,
+)
+from tasks.engine.run.execute import BuildRequest
+from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.published import current, damage, failed_shards
+from tasks.engine.store.store import Store
+
+
+class Status(StrEnum):
+    """Of a stage, seen from before the run."""
+
+    FRESH = "fresh"
+    MISSING = "missing"
+    STALE = "stale"
+    PENDING = "pending"
+    DRIFT = "code drift"
+    DAMAGED = "damaged"
+    FORCED = "forced"
+    GIVEN = "given"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage's line in the plan.
+
+    Attributes:
+        reasons: for people: fields old -> new, inputs, files.
+        runs: whether its body will run; `None` = only if an input's bytes change.
+        seconds, bytes: of the last artifact of this stage and recipe, as the estimate.
+    """
+
+    stage: str
+    status: Status
+    reasons: tuple[str, ...]
+    runs: bool | None
+    build_id: str | None
+    seconds: float | None
+    bytes: int | None
+    artifact: Artifact | None = None
+
+
+class SelectionError(IngotError):
+    """The stages asked for contradict each other."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the user asked for.
+
+    Attributes:
+        only: build these alone; `start` : build these and all below them. What they read is
+            taken as it was last built. Both empty = the whole chain.
+        force: make new attempts of these although they are fresh.
+        on_code_drift: warn | rerun | fail.
+    """
+
+    only: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
+    force: tuple[str, ...] = ()
+    on_code_drift: str = "warn"
+
+    @property
+    def same_code(self) -> bool:
+        """Whether shards that other code built are left alone."""
+        return self.on_code_drift != "warn"
+
+    def stages(self, chain: Chain) -> set[str]:
+        """The stages that may run.
+
+        Raises:
+            SelectionError: what is asked for contradicts itself.
+        """
+        chain.require(self.only, "--only")
+        chain.require(self.start, "--from")
+        chain.require(self.force, "--force")
+        if self.only and self.start:
+            raise SelectionError("--only and --from exclude each other; choose one")
+        chosen = set(chain.stages)
+        if self.only:
+            chosen = set(self.only)
+        elif self.start:
+            chosen = chain.descendants(self.start)
+        beyond = [stage for stage in self.force if stage not in chosen]
+        if beyond:
+            raise SelectionError(
+                f"--force {beyond[0]}: it is not among the stages selected; add it to --only, "
+                "or leave --only and --from away"
+            )
+        return chosen
+
+
+@dataclass
+class Planner:
+    """Decides stage by stage, in chain order; the run uses the same object as the plan.
+
+    Attributes:
+        name: of the recipe, under which pointers are kept.
+        artifacts: what each stage resolved to so far.
+    """
+
+    chain: Chain
+    configs: Mapping[str, StageConfig]
+    name: str
+    store: Store
+    selection: Selection
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+
+    def order(self, stage: str) -> BuildRequest:
+        """The order for a stage whose inputs are all resolved.
+
+        Raises:
+            MissingInputError: one is not; the message names the command that builds it.
+        """
+        inputs: dict[str, tuple[Artifact, str]] = {}
+        for name, (parent, output) in self.chain.wiring[stage].items():
+            if parent not in self.artifacts:
+                raise MissingInputError(
+                    f"{stage} reads {parent}.{output}, which has not been built; run "
+                    f"`ingot run --recipe {self.name} --only {parent}` or the whole recipe first"
+                )
+            inputs[name] = (self.artifacts[parent], output)
+        declared, config = self.chain.stages[stage], self.configs[stage]
+        return BuildRequest(declared, config, inputs, declared.externals(config))
+
+    def given(self, stage: str) -> Row:
+        """A stage outside the selection: whatever the recipe's pointer means."""
+        artifact = channels.resolve(self.store, self.name, stage)
+        if artifact is not None:
+            self.artifacts[stage] = artifact
+        reason = "not selected; as last built" if artifact else "not selected; never built"
+        return _row(stage, Status.GIVEN, (reason,), False, artifact)
+
+    def row(self, stage: str) -> Row:
+        """The line of a stage whose parents' rows have been asked for already."""
+        if stage not in self.selection.stages(self.chain):
+            return self.given(stage)
+        before = channels.resolve(self.store, self.name, stage)
+        waiting = sorted(self.chain.parents(stage) - self.artifacts.keys())
+        if waiting:
+            given = [p for p in waiting if p not in self.selection.stages(self.chain)]
+            if given:
+                self.order(stage)  # raises: a parent outside the selection was never built
+            return self._blocked(stage, waiting, before)
+        order = self.order(stage)
+        if stage in self.selection.force:
+            return _row(stage, Status.FORCED, ("asked for",), True, before, order.build_id)
+        artifact = current(self.store, stage, order.build_id)
+        if artifact is None:
+            if before is None:
+                why = ("never built",)
+                return _row(stage, Status.MISSING, why, True, None, order.build_id)
+            reasons = tuple(difference(before.manifest, order))
+            return _row(stage, Status.STALE, reasons, True, before, order.build_id)
+        broken = _broken(artifact, order.config)
+        if broken:
+            return _row(stage, Status.DAMAGED, broken, True, artifact, order.build_id)
+        drifted = drift(artifact.manifest.code, code_record(order.stage, commits=False))
+        if drifted and self.selection.on_code_drift == "fail":
+            raise CodeDriftError(
+                f"{stage}: code changed under version {order.stage.version}: "
+                f"{', '.join(drifted)}. Raise the version if the meaning of the output changed, "
+                "or choose on_code_drift warn or rerun"
+            )
+        if drifted and self.selection.on_code_drift == "rerun":
+            return _row(stage, Status.DRIFT, tuple(drifted), True, artifact, order.build_id)
+        self.artifacts[stage] = artifact
+        status = Status.DRIFT if drifted else Status.FRESH
+        return _row(stage, status, tuple(drifted), False, artifact, order.build_id)
+
+    def _blocked(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
+        """A stage of which some inputs are not known yet: pending, unless it will run anyhow."""
+        after = f"after {', '.join(waiting)}"
+        declared, config = self.chain.stages[stage], self.configs[stage]
+        # What it reads from outside is resolved now: a wrong path is told before hours of work.
+        externals = declared.externals(config)
+        if before is None:
+            return _row(stage, Status.MISSING, ("never built", after), True, None)
+        if stage in self.selection.force:
+            return _row(stage, Status.FORCED, ("asked for", after), True, before)
+        wiring = self.chain.wiring[stage]
+        known = {
+            name: self.artifacts[parent].as_input(output, declared.inputs[name].whole)
+            for name, (parent, output) in wiring.items()
+            if parent in self.artifacts
+        }
+        unknown = {name: before.manifest.inputs.get(name) for name in wiring.keys() - known.keys()}
+        own = [
+            *config_difference(before.manifest, declared.version, config),
+            *input_difference(before.manifest.inputs, {**unknown, **known}),
+            *external_difference(before.manifest.externals, externals),
+        ]
+        if own:
+            return _row(stage, Status.STALE, (*own, after), True, before)
+        broken = _broken(before, config)
+        if broken:
+            return _row(stage, Status.DAMAGED, (*broken, after), True, before)
+        if self.selection.on_code_drift == "rerun":
+            drifted = drift(before.manifest.code, code_record(declared, commits=False))
+            if drifted:
+                return _row(stage, Status.DRIFT, (*drifted, after), True, before)
+        return _row(stage, Status.PENDING, (f"{after}; runs only if bytes change",), None, before)
+
+    def plan(self) -> list[Row]:
+        """All rows. The planner must not have been used before."""
+        return [self.row(stage) for stage in self.chain.stages]
+
+
+def _broken(artifact: Artifact, config: StageConfig) -> tuple[str, ...]:
+    """Why an artifact cannot be served although its recipe is the one wanted."""
+    failed = [f"built without shard {name}" for name in failed_shards(artifact, config)]
+    return tuple([*(f"damaged: {path}" for path in damage(artifact)), *failed][:5])
+
+
+def _row(
+    stage: str,
+    status: Status,
+    reasons: tuple[str, ...],
+    runs: bool | None,
+    artifact: Artifact | None,
+    build_id: str | None = None,
+) -> Row:
+    manifest = artifact.manifest if artifact else None
+    return Row(
+        stage,
+        status,
+        reasons,
+        runs,
+        build_id or (manifest.build_id if manifest and status is Status.GIVEN else None),
+        manifest.timings.seconds if manifest else None,
+        manifest.bytes if manifest else None,
+        artifact,
+    )

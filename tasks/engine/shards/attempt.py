@@ -1,0 +1,174 @@
+"""The files of one attempt: put into the store as they are finished, described at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from tasks.engine.declare import Declared
+from tasks.engine.errors import OutputError
+from tasks.engine.identity import canonical
+from tasks.engine.identity.snapshot import sha256_file
+from tasks.engine.shards.receipt import Receipt
+from tasks.engine.store.artifact import Data
+from tasks.engine.store.manifest import File, OutputRecord, columns_of
+from tasks.engine.store.staging import Staging
+from tasks.engine.store.store import Store
+
+
+def leftovers(store: Store, where: str) -> list[str]:
+    """Folders of an unpublished attempt that nobody can go on from; the attempt itself, if all.
+
+    Args:
+        where: folder of the attempt, relative to the store.
+    """
+    adoptable = {"receipts", "reserved"}
+    receipts = store.names(f"{where}/receipts")
+    if not receipts:
+        return [where]
+    for name in receipts:
+        record = store.read_json(f"{where}/receipts/{name}")
+        if record is not None:
+            adoptable |= record["files"].keys()
+    return [f"{where}/{name}" for name in store.names(where) if name not in adoptable]
+
+
+class AttemptFiles:
+    """What a stage has written so far.
+
+    Args:
+        where: folder of the attempt, relative to the store.
+
+    Attributes:
+        staging: a local folder for files that are not finished.
+    """
+
+    def __init__(self, stage: Declared, store: Store, where: str) -> None:
+        self._stage, self._store, self._where = stage, store, where
+        self._files: dict[str, dict[str, File]] = {name: {} for name in stage.outputs}
+        self._folders: dict[str, Path] = {}
+        self._further: dict[str, list[pa.Field]] = {}
+        if store.local:
+            self.staging = store.local_path(f"{where}/staging")
+            self.staging.mkdir(parents=True, exist_ok=True)
+        else:
+            self._elsewhere = Staging(store.cache_folder("staging"))
+            self.staging = self._elsewhere.folder
+
+    def declared(self, name: str) -> pa.Schema | None:
+        """The schema of an output; `None` for a folder.
+
+        Raises:
+            OutputError: the stage has no such output.
+        """
+        if name not in self._stage.outputs:
+            names = ", ".join(self._stage.outputs)
+            raise OutputError(f"{self._stage.name} declares {names}; it has no output {name!r}")
+        schema = self._stage.outputs[name].schema
+        return schema if schema is None else pa.schema([*schema, *self._further.get(name, ())])
+
+    def extend(self, name: str, fields: Sequence[pa.Field]) -> None:
+        """Add columns behind those a table is declared with.
+
+        Raises:
+            OutputError: it has a column of such a name.
+        """
+        known = self.schema(name).names
+        for field in fields:
+            if field.name in known:
+                raise OutputError(f"{self._stage.name}.{name} has a column {field.name!r} already")
+        self._further[name] = [*self._further.get(name, ()), *fields]
+
+    def schema(self, name: str) -> pa.Schema:
+        """The schema of a table."""
+        schema = self.declared(name)
+        if schema is None:
+            raise OutputError(f"{self._stage.name}.{name} is a folder, not a table")
+        return schema
+
+    def folder(self, name: str) -> Path:
+        """A local folder to fill; every file in it is published with the manifest."""
+        if self.declared(name) is not None:
+            raise OutputError(f"{self._stage.name}.{name} is a table, not a folder")
+        if name not in self._folders:
+            if self._store.local:
+                path = self._store.local_path(f"{self._where}/{name}")
+            else:
+                path = self.staging / f"folder-{name}"
+            path.mkdir(parents=True, exist_ok=True)
+            self._folders[name] = path
+        return self._folders[name]
+
+    def data(self, name: str) -> Data:
+        """Read back an output that is already written."""
+        schema, files = self.declared(name), list(self._files[name].values())
+        identity = canonical.data_id((f.path, f.rows, f.sha256) for f in files)
+        return Data(self._store, f"{self._where}/{name}", identity, schema, files, None)
+
+    def publish(self, output: str, file: File, source: Path) -> None:
+        """Move a finished part into the store.
+
+        Raises:
+            OutputError: there is one of that name.
+        """
+        if file.path in self._files[output]:
+            raise OutputError(
+                f"{self._stage.name}.{output}: {file.path} is written twice; every map call "
+                "over the same units needs outputs of its own"
+            )
+        self._store.put(f"{self._where}/{output}/{file.path}", source)
+        self._files[output][file.path] = file
+
+    def adopt(self, receipt: Receipt, where: str) -> None:
+        """Take over the parts of a shard of another attempt."""
+        for output, files in receipt.files.items():
+            for file in files:
+                path = f"{output}/{file.path}"
+                self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
+                self._files[output][file.path] = file
+        self.receive(receipt)
+
+    def receive(self, receipt: Receipt) -> None:
+        """Keep the receipt of a finished shard."""
+        path = f"{self._where}/receipts/{receipt.shard_id}.json"
+        self._store.replace(path, receipt.model_dump_json().encode())
+
+    def abandon(self) -> None:
+        """Take away what the next attempt cannot adopt: all that no receipt names."""
+        self._close()
+        for folder in leftovers(self._store, self._where):
+            self._store.remove(folder)
+
+    def finish(self) -> dict[str, OutputRecord]:
+        """Put folders in place and describe every output."""
+        for name, path in self._folders.items():
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                relative = file.relative_to(path).as_posix()
+                size, digest = file.stat().st_size, sha256_file(file)
+                self._files[name][relative] = File(
+                    path=relative, rows=None, bytes=size, sha256=digest
+                )
+                if not self._store.local:
+                    self._store.put(f"{self._where}/{name}/{relative}", file)
+        records = {}
+        for name in self._stage.outputs:
+            schema = self.declared(name)
+            files = sorted(self._files[name].values(), key=lambda file: file.path)
+            if schema is None and not files:
+                raise OutputError(f"{self._stage.name}.{name}: the folder is empty")
+            if schema is not None:
+                buffer = schema.serialize().to_pybytes()
+                self._store.replace(f"{self._where}/schemas/{name}.arrow", buffer)
+            records[name] = OutputRecord(
+                data_id=self.data(name).data_id, columns=columns_of(schema), files=files
+            )
+        self._close()
+        return records
+
+    def _close(self) -> None:
+        if self._store.local:
+            self._store.remove(f"{self._where}/staging")
+        else:
+            self._elsewhere.close()

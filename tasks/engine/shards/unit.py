@@ -1,0 +1,114 @@
+"""What a shard function is given and what it may yield.
+
+A shard function is a top-level function `f(unit, **arguments) -> Iterator[Emitted]`.
+It runs in a worker process, so everything that crosses is a plain value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.engine.errors import MissingInputError
+from tasks.engine.identity.snapshot import Item
+from tasks.engine.store.part_files import read_part
+
+
+@dataclass(frozen=True)
+class RowsIn:
+    """Rows read by the shard, where they are not the rows of an input part."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """Evidence for the manifest: numbers of all shards are summed, lists joined in order."""
+
+    name: str
+    value: int | float | list[str]
+
+
+Emitted = tuple[str, pa.Table] | Note | RowsIn
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of several parts or items that are a shard together."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One shard's input: a part of an input table or an external item, or several small ones.
+
+    Attributes:
+        name: the part's path without its ending, or the item's name; of several parts see
+            `tasks.engine.shards.gathering`.
+        path: where it lies on this machine; of several parts, the first.
+        rows: of a part, or of all; `None` for an external item.
+        sha256: of its content.
+        side: local folder of each side input.
+        external: items of each external snapshot passed as side.
+        members: the parts or items, where there are several.
+    """
+
+    name: str
+    path: Path
+    rows: int | None
+    sha256: str
+    side: Mapping[str, Path] = field(default_factory=dict)
+    external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
+
+    def files(self) -> tuple[Member, ...]:
+        """Every file it consists of."""
+        return self.members or (Member(self.name, self.path, self.sha256),)
+
+    @property
+    def part(self) -> str:
+        """The part's path in its output, and in outputs cut alike."""
+        return f"{self.name}.parquet"
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The part as one table; several parts one behind the other."""
+        if not self.members:
+            return read_part(self.path, columns)
+        return pa.concat_tables([read_part(member.path, columns) for member in self.members])
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The part a row group at a time: memory bounded by a row group. Several small parts are
+        one table: together they have no more rows than a row group."""
+        if self.members:
+            yield self.table(columns)
+            return
+        with pq.ParquetFile(self.path) as source:
+            for index in range(source.num_row_groups):
+                yield source.read_row_group(index, columns=list(columns) if columns else None)
+
+    def side_files(self, name: str) -> list[Path]:
+        """The Parquet parts of a side input, in order of their names.
+
+        Raises:
+            MissingInputError: the stage did not declare that side input.
+        """
+        if name not in self.side:
+            raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
+        return sorted(self.side[name].rglob("*.parquet"))
+
+    def side_file(self, name: str) -> Path:
+        """The one part of a side input that is called like this unit's.
+
+        Raises:
+            MissingInputError: the stage did not declare that side input.
+        """
+        if name not in self.side:
+            raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
+        return self.side[name] / self.part

@@ -1,0 +1,139 @@
+"""The manifest: everything that is known about one finished attempt of a stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+# Raised when the layout on disk or the meaning of a field changes.
+SCHEMA_VERSION = 1
+
+# Constants of the format: they shape the bytes of every part, so they are no config.
+ROWS_PER_PART = 2_000
+ROWS_PER_GROUP = 500
+COMPRESSION = "zstd"
+COMPRESSION_LEVEL = 3
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class File(_Record):
+    """One published file; `path` is relative to its output's folder, `rows` is null in folders."""
+
+    path: str
+    rows: int | None
+    bytes: int
+    sha256: str
+
+
+class OutputRecord(_Record):
+    """A named output: its identity, its columns ("name: type", null for folders), its files."""
+
+    data_id: str
+    columns: list[str] | None
+    files: list[File]
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows or 0 for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+
+class InputRecord(_Record):
+    """Which output of which attempt was read."""
+
+    stage: str
+    output: str
+    data_id: str
+    build_id: str
+    attempt: str
+
+
+class ExternalItem(_Record):
+    name: str
+    size: int
+    sha256: str
+
+
+class ExternalRecord(_Record):
+    """What was read from outside the store."""
+
+    data_id: str
+    items: list[ExternalItem]
+
+
+class CodeRecord(_Record):
+    """The code and libraries that made it. Recorded, compared and shown; never in identity.
+
+    Attributes:
+        adopted: shards taken from earlier attempts that other code had built.
+    """
+
+    version: int
+    digest: str
+    files: dict[str, str]
+    libraries: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    adopted: int = 0
+
+
+class Totals(_Record):
+    """Rows by fate, reasons included."""
+
+    rows_in: int = 0
+    kept: int = 0
+    removed: dict[str, int] = Field(default_factory=dict)
+    rejected: dict[str, int] = Field(default_factory=dict)
+    unit: str = "row"
+
+
+class Timings(_Record):
+    """Wall-clock evidence: ISO 8601 start in UTC, seconds in all, shards built and adopted."""
+
+    started: str
+    seconds: float
+    shards_built: int
+    shards_adopted: int
+
+
+class Manifest(_Record):
+    """See DESIGN: written last, never overwritten; without it the attempt does not exist."""
+
+    schema_version: int
+    stage: str
+    build_id: str
+    attempt: str
+    outputs: dict[str, OutputRecord]
+    config: dict[str, Any]
+    execution: dict[str, Any]
+    code: CodeRecord
+    inputs: dict[str, InputRecord]
+    externals: dict[str, ExternalRecord]
+    totals: Totals
+    facts: dict[str, Any]
+    timings: Timings
+    environment: dict[str, str]
+    prefect: dict[str, str]
+
+    @property
+    def bytes(self) -> int:
+        return sum(output.bytes for output in self.outputs.values())
+
+    def input_ids(self) -> dict[str, str]:
+        """data_id by input name, externals included: what entered the build id."""
+        ids = {name: record.data_id for name, record in self.inputs.items()}
+        ids.update({name: record.data_id for name, record in self.externals.items()})
+        return ids
+
+
+def columns_of(schema: pa.Schema | None) -> list[str] | None:
+    """A schema as the manifest records it."""
+    return None if schema is None else [f"{field.name}: {field.type}" for field in schema]

@@ -1,0 +1,267 @@
+"""The artifact store: a local folder or any fsspec URL, reduced to what the engine needs.
+
+Every write is whole or absent: local files are written beside their target,
+synced and renamed; object stores write a key at once. `create` is exclusive,
+which leases and manifests are built on; a store that cannot do it is refused.
+Paths are relative to the store's root, with forward slashes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import fsspec
+
+from tasks.engine.errors import ReadOnlyStoreError, StoreError
+from tasks.engine.store.space import space_checked
+
+
+class Store:
+    """Files under one root.
+
+    Args:
+        url: a path or an fsspec URL (`s3://bucket/prefix`, `memory://name`).
+
+    Raises:
+        StoreError: the filesystem is unknown, its library not installed, or (at the first write)
+            it has no exclusive create.
+        ReadOnlyStoreError: at a write.
+        StoreFullError: at a write.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            # A cached listing would hide what other machines do: takeovers, attempts, receipts.
+            self.fs, root = cast("tuple[Any, str]", fsspec.url_to_fs(url, use_listings_cache=False))
+        except (ImportError, ValueError) as error:
+            raise StoreError(
+                f"the home {url!r} cannot be opened: {error}. Take a folder, or install what "
+                "its protocol needs (for s3://: pip install -e '.[s3]')"
+            ) from error
+        self.local = "file" in (
+            self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
+        )
+        self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
+        if self.local:
+            try:
+                Path(self.root).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(f"the home {self.root} cannot be made: {error}") from error
+        self._exclusive = self.local  # os.link is exclusive on every POSIX filesystem
+
+    def _probe(self) -> None:
+        """Prove that creating twice fails once; not before something is written, for readers."""
+        if self._exclusive:
+            return
+        self._exclusive = True
+        probe = f".probe-{uuid.uuid4().hex}"
+        self.create(probe, b"1")
+        try:
+            self.create(probe, b"2")
+        except FileExistsError:
+            return
+        finally:
+            self.remove(probe)
+        self._exclusive = False
+        raise StoreError(
+            f"{self.url}: this filesystem overwrites where it was asked to create, so two runs "
+            "could publish one artifact; use a local folder, or an object store with "
+            "conditional writes"
+        )
+
+    def full(self, path: str) -> str:
+        """The path as the filesystem knows it."""
+        return f"{self.root}/{path}" if path else self.root
+
+    def local_path(self, path: str) -> Path:
+        """Where `path` lies on this machine; local stores only."""
+        if not self.local:
+            raise StoreError(f"{self.url} is not a local folder")
+        return Path(self.root) / path
+
+    # -- reading ---------------------------------------------------------------
+
+    def exists(self, path: str) -> bool:
+        return bool(self.fs.exists(self.full(path)))
+
+    def size(self, path: str) -> int | None:
+        """Bytes, or `None` where there is no such file."""
+        try:
+            if self.local:
+                return self.local_path(path).stat().st_size
+            return int(self.fs.info(self.full(path))["size"])
+        except FileNotFoundError:
+            return None
+
+    def read(self, path: str) -> bytes:
+        return cast("bytes", self.fs.cat_file(self.full(path)))
+
+    def read_json(self, path: str) -> Any:
+        """The parsed JSON at `path`, or `None` where there is no such file."""
+        try:
+            return json.loads(self.read(path))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError(f"{self.full(path)} is not JSON ({error}); remove it") from error
+
+    def files(self, prefix: str) -> list[str]:
+        """Every file below `prefix`, relative to the root, sorted."""
+        if self.local:
+            base = self.local_path(prefix)
+            return sorted(
+                Path(folder, name).relative_to(self.root).as_posix()
+                for folder, _, names in os.walk(base)
+                for name in names
+            )
+        try:
+            found = self.fs.find(self.full(prefix))
+        except FileNotFoundError:
+            return []
+        return sorted(str(path)[len(self.root) + 1 :] for path in found)
+
+    def names(self, prefix: str) -> list[str]:
+        """The names directly below `prefix`, sorted."""
+        try:
+            found = self.fs.ls(self.full(prefix), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted({str(path).rstrip("/").rsplit("/", 1)[-1] for path in found})
+
+    def digest(self, path: str) -> str:
+        """SHA-256 of what the store itself holds, past any download."""
+        with self.fs.open(self.full(path), "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def fetch(self, path: str, identity: str) -> Path:
+        """A local file with the content of `path`; remote files are downloaded once.
+
+        Args:
+            identity: of the content; paths are used again once `gc` has removed an attempt.
+        """
+        if self.local:
+            return self.local_path(path)
+        cached = self.cache_folder(identity) / path
+        if not cached.exists() or cached.stat().st_size != self.size(path):
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            part = cached.with_name(f"{cached.name}.{uuid.uuid4().hex}")
+            with space_checked(part, self.size(path)):
+                self.fs.get_file(self.full(path), str(part))
+            part.replace(cached)
+        return cached
+
+    def cache_folder(self, identity: str) -> Path:
+        """Where, on this machine, downloads of one content from this store are kept."""
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        base = os.environ.get("INGOT_CACHE") or Path(tempfile.gettempdir()) / "ingot-cache"
+        return Path(base) / name / identity[:16]
+
+    # -- writing ---------------------------------------------------------------
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write a new file.
+
+        Raises:
+            FileExistsError: it exists already; nothing was changed.
+            StoreError: this filesystem cannot tell that.
+        """
+        self._probe()
+        with self._writing(path, len(data)):
+            if not self.local:
+                self.fs.pipe_file(self.full(path), data, mode="create")
+                return
+            target = self.local_path(path)
+            part = self._beside(target, data)
+            try:
+                os.link(part, target)
+            finally:
+                part.unlink()
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a file, over whatever is there."""
+        with self._writing(path, len(data)):
+            if not self.local:
+                self.fs.pipe_file(self.full(path), data)
+                return
+            target = self.local_path(path)
+            self._beside(target, data).replace(target)
+
+    def _beside(self, target: Path, data: bytes) -> Path:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            with part.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return part
+
+    def put(self, path: str, source: Path) -> None:
+        """Move a finished local file into the store."""
+        with self._writing(path, source.stat().st_size):
+            if not self.local:
+                self.fs.makedirs(self.full(path).rsplit("/", 1)[0], exist_ok=True)
+                self.fs.put_file(str(source), self.full(path))
+                source.unlink()
+                return
+            target = self.local_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(source, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            source.replace(target)
+
+    def copy(self, path: str, target: str) -> None:
+        """Give a published file a second name: a hard link where there is one, else a copy."""
+        with self._writing(target, self.size(path)):
+            if not self.local:
+                self.fs.cp_file(self.full(path), self.full(target))
+                return
+            new = self.local_path(target)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self.local_path(path), new)
+            except FileExistsError:
+                return
+            except OSError:
+                shutil.copy2(self.local_path(path), new)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder and all below it; absent is fine."""
+        with contextlib.suppress(FileNotFoundError), self._writing(path):
+            self.fs.rm(self.full(path), recursive=True)
+
+    @contextlib.contextmanager
+    def _writing(self, path: str, needed: int | None = None) -> Iterator[None]:
+        """Say what stands against a write, where that is the store's condition and no fault.
+
+        Raises:
+            ReadOnlyStoreError, StoreFullError
+        """
+        try:
+            with space_checked(self.full(path), needed) if self.local else contextlib.nullcontext():
+                yield
+        except OSError as error:
+            if not (isinstance(error, PermissionError) or error.errno == errno.EROFS):
+                raise
+            raise ReadOnlyStoreError(
+                f"the home {self.url} can be read only: {self.full(path)} cannot be written "
+                f"({error.strerror or error}). Give this user the right to write there, or choose "
+                "another home (INGOT_HOME)"
+            ) from error

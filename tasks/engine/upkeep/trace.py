@@ -1,0 +1,128 @@
+"""Following one document through every stage, and a training sequence back to its documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.engine.errors import MissingInputError
+from tasks.engine.store.artifact import Artifact, Data
+from tasks.engine.store.part_files import read_part
+
+_KEYS = ("doc_id", "doc_ids", "parent_doc_ids", "other_id", "kept_doc_id")
+_LONG = ("text", "html", "tokens", "minhash", "signature", "input_ids", "messages")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row that mentions the document.
+
+    Attributes:
+        column: in which the id was found.
+        row: the row without its long columns.
+    """
+
+    stage: str
+    output: str
+    part: str
+    column: str
+    row: dict[str, Any]
+
+
+def resolve(artifacts: Iterable[Artifact], wanted: str) -> str:
+    """The doc_id behind an id, the beginning of one, or a URL.
+
+    Raises:
+        MissingInputError: nothing or more than one thing matches.
+    """
+    ids: set[str] = set()
+    for artifact in artifacts:
+        for name, output in artifact.manifest.outputs.items():
+            columns = _names(output.columns)
+            if "doc_id" not in columns:
+                continue
+            data = artifact.data(name)
+            with_url = "url" in columns
+            for table in data.tables(["doc_id", "url"] if with_url else ["doc_id"]):
+                hit = pc.starts_with(table["doc_id"], wanted)
+                if with_url:
+                    hit = pc.or_(hit, pc.fill_null(pc.equal(table["url"], wanted), False))
+                ids |= set(table.filter(hit)["doc_id"].to_pylist())
+        if ids:
+            break
+    if len(ids) == 1:
+        return ids.pop()
+    if not ids:
+        raise MissingInputError(f"no document has the id or URL {wanted!r}")
+    shown = ", ".join(sorted(ids)[:5])
+    raise MissingInputError(f"{wanted!r} matches {len(ids)} documents: {shown}; give more of it")
+
+
+def trace(artifacts: Iterable[Artifact], doc_id: str) -> list[Found]:
+    """Every row of every output that mentions the document, in the order of the stages."""
+    return [
+        found
+        for artifact in artifacts
+        for name, output in artifact.manifest.outputs.items()
+        for found in _rows(artifact, name, _names(output.columns), doc_id)
+    ]
+
+
+def sequence(pack: Artifact, sequence_id: int) -> dict[str, Any]:
+    """The row of one training sequence: its doc_ids, where in them it starts, how long.
+
+    Raises:
+        MissingInputError: there is no such sequence.
+    """
+    columns = ["sequence_id", "split", "doc_ids", "doc_offsets", "doc_lengths"]
+    for table in pack.data("sequences").tables(columns):
+        rows = table.filter(pc.equal(table["sequence_id"], sequence_id)).to_pylist()
+        if rows:
+            return dict(rows[0])
+    raise MissingInputError(f"pack.sequences has no sequence {sequence_id}")
+
+
+def _names(columns: list[str] | None) -> list[str]:
+    return [column.split(":", 1)[0] for column in columns or []]
+
+
+def _mask(column: pa.ChunkedArray, doc_id: str) -> Any:
+    if pa.types.is_list(column.type):
+        flat = column.combine_chunks()
+        parents = pc.list_parent_indices(flat)
+        hits = set(parents.filter(pc.equal(pc.list_flatten(flat), doc_id)).to_pylist())
+        return pa.array([index in hits for index in range(len(column))])
+    return pc.fill_null(pc.equal(column, doc_id), False).combine_chunks()
+
+
+def _rows(artifact: Artifact, output: str, columns: list[str], doc_id: str) -> list[Found]:
+    keys = [key for key in _KEYS if key in columns]
+    if not keys:
+        return []
+    data: Data = artifact.data(output)
+    found = []
+    for part in data.parts:
+        path = data.path(part)
+        table = read_part(path, keys)
+        masks = {key: _mask(table[key], doc_id) for key in keys}
+        # Of each row the first column that has the id.
+        hits = {
+            place: key
+            for key in reversed(keys)
+            for place in np.flatnonzero(masks[key].to_numpy(zero_copy_only=False)).tolist()
+        }
+        if not hits:
+            continue
+        shown = [name for name in columns if name not in _LONG]
+        places = sorted(hits)
+        rows = read_part(path, shown).take(places).to_pylist()
+        found += [
+            Found(artifact.stage, output, part.path, hits[place], row)
+            for place, row in zip(places, rows, strict=True)
+        ]
+    return found

@@ -1,0 +1,54 @@
+"""Panels as pictures of their own: SVG files that show in a light and a dark page."""
+
+from __future__ import annotations
+
+import re
+
+from tasks.panels.panels import Curve, Graph, Histogram, Panel
+from tasks.panels.svg import bar_chart, line_chart
+from tasks.panels.svg_graph import graph
+
+_VIEW = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
+_PAPER, _INK = "#ffffff", "#1d2129"
+_MARGIN = 12
+_LEAST_WIDTH = 640
+
+
+def picture(panel: Panel) -> str:
+    """The drawing of a panel; empty for one of words and numbers, or with nothing to draw."""
+    if isinstance(panel, Curve):
+        drawn = line_chart(
+            panel.title, panel.x_label, panel.y_label, panel.series, panel.log_x, panel.log_y
+        )
+    elif isinstance(panel, Histogram):
+        drawn = bar_chart(panel.title, panel.x_label, panel.edges, panel.counts)
+    elif isinstance(panel, Graph):
+        drawn = graph(panel.title, panel.nodes, panel.edges)
+    else:
+        return ""
+    return standalone(drawn) if drawn else ""
+
+
+def standalone(drawn: str) -> str:
+    """A drawing for a page as a file: with its size, paper and ink, which the page gave it.
+
+    Raises:
+        ValueError: it is no SVG with a `viewBox` from 0 0.
+    """
+    view = _VIEW.search(drawn)
+    if view is None:
+        raise ValueError(f"no drawing with a viewBox: {drawn[:80]}")
+    width, height = (int(side) for side in view.groups())
+    # Pages stretch a picture to their width: a small drawing keeps its size on a wider paper.
+    whole, high = max(width + 2 * _MARGIN, _LEAST_WIDTH), height + 2 * _MARGIN
+    left = (whole - width) / 2
+    inner = drawn.replace(
+        "<svg ", f'<svg x="{left:g}" y="{_MARGIN}" width="{width}" height="{height}" ', 1
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="{high}" '
+        f'viewBox="0 0 {whole} {high}" color="{_INK}" font-family="system-ui, sans-serif">'
+        f"<style>.edge{{paint-order:stroke;stroke:{_PAPER};stroke-width:4px}}</style>"
+        f'<rect width="{whole}" height="{high}" fill="{_PAPER}"/>'
+        f"{inner}</svg>\n"
+    )

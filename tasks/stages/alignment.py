@@ -1,0 +1,145 @@
+"""What sft and dpo have in common: their fields, the launch, the tables that come back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from llm.tables import DOC_ID
+from tasks.engine.config import StageConfig, execution
+from tasks.panels.panels import Cell, Curve, Panel, Table
+from tasks.stages.metrics import metric_points
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Inputs
+
+SPLIT = pa.field("split", pa.string(), nullable=False)
+TOKENS = pa.list_(pa.int32())
+TRUNCATED = pa.field("truncated", pa.bool_(), nullable=False)
+LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
+SAMPLES_SHOWN = 10
+
+
+class TuningConfig(StageConfig):
+    """How a model is tuned."""
+
+    batch_size: int = Field(16, description="Rows a step.", ge=1, le=65_536)
+    warmup_share: float = Field(
+        0.1, description="Share of the steps in which the learning rate rises.", ge=0.0, le=0.9
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "cosine", description="Learning rate after the warm-up: stays, or falls to zero."
+    )
+    weight_decay: float = Field(0.0, description="AdamW's, on all but norms.", ge=0.0, le=1.0)
+    adam_beta1: float = Field(0.9, description="AdamW's decay of the mean.", ge=0.0, lt=1.0)
+    adam_beta2: float = Field(0.95, description="AdamW's decay of the variance.", ge=0.0, lt=1.0)
+    gradient_clip: float = Field(1.0, description="Largest norm of the gradient.", gt=0.0)
+    max_length: int = Field(
+        0,
+        description="Tokens of a row, 0 = the model's context.",
+        ge=0,
+        le=1_048_576,
+    )
+    long_rows: Literal["cut", "remove"] = Field(
+        "cut", description="What becomes of longer rows: they lose their end, or are left out."
+    )
+    most_truncated: float = Field(
+        0.05,
+        description="cut: share of rows that may be longer; with more the stage fails.",
+        ge=0.0,
+        le=1.0,
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto",
+        description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
+        "where the device multiplies it, else fp32.",
+    )
+    seed: int = Field(0, description="Of the order of rows.", ge=0, le=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda"] = execution(
+        "auto", "Where to train; auto takes a GPU if there is one."
+    )
+    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
+    score_tokens: int = execution(
+        8_192,
+        "Tokens of a forward pass over held-out rows; on a CPU 2,048 at most.",
+        ge=1,
+        le=2**24,
+    )
+    checkpoint_seconds: float = execution(
+        600.0, "Seconds between checkpoints, from which a stopped run goes on.", ge=0.0
+    )
+
+    @model_validator(mode="after")
+    def _micro_batch_fits(self) -> TuningConfig:
+        micro = getattr(self, "micro_batch_size", 0)
+        if micro and self.batch_size % micro:
+            raise ValueError(
+                f"micro_batch_size: {micro} does not divide batch_size {self.batch_size}; "
+                "take a divisor of it"
+            )
+        return self
+
+
+def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:
+    """Run the trainer; write model and tables; state the law. Returns the trainer's counts."""
+    given = inputs["examples"]
+    folder = given.folder()
+    results = out.scratch / "results"
+    settings = config.model_dump(mode="json", exclude={"pool"})
+    out.launch(
+        "llm.alignment",
+        {
+            **settings,
+            "method": method,
+            "model": str(inputs["model"].folder()),
+            "examples": [str(folder / part.path) for part in given.parts],
+            "output": str(out.folder("model")),
+            "results": str(results),
+            "scratch": str(out.scratch / "checkpoints"),
+        },
+        checkpoint="checkpoints/checkpoint-*/complete.json",
+    )
+    for file in sorted(results.glob("*.parquet")):
+        with out.table(file.stem) as writer:
+            writer.write(pq.read_table(file))
+    counts: dict[str, Any] = json.loads((results / "counts.json").read_text(encoding="utf-8"))
+    out.conserve(given.rows, counts["used"], removed=counts["removed"], rejected=counts["rejected"])
+    for name in ("used", "removed", "rejected"):
+        del counts[name]
+    for name, value in counts.items():
+        out.fact(name, value)
+    return counts
+
+
+def counts_panel(artifact: Artifact) -> Table:
+    """What became of the rows."""
+    totals, facts = artifact.manifest.totals, artifact.facts
+    rows: list[list[Cell]] = [["in", totals.rows_in], ["used", totals.kept]]
+    rows += [["of these trained on", facts["train_rows"]], ["held out", facts["held_out_rows"]]]
+    rows += [[f"removed: {reason}", n] for reason, n in sorted(totals.removed.items())]
+    rows += [[f"rejected: {reason}", n] for reason, n in sorted(totals.rejected.items())]
+    rows += [["longer than max_length", facts["truncated"]], ["steps", facts["steps"]]]
+    rows.append(["precision", facts["precision"]])
+    return Table("Rows", ["", "count"], rows)
+
+
+def curve_panels(artifact: Artifact, wanted: dict[str, dict[str, str]]) -> list[Panel]:
+    """One curve a title: its series are metrics, by the label they are shown under."""
+    points = metric_points(artifact)
+    shown: list[Panel] = []
+    for title, names in wanted.items():
+        series = {label: points[name] for name, label in names.items() if name in points}
+        if series:
+            shown.append(Curve(title, "step", "", series))
+    return shown
+
+
+def example_schema(texts: list[str], rest: list[pa.Field]) -> pa.Schema:
+    """Columns of rendered rows."""
+    columns = [pa.field(name, pa.string(), nullable=False) for name in texts]
+    return pa.schema([DOC_ID, SPLIT, *columns, *rest, TRUNCATED])

@@ -1,0 +1,287 @@
+"""clean: raw pages to documents: decoded, main text extracted, in a process that may crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from llm.tables import DOC_ID, REJECTED, REMOVED
+from tasks.engine.config import ShardedConfig
+from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Histogram, Panel, Sample, Samples, Table
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Inputs
+
+DOCUMENTS = pa.schema(
+    [
+        DOC_ID,
+        pa.field("url", pa.string()),
+        pa.field("title", pa.string()),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("extractor", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("html_bytes", pa.int64(), nullable=False),
+        pa.field("text_chars", pa.int64(), nullable=False),
+        pa.field("robots", pa.string()),
+    ]
+)
+
+_COLUMNS = ["doc_id", "url", "content_type", "charset", "robots", "html", "source"]
+# A batch is small enough to be done in a fraction of a second by the slowest engine, so that the
+# deadline for a page can be the deadline for a batch, and large enough that the pipe costs nothing.
+_BATCH_PAGES = 64
+_BATCH_BYTES = 1 << 20
+# No page within the default limits needs a quarter of it; markup that explodes when parsed must
+# not take the machine's memory.
+_SANDBOX_MEMORY_BYTES = 4 << 30
+# trafilatura's caches grow with the pages seen.
+_SANDBOX_RSS_BYTES = 1 << 30
+
+_EDGES = [0, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000]
+_SAMPLES = 6
+_SAMPLE_CHARS = 1_500
+
+
+class CleanConfig(ShardedConfig):
+    """How pages become text."""
+
+    engine: Literal["resiliparse", "trafilatura", "both"] = Field(
+        "resiliparse",
+        description="Main-text extraction: resiliparse is fast and keeps tables, lists and code; "
+        "trafilatura (fast mode) is cleaner on articles at a tenth of the speed; both takes "
+        "trafilatura's text unless resiliparse's is much longer.",
+    )
+    longer: float = Field(
+        1.4,
+        description="With engine both: take resiliparse's text if it has more than this many times "
+        "the characters of trafilatura's.",
+        ge=1,
+        le=100,
+    )
+    comments: bool = Field(False, description="Keep readers' comments below an article.")
+    max_bytes: int = Field(
+        16_000_000, description="Bytes a page may have.", ge=1_000, le=1_000_000_000
+    )
+    max_nodes: int = Field(
+        300_000, description="Elements a parsed page may have.", ge=100, le=10_000_000
+    )
+    max_depth: int = Field(
+        256,
+        description="How deep elements may be nested; the time an engine takes grows with it.",
+        ge=16,
+        le=1_000,
+    )
+    max_replaced: float = Field(
+        0.05,
+        description="Share of the non-ASCII characters that may be undecodable; with more, the "
+        "next encoding is tried.",
+        ge=0,
+        le=1,
+    )
+    max_controls: float = Field(
+        0.01, description="Share of control characters above which a page is not text.", ge=0, le=1
+    )
+    deadline_seconds: float = Field(
+        60,
+        description="A net under the limits above, by the clock: a page that takes longer, alone "
+        "and twice, is rejected and listed as timing-dependent.",
+        ge=1,
+        le=3600,
+    )
+
+
+def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
+    """Clean one part of `pages`.
+
+    Args:
+        arguments: identity fields of `CleanConfig`.
+    """
+    from llm.corpus.clean.pages import Extraction, Limits, Outcome
+    from llm.process.sandbox import Failure, batches, warm_sandbox
+
+    limits = Limits(
+        max_bytes=arguments["max_bytes"],
+        max_nodes=arguments["max_nodes"],
+        max_depth=arguments["max_depth"],
+        max_replaced=arguments["max_replaced"],
+        max_controls=arguments["max_controls"],
+    )
+    how = Extraction(
+        engine=arguments["engine"],
+        longer=arguments["longer"],
+        comments=arguments["comments"],
+    )
+    timed_out: list[str] = []
+    sandbox = warm_sandbox(
+        "llm.corpus.clean.pages:clean_pages",
+        (limits, how),
+        arguments["deadline_seconds"],
+        _SANDBOX_MEMORY_BYTES,
+        _SANDBOX_RSS_BYTES,
+    )
+    for table in unit.tables(columns=_COLUMNS):
+        outcomes: list[Outcome | Failure] = []
+        for batch in batches(
+            _pages(table), lambda page: len(page.payload), _BATCH_PAGES, _BATCH_BYTES
+        ):
+            outcomes += sandbox.run(batch)
+        doc_ids = table.column("doc_id").to_pylist()
+        timed_out += [
+            doc_id
+            for doc_id, outcome in zip(doc_ids, outcomes, strict=True)
+            if isinstance(outcome, Failure) and outcome.reason == "timeout"
+        ]
+        yield from _tables(table, outcomes)
+    if timed_out:
+        yield Note("timing_dependent", timed_out)
+
+
+def _pages(table: pa.Table) -> Iterator[Any]:
+    """Pages one at a time: the payloads of a row group are not all copied at once."""
+    from llm.corpus.clean.pages import Page
+
+    columns = [table.column(name) for name in ("html", "content_type", "charset", "robots")]
+    for html, *known in zip(*columns, strict=True):
+        yield Page(html.as_py() or b"", *(value.as_py() for value in known))
+
+
+def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
+    """Outcomes, one for each row of `table`, as rows of the three outputs."""
+    from llm.corpus.clean.pages import Document, Removed
+
+    rows = table.select(["doc_id", "url", "source"]).to_pylist()
+    sizes = pc.fill_null(pc.binary_length(table.column("html")), 0).to_pylist()
+    documents, removed, rejected = [], [], []
+    for row, size, outcome in zip(rows, sizes, outcomes, strict=True):
+        if isinstance(outcome, Document):
+            documents.append(
+                row
+                | {
+                    "title": outcome.title,
+                    "text": outcome.text,
+                    "extractor": outcome.extractor,
+                    "html_bytes": size,
+                    "text_chars": len(outcome.text),
+                    "robots": outcome.robots,
+                }
+            )
+        elif isinstance(outcome, Removed):
+            removed.append(
+                {
+                    "doc_id": row["doc_id"],
+                    "reason": outcome.reason,
+                    "value": outcome.value,
+                    "threshold": outcome.threshold,
+                    "detail": outcome.detail,
+                }
+            )
+        else:
+            rejected.append(
+                {"doc_id": row["doc_id"], "reason": outcome.reason, "detail": outcome.detail}
+            )
+    yield "documents", pa.Table.from_pylist(documents, DOCUMENTS)
+    yield "removed", pa.Table.from_pylist(removed, REMOVED)
+    yield "rejected", pa.Table.from_pylist(rejected, REJECTED)
+
+
+def run(config: CleanConfig, inputs: Inputs, out: Out) -> None:
+    # A source of many small files has a part a file.
+    out.map(clean_part, over="pages", arguments=config.identity(), gather=True)
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """By extractor and source, text lengths, reasons, and a few documents to read."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    counts: dict[str, list[float]] = {}
+    samples: list[dict[str, Any]] = []
+    for table in artifact.data("documents").tables():
+        # Counted here, not by Arrow's `group_by`: that imports pandas.
+        names = ("source", "extractor", "html_bytes", "text_chars")
+        for source, extractor, size, length in zip(
+            *(table.column(name).to_pylist() for name in names), strict=True
+        ):
+            totals = groups.setdefault((source, extractor), [0, 0, 0])
+            for index, value in enumerate((1, size, length)):
+                totals[index] += value
+            bins = counts.setdefault(extractor, [0.0] * (len(_EDGES) - 1))
+            bins[_bin(length)] += 1
+        # The smallest ids are as good as a draw: they are hashes of the content.
+        order = pc.select_k_unstable(table, _SAMPLES, [("doc_id", "ascending")])
+        samples = nsmallest(
+            _SAMPLES, samples + table.take(order).to_pylist(), key=lambda row: row["doc_id"]
+        )
+    made = artifact.manifest.totals
+    reasons = [("removed", *item) for item in sorted(made.removed.items())]
+    reasons += [("rejected", *item) for item in sorted(made.rejected.items())]
+    timing = artifact.facts.get("timing_dependent", [])
+    return [
+        Table(
+            "Documents by source and extractor",
+            ["source", "extractor", "documents", "page bytes", "text characters"],
+            [[*key, *groups[key]] for key in sorted(groups)],
+        ),
+        Table(
+            "Pages that became no document",
+            ["", "reason", "pages", "share of pages"],
+            [[kind, reason, n, n / max(1, made.rows_in)] for kind, reason, n in reasons],
+            note=f"{len(timing)} of them hit the deadline: another run may decide otherwise."
+            if timing
+            else "",
+        ),
+        Histogram(
+            "Length of documents",
+            "characters (the last bin holds all longer ones)",
+            _EDGES,
+            dict(sorted(counts.items())),
+        ),
+        Samples(
+            "Documents",
+            [
+                Sample(
+                    row["title"] or row["url"] or row["doc_id"],
+                    row["text"][:_SAMPLE_CHARS],
+                    {
+                        name: row[name]
+                        for name in ("doc_id", "url", "extractor", "html_bytes", "text_chars")
+                    },
+                )
+                for row in samples
+            ],
+            note=f"The {_SAMPLES} with the smallest ids, cut after {_SAMPLE_CHARS:,} characters.",
+        ),
+    ]
+
+
+def _bin(length: int) -> int:
+    for index, edge in enumerate(_EDGES[1:-1]):
+        if length < edge:
+            return index
+    return len(_EDGES) - 2
+
+
+STAGE = Stage(
+    name="clean",
+    version=5,
+    description="Raw pages to documents: encoding, main text, title.",
+    config=CleanConfig,
+    inputs={"pages": Input(("source.pages",), "Raw pages with their bytes.")},
+    outputs={
+        "documents": Output("Title and main text of a page.", DOCUMENTS, unique_ids=True),
+        "removed": Output("Pages without text: empty, or not text at all.", REMOVED),
+        "rejected": Output("Pages that could not be processed, and why.", REJECTED),
+    },
+    run=run,
+    panels=panels,
+    conservation=Conservation("pages", kept="documents", removed="removed", rejected="rejected"),
+    libraries=("resiliparse", "trafilatura", "lxml"),
+    code=("llm.corpus.clean.pages",),
+)

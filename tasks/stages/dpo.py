@@ -1,0 +1,172 @@
+"""dpo: of two answers the model comes to prefer the better one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pydantic import Field
+
+from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, REJECTED, REMOVED
+from tasks.engine.declare import Input, Output
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
+from tasks.stages.alignment import (
+    LIBRARIES,
+    SAMPLES_SHOWN,
+    TOKENS,
+    TuningConfig,
+    counts_panel,
+    curve_panels,
+    example_schema,
+    launch,
+)
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Inputs
+
+EXAMPLES = example_schema(
+    ["prompt", "chosen", "rejected"],
+    [
+        pa.field(f"{name}_tokens", TOKENS, nullable=False)
+        for name in ("prompt", "chosen", "rejected")
+    ],
+)
+_BINS = 20
+
+
+class DpoConfig(TuningConfig):
+    """How the model is tuned on preferences."""
+
+    epochs: int = Field(1, description="Times each pair is seen.", ge=1, le=1_000)
+    learning_rate: float = Field(
+        1e-5,
+        description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
+        gt=0.0,
+        le=1.0,
+    )
+    beta: float = Field(
+        0.1,
+        description="Strength of the tie to the starting model; lower lets it drift further.",
+        gt=0.0,
+        le=100.0,
+    )
+    sft_weight: float = Field(
+        0.0,
+        description="Weight of the chosen answers' own loss beside the preference loss; 0.2 keeps "
+        "their probability from falling along with that of the rejected.",
+        ge=0.0,
+        le=100.0,
+    )
+    # Not execution: the sft term is a mean over it, and so is the last, smaller batch.
+    micro_batch_size: int = Field(
+        0,
+        description="Pairs a forward pass, a divisor of batch_size; 0 = all of them.",
+        ge=0,
+        le=65_536,
+    )
+
+
+def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
+    """Train in a process of its own.
+
+    Raises:
+        TrainerError: it failed; names the guard (docs/stages/dpo.md lists them).
+        CancelledError: it was stopped, and keeps a checkpoint.
+    """
+    counts = launch("dpo", config, inputs, out)
+    name = "held_out/preference_accuracy"
+    if name in counts["held_out_before"]:
+        before, after = counts["held_out_before"][name], counts["held_out_after"][name]
+        out.log(f"held-out pairs with the chosen answer more probable: {before:.1%} -> {after:.1%}")
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """Held-out figures, curves, margins, and the pairs that moved least and most."""
+    facts = artifact.facts
+    before, after = facts["held_out_before"], facts["held_out_after"]
+    rows: list[list[Cell]] = [
+        [name.removeprefix("held_out/").replace("_", " "), before.get(name), after[name]]
+        for name in sorted(after)
+    ]
+    held_out = Table(
+        "Held-out pairs",
+        ["", "before", "after"],
+        rows,
+        "Log-probabilities in nats a token; rewards are relative to the starting model.",
+    )
+    curves = curve_panels(
+        artifact,
+        {
+            "Loss": {"loss": "train"},
+            "Preference": {"rewards/accuracies": "pairs preferred"},
+            "Reward": {
+                "rewards/margins": "margin",
+                "rewards/chosen": "chosen",
+                "rewards/rejected": "rejected",
+            },
+            "Log-probability of an answer": {
+                "logps/chosen": "chosen",
+                "logps/rejected": "rejected",
+            },
+        },
+    )
+    pairs = artifact.data("pairs").table()
+    return [counts_panel(artifact), held_out, *curves, *_margins(pairs), _samples(artifact, pairs)]
+
+
+def _margins(pairs: pa.Table) -> list[Panel]:
+    import numpy as np
+
+    margin, split = pairs.column("margin").to_numpy(), pairs.column("split").to_pylist()
+    edges = np.histogram_bin_edges(margin, bins=_BINS)
+    counts = {}
+    for name in sorted(set(split)):
+        mine = np.array([found == name for found in split], dtype=np.bool_)
+        counts[name] = [float(n) for n in np.histogram(margin[mine], bins=edges)[0]]
+    note = "Above zero: the chosen answer gained more than the rejected one."
+    return [Histogram("Margins after training", "beta x nats", edges.tolist(), counts, note)]
+
+
+def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
+    import numpy as np
+
+    order = np.argsort(pairs.column("margin").to_numpy(), kind="stable")
+    ends = [*order[: SAMPLES_SHOWN // 2], *order[::-1][: SAMPLES_SHOWN // 2]]
+    chosen = list(dict.fromkeys(int(row) for row in ends))
+    examples = artifact.data("examples").table(["prompt", "chosen", "rejected"]).take(chosen)
+    items = [
+        Sample(
+            pair["doc_id"],
+            f"{row['prompt']}{row['chosen']}\n\nrejected:\n{row['rejected']}",
+            {name: pair[name] for name in ("split", *PAIR_LOGPROBS)},
+        )
+        for row, pair in zip(examples.to_pylist(), pairs.take(chosen).to_pylist(), strict=True)
+    ]
+    return Samples("Pairs with the lowest and the highest margin", items)
+
+
+STAGE = Stage(
+    name="dpo",
+    version=3,
+    description="Tunes the model on pairs of answers, with the starting model as reference.",
+    config=DpoConfig,
+    inputs={
+        "model": Input(("sft.model", "pretrain.model"), "The model to start from."),
+        "examples": Input(("examples.preferences",), "Pairs of answers with their split."),
+    },
+    outputs={
+        "model": Output("The tuned model, a Hugging Face folder."),
+        "metrics": Output("Figures of every step, and of held-out pairs.", METRICS),
+        "examples": Output("Pairs as rendered and tokenised.", EXAMPLES, unique_ids=True),
+        "pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True),
+        "removed": Output("Pairs that do not fit.", REMOVED, unique_ids=True),
+        "rejected": Output("Rows that are no pair of answers.", REJECTED, unique_ids=True),
+    },
+    run=run,
+    panels=panels,
+    reproducible=False,
+    libraries=LIBRARIES,
+    code=("llm.alignment.__main__",),
+)

@@ -1,0 +1,194 @@
+"""evaluate: every model of the recipe on the same held-out text, answers and prompts."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from llm.evaluation.score_tables import CHANGE, SAMPLES, SCORES
+from tasks.engine.config import StageConfig, execution
+from tasks.engine.declare import Input, Output
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Cell, Panel, Sample, Table
+from tasks.panels.panels import Samples as SamplesPanel
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Data, Inputs
+
+MODELS = ("base", "sft", "dpo")  # each is compared with the one before it
+_SAMPLES_SHOWN = 60
+
+
+class EvaluateConfig(StageConfig):
+    """What is measured, and on how much."""
+
+    validation_bytes: int = Field(
+        250_000,
+        description="Bytes of held-out documents scored, from the first doc_id on.",
+        ge=100,
+        le=10_000_000_000,
+    )
+    most_instructions: int = Field(
+        500, description="Held-out instructions whose answers are scored.", ge=1, le=1_000_000
+    )
+    most_preferences: int = Field(
+        500, description="Held-out pairs whose two answers are scored.", ge=1, le=1_000_000
+    )
+    most_generated: int = Field(
+        32,
+        description="Held-out prompts answered, to measure the length of answers; 0 = none.",
+        ge=0,
+        le=100_000,
+    )
+    prompts: list[str] = Field(
+        [
+            "What does numpy.linalg.norm do?",
+            "What is a context manager?",
+            "How do I read a CSV file with pandas?",
+        ],
+        description="Questions every model answers, to be read.",
+    )
+    continuations: list[str] = Field(
+        ["Return the", "This function", "Parameters\n"],
+        description="Texts the base model goes on with, to be read.",
+    )
+    new_tokens: int = Field(128, description="Tokens of an answer at most.", ge=1, le=65_536)
+    resamples: int = Field(
+        1_000, description="Bootstrap resamples behind an interval.", ge=100, le=100_000
+    )
+    seed: int = Field(0, description="Of the bootstrap.", ge=0, le=2**31 - 1)
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="bf16: matrix products in bfloat16, quicker on a GPU; scores shift a little.",
+    )
+    batch_tokens: int = execution(
+        8_192, "Tokens of a forward pass, padding included; on a CPU 2,048 at most.", ge=1, le=2**24
+    )
+    device: Literal["auto", "cpu", "cuda"] = execution(
+        "auto", "Where to run; auto takes a GPU if there is one."
+    )
+    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
+
+
+def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
+    """Measure in a process of its own.
+
+    Raises:
+        TrainerError: it failed: no held-out document (`NoValidationTextError`), a damaged
+            model.
+    """
+    results = out.scratch / "results"
+    models = [name for name in MODELS if name in inputs]
+    settings = config.model_dump(mode="json", exclude={"pool"})
+    out.launch(
+        "llm.evaluation",
+        {
+            **settings,
+            "models": [{"name": name, "folder": str(inputs[name].folder())} for name in models],
+            "documents": _paths(inputs.get("documents")),
+            "instructions": _paths(inputs.get("instructions")),
+            "preferences": _paths(inputs.get("preferences")),
+            "results": str(results),
+        },
+    )
+    for name in ("scores", "samples"):
+        with out.table(name) as writer:
+            writer.write(pq.read_table(results / f"{name}.parquet"))
+    for name, value in json.loads((results / "facts.json").read_text(encoding="utf-8")).items():
+        out.fact(name, value)
+
+
+def _paths(data: Data | None) -> list[str]:
+    """Local files of a table, of which the recipe may have none."""
+    return [str(data.path(part)) for part in data.parts] if data is not None else []
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """Models side by side, what changed from one to the next, and what they say."""
+    rows = artifact.data("scores").table().to_pylist()
+    scores = [row for row in rows if not row["metric"].endswith(CHANGE)]
+    changes = [row for row in rows if row["metric"].endswith(CHANGE)]
+    facts = artifact.facts
+    note = (
+        f"{facts['validation_bytes']} bytes of {facts['validation_documents']} held-out "
+        f"documents, {facts['held_out_instructions']} instructions, "
+        f"{facts['held_out_preferences']} pairs. In brackets: 95 % bootstrap interval."
+    )
+    shown: list[Panel] = [_side_by_side("Scores", scores, note)]
+    if changes:
+        difference = "Less the model before, on the same units, resampled in pairs."
+        shown.append(_side_by_side("Changes", changes, difference))
+    shown.append(_left_out(artifact))
+    samples = artifact.data("samples").table().slice(0, _SAMPLES_SHOWN).to_pylist()
+    items = [
+        Sample(row["prompt"], row["completion"], {"model": row["model"]})
+        for row in sorted(samples, key=lambda row: str(row["prompt"]))
+    ]
+    if items:
+        shown.append(SamplesPanel("What the models say", items, "The most probable token each."))
+    return shown
+
+
+def _side_by_side(title: str, rows: list[dict[str, Cell]], note: str) -> Table:
+    models = list(dict.fromkeys(str(row["model"]) for row in rows))
+    metrics = list(dict.fromkeys(str(row["metric"]) for row in rows))
+    cells = {(row["metric"], row["model"]): _with_interval(row) for row in rows}
+    lines: list[list[Cell]] = [
+        [metric.removesuffix(CHANGE), *(cells.get((metric, model)) for model in models)]
+        for metric in metrics
+    ]
+    return Table(title, ["metric", *models], lines, note)
+
+
+def _with_interval(row: dict[str, Cell]) -> str:
+    value = f"{row['value']:.4g}"
+    if row["low"] is None:
+        return value
+    return f"{value} [{row['low']:.4g}, {row['high']:.4g}]"
+
+
+def _left_out(artifact: Artifact) -> Table:
+    """Held-out rows a model could not be measured on."""
+    rows: list[list[Cell]] = [
+        [model, kind, reason, count]
+        for model, kinds in artifact.facts["left_out"].items()
+        for kind, reasons in kinds.items()
+        for reason, count in sorted(reasons.items())
+    ]
+    note = "Held-out rows that are no conversation, or, as prompts, too long for the context."
+    return Table("Rows not measured on", ["model", "rows", "reason", "count"], rows, note)
+
+
+STAGE = Stage(
+    name="evaluate",
+    version=3,
+    description="Scores every model on held-out text, answers and preferences.",
+    config=EvaluateConfig,
+    inputs={
+        "documents": Input(
+            ("decontaminate.documents", "dedup.documents"), "Documents with their split."
+        ),
+        "instructions": Input(
+            ("examples.instructions",), "Held-out answers to foresee.", optional=True
+        ),
+        "preferences": Input(
+            ("examples.preferences",), "Held-out pairs to tell apart.", optional=True
+        ),
+        "base": Input(("pretrain.model",), "The base model."),
+        "sft": Input(("sft.model",), "The model tuned on instructions.", optional=True),
+        "dpo": Input(("dpo.model",), "The model tuned on preferences.", optional=True),
+    },
+    outputs={
+        "scores": Output("A figure a model and metric, with its 95 % interval.", SCORES),
+        "samples": Output("What the models say to fixed prompts.", SAMPLES),
+    },
+    run=run,
+    panels=panels,
+    reproducible=False,  # the last digits depend on device, threads and batch
+    libraries=("torch", "transformers", "tokenizers", "numpy"),
+    code=("llm.evaluation.__main__",),
+)

@@ -1,0 +1,319 @@
+"""examples: instructions and preferences, made of documents or read from files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field, model_validator
+
+from llm.alignment.examples.tables import (
+    INSTRUCTION,
+    INSTRUCTIONS,
+    PREFERENCE,
+    PREFERENCES,
+    Kind,
+)
+from llm.process.guarded import TIMEOUT
+from llm.tables import REJECTED, REMOVED
+from tasks.engine.config import StageConfig, execution
+from tasks.engine.declare import Input, Output
+from tasks.engine.errors import (
+    ConservationError,
+    ExternalInputError,
+    IngotError,
+    MissingInputError,
+)
+from tasks.engine.identity.snapshot import Snapshot, snapshot_files
+from tasks.engine.shards.passed_over import TIMING_DEPENDENT
+from tasks.engine.stage import Stage
+from tasks.stages.examples_panels import panels
+
+if TYPE_CHECKING:
+    from llm.alignment.examples.fates import Fate
+    from llm.alignment.examples.selection import Caps
+    from llm.alignment.examples.tables import Outcome
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Inputs
+
+_FILES: Mapping[str, Kind] = {"instruction_files": INSTRUCTION, "preference_files": PREFERENCE}
+_AT_ONCE = 1024  # rows held before they are written
+_IDS_SHOWN = 5
+
+Unread = dict[str, Counter[str]]  # rows by field, of each file
+
+
+class NoExamplesError(IngotError):
+    """Neither documents nor files gave a single example; says why each was left out."""
+
+
+class ExamplesConfig(StageConfig):
+    """Where examples come from, how they are made of documents, and what is held out."""
+
+    make_from_documents: bool = Field(
+        True, description="Make examples of pages of Python documentation (URLs pydocs://...)."
+    )
+    instruction_files: list[str] = execution(
+        [], "Files, folders or globs of instructions: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
+    )
+    preference_files: list[str] = execution(
+        [], "Files, folders or globs of preferences: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
+    )
+    held_out: float = Field(
+        0.05,
+        description="Share of prompts in files that is held out; documents bring their own split.",
+        ge=0,
+        le=0.5,
+    )
+    least_answer_chars: int = Field(
+        40, description="Shorter answers of documents are left out.", ge=1, le=10_000
+    )
+    most_answer_chars: int = Field(
+        600,
+        description="Longer answers of documents are cut behind a sentence.",
+        ge=50,
+        le=100_000,
+    )
+    length_tolerance: float = Field(
+        0.25,
+        description="By what share of the chosen answer's length the rejected one may differ.",
+        ge=0,
+        le=1,
+    )
+    most_overlap: float = Field(
+        0.7,
+        description="Answers that share this much of their words (Jaccard) are no pair.",
+        gt=0,
+        le=1,
+    )
+    most_sibling_uses: int = Field(
+        3, description="Pairs of a document in which one answer is the rejected one.", ge=1, le=1000
+    )
+    most_instructions: int = Field(
+        50_000, description="Instructions made of train documents at most; 0 = none.", ge=0
+    )
+    most_preferences: int = Field(
+        20_000, description="Preferences made of train documents at most; 0 = none.", ge=0
+    )
+    most_held_out: int = Field(
+        1_000, description="Of either, made of validation documents at most; 0 = none.", ge=0
+    )
+    most_from_files: int = Field(
+        0, description="Of either, read from files, at most; 0 = all.", ge=0
+    )
+    most_row_bytes: int = Field(
+        16 << 20, description="Longer lines of JSONL files are rejected.", ge=1 << 10, le=1 << 30
+    )
+    most_file_bytes: int = Field(
+        512 << 20,
+        description="A JSON list is read as a whole; larger ones are rejected.",
+        ge=1 << 10,
+        le=1 << 34,
+    )
+    seed: int = Field(0, description="Of wordings, pairs and what stays under the caps.", ge=0)
+    split_seed: int = Field(0, description="Another seed holds out other prompts of files.", ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ExamplesConfig:
+        if not (self.make_from_documents or self.instruction_files or self.preference_files):
+            raise ValueError(
+                "no examples from anywhere: set make_from_documents, instruction_files or "
+                "preference_files"
+            )
+        if self.least_answer_chars > self.most_answer_chars:
+            raise ValueError("least_answer_chars exceeds most_answer_chars: no answer would fit")
+        return self
+
+
+def externals(config: ExamplesConfig) -> Mapping[str, Snapshot]:
+    """The files of instructions and of preferences."""
+    named = {name: getattr(config, name) for name in _FILES}
+    return {
+        name: snapshot_files(paths, f"examples.{name}") for name, paths in named.items() if paths
+    }
+
+
+def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
+    """Look at every candidate once to decide, and once more to write: texts are never all held.
+
+    They are made once and kept on disk meanwhile: what the net under it catches hangs on the
+    clock, and both passes must see the same.
+
+    Raises:
+        MissingInputError: documents are asked for, and the recipe has none.
+        ExternalInputError: a file has no usable row.
+        NoExamplesError: nothing is left.
+    """
+    from llm.alignment.examples.fates import TABLES, batches
+    from llm.alignment.examples.outcome_file import read_outcomes
+    from llm.alignment.examples.selection import Ledger
+    from llm.alignment.examples.tables import Example
+
+    if config.make_from_documents and inputs.get("documents") is None:
+        raise MissingInputError(
+            "examples.make_from_documents: the recipe has no dedup stage to make examples of; "
+            "add it, or set make_from_documents: false"
+        )
+    ledger, candidates, unread = Ledger(), [], Unread()
+    path, timed_out = out.scratch / "outcomes", list[str]()
+    try:
+        _prepare(config, inputs, unread, path)
+        for outcome in read_outcomes(path):
+            candidates.append(outcome.doc_id)
+            if isinstance(outcome, Example):
+                ledger.add(outcome)
+            elif outcome.reason == TIMEOUT:
+                timed_out.append(outcome.doc_id)
+        removals = ledger.decide(_caps(config))
+        counts: Counter[Fate] = Counter()
+        with contextlib.ExitStack() as stack:
+            writers = {name: stack.enter_context(out.table(name)) for name in TABLES}
+            for name, table in batches(read_outcomes(path), removals, _AT_ONCE, counts):
+                writers[name].write(table)
+                out.progress(counts.total(), len(candidates), "example")
+    finally:
+        path.unlink(missing_ok=True)
+    _account(out, candidates, counts)
+    if timed_out:
+        out.fact(TIMING_DEPENDENT, timed_out)
+    for name, fields in unread.items():
+        told = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
+        out.log(f"{name}: fields that nothing was made of: {told}")
+    out.fact(
+        "unread_fields",
+        [
+            {"file": name, "field": field, "rows": rows}
+            for name, fields in unread.items()
+            for field, rows in sorted(fields.items())
+        ],
+    )
+
+
+def _caps(config: ExamplesConfig) -> Caps:
+    from llm.alignment.examples.selection import Caps
+
+    return Caps(
+        instructions=config.most_instructions,
+        preferences=config.most_preferences,
+        held_out=config.most_held_out,
+        from_files=config.most_from_files or None,
+        seed=config.seed,
+    )
+
+
+def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path) -> None:
+    """Write every candidate's outcome, in an order that is the same each time, to a file."""
+    from llm.alignment.examples.outcome_file import read_outcomes, write_outcomes
+
+    write_outcomes(_candidates(config, inputs, unread), path)
+    ngrams = inputs.get("ngrams")
+    if ngrams is None or not ngrams.rows:
+        return
+    from llm.alignment.examples.decontaminate import without_evaluation_items
+
+    files = [str(ngrams.path(part)) for part in ngrams.parts]
+    searched = path.with_name(f"{path.name}-searched")
+    try:
+        write_outcomes(without_evaluation_items(read_outcomes(path), files), searched)
+        searched.replace(path)
+    finally:
+        searched.unlink(missing_ok=True)
+
+
+def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
+    from llm.alignment.examples.files import ExampleFileError, FileReading, examples_in
+
+    for name, kind in _FILES.items():
+        reading = FileReading(
+            kind=kind,
+            most_row_bytes=config.most_row_bytes,
+            most_file_bytes=config.most_file_bytes,
+            held_out=config.held_out,
+            split_seed=config.split_seed,
+        )
+        snapshot = inputs.external.get(name)
+        for item in snapshot.items if snapshot else ():
+            try:
+                fields = unread.setdefault(item.name, Counter())
+                yield from examples_in(Path(item.path), item.name, reading, fields)
+            except ExampleFileError as error:
+                raise ExternalInputError(f"examples.{name}: {error}") from error
+    if config.make_from_documents:
+        yield from _made(config, inputs)
+
+
+def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
+    from llm.pydocs.examples import COLUMNS, documentation_examples
+    from llm.pydocs.pairs import Making
+
+    making = Making(
+        least_chars=config.least_answer_chars,
+        most_chars=config.most_answer_chars,
+        tolerance=config.length_tolerance,
+        most_overlap=config.most_overlap,
+        most_uses=config.most_sibling_uses,
+        seed=config.seed,
+    )
+    yield from documentation_examples(inputs["documents"].tables(COLUMNS), making)
+
+
+def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
+    """State the law of conservation, after comparing ids in with ids out."""
+    from llm.alignment.examples.fates import KEPT, REJECTED, REMOVED, TABLES
+
+    fates: dict[str, Counter[str]] = {name: Counter() for name in (KEPT, REMOVED, REJECTED)}
+    for key, count in sorted(counts.items()):
+        fates[key.fate][key.reason] += count
+    kept = fates[KEPT].total()
+    if not kept:
+        reasons = dict(fates[REMOVED] + fates[REJECTED])
+        raise NoExamplesError(
+            f"examples: not one example of {len(candidates)} candidates; left out were "
+            f"{reasons or 'none'}. Documents must be pages of Python documentation (a source of "
+            "kind pydocs); or name instruction_files or preference_files"
+        )
+    written = Counter[str]()
+    for name in TABLES:
+        for table in out.data(name).tables(["doc_id"]):
+            written.update(table.column("doc_id").to_pylist())
+    given = Counter(candidates)
+    if written != given:
+        shown = ", ".join(sorted((written - given) + (given - written))[:_IDS_SHOWN])
+        raise ConservationError(
+            f"examples: the ids of candidates and of rows written differ, in {shown}; "
+            "nothing was published"
+        )
+    out.conserve(len(candidates), kept, dict(fates[REMOVED]), dict(fates[REJECTED]), unit="example")
+    out.fact("fates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
+
+
+STAGE = Stage(
+    name="examples",
+    version=4,
+    description="Instructions and preferences, made of documents or read from files.",
+    config=ExamplesConfig,
+    inputs={
+        "documents": Input(
+            ("decontaminate.documents", "dedup.documents"),
+            "Documents with their split, to make examples of.",
+            optional=True,
+        ),
+        "ngrams": Input(
+            ("decontaminate.ngrams",), "Of evaluation sets: not to be learned.", optional=True
+        ),
+    },
+    outputs={
+        "instructions": Output("Conversations that end with an answer.", INSTRUCTIONS, True),
+        "preferences": Output("A prompt with a better and a worse answer.", PREFERENCES, True),
+        "removed": Output("Candidates a setting leaves out, and duplicates.", REMOVED),
+        "rejected": Output("Rows and pages that no example could be made of.", REJECTED),
+    },
+    run=run,
+    panels=panels,
+    externals=externals,
+    libraries=("xxhash",),
+    code=("llm.pydocs.examples", "llm.alignment.examples.decontaminate"),
+)

@@ -1,0 +1,76 @@
+"""What `examples` shows: how many from where, what was left out, and some to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.panels.panels import Panel, Sample, Samples, Table
+
+if TYPE_CHECKING:
+    from tasks.engine.store.artifact import Artifact
+
+_SAMPLES_SHOWN = 8
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """How many examples from where, why others were left out, and some to read."""
+    fates = artifact.facts["fates"]
+    kept: Counter[tuple[str, str, str]] = Counter()
+    dropped: Counter[tuple[str, str, str]] = Counter()
+    for row in fates:
+        if row["fate"] == "kept":
+            kept[row["kind"], row["source"], row["split"]] += row["rows"]
+        else:
+            dropped[row["kind"], row["fate"], row["reason"]] += row["rows"]
+    unread = [[row["file"], row["field"], row["rows"]] for row in artifact.facts["unread_fields"]]
+    groups = sorted({(kind, source) for kind, source, _ in kept})
+    shown: list[Panel] = [
+        Table(
+            "Examples",
+            ["kind", "source", "train", "validation"],
+            [
+                [kind, source, kept[kind, source, "train"], kept[kind, source, "validation"]]
+                for kind, source in groups
+            ],
+            "Those of documents have their document's split, those of files a split by prompt.",
+        ),
+        Table(
+            "Left out",
+            ["kind", "fate", "reason", "candidates"],
+            [[*key, count] for key, count in sorted(dropped.items())],
+        ),
+    ]
+    if unread:
+        note = "Fields of usable rows that nothing was made of."
+        shown.append(Table("Fields not read", ["file", "field", "rows"], unread, note))
+    for name, title in (("instructions", "Instructions"), ("preferences", "Preferences")):
+        # The smallest ids: hashes, and so a sample of all sources.
+        ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())
+        wanted = pa.array(ids[:_SAMPLES_SHOWN], pa.string())
+        chosen = [
+            row
+            for table in artifact.data(name).tables()
+            for row in table.filter(pc.is_in(table.column("doc_id"), wanted)).to_pylist()
+        ]
+        if chosen:
+            shown.append(Samples(title, [_sample(row) for row in chosen]))
+    return shown
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    blocks = []
+    for name in ("messages", "prompt", "chosen", "rejected"):
+        for message in row.get(name, ()):
+            label = message["role"] if name in ("messages", "prompt") else name
+            if label == "assistant" and not message.get("supervised", True):
+                label = "assistant (not learned)"
+            blocks.append(f"{label}: {message['content']}")
+    facts = {"source": row["source"], "split": row["split"]}
+    if row["parent_doc_ids"]:  # rows of files have none
+        facts["parents"] = ", ".join(row["parent_doc_ids"])
+    return Sample(row["doc_id"], "\n\n".join(blocks), facts)

@@ -1,0 +1,333 @@
+"""filter: documents kept or removed by rules over their attributes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from llm.corpus.annotate.attributes import ATTRIBUTES
+from llm.corpus.filter import rules as filtering
+from llm.corpus.filter.join import co_partitioned, rows_of
+from llm.tables import DOC_ID, DOCUMENTS, REMOVED
+from tasks.engine.config import Part, ShardedConfig
+from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Data, Inputs
+
+SAMPLES = pa.schema(
+    [
+        DOC_ID,
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+        pa.field("url", pa.string()),
+        pa.field("text", pa.string()),
+    ]
+)
+NOT_ANNOTATED = "not_annotated"
+_SAMPLES_A_REASON = 5
+_SAMPLE_CHARS = 500
+
+
+class Rule(Part):
+    """A condition on one column of the attributes that a document must meet to be kept."""
+
+    column: str = Field(description="Column of the attributes.", min_length=1)
+    minimum: float | None = Field(default=None, description="Smaller values are removed.")
+    maximum: float | None = Field(default=None, description="Greater values are removed.")
+    allowed: list[str] = Field(
+        default=[], description="Values kept of a text column, such as languages."
+    )
+    keep_fraction: float | None = Field(
+        default=None,
+        description="Keep this share of all documents, those of highest value.",
+        gt=0,
+        le=1,
+    )
+    name: str = Field(
+        default="", description="Reason recorded for removed documents; empty = column."
+    )
+
+    @property
+    def reason(self) -> str:
+        """What a document removed by it is recorded under."""
+        return self.name or self.column
+
+    @model_validator(mode="after")
+    def _states_one_thing(self) -> Rule:
+        bounded = self.minimum is not None or self.maximum is not None
+        if sum((bounded, bool(self.allowed), self.keep_fraction is not None)) != 1:
+            raise ValueError(
+                f"rule on {self.column!r}: give minimum and/or maximum, or allowed, or "
+                "keep_fraction, and no two of them"
+            )
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"rule on {self.column!r}: minimum is greater than maximum")
+        return self
+
+
+# English pages worth reading: the language rule of FineWeb, Gopher's quality and repetition
+# rules (Rae et al. 2021, appendix A1.1, table A1), the line rules FineWeb adds to them
+# (Penedo et al. 2024, section 3.6). FineWeb's bound on duplicate lines is the stricter one.
+GOPHER_FINEWEB = (
+    Rule(column="url_blocked_domain", maximum=0),
+    Rule(column="url_blocked_words", maximum=0),
+    Rule(column="language", allowed=["en"]),
+    Rule(column="language_score", minimum=0.65),
+    Rule(column="word_count", minimum=50, maximum=100_000),
+    Rule(column="mean_word_length", minimum=3, maximum=10),
+    Rule(column="hash_word_ratio", maximum=0.1),
+    Rule(column="ellipsis_word_ratio", maximum=0.1),
+    Rule(column="bullet_line_fraction", maximum=0.9),
+    Rule(column="ellipsis_line_fraction", maximum=0.3),
+    Rule(column="alphabetic_word_fraction", minimum=0.8),
+    Rule(column="stop_word_count", minimum=2),
+    Rule(column="duplicate_line_fraction", maximum=0.3),
+    Rule(column="duplicate_line_char_fraction", maximum=0.1),
+    Rule(column="duplicate_paragraph_fraction", maximum=0.3),
+    Rule(column="duplicate_paragraph_char_fraction", maximum=0.2),
+    Rule(column="top_2gram_char_fraction", maximum=0.2),
+    Rule(column="top_3gram_char_fraction", maximum=0.18),
+    Rule(column="top_4gram_char_fraction", maximum=0.16),
+    Rule(column="duplicate_5gram_char_fraction", maximum=0.15),
+    Rule(column="duplicate_6gram_char_fraction", maximum=0.14),
+    Rule(column="duplicate_7gram_char_fraction", maximum=0.13),
+    Rule(column="duplicate_8gram_char_fraction", maximum=0.12),
+    Rule(column="duplicate_9gram_char_fraction", maximum=0.11),
+    Rule(column="duplicate_10gram_char_fraction", maximum=0.10),
+    Rule(column="terminal_punctuation_fraction", minimum=0.12),
+    Rule(column="short_line_fraction", maximum=0.67),
+    Rule(column="newline_word_ratio", maximum=0.3),
+)
+
+
+class FilterConfig(ShardedConfig):
+    """The rules; the first one a document fails is the reason of its removal."""
+
+    rules: list[Rule] = Field(
+        list(GOPHER_FINEWEB), description="Applied in order. A missing value passes."
+    )
+
+    @model_validator(mode="after")
+    def _unique_reasons(self) -> FilterConfig:
+        counts = Counter(rule.reason for rule in self.rules)
+        repeated = sorted(reason for reason, count in counts.items() if count > 1)
+        if repeated:
+            raise ValueError(
+                f"two rules are recorded as {', '.join(repeated)}; give each a name of its own"
+            )
+        return self
+
+
+def filter_part(
+    unit: Unit, rules: Sequence[Mapping[str, Any]], cutoffs: Mapping[str, Any], aligned: bool
+) -> Iterator[Emitted]:
+    """Keep or remove the documents of one part."""
+    ruled = [filtering.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
+    cuts = {name: filtering.Cutoff(*cut) for name, cut in cutoffs.items()}
+    schema = pa.schema([_field(name) for name in _columns(ruled)])
+    parts = [unit.side_file("attributes")] if aligned else unit.side_files("attributes")
+    known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
+    for documents in unit.tables(DOCUMENTS.names):
+        places = pc.index_in(documents.column("doc_id"), value_set=known.column("doc_id"))
+        found = documents.filter(places.is_valid())
+        verdict = filtering.judge(known.take(places.drop_null()), ruled, cuts)
+        kept = verdict.first == filtering.KEPT
+        yield "documents", found.filter(pa.array(kept))
+        removed = found.column("doc_id").filter(pa.array(~kept))
+        yield "removed", _removed(removed, verdict, ~kept, [rule.name for rule in ruled])
+        yield "removed", _not_annotated(documents.column("doc_id").filter(places.is_null()))
+        counted = (verdict.failed_first, verdict.failed, verdict.null)
+        for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
+            for rule, count in zip(ruled, counts, strict=True):
+                yield Note(f"{what}.{rule.name}", count)
+
+
+def _field(column: str) -> pa.Field:
+    """Of the attributes; what they are not declared with is the score of a classifier."""
+    return (
+        ATTRIBUTES.field(column) if column in ATTRIBUTES.names else pa.field(column, pa.float64())
+    )
+
+
+def _attributes_of(data: Data) -> pa.Schema:
+    """The columns there are, the scores of the recipe's classifiers among them."""
+    if data.parts:
+        return pq.read_schema(data.path(data.parts[0]))
+    return ATTRIBUTES if data.schema is None else data.schema
+
+
+def _columns(rules: Sequence[filtering.Rule]) -> list[str]:
+    return ["doc_id", *sorted({rule.column for rule in rules})]
+
+
+def _removed(
+    ids: pa.ChunkedArray, verdict: filtering.Judgement, rows: Any, names: Sequence[str]
+) -> pa.Table:
+    columns = {
+        "doc_id": ids,
+        "reason": pa.array([names[index] for index in verdict.first[rows]], pa.string()),
+        "value": pa.array(verdict.value[rows], from_pandas=True),
+        "threshold": pa.array(verdict.threshold[rows], from_pandas=True),
+        "detail": pa.array([verdict.detail[row] for row in rows.nonzero()[0]], pa.string()),
+    }
+    return pa.table(columns, schema=REMOVED)
+
+
+def _not_annotated(ids: pa.ChunkedArray) -> pa.Table:
+    nothing = pa.nulls(len(ids), pa.float64())
+    reasons = pa.array([NOT_ANNOTATED] * len(ids), pa.string())
+    details = pa.array(["annotate has no row for it"] * len(ids), pa.string())
+    return pa.table([ids, reasons, nothing, nothing, details], schema=REMOVED)
+
+
+def plain_rules(config: FilterConfig) -> list[filtering.Rule]:
+    """The rules as the library takes them."""
+    return [
+        filtering.Rule(
+            name=rule.reason,
+            column=rule.column,
+            minimum=rule.minimum,
+            maximum=rule.maximum,
+            allowed=tuple(rule.allowed),
+            keep_fraction=rule.keep_fraction,
+        )
+        for rule in config.rules
+    ]
+
+
+def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
+    """Find the cuts of `keep_fraction` rules, then judge every part."""
+    documents, attributes = inputs["documents"], inputs["attributes"]
+    rules = plain_rules(config)
+    filtering.check_rules(rules, _attributes_of(attributes))
+    cutoffs: dict[str, tuple[float, str]] = {}
+    for rule in rules:
+        if rule.keep_fraction is not None:
+            tables = partial(attributes.tables, ["doc_id", rule.column])
+            cut = filtering.find_cutoff(tables, rule.column, rule.keep_fraction)
+            if cut is not None:
+                cutoffs[rule.name] = (cut.value, cut.doc_id)
+    listed = [{**asdict(rule), "allowed": list(rule.allowed)} for rule in rules]
+    left, right = _paths(documents), _paths(attributes)
+    aligned = left.keys() == right.keys() and co_partitioned(left, right)
+    arguments = {
+        "rules": listed,
+        "cutoffs": {name: list(cut) for name, cut in cutoffs.items()},
+        "aligned": aligned,
+    }
+    if aligned:
+        out.map(filter_part, over="documents", arguments=arguments, beside=("attributes",))
+    else:
+        out.map(filter_part, over="documents", arguments=arguments, side=("attributes",))
+    out.fact("rules", listed)
+    out.fact("cuts", {name: value for name, (value, _) in cutoffs.items()})
+    _write_samples(out, documents)
+
+
+def _paths(data: Data) -> dict[str, Path]:
+    return {part.path: data.path(part) for part in data.parts}
+
+
+def _write_samples(out: Out, documents: Data) -> None:
+    """A few removed documents a reason, those of smallest doc_id: a hash, so a random sample."""
+    removed = out.data("removed")
+    chosen: dict[str, list[tuple[str, str, str]]] = {}
+    for part, table in zip(removed.parts, removed.tables(), strict=True):
+        columns = (table.column(name).to_pylist() for name in ("doc_id", "reason", "detail"))
+        for identity, reason, detail in zip(*columns, strict=True):
+            candidates = [*chosen.get(reason, []), (identity, detail, part.path)]
+            chosen[reason] = sorted(candidates)[:_SAMPLES_A_REASON]
+    wanted = {
+        identity: (reason, detail, path)
+        for reason, rows in sorted(chosen.items())
+        for identity, detail, path in rows
+    }
+    texts: dict[str, tuple[str | None, str]] = {}
+    paths = {path for _, _, path in wanted.values()}
+    for part in documents.parts:
+        if part.path not in paths:
+            continue
+        table = pq.read_table(documents.path(part), columns=["doc_id", "url", "text"])
+        table = table.filter(pc.is_in(table.column("doc_id"), value_set=pa.array(list(wanted))))
+        for row in table.to_pylist():
+            texts[row["doc_id"]] = (row["url"], (row["text"] or "")[:_SAMPLE_CHARS])
+    rows = [
+        (identity, reason, detail, *texts[identity])
+        for identity, (reason, detail, _) in wanted.items()
+    ]
+    with out.table("samples") as samples:
+        if rows:
+            samples.write(pa.table([list(c) for c in zip(*rows, strict=True)], schema=SAMPLES))
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """What each rule removed, and some of it to read."""
+    facts, totals = artifact.facts, artifact.manifest.totals
+    rows: list[list[Cell]] = []
+    for rule in facts.get("rules", []):
+        name = rule["name"]
+        counts = [facts.get(f"{what}.{name}", 0) for what in ("failed_first", "failed", "null")]
+        rows.append([name, _stated(rule, facts.get("cuts", {}).get(name)), *counts])
+    columns = ["rule", "kept where", "removed by it first", "failing it at all", "without a value"]
+    note = f"{totals.rows_in} documents in, {totals.kept} kept."
+    if unknown := totals.removed.get(NOT_ANNOTATED):
+        note += f" {unknown} had no attributes."
+    items = [
+        Sample(
+            heading=row["reason"],
+            text=row["text"] or "",
+            facts={"doc_id": row["doc_id"], "url": row["url"], "why": row["detail"]},
+        )
+        for row in artifact.data("samples").table().to_pylist()
+    ]
+    return [
+        Table("Rules", columns, rows, note),
+        Samples("Removed documents", items, f"The first {_SAMPLE_CHARS} characters of each."),
+    ]
+
+
+def _stated(rule: Mapping[str, Any], cut: float | None) -> str:
+    """A rule in words."""
+    if rule["allowed"]:
+        return f"{rule['column']} in {', '.join(rule['allowed'])}"
+    if rule["keep_fraction"] is not None:
+        at = "no document has a value" if cut is None else f"cut at {cut:.6g}"
+        return f"{rule['column']} among the best {rule['keep_fraction']:.3g} ({at})"
+    low, high = rule["minimum"], rule["maximum"]
+    left = "" if low is None else f"{low:g} ≤ "
+    return f"{left}{rule['column']}" + ("" if high is None else f" ≤ {high:g}")
+
+
+STAGE = Stage(
+    name="filter",
+    version=1,
+    description="Keeps the documents that meet every rule over their attributes.",
+    config=FilterConfig,
+    inputs={
+        "documents": Input(("clean.documents",), "Cleaned documents."),
+        "attributes": Input(("annotate.attributes",), "Their metrics and scores."),
+    },
+    outputs={
+        "documents": Output("Documents that met every rule.", DOCUMENTS, unique_ids=True),
+        "removed": Output("The first rule each other document failed.", REMOVED, unique_ids=True),
+        "samples": Output("A few removed documents a reason, to read.", SAMPLES),
+    },
+    run=run,
+    panels=panels,
+    conservation=Conservation("documents", kept="documents", removed="removed"),
+    libraries=("numpy", "pyarrow"),
+)

@@ -1,0 +1,303 @@
+"""pack: documents as rows of tokens of one length, every token exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS
+from llm.tokens.sequences import SEQUENCES
+from tasks.engine.config import Part, ShardedConfig
+from tasks.engine.declare import Input, Output
+from tasks.engine.errors import ConservationError, IngotError
+from tasks.engine.shards.passed_over import passed_over
+from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Histogram, Panel, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from llm.tokens.flat_tokens import FlatTokens
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Inputs
+
+TOKENS = pa.schema(
+    [
+        DOC_ID,
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("source", pa.string()),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("tokens", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+
+
+class UnpackableError(IngotError):
+    """The documents and the config do not go together; names the field."""
+
+
+class Weight(Part):
+    """How often the documents of a source are seen."""
+
+    source: str = Field(description="Name of a source.", min_length=1)
+    epochs: float = Field(
+        description="Times each document is used; 0.3 uses 30 % of them, 0 none.", ge=0, le=1_000
+    )
+
+
+class PackConfig(ShardedConfig):
+    """How rows are made."""
+
+    sequence_length: int = Field(
+        1_024,
+        description="Tokens of context; a row holds one more, so that each has a target.",
+        ge=8,
+        le=1_048_576,
+    )
+    strategy: Literal["best_fit", "concatenate"] = Field(
+        "best_fit",
+        description="best_fit cuts only documents longer than a row and pads; "
+        "concatenate cuts wherever a row is full.",
+    )
+    weights: list[Weight] = Field([], description="Mixture; sources not named are used once.")
+    seed: int = Field(0, description="Of the order of rows and of the mixture.", ge=0, le=2**31 - 1)
+
+    @model_validator(mode="after")
+    def _each_source_once(self) -> PackConfig:
+        names = [weight.source for weight in self.weights]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"weights: more than one for {', '.join(repeated)}; keep one each")
+        return self
+
+
+def tokenise_part(unit: Unit) -> Iterator[Emitted]:
+    """The tokens of one part of documents, each ended by the end of text."""
+    import pyarrow.compute as pc
+
+    from llm.process.guarded import Lost, guarded
+
+    folder = str(unit.side["tokenizer"])
+    for table in unit.tables(["doc_id", "split", "source", "text"]):
+        size = pc.fill_null(pc.binary_length(table.column("text")), 0)
+        empty = table.filter(pc.equal(size, 0)).column("doc_id")
+        reasons = pa.array(["no_text"] * len(empty), pa.string())
+        details = pa.array(["null or empty"] * len(empty), pa.string())
+        yield "rejected", pa.table([empty, reasons, details], schema=REJECTED)
+        table = table.append_column("bytes", size.cast(pa.int64())).filter(pc.greater(size, 0))
+        texts = table.select(["doc_id", "text"])
+        lost: list[str] = []
+        tokens: list[pa.ListArray] = []
+        for found in guarded("llm.tokens.encoding:tokens_of", (folder,), [texts]):
+            if isinstance(found, Lost):
+                lost.append(found.doc_id)
+                yield from passed_over(found)
+            else:
+                tokens.append(found)
+                yield Note("tokens", len(found.values))
+        if lost:
+            table = table.filter(pc.invert(pc.is_in(table.column("doc_id"), pa.array(lost))))
+        columns = [table.column(name) for name in TOKENS.names[:-1]]
+        column = pa.chunked_array(tokens, TOKENS.field("tokens").type)
+        yield "tokens", pa.table([*columns, column], schema=TOKENS)
+
+
+def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
+    """Tokenise part by part, plan the rows of each split, write them.
+
+    Raises:
+        UnpackableError: a weight names an unknown source, a document is of an unknown split, or
+            nothing is left to train on.
+        ConservationError: a document is neither tokenised nor rejected.
+    """
+    from llm.tokens.flat_tokens import FlatTokens
+
+    out.map(tokenise_part, over="documents", side=("tokenizer",))
+    came, made = inputs["documents"].rows, out.data("tokens").rows
+    lost = out.data("rejected").rows
+    if came != made + lost:
+        raise ConservationError(f"pack: {came} documents in, {made} tokenised + {lost} rejected")
+    if not made:
+        raise UnpackableError(f"pack: none of {came} documents has a text to train on")
+    path = out.scratch / "tokens.bin"
+    try:
+        flat = FlatTokens(path, out.data("tokens").tables())
+        _pack(config, inputs, out, flat)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> None:
+    import numpy as np
+    import pyarrow.compute as pc
+    from tokenizers import Tokenizer
+
+    from llm.tokens import sequences
+    from llm.tokens.hf_folder import special_id
+    from llm.tokens.special_tokens import PAD
+
+    folder = inputs["tokenizer"].folder()
+    pad = special_id(Tokenizer.from_file(str(folder / "tokenizer.json")), PAD)
+    uses = _uses(config, flat.index, out)
+    length = flat.index.column("length").to_numpy()
+    given = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
+    unused = int(length[uses == 0].sum())
+    facts: dict[str, dict[str, Any]] = {}
+    kept = first = 0
+    with out.table("sequences") as writer:
+        for split in SPLITS:
+            member = pc.equal(flat.index.column("split"), split)
+            rows = flat.index.filter(member)
+            train = split == "train"
+            packed = sequences.pack(
+                rows,
+                uses[member.to_numpy()],
+                config.sequence_length + 1,
+                config.strategy if train else "concatenate",
+                config.seed if train else None,
+            )
+            for table in sequences.rows(packed, flat, split, pad, first):
+                writer.write(table)
+                kept += pc.sum(pc.list_flatten(table.column("doc_lengths"))).as_py()
+                done = table.column("sequence_id")[-1].as_py() + 1 - first
+                out.progress(done, packed.plan.rows, f"{split} row")
+            first += packed.plan.rows
+            edges, counts = sequences.length_histogram(rows.column("length").to_numpy())
+            facts[split] = {
+                "documents": rows.num_rows,
+                "bytes": pc.sum(rows.column("bytes"), min_count=0).as_py(),
+                "rows": packed.plan.rows,
+                "tokens": packed.tokens,
+                "padding": packed.padding,
+                "document_length_edges": edges,
+                "document_length_counts": counts,
+            }
+    if not facts["train"]["rows"]:
+        raise UnpackableError(
+            "pack: no token is left to train on; look at the train split of the documents and at "
+            "pack.weights"
+        )
+    out.fact("splits", facts)
+    out.fact("sources", _sources(flat.index, uses))
+    out.conserve(given, kept, removed={"mixture": unused} if unused else {}, unit="token")
+
+
+def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
+    """int64 (documents,): how often each is used; documents not used are written as removed."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
+
+    found = index.column("split").unique().to_pylist()
+    unknown = sorted(set(found) - set(SPLITS))
+    if unknown:
+        raise UnpackableError(f"pack: split {unknown[0]!r} is none of {', '.join(SPLITS)}")
+    ids, sources = index.column("doc_id").to_pylist(), index.column("source").to_pylist()
+    train = pc.equal(index.column("split"), "train").to_numpy()
+    epochs = {weight.source: weight.epochs for weight in config.weights}
+    try:
+        check_sources(list(epochs), sorted({source or "" for source in sources}))
+    except UnknownSourceError as error:
+        raise UnpackableError(f"pack.weights: {error}") from error
+    uses = np.where(train, repeats(ids, sources, epochs, config.seed), 1)
+    unused = np.flatnonzero(uses == 0).tolist()
+    rows = {
+        "doc_id": [ids[row] for row in unused],
+        "reason": ["mixture"] * len(unused),
+        "value": [0.0] * len(unused),
+        "threshold": [epochs[sources[row]] for row in unused],
+        "detail": [sources[row] for row in unused],
+    }
+    with out.table("removed") as removed:
+        removed.write(pa.table(rows, schema=REMOVED))
+    return uses
+
+
+def _sources(index: pa.Table, uses: NDArray[np.int64]) -> list[dict[str, str | int]]:
+    """For the manifest: documents, bytes, tokens and tokens used of each source and split."""
+    length = index.column("length").to_numpy()
+    counted = index.append_column("used", pa.array(length * uses))
+    grouped = counted.group_by(["source", "split"]).aggregate(
+        [("doc_id", "count"), ("bytes", "sum"), ("length", "sum"), ("used", "sum")]
+    )
+    rows = grouped.sort_by([("source", "ascending"), ("split", "ascending")]).to_pylist()
+    return [
+        {
+            "source": row["source"] or "",
+            "split": row["split"],
+            "documents": row["doc_id_count"],
+            "bytes": row["bytes_sum"],
+            "tokens": row["length_sum"],
+            "tokens_used": row["used_sum"],
+        }
+        for row in rows
+    ]
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """Tokens and padding a split, tokens a source, and how long documents are."""
+    splits, sources = artifact.facts["splits"], artifact.facts["sources"]
+    rows = []
+    for name, split in splits.items():
+        room = split["tokens"] + split["padding"]
+        share = split["padding"] / room if room else 0.0
+        rows.append(
+            [
+                name,
+                split["documents"],
+                split["bytes"],
+                split["tokens"],
+                split["rows"],
+                split["padding"],
+                share,
+            ]
+        )
+    columns = ["split", "documents", "bytes", "tokens", "rows", "padding", "padding share"]
+    shown: list[Panel] = [Table("Sequences", columns, rows, "Tokens as used; bytes of text once.")]
+    if sources:
+        names = list(sources[0])
+        shown.append(
+            Table("Tokens by source", names, [[row[name] for name in names] for row in sources])
+        )
+    for name, split in splits.items():
+        if split["documents"]:
+            shown.append(
+                Histogram(
+                    f"Document length, {name}",
+                    "tokens",
+                    split["document_length_edges"],
+                    {"documents": split["document_length_counts"]},
+                    "Bins double.",
+                )
+            )
+    return shown
+
+
+STAGE = Stage(
+    name="pack",
+    version=1,
+    description="Documents as rows of tokens of one length, every token exactly once.",
+    config=PackConfig,
+    inputs={
+        "documents": Input(
+            ("decontaminate.documents", "dedup.documents"), "Documents with their split."
+        ),
+        "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer."),
+    },
+    outputs={
+        "sequences": Output("Rows of tokens with the documents they come from.", SEQUENCES),
+        "tokens": Output("The tokens of each document.", TOKENS, unique_ids=True),
+        "removed": Output("Documents the mixture does not use.", REMOVED, unique_ids=True),
+        "rejected": Output("Documents without a text or not tokenised.", REJECTED, True),
+    },
+    run=run,
+    panels=panels,
+    libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
+    code=("llm.tokens.encoding",),
+)

@@ -1,0 +1,319 @@
+"""quality: fastText classifiers, each trained from labelled positives and negatives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from llm.corpus.annotate.attributes import QUALITY
+from llm.process.guarded import TIMEOUT
+from llm.tables import DOC_ID, REJECTED
+from tasks.engine.config import StageConfig
+from tasks.engine.declare import Input, Output
+from tasks.engine.errors import ExternalInputError
+from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
+from tasks.engine.shards.passed_over import TIMING_DEPENDENT
+from tasks.engine.stage import Stage
+from tasks.stages.quality_labels import LabelSource, collected
+from tasks.stages.quality_panels import LEAST_SPREAD, THRESHOLD, fact_name, panels
+
+if TYPE_CHECKING:
+    from llm.corpus.quality.classifier import QualityClassifier
+    from llm.corpus.quality.labels import Division, LabelledText, Sampler
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Inputs
+
+HELD_OUT = pa.schema(
+    [
+        DOC_ID,
+        pa.field("classifier", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("label", pa.int8(), nullable=False),
+        pa.field("score", pa.float64(), nullable=False),
+    ]
+)
+_PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+_CLASSES = ("positives", "negatives")
+_LEAST_SECONDS = 600.0  # that training may take, whatever the texts
+
+
+class QualityConfig(StageConfig):
+    """Settings of the classifiers. A source names the one it trains, `quality` if nothing else."""
+
+    positives: list[LabelSource] = Field(
+        [], description="Texts that score high; of quality: as the model should read more of."
+    )
+    negatives: list[LabelSource] = Field(
+        [], description="Texts that score low; of quality: ordinary or bad ones."
+    )
+    held_out_share: float = Field(
+        0.1, description="Share of the texts that measures instead of training.", gt=0, lt=1
+    )
+    min_examples: int = Field(
+        20, description="Fewest distinct texts a class must have to train on.", ge=1
+    )
+    dim: int = Field(16, description="Length of word vectors.", ge=1, le=1000)
+    learning_rate: float = Field(0.5, description="At the start; falls to 0.", gt=0, le=10)
+    epochs: int = Field(
+        0,
+        description="Passes over the texts; 0 = by their number: as many as make 10,000 updates, "
+        "one a text, and at least 5.",
+        ge=0,
+        le=10_000,
+    )
+    word_ngrams: int = Field(2, description="Longest word n-gram.", ge=1, le=5)
+    min_count: int = Field(1, description="Rarer words are ignored.", ge=1, le=2**31 - 1)
+    bucket: int = Field(
+        0,
+        description="Hash buckets of the n-grams, 4 * dim bytes each; 0 = by the texts: the power "
+        "of two from an eighth of their words on, at least 8,192 and at most 2,097,152.",
+        ge=0,
+        le=10_000_000,
+    )
+    seed: int = Field(
+        1, description="Of samples, order, held-out share and vectors.", ge=0, le=2**31 - 1
+    )
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> QualityConfig:
+        names = [source.name for source in (*self.positives, *self.negatives)]
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+        if repeated:
+            raise ValueError(f"two label sources are called {', '.join(repeated)}; rename one")
+        return self
+
+
+def classifiers_of(config: QualityConfig) -> list[str]:
+    """Names of the classifiers a config trains, sorted; see `score_column` for their columns."""
+    return sorted({source.classifier for source in (*config.positives, *config.negatives)})
+
+
+def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
+    """The label files of both classes under the names `positives` and `negatives`.
+
+    Raises:
+        ExternalInputError: a class of a classifier has no source, a source of files no path, or
+            a path no file.
+    """
+    found = {}
+    classes = {"positives": config.positives, "negatives": config.negatives}
+    for name, sources in classes.items():
+        for classifier in classifiers_of(config) or [QUALITY]:
+            if classifier not in {source.classifier for source in sources}:
+                raise ExternalInputError(
+                    f"quality.{name}: none for the classifier {classifier!r}; it needs at least "
+                    f"one source of {name}, or remove the stage from the recipe"
+                )
+        items: list[Item] = []
+        for index, source in enumerate(sources):
+            if source.kind == "documents":
+                continue
+            field = f"quality.{name}[{index}].paths"
+            if not source.paths:
+                raise ExternalInputError(f"{field}: empty; name files or use kind: documents")
+            items += snapshot_files(source.paths, field, prefix=f"{source.name}/").items
+        if items:
+            found[name] = Snapshot(tuple(sorted(items, key=lambda item: item.name)))
+    return found
+
+
+def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
+    """Collect labels, train, score the held-out share, one classifier after the other."""
+    everything: list[tuple[str, Sampler]] = []
+    divisions, rejected, held_out = [], [], []
+    for classifier in classifiers_of(config):
+        samplers: dict[str, list[Sampler]] = {}
+        for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
+            samplers[group] = []
+            for source in sources:
+                if source.classifier == classifier:
+                    sampler, bad = collected(source, config.seed, inputs, group)
+                    out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
+                    samplers[group].append(sampler)
+                    rejected += bad
+        division, scored = _trained(config, classifier, samplers, out)
+        held_out.append(scored)
+        divisions.append(division)
+        everything += [(group, s) for group, members in samplers.items() for s in members]
+    if timed_out := [doc_id for doc_id, reason, _ in rejected if reason == TIMEOUT]:
+        out.fact(TIMING_DEPENDENT, timed_out)
+    with out.table("rejected") as table:
+        if rejected:
+            columns = [list(column) for column in zip(*rejected, strict=True)]
+            table.write(pa.table(columns, schema=REJECTED))
+    with out.table("heldout") as table:
+        for scored in held_out:
+            table.write(scored)
+    out.fact("classifiers", classifiers_of(config))
+    _account(config, out, everything, divisions)
+
+
+def _trained(
+    config: QualityConfig, classifier: str, samplers: Mapping[str, Sequence[Sampler]], out: Out
+) -> tuple[Division, pa.Table]:
+    """Train one classifier into a folder of its name; the division of its texts, and the scored
+    held-out ones.
+    """
+    from llm.corpus.quality.classifier import (
+        FastTextSettings,
+        QualityClassifier,
+        QualityTrainingError,
+        buckets_for,
+        epochs_for,
+        write_lines,
+    )
+    from llm.corpus.quality.labels import OneClassError, TooFewLabelsError, divide
+    from llm.process.child import ChildFailedError
+    from llm.process.guarded import seconds_for
+
+    positives, negatives = (
+        [text for sampler in samplers[name] for text in sampler.texts()] for name in _CLASSES
+    )
+    try:
+        division = divide(
+            positives, negatives, config.held_out_share, config.min_examples, config.seed
+        )
+    except (OneClassError, TooFewLabelsError) as error:
+        error.add_note(f"the labels are those of the classifier {classifier!r}")
+        raise
+    lines = [(label, item.text) for label, item in division.train]
+    settings = FastTextSettings(
+        dim=config.dim,
+        learning_rate=config.learning_rate,
+        epochs=config.epochs or epochs_for(len(lines)),
+        word_ngrams=config.word_ngrams,
+        min_count=config.min_count,
+        bucket=config.bucket or buckets_for(text for _, text in lines),
+        seed=config.seed,
+    )
+    folder = out.folder("model") / classifier
+    path = out.scratch / "quality-train.txt"
+    try:
+        write_lines(lines, path)
+        seconds = _LEAST_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
+        out.alone("llm.corpus.quality.classifier:train", path, settings, folder, seconds=seconds)
+    except ChildFailedError as error:
+        if error.type_name == QualityTrainingError.__name__:
+            raise QualityTrainingError(f"{len(lines)} texts: {error.message}") from error
+        raise
+    finally:
+        path.unlink(missing_ok=True)
+    for name, value in {
+        "trained_on": {
+            "positive": sum(label for label, _ in lines),
+            "negative": sum(not label for label, _ in lines),
+        },
+        "duplicates": dict(division.removed),
+        "epochs": settings.epochs,
+        "bucket": settings.bucket,
+        "model_bytes": (folder / "model.bin").stat().st_size,
+    }.items():
+        out.fact(fact_name(classifier, name), value)
+    return division, _evaluated(out, classifier, division.held_out, QualityClassifier(folder))
+
+
+def _evaluated(
+    out: Out,
+    classifier: str,
+    held_out: Sequence[tuple[bool, LabelledText]],
+    model: QualityClassifier,
+) -> pa.Table:
+    """The scored held-out texts; what they say about the model is recorded."""
+    import numpy as np
+
+    from llm.corpus.quality.metrics import binary_metrics
+
+    labels = [label for label, _ in held_out]
+    scores = model.score([item.text for _, item in held_out])
+    facts: dict[str, object] = asdict(binary_metrics(labels, scores, THRESHOLD))
+    ranks = [f"p{rank}" for rank in _PERCENTILES]
+    for name, wanted in (("positive", True), ("negative", False)):
+        chosen = [s for label, s in zip(labels, scores, strict=True) if label is wanted]
+        if chosen:
+            cuts = np.percentile(chosen, _PERCENTILES).tolist()
+            facts[f"{name}_scores"] = dict(zip(ranks, cuts, strict=True))
+    if scores:
+        low, high = np.percentile(scores, (5, 95)).tolist()
+        facts["score_spread"] = high - low
+        facts["hardly_spread"] = high - low < LEAST_SPREAD
+        if high - low < LEAST_SPREAD:
+            out.log(f"warning: {classifier}: {_hardly_spread(low, high)}")
+    for name, value in facts.items():
+        out.fact(fact_name(classifier, name), value)
+    columns = [
+        [item.id for _, item in held_out],
+        [classifier] * len(held_out),
+        [item.source for _, item in held_out],
+        [int(label) for label in labels],
+        scores,
+    ]
+    return pa.table(columns, schema=HELD_OUT)
+
+
+def _hardly_spread(low: float, high: float) -> str:
+    return (
+        f"nine in ten held-out scores lie between {low:.3f} and {high:.3f}, so a threshold means "
+        "nothing; raise epochs or learning_rate, or name more labels. keep_fraction in filter "
+        "goes by their order alone"
+    )
+
+
+def _account(
+    config: QualityConfig,
+    out: Out,
+    samplers: Sequence[tuple[str, Sampler]],
+    divisions: Sequence[Division],
+) -> None:
+    """State where every labelled row went."""
+    trains = {s.name: s.classifier for s in (*config.positives, *config.negatives)}
+    rows, removed, rejected = 0, Counter[str](), Counter[str]()
+    sources = []
+    for group, sampler in samplers:
+        rows += sampler.rows
+        removed.update(sampler.removed)
+        rejected.update(sampler.rejected)
+        sources.append(
+            {
+                "name": sampler.source,
+                "classifier": trains[sampler.source],
+                "class": group.removesuffix("s"),
+                "rows": sampler.rows,
+                "used": sampler.used,
+                "removed": dict(sorted(sampler.removed.items())),
+                "rejected": dict(sorted(sampler.rejected.items())),
+            }
+        )
+    for division in divisions:
+        removed.update(division.removed)
+    kept = sum(len(division.train) + len(division.held_out) for division in divisions)
+    removed_by_reason = dict(sorted(removed.items()))
+    out.conserve(rows, kept, removed_by_reason, dict(sorted(rejected.items())), unit="text")
+    out.fact("sources", sources)
+
+
+STAGE = Stage(
+    name="quality",
+    version=3,
+    description="fastText classifiers (quality, or others by name), trained from labelled texts.",
+    config=QualityConfig,
+    inputs={
+        "documents": Input(
+            ("clean.documents",), "Cleaned documents, for label sources of that kind.", True
+        )
+    },
+    outputs={
+        "model": Output("A folder a classifier: model.bin, fastText's own format, and model.json."),
+        "heldout": Output("Scored texts that did not train it.", HELD_OUT),
+        "rejected": Output("Labelled rows that could not be read.", REJECTED),
+    },
+    run=run,
+    panels=panels,
+    externals=externals,
+    libraries=("fasttext-community", "numpy", "xxhash"),
+    code=("llm.corpus.quality.label_sources", "llm.corpus.quality.classifier"),
+)

@@ -1,0 +1,152 @@
+"""report: one page that says how this model was made, from the manifests of all stages."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from tasks.engine.config import StageConfig
+from tasks.engine.declare import Input, Output
+from tasks.engine.errors import IngotError
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Cell, Panel, Table
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Inputs
+    from tasks.report.page import Chapter
+
+PAGE = "index.html"
+# One output a stage stands for all of it: `whole` covers the recipe and every output.
+_READ = {
+    "source": "pages",
+    "clean": "documents",
+    "quality": "model",
+    "annotate": "attributes",
+    "filter": "documents",
+    "dedup": "documents",
+    "decontaminate": "documents",
+    "tokenizer": "tokenizer",
+    "pack": "sequences",
+    "pretrain": "model",
+    "examples": "instructions",
+    "sft": "model",
+    "dpo": "model",
+    "evaluate": "scores",
+    "export": "model",
+}
+
+
+class EmptyReportError(IngotError):
+    """The recipe has no stage to report on."""
+
+
+class PanelsError(IngotError):
+    """What a stage shows of its result could not be made; names the stage."""
+
+
+class ReportConfig(StageConfig):
+    """What the page says and how much it shows."""
+
+    title: str = Field(
+        "How this model was made",
+        description="Title of the page, such as the name of the recipe.",
+        min_length=1,
+        max_length=200,
+    )
+    samples: int = Field(
+        3,
+        description="Documents shown of every split and of every reason for removal; 0 for none.",
+        ge=0,
+        le=50,
+    )
+    sample_characters: int = Field(
+        1_200, description="Characters shown of a document.", ge=100, le=4_000
+    )
+
+
+def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
+    """Read every manifest there is and write the page.
+
+    Raises:
+        EmptyReportError: there is none.
+        PanelsError: a stage's panels could not be made.
+    """
+    from tasks.report.funnel import funnel
+    from tasks.report.page import page
+    from tasks.report.samples import Extent
+
+    artifacts = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
+    if not artifacts:
+        raise EmptyReportError("report: the recipe has no other stage; add one to report on")
+    chapters = {}
+    for done, (name, artifact) in enumerate(artifacts.items(), 1):
+        chapters[name] = _chapter(artifact)
+        out.progress(done, len(artifacts), "stage")
+    steps = funnel(artifacts)
+    text = page(config.title, chapters, steps, Extent(config.samples, config.sample_characters))
+    (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
+    out.fact("stages", list(artifacts))
+    out.fact(
+        "funnel",
+        [
+            {
+                "stage": step.stage,
+                "in": step.rows_in,
+                "kept": step.kept,
+                "removed": sum(step.removed.values()),
+                "rejected": sum(step.rejected.values()),
+                "adds_up": step.adds_up,
+            }
+            for step in steps
+        ],
+    )
+
+
+def _chapter(artifact: Artifact) -> Chapter:
+    """A stage by its name: the registry imports this module, so this module cannot import it."""
+    from tasks.report.page import Chapter
+
+    stage: Stage = importlib.import_module(f"tasks.stages.{artifact.stage}").STAGE
+    try:
+        return Chapter(stage, artifact, list(stage.panels(artifact)))
+    except IngotError:
+        raise
+    except Exception as error:
+        raise PanelsError(
+            f"report: the panels of {artifact.stage} ({artifact.manifest_path}) could not be made: "
+            f"{type(error).__name__}: {error}. If the artifact is older than the code, "
+            f"`ingot run --force {artifact.stage}` rebuilds it"
+        ) from error
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """The funnel in short; the page itself says the rest."""
+    rows: list[list[Cell]] = [
+        [
+            *(step[name] for name in ("stage", "in", "kept", "removed", "rejected")),
+            "✓" if step["adds_up"] else "✗",
+        ]
+        for step in artifact.facts["funnel"]
+    ]
+    columns = ["stage", "in", "kept", "removed", "rejected", "adds up"]
+    note = f"Reported on: {', '.join(artifact.facts['stages'])}."
+    return [Table("Documents through the stages", columns, rows, note)]
+
+
+STAGE = Stage(
+    name="report",
+    version=1,
+    description="One self-contained page: how this model was made.",
+    config=ReportConfig,
+    inputs={
+        name: Input((f"{name}.{output}",), f"All that {name} made.", optional=True, whole=True)
+        for name, output in _READ.items()
+    },
+    outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
+    run=run,
+    panels=panels,
+    reproducible=False,  # the page tells the times, which no two runs share
+)

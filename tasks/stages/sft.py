@@ -1,0 +1,137 @@
+"""sft: the base model learns to answer, from instructions; the loss is on the answers alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from llm.tables import METRICS, REJECTED, REMOVED
+from tasks.engine.config import execution
+from tasks.engine.declare import Input, Output
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Panel, Sample, Samples, Table
+from tasks.stages.alignment import (
+    LIBRARIES,
+    SAMPLES_SHOWN,
+    TOKENS,
+    TuningConfig,
+    counts_panel,
+    curve_panels,
+    example_schema,
+    launch,
+)
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Inputs
+
+EXAMPLES = example_schema(
+    ["prompt", "completion"],
+    [
+        pa.field("tokens", TOKENS, nullable=False),
+        pa.field("supervised", pa.list_(pa.bool_()), nullable=False),
+    ],
+)
+
+
+class SftConfig(TuningConfig):
+    """How the model is tuned on instructions."""
+
+    epochs: int = Field(3, description="Times each row is seen.", ge=1, le=1_000)
+    learning_rate: float = Field(
+        3e-4,
+        description="Highest learning rate; small models take 3e-4, large ones 2e-5.",
+        gt=0.0,
+        le=1.0,
+    )
+    packing: Literal["none", "bfd"] = Field(
+        "none",
+        description="bfd: rows share one of max_length, best fit first, none seeing another; "
+        "batch_size then counts shared rows.",
+    )
+    micro_batch_size: int = execution(
+        0,
+        "Rows a forward pass, a divisor of batch_size; 0 = all of them, one when packed.",
+        ge=0,
+        le=65_536,
+    )
+
+
+def run(config: SftConfig, inputs: Inputs, out: Out) -> None:
+    """Train in a process of its own.
+
+    Raises:
+        TrainerError: it failed; names the guard (docs/stages/sft.md lists them).
+        CancelledError: it was stopped, and keeps a checkpoint.
+    """
+    counts = launch("sft", config, inputs, out)
+    before, after = counts["held_out_loss_before"], counts["held_out_loss_after"]
+    if before is not None:
+        out.log(f"held-out loss a completion token: {before:.4f} -> {after:.4f}")
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """What was learned from, the loss, and rows as the model saw them."""
+    facts = artifact.facts
+    learned = Table(
+        "Learning",
+        ["", "value"],
+        [
+            ["tokens of train rows", facts["train_tokens"]],
+            ["of these supervised", facts["supervised_tokens"]],
+            ["held-out supervised tokens", facts["held_out_tokens"]],
+            ["held-out loss before", facts["held_out_loss_before"]],
+            ["held-out loss after", facts["held_out_loss_after"]],
+        ],
+        "Loss: nats a supervised token.",
+    )
+    loss = {"loss": "train", "held_out/completion_loss": "held out"}
+    curves = curve_panels(
+        artifact,
+        {"Loss": loss, "Learning rate": {"learning_rate": "learning rate"}},
+    )
+    return [counts_panel(artifact), learned, *curves, _samples(artifact)]
+
+
+def _samples(artifact: Artifact) -> Samples:
+    rows = artifact.data("examples").table().slice(0, SAMPLES_SHOWN).to_pylist()
+    items = [
+        Sample(
+            row["doc_id"],
+            row["prompt"] + row["completion"],
+            {
+                "split": row["split"],
+                "tokens": len(row["tokens"]),
+                "supervised": sum(row["supervised"]),
+                "cut": row["truncated"],
+            },
+        )
+        for row in rows
+    ]
+    return Samples("Rows as the model sees them", items)
+
+
+STAGE = Stage(
+    name="sft",
+    version=3,
+    description="Tunes the model on instructions, the loss on the answers alone.",
+    config=SftConfig,
+    inputs={
+        "model": Input(("pretrain.model",), "The model to start from."),
+        "examples": Input(("examples.instructions",), "Instructions with their split."),
+    },
+    outputs={
+        "model": Output("The tuned model, a Hugging Face folder."),
+        "metrics": Output("Figures of every step, and of held-out rows.", METRICS),
+        "examples": Output("Rows as rendered and tokenised.", EXAMPLES, unique_ids=True),
+        "removed": Output("Rows whose prompt leaves no room.", REMOVED, unique_ids=True),
+        "rejected": Output("Rows that are no conversation.", REJECTED, unique_ids=True),
+    },
+    run=run,
+    panels=panels,
+    reproducible=False,
+    libraries=LIBRARIES,
+    code=("llm.alignment.__main__",),
+)

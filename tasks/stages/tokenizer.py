@@ -1,0 +1,316 @@
+"""tokenizer: a byte-level BPE vocabulary learned from a sample of the training documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pydantic import Field
+
+from llm.tables import DOC_ID, REJECTED, REMOVED
+from tasks.engine.config import StageConfig
+from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.errors import IngotError
+from tasks.engine.identity.snapshot import sha256_file
+from tasks.engine.stage import Stage
+from tasks.panels.panels import Panel, Table
+
+if TYPE_CHECKING:
+    from tasks.engine.out import Out
+    from tasks.engine.store.artifact import Artifact, Data, Inputs
+
+SAMPLED = pa.schema(
+    [DOC_ID, pa.field("source", pa.string()), pa.field("bytes", pa.int64(), nullable=False)]
+)
+FERTILITY = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),
+        pa.field("characters", pa.int64(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("words", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("tokens_per_word", pa.float64()),
+        pa.field("bytes_per_token", pa.float64()),
+    ]
+)
+_LONGEST_SHOWN = 40
+_LEAST_SECONDS = 600.0  # that training may take, whatever the sample
+
+
+class UnusableCorpusError(IngotError):
+    """No tokenizer can be trained on the documents there are."""
+
+
+class TokenizerConfig(StageConfig):
+    """How the vocabulary is learned."""
+
+    vocabulary_size: int = Field(
+        32_768,
+        description="Tokens in all, special ones included. A small corpus may give fewer.",
+        ge=384,
+        le=1_048_576,
+        multiple_of=128,
+    )
+    sample_bytes: int = Field(
+        200_000_000,
+        description="Bytes of training text learned from: whole documents, chosen by hash.",
+        ge=1_000,
+        le=100_000_000_000,
+    )
+    fertility_bytes: int = Field(
+        4_000_000,
+        description="Bytes of each source and split the fertility is measured on.",
+        ge=1_000,
+        le=10_000_000_000,
+    )
+    min_frequency: int = Field(
+        2, description="A pair that occurs less often is not merged.", ge=1, le=1_000_000
+    )
+    longest_token: int = Field(
+        32,
+        description="Bytes a learned token has at most; keeps rulers and keys out.",
+        ge=2,
+        le=256,
+    )
+    seed: int = Field(0, description="Of the choice of documents.", ge=0, le=2**31 - 1)
+
+
+def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
+    """Choose the sample, train on it, measure.
+
+    Raises:
+        UnusableCorpusError: no training document fits the sample, or it gives too few merges.
+    """
+    index = _index(inputs["documents"])
+    sampled = _sampled(config, index, out)
+    out.log(f"learning from {sampled.num_rows} of {index.num_rows} documents")
+    folder = out.folder("tokenizer")
+    size = _trained(config, inputs["documents"], sampled, folder, out)
+    if size < config.vocabulary_size:
+        out.log(
+            f"the sample gives {size} tokens, {config.vocabulary_size} were asked for "
+            "(tokenizer.vocabulary_size); the vocabulary has what it gives"
+        )
+    out.fact("sha256", sha256_file(folder / "tokenizer.json"))
+    out.fact("vocabulary_size", size)
+    out.fact("vocabulary_size_asked", config.vocabulary_size)
+    out.fact("sampled_bytes", sum(sampled.column("bytes").to_pylist()))
+    out.fact("longest_tokens", _longest(folder / "tokenizer.json"))
+    _measure(config, inputs["documents"], index, out)
+
+
+def _index(documents: Data) -> pa.Table:
+    """doc_id, split, source and bytes (null without a text) of every document, by doc_id."""
+    import pyarrow.compute as pc
+
+    columns = ["doc_id", "split", "source", "text"]
+    kept = []
+    for table in documents.tables(columns):
+        # An Arrow string is UTF-8, so its bytes need no encoding.
+        size = pc.cast(pc.binary_length(table.column("text")), pa.int64())
+        kept.append(table.drop_columns(["text"]).append_column("bytes", size))
+    if not kept:
+        raise UnusableCorpusError("tokenizer: there are no documents; look at the stages before")
+    index = pa.concat_tables(kept).sort_by("doc_id")
+    source = pc.fill_null(index.column("source"), "")
+    return index.set_column(index.schema.get_field_index("source"), "source", source)
+
+
+def _sampled(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
+    """The rows of `SAMPLED`; writes them, and every other document as removed or rejected."""
+    import pyarrow.compute as pc
+
+    from llm.tokens.sample import sample
+
+    text = pc.greater(pc.fill_null(index.column("bytes"), 0), 0)
+    with out.table("rejected") as rejected:
+        rejected.write(_reasons(index.filter(pc.invert(text)), "no_text", REJECTED))
+    index = index.filter(text)
+    training = pc.equal(index.column("split"), "train")
+    other = index.filter(pc.invert(training))
+    index = index.filter(training)
+    ids, sizes = index.column("doc_id").to_pylist(), index.column("bytes").to_numpy()
+    taken = pa.array(sample(ids, sizes, config.sample_bytes, config.seed, "tokenizer"))
+    chosen, beyond = index.filter(taken), index.filter(pc.invert(taken))
+    with out.table("unsampled") as unsampled:
+        unsampled.write(_reasons(other, "not_train", REMOVED))
+        unsampled.write(_reasons(beyond, "sample_full", REMOVED))
+    if not chosen.num_rows:
+        raise UnusableCorpusError(
+            f"tokenizer: none of {index.num_rows} training documents with a text fits into "
+            f"sample_bytes = {config.sample_bytes}; raise it, or look at the stages before"
+        )
+    chosen = chosen.select(SAMPLED.names)
+    with out.table("sampled") as sampled:
+        sampled.write(chosen)
+    return chosen
+
+
+def _reasons(rows: pa.Table, reason: str, schema: pa.Schema) -> pa.Table:
+    """Rows of `REMOVED` or `REJECTED`; the value is the size, the detail the split."""
+    columns = {
+        "doc_id": rows.column("doc_id"),
+        "reason": pa.array([reason] * rows.num_rows, pa.string()),
+        "value": rows.column("bytes").cast(pa.float64()),
+        "threshold": pa.nulls(rows.num_rows, pa.float64()),
+        "detail": rows.column("split"),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _trained(
+    config: TokenizerConfig, documents: Data, chosen: pa.Table, folder: Path, out: Out
+) -> int:
+    """Train on the texts of the chosen documents into `folder`; the size of the vocabulary."""
+    from llm.process.child import ChildFailedError
+    from llm.process.guarded import seconds_for
+    from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
+    from llm.tokens.text_file import write_texts
+
+    settings = BpeSettings(config.vocabulary_size, config.min_frequency, config.longest_token)
+    path = out.scratch / "texts.arrow"
+    try:
+        size = write_texts(_texts(documents, chosen), path)
+        seconds = _LEAST_SECONDS + seconds_for(size)
+        trained: int = out.alone(
+            "llm.tokens.bpe:train_folder", path, settings, folder, seconds=seconds
+        )
+    except ChildFailedError as error:
+        if error.type_name == CorpusTooSmallError.__name__:
+            raise UnusableCorpusError(f"tokenizer: {error.message}") from error
+        raise
+    finally:
+        path.unlink(missing_ok=True)
+    return trained
+
+
+def _texts(documents: Data, chosen: pa.Table) -> Iterator[pa.Table]:
+    """The chosen documents part by part; the vocabulary does not depend on their order."""
+    import pyarrow.compute as pc
+
+    wanted = chosen.column("doc_id").combine_chunks()
+    for table in documents.tables(["doc_id", "text"]):
+        yield table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
+
+
+def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:
+    """Write the fertility on a sample of every source and split; reads the documents once."""
+    import pyarrow.compute as pc
+
+    from llm.process.guarded import Lost, guarded
+    from llm.tokens.fertility import Fertility
+
+    folder = str(out.folder("tokenizer"))
+    wanted = _measured(config, index)
+    found: dict[tuple[str, str], Fertility] = {}
+    lost: list[str] = []
+    for done, table in enumerate(documents.tables(["doc_id", "source", "split", "text"])):
+        chosen = table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
+        for counted in guarded("llm.tokens.fertility:by_group", (folder,), [chosen]):
+            if isinstance(counted, Lost):
+                out.log(f"fertility is measured without {counted.doc_id}: {counted.detail}")
+                lost.append(counted.doc_id)
+                continue
+            for group, some in counted.items():
+                found[group] = found[group] + some if group in found else some
+        out.progress(done + 1, len(documents.parts), "part")
+    if lost:  # they are accounted for as sampled or unsampled all the same
+        out.fact("not_measured", lost)
+    rows = [
+        {
+            "source": source,
+            "split": split,
+            "documents": counted.documents,
+            "characters": counted.characters,
+            "bytes": counted.size,
+            "words": counted.words,
+            "tokens": counted.tokens,
+            "tokens_per_word": counted.tokens_per_word,
+            "bytes_per_token": counted.bytes_per_token,
+        }
+        for (source, split), counted in sorted(found.items())
+    ]
+    with out.table("fertility") as writer:
+        writer.write(pa.Table.from_pylist(rows, schema=FERTILITY))
+
+
+def _measured(config: TokenizerConfig, index: pa.Table) -> pa.Array:
+    """doc_ids of a sample of each source and split."""
+    import pyarrow.compute as pc
+
+    from llm.tokens.sample import sample
+
+    index = index.filter(pc.greater(pc.fill_null(index.column("bytes"), 0), 0))
+    taken: list[str] = []
+    for group in index.group_by(["source", "split"]).aggregate([]).to_pylist():
+        member = pc.and_(
+            pc.equal(index.column("source"), group["source"]),
+            pc.equal(index.column("split"), group["split"]),
+        )
+        rows = index.filter(member)
+        ids, sizes = rows.column("doc_id"), rows.column("bytes").to_numpy()
+        mask = sample(ids.to_pylist(), sizes, config.fertility_bytes, config.seed, "fertility")
+        taken += ids.filter(pa.array(mask)).to_pylist()
+    return pa.array(taken, pa.string())
+
+
+def _longest(path: Path) -> list[str]:
+    """The longest learned tokens that are whole characters, as text."""
+    from llm.tokens.token_bytes import token_bytes
+
+    pieces = sorted(token_bytes(path), key=lambda piece: (-len(piece), piece))
+    return [piece.decode("utf-8", "backslashreplace") for piece in pieces[:_LONGEST_SHOWN]]
+
+
+def panels(artifact: Artifact) -> list[Panel]:
+    """The vocabulary, the fertility a source and split, and the longest tokens."""
+    facts, totals = artifact.facts, artifact.manifest.totals
+    fertility = artifact.data("fertility").table()
+    rows = [[row[name] for name in FERTILITY.names] for row in fertility.to_pylist()]
+    return [
+        Table(
+            "Vocabulary",
+            ["tokens", "tokens asked for", "documents learned from", "bytes learned from"],
+            [
+                [
+                    facts["vocabulary_size"],
+                    facts["vocabulary_size_asked"],
+                    totals.kept,
+                    facts["sampled_bytes"],
+                ]
+            ],
+        ),
+        Table("Fertility", FERTILITY.names, rows, "Words are what white space separates."),
+        Table("Longest tokens", ["token"], [[repr(token)] for token in facts["longest_tokens"]]),
+    ]
+
+
+STAGE = Stage(
+    name="tokenizer",
+    version=2,
+    description="Byte-level BPE learned from the training documents, with a chat template.",
+    config=TokenizerConfig,
+    inputs={
+        "documents": Input(
+            ("decontaminate.documents", "dedup.documents"), "Documents with their split."
+        )
+    },
+    outputs={
+        "tokenizer": Output("tokenizer.json and the files transformers loads it with."),
+        "fertility": Output("Tokens a word and bytes a token, by source and split.", FERTILITY),
+        "sampled": Output("The documents learned from.", SAMPLED, unique_ids=True),
+        "unsampled": Output("Documents not learned from, and why.", REMOVED, unique_ids=True),
+        "rejected": Output("Documents without a text.", REJECTED, unique_ids=True),
+    },
+    run=run,
+    panels=panels,
+    conservation=Conservation(
+        "documents", kept="sampled", removed="unsampled", rejected="rejected"
+    ),
+    libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
+    code=("llm.tokens.bpe", "llm.tokens.fertility"),
+)

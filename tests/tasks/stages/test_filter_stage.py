@@ -1,0 +1,152 @@
+"""filter through the engine: reasons, counts, shares, samples, joins."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from llm.corpus.filter.rules import UnknownColumnError
+from tasks.panels.panels import Samples, Table
+from tasks.stages.annotate import AnnotateConfig
+from tasks.stages.filter import FilterConfig, Rule, panels
+from tests.language_model import language_model
+from tests.tasks.given_documents import built, data_id, document, rows, write_parts
+
+WORDS = ["the", "river", "runs", "town", "and", "people", "have", "boats", "that", "be", "of"]
+
+
+def text(words: int, seed: int) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+PARTS = [
+    [document(f"https://a{n}.example/", text(20 + n, n)) for n in range(7)],
+    [
+        document("https://long.example/", text(90, 90)),
+        document("https://long2.example/", text(91, 91) + " ######"),
+        document("https://none.example/", None),
+    ],
+]
+RULES = [Rule(column="word_count", minimum=23, maximum=90, name="length"),
+         Rule(column="hash_word_ratio", maximum=0.01)]  # fmt: skip
+
+
+def chained(tmp_path: Path, config: FilterConfig, parts: list = PARTS) -> dict:
+    documents = write_parts(tmp_path / "documents", parts)
+    language = AnnotateConfig(workers=1, language_model=str(language_model()))
+    return built(tmp_path / "home", documents, annotate=language, filter=config)
+
+
+def test_reasons_values_and_totals(tmp_path: Path) -> None:
+    done = chained(tmp_path, FilterConfig(rules=RULES, workers=1))
+    kept = [row["url"] for row in rows(done, "filter", "documents")]
+    assert kept == [f"https://a{n}.example/" for n in range(3, 7)] + ["https://long.example/"]
+    removed = {row["doc_id"]: row for row in rows(done, "filter", "removed")}
+    short, both, silent = (removed[p["doc_id"]] for p in (PARTS[0][0], PARTS[1][1], PARTS[1][2]))
+    assert (short["reason"], short["value"], short["threshold"]) == ("length", 20, 23)
+    assert (both["reason"], both["value"], both["threshold"]) == ("length", 92, 90)
+    assert both["detail"] == "word_count 92 > 90"
+    assert (silent["reason"], silent["value"]) == ("not_annotated", None)
+    artifact = done["filter"].artifact
+    assert artifact.manifest.totals.removed == {"length": 4, "not_annotated": 1}
+    # The page with hashes fails both rules; the first one is its reason.
+    assert artifact.facts["failed_first.length"] == 4
+    assert artifact.facts["failed_first.hash_word_ratio"] == 0
+    assert artifact.facts["failed.hash_word_ratio"] == 1
+    samples = rows(done, "filter", "samples")
+    assert {row["doc_id"] for row in samples} == set(removed)
+    by_id = {row["doc_id"]: row for row in samples}
+    assert by_id[PARTS[0][0]["doc_id"]]["text"] == PARTS[0][0]["text"]
+    table, shown = panels(artifact)
+    assert isinstance(table, Table)
+    assert table.rows[0] == ["length", "23 ≤ word_count ≤ 90", 4, 4, 0]
+    assert isinstance(shown, Samples)
+    assert len(shown.items) == 5
+
+
+def test_a_share_counts_over_all_parts(tmp_path: Path) -> None:
+    best = FilterConfig(rules=[Rule(column="word_count", keep_fraction=0.5)], workers=1)
+    done = chained(tmp_path, best)
+    # 9 documents have a value; the best half, rounded up, is 5.
+    found = sorted(len(row["text"].split()) for row in rows(done, "filter", "documents"))
+    assert found == [24, 25, 26, 90, 92]
+    assert done["filter"].artifact.facts["cuts"] == {"word_count": 24.0}
+
+
+def test_samples_are_few(tmp_path: Path) -> None:
+    parts = [[document(f"https://{n}.example/", text(5, n) * 60) for n in range(30)]]
+    done = chained(tmp_path, FilterConfig(rules=[RULES[1], Rule(column="word_count", maximum=9)]),
+                   parts)  # fmt: skip
+    samples = rows(done, "filter", "samples")
+    assert len(samples) == 5
+    assert all(len(row["text"]) == 500 for row in samples)
+
+
+def test_only_filter_reruns_when_a_threshold_changes(tmp_path: Path) -> None:
+    chained(tmp_path, FilterConfig(rules=RULES, workers=1))
+    done = chained(tmp_path, FilterConfig(rules=RULES[:1], workers=1))
+    assert {stage for stage, result in done.items() if not result.cached} == {"filter"}
+
+
+def test_a_new_part_leaves_the_others_alone(tmp_path: Path) -> None:
+    config = FilterConfig(rules=RULES, workers=1)
+    before = chained(tmp_path, config)["filter"].artifact
+    new = [document("https://new.example/", text(50, 50))]
+    artifact = chained(tmp_path, config, [*PARTS, new])["filter"].artifact
+    timings = artifact.manifest.timings
+    assert (timings.shards_built, timings.shards_adopted) == (1, len(PARTS))
+    parts = {part.path: part.sha256 for part in artifact.data("documents").parts}
+    assert parts.items() > {p.path: p.sha256 for p in before.data("documents").parts}.items()
+
+
+def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
+    one = chained(tmp_path / "one", FilterConfig(rules=RULES, workers=1))
+    two = chained(tmp_path / "two", FilterConfig(rules=RULES, workers=2))
+    for output in ("documents", "removed", "samples"):
+        assert data_id(one, "filter", output) == data_id(two, "filter", output)
+
+
+def test_an_unknown_column_is_named_with_those_there_are(tmp_path: Path) -> None:
+    rules = [Rule(column="word_cuont", minimum=1)]
+    with pytest.raises(UnknownColumnError, match=r"word_cuont.*word_count"):
+        chained(tmp_path, FilterConfig(rules=rules, workers=1))
+
+
+def test_the_standard_rules_fit_the_attributes(tmp_path: Path) -> None:
+    prose = (
+        "It was the best of times and it was the worst of times, wrote the author, who had seen "
+        "both. People of every kind live in the city, and most of them have to be content with "
+        "little. The houses that stand along the river are old, and their walls remember floods.\n"
+        "Nobody here expects the water to stay away for good; they keep boats under the stairs."
+    )
+    parts = [[
+        document("https://good.example/", prose),
+        document("https://spam.example/", "buy now " * 60),
+        document("https://de.example/", "Der Fluss fließt an der alten Stadt vorbei. " * 8),
+    ]]  # fmt: skip
+    done = chained(tmp_path, FilterConfig(workers=1), parts)
+    assert [r["url"] for r in rows(done, "filter", "documents")] == ["https://good.example/"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"column": "word_count"},
+        {"column": "word_count", "minimum": 2, "maximum": 1},
+        {"column": "word_count", "minimum": 2, "keep_fraction": 0.5},
+        {"column": "language", "allowed": ["en"], "maximum": 1},
+        {"column": "quality_score", "keep_fraction": 0},
+    ],
+)
+def test_a_rule_states_one_thing(fields: dict) -> None:
+    with pytest.raises(ValidationError):
+        Rule(**fields)
+
+
+def test_reasons_are_unique() -> None:
+    twice = [Rule(column="word_count", minimum=1), Rule(column="word_count", maximum=9)]
+    with pytest.raises(ValidationError, match="name of its own"):
+        FilterConfig(rules=twice)

@@ -1,0 +1,125 @@
+"""pretrain through the engine: tokenizer, pack, a tiny model, and going on from it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from llm.model.folder import load
+from tasks.engine.config import StageConfig
+from tasks.engine.errors import ExternalInputError
+from tasks.engine.run.build import build
+from tasks.engine.run.chain import chain
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.store.store import Store
+from tasks.panels.panels import Curve, Table
+from tasks.stages import pack, pretrain, tokenizer
+from tasks.stages.pack import PackConfig
+from tasks.stages.pretrain import PretrainConfig, panels
+from tasks.stages.tokenizer import TokenizerConfig
+from tests.llm.tokens.small_tokenizer import library_texts
+from tests.tasks.split_documents import DEDUP, SplitConfig, document
+from tests.tasks.split_documents import built as documents_of
+
+STAGES = {stage.name: stage for stage in (DEDUP, tokenizer.STAGE, pack.STAGE, pretrain.STAGE)}
+LENGTH = 32
+TOKENIZER = TokenizerConfig(vocabulary_size=640, sample_bytes=60_000)
+PACK = PackConfig(sequence_length=LENGTH, workers=1)
+TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "layers": 2,
+    "heads": 2,
+    "key_value_heads": 1,
+    "tokens": 12 * 8 * LENGTH,
+    "batch_tokens": 8 * LENGTH,
+    "validate_every": 5,
+    "precision": "fp32",
+    "device": "cpu",
+    "threads": 1,
+    "compile": False,
+}
+
+
+def built(folder: Path, **configs: StageConfig) -> dict[str, BuildResult]:
+    paragraphs = sorted({part for part in library_texts()[0].split("\n\n") if len(part) > 30})
+    rows = [
+        document(text, split="train" if number % 10 else "validation")
+        for number, text in enumerate(paragraphs)
+    ]
+    everything: dict[str, StageConfig] = {"tokenizer": TOKENIZER, "pack": PACK, **configs}
+    if not (folder / "documents").exists():
+        documents_of(folder, [rows])
+    given = {"dedup": SplitConfig(folder=str(folder / "documents"), workers=1), **everything}
+    store = Store(str(folder / "home"))
+    return build(Planner(chain(STAGES, given), given, "test", store, Selection()))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pretrain")
+
+
+@pytest.fixture(scope="module")
+def done(home: Path) -> BuildResult:
+    return built(home, pretrain=PretrainConfig(**TINY))["pretrain"]
+
+
+def test_model_metrics_and_facts(done: BuildResult) -> None:
+    artifact = done.artifact
+    model = load(artifact.data("model").folder())
+    facts = artifact.facts["training"]
+    assert model.architecture.context == LENGTH
+    assert model.architecture.vocabulary_size == 640
+    assert model.architecture.intermediate_size == 128
+    assert facts["parameters"] == sum(p.numel() for p in model.parameters())
+    assert (facts["steps"], facts["tokens"]) == (12, 12 * 8 * LENGTH)
+    rows = artifact.data("metrics").table().to_pylist()
+    losses = {row["step"]: row["value"] for row in rows if row["name"] == "loss"}
+    assert sorted(losses) == list(range(1, 13))
+    assert losses[12] < losses[1]
+    measured = [row["step"] for row in rows if row["name"] == "validation_bits_per_byte"]
+    assert measured == [5, 10, 12]
+
+
+def test_panels(done: BuildResult) -> None:
+    table, *curves = panels(done.artifact)
+    assert isinstance(table, Table)
+    assert ["steps", 12] in table.rows
+    shown = {curve.title: curve for curve in curves if isinstance(curve, Curve)}
+    assert len(shown) == len(curves)
+    assert set(shown["Loss"].series) == {"train", "validation"}
+    assert [step for step, _ in shown["Bits per byte"].series["validation"]] == [5, 10, 12]
+    rates = dict(shown["Learning rate"].series["learning rate"])
+    assert max(rates.values()) == PretrainConfig(**TINY).learning_rate
+
+
+def test_going_on_from_a_model(home: Path, done: BuildResult, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    shutil.copytree(done.artifact.data("model").folder(), start)
+    config = PretrainConfig(**TINY, continue_from=str(start))
+    again = built(home, pretrain=config)["pretrain"].artifact
+    rows = again.data("metrics").table().to_pylist()
+    loss = next(row["value"] for row in rows if row["name"] == "loss")
+    first = done.artifact.data("metrics").table().to_pylist()
+    assert loss < max(row["value"] for row in first if row["name"] == "loss") - 0.3
+    other = TokenizerConfig(vocabulary_size=512, sample_bytes=60_000)
+    with pytest.raises(ExternalInputError, match=r"pretrain\.continue_from: the model in"):
+        built(home, tokenizer=other, pretrain=config)
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"heads": 6, "key_value_heads": 4}, "key_value_heads: 4 does not divide heads 6"),
+        ({"hidden_size": 100, "heads": 6}, "heads: 6 heads do not cut hidden_size 100"),
+        ({"head_dim": 63}, "head_dim: 63 is odd"),
+    ],
+)
+def test_sizes_that_do_not_fit(values: dict[str, int], field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        PretrainConfig(**values)
