@@ -12,6 +12,7 @@ All run in the environment Ingot's launcher gives trainers (`--plain-environment
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -20,6 +21,8 @@ import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
@@ -45,7 +48,9 @@ ARCHITECTURE = Architecture(
     qk_norm=True,
     tied=True,
 )
-VARIANTS = (("fp32", False), ("bf16", False), ("bf16", True))
+# How much faster Ingot's best variant is to be than transformers' best, in the precision that the
+# device multiplies.
+BAR = 1.3
 _ROWS_IN_ALL = 256
 
 
@@ -76,16 +81,24 @@ def measured(
     ]
 
 
-def bars(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """How much faster Ingot is, and how much it should be."""
-    speed = {str(row["name"]): float(str(row["tokens_per_second"])) for row in rows}
-    targets = {"eager fp32": 0.95, "eager bf16": 0.95, "compiled bf16": 1.2}
-    found = []
-    for name, target in targets.items():
-        value = round(speed[f"ingot {name}"] / speed[f"transformers {name}"], 3)
-        bar = {"name": f"{name}, ingot / transformers", "value": value, "target": target}
-        found.append({**bar, "holds": value >= target})
-    return found
+def bars(rows: list[dict[str, object]], precision: str) -> list[dict[str, object]]:
+    """How much faster Ingot is, and how much it should be: the best of either side."""
+    best = {"ingot": 0.0, "transformers": 0.0}
+    for row in rows:
+        side, _, kind = str(row["name"]).split()
+        if kind == precision:
+            best[side] = max(best[side], float(str(row["tokens_per_second"])))
+    value = round(best["ingot"] / best["transformers"], 3)
+    name = "speed_vs_transformers"
+    return [
+        {
+            "name": name,
+            "precision": precision,
+            "value": value,
+            "target": BAR,
+            "holds": value >= BAR,
+        }
+    ]
 
 
 def main() -> None:
@@ -107,9 +120,11 @@ def main() -> None:
         torch.set_num_threads(given.threads)
     device = devices.find(given.device)
     tokens = random_tokens(ARCHITECTURE.vocabulary_size, LENGTH, _ROWS_IN_ALL)
+    best = devices.precision_on(device, devices.AUTO)
+    precisions = ("fp32", "bf16") if best == "bf16" else ("fp32",)  # emulated, bf16 takes minutes
     with tempfile.TemporaryDirectory() as cache:
         steps: dict[str, Step] = {}
-        for precision, compiled in VARIANTS:
+        for precision, compiled in itertools.product(precisions, (False, True)):
             o = optimisation(given.batch_rows, precision)
             name = f"{'compiled' if compiled else 'eager'} {precision}"
             place = Path(cache) if compiled else None
@@ -120,7 +135,7 @@ def main() -> None:
     for row in rows:
         figures = [f"{row[key]:>10,}" for key in ("tokens_per_second", "slowest", "fastest")]
         print(f"{row['name']:28} {' '.join(figures)} {row['last_loss']:>8}")
-    reached = bars(rows)
+    reached = bars(rows, best)
     for bar in reached:
         verdict = "holds" if bar["holds"] else "does not hold"
         print(f"{bar['name']}: {bar['value']} (bar {bar['target']}: {verdict})")
