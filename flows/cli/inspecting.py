@@ -89,7 +89,7 @@ def why(
 
 
 def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
-    """`stage`, `stage@recipe`, or `stage/recipe16[/attempt]`."""
+    """`stage`, `stage@recipe`, or `stage/build_id[/attempt]`, of a build id the first 16 digits."""
     stage, _, rest = wanted.partition("/")
     if not rest:
         stage, _, other = wanted.partition("@")
@@ -104,7 +104,9 @@ def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
 
 
 def diff(
-    one: Annotated[str, typer.Argument(help="stage, stage@recipe or stage/build_id[/attempt].")],
+    one: Annotated[  # help is rich markup: no square brackets
+        str, typer.Argument(help="stage, stage@recipe, stage/id or stage/id/attempt.")
+    ],
     other: Annotated[str, typer.Argument(help="The other artifact, in the same form.")],
     recipe: Recipe = "quickstart",
 ) -> None:

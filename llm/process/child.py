@@ -9,6 +9,9 @@ of the parent cannot follow it.
 
 llm/process/child_main.py is the other side: what runs in the child, and how it notices
 that its parent is gone.
+
+Ours, because `ProcessPoolExecutor` fails every task when one worker dies, cannot end a
+call that hangs, and leaves its workers running when the parent is killed.
 """
 
 from __future__ import annotations

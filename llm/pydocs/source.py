@@ -1,4 +1,8 @@
-"""The documented skeleton of a Python module, read from its syntax tree."""
+"""The documented skeleton of a Python module, read from its syntax tree.
+
+Not griffe's: of a name defined twice that keeps the last, which is a fallback as a rule, and
+it does not see docstrings attached by a call (docs/stages/source.md has the figures).
+"""
 
 from __future__ import annotations
 

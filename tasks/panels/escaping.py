@@ -9,6 +9,11 @@ import re
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
+def printable(text: str) -> str:
+    """With U+FFFD for every character that no HTML page can hold; markup is left as it is."""
+    return _CONTROL.sub("\ufffd", text)
+
+
 def escaped(text: str) -> str:
     """For element content and for attributes in double quotes."""
-    return html.escape(_CONTROL.sub("\ufffd", text), quote=True)
+    return html.escape(printable(text), quote=True)

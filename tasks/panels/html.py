@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import singledispatch
 
-from tasks.panels.escaping import escaped
+from markupsafe import Markup
+
 from tasks.panels.numbers import cell, number
-from tasks.panels.panels import Cell, Curve, Graph, Histogram, Panel, Samples, Table
+from tasks.panels.panels import Cell, Curve, Graph, Histogram, Panel, Sample, Samples, Table
 from tasks.panels.svg import bar_chart, line_chart
 from tasks.panels.svg_graph import graph
+from tasks.panels.templates import Template
 
 _ROWS = 500
 _SAMPLES = 100
 _SAMPLE_CHARACTERS = 4_000
-_OPEN_LINES = 12
+_OPEN_LINES, _OPEN_CHARACTERS = 12, 1_000
+
+_draw = Template("tasks.panels", "html.jinja", cell=cell, number=number)
 
 
 @singledispatch
-def _body(panel: Panel) -> str:
+def _body(panel: Panel) -> Markup:
     raise TypeError(f"{type(panel).__name__} is no panel; see tasks/panels/panels.py")
 
 
@@ -28,89 +33,74 @@ def html(panel: Panel) -> str:
     Raises:
         TypeError: it is of no class in `tasks/panels/panels.py`.
     """
-    body = _body(panel)
-    note = f'<p class="note">{escaped(panel.note)}</p>' if panel.note else ""
-    return f'<figure class="panel"><h4>{escaped(panel.title)}</h4>{body}{note}</figure>'
+    return str(_draw("figure", title=panel.title, body=_body(panel), note=panel.note))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """A table that scrolls sideways; columns that hold numbers alone are set to the right."""
-    right = [
+    numeric = [
         any(_numeric(row[index]) for row in rows)
         and all(_numeric(row[index]) or row[index] is None for row in rows)
         for index in range(len(columns))
     ]
-    marks = [' class="number"' if numeric else "" for numeric in right]
-    head = "".join(
-        f'<th scope="col"{mark}>{escaped(name)}</th>'
-        for name, mark in zip(columns, marks, strict=True)
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{mark}>{escaped(cell(value))}</td>" for value, mark in zip(row, marks, strict=True)
-        )
-        + "</tr>"
-        for row in rows[:_ROWS]
-    )
-    left = len(rows) - _ROWS
-    more = f'<p class="note">{number(left)} more rows are not shown.</p>' if left > 0 else ""
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{more}"
-    )
+    hidden = max(len(rows) - _ROWS, 0)
+    return str(_draw("table", columns=columns, rows=rows[:_ROWS], numeric=numeric, hidden=hidden))
 
 
 def _numeric(value: Cell) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _empty(text: str) -> str:
-    return f'<p class="note">{escaped(text)}</p>'
+def _drawn(svg: str, otherwise: str) -> Markup:
+    return Markup(svg) if svg else _draw("remark", text=otherwise)
 
 
 @_body.register
-def _table(panel: Table) -> str:
-    return table(panel.columns, panel.rows) if panel.rows else _empty("No rows.")
+def _table(panel: Table) -> Markup:
+    if not panel.rows:
+        return _draw("remark", text="No rows.")
+    return Markup(table(panel.columns, panel.rows))
 
 
 @_body.register
-def _curve(panel: Curve) -> str:
+def _curve(panel: Curve) -> Markup:
     drawn = line_chart(
         panel.title, panel.x_label, panel.y_label, panel.series, panel.log_x, panel.log_y
     )
-    return drawn or _empty("No points.")
+    return _drawn(drawn, "No points.")
 
 
 @_body.register
-def _histogram(panel: Histogram) -> str:
-    return bar_chart(panel.title, panel.x_label, panel.edges, panel.counts) or _empty("No bins.")
+def _histogram(panel: Histogram) -> Markup:
+    return _drawn(bar_chart(panel.title, panel.x_label, panel.edges, panel.counts), "No bins.")
 
 
 @_body.register
-def _graph(panel: Graph) -> str:
+def _graph(panel: Graph) -> Markup:
     drawn = graph(panel.title, panel.nodes, panel.edges)
-    return f'<div class="scroll">{drawn}</div>' if drawn else _empty("Empty.")
+    return _draw("wide", drawn=Markup(drawn)) if drawn else _draw("remark", text="Empty.")
+
+
+@dataclass(frozen=True)
+class _Excerpt:
+    """A sample as far as it is shown, how much of it is not, and whether it is unfolded."""
+
+    heading: str
+    facts: Mapping[str, Cell]
+    text: str
+    cut: int
+    open: bool
+
+
+def _excerpt(sample: Sample) -> _Excerpt:
+    text = sample.text[:_SAMPLE_CHARACTERS]
+    short = text.count("\n") < _OPEN_LINES and len(text) < _OPEN_CHARACTERS
+    return _Excerpt(sample.heading, sample.facts, text, len(sample.text) - len(text), short)
 
 
 @_body.register
-def _samples(panel: Samples) -> str:
+def _samples(panel: Samples) -> Markup:
     if not panel.items:
-        return _empty("None.")
-    drawn = []
-    for item in panel.items[:_SAMPLES]:
-        facts = "".join(
-            f"<span>{escaped(name)}: <b>{escaped(cell(value))}</b></span>"
-            for name, value in item.facts.items()
-        )
-        text = item.text[:_SAMPLE_CHARACTERS]
-        cut = len(item.text) - len(text)
-        more = _empty(f"{number(cut)} characters more.") if cut else ""
-        box = f'<pre dir="auto">{escaped(text)}</pre>' if text else ""
-        opened = " open" if text.count("\n") < _OPEN_LINES and len(text) < 1000 else ""
-        drawn.append(
-            f'<details class="sample"{opened}><summary>{escaped(item.heading)}</summary>'
-            f'<p class="facts">{facts}</p>{box}{more}</details>'
-        )
-    left = len(panel.items) - _SAMPLES
-    return "".join(drawn) + (_empty(f"{number(left)} more are not shown.") if left > 0 else "")
+        return _draw("remark", text="None.")
+    excerpts = [_excerpt(sample) for sample in panel.items[:_SAMPLES]]
+    return _draw("samples", excerpts=excerpts, hidden=max(len(panel.items) - _SAMPLES, 0))

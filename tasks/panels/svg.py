@@ -1,7 +1,8 @@
-"""Charts as inline SVG: lines, bars of a histogram, horizontal stacked bars. No library.
+"""Charts as inline SVG: lines, bars of a histogram, horizontal stacked bars.
 
 Lines and letters take the colour of the surrounding text, and the series colours are chosen to
-be read on white and on near-black, so one drawing serves the light and the dark page.
+be read on white and on near-black, so one drawing serves the light and the dark page. Ours,
+because plotting libraries draw in fixed colours (matplotlib) or with a script (plotly, Vega).
 """
 
 from __future__ import annotations

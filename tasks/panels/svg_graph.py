@@ -2,7 +2,8 @@
 
 Layers by longest path, order within a layer by the mean place of the neighbours (Sugiyama,
 Tagawa, Toda 1981); an edge over several layers has a place of its own in each, so that it goes
-around boxes. An edge that would close a circle is drawn as it is, against the direction.
+around boxes. An edge that would close a circle is drawn as it is, against the direction. Ours,
+because Graphviz is a program to be installed beside Python.
 """
 
 from __future__ import annotations

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 import yaml
+from markupsafe import Markup
 from pydantic_core import PydanticUndefined
 
 from tasks.engine.run.difference import flat
 from tasks.engine.stage import Stage
 from tasks.engine.store.artifact import Artifact
-from tasks.panels.escaping import escaped
 from tasks.panels.html import html, table
 from tasks.panels.numbers import duration, number, size
 from tasks.panels.panels import Cell, Panel
 from tasks.panels.pictures import standalone
 from tasks.panels.svg import Bar, stacked_bars
+from tasks.panels.templates import Template
 from tasks.report import evidence, samples
 from tasks.report.funnel import Step, funnel, shares
 from tasks.report.samples import Extent
-from tasks.report.style import CSS
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,17 @@ class Chapter:
 class _Section:
     anchor: str
     title: str
-    body: str
+    body: Markup
     below: Sequence[tuple[str, str]] = ()  # (anchor, title) of what the contents list under it
+
+
+_draw = Template(
+    "tasks.report",
+    "page.jinja",
+    number=number,
+    figure=lambda panel: Markup(html(panel)),
+    table=lambda columns, rows: Markup(table(columns, rows)),
+)
 
 
 def page(title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], extent: Extent) -> str:
@@ -56,45 +66,30 @@ def page(title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], ext
         _Section(
             "stages",
             "Stages",
-            "".join(_chapter(chapter) for chapter in chapters.values()),
+            Markup("\n").join(_chapter(chapter) for chapter in chapters.values()),
             [(f"stage-{name}", name) for name in chapters],
         ),
         _Section("lineage", "Lineage", _lineage(artifacts)),
         _Section("time", "Time and size", _time(artifacts)),
-        _Section("versions", "Versions", html(evidence.versions(artifacts))),
+        _Section("versions", "Versions", _figures(evidence.versions(artifacts))),
         _Section("recipe", "Recipe", _recipe(artifacts)),
     ]
-    shown = [section for section in sections if section.body]
-    body = "".join(
-        f'<section id="{s.anchor}"><h2>{escaped(s.title)}</h2>{s.body}</section>' for s in shown
+    style = files("tasks.report").joinpath("page.css").read_text(encoding="utf-8")
+    document = _draw(
+        "document",
+        title=title,
+        style=Markup(style),
+        sections=[section for section in sections if section.body],
+        stages=list(artifacts),
+        when=_when(artifacts),
+        tiles=_tiles(artifacts, steps),
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        # Nothing in the data can make a reader's browser load or run anything.
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{escaped(title)}</title><style>{CSS}</style></head><body>"
-        f'<div class="page">{_contents(shown)}<main>{_head(title, artifacts, steps)}{body}</main>'
-        "</div></body></html>\n"
-    )
+    return f"{document}\n"
 
 
-def _contents(sections: Sequence[_Section]) -> str:
-    items = []
-    for section in sections:
-        below = "".join(
-            f'<li><a href="#{escaped(anchor)}">{escaped(title)}</a></li>'
-            for anchor, title in section.below
-        )
-        nested = f"<ol>{below}</ol>" if below else ""
-        items.append(f'<li><a href="#{section.anchor}">{escaped(section.title)}</a>{nested}</li>')
-    return f'<nav aria-label="Contents"><p class="head">Contents</p><ol>{"".join(items)}</ol></nav>'
-
-
-def _head(title: str, artifacts: Mapping[str, Artifact], steps: Sequence[Step]) -> str:
+def _tiles(artifacts: Mapping[str, Artifact], steps: Sequence[Step]) -> list[tuple[str, str]]:
+    """Figures at the head of the page, each with what it counts."""
     manifests = [artifact.manifest for artifact in artifacts.values()]
-    started = sorted(manifest.timings.started for manifest in manifests)
     tiles = [(number(steps[0].rows_in), f"records into {steps[0].stage}")] if steps else []
     if steps:
         tiles.append((number(steps[-1].kept), f"documents after {steps[-1].stage}"))
@@ -105,61 +100,52 @@ def _head(title: str, artifacts: Mapping[str, Artifact], steps: Sequence[Step]) 
     ]
     tiles.append((duration(sum(m.timings.seconds for m in manifests)), "in all stages"))
     tiles.append((size(sum(m.bytes for m in manifests)), "of artifacts"))
-    drawn = "".join(f"<div><b>{escaped(a)}</b><span>{escaped(b)}</span></div>" for a, b in tiles)
+    return tiles
+
+
+def _when(artifacts: Mapping[str, Artifact]) -> str:
+    started = sorted(artifact.manifest.timings.started for artifact in artifacts.values())
     first, last = evidence.moment(started[0]), evidence.moment(started[-1])
-    when = first if first == last else f"{first} to {last}"
-    return (
-        f'<h1>{escaped(title)}</h1><p class="lead">Recipe of {number(len(artifacts))} stages: '
-        f"{escaped(', '.join(artifacts))}. Started {when}.</p>"
-        f'<div class="tiles">{drawn}</div>'
-    )
+    return first if first == last else f"{first} to {last}"
 
 
-def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> str:
-    parts = []
-    if steps:
-        parts.append(_bars(steps))
-        parts.append(table(*_funnel_table(steps)))
-        wrong = [step.stage for step in steps if not step.adds_up]
-        if wrong:
-            parts.append(f'<p class="bad">Does not add up: {escaped(", ".join(wrong))}.</p>')
-        else:
-            parts.append('<p class="good">✓ Every stage adds up.</p>')
-        parts.append(
-            '<p class="note">✓: what came in is what was kept, removed and rejected, and as many '
-            "rows as the stage before handed on. A source counts records of its files.</p>"
-        )
-        reasons: list[list[Cell]] = [
-            [step.stage, fate, reason, count, 100 * count / step.rows_in]
-            for step in steps
-            for fate, by_reason in (("removed", step.removed), ("rejected", step.rejected))
-            for reason, count in sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
-        ]
-        if reasons:
-            names = ["stage", "", "reason", "rows", "% of its input"]
-            parts.append(f"<h3>Why</h3>{table(names, reasons)}")
-    told = {step.stage for step in steps if step.stage != "pack"}
+def _figures(*panels: Panel) -> Markup:
+    return _draw("figures", panels=panels)
+
+
+def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> Markup:
+    reasons: list[list[Cell]] = [
+        [step.stage, fate, reason, count, 100 * count / step.rows_in]
+        for step in steps
+        for fate, by_reason in (("removed", step.removed), ("rejected", step.rejected))
+        for reason, count in sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    in_funnel = {step.stage for step in steps if step.stage != "pack"}
     others: list[list[Cell]] = []
     for name, chapter in chapters.items():
         totals = chapter.artifact.manifest.totals
-        if name in told or not totals.rows_in:
+        if name in in_funnel or not totals.rows_in:
             continue
         removed, rejected = sum(totals.removed.values()), sum(totals.rejected.values())
         mark = "✓" if totals.rows_in == totals.kept + removed + rejected else "✗"
         others.append([name, totals.unit, totals.rows_in, totals.kept, removed, rejected, mark])
-    if others:
-        names = ["stage", "unit", "in", "kept or used", "removed or unused", "rejected", "adds up"]
-        parts.append(f"<h3>Counts of the other stages</h3>{table(names, others)}")
-    return "".join(parts)
+    return _draw(
+        "funnel",
+        bars=Markup(_bars(steps)),
+        steps=_funnel_rows(steps),
+        wrong=[step.stage for step in steps if not step.adds_up],
+        reasons=reasons,
+        others=others,
+    )
 
 
-def _funnel_table(steps: Sequence[Step]) -> tuple[list[str], list[list[Cell]]]:
+def _funnel_rows(steps: Sequence[Step]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for step in steps:
         removed, rejected = sum(step.removed.values()), sum(step.rejected.values())
         mark = "✓" if step.adds_up else f"✗ {number(step.rows_in - step.kept - step.gone)} missing"
         rows.append([step.stage, step.given, step.rows_in, step.kept, removed, rejected, mark])
-    return ["stage", "handed on to it", "in", "kept", "removed", "rejected", "adds up"], rows
+    return rows
 
 
 def _samples(artifacts: Mapping[str, Artifact], extent: Extent) -> _Section:
@@ -167,25 +153,18 @@ def _samples(artifacts: Mapping[str, Artifact], extent: Extent) -> _Section:
     panels = [] if kept is None else [kept]
     for artifact in artifacts.values():
         panels += samples.gone(artifact, artifacts, extent)
-    return _Section("samples", "Kept and removed, to read", "".join(map(html, panels)))
+    return _Section("samples", "Kept and removed, to read", _figures(*panels))
 
 
 def _licences(artifacts: Mapping[str, Artifact]) -> list[_Section]:
     if "source" not in artifacts:
         return []
-    shown = html(evidence.licences(artifacts["source"]))
+    shown = _figures(evidence.licences(artifacts["source"]))
     return [_Section("licences", "Licences of the sources", shown)]
 
 
-def _chapter(chapter: Chapter) -> str:
+def _chapter(chapter: Chapter) -> Markup:
     manifest = chapter.artifact.manifest
-    figures = [
-        f"took {duration(manifest.timings.seconds)}",
-        size(manifest.bytes),
-        f"version {manifest.code.version}",
-        f"recipe {manifest.build_id[:16]}",
-        f"attempt {manifest.attempt}",
-    ]
     read: list[list[Cell]] = [
         [name, f"{record.stage}.{record.output}", record.data_id]
         for name, record in manifest.inputs.items()
@@ -204,25 +183,23 @@ def _chapter(chapter: Chapter) -> str:
         ]
         for name, output in manifest.outputs.items()
     ]
-    how: list[list[Cell]] = [[key, _json(value)] for key, value in flat(manifest.execution).items()]
-    anchor = f"stage-{manifest.stage}"
-    return (
-        f'<section id="{escaped(anchor)}"><h3>{escaped(manifest.stage)}</h3>'
-        f"<p>{escaped(chapter.stage.description)}</p>"
-        f'<p class="note">{escaped(" · ".join(figures))}</p>'
-        f"{''.join(map(html, chapter.panels))}"
-        + _more("Config", table(["field", "value", "default", "what it is"], _config(chapter)))
-        + _more("Inputs", table(["input", "from", "data id"], read) if read else "")
-        + _more("Outputs", table(["output", "rows", "files", "size", "data id"], made))
-        + _more("How it was run", table(["field", "value"], how))
-        + "</section>"
+    return _draw(
+        "chapter",
+        name=manifest.stage,
+        description=chapter.stage.description,
+        facts=[
+            f"took {duration(manifest.timings.seconds)}",
+            size(manifest.bytes),
+            f"version {manifest.code.version}",
+            f"recipe {manifest.build_id[:16]}",
+            f"attempt {manifest.attempt}",
+        ],
+        panels=chapter.panels,
+        config=_config(chapter),
+        inputs=read,
+        outputs=made,
+        execution=[[key, _json(value)] for key, value in flat(manifest.execution).items()],
     )
-
-
-def _more(title: str, body: str) -> str:
-    if not body:
-        return ""
-    return f'<details class="more"><summary>{escaped(title)}</summary>{body}</details>'
 
 
 def _config(chapter: Chapter) -> list[list[Cell]]:
@@ -242,33 +219,23 @@ def _json(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _lineage(artifacts: Mapping[str, Artifact]) -> str:
-    strange = evidence.strangers(artifacts)
-    warning = ""
-    if strange:
-        warning = (
-            f'<p class="bad">Not of one piece: {escaped("; ".join(strange))}, but of another build '
-            "than the one shown here. Running the whole recipe makes it so.</p>"
-        )
-    drawn = html(evidence.lineage(artifacts))
-    return warning + drawn + html(evidence.inputs(artifacts))
+def _lineage(artifacts: Mapping[str, Artifact]) -> Markup:
+    panels = [evidence.lineage(artifacts), evidence.inputs(artifacts)]
+    return _draw("lineage", strangers=evidence.strangers(artifacts), panels=panels)
 
 
-def _time(artifacts: Mapping[str, Artifact]) -> str:
-    drawn = stacked_bars("Seconds by stage", ["seconds"], evidence.times(artifacts))
-    return f'<figure class="panel">{drawn}</figure>' + html(evidence.attempts(artifacts))
+def _time(artifacts: Mapping[str, Artifact]) -> Markup:
+    bars = stacked_bars("Seconds by stage", ["seconds"], evidence.times(artifacts))
+    return _draw("time", bars=Markup(bars), panels=[evidence.attempts(artifacts)])
 
 
-def _recipe(artifacts: Mapping[str, Artifact]) -> str:
+def _recipe(artifacts: Mapping[str, Artifact]) -> Markup:
     text = yaml.safe_dump(
         {name: artifact.manifest.config for name, artifact in artifacts.items()},
         sort_keys=False,
         allow_unicode=True,
     )
-    return (
-        '<p class="note">Every field that decides the result. Places of files, workers and '
-        f"devices do not, and are left out.</p><pre>{escaped(text)}</pre>"
-    )
+    return _draw("recipe", text=text)
 
 
 def funnel_picture(artifacts: Mapping[str, Artifact]) -> str:

@@ -2,6 +2,9 @@
 
 gzip: RFC 1952. zstd: RFC 8878, with dictionaries as web archives carry them
 (https://iipc.github.io/warc-specifications/specifications/warc-zstd/).
+
+zlib and zstandard decompress; finding the next member is ours, because they and gzip stop at the
+first that is damaged.
 """
 
 from __future__ import annotations

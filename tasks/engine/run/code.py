@@ -3,7 +3,8 @@
 Identity is the hand-set `version`; this is the net beneath it. The digest
 covers the stage's module and the project modules it imports, found without
 importing anything, with docstrings and comments left out, so that a better
-explanation is no drift.
+explanation is no drift. A template or style sheet counts with the module it lies
+beside and is named after.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tasks.engine.store.manifest import CodeRecord
 
 _PROJECT = Path(__file__).resolve().parents[3]
 _PACKAGES = ("llm", "tasks")
+_BESIDE = (".jinja", ".css")
 # The machinery that runs stages is tested to leave their bytes alone; a change in it must not
 # make every artifact look drifted.
 _LEFT_OUT = ("tasks.engine", "tasks.runner", "tasks.registry", "tasks.recipe")
@@ -93,6 +95,10 @@ def _reached(modules: tuple[str, ...]) -> Mapping[str, str]:
             continue
         digest, imports = _known(path)
         files[path.relative_to(_PROJECT).as_posix()] = digest
+        for beside in map(path.with_suffix, _BESIDE):
+            if beside.is_file():
+                written = hashlib.sha256(beside.read_bytes()).hexdigest()
+                files[beside.relative_to(_PROJECT).as_posix()] = written
         waiting += imports
     _memory().keep()
     return dict(sorted(files.items()))

@@ -4,6 +4,7 @@ A worker is a child that dies with this process (llm/process/child.py). A shard 
 worker crashed or whose function raised is tried once more; then it is reported
 as failed, and the caller decides whether the stage can bear it. Memory is
 bounded by the number of workers and by replacing a worker that has grown.
+llm/process/child.py says why the pool is ours.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ on the machine of its holder, whether that process lives decides: no clock that
 is set forward, no sleep of the machine takes a lease from a living process.
 From other machines the heartbeat is all there is to see: one older than its
 time to live is free.
+
+Ours, because libraries for file locks rest on the kernel of one machine; a store
+may be an object store, which offers to create a file exclusively, and no more.
 """
 
 from __future__ import annotations
