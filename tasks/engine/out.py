@@ -228,25 +228,34 @@ class Out:
         schemas = {
             n: self._files.schema(n) for n, o in self._stage.outputs.items() if o.schema is not None
         }
-        jobs: list[Job] = []
-        receipts: dict[str, Receipt] = {}
-        for unit in units:
-            own = {**(arguments or {}), **(each or {}).get(unit.name, {})}
-            shard = canonical.shard_id(
+        own = {u.name: {**(arguments or {}), **(each or {}).get(u.name, {})} for u in units}
+        ids = {
+            unit.name: canonical.shard_id(
                 self._stage.name,
                 self._stage.version,
                 name_of,
                 {"name": unit.name, "sha256": unit.sha256},
                 side_ids | {name: found[unit.part] for name, found in parts.items()},
-                own,
+                own[unit.name],
             )
-            receipt = self.work.adopt(shard)
-            if receipt is not None:
-                receipts[unit.name] = receipt
-                continue
-            stem = part_stem(unit.name, external=unit.rows is None)
-            staging = self._files.staging / "shards"  # parts of an output have names of their own
-            jobs.append(Job(name_of, unit, own, schemas, staging, stem, shard))
+            for unit in units
+        }
+        adopted = self.work.adopt(ids.values())
+        receipts = {name: adopted[shard] for name, shard in ids.items() if shard in adopted}
+        staging = self._files.staging / "shards"  # parts of an output have names of their own
+        jobs = [
+            Job(
+                function=name_of,
+                unit=unit,
+                arguments=own[unit.name],
+                schemas=schemas,
+                staging=staging,
+                stem=part_stem(unit.name, external=unit.rows is None),
+                shard_id=ids[unit.name],
+            )
+            for unit in units
+            if unit.name not in receipts
+        ]
         receipts |= self.work.build(jobs, len(receipts))
         for unit in units:  # in order of units, so that joined notes are deterministic
             if unit.name in receipts:

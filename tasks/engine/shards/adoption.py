@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 from llm.tables import REJECTED
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Declared
-from tasks.engine.errors import ShardError
+from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.progress import Listener, Pace
 from tasks.engine.shards.attempt import AttemptFiles
 from tasks.engine.shards.earlier import verified_receipt
@@ -21,6 +22,10 @@ from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import Failure, run_jobs
 from tasks.engine.store.store import Store
+
+# Digests are computed side by side, and a store elsewhere answers several questions at once. Of
+# tiny shards some are taken at a time, since what they cost is Python's own and not the reading.
+_READERS, _BATCH = 8, 64
 
 
 @dataclass
@@ -48,16 +53,38 @@ class ShardWork:
     adopted_otherwise: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
-    def adopt(self, shard: str) -> Receipt | None:
-        """The shard of an earlier attempt, taken over; `None` if there is none that is whole."""
-        where = self.known.get(shard)
-        receipt = verified_receipt(self.store, where, shard) if where is not None else None
-        if receipt is None or where is None or (self.same_code and receipt.code != self.code):
-            return None
-        self.files.adopt(receipt, where)
-        self.adopted += 1
-        self.adopted_otherwise += receipt.code != self.code
-        return receipt
+    def adopt(self, shards: Iterable[str]) -> dict[str, Receipt]:
+        """Take over those shards that an earlier attempt has, whole; their receipts by shard id.
+
+        Raises:
+            CancelledError: the run is to stop.
+        """
+        known = [shard for shard in shards if shard in self.known]
+        batches = [known[start : start + _BATCH] for start in range(0, len(known), _BATCH)]
+        receipts: dict[str, Receipt] = {}
+        pool = ThreadPoolExecutor(_READERS)
+        try:
+            for batch in pool.map(self._adopted, batches):
+                if self.listener.cancelled():
+                    raise CancelledError("cancelled; finished shards are kept")
+                receipts |= {receipt.shard_id: receipt for receipt in batch}
+        finally:
+            pool.shutdown(cancel_futures=True)
+        self.adopted += len(receipts)
+        self.adopted_otherwise += sum(receipt.code != self.code for receipt in receipts.values())
+        return receipts
+
+    def _adopted(self, shards: Sequence[str]) -> list[Receipt]:
+        """Of some shards those that are whole, taken over."""
+        code = self.code if self.same_code else None
+        receipts = []
+        for shard in shards:
+            where = self.known[shard]
+            receipt = verified_receipt(self.store, where, shard, code)
+            if receipt is not None:
+                self.files.adopt(receipt, where)
+                receipts.append(receipt)
+        return receipts
 
     def build(self, jobs: Sequence[Job], done: int) -> dict[str, Receipt]:
         """Have jobs carried out; a receipt for each, by the name of its unit.
