@@ -23,9 +23,9 @@ from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import Failure, run_jobs
 from tasks.engine.store.store import Store
 
-# Digests are computed side by side, and a store elsewhere answers several questions at once. Of
-# tiny shards some are taken at a time, since what they cost is Python's own and not the reading.
-_READERS, _BATCH = 8, 64
+# Digests are computed side by side, and several answers of the file system are waited for at once.
+# Tiny shards are handed to a thread some at a time: each would cost less than handing it over.
+_READERS, _BATCH = 16, 32
 
 
 @dataclass
