@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sys
 import webbrowser
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -106,7 +107,7 @@ def chat(
     conversation = Conversation(artifact.data("model").folder(), sampling, new_tokens)
     if say:
         for turn in say:
-            print(conversation.say(turn))
+            _print_as_it_comes(conversation.stream(turn))
         return
     print(f"{artifact.stage} model of {recipe}; /new starts over, an empty line quits")
     while turn := _turn():
@@ -114,7 +115,7 @@ def chat(
             conversation.forget()
             continue
         try:
-            print(conversation.say(turn))
+            _print_as_it_comes(conversation.stream(turn))
         except TurnTooLongError as error:
             print(error)
         except TurnNotTextError as error:
@@ -134,6 +135,12 @@ def promote(
     for artifact in built.values():
         channels.point(artifact.store, recipe_name(recipe), artifact, channel)
         print(f"{channel}  {artifact.folder}")
+
+
+def _print_as_it_comes(pieces: Iterable[str]) -> None:
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()
 
 
 def _turn() -> str:

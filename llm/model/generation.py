@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +71,6 @@ def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Te
     return chosen.squeeze(-1).to(logits.device)
 
 
-@torch.inference_mode()
 def generate(
     model: Transformer,
     prompts: Sequence[Sequence[int]],
@@ -81,9 +80,28 @@ def generate(
 ) -> list[list[int]]:
     """Continue each prompt by up to `most` tokens, ending at (and without) a stop token.
 
+    Raises:
+        ValueError: a prompt is empty or fills the context.
+    """
+    answers: list[list[int]] = [[] for _ in prompts]
+    for step in stream(model, prompts, most, stop, sampling):
+        for row, token in step.items():
+            answers[row].append(token)
+    return answers
+
+
+def stream(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    most: int,
+    stop: Sequence[int],
+    sampling: Sampling = GREEDY,
+) -> Iterator[dict[int, int]]:
+    """The same step by step: the next token of each prompt that goes on, by its place among them.
+
     All prompts are one batch, shorter ones padded on the left, where no row looks: what a row gets
     does not depend on its neighbours, up to the order of floating-point sums. Each prompt and its
-    continuation stay within the model's context.
+    continuation stay within the model's context. Nothing is computed ahead of what is asked for.
 
     Raises:
         ValueError: a prompt is empty or fills the context.
@@ -96,43 +114,39 @@ def generate(
                 "leave room for an answer"
             )
     if not prompts:
-        return []
+        return iter(())
     rooms = [min(most, context - len(prompt)) for prompt in prompts]
     generator = torch.Generator().manual_seed(sampling.seed)
-    return _continue(model, prompts, rooms, set(stop), sampling, generator)
+    return _steps(model, prompts, rooms, set(stop), sampling, generator)
 
 
-def _continue(
+@torch.inference_mode()
+def _steps(
     model: Transformer,
     prompts: Sequence[Sequence[int]],
     rooms: Sequence[int],
     stop: set[int],
     sampling: Sampling,
     generator: torch.Generator,
-) -> list[list[int]]:
+) -> Iterator[dict[int, int]]:
     like = model.lm_head.weight
     longest = max(len(prompt) for prompt in prompts)
     padding = [longest - len(prompt) for prompt in prompts]
     rows = [[0] * pad + list(prompt) for pad, prompt in zip(padding, prompts, strict=True)]
     cache = Cache(model.architecture, len(rows), longest + max(rooms), like)
-    answers: list[list[int]] = [[] for _ in rows]
-    open_rows = {row for row, room in enumerate(rooms) if room > 0}
+    left = {row: room for row, room in enumerate(rooms) if room > 0}
     tokens = torch.tensor(rows, device=like.device)
     mask = _beyond_padding(padding, longest, like.device) if any(padding) else None
-    while open_rows:
+    while left:
         logits = model(tokens, mask=mask, cache=cache)[:, -1]
         chosen = choose(logits, sampling, generator)
-        for row, token in enumerate(chosen.tolist()):
-            if row not in open_rows:
-                continue
-            if token not in stop:
-                answers[row].append(token)
-            if token in stop or len(answers[row]) == rooms[row]:
-                open_rows.discard(row)
+        made = {row: token for row, token in enumerate(chosen.tolist()) if row in left}
+        ended = {row for row, token in made.items() if token in stop}
+        left = {row: room - 1 for row, room in left.items() if row not in ended and room > 1}
+        yield {row: token for row, token in made.items() if row not in ended}
         tokens = chosen[:, None]
         places = torch.arange(cache.length + 1, device=like.device)
         mask = (places >= torch.tensor(padding, device=like.device)[:, None])[:, None, None]
-    return answers
 
 
 def _beyond_padding(padding: Sequence[int], length: int, device: torch.device) -> Tensor:

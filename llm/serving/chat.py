@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from llm.model import folder as model_folder
-from llm.model.generation import Sampling, generate
+from llm.model import generation
+from llm.model.generation import Sampling
 from llm.tokens.chat import ChatEncoder
 
 
@@ -46,7 +48,13 @@ class Conversation:
         self._turns: list[dict[str, str]] = []
 
     def say(self, text: str) -> str:
-        """The answer to a turn; the oldest turns are forgotten where the context is full.
+        """The answer to a turn, white space around it left out; see `stream`."""
+        return "".join(self.stream(text))
+
+    def stream(self, text: str) -> Iterator[str]:
+        """The answer to a turn in pieces, each as soon as the model has said it; joined they are
+        what `say` returns. The oldest turns are forgotten where the context is full. The turn
+        counts as said once its answer has ended.
 
         Raises:
             TurnNotTextError: it is no text.
@@ -65,13 +73,25 @@ class Conversation:
                 f"{len(prompt)} tokens leave no room for an answer of {room} in a context of "
                 f"{context}; say less at once"
             )
-        stops = self._encoder.stops
-        (ids,) = generate(self._model, [prompt], room, stops, self._sampling)
+        return self._answer(turns, prompt, room)
+
+    def _answer(self, turns: list[dict[str, str]], prompt: list[int], room: int) -> Iterator[str]:
+        ids: list[int] = []
+        told = ""
+        for step in generation.stream(
+            self._model, [prompt], room, self._encoder.stops, self._sampling
+        ):
+            ids += step.values()
+            # What the next token may change is kept back: white space that may be the last, and
+            # a character of which bytes are missing.
+            sure = self._encoder.decode(ids).rstrip("\ufffd").strip()
+            yield sure[len(told) :]
+            told = sure
         # It enters again as it was said, white space and all; no turn is without a text.
         answer = self._encoder.decode(ids)
+        yield answer.strip()[len(told) :]
         said = answer if answer.strip() else "…"
         self._turns = [*turns, {"role": "assistant", "content": said}]
-        return answer.strip()
 
     def forget(self) -> None:
         """Begin anew."""

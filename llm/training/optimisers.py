@@ -17,6 +17,7 @@ from llm.training.muon import Muon
 from llm.training.run_file import Optimisation
 
 OPTIMISERS = ("adamw", "muon")
+SHARE = "share"
 
 
 class UnknownOptimiserError(ValueError):
@@ -62,7 +63,8 @@ def build(model: nn.Module, o: Optimisation) -> list[torch.optim.Optimizer]:
 
 
 def set_learning_rate(optimisers: list[torch.optim.Optimizer], rate: float) -> None:
-    """Give every parameter group this learning rate."""
+    """Give every parameter group its share of this learning rate: what it holds under `SHARE`, and
+    all of it where it holds nothing."""
     for optimiser in optimisers:
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get(SHARE, 1.0)

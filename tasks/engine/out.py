@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ from tasks.engine.identity.snapshot import Item
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.executors import Job
 from tasks.engine.shards.gathering import Sized, gathered
+from tasks.engine.shards.job import Job, ShardFunction, function_name, part_stem
 from tasks.engine.shards.parts import PartWriter
-from tasks.engine.shards.receipt import Receipt, add_note, function_name, part_stem
-from tasks.engine.shards.unit import Emitted, Unit
+from tasks.engine.shards.receipt import Receipt, add_note
+from tasks.engine.shards.unit import Unit
 from tasks.engine.stage import Stage
 from tasks.engine.store.artifact import Data, Inputs
-from tasks.engine.store.manifest import File, OutputRecord, Totals
+from tasks.engine.store.manifest import OutputRecord, Totals
 from tasks.engine.store.store import Store
 
 
@@ -189,7 +189,7 @@ class Out:
 
     def map(
         self,
-        function: Callable[..., Iterator[Emitted]],
+        function: ShardFunction,
         over: str | Sequence[Item],
         arguments: Mapping[str, Any] | None = None,
         side: Sequence[str] = (),
@@ -228,28 +228,35 @@ class Out:
         schemas = {
             n: self._files.schema(n) for n, o in self._stage.outputs.items() if o.schema is not None
         }
-        jobs: list[Job] = []
-        receipts: dict[str, Receipt] = {}
-        by_name: dict[str, Unit] = {}
-        for unit in units:
-            own = {**(arguments or {}), **(each or {}).get(unit.name, {})}
-            shard = canonical.shard_id(
+        own = {u.name: {**(arguments or {}), **(each or {}).get(u.name, {})} for u in units}
+        ids = {
+            unit.name: canonical.shard_id(
                 self._stage.name,
                 self._stage.version,
                 name_of,
                 {"name": unit.name, "sha256": unit.sha256},
                 side_ids | {name: found[unit.part] for name, found in parts.items()},
-                own,
+                own[unit.name],
             )
-            receipt = self.work.adopt(shard)
-            if receipt is not None:
-                receipts[unit.name] = receipt
-                continue
-            by_name[unit.name] = unit
-            stem = part_stem(unit.name, external=unit.rows is None)
-            staging = self._files.staging / "shards"  # parts of an output have names of their own
-            jobs.append(Job(unit.name, (name_of, unit, own, schemas, staging, stem, shard)))
-        receipts |= self.work.build(jobs, by_name, len(receipts))
+            for unit in units
+        }
+        adopted = self.work.adopt(ids.values())
+        receipts = {name: adopted[shard] for name, shard in ids.items() if shard in adopted}
+        staging = self._files.staging / "shards"  # parts of an output have names of their own
+        jobs = [
+            Job(
+                function=name_of,
+                unit=unit,
+                arguments=own[unit.name],
+                schemas=schemas,
+                staging=staging,
+                stem=part_stem(unit.name, external=unit.rows is None),
+                shard_id=ids[unit.name],
+            )
+            for unit in units
+            if unit.name not in receipts
+        ]
+        receipts |= self.work.build(jobs, len(receipts))
         for unit in units:  # in order of units, so that joined notes are deterministic
             if unit.name in receipts:
                 self._count(receipts[unit.name], external=not isinstance(over, str))
@@ -302,10 +309,6 @@ class Out:
             self.reasons.setdefault(output, Counter()).update(reasons)
         for name, value in receipt.notes.items():
             add_note(self._notes, name, value)
-
-
-def _unit(data: Data, part: File) -> Unit:
-    return Unit(part.path.removesuffix(".parquet"), data.path(part), part.rows, part.sha256)
 
 
 class _CountingWriter(PartWriter):

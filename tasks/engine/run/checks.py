@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -10,21 +13,39 @@ from tasks.engine.declare import Conservation
 from tasks.engine.errors import ConservationError
 from tasks.engine.out import Out
 from tasks.engine.stage import Stage
-from tasks.engine.store.artifact import Inputs
-from tasks.engine.store.manifest import Totals
+from tasks.engine.store.artifact import Data, Inputs
+from tasks.engine.store.manifest import File, Totals
 
 _SHOWN = 5
+_READERS = 8
 
 
-def _ids(table: pa.Table) -> npt.NDArray[np.bytes_]:
-    """doc_ids as a sorted array of fixed-width bytes: 32 bytes a row, whatever the corpus."""
-    chunks = table.column("doc_id").chunks
-    # Piece by piece: as objects all at once they would take twice the room, and as one Arrow
-    # string more than 2 GiB are refused.
-    pieces = [np.asarray(chunk.to_numpy(zero_copy_only=False)).astype("S") for chunk in chunks]
+def _ids(data: Data) -> npt.NDArray[np.bytes_]:
+    """doc_ids as a sorted array of fixed-width bytes: 32 bytes a row, whatever the corpus, and
+    the parts being read, a few at a time."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        pieces = list(pool.map(partial(_part_ids, data), data.parts))
     array = np.concatenate(pieces) if pieces else np.empty(0, dtype="S1")
     array.sort()
     return array
+
+
+def _part_ids(data: Data, part: File) -> npt.NDArray[np.bytes_]:
+    chunks = data.part_table(part, ["doc_id"]).column("doc_id").chunks
+    pieces = [_fixed_width(chunk) for chunk in chunks]
+    return np.concatenate(pieces) if pieces else np.empty(0, dtype="S1")
+
+
+def _fixed_width(ids: pa.Array) -> npt.NDArray[np.bytes_]:
+    """The ids of a chunk. Where all have one length, as they should, their bytes lie behind each
+    other as they are; with Python objects on the way, threads would wait for each other."""
+    if len(ids) and pa.types.is_string(ids.type) and not ids.null_count:
+        _, places, content = ids.buffers()
+        begins = np.frombuffer(places, np.int32, len(ids) + 1, ids.offset * 4)
+        width = int(begins[1] - begins[0])
+        if width and bool(np.all(np.diff(begins) == width)):
+            return np.frombuffer(content, f"S{width}", len(ids), int(begins[0]))
+    return np.asarray(ids.to_numpy(zero_copy_only=False)).astype("S")
 
 
 def check_unique(stage: Stage, out: Out) -> None:
@@ -36,7 +57,7 @@ def check_unique(stage: Stage, out: Out) -> None:
     for name, output in stage.outputs.items():
         if not output.unique_ids:
             continue
-        ids = _ids(out.data(name).table(["doc_id"]))
+        ids = _ids(out.data(name))
         repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
         if repeated.size:
             shown = ", ".join(value.decode() for value in repeated[:_SHOWN])
@@ -81,9 +102,9 @@ def _by_law(law: Conservation, inputs: Inputs, out: Out) -> Totals:
 
 def _check_ids(stage: Stage, law: Conservation, inputs: Inputs, out: Out) -> None:
     assert law.rows_in is not None
-    given = _ids(inputs[law.rows_in].table(["doc_id"]))
+    given = _ids(inputs[law.rows_in])
     fates = [name for name in (law.kept, law.removed, law.rejected) if name is not None]
-    found = np.sort(np.concatenate([_ids(out.data(name).table(["doc_id"])) for name in fates]))
+    found = np.sort(np.concatenate([_ids(out.data(name)) for name in fates]))
     if given.shape == found.shape and bool(np.all(given == found)):
         return
     lost, new = np.setdiff1d(given, found), np.setdiff1d(found, given)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 
 from llm.tables import REJECTED
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Declared
-from tasks.engine.errors import ShardError
+from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.progress import Listener, Pace
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.executors import Failure, Job, run_jobs, worker_count
+from tasks.engine.shards.earlier import verified_receipt
+from tasks.engine.shards.executors import executor
+from tasks.engine.shards.job import Job
 from tasks.engine.shards.parts import PartWriter
-from tasks.engine.shards.receipt import Receipt, verified_receipt
-from tasks.engine.shards.unit import Unit
+from tasks.engine.shards.receipt import Receipt
+from tasks.engine.shards.run_jobs import Failure, run_jobs
 from tasks.engine.store.store import Store
+
+# Digests are computed side by side, and several answers of the file system are waited for at once.
+# Tiny shards are handed to a thread some at a time: each would cost less than handing it over.
+_READERS, _BATCH = 16, 32
 
 
 @dataclass
@@ -46,21 +53,41 @@ class ShardWork:
     adopted_otherwise: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
-    def adopt(self, shard: str) -> Receipt | None:
-        """The shard of an earlier attempt, taken over; `None` if there is none that is whole."""
-        where = self.known.get(shard)
-        receipt = verified_receipt(self.store, where, shard) if where is not None else None
-        if receipt is None or where is None or (self.same_code and receipt.code != self.code):
-            return None
-        self.files.adopt(receipt, where)
-        self.adopted += 1
-        self.adopted_otherwise += receipt.code != self.code
-        return receipt
+    def adopt(self, shards: Iterable[str]) -> dict[str, Receipt]:
+        """Take over those shards that an earlier attempt has, whole; their receipts by shard id.
 
-    def build(
-        self, jobs: Sequence[Job], units: Mapping[str, Unit], done: int
-    ) -> dict[str, Receipt]:
-        """Run jobs in worker processes; a receipt for each, by the name of its unit.
+        Raises:
+            CancelledError: the run is to stop.
+        """
+        known = [shard for shard in shards if shard in self.known]
+        batches = [known[start : start + _BATCH] for start in range(0, len(known), _BATCH)]
+        receipts: dict[str, Receipt] = {}
+        pool = ThreadPoolExecutor(_READERS)
+        try:
+            for batch in pool.map(self._adopted, batches):
+                if self.listener.cancelled():
+                    raise CancelledError("cancelled; finished shards are kept")
+                receipts |= {receipt.shard_id: receipt for receipt in batch}
+        finally:
+            pool.shutdown(cancel_futures=True)
+        self.adopted += len(receipts)
+        self.adopted_otherwise += sum(receipt.code != self.code for receipt in receipts.values())
+        return receipts
+
+    def _adopted(self, shards: Sequence[str]) -> list[Receipt]:
+        """Of some shards those that are whole, taken over."""
+        code = self.code if self.same_code else None
+        receipts = []
+        for shard in shards:
+            where = self.known[shard]
+            receipt = verified_receipt(self.store, where, shard, code)
+            if receipt is not None:
+                self.files.adopt(receipt, where)
+                receipts.append(receipt)
+        return receipts
+
+    def build(self, jobs: Sequence[Job], done: int) -> dict[str, Receipt]:
+        """Have jobs carried out; a receipt for each, by the name of its unit.
 
         Args:
             done: units that need no job.
@@ -71,33 +98,32 @@ class ShardWork:
         receipts: dict[str, Receipt] = {}
         if not jobs:
             return receipts
-        asked = int(getattr(self.config, "workers", 1))
         allowed = int(getattr(self.config, "max_failed_shards", 0))
         total = done + len(jobs)
         pace = Pace(total, done)
         failed: list[tuple[str, Failure]] = []
-        workers = worker_count(asked, len(jobs))
-        for job, outcome in run_jobs(list(jobs), workers, asked == 1, self.listener.cancelled):
-            if isinstance(outcome, Failure):
-                failed.append((job.name, outcome))
-                name = self.stage.name
-                self.listener.log(name, f"shard {job.name} failed twice: {outcome.kind}")
-                if len(failed) > allowed:
-                    raise ShardError(self._told(failed, allowed))
-                receipts[job.name] = self._given_up(units[job.name], job, outcome)
-            else:
-                receipts[job.name] = self._finished(job, outcome)
-            self.built += 1
-            done += 1
-            self.listener.progress(self.stage.name, done, total, "shard", pace.figures(done))
+        asked = int(getattr(self.config, "workers", 1))
+        with closing(executor(asked, len(jobs))) as place:
+            for job, outcome in run_jobs(jobs, place, self.listener.cancelled):
+                if isinstance(outcome, Failure):
+                    failed.append((job.name, outcome))
+                    name = self.stage.name
+                    self.listener.log(name, f"shard {job.name} failed twice: {outcome.kind}")
+                    if len(failed) > allowed:
+                        raise ShardError(self._told(failed, allowed))
+                    receipts[job.name] = self._given_up(job, outcome)
+                else:
+                    receipts[job.name] = self._finished(job, outcome)
+                self.built += 1
+                done += 1
+                self.listener.progress(self.stage.name, done, total, "shard", pace.figures(done))
         self.failed |= {name: failure.kind for name, failure in failed}
         return receipts
 
     def _finished(self, job: Job, receipt: Receipt) -> Receipt:
-        staging: Path = job.arguments[4]
         for output, files in receipt.files.items():
             for file in files:
-                self.files.publish(output, file, staging / output / file.path)
+                self.files.publish(output, file, job.staging / output / file.path)
         signed = receipt.model_copy(update={"code": self.code})
         self.files.receive(signed)
         return signed
@@ -109,22 +135,22 @@ class ShardWork:
             "(max_failed_shards):\n" + "\n".join(lines)
         )
 
-    def _given_up(self, unit: Unit, job: Job, failure: Failure) -> Receipt:
+    def _given_up(self, job: Job, failure: Failure) -> Receipt:
         """Account for the rows of a shard that could not be built: all are rejected."""
-        schema = self.stage.outputs.get("rejected")
+        schema, unit = self.stage.outputs.get("rejected"), job.unit
         if schema is None or schema.schema != REJECTED or unit.rows is None:
             raise ShardError(self._told([(unit.name, failure)], 0))
         ids = unit.table(["doc_id"]).column("doc_id")
         reasons = pa.array(["shard_failed"] * len(ids), pa.string())
         details = pa.array([failure.kind] * len(ids), pa.string())
         table = pa.table({"doc_id": ids, "reason": reasons, "detail": details}, schema=REJECTED)
-        folder = self.files.staging / f"failed-{job.arguments[6]}" / "rejected"
-        with PartWriter(folder, job.arguments[5], REJECTED, unit.name) as writer:
+        folder = self.files.staging / f"failed-{job.shard_id}" / "rejected"
+        with PartWriter(folder, job.stem, REJECTED, unit.name) as writer:
             writer.write(table)
         for file in writer.files:
             self.files.publish("rejected", file, folder / file.path)
         return Receipt(
-            shard_id=job.arguments[6],
+            shard_id=job.shard_id,
             unit=unit.name,
             rows_in=len(ids),
             files={"rejected": writer.files},

@@ -35,6 +35,10 @@ def leftovers(store: Store, where: str) -> list[str]:
     return [f"{where}/{name}" for name in store.names(where) if name not in adoptable]
 
 
+def _receipt_path(receipt: Receipt) -> str:
+    return f"receipts/{receipt.shard_id}.json"
+
+
 class AttemptFiles:
     """What a stage has written so far.
 
@@ -122,17 +126,18 @@ class AttemptFiles:
         self._files[output][file.path] = file
 
     def adopt(self, receipt: Receipt, where: str) -> None:
-        """Take over the parts of a shard of another attempt."""
+        """Take over a shard of another attempt, its receipt too. May be called from threads."""
+        paths = [
+            f"{output}/{file.path}" for output, files in receipt.files.items() for file in files
+        ]
+        for path in [*paths, _receipt_path(receipt)]:
+            self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
         for output, files in receipt.files.items():
-            for file in files:
-                path = f"{output}/{file.path}"
-                self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
-                self._files[output][file.path] = file
-        self.receive(receipt)
+            self._files[output].update({file.path: file for file in files})
 
     def receive(self, receipt: Receipt) -> None:
         """Keep the receipt of a finished shard."""
-        path = f"{self._where}/receipts/{receipt.shard_id}.json"
+        path = f"{self._where}/{_receipt_path(receipt)}"
         self._store.replace(path, receipt.model_dump_json().encode())
 
     def abandon(self) -> None:

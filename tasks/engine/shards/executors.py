@@ -1,31 +1,28 @@
-"""Executors: who runs the shards. In this process, or in spawned worker processes.
+"""Executors: where jobs run. In this process, or in worker processes.
 
-A worker is a child that dies with this process (llm/process/child.py). A shard whose
-worker crashed or whose function raised is tried once more; then it is reported
-as failed, and the caller decides whether the stage can bear it. Memory is
-bounded by the number of workers and by replacing a worker that has grown.
-llm/process/child.py says why the pool is ours.
+An executor carries a job out somewhere and brings back its receipt; it knows nothing of stages,
+second tries or how many shards may fail (`tasks/engine/shards/run_jobs.py`). The parts of a job lie
+in its staging folder by then. llm/process/child.py says why
+the pool is ours.
 """
 
 from __future__ import annotations
 
 import os
 import queue
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, cast
 
 import psutil
 
 from llm.process.child import Child, ChildCrashedError, ChildFailedError
 from tasks.engine import errors
-from tasks.engine.errors import CancelledError, IngotError, StoreFullError
-from tasks.engine.store.space import full, means_full
+from tasks.engine.errors import IngotError
+from tasks.engine.shards.job import Job, run_job
+from tasks.engine.shards.receipt import Receipt
 
-_RUN_SHARD = "tasks.engine.shards.receipt:run_shard"
-_TRIES = 2
+_RUN_JOB = f"{run_job.__module__}:{run_job.__qualname__}"
 
 # Trying these again cannot help, and going on with other shards would hide them.
 _FATAL = {
@@ -35,141 +32,118 @@ _FATAL = {
 }
 
 
-@dataclass(frozen=True)
-class Job:
-    """A call of `run_shard`, with what it is called for people."""
+class JobFailedError(Exception):
+    """A job could not be carried out; another try may help.
 
-    name: str
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a shard could not be built, after all tries."""
-
-    kind: str
-    message: str
-
-
-Result = tuple[Job, Any | Failure]
-
-
-def worker_count(asked: int, jobs: int) -> int:
-    """Workers to start: as asked, or one per core this process may use; never more than jobs."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(asked or cores or 1, jobs))
-
-
-def run_jobs(
-    jobs: Sequence[Job], workers: int, in_process: bool, cancelled: Callable[[], bool]
-) -> Iterator[Result]:
-    """Run every job, yielding each as it ends, in whatever order that is.
-
-    Raises:
-        CancelledError: `cancelled()` became true between two results.
-        IngotError: an error that no retry can mend (no space, damaged input, wrong columns).
+    Attributes:
+        kind: class of the error, or what became of the worker.
+        report: for people, a traceback where there is one.
     """
-    if in_process:
-        yield from _here(jobs, cancelled)
-    else:
-        yield from _workers(jobs, workers, cancelled)
+
+    def __init__(self, kind: str, told: str, report: str) -> None:
+        super().__init__(f"{kind}: {told}")
+        self.kind, self.report = kind, report
 
 
-def _here(jobs: Sequence[Job], cancelled: Callable[[], bool]) -> Iterator[Result]:
-    from tasks.engine.shards.receipt import run_shard
+class Executor(Protocol):
+    """Somewhere jobs can be carried out.
 
-    for job in jobs:
-        if cancelled():
-            raise CancelledError(f"cancelled before shard {job.name}")
-        outcome: Any = None
-        for _ in range(_TRIES):
-            try:
-                outcome = run_shard(*job.arguments)
-                break
-            except IngotError:
-                raise
-            except Exception as error:  # noqa: BLE001 - any fault of a shard is reported by name
-                _require_space(job, f"{type(error).__name__}: {error}", error)
-                outcome = Failure(type(error).__name__, traceback.format_exc(limit=-6))
-        yield job, outcome
-
-
-def _workers(jobs: Sequence[Job], workers: int, cancelled: Callable[[], bool]) -> Iterator[Result]:
-    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in jobs:
-        waiting.put(job)
-    done: queue.SimpleQueue[Result | BaseException] = queue.SimpleQueue()
-    stop = threading.Event()
-    # A worker that holds more than its share of memory is replaced after its shard.
-    share = int(psutil.virtual_memory().total * 0.5 / workers)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-    children = [Child(environment) for _ in range(workers)]
-
-    def serve(child: Child) -> None:
-        while not stop.is_set():
-            try:
-                job = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                outcome = _try(child, job, stop)
-            except BaseException as error:  # noqa: BLE001 - handed to the consuming thread
-                done.put(error)
-                return
-            done.put((job, outcome))
-            if child.pid is not None and child.rss_bytes() > share:
-                child.close()
-
-    threads = [
-        threading.Thread(target=serve, args=(child,), daemon=True, name=f"worker-{index}")
-        for index, child in enumerate(children)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in jobs:
-            while True:
-                if cancelled():
-                    raise CancelledError("cancelled; finished shards are kept")
-                try:
-                    result = done.get(timeout=0.2)
-                    break
-                except queue.Empty:
-                    continue
-            if isinstance(result, BaseException):
-                raise result
-            yield result
-    finally:
-        stop.set()
-        for child in children:
-            child.kill()
-        for thread in threads:
-            thread.join(timeout=5)
-
-
-def _require_space(job: Job, told: str, error: Exception) -> None:
-    """A full disk is no fault of the shard: its rows must not end up as rejected.
-
-    Raises:
-        StoreFullError: the error tells of one.
+    Attributes:
+        at_once: how many jobs are worth having submitted before the first of them has ended.
     """
-    if means_full(told):
-        raise StoreFullError(f"{full(job.arguments[4])} ({told})") from error
+
+    at_once: int
+
+    def submit(self, job: Job) -> Future[Receipt]:
+        """Have a job carried out.
+
+        Returns:
+            Its receipt, in time; or `JobFailedError`; or an `IngotError` that no second try mends.
+        """
+
+    def close(self) -> None:
+        """End at once, whatever is running; nothing can be submitted any more."""
 
 
-def _try(child: Child, job: Job, stop: threading.Event) -> Any | Failure:
-    outcome: Any = None
-    for _ in range(_TRIES):
-        if stop.is_set():
-            return Failure("CancelledError", "stopped")
+class InProcess:
+    """Runs each job where it is submitted: one after the other, under a debugger if need be."""
+
+    at_once = 1
+
+    def submit(self, job: Job) -> Future[Receipt]:
+        future: Future[Receipt] = Future()
         try:
-            return child.call(_RUN_SHARD, *job.arguments)
+            future.set_result(run_job(job))
+        except IngotError as error:
+            future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - any fault of a shard is reported by name
+            failed = JobFailedError(
+                type(error).__name__, str(error), traceback.format_exc(limit=-6)
+            )
+            failed.__cause__ = error
+            future.set_exception(failed)
+        return future
+
+    def close(self) -> None:
+        return
+
+
+class ProcessPool:
+    """Spawned worker processes, each of which dies with this one (llm/process/child.py).
+
+    Memory is bounded by their number, and by replacing one that has grown.
+    """
+
+    def __init__(self, workers: int) -> None:
+        # One job waits for each worker, so that none stands still while a receipt is taken in.
+        self.at_once = 2 * workers
+        # A worker that holds more than its share of memory is replaced after its shard.
+        self._share = int(psutil.virtual_memory().total * 0.5 / workers)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+        self._children = [Child(environment) for _ in range(workers)]
+        self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        for child in self._children:
+            self._idle.put(child)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+
+    def submit(self, job: Job) -> Future[Receipt]:
+        return self._threads.submit(self._call, job)
+
+    def _call(self, job: Job) -> Receipt:
+        child = self._idle.get()  # there are as many threads as children
+        try:
+            return cast("Receipt", child.call(_RUN_JOB, job))
         except ChildFailedError as error:
             fatal = _FATAL.get(error.type_name)
             if fatal is not None:
                 raise fatal(error.message) from error
-            _require_space(job, f"{error.type_name}: {error.message}", error)
-            outcome = Failure(error.type_name, error.traceback_text)
+            raise JobFailedError(error.type_name, error.message, error.traceback_text) from error
         except ChildCrashedError as error:
-            outcome = Failure("worker crashed", str(error))
-    return outcome
+            raise JobFailedError("worker crashed", str(error), str(error)) from error
+        finally:
+            if child.pid is not None and child.rss_bytes() > self._share:
+                child.close()
+            self._idle.put(child)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for child in self._children:
+            child.kill()
+        self._threads.shutdown(wait=True)
+
+
+def executor(asked: int, jobs: int) -> Executor:
+    """The executor for a number of jobs.
+
+    Args:
+        asked: worker processes; 1 = none, in this process; 0 = one per core this process may use.
+    """
+    if asked == 1:
+        return InProcess()
+    return ProcessPool(_worker_count(asked, jobs))
+
+
+def _worker_count(asked: int, jobs: int) -> int:
+    """As asked, or one per core this process may use; never more than jobs."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(asked or cores or 1, jobs))

@@ -103,11 +103,19 @@ class Data:
             DamagedArtifactError: a part cannot be read.
         """
         for part in self.parts:
-            path = self.path(part)
-            try:
-                yield read_part(path, columns)
-            except (pa.ArrowException, OSError) as error:
-                raise DamagedArtifactError(f"{path}: {error}; {_MEND}") from error
+            yield self.part_table(part, columns)
+
+    def part_table(self, part: File, columns: Sequence[str] | None = None) -> pa.Table:
+        """One of its parts.
+
+        Raises:
+            DamagedArtifactError: it cannot be read.
+        """
+        path = self.path(part)
+        try:
+            return read_part(path, columns)
+        except (pa.ArrowException, OSError) as error:
+            raise DamagedArtifactError(f"{path}: {error}; {_MEND}") from error
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows; with the declared columns even when there are none."""

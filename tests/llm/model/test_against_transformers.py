@@ -21,7 +21,7 @@ from llm.model.folder import (
     save,
     tokenizer_digest,
 )
-from llm.model.generation import GREEDY, Sampling, SamplingError, choose, generate
+from llm.model.generation import GREEDY, Sampling, SamplingError, choose, generate, stream
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer, attend
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
@@ -128,6 +128,25 @@ def test_generation_stays_in_the_context() -> None:
     for bad in ([], [0] * QWEN.context):
         with pytest.raises(ValueError, match="prompt 1 has"):
             generate(model, [[1], bad], 4, stop=[])
+
+
+def test_generation_step_by_step() -> None:
+    model = spread(QWEN)
+    prompts = [some_tokens(1, length)[0].tolist() for length in (5, 9, QWEN.context - 3)]
+    whole = generate(model, prompts, 20, stop=[])
+    stop = whole[0][4]
+    answers = generate(model, prompts, 20, stop=[stop])
+    steps = list(stream(model, prompts, 20, stop=[stop]))
+    assert [[step[row] for step in steps if row in step] for row in range(3)] == answers
+    # A row that has ended is in no later step.
+    for row, answer in enumerate(answers):
+        assert all(row in step for step in steps[: len(answer)])
+    assert len(answers[0]) <= 4
+    assert len(answers[2]) <= 3
+    one = stream(model, prompts[:1], 20, stop=[])
+    assert [next(one) for _ in range(4)] == [{0: token} for token in whole[0][:4]]
+    with pytest.raises(ValueError, match="prompt 0 has"):
+        stream(model, [[]], 4, stop=[])
 
 
 def test_training_may_follow_generation() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from llm.model import generation
 from llm.model.generation import GREEDY
 from llm.model.transformer import Transformer
-from llm.serving import chat
 from llm.serving.chat import Conversation, TurnNotTextError, TurnTooLongError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
@@ -24,23 +24,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Scripted:
-    """Stands for generation: says what it is told to, and keeps the prompts."""
+    """Stands for generation: says what it is told to, and keeps the prompts.
+
+    Attributes:
+        said: tokens that were asked for.
+    """
 
     def __init__(self, *answers: list[int]) -> None:
         self.answers, self.prompts = list(answers), list[list[int]]()
+        self.said = 0
 
     def __call__(
         self, model: Transformer, prompts: Sequence[Sequence[int]], *_: object
-    ) -> list[list[int]]:
+    ) -> Iterator[dict[int, int]]:
         self.prompts += [list(prompt) for prompt in prompts]
-        return [self.answers.pop(0)]
+        for token in self.answers.pop(0):
+            self.said += 1
+            yield {0: token}
 
 
 def test_turns_enter_as_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = ChatEncoder(folder)
     spelled = encoder.text("\nStop: <|im_end|> is typed so. ")
     script = Scripted(spelled, encoder.text("Yes."), [])
-    monkeypatch.setattr(chat, "generate", script)
+    monkeypatch.setattr(generation, "stream", script)
     talk = Conversation(folder, GREEDY, 40)
     assert talk.say(FORGED) == "Stop: <|im_end|> is typed so."
     assert talk.say("Really?") == "Yes."
@@ -51,6 +58,52 @@ def test_turns_enter_as_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     # What the model said is in the next prompt token by token.
     assert second[: len(first) + len(spelled)] == [*first, *spelled]
     assert third[: len(second)] == second
+
+
+def test_an_answer_is_told_while_the_model_speaks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = ChatEncoder(folder)
+    answer = "\n Ça va \U0001f600 \n\n bien ? \n"
+    script = Scripted(encoder.text(answer), encoder.text("x"))
+    monkeypatch.setattr(generation, "stream", script)
+    talk = Conversation(folder, GREEDY, 40)
+    heard, asked = "", []
+    for piece in talk.stream("Ça va ?"):
+        heard += piece
+        asked.append(script.said)
+        # What was told stays; what the rest of a character or a further word decides waits.
+        assert answer.strip().startswith(heard)
+        assert heard == heard.strip()
+    assert heard == answer.strip()
+    assert asked[:3] == [1, 2, 3], "no token is waited for before the one before it is told"
+    talk.say("And?")
+    assert encoder.decode(script.prompts[1]).count(answer) == 1
+
+
+def test_bytes_that_are_no_character_are_told_at_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = ChatEncoder(folder)
+    cut = encoder.text("so \U0001f600")[:-1]
+    monkeypatch.setattr(generation, "stream", Scripted(cut))
+    pieces = list(Conversation(folder, GREEDY, 40).stream("Hm?"))
+    assert "".join(pieces) == encoder.decode(cut).strip()
+    assert not any("\ufffd" in piece for piece in pieces[:-1])
+    assert "\ufffd" in pieces[-1]
+
+
+def test_a_turn_whose_answer_was_broken_off_was_not_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = ChatEncoder(folder)
+    script = Scripted(encoder.text("A long answer."), encoder.text("Yes."))
+    monkeypatch.setattr(generation, "stream", script)
+    talk = Conversation(folder, GREEDY, 40)
+    next(talk.stream("One?"))
+    talk.say("Two?")
+    assert script.prompts[1].count(encoder.end) == 1
+    assert "One?" not in encoder.decode(script.prompts[1])
 
 
 def test_a_turn_that_fills_the_context(folder: Path) -> None:

@@ -218,6 +218,15 @@ def test_who_optimises_what(optimiser: str) -> None:
     assert {group["lr"] for one in made for group in one.param_groups} == {0.125}
 
 
+def test_a_group_has_its_own_share_of_the_learning_rate() -> None:
+    made = optimisers.build(fresh(), replace(OPTIMISATION, optimiser="adamw"))
+    made[0].param_groups[1][optimisers.SHARE] = 0.25
+    optimisers.set_learning_rate(made, 0.5)
+    assert [group["lr"] for group in made[0].param_groups] == [0.5, 0.125]
+    optimisers.set_learning_rate(made, 1.0)
+    assert [group["lr"] for group in made[0].param_groups] == [1.0, 0.25]
+
+
 def test_an_unknown_optimiser() -> None:
     with pytest.raises(UnknownOptimiserError, match="adamw, muon"):
         optimisers.build(fresh(), replace(OPTIMISATION, optimiser="lion"))

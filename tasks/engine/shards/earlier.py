@@ -1,0 +1,66 @@
+"""Shards of earlier attempts: which there are, and whether one is still whole.
+
+A stage may have a hundred thousand of them, so both look at no more than they need: names of
+receipts, without the parts beside them; and of a shard its own files.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import ValidationError
+
+from tasks.engine.errors import StoreError
+from tasks.engine.shards.receipt import Receipt
+from tasks.engine.store.store import Store
+
+_LISTINGS = 8  # at once: where the store is elsewhere, each is an answer to wait for
+
+
+def known_receipts(store: Store, stage: str) -> dict[str, str]:
+    """shard id -> attempt folder, over every attempt of the stage; the newest attempt wins.
+
+    Only names are read: a receipt is called by its shard id.
+    """
+    base = f"artifacts/{stage}"
+    with ThreadPoolExecutor(_LISTINGS) as pool:
+        builds = [f"{base}/{build}" for build in store.names(base)]
+        attempts = [
+            f"{build}/{name}"
+            for build, names in zip(builds, pool.map(store.names, builds), strict=True)
+            for name in names
+            if name.isdigit()
+        ]
+        listed = pool.map(store.names, [f"{attempt}/receipts" for attempt in attempts])
+        return {
+            name.removesuffix(".json"): attempt
+            for attempt, names in zip(attempts, listed, strict=True)
+            for name in names
+            if name.endswith(".json")
+        }
+
+
+def verified_receipt(store: Store, folder: str, shard: str, code: str | None) -> Receipt | None:
+    """The receipt of an earlier attempt, if every file it lists still has its hash.
+
+    Args:
+        code: the shard must have been built by it; `None` = by whatever code.
+
+    Raises:
+        StoreError: what is called like a receipt is none.
+    """
+    path = f"{folder}/receipts/{shard}.json"
+    try:
+        receipt = Receipt.model_validate_json(store.read(path))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise StoreError(f"{store.full(path)} is no receipt ({error}); remove it") from error
+    if code is not None and receipt.code != code:
+        return None
+    for output, files in receipt.files.items():
+        for file in files:
+            part = f"{folder}/{output}/{file.path}"
+            if store.size(part) != file.bytes or store.digest(part) != file.sha256:
+                return None
+    return receipt
