@@ -42,7 +42,7 @@ class Stage:
         reproducible: equal recipe means equal bytes. False for training.
         libraries: distributions whose version shapes the output; drift is shown.
         code: modules the stage reaches beyond its imports (those it launches by name).
-        panels: what it shows.
+        panels: what it shows of an artifact that is about to be published; kept with it.
     """
 
     name: str

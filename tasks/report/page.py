@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
-from pydantic_core import PydanticUndefined
 
 from tasks.engine.run.difference import flat
-from tasks.engine.stage import Stage
 from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.views import stated
 from tasks.panels.escaping import escaped
 from tasks.panels.html import html, table
 from tasks.panels.numbers import duration, number, size
-from tasks.panels.panels import Cell, Panel
+from tasks.panels.panels import Cell, StageView
 from tasks.panels.pictures import standalone
 from tasks.panels.svg import Bar, stacked_bars
 from tasks.report import evidence, samples
@@ -26,11 +24,10 @@ from tasks.report.style import CSS
 
 @dataclass(frozen=True)
 class Chapter:
-    """One stage on the page: its declaration as it is now, what it made, what it shows."""
+    """One stage on the page: what it made, and what was to be shown of that when it was made."""
 
-    stage: Stage
     artifact: Artifact
-    panels: Sequence[Panel]
+    view: StageView
 
 
 @dataclass(frozen=True)
@@ -204,14 +201,16 @@ def _chapter(chapter: Chapter) -> str:
         ]
         for name, output in manifest.outputs.items()
     ]
-    how: list[list[Cell]] = [[key, _json(value)] for key, value in flat(manifest.execution).items()]
-    anchor = f"stage-{manifest.stage}"
+    how: list[list[Cell]] = [
+        [key, stated(value)] for key, value in flat(manifest.execution).items()
+    ]
+    anchor, config = f"stage-{manifest.stage}", chapter.view.config
     return (
         f'<section id="{escaped(anchor)}"><h3>{escaped(manifest.stage)}</h3>'
-        f"<p>{escaped(chapter.stage.description)}</p>"
+        f"<p>{escaped(chapter.view.description)}</p>"
         f'<p class="note">{escaped(" · ".join(figures))}</p>'
-        f"{''.join(map(html, chapter.panels))}"
-        + _more("Config", table(["field", "value", "default", "what it is"], _config(chapter)))
+        f"{''.join(map(html, chapter.view.panels))}"
+        + _more("Config", table(config.columns, config.rows))
         + _more("Inputs", table(["input", "from", "data id"], read) if read else "")
         + _more("Outputs", table(["output", "rows", "files", "size", "data id"], made))
         + _more("How it was run", table(["field", "value"], how))
@@ -223,23 +222,6 @@ def _more(title: str, body: str) -> str:
     if not body:
         return ""
     return f'<details class="more"><summary>{escaped(title)}</summary>{body}</details>'
-
-
-def _config(chapter: Chapter) -> list[list[Cell]]:
-    """Field, value, the default where it is another, and the field's description."""
-    fields = chapter.stage.config.model_fields
-    rows: list[list[Cell]] = []
-    for name, value in chapter.artifact.manifest.config.items():
-        field = fields.get(name)  # absent: the config has lost this field since
-        default = field.get_default(call_default_factory=True) if field else PydanticUndefined
-        usual = "" if default in (PydanticUndefined, value) else _json(default)
-        text = (field.description if field else None) or ""
-        rows.append([name, _json(value), usual, text])
-    return rows
-
-
-def _json(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _lineage(artifacts: Mapping[str, Artifact]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -16,7 +15,6 @@ from tasks.panels.panels import Cell, Panel, Table
 if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Artifact, Inputs
-    from tasks.report.page import Chapter
 
 PAGE = "index.html"
 # One output a stage stands for all of it: `whole` covers the recipe and every output.
@@ -41,10 +39,6 @@ _READ = {
 
 class EmptyReportError(IngotError):
     """The recipe has no stage to report on."""
-
-
-class PanelsError(IngotError):
-    """What a stage shows of its result could not be made; names the stage."""
 
 
 class ReportConfig(StageConfig):
@@ -72,10 +66,11 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
 
     Raises:
         EmptyReportError: there is none.
-        PanelsError: a stage's panels could not be made.
+        DamagedArtifactError: a stage's panels cannot be read.
     """
+    from tasks.engine.store.views import advice, kept_view, without_panels
     from tasks.report.funnel import funnel
-    from tasks.report.page import page
+    from tasks.report.page import Chapter, page
     from tasks.report.samples import Extent
 
     artifacts = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
@@ -83,7 +78,10 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")
     chapters = {}
     for done, (name, artifact) in enumerate(artifacts.items(), 1):
-        chapters[name] = _chapter(artifact)
+        view = kept_view(artifact)
+        if view is None:
+            out.log(advice(artifact))
+        chapters[name] = Chapter(artifact, view or without_panels(artifact))
         out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
     text = page(config.title, chapters, steps, Extent(config.samples, config.sample_characters))
@@ -103,23 +101,6 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
             for step in steps
         ],
     )
-
-
-def _chapter(artifact: Artifact) -> Chapter:
-    """A stage by its name: the registry imports this module, so this module cannot import it."""
-    from tasks.report.page import Chapter
-
-    stage: Stage = importlib.import_module(f"tasks.stages.{artifact.stage}").STAGE
-    try:
-        return Chapter(stage, artifact, list(stage.panels(artifact)))
-    except IngotError:
-        raise
-    except Exception as error:
-        raise PanelsError(
-            f"report: the panels of {artifact.stage} ({artifact.manifest_path}) could not be made: "
-            f"{type(error).__name__}: {error}. If the artifact is older than the code, "
-            f"`ingot run --force {artifact.stage}` rebuilds it"
-        ) from error
 
 
 def panels(artifact: Artifact) -> list[Panel]:
