@@ -116,7 +116,7 @@ def run(
 
     reap()
     began = time.monotonic()
-    outcomes = run_build(asked)
+    outcomes = run_build(asked, planned)
     record = {
         "seconds": round(time.monotonic() - began, 1),
         "ui": ui,
