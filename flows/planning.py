@@ -17,26 +17,8 @@ from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
-# What the UI offers as a multi-select; a test holds it against the registry.
-StageName = Literal[
-    "source",
-    "clean",
-    "quality",
-    "annotate",
-    "filter",
-    "dedup",
-    "decontaminate",
-    "examples",
-    "tokenizer",
-    "pack",
-    "pretrain",
-    "sft",
-    "dpo",
-    "evaluate",
-    "export",
-    "report",
-]
-
+# What the UI offers as a multi-select.
+StageName = Literal[*STAGES]
 
 # What forms say of parameters that several flows share. Prefect reads a description from a
 # parameter's default, never from `Annotated`.

@@ -135,11 +135,12 @@ def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> str:
         if reasons:
             names = ["stage", "", "reason", "rows", "% of its input"]
             parts.append(f"<h3>Why</h3>{table(names, reasons)}")
-    told = {step.stage for step in steps if step.stage != "pack"}
+    told = {step.stage for step in steps}
     others: list[list[Cell]] = []
     for name, chapter in chapters.items():
         totals = chapter.artifact.manifest.totals
-        if name in told or not totals.rows_in:
+        # What is packed is told in documents above, and here in tokens.
+        if (name in told and totals.unit != "token") or not totals.rows_in:
             continue
         removed, rejected = sum(totals.removed.values()), sum(totals.rejected.values())
         mark = "✓" if totals.rows_in == totals.kept + removed + rejected else "✗"
@@ -168,10 +169,11 @@ def _samples(artifacts: Mapping[str, Artifact], extent: Extent) -> _Section:
 
 
 def _licences(artifacts: Mapping[str, Artifact]) -> list[_Section]:
-    if "source" not in artifacts:
-        return []
-    shown = html(evidence.licences(artifacts["source"]))
-    return [_Section("licences", "Licences of the sources", shown)]
+    return [
+        _Section("licences", "Licences of the sources", html(evidence.licences(artifact)))
+        for artifact in artifacts.values()
+        if "provenance" in samples.columns(artifact, "pages")
+    ]
 
 
 def _chapter(chapter: Chapter) -> str:

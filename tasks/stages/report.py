@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -17,24 +18,6 @@ if TYPE_CHECKING:
     from tasks.engine.store.artifact import Artifact, Inputs
 
 PAGE = "index.html"
-# One output a stage stands for all of it: `whole` covers the recipe and every output.
-_READ = {
-    "source": "pages",
-    "clean": "documents",
-    "quality": "model",
-    "annotate": "attributes",
-    "filter": "documents",
-    "dedup": "documents",
-    "decontaminate": "documents",
-    "tokenizer": "tokenizer",
-    "pack": "sequences",
-    "pretrain": "model",
-    "examples": "instructions",
-    "sft": "model",
-    "dpo": "model",
-    "evaluate": "scores",
-    "export": "model",
-}
 
 
 class EmptyReportError(IngotError):
@@ -103,6 +86,24 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     )
 
 
+def _all(stages: Sequence[Stage]) -> dict[str, Input]:
+    """Every stage, in the order of the chapters."""
+    found = {stage.name: stage for stage in stages}
+    names = list(found)
+    for name, stage in found.items():
+        if stage.reported_after in found:
+            names.remove(name)
+            names.insert(names.index(stage.reported_after) + 1, name)
+    return {name: _whole(found[name]) for name in names}
+
+
+def _whole(stage: Stage) -> Input:
+    """One output stands for all of a stage: `whole` covers the recipe and every output."""
+    output = next(iter(stage.outputs))
+    said = f"All that {stage.name} made."
+    return Input((f"{stage.name}.{output}",), said, optional=True, whole=True)
+
+
 def panels(artifact: Artifact) -> list[Panel]:
     """The funnel in short; the page itself says the rest."""
     rows: list[list[Cell]] = [
@@ -122,10 +123,8 @@ STAGE = Stage(
     version=1,
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
-    inputs={
-        name: Input((f"{name}.{output}",), f"All that {name} made.", optional=True, whole=True)
-        for name, output in _READ.items()
-    },
+    inputs={},
+    inputs_from=_all,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,
     panels=panels,

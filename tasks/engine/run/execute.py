@@ -192,9 +192,12 @@ def _attempt(
     attempt = _reserved(store, folder)
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     code = code_record(stage)
-    data: dict[str, Data] = {
-        name: artifact.data(output) for name, (artifact, output) in order.inputs.items()
-    }
+    # In the order of the declaration, however the order was put together.
+    data: dict[str, Data] = {}
+    for name in stage.inputs:
+        if name in order.inputs:
+            artifact, output = order.inputs[name]
+            data[name] = artifact.data(output)
     inputs = Inputs(data, order.externals)
     known = {} if force else known_receipts(store, stage.name)
     where = f"{folder}/{attempt}"

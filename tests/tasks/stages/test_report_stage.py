@@ -146,7 +146,7 @@ def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_equal_rows_by_another_recipe_are_another_report(done: Done) -> None:
     artifact = done["pack"].artifact
-    one = BuildRequest(report.STAGE, report.ReportConfig(), {"pack": (artifact, "sequences")})
+    one = BuildRequest(STAGES["report"], report.ReportConfig(), {"pack": (artifact, "sequences")})
     manifest = artifact.manifest.model_copy(update={"build_id": "0" * 64})
     other = type(artifact)(artifact.store, manifest)
     two = replace(one, inputs={"pack": (other, "sequences")})
@@ -187,7 +187,7 @@ def test_an_artifact_published_without_panels_is_told(done: Done, tmp_path: Path
     pack = Artifact(store, done["pack"].artifact.manifest)
     store.remove(f"{pack.folder}/panels.json")
     logged = Logged()
-    order = BuildRequest(report.STAGE, report.ReportConfig(), {"pack": (pack, "sequences")})
+    order = BuildRequest(STAGES["report"], report.ReportConfig(), {"pack": (pack, "sequences")})
     made = execute(order, store, logged, force=True)
     advice = "`ingot run --force pack` builds it again, with panels."
     assert [line for line in logged.lines if advice in line]
