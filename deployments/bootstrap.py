@@ -2,8 +2,9 @@
 
     python -m deployments.bootstrap --recipe quickstart
 
-`prefect.yaml` says which deployments there are; the recipe fills the defaults
-of each stage's form, so that what a person sees in the UI is what would run.
+`prefect.yaml` has the deployments of whole chains, the registry those of single
+stages; the recipe fills the defaults of each stage's form, so that what a person
+sees in the UI is what would run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
 from tasks.recipe import Recipe, load
+from tasks.registry import STAGES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PREFECT_YAML = CHECKOUT / "deployments" / "prefect.yaml"
@@ -35,9 +37,17 @@ POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
 
 
 def declared() -> list[dict[str, Any]]:
-    """The deployments of prefect.yaml."""
+    """Every deployment: those of prefect.yaml, and one a stage."""
     found: list[dict[str, Any]] = yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
-    return found
+    stages = [
+        {
+            "name": stage,
+            "entrypoint": f"flows/stages.py:{stage}",
+            "work_pool": {"name": "cpu"},
+        }
+        for stage in STAGES
+    ]
+    return found + stages
 
 
 def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
@@ -58,7 +68,7 @@ def parameters(entry: dict[str, Any], recipe: Recipe, recipe_name: str) -> dict[
 
 
 def pool(entry: dict[str, Any], recipe: Recipe) -> str:
-    """The work pool of a deployment: what the recipe names for the stage, else prefect.yaml's."""
+    """The work pool of a deployment: what the recipe names for the stage, else the one declared."""
     config = recipe.configs.get(entry["name"])
     named: str = entry["work_pool"]["name"]
     return (config.pool if config is not None else "") or named

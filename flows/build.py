@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed, State
@@ -10,6 +12,10 @@ from pydantic import Field
 from flows import publish
 from flows.planning import RECIPE, StageName, planner
 from flows.running import looked_after, preview, run
+from tasks.engine.run.plan import Planner
+
+# The planner of a run that its caller, in this process, has planned already.
+PLANNED: ContextVar[Planner | None] = ContextVar("planned", default=None)
 
 
 @flow(name="build")
@@ -33,12 +39,12 @@ def build(
     dry_run: bool = Field(False, description="Publish the plan and stop; nothing is built."),
 ) -> State[list[dict[str, str]]]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
-    asked = (recipe, changes, only, start, force)
     with looked_after():
-        rows = preview(planner(*asked))
+        plan = PLANNED.get() or planner(recipe, changes, only, start, force)
+        rows = preview(plan)
         if dry_run:
             return Completed(message=f"planned {len(rows)} stages; nothing was run", data=[])
-        done = run(planner(*asked), recipe)
+        done = run(plan, recipe)
         publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     get_run_logger().info("ran %s; %d cached", ", ".join(ran) or "nothing", len(done) - len(ran))

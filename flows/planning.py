@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
 from flows.home import open_store
@@ -11,78 +10,19 @@ from tasks.consistency import require
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
 from tasks.engine.run.chain import chain
-from tasks.engine.run.execute import BuildRequest
-from tasks.engine.run.plan import Planner, Row, Selection, Status
+from tasks.engine.run.plan import Planner, Selection
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published
 from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
-# What the UI offers as a multi-select; a test holds it against the registry.
-StageName = Literal[
-    "source",
-    "clean",
-    "quality",
-    "annotate",
-    "filter",
-    "dedup",
-    "decontaminate",
-    "examples",
-    "tokenizer",
-    "pack",
-    "pretrain",
-    "sft",
-    "dpo",
-    "evaluate",
-    "export",
-    "report",
-]
-
+# What the UI offers as a multi-select.
+StageName = Literal[*STAGES]
 
 # What forms say of parameters that several flows share. Prefect reads a description from a
 # parameter's default, never from `Annotated`.
 RECIPE = "A shipped recipe's name, or a YAML file (a path that starts where INGOT_ROOT is)."
-
-
-@dataclass
-class RecipePlanner(Planner):
-    """A planner that can read given attempts where it would read the recipe's latest ones.
-
-    Attributes:
-        source: what the recipe was loaded by, for messages.
-        pinned: attempts to read, by stage.
-    """
-
-    source: str = ""
-    pinned: Mapping[str, Artifact] = field(default_factory=dict)
-
-    def order(self, stage: str) -> BuildRequest:
-        """The order for a stage whose inputs are all resolved.
-
-        Raises:
-            MissingInputError: one is not; the message names the command that builds it.
-        """
-        for parent, output in self.chain.wiring[stage].values():
-            if parent not in self.artifacts:
-                raise MissingInputError(
-                    f"{stage} reads {parent}.{output}, which has not been built; run `ingot run "
-                    f"--recipe {self.source} --only {parent}`, or the whole recipe, first"
-                )
-        return super().order(stage)
-
-    def given(self, stage: str) -> Row:
-        """A stage outside the selection: the pinned attempt, else the recipe's pointer."""
-        artifact = self.pinned.get(stage)
-        if artifact is None:
-            return super().given(stage)
-        self.artifacts[stage] = artifact
-        manifest = artifact.manifest
-        reason = f"not selected; attempt {manifest.attempt} as asked"
-        seconds, size = manifest.timings.seconds, manifest.bytes
-        return Row(
-            stage, Status.GIVEN, (reason,), False, manifest.build_id, seconds, size, artifact
-        )
 
 
 def pinned_artifacts(store: Store, names: Sequence[str]) -> dict[str, Artifact]:
@@ -138,7 +78,7 @@ def planner_for(
         wired = chain(STAGES, merged)
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
-    return RecipePlanner(wired, merged, recipe.name, store, selection, source=source, pinned=pinned)
+    return Planner(wired, merged, recipe.name, store, selection, source=source, pinned=pinned)
 
 
 def recipe_name(recipe: str) -> str:

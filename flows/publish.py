@@ -20,9 +20,9 @@ from flows.reports import page
 from tasks.best_effort import AWAY, unreachable
 from tasks.engine.run.chain import Chain
 from tasks.engine.run.plan import Row
-from tasks.engine.stage import Stage
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
+from tasks.engine.store.views import advice, kept_view
 from tasks.panels.markdown import markdown
 from tasks.panels.numbers import duration, size
 from tasks.panels.panels import Graph
@@ -141,14 +141,17 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
 
 
 @best_effort
-def panels(artifact: Artifact, stage: Stage) -> None:
+def panels(artifact: Artifact) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
-    shown = stage.panels(artifact)
-    text = joined([markdown(panel, hung(panel, artifact)) for panel in shown])
-    if text:
-        create_markdown_artifact(
-            key=f"stage-{artifact.stage}", markdown=text, description=stage.description
-        )
+    view = kept_view(artifact)
+    if view is None:
+        get_run_logger().info("no panels: %s", advice(artifact))
+    else:
+        text = joined([markdown(panel, hung(panel, artifact)) for panel in view.panels])
+        if text:
+            create_markdown_artifact(
+                key=f"stage-{artifact.stage}", markdown=text, description=view.description
+            )
     for output in artifact.manifest.outputs:
         if output == "report":
             create_link_artifact(

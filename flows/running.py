@@ -95,9 +95,8 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
                 continue
             outcome = Outcome(step.row.stage, states[step.row.stage], step.built.artifact)
             told.outcomes.append(outcome)
-            stage = planner.chain.stages[outcome.stage]
             here_and_now = contextvars.copy_context()  # Prefect's: which run it belongs to
-            shown.append(aside.submit(here_and_now.run, publish.panels, outcome.artifact, stage))
+            shown.append(aside.submit(here_and_now.run, publish.panels, outcome.artifact))
         told.complete = True
     for panels in shown:
         panels.result()

@@ -18,7 +18,6 @@ from pydantic import Field
 from flows.home import open_store
 from flows.planning import RECIPE, planner_for
 from flows.running import looked_after, preview, run
-from tasks.engine.run.plan import Planner
 from tasks.engine.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
@@ -33,13 +32,10 @@ def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: b
     if config is not None and config != _prefilled(stage):
         configs = {stage: config}
     forced = [stage] if force else []
-
-    def planner() -> Planner:
-        return planner_for(loaded, recipe, open_store(), [stage], (), forced, configs, inputs)
-
     with looked_after():
-        preview(planner())
-        (outcome,) = run(planner(), recipe, here=True)
+        plan = planner_for(loaded, recipe, open_store(), [stage], (), forced, configs, inputs)
+        preview(plan)
+        (outcome,) = run(plan, recipe, here=True)
     totals = outcome.artifact.manifest.totals
     message = f"{stage}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
     return Completed(name=outcome.state, message=message)

@@ -1,10 +1,10 @@
-"""Every stage there is, each after the stages it may read from."""
+"""Every stage there is, each after the stages it may read from: the one list of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.engine.stage import Stage
+from tasks.engine.stage import Stage, registry
 from tasks.stages import (
     annotate,
     clean,
@@ -24,8 +24,8 @@ from tasks.stages import (
     tokenizer,
 )
 
-STAGES: Mapping[str, Stage] = {
-    module.STAGE.name: module.STAGE
+STAGES: Mapping[str, Stage] = registry(
+    module.STAGE
     for module in (
         source,
         clean,
@@ -45,4 +45,6 @@ STAGES: Mapping[str, Stage] = {
         export,
         report,
     )
-}
+)
+# Names of those that make a language model, in the order in which it goes through them.
+MODEL_STAGES = tuple(name for name, stage in STAGES.items() if stage.makes_model)

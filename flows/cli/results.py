@@ -19,7 +19,7 @@ from tasks.engine.errors import IngotError, MissingInputError, RecipeError
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
 from tasks.recipe import load
-from tasks.registry import STAGES
+from tasks.registry import MODEL_STAGES, STAGES
 
 Channel = Annotated[
     str, typer.Option(help="Channel of the recipe: latest, or one set by `ingot promote`.")
@@ -94,7 +94,8 @@ def chat(
     channel: Channel = channels.LATEST,
 ) -> None:
     """Chat with the latest model of a recipe, on this machine's CPU."""
-    artifact = _first_built(recipe, channel, ("dpo", "sft"))
+    # The first of them makes a model that goes on with a text, and does not answer.
+    artifact = _first_built(recipe, channel, MODEL_STAGES[:0:-1])
     from llm.model.generation import Sampling
     from llm.serving.chat import Conversation, TurnNotTextError, TurnTooLongError, check_text
 

@@ -116,7 +116,7 @@ def run(
 
     reap()
     began = time.monotonic()
-    outcomes = run_build(asked)
+    outcomes = run_build(asked, planned)
     record = {
         "seconds": round(time.monotonic() - began, 1),
         "ui": ui,
@@ -139,9 +139,10 @@ def run(
         print(f"{state}: {', '.join(names)}")
     print(f"done in {record['seconds']} s")
     for outcome in outcomes:
-        if outcome.stage == "evaluate":
+        outputs = outcome.artifact.manifest.outputs
+        if "scores" in outputs:
             _scores(outcome.artifact)
-        if outcome.stage == "report":
+        if "report" in outputs:
             print(f"report: {outcome.artifact.data('report').folder() / 'index.html'}")
 
 

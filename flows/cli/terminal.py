@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.theme import Theme
 
 from flows import running
-from flows.build import build
+from flows.build import PLANNED, build
 from flows.cli.faults import explains_itself
 from flows.home import open_store
 from flows.patience import patient
@@ -26,6 +26,7 @@ from flows.watch import Watch, watching
 from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.progress import Figure
+from tasks.engine.run.plan import Planner
 from tasks.engine.store.published import published
 from tasks.runner import PrefectListener, other_settings, spoken
 
@@ -168,8 +169,13 @@ def _without_heartbeat() -> Iterator[None]:
         yield
 
 
-def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> list[Outcome]:
+def run_build(
+    asked: tuple[str, list[str], list[str], list[str], list[str]], planned: Planner
+) -> list[Outcome]:
     """Run the `build` flow in this process.
+
+    Args:
+        planned: of what is asked for, its plan made.
 
     Raises:
         IngotError: the error of the stage that failed.
@@ -181,6 +187,7 @@ def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> 
     # Begun here: Prefect asks the server for the run before anything of ours is called.
     with Bar() as bar, watching(aloud, "the run waits for it") as watch, patient():
         PrefectListener.watchers.append(bar)
+        mark = PLANNED.set(planned)
         try:
             with _without_heartbeat():
                 told_of: Any = _begun(given, watch)
@@ -191,6 +198,7 @@ def run_build(asked: tuple[str, list[str], list[str], list[str], list[str]]) -> 
             logging.getLogger(__name__).debug("not recorded: %s", error)
             return running.LAST.outcomes
         finally:
+            PLANNED.reset(mark)
             PrefectListener.watchers.remove(bar)
     store, outcomes = open_store(), []
     for told in told_of:

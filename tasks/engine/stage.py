@@ -8,8 +8,8 @@ derived from that value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.engine.config import StageConfig
@@ -27,6 +27,11 @@ def no_externals(config: Any) -> Mapping[str, Snapshot]:
     return {}
 
 
+def no_further_inputs(stages: Sequence[Stage]) -> Mapping[str, Input]:
+    """The further inputs of a stage that names all it reads."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the chain.
@@ -36,13 +41,20 @@ class Stage:
         version: bumped by hand when the meaning of its output changes.
         config: its config class; defaults, bounds and descriptions live there.
         run: the body; reads through `inputs`, writes through `out`, returns nothing.
+        inputs_from: further inputs, made of the stages before it in the registry: for a stage that
+            reads all of a kind, whichever there are.
         externals: resolves what the config names outside the store to snapshots, at plan time.
         conservation: the law checked before publishing; `None` where the body states its own
             through `out.conserve`.
         reproducible: equal recipe means equal bytes. False for training.
         libraries: distributions whose version shapes the output; drift is shown.
         code: modules the stage reaches beyond its imports (those it launches by name).
-        panels: what it shows.
+        makes_model: what the language model in its output `model` is called beside others; "" where
+            it makes none. The stages that make one stand in the registry in the order in which a
+            model goes through them.
+        reported_after: the stage whose chapter comes before its own in the report; "" = the one
+            before it in the registry.
+        panels: what it shows of an artifact that is about to be published; kept with it.
     """
 
     name: str
@@ -53,8 +65,24 @@ class Stage:
     outputs: Mapping[str, Output]
     run: Callable[[Any, Inputs, Out], None]
     panels: Callable[[Artifact], Sequence[Panel]]
+    inputs_from: Callable[[Sequence[Stage]], Mapping[str, Input]] = no_further_inputs
     externals: Callable[[Any], Mapping[str, Snapshot]] = no_externals
     conservation: Conservation | None = None
     reproducible: bool = True
     libraries: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+    makes_model: str = ""
+    reported_after: str = ""
+
+
+def registry(stages: Iterable[Stage]) -> dict[str, Stage]:
+    """Stages by name, each with all its inputs.
+
+    Args:
+        stages: each after those it may read from.
+    """
+    found: dict[str, Stage] = {}
+    for stage in stages:
+        further = stage.inputs_from(tuple(found.values()))
+        found[stage.name] = replace(stage, inputs={**stage.inputs, **further})
+    return found

@@ -1,8 +1,8 @@
 """What a stage shows of its result, independent of where it is shown.
 
-A stage returns panels; `flows/publish.py` renders them as Prefect artifacts and
-the `report` stage as HTML. A panel holds plain values only, capped in size by
-whoever makes it (a table of 200 rows is a lot).
+A stage returns panels, which are kept with the artifact (`stored.py`); `flows/publish.py` renders
+them as Prefect artifacts and the `report` stage as HTML. A panel holds plain values only, capped in
+size by whoever makes it (a table of 200 rows is a lot).
 """
 
 from __future__ import annotations
@@ -76,3 +76,17 @@ class Graph:
 
 
 Panel = Table | Curve | Histogram | Samples | Graph
+
+
+@dataclass(frozen=True)
+class StageView:
+    """All that is shown of one artifact.
+
+    Attributes:
+        description: what its stage does, in a sentence.
+        config: its fields, with values, defaults and what they mean.
+    """
+
+    description: str
+    config: Table
+    panels: Sequence[Panel]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.manifest import InputRecord
 
-# The stages every document passes, in order; the others read documents and pass none on.
-STAGES = ("source", "clean", "filter", "dedup", "decontaminate", "pack")
-_READ = ("pages", "documents")
+# The outputs in which documents go from stage to stage. A stage that only reads them is no step.
+_HANDED_ON = ("pages", "documents")
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,19 @@ class Step:
 
 
 def funnel(artifacts: Mapping[str, Artifact]) -> list[Step]:
-    """The steps of those stages that there are.
+    """A step a stage that hands documents on, or packs them.
 
     Args:
-        artifacts: by stage name.
+        artifacts: by stage name, in the order of the chain.
     """
     steps = []
-    for stage in STAGES:
-        artifact = artifacts.get(stage)
-        if artifact is None:
+    for stage, artifact in artifacts.items():
+        packs = artifact.manifest.totals.unit == "token"
+        if not packs and not artifact.manifest.outputs.keys() & set(_HANDED_ON):
             continue
         record = _record(artifact)
         given = None if record is None else rows_given(record, artifacts)
-        if artifact.manifest.totals.unit == "token":
+        if packs:
             steps.append(_packed(artifact, given))
             continue
         totals = artifact.manifest.totals
@@ -86,7 +85,7 @@ def shares(steps: Sequence[Step]) -> list[float]:
 
 def _record(artifact: Artifact) -> InputRecord | None:
     inputs = artifact.manifest.inputs
-    return next((inputs[name] for name in _READ if name in inputs), None)
+    return next((inputs[name] for name in _HANDED_ON if name in inputs), None)
 
 
 def _packed(artifact: Artifact, given: int | None) -> Step:

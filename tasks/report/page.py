@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 import yaml
 from markupsafe import Markup
-from pydantic_core import PydanticUndefined
 
 from tasks.engine.run.difference import flat
-from tasks.engine.stage import Stage
 from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.views import stated
 from tasks.panels.html import html, table
 from tasks.panels.numbers import duration, number, size
-from tasks.panels.panels import Cell, Panel
+from tasks.panels.panels import Cell, Panel, StageView
 from tasks.panels.pictures import standalone
 from tasks.panels.svg import Bar, stacked_bars
 from tasks.panels.templates import Template
@@ -27,11 +25,10 @@ from tasks.report.samples import Extent
 
 @dataclass(frozen=True)
 class Chapter:
-    """One stage on the page: its declaration as it is now, what it made, what it shows."""
+    """One stage on the page: what it made, and what was to be shown of that when it was made."""
 
-    stage: Stage
     artifact: Artifact
-    panels: Sequence[Panel]
+    view: StageView
 
 
 @dataclass(frozen=True)
@@ -120,11 +117,12 @@ def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> Markup:
         for fate, by_reason in (("removed", step.removed), ("rejected", step.rejected))
         for reason, count in sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
     ]
-    in_funnel = {step.stage for step in steps if step.stage != "pack"}
+    told = {step.stage for step in steps}
     others: list[list[Cell]] = []
     for name, chapter in chapters.items():
         totals = chapter.artifact.manifest.totals
-        if name in in_funnel or not totals.rows_in:
+        # What is packed is told in documents above, and here in tokens.
+        if (name in told and totals.unit != "token") or not totals.rows_in:
             continue
         removed, rejected = sum(totals.removed.values()), sum(totals.rejected.values())
         mark = "✓" if totals.rows_in == totals.kept + removed + rejected else "✗"
@@ -157,10 +155,11 @@ def _samples(artifacts: Mapping[str, Artifact], extent: Extent) -> _Section:
 
 
 def _licences(artifacts: Mapping[str, Artifact]) -> list[_Section]:
-    if "source" not in artifacts:
-        return []
-    shown = _figures(evidence.licences(artifacts["source"]))
-    return [_Section("licences", "Licences of the sources", shown)]
+    return [
+        _Section("licences", "Licences of the sources", _figures(evidence.licences(artifact)))
+        for artifact in artifacts.values()
+        if "provenance" in samples.columns(artifact, "pages")
+    ]
 
 
 def _chapter(chapter: Chapter) -> Markup:
@@ -186,7 +185,7 @@ def _chapter(chapter: Chapter) -> Markup:
     return _draw(
         "chapter",
         name=manifest.stage,
-        description=chapter.stage.description,
+        description=chapter.view.description,
         facts=[
             f"took {duration(manifest.timings.seconds)}",
             size(manifest.bytes),
@@ -194,29 +193,12 @@ def _chapter(chapter: Chapter) -> Markup:
             f"recipe {manifest.build_id[:16]}",
             f"attempt {manifest.attempt}",
         ],
-        panels=chapter.panels,
-        config=_config(chapter),
+        panels=chapter.view.panels,
+        config=chapter.view.config.rows,
         inputs=read,
         outputs=made,
-        execution=[[key, _json(value)] for key, value in flat(manifest.execution).items()],
+        execution=[[key, stated(value)] for key, value in flat(manifest.execution).items()],
     )
-
-
-def _config(chapter: Chapter) -> list[list[Cell]]:
-    """Field, value, the default where it is another, and the field's description."""
-    fields = chapter.stage.config.model_fields
-    rows: list[list[Cell]] = []
-    for name, value in chapter.artifact.manifest.config.items():
-        field = fields.get(name)  # absent: the config has lost this field since
-        default = field.get_default(call_default_factory=True) if field else PydanticUndefined
-        usual = "" if default in (PydanticUndefined, value) else _json(default)
-        text = (field.description if field else None) or ""
-        rows.append([name, _json(value), usual, text])
-    return rows
-
-
-def _json(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _lineage(artifacts: Mapping[str, Artifact]) -> Markup:

@@ -16,7 +16,6 @@ from tasks.engine.store.part_files import read_part
 from tasks.panels.panels import Cell, Sample, Samples
 
 _FATES = ("removed", "rejected")
-_DOCUMENT_STAGES = ("decontaminate", "dedup", "filter", "clean")
 _TALKS = ("messages", "prompt", "chosen", "rejected")
 _TEXTS = ("text", "html", *_TALKS)
 _FACTS = ("value", "threshold", "detail")
@@ -33,10 +32,15 @@ class Extent:
 
 
 def kept(artifacts: Mapping[str, Artifact], extent: Extent) -> Samples | None:
-    """Documents a split from the last stage that passes documents on, if there is one."""
-    stage = next((name for name in _DOCUMENT_STAGES if name in artifacts), None)
-    if stage is None or not extent.count:
+    """Documents a split from the last stage that passes documents on, if there is one.
+
+    Args:
+        artifacts: by stage name, in the order of the chain.
+    """
+    stages = [name for name, made in artifacts.items() if "documents" in made.manifest.outputs]
+    if not stages or not extent.count:
         return None
+    stage = stages[-1]
     artifact = artifacts[stage]
     group = "split" if "split" in columns(artifact, "documents") else None
     chosen = _smallest(artifact, "documents", group, extent.count)

@@ -1,4 +1,4 @@
-"""What sft and dpo have in common: their fields, the launch, the tables that come back."""
+"""What all methods of alignment share: fields, the launch, the tables that come back."""
 
 from __future__ import annotations
 

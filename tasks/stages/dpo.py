@@ -169,4 +169,5 @@ STAGE = Stage(
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__",),
+    makes_model="dpo",
 )

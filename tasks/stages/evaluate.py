@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow.parquet as pq
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Artifact, Data, Inputs
 
-MODELS = ("base", "sft", "dpo")  # each is compared with the one before it
 _SAMPLES_SHOWN = 60
 
 
@@ -82,7 +82,7 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             model.
     """
     results = out.scratch / "results"
-    models = [name for name in MODELS if name in inputs]
+    models = [name for name in inputs if name not in STAGE.inputs]
     settings = config.model_dump(mode="json", exclude={"pool"})
     out.launch(
         "llm.evaluation",
@@ -100,6 +100,16 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             writer.write(pq.read_table(results / f"{name}.parquet"))
     for name, value in json.loads((results / "facts.json").read_text(encoding="utf-8")).items():
         out.fact(name, value)
+
+
+def _models(stages: Sequence[Stage]) -> dict[str, Input]:
+    """The model of every stage that makes one; each is compared with the one before it."""
+    found: dict[str, Input] = {}
+    for stage in stages:
+        if stage.makes_model:
+            source, said = f"{stage.name}.model", stage.outputs["model"].description
+            found[stage.makes_model] = Input((source,), said, optional=bool(found))
+    return found
 
 
 def _paths(data: Data | None) -> list[str]:
@@ -178,10 +188,8 @@ STAGE = Stage(
         "preferences": Input(
             ("examples.preferences",), "Held-out pairs to tell apart.", optional=True
         ),
-        "base": Input(("pretrain.model",), "The base model."),
-        "sft": Input(("sft.model",), "The model tuned on instructions.", optional=True),
-        "dpo": Input(("dpo.model",), "The model tuned on preferences.", optional=True),
     },
+    inputs_from=_models,
     outputs={
         "scores": Output("A figure a model and metric, with its 95 % interval.", SCORES),
         "samples": Output("What the models say to fixed prompts.", SAMPLES),

@@ -316,4 +316,5 @@ STAGE = Stage(
     externals=externals,
     libraries=("xxhash",),
     code=("llm.pydocs.examples", "llm.alignment.examples.decontaminate"),
+    reported_after="pretrain",
 )

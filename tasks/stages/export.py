@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
@@ -89,6 +90,12 @@ def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
     out.fact("files", {path.name: path.stat().st_size for path in sorted(folder.iterdir())})
 
 
+def _last_model(stages: Sequence[Stage]) -> dict[str, Input]:
+    """The model of the last stage of the recipe that makes one."""
+    sources = [f"{stage.name}.model" for stage in reversed(stages) if stage.makes_model]
+    return {"model": Input(tuple(sources), "The last model of the recipe.")}
+
+
 def _stage(inputs: Inputs) -> str:
     """Which stage made the model."""
     artifact = inputs["model"].artifact
@@ -138,13 +145,11 @@ STAGE = Stage(
     description="The model as a Hugging Face folder, proven equal with plain transformers.",
     config=ExportConfig,
     inputs={
-        "model": Input(
-            ("dpo.model", "sft.model", "pretrain.model"), "The last model of the recipe."
-        ),
         "sequences": Input(
             ("pack.sequences",), "What it was trained on, for the card.", optional=True
         ),
     },
+    inputs_from=_last_model,
     outputs={
         "model": Output("The Hugging Face folder with its card."),
         "parity": Output("Differences from what transformers makes of it.", PARITY),

@@ -122,7 +122,7 @@ class PretrainConfig(StageConfig):
             raise ValueError(
                 f"qk_norm: without it the model is a Llama, and transformers loads none whose "
                 f"hidden_size ({self.hidden_size}) is no multiple of its heads ({self.heads}), "
-                "whatever head_dim: sft, dpo and export would fail. Leave qk_norm on, or change "
+                "whatever head_dim: tuning and export would fail. Leave qk_norm on, or change "
                 "one of the two"
             )
         if self.head_dim % 2:
@@ -312,4 +312,5 @@ STAGE = Stage(
     reproducible=False,
     libraries=("torch", "numpy", "safetensors"),
     code=("llm.training.__main__",),
+    makes_model="base",
 )

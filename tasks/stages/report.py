@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -16,35 +16,12 @@ from tasks.panels.panels import Cell, Panel, Table
 if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Artifact, Inputs
-    from tasks.report.page import Chapter
 
 PAGE = "index.html"
-# One output a stage stands for all of it: `whole` covers the recipe and every output.
-_READ = {
-    "source": "pages",
-    "clean": "documents",
-    "quality": "model",
-    "annotate": "attributes",
-    "filter": "documents",
-    "dedup": "documents",
-    "decontaminate": "documents",
-    "tokenizer": "tokenizer",
-    "pack": "sequences",
-    "pretrain": "model",
-    "examples": "instructions",
-    "sft": "model",
-    "dpo": "model",
-    "evaluate": "scores",
-    "export": "model",
-}
 
 
 class EmptyReportError(IngotError):
     """The recipe has no stage to report on."""
-
-
-class PanelsError(IngotError):
-    """What a stage shows of its result could not be made; names the stage."""
 
 
 class ReportConfig(StageConfig):
@@ -72,10 +49,11 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
 
     Raises:
         EmptyReportError: there is none.
-        PanelsError: a stage's panels could not be made.
+        DamagedArtifactError: a stage's panels cannot be read.
     """
+    from tasks.engine.store.views import advice, kept_view, without_panels
     from tasks.report.funnel import funnel
-    from tasks.report.page import page
+    from tasks.report.page import Chapter, page
     from tasks.report.samples import Extent
 
     artifacts = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
@@ -83,7 +61,10 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")
     chapters = {}
     for done, (name, artifact) in enumerate(artifacts.items(), 1):
-        chapters[name] = _chapter(artifact)
+        view = kept_view(artifact)
+        if view is None:
+            out.log(advice(artifact))
+        chapters[name] = Chapter(artifact, view or without_panels(artifact))
         out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
     text = page(config.title, chapters, steps, Extent(config.samples, config.sample_characters))
@@ -105,21 +86,22 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     )
 
 
-def _chapter(artifact: Artifact) -> Chapter:
-    """A stage by its name: the registry imports this module, so this module cannot import it."""
-    from tasks.report.page import Chapter
+def _all(stages: Sequence[Stage]) -> dict[str, Input]:
+    """Every stage, in the order of the chapters."""
+    found = {stage.name: stage for stage in stages}
+    names = list(found)
+    for name, stage in found.items():
+        if stage.reported_after in found:
+            names.remove(name)
+            names.insert(names.index(stage.reported_after) + 1, name)
+    return {name: _whole(found[name]) for name in names}
 
-    stage: Stage = importlib.import_module(f"tasks.stages.{artifact.stage}").STAGE
-    try:
-        return Chapter(stage, artifact, list(stage.panels(artifact)))
-    except IngotError:
-        raise
-    except Exception as error:
-        raise PanelsError(
-            f"report: the panels of {artifact.stage} ({artifact.manifest_path}) could not be made: "
-            f"{type(error).__name__}: {error}. If the artifact is older than the code, "
-            f"`ingot run --force {artifact.stage}` rebuilds it"
-        ) from error
+
+def _whole(stage: Stage) -> Input:
+    """One output stands for all of a stage: `whole` covers the recipe and every output."""
+    output = next(iter(stage.outputs))
+    said = f"All that {stage.name} made."
+    return Input((f"{stage.name}.{output}",), said, optional=True, whole=True)
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -141,10 +123,8 @@ STAGE = Stage(
     version=1,
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
-    inputs={
-        name: Input((f"{name}.{output}",), f"All that {name} made.", optional=True, whole=True)
-        for name, output in _READ.items()
-    },
+    inputs={},
+    inputs_from=_all,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,
     panels=panels,

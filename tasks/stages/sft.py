@@ -134,4 +134,5 @@ STAGE = Stage(
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__",),
+    makes_model="sft",
 )

@@ -11,16 +11,12 @@ from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel
 
 from deployments.bootstrap import POOLS, declared, flow_of, parameters, pool
-from flows.planning import StageName, planner_for
+from flows.planning import planner_for
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
 from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
-
-
-def test_the_form_offers_every_stage_in_order():
-    assert list(get_args(StageName)) == list(STAGES)
 
 
 def test_every_stage_has_a_deployment_whose_flow_exists():

@@ -18,7 +18,7 @@ from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.stage import Stage
+from tasks.engine.stage import Stage, registry
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel
@@ -94,31 +94,32 @@ def no_panels(artifact: Artifact) -> list[Panel]:
     return []
 
 
-def _stage(name: str, run: Any, outputs: dict[str, Output]) -> Stage:
-    return Stage(name, 1, "Of a test.", GivenConfig, {}, outputs, run, no_panels)
+def _stage(name: str, run: Any, outputs: dict[str, Output], makes_model: str = "") -> Stage:
+    return Stage(
+        name, 1, "Of a test.", GivenConfig, {}, outputs, run, no_panels, makes_model=makes_model
+    )
 
 
 _MODEL = {"model": Output("A model.")}
-STAGES = {
-    stage.name: stage
-    for stage in (
+STAGES = registry(
+    (
         _stage("dedup", _documents, {"documents": Output("", DOCUMENTS)}),
         _stage(
             "pack",
             _sequences,
             {"sequences": Output("", pa.schema([pa.field("sequence_id", pa.int64())]))},
         ),
-        _stage("pretrain", _base, _MODEL),
+        _stage("pretrain", _base, _MODEL, "base"),
         _stage(
             "examples",
             _examples,
             {"instructions": Output("", INSTRUCTIONS), "preferences": Output("", PREFERENCES)},
         ),
-        _stage("sft", _tuned, _MODEL),
+        _stage("sft", _tuned, _MODEL, "sft"),
         evaluate.STAGE,
         export.STAGE,
     )
-}
+)
 
 
 def built(home: Path, **configs: StageConfig) -> dict[str, BuildResult]:

@@ -13,15 +13,14 @@ from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.stage import Stage
+from tasks.engine.stage import Stage, registry
 from tasks.engine.store.store import Store
 from tasks.stages import clean, decontaminate, dedup, pack, report, source, tokenizer
 from tests.llm.tokens.small_tokenizer import library_texts
 
-STAGES: Mapping[str, Stage] = {
-    module.STAGE.name: module.STAGE
-    for module in (source, clean, dedup, decontaminate, tokenizer, pack, report)
-}
+STAGES: Mapping[str, Stage] = registry(
+    module.STAGE for module in (source, clean, dedup, decontaminate, tokenizer, pack, report)
+)
 HOSTILE = "Wares & <script>alert('x')</script> | </pre></details> `code` said the hostile page."
 _VOID = {"meta", "br", "hr", "img", "link", "input"}
 

@@ -30,11 +30,12 @@ def steps(planner: Planner, run: Runner) -> Iterator[Step]:
     """Bring every selected stage up to date, in order.
 
     Args:
+        planner: its `plan` may have been asked for, and is then not made again.
         run: builds one order; told whether it must make a new attempt.
     """
     chosen = planner.selection.stages(planner.chain)
     for stage in planner.chain.stages:
-        row = planner.row(stage)
+        row = planner.row_in_run(stage)
         if stage not in chosen:
             yield Step(row, None)
             continue

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from llm.process.sandbox import close_warm
 from tasks.engine.config import StageConfig
@@ -22,17 +23,21 @@ from tasks.engine.progress import Listener, Silent
 from tasks.engine.run.checks import check_unique, totals
 from tasks.engine.run.code import code_record
 from tasks.engine.run.code import identity as code_identity
+from tasks.engine.run.view import keep_view
 from tasks.engine.shards.earlier import known_receipts
 from tasks.engine.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs, build_folder
 from tasks.engine.store.lease import TIME_TO_LIVE, Holder, Lease
 from tasks.engine.store.manifest import (
     SCHEMA_VERSION,
+    CodeRecord,
     ExternalItem,
     ExternalRecord,
     InputRecord,
     Manifest,
+    OutputRecord,
     Timings,
+    Totals,
 )
 from tasks.engine.store.published import sound
 from tasks.engine.store.space import full, is_full
@@ -187,9 +192,12 @@ def _attempt(
     attempt = _reserved(store, folder)
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     code = code_record(stage)
-    data: dict[str, Data] = {
-        name: artifact.data(output) for name, (artifact, output) in order.inputs.items()
-    }
+    # In the order of the declaration, however the order was put together.
+    data: dict[str, Data] = {}
+    for name in stage.inputs:
+        if name in order.inputs:
+            artifact, output = order.inputs[name]
+            data[name] = artifact.data(output)
     inputs = Inputs(data, order.externals)
     known = {} if force else known_receipts(store, stage.name)
     where = f"{folder}/{attempt}"
@@ -211,21 +219,51 @@ def _attempt(
         counted = totals(stage, inputs, out)
         lease.check()
         outputs = out.finish()
+        timings = Timings(
+            started=started.isoformat(),
+            seconds=time.perf_counter() - clock,
+            shards_built=out.work.built,
+            shards_adopted=out.work.adopted,
+        )
+        code = code.model_copy(update={"adopted": out.work.adopted_otherwise})
+        manifest = _manifest(order, attempt, outputs, code, counted, out.facts, timings, prefect)
+        written = manifest.model_dump_json(indent=1).encode()
+        # As whoever reads it later will see it.
+        artifact = Artifact(store, Manifest.model_validate_json(written))
+        keep_view(stage, artifact)
     except BaseException as error:
         try:
             out.abandon()
         except Exception as problem:  # noqa: BLE001 - what stopped the attempt is the one to tell
             error.add_note(f"What it left in {store.full(where)} could not be removed: {problem}")
         raise
-    manifest = Manifest(
+    lease.check()
+    store.create(f"{where}/manifest.json", written)
+    store.replace(f"{folder}/current.json", f'{{"attempt": "{attempt}"}}'.encode())
+    shutil.rmtree(out.scratch, ignore_errors=True)  # checkpoints served their purpose
+    return artifact
+
+
+def _manifest(
+    order: BuildRequest,
+    attempt: str,
+    outputs: dict[str, OutputRecord],
+    code: CodeRecord,
+    counted: Totals,
+    facts: Mapping[str, Any],
+    timings: Timings,
+    prefect: Mapping[str, str],
+) -> Manifest:
+    """What is known of an attempt whose outputs are in place."""
+    return Manifest(
         schema_version=SCHEMA_VERSION,
-        stage=stage.name,
-        build_id=build,
+        stage=order.stage.name,
+        build_id=order.build_id,
         attempt=attempt,
         outputs=outputs,
-        config=config.identity(),
-        execution=config.execution(),
-        code=code.model_copy(update={"adopted": out.work.adopted_otherwise}),
+        config=order.config.identity(),
+        execution=order.config.execution(),
+        code=code,
         inputs=order.records(),
         externals={
             name: ExternalRecord(
@@ -237,13 +275,8 @@ def _attempt(
             for name, snapshot in sorted(order.externals.items())
         },
         totals=counted,
-        facts=dict(sorted(out.facts.items())),
-        timings=Timings(
-            started=started.isoformat(),
-            seconds=time.perf_counter() - clock,
-            shards_built=out.work.built,
-            shards_adopted=out.work.adopted,
-        ),
+        facts=dict(sorted(facts.items())),
+        timings=timings,
         environment={
             "python": platform.python_version(),
             "platform": platform.platform(),
@@ -252,8 +285,3 @@ def _attempt(
         },
         prefect=dict(prefect),
     )
-    lease.check()
-    store.create(f"{where}/manifest.json", manifest.model_dump_json(indent=1).encode())
-    store.replace(f"{folder}/current.json", f'{{"attempt": "{attempt}"}}'.encode())
-    shutil.rmtree(out.scratch, ignore_errors=True)  # checkpoints served their purpose
-    return Artifact(store, manifest)

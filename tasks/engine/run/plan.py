@@ -112,7 +112,10 @@ class Planner:
 
     Attributes:
         name: of the recipe, under which pointers are kept.
+        source: what the recipe was loaded by, for messages; "" = its name.
+        pinned: attempts to read where the recipe's latest would be, by stage.
         artifacts: what each stage resolved to so far.
+        planned: the rows of `plan`, once it was asked for.
     """
 
     chain: Chain
@@ -120,7 +123,10 @@ class Planner:
     name: str
     store: Store
     selection: Selection
+    source: str = ""
+    pinned: Mapping[str, Artifact] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
+    planned: dict[str, Row] = field(default_factory=dict)
 
     def order(self, stage: str) -> BuildRequest:
         """The order for a stage whose inputs are all resolved.
@@ -132,20 +138,23 @@ class Planner:
         for name, (parent, output) in self.chain.wiring[stage].items():
             if parent not in self.artifacts:
                 raise MissingInputError(
-                    f"{stage} reads {parent}.{output}, which has not been built; run "
-                    f"`ingot run --recipe {self.name} --only {parent}` or the whole recipe first"
+                    f"{stage} reads {parent}.{output}, which has not been built; run `ingot run "
+                    f"--recipe {self.source or self.name} --only {parent}`, or the whole recipe, "
+                    "first"
                 )
             inputs[name] = (self.artifacts[parent], output)
         declared, config = self.chain.stages[stage], self.configs[stage]
         return BuildRequest(declared, config, inputs, declared.externals(config))
 
     def given(self, stage: str) -> Row:
-        """A stage outside the selection: whatever the recipe's pointer means."""
-        artifact = channels.resolve(self.store, self.name, stage)
-        if artifact is not None:
-            self.artifacts[stage] = artifact
-        reason = "not selected; as last built" if artifact else "not selected; never built"
-        return _row(stage, Status.GIVEN, (reason,), False, artifact)
+        """A stage outside the selection: the pinned attempt, else the recipe's pointer."""
+        pinned = self.pinned.get(stage)
+        artifact = pinned or channels.resolve(self.store, self.name, stage)
+        if artifact is None:
+            return _row(stage, Status.GIVEN, ("not selected; never built",), False, None)
+        self.artifacts[stage] = artifact
+        which = f"attempt {pinned.manifest.attempt} as asked" if pinned else "as last built"
+        return _row(stage, Status.GIVEN, (f"not selected; {which}",), False, artifact)
 
     def row(self, stage: str) -> Row:
         """The line of a stage whose parents' rows have been asked for already."""
@@ -218,8 +227,30 @@ class Planner:
         return _row(stage, Status.PENDING, (f"{after}; runs only if bytes change",), None, before)
 
     def plan(self) -> list[Row]:
-        """All rows. The planner must not have been used before."""
-        return [self.row(stage) for stage in self.chain.stages]
+        """All rows, as they were when first asked for. Nothing may have been built before."""
+        if not self.planned:
+            self.planned = {stage: self.row(stage) for stage in self.chain.stages}
+        return list(self.planned.values())
+
+    def row_in_run(self, stage: str) -> Row:
+        """The line of a stage whose parents are up to date by now.
+
+        What was not to run stays so if its parents are what they were; all else is looked at with
+        the inputs there are now.
+        """
+        planned = self.planned.get(stage)
+        if planned is None or planned.runs is not False or self._changed(stage):
+            return self.row(stage)
+        return planned
+
+    def _changed(self, stage: str) -> bool:
+        """Whether a parent was built again since the plan."""
+        return any(
+            (before := self.planned[parent].artifact) is None
+            or before.folder != self.artifacts[parent].folder
+            for parent in self.chain.parents(stage)
+            if parent in self.artifacts
+        )
 
 
 def _broken(artifact: Artifact, config: StageConfig) -> tuple[str, ...]:

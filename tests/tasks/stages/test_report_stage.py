@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-import importlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from tasks.engine.errors import DamagedArtifactError
+from tasks.engine.progress import Silent
 from tasks.engine.run.execute import BuildRequest, BuildResult, execute
+from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
+from tasks.engine.store.views import kept_view
+from tasks.panels.html import html
 from tasks.panels.panels import Samples, Table
+from tasks.report import page as report_page
 from tasks.report.evidence import strangers
 from tasks.report.funnel import Step, funnel
+from tasks.report.page import Chapter
 from tasks.report.samples import Extent, gone, kept, readable
 from tasks.stages import report
 from tests.tasks.report_chain import HOSTILE, STAGES, Page, built, configs, page_of, write_pages
 
 Done = dict[str, BuildResult]
+NO_SAMPLES = Extent(0, 100)
+
+
+class Logged(Silent):
+    """Hears what is said to the user."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def log(self, stage: str, message: str) -> None:
+        self.lines.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +146,7 @@ def test_a_report_on_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_equal_rows_by_another_recipe_are_another_report(done: Done) -> None:
     artifact = done["pack"].artifact
-    one = BuildRequest(report.STAGE, report.ReportConfig(), {"pack": (artifact, "sequences")})
+    one = BuildRequest(STAGES["report"], report.ReportConfig(), {"pack": (artifact, "sequences")})
     manifest = artifact.manifest.model_copy(update={"build_id": "0" * 64})
     other = type(artifact)(artifact.store, manifest)
     two = replace(one, inputs={"pack": (other, "sequences")})
@@ -148,19 +165,40 @@ def test_a_parent_that_was_built_again_is_told(done: Done) -> None:
     assert next(step.given for step in funnel(mixed) if step.stage == "dedup") is None
 
 
-def test_panels_that_fail_name_their_stage(
-    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(artifact: object) -> None:
-        raise KeyError("splits")
+def test_a_page_shows_what_was_kept_and_needs_no_stage(done: Done, tmp_path: Path) -> None:
+    """A stage that Ingot no longer has is reported on like any other."""
+    pack = done["pack"].artifact
+    store = Store(str(tmp_path))
+    shutil.copytree(pack.store.local_path(pack.folder), store.local_path("artifacts/repack/0/0001"))
+    manifest = pack.manifest.model_copy(update={"stage": "repack", "build_id": "0"})
+    other = Artifact(store, manifest)
+    view = kept_view(other)
+    assert view is not None
+    text = report_page.page("t", {"repack": Chapter(other, view)}, [], NO_SAMPLES)
+    assert "stage-repack" in Page(text).anchors
+    assert Page(text).row("sequence_length", "32")[3], "what the field means"
+    for panel in STAGES["pack"].panels(pack):
+        assert html(panel) in text
 
-    stage = SimpleNamespace(STAGE=replace(STAGES["pack"], panels=broken))
-    monkeypatch.setattr(importlib, "import_module", lambda name: stage)
-    order = BuildRequest(
-        report.STAGE, report.ReportConfig(), {"pack": (done["pack"].artifact, "sequences")}
-    )
-    with pytest.raises(report.PanelsError, match=r"panels of pack .*KeyError: 'splits'"):
-        execute(order, Store(str(tmp_path)))
+
+def test_an_artifact_published_without_panels_is_told(done: Done, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "home"))
+    shutil.copytree(done["pack"].artifact.store.root, store.root, dirs_exist_ok=True)
+    pack = Artifact(store, done["pack"].artifact.manifest)
+    store.remove(f"{pack.folder}/panels.json")
+    logged = Logged()
+    order = BuildRequest(STAGES["report"], report.ReportConfig(), {"pack": (pack, "sequences")})
+    made = execute(order, store, logged, force=True)
+    advice = "`ingot run --force pack` builds it again, with panels."
+    assert [line for line in logged.lines if advice in line]
+    shown = Page(page_of({"report": made}))
+    assert advice in shown.text
+    assert shown.row("sequence_length") == ["sequence_length", "32", "", ""]
+    store.replace(f"{pack.folder}/panels.json", b'{"version": 99}')
+    with pytest.raises(
+        DamagedArtifactError, match=r"version 99; this is version 1; .*--force pack"
+    ):
+        execute(order, store, force=True)
 
 
 def test_its_own_panel_is_the_funnel(done: Done) -> None:

@@ -1,0 +1,46 @@
+"""What a stage shows of what it has just made, kept with it."""
+
+from __future__ import annotations
+
+from pydantic_core import PydanticUndefined
+
+from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.views import CONFIG_COLUMNS, FILE, stated
+from tasks.panels.panels import Cell, StageView, Table
+from tasks.panels.stored import dumps
+
+
+def keep_view(stage: Stage, artifact: Artifact) -> None:
+    """Write a stage's description, config and panels into the folder of an attempt.
+
+    Args:
+        artifact: about to be published: all of it is in place but the manifest.
+
+    Raises:
+        PanelsFormatError: a panel holds something other than plain values.
+        Exception: whatever `stage.panels` raises. A note on either names the stage.
+    """
+    try:
+        written = dumps(_view(stage, artifact))
+    except Exception as error:
+        error.add_note(f"{stage.name}: its panels could not be made, so nothing was published.")
+        raise
+    artifact.store.create(f"{artifact.folder}/{FILE}", written)
+
+
+def _view(stage: Stage, artifact: Artifact) -> StageView:
+    config = Table("Config", CONFIG_COLUMNS, _config(stage, artifact))
+    return StageView(stage.description, config, stage.panels(artifact))
+
+
+def _config(stage: Stage, artifact: Artifact) -> list[list[Cell]]:
+    """Field, value, the default where it is another, and the field's description."""
+    fields = stage.config.model_fields
+    rows: list[list[Cell]] = []
+    for name, value in artifact.manifest.config.items():
+        field = fields[name]
+        default = field.get_default(call_default_factory=True)
+        usual = "" if default in (PydanticUndefined, value) else stated(default)
+        rows.append([name, stated(value), usual, field.description or ""])
+    return rows

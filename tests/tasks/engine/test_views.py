@@ -1,0 +1,94 @@
+"""What a stage shows is made once, when it is published, and kept beside the manifest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tasks.engine.run.build import build
+from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.store import Store
+from tasks.engine.store.views import kept_view
+from tasks.panels.panels import Panel, Table
+from tasks.panels.stored import PanelsFormatError
+from tests.tasks.engine.small_chain import REGISTRY, SHOUT, planner, write_corpus
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "home"))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus")
+
+
+def registry(panels: object) -> dict[str, Stage]:
+    return {**REGISTRY, "shout": replace(SHOUT, panels=panels)}  # type: ignore[arg-type]
+
+
+def test_what_is_shown_is_kept_with_the_artifact(store: Store, corpus: Path) -> None:
+    done = build(planner(store, corpus, shout={"mark": "?"}))
+    for name, built in done.items():
+        view = kept_view(built.artifact)
+        assert view is not None
+        assert view.description == REGISTRY[name].description
+        rows = built.artifact.manifest.totals.rows_in
+        assert view.panels == (Table("totals", ("rows",), ((rows,),)),)
+    shown = kept_view(done["shout"].artifact)
+    assert shown is not None
+    assert shown.config.rows[0] == ("mark", "?", "!", "Put behind every text.")
+    assert [row[0] for row in shown.config.rows] == ["mark", "lose", "crash_on"]
+
+
+def test_a_panel_may_read_all_that_is_published(store: Store, corpus: Path) -> None:
+    found: list[tuple[int, int]] = []
+
+    def panels(artifact: Artifact) -> list[Panel]:
+        assert artifact.store.names(artifact.folder).count("manifest.json") == 0
+        characters = artifact.facts["characters"]
+        found.append((artifact.data("texts").table().num_rows, characters))
+        assert artifact.data("rejected").table().column_names == ["doc_id", "reason", "detail"]
+        return []
+
+    done = build(planner(store, corpus, registry=registry(panels)))
+    assert found == [(35, done["shout"].artifact.facts["characters"])]
+    build(planner(store, corpus, registry=registry(panels)))
+    assert len(found) == 1, "an artifact that is served is not looked at again"
+
+
+def test_what_is_shown_enters_no_identity(store: Store, corpus: Path, tmp_path: Path) -> None:
+    other = Store(str(tmp_path / "other"))
+    one = build(planner(store, corpus))
+    two = build(planner(other, corpus, registry=registry(lambda artifact: [])))
+    for name in ("shout", "count"):
+        first, second = one[name].artifact.manifest, two[name].artifact.manifest
+        assert first.build_id == second.build_id
+        assert first.outputs == second.outputs
+    assert kept_view(one["shout"].artifact) != kept_view(two["shout"].artifact)
+
+
+def broken(artifact: Artifact) -> list[Panel]:
+    raise KeyError("splits")
+
+
+def malformed(artifact: Artifact) -> list[Panel]:
+    return [Table("t", ["a"], [[{"no": "cell"}]])]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(("panels", "error"), [(broken, KeyError), (malformed, PanelsFormatError)])
+def test_panels_that_fail_stop_their_stage_before_it_is_published(
+    store: Store, corpus: Path, panels: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error) as failed:
+        build(planner(store, corpus, registry=registry(panels)))
+    told = "shout: its panels could not be made, so nothing was published."
+    assert failed.value.__notes__ == [told]
+    names = {Path(path).name for path in store.files("artifacts/shout")}
+    assert not names & {"manifest.json", "current.json", "panels.json"}
+    again = build(planner(store, corpus))["shout"].artifact
+    assert again.manifest.timings.shards_adopted == 5, "what was built is taken over"
