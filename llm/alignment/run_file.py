@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.process.run_file import RunFileError, made, read_record
+from llm.sha256 import sha256_file
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,6 @@ def run_digest(run: Run) -> str:
     for name in _EXECUTION[run.method]:
         del record[name]
     model = Path(run.model)
-    record["model"] = {path.name: _sha256(path) for path in sorted(model.iterdir())}
-    record["examples"] = [_sha256(Path(path)) for path in run.examples]
+    record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}
+    record["examples"] = [sha256_file(Path(path)) for path in run.examples]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ tokenizer.json, ...     the tokenizer's own files
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from tokenizers import Tokenizer
 from llm.model.architecture import Architecture, ArchitectureError
 from llm.model.foreign_fields import not_honoured
 from llm.model.transformer import Transformer
+from llm.sha256 import sha256_file
 from llm.tokens import hf_folder
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, SPECIAL_TOKENS, TURN_END
 
@@ -49,7 +49,7 @@ def tokenizer_digest(folder: Path) -> str:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing; a model and its tokenizer lie in one folder")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_file(path)
 
 
 def check_tokenizer(model: Path, tokenizer: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llm.model.architecture import Architecture
 from llm.process.run_file import made, read_record
+from llm.sha256 import sha256_file
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,5 @@ def _weights_digest(folder: str) -> str:
         return ""
     digest = hashlib.sha256()
     for name in ("config.json", "model.safetensors"):
-        with (Path(folder) / name).open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_file(Path(folder) / name)))
     return digest.hexdigest()

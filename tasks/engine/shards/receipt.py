@@ -19,8 +19,8 @@ from typing import Any, cast
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
-from tasks.engine.identity.snapshot import sha256_file
 from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
 from tasks.engine.store.manifest import File
