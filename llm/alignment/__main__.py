@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llm.alignment.channel import Channel
 from llm.alignment.run_file import DpoRun, SftRun, read_run
-from llm.process.parent import TERMINATED, StopRequest, exit_with_parent
+from llm.process.parent import TERMINATED, StoppedError, StopRequest, exit_with_parent
 
 
 def main(path: Path) -> int:
@@ -39,7 +39,6 @@ def _environment(run: SftRun | DpoRun) -> None:
 
 def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> int:
     from llm.alignment.methods import dpo, sft
-    from llm.alignment.trainer import StoppedError
     from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, is_out_of_memory
 
     try:

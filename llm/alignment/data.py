@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llm.errors import ExpectedError
 from llm.tables import DOC_ID, REJECTED, REMOVED, SPLIT, TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder, Rendered, UnusableMessagesError
 
@@ -44,11 +45,11 @@ PREFERENCE_ROWS = pa.schema(
 )
 
 
-class SplitError(ValueError):
+class SplitError(ExpectedError, ValueError):
     """A row belongs to a split there is not."""
 
 
-class EqualPairError(ValueError):
+class EqualPairError(ExpectedError, ValueError):
     """The chosen and the rejected answer of a pair are the same tokens."""
 
 

@@ -19,10 +19,11 @@ from llm.alignment.checks import check_context
 from llm.alignment.data import Limit, Rows
 from llm.alignment.run_file import Run, SftRun, run_digest
 from llm.alignment.shell import compute_with, shell
+from llm.errors import ExpectedError
 from llm.model import folder as model_folder
 from llm.model.scoring import Scorer
 from llm.model.transformer import Transformer
-from llm.process.parent import StopRequest
+from llm.process.parent import StoppedError, StopRequest
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from llm.training.devices import autocast, precision_on
@@ -32,12 +33,8 @@ _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": 
 _ADAM_EPSILON = 1e-8  # as Kingma and Ba 2015
 
 
-class DeviceError(RuntimeError):
+class DeviceError(ExpectedError, RuntimeError):
     """The device asked for is not there."""
-
-
-class StoppedError(Exception):
-    """The run was asked to stop and did; it goes on from its last checkpoint."""
 
 
 class Session:

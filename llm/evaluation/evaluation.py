@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from llm.errors import ExpectedError
 from llm.evaluation.bits_per_byte import document_losses
 from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
@@ -41,7 +42,7 @@ from llm.tokens.encoding import DocumentEncoder
 Begin = Callable[[str, str], Report]
 
 
-class UnknownDeviceError(ValueError):
+class UnknownDeviceError(ExpectedError, ValueError):
     """The machine does not have the device asked for."""
 
 

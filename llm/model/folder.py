@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from llm.errors import ExpectedError
 from llm.model.architecture import Architecture, ArchitectureError
 from llm.model.foreign_fields import not_honoured
 from llm.model.transformer import Transformer
@@ -32,7 +33,7 @@ _LFS = b"version https://git-lfs"
 _CLASSES = {True: ("Qwen3ForCausalLM", "qwen3"), False: ("LlamaForCausalLM", "llama")}
 
 
-class ModelFolderError(ValueError):
+class ModelFolderError(ExpectedError, ValueError):
     """A folder is not a model this code can load; names the file and what is wrong with it."""
 
 
@@ -40,7 +41,7 @@ class ForeignModelError(ModelFolderError):
     """A model folder that another program wrote; says what it lacks and what would do."""
 
 
-class TokenizerMismatchError(ValueError):
+class TokenizerMismatchError(ExpectedError, ValueError):
     """A model was trained with another tokenizer: its ids mean other tokens."""
 
 

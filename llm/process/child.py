@@ -27,6 +27,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from llm.errors import ExpectedError
 from llm.process.parent import deaf_to_the_terminal
 
 _HEADER = struct.Struct("!Q")  # as in child_main
@@ -37,7 +38,7 @@ _LOOK = 0.5
 _LEAVE = 2.0
 
 
-class ChildCrashedError(RuntimeError):
+class ChildCrashedError(ExpectedError, RuntimeError):
     """The process died during a call (or could not be started); the next call starts another.
 
     Attributes:
@@ -60,7 +61,7 @@ class ChildClosedError(ChildCrashedError):
         self.args = (f"the child process was killed on request; {function} was not run",)
 
 
-class ChildTimeoutError(RuntimeError):
+class ChildTimeoutError(ExpectedError, RuntimeError):
     """A call passed its deadline and the process was killed; the next call starts another."""
 
     def __init__(self, function: str, timeout: float) -> None:
@@ -69,7 +70,7 @@ class ChildTimeoutError(RuntimeError):
         super().__init__(f"{function} did not end within {timeout:g} s; its process was killed")
 
 
-class ChildStoppedError(RuntimeError):
+class ChildStoppedError(ExpectedError, RuntimeError):
     """The parent was asked to stop during a call, and the process was killed."""
 
     def __init__(self, function: str) -> None:
@@ -77,7 +78,7 @@ class ChildStoppedError(RuntimeError):
         super().__init__(f"stopped while running {function}")
 
 
-class ChildFailedError(RuntimeError):
+class ChildFailedError(ExpectedError, RuntimeError):
     """The function raised. The process lives on.
 
     Attributes:

@@ -12,6 +12,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from llm.errors import ExpectedError
+
 Made = TypeVar("Made")
 _PLAIN: Mapping[type, tuple[type, ...]] = {
     bool: (bool,),
@@ -22,7 +24,7 @@ _PLAIN: Mapping[type, tuple[type, ...]] = {
 }
 
 
-class RunFileError(ValueError):
+class RunFileError(ExpectedError, ValueError):
     """A run file is not what it should be; names the file and the field."""
 
 

@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from llm.errors import ExpectedError
 from llm.sha256 import sha256_file
 from llm.tables import SPLITS
 
@@ -40,11 +41,11 @@ _KINDS = {"lengths": "<i4", "starts": "<i4", "bounds": "<i8"}
 _COLUMNS = ["split", "tokens", "doc_lengths"]
 
 
-class BadSequencesError(ValueError):
+class BadSequencesError(ExpectedError, ValueError):
     """The parts are no packed sequences for this vocabulary; names part and row."""
 
 
-class DamagedTokenFileError(OSError):
+class DamagedTokenFileError(ExpectedError, OSError):
     """A token file is missing, cut short or altered; removing its folder rebuilds it."""
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from llm.process import events
-from llm.process.parent import TERMINATED, StopRequest, exit_with_parent
+from llm.process.parent import TERMINATED, StoppedError, StopRequest, exit_with_parent
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
         return 2
     exit_with_parent()
     stop = StopRequest()
-    from llm.training.loop import StoppedError, train
+    from llm.training.loop import train
     from llm.training.run_file import read
 
     try:

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import torch
 
+from llm.errors import ExpectedError
+
 AUTO = "auto"
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # Names of instructions that multiply bfloat16: of x86 and of Arm, as torch and Linux write them.
 _BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16", "arm_bf16", "arm_sve_bf16"}
 
 
-class DeviceError(ValueError):
+class DeviceError(ExpectedError, ValueError):
     """A device or precision that this machine does not have."""
 
 
@@ -122,7 +124,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-class DoesNotFitError(MemoryError):
+class DoesNotFitError(ExpectedError, MemoryError):
     """The work does not fit into memory however it is cut."""
 
 

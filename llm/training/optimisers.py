@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from llm.errors import ExpectedError
 from llm.training import devices
 from llm.training.muon import Muon
 from llm.training.run_file import Optimisation
@@ -19,7 +20,7 @@ from llm.training.run_file import Optimisation
 OPTIMISERS = ("adamw", "muon")
 
 
-class UnknownOptimiserError(ValueError):
+class UnknownOptimiserError(ExpectedError, ValueError):
     """An optimiser of that name is not there."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+from llm.errors import ExpectedError
 from llm.training.run_file import Optimisation
 
 SCHEDULES = ("cosine", "wsd")
 
 
-class UnknownScheduleError(ValueError):
+class UnknownScheduleError(ExpectedError, ValueError):
     """A schedule of that name is not there."""
 
 
