@@ -34,7 +34,13 @@ def _evaluate(run: Run) -> None:
 
     from llm.evaluation.evaluation import evaluate
     from llm.model.scoring import Report
-    from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, find, is_out_of_memory
+    from llm.training.devices import (
+        CUDA_OR_CPU,
+        MEMORY_ERRORS,
+        DoesNotFitError,
+        find,
+        is_out_of_memory,
+    )
     from llm.training.threads import ThreadTuner
 
     tuners: dict[str, ThreadTuner] = {}
@@ -42,7 +48,7 @@ def _evaluate(run: Run) -> None:
     def begin(model: str, what: str) -> Report:
         # What a model is measured by goes as fast with the next one: no need to try again.
         if what not in tuners:
-            tuners[what] = ThreadTuner(find(run.device), run.threads)
+            tuners[what] = ThreadTuner(find(run.device, CUDA_OR_CPU), run.threads)
         tuners[what].enforce()
         return _Watched(f"{model}: {what}", tuners[what])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +12,9 @@ import torch
 from llm.errors import ExpectedError
 
 AUTO = "auto"
+KINDS = ("cuda", "mps", "cpu")
+# Of tuning and evaluation, which offer no device of Apple's.
+CUDA_OR_CPU = ("cuda", "cpu")
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # Names of instructions that multiply bfloat16: of x86 and of Arm, as torch and Linux write them.
 _BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16", "arm_bf16", "arm_sve_bf16"}
@@ -20,21 +24,25 @@ class DeviceError(ExpectedError, ValueError):
     """A device or precision that this machine does not have."""
 
 
-def find(wanted: str) -> torch.device:
-    """The device meant; "auto" = a GPU if there is one.
+def find(wanted: str, kinds: Sequence[str] = KINDS) -> torch.device:
+    """The device meant; "auto" = the first kind of `kinds` that is there.
+
+    Args:
+        kinds: of devices the work can be done on, the fastest first.
 
     Raises:
         DeviceError: it is not there.
     """
-    have = {
+    there = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if wanted == "auto":
-        wanted = next(name for name in ("cuda", "mps", "cpu") if have[name])
+    have = {kind: there[kind] for kind in kinds}
+    if wanted == AUTO:
+        wanted = next(name for name, found in have.items() if found)
     if not have.get(wanted, False):
-        found = ", ".join(name for name, there in have.items() if there)
+        found = ", ".join(name for name in have if have[name])
         raise DeviceError(f"device {wanted!r} is not on this machine; it has {found}")
     return torch.device(wanted)
 
