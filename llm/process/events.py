@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 
+from llm.process.pace import Pace
+
 
 def say(event: str, **values: object) -> None:
     """Print one event."""
@@ -42,35 +44,28 @@ def launched() -> Iterator[None]:
 
 
 class Progress:
-    """Progress events, at most one a second, with the time left, counted from the first unit on:
-    what comes before, such as compiling, is no measure of the rest.
+    """Progress events, at most one a second, with the time left.
 
     Args:
         already: units done before this process started; they do not count for the rate.
     """
 
     def __init__(self, total: int, unit: str, already: int) -> None:
-        self._total, self._unit, self._already = total, unit, already
+        self._total, self._unit = total, unit
+        self._pace = Pace(total, already)
         self._last = time.monotonic()
-        self._first: tuple[int, float] | None = None
 
     def report(self, done: int, **figures: float) -> None:
         """Say where we are, unless that was said just now."""
-        now = time.monotonic()
-        if self._first is None and done > self._already:
-            self._first = (done, now)
+        now, pace = time.monotonic(), self._pace.figures(done)
         if now - self._last < 1.0 and done < self._total:
             return
         self._last = now
-        left = None
-        if self._first is not None and done > self._first[0]:
-            pace = (now - self._first[1]) / (done - self._first[0])
-            left = round((self._total - done) * pace)
         say(
             "progress",
             done=done,
             total=self._total,
             unit=self._unit,
-            seconds_left=left,
+            seconds_left=pace.get("seconds_left"),
             **{name: round(value, 4) for name, value in figures.items()},
         )

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from llm.process.pace import Pace
 from llm.tables import REJECTED
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Declared
 from tasks.engine.errors import ShardError
-from tasks.engine.progress import Listener, Pace
+from tasks.engine.progress import Listener
 from tasks.engine.shards.attempt import AttemptFiles
 from tasks.engine.shards.executors import Failure, Job, run_jobs, worker_count
 from tasks.engine.shards.parts import PartWriter
