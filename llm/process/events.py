@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from typing import TextIO
 
 from llm.process.pace import Pace
+
+# What was standard output, once it is kept for events.
+_kept: TextIO | None = None
+
+
+def keep_standard_output() -> None:
+    """From now on events alone reach standard output.
+
+    Whatever else is written to it, also below Python, is found on standard error.
+    """
+    global _kept
+    sys.stdout.flush()
+    _kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
 
 def say(event: str, **values: object) -> None:
     """Print one event."""
-    print(json.dumps({"event": event, **values}), file=sys.stdout, flush=True)
+    print(json.dumps({"event": event, **values}), file=_kept or sys.stdout, flush=True)
 
 
 def log(message: str) -> None:
@@ -25,22 +38,6 @@ def log(message: str) -> None:
 def error(problem: BaseException) -> None:
     """The error the process is about to end with."""
     say("error", type=type(problem).__name__, message=str(problem))
-
-
-@contextlib.contextmanager
-def launched() -> Iterator[None]:
-    """The body of a launched process: events alone reach the launcher, an error as the last one.
-
-    What libraries write to file descriptor 1 goes to the log, with file descriptor 2.
-    """
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    with contextlib.redirect_stdout(stream):
-        try:
-            yield
-        except Exception as problem:
-            error(problem)
-            raise
 
 
 class Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -143,6 +143,22 @@ _NO_MEMORY = (
     "not enough memory",
     "bad_alloc",
 )
+
+
+@contextlib.contextmanager
+def advise_on_memory(advice: str) -> Iterator[None]:
+    """The body's lack of memory is told with what to do about it.
+
+    Raises:
+        DoesNotFitError: memory did not suffice.
+    """
+    try:
+        yield
+    except MEMORY_ERRORS as error:
+        if not is_out_of_memory(error):
+            raise
+        cause = str(error) or type(error).__name__
+        raise DoesNotFitError(f"memory does not suffice ({cause}); {advice}") from error
 
 
 def widest(device: torch.device) -> torch.dtype:

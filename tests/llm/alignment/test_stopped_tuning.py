@@ -30,14 +30,13 @@ from tests.llm.alignment.tiny_run import (
 # Sends itself the signal where it is about to do something, and would then wait for ever.
 PHASES = """
 import os, signal, sys, time
-from pathlib import Path
 from llm.alignment import trainer
 from llm.alignment.__main__ import main
 def stopped(*_):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(600)
 setattr(trainer.Session, sys.argv[2], stopped)
-sys.exit(main(Path(sys.argv[1])))
+sys.exit(main(sys.argv[1:2]))
 """
 
 
