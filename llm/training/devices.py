@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -60,7 +61,7 @@ def require(wanted: str, processes: int) -> None:
         )
 
 
-def precision_on(device: torch.device, wanted: str) -> str:
+def precision_on(device: torch.device, wanted: str) -> Literal["bf16", "fp32"]:
     """ "bf16" or "fp32": what was asked for; for "auto", bf16 where the device multiplies it.
 
     Raises:
@@ -68,8 +69,7 @@ def precision_on(device: torch.device, wanted: str) -> str:
     """
     if wanted == AUTO:
         return "bf16" if multiplies_bf16(device) else "fp32"
-    dtype(wanted)
-    return wanted
+    return "bf16" if dtype(wanted) == torch.bfloat16 else "fp32"
 
 
 def multiplies_bf16(device: torch.device) -> bool:

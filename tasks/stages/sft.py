@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pydantic import Field
 
+from llm.alignment.run_file import Packing
 from llm.tables import METRICS, REJECTED, REMOVED
 from tasks.engine.config import execution
 from tasks.engine.declare import Input, Output
@@ -46,7 +47,7 @@ class SftConfig(TuningConfig):
         gt=0.0,
         le=1.0,
     )
-    packing: Literal["none", "bfd"] = Field(
+    packing: Packing = Field(
         "none",
         description="bfd: rows share one of max_length, best fit first, none seeing another; "
         "batch_size then counts shared rows.",
