@@ -18,7 +18,6 @@ import os
 import pickle
 import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -28,9 +27,9 @@ from types import TracebackType
 from typing import Any
 
 from llm.errors import ExpectedError
+from llm.process.child_main import HEADER
 from llm.process.parent import deaf_to_the_terminal
 
-_HEADER = struct.Struct("!Q")  # as in child_main
 _CHUNK = 1 << 20
 # How long a wait may go on before looking whether the process is still there.
 _LOOK = 0.5
@@ -169,7 +168,7 @@ class _Process:
 
     def send(self, payload: bytes, deadline: float | None) -> None:
         descriptor = self._input.fileno()
-        for block in (_HEADER.pack(len(payload)), payload):
+        for block in (HEADER.pack(len(payload)), payload):
             rest = memoryview(block)
             while rest:
                 self._wait(descriptor, select.POLLOUT, deadline)
@@ -181,7 +180,7 @@ class _Process:
                     raise _GoneError from error
 
     def receive(self, deadline: float | None) -> bytearray:
-        (length,) = _HEADER.unpack(self._read(_HEADER.size, deadline))
+        (length,) = HEADER.unpack(self._read(HEADER.size, deadline))
         return self._read(length, deadline)
 
     def _read(self, length: int, deadline: float | None) -> bytearray:

@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 
 from llm.process.parent import OF_A_TERMINAL
 
-_HEADER = struct.Struct("!Q")  # length of the pickle that follows
+HEADER = struct.Struct("!Q")  # length of the pickle that follows
 
 
 def _die_with(lifeline: int) -> None:
@@ -50,10 +50,10 @@ def _die_with(lifeline: int) -> None:
 def _read_requests(descriptor: int, requests: queue.SimpleQueue[bytes]) -> None:
     with open(descriptor, "rb") as stream:
         while True:
-            header = stream.read(_HEADER.size)
+            header = stream.read(HEADER.size)
             payload = b""
-            if len(header) == _HEADER.size:
-                (length,) = _HEADER.unpack(header)
+            if len(header) == HEADER.size:
+                (length,) = HEADER.unpack(header)
                 payload = stream.read(length)
             if not payload or len(payload) < length:
                 # At once: what the main thread is doing is of use to nobody.
@@ -62,7 +62,7 @@ def _read_requests(descriptor: int, requests: queue.SimpleQueue[bytes]) -> None:
 
 
 def _write(descriptor: int, payload: bytes) -> None:
-    for block in (_HEADER.pack(len(payload)), payload):
+    for block in (HEADER.pack(len(payload)), payload):
         rest = memoryview(block)
         while rest:
             rest = rest[os.write(descriptor, rest) :]

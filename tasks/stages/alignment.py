@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.alignment.run_file import LongRows, Schedule
-from llm.tables import DOC_ID
 from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
 from tasks.panels.panels import Cell, Curve, Panel, Table
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Artifact, Inputs
 
-SPLIT = pa.field("split", pa.string(), nullable=False)
-TOKENS = pa.list_(pa.int32())
-TRUNCATED = pa.field("truncated", pa.bool_(), nullable=False)
 LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
 SAMPLES_SHOWN = 10
 
@@ -138,9 +133,3 @@ def curve_panels(artifact: Artifact, wanted: dict[str, dict[str, str]]) -> list[
         if series:
             shown.append(Curve(title, "step", "", series))
     return shown
-
-
-def example_schema(texts: list[str], rest: list[pa.Field]) -> pa.Schema:
-    """Columns of rendered rows."""
-    columns = [pa.field(name, pa.string(), nullable=False) for name in texts]
-    return pa.schema([DOC_ID, SPLIT, *columns, *rest, TRUNCATED])
