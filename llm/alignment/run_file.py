@@ -130,7 +130,7 @@ def run_digest(run: Run) -> str:
     Model and examples count by content, not by where they lie.
     """
     record: dict[str, Any] = asdict(run)
-    for name in ("execution", *_PLACES, *run.execution):
+    for name in {"execution", *_PLACES, *run.execution}:
         del record[name]
     model = Path(run.model)
     record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}
