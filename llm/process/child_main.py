@@ -30,6 +30,7 @@ import traceback
 from typing import Any, NoReturn
 
 from llm.process.parent import OF_A_TERMINAL
+from llm.process.stdout import set_stdout_aside
 
 HEADER = struct.Struct("!Q")  # length of the pickle that follows
 
@@ -97,11 +98,10 @@ def serve(lifeline: int) -> NoReturn:
     for number in OF_A_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     # Prints of the functions, C code included, must not end up between the frames.
-    source, sink = os.dup(0), os.dup(1)
+    source, sink = os.dup(0), set_stdout_aside()
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
-    os.dup2(2, 1)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(
         target=_read_requests, args=(source, requests), daemon=True, name="requests"

@@ -9,20 +9,16 @@ import time
 from typing import TextIO
 
 from llm.process.pace import Pace
+from llm.process.stdout import set_stdout_aside
 
 # What was standard output, once it is kept for events.
 _kept: TextIO | None = None
 
 
 def keep_standard_output() -> None:
-    """From now on events alone reach standard output.
-
-    Whatever else is written to it, also below Python, is found on standard error.
-    """
+    """From now on events alone reach standard output."""
     global _kept
-    sys.stdout.flush()
-    _kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    _kept = os.fdopen(set_stdout_aside(), "w", encoding="utf-8")
 
 
 def say(event: str, **values: object) -> None:
