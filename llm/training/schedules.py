@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 from llm.errors import ExpectedError
-from llm.training.run_file import Optimisation
+from llm.training.run_file import Optimisation, Schedule
 
-SCHEDULES = ("cosine", "wsd")
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
 
 
 class UnknownScheduleError(ExpectedError, ValueError):
