@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 TRAIN, VALIDATION = "train", "validation"
@@ -47,6 +49,27 @@ METRICS = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("value", pa.float64(), nullable=False),
     ]
+)
+
+
+def _rendered(texts: Sequence[str], tokens: Sequence[pa.Field]) -> pa.Schema:
+    columns = [pa.field(name, pa.string(), nullable=False) for name in texts]
+    truncated = pa.field("truncated", pa.bool_(), nullable=False)
+    return pa.schema([DOC_ID, SPLIT, *columns, *tokens, truncated])
+
+
+def _tokens(name: str) -> pa.Field:
+    return pa.field(name, pa.list_(pa.int32()), nullable=False)
+
+
+# Examples as a model is tuned on them; `truncated`: the end was cut off.
+INSTRUCTION_ROWS = _rendered(
+    ["prompt", "completion"],
+    [_tokens("tokens"), pa.field("supervised", pa.list_(pa.bool_()), nullable=False)],
+)
+PREFERENCE_ROWS = _rendered(
+    ["prompt", "chosen", "rejected"],
+    [_tokens(f"{name}_tokens") for name in ("prompt", "chosen", "rejected")],
 )
 # Of preferences, in nats: what a model gave to the answers before it was tuned on them, and after.
 PAIR_LOGPROBS = (

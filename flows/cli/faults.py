@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from tasks.engine.errors import IngotError
+from llm.errors import ExpectedError
 
 # Conditions of the machine, not faults of the program.
 _OF_THE_MACHINE = {errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT}
@@ -15,7 +15,7 @@ def explains_itself(error: BaseException) -> bool:
     be written; any other is a fault of the program."""
     if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         return True
-    return isinstance(error, IngotError) or type(error).__module__.startswith("llm.")
+    return isinstance(error, ExpectedError)
 
 
 def message(error: BaseException) -> str:

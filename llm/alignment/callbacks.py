@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 
 from llm.alignment import checkpoints
 from llm.alignment.channel import Channel
-from llm.alignment.checks import NonFiniteLossError
 from llm.process.parent import StopRequest
+from llm.training.divergence import NonFiniteLossError
 from llm.training.threads import ThreadTuner
 
 # Of every step's figures, those a user watches while it runs.

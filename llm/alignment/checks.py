@@ -18,35 +18,32 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from llm.alignment.data import Limit, Rows
+from llm.errors import ExpectedError
 from llm.tables import TRAIN
 
 
-class NoRowsError(ValueError):
+class NoRowsError(ExpectedError, ValueError):
     """No row is left to train on."""
 
 
-class TruncatedRowsError(ValueError):
+class TruncatedRowsError(ExpectedError, ValueError):
     """More rows are longer than `max_length` than allowed."""
 
 
-class NothingSupervisedError(ValueError):
+class NothingSupervisedError(ExpectedError, ValueError):
     """A row has no token to learn."""
 
 
-class TurnEndError(ValueError):
+class TurnEndError(ExpectedError, ValueError):
     """A row that was not cut does not end with a supervised end of turn."""
 
 
-class ContextError(ValueError):
+class ContextError(ExpectedError, ValueError):
     """Rows may be longer than the model's context."""
 
 
-class TrainerDataError(RuntimeError):
+class TrainerDataError(ExpectedError, RuntimeError):
     """What the trainer is about to learn is not what was rendered."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """Training diverged: a loss or a gradient is no number."""
 
 
 def check_context(max_length: int, context: int) -> None:

@@ -11,44 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.tables import DOC_ID, REJECTED, REMOVED, SPLIT, TRAIN, VALIDATION
+from llm.errors import ExpectedError
+from llm.tables import INSTRUCTION_ROWS, PREFERENCE_ROWS, REJECTED, REMOVED, TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder, Rendered, UnusableMessagesError
 
-_TEXT = [pa.field(name, pa.string(), nullable=False) for name in ("prompt", "completion")]
-_PAIR_TEXT = [
-    pa.field(name, pa.string(), nullable=False) for name in ("prompt", "chosen", "rejected")
-]
-_TOKENS = pa.list_(pa.int32())
-_TRUNCATED = pa.field("truncated", pa.bool_(), nullable=False)
 
-INSTRUCTION_ROWS = pa.schema(
-    [
-        DOC_ID,
-        SPLIT,
-        *_TEXT,
-        pa.field("tokens", _TOKENS, nullable=False),
-        pa.field("supervised", pa.list_(pa.bool_()), nullable=False),
-        _TRUNCATED,
-    ]
-)
-PREFERENCE_ROWS = pa.schema(
-    [
-        DOC_ID,
-        SPLIT,
-        *_PAIR_TEXT,
-        pa.field("prompt_tokens", _TOKENS, nullable=False),
-        pa.field("chosen_tokens", _TOKENS, nullable=False),
-        pa.field("rejected_tokens", _TOKENS, nullable=False),
-        _TRUNCATED,
-    ]
-)
-
-
-class SplitError(ValueError):
+class SplitError(ExpectedError, ValueError):
     """A row belongs to a split there is not."""
 
 
-class EqualPairError(ValueError):
+class EqualPairError(ExpectedError, ValueError):
     """The chosen and the rejected answer of a pair are the same tokens."""
 
 

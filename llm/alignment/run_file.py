@@ -6,9 +6,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llm.process.run_file import RunFileError, made, read_record
+from llm.sha256 import sha256_file
+from llm.training.run_file import CudaOrCpu, Precision
+
+Schedule = Literal["constant", "linear", "cosine"]
+LongRows = Literal["cut", "remove"]
+Packing = Literal["none", "bfd"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Run:
             device multiplies it.
         device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.
         checkpoint_seconds: a checkpoint at the first step this long after the last one.
+        execution: names of the settings that say how to run, not what: with another value of
+            theirs a run goes on from the same checkpoint.
     """
 
     method: str
@@ -44,20 +52,21 @@ class Run:
     batch_size: int
     micro_batch_size: int
     warmup_share: float
-    schedule: str
+    schedule: Schedule
     weight_decay: float
     adam_beta1: float
     adam_beta2: float
     gradient_clip: float
     max_length: int
-    long_rows: str
+    long_rows: LongRows
     most_truncated: float
-    precision: str
+    precision: Precision
     seed: int
-    device: str
+    device: CudaOrCpu
     threads: int
     score_tokens: int
     checkpoint_seconds: float
+    execution: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class SftRun(Run):
         packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
     """
 
-    packing: str
+    packing: Packing
 
 
 @dataclass(frozen=True)
@@ -85,35 +94,8 @@ class DpoRun(Run):
 
 
 _METHODS: dict[str, type[SftRun] | type[DpoRun]] = {"sft": SftRun, "dpo": DpoRun}
-_CHOICES = {
-    "schedule": ("constant", "linear", "cosine"),
-    "precision": ("auto", "fp32", "bf16"),
-    "device": ("auto", "cpu", "cuda"),
-    "packing": ("none", "bfd"),
-    "long_rows": ("cut", "remove"),
-}
-# Where and how, not what: another of these goes on from the same checkpoint.
-_EXECUTION = {
-    "sft": (
-        "output",
-        "results",
-        "scratch",
-        "device",
-        "threads",
-        "micro_batch_size",
-        "score_tokens",
-        "checkpoint_seconds",
-    ),
-    "dpo": (
-        "output",
-        "results",
-        "scratch",
-        "device",
-        "threads",
-        "score_tokens",
-        "checkpoint_seconds",
-    ),
-}
+# Where the files of a run lie is no part of what it computes.
+_PLACES = ("output", "results", "scratch")
 
 
 def read_run(path: Path) -> SftRun | DpoRun:
@@ -130,7 +112,10 @@ def parse_run(record: dict[str, Any], where: str) -> SftRun | DpoRun:
     method = record.get("method")
     if method not in _METHODS:
         raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(_METHODS)}")
-    run = made(_METHODS[method], record, where, _CHOICES)
+    run = made(_METHODS[method], record, where)
+    for name in run.execution:
+        if name not in record or name in (*_PLACES, "execution"):
+            raise RunFileError(f"{where}: execution names {name!r}, which is no setting")
     micro = run.micro_batch_size or run.batch_size
     if run.batch_size % micro:
         raise RunFileError(
@@ -145,14 +130,9 @@ def run_digest(run: Run) -> str:
     Model and examples count by content, not by where they lie.
     """
     record: dict[str, Any] = asdict(run)
-    for name in _EXECUTION[run.method]:
+    for name in {"execution", *_PLACES, *run.execution}:
         del record[name]
     model = Path(run.model)
-    record["model"] = {path.name: _sha256(path) for path in sorted(model.iterdir())}
-    record["examples"] = [_sha256(Path(path)) for path in run.examples]
+    record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}
+    record["examples"] = [sha256_file(Path(path)) for path in run.examples]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from llm.alignment import checkpoints
@@ -22,22 +21,14 @@ from llm.alignment.shell import compute_with, shell
 from llm.model import folder as model_folder
 from llm.model.scoring import Scorer
 from llm.model.transformer import Transformer
-from llm.process.parent import StopRequest
+from llm.process.parent import StoppedError, StopRequest
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
-from llm.training.devices import autocast, precision_on
+from llm.training.devices import CUDA_OR_CPU, autocast, find, precision_on
 from llm.training.threads import UNKNOWN, ThreadTuner
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 _ADAM_EPSILON = 1e-8  # as Kingma and Ba 2015
-
-
-class DeviceError(RuntimeError):
-    """The device asked for is not there."""
-
-
-class StoppedError(Exception):
-    """The run was asked to stop and did; it goes on from its last checkpoint."""
 
 
 class Session:
@@ -54,7 +45,7 @@ class Session:
     """
 
     def __init__(self, run: Run, channel: Channel, stop: StopRequest) -> None:
-        self.device = _device(run.device)
+        self.device = find(run.device, CUDA_OR_CPU)
         # What "auto" stands for here: a checkpoint of another precision is another run's.
         run = replace(run, precision=precision_on(self.device, run.precision))
         self.run, self.channel, self.stop = run, channel, stop
@@ -226,11 +217,3 @@ class _Scorer:
 
 def _told(reasons: dict[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("device is cuda and torch finds no GPU; use auto or cpu")
-    return torch.device(name)

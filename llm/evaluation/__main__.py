@@ -6,35 +6,30 @@ A launched process like a trainer, with nothing worth a checkpoint: SIGTERM simp
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm.evaluation.run_file import Run, read
 from llm.process import events
-from llm.process.parent import exit_with_parent
+from llm.process.main import launched
 
 if TYPE_CHECKING:
     from llm.training.threads import ThreadTuner
 
 
-def main(path: Path) -> None:
-    """Write scores.parquet, samples.parquet and facts.json into the folder the run names."""
-    with events.launched():
-        exit_with_parent()
-        _evaluate(read(path))
+def main(arguments: list[str]) -> int:
+    """Evaluate; the exit code."""
+    return launched("llm.evaluation", arguments, read, _evaluate)
 
 
 def _evaluate(run: Run) -> None:
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    """Write scores.parquet, samples.parquet and facts.json into the folder the run names."""
     import pyarrow.parquet as pq
 
     from llm.evaluation.evaluation import evaluate
     from llm.model.scoring import Report
-    from llm.training.devices import MEMORY_ERRORS, DoesNotFitError, find, is_out_of_memory
+    from llm.training.devices import CUDA_OR_CPU, advise_on_memory, find
     from llm.training.threads import ThreadTuner
 
     tuners: dict[str, ThreadTuner] = {}
@@ -42,19 +37,12 @@ def _evaluate(run: Run) -> None:
     def begin(model: str, what: str) -> Report:
         # What a model is measured by goes as fast with the next one: no need to try again.
         if what not in tuners:
-            tuners[what] = ThreadTuner(find(run.device), run.threads)
+            tuners[what] = ThreadTuner(find(run.device, CUDA_OR_CPU), run.threads)
         tuners[what].enforce()
         return _Watched(f"{model}: {what}", tuners[what])
 
-    try:
+    with advise_on_memory("lower evaluate.batch_tokens, which changes no result"):
         result = evaluate(run, begin)
-    except MEMORY_ERRORS as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DoesNotFitError(
-            f"memory does not suffice ({str(error) or type(error).__name__}); lower "
-            "evaluate.batch_tokens, which changes no result"
-        ) from error
     run.results.mkdir(parents=True, exist_ok=True)
     pq.write_table(result.scores, run.results / "scores.parquet")
     pq.write_table(result.samples, run.results / "samples.parquet")
@@ -79,4 +67,4 @@ class _Watched:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

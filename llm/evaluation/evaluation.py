@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from llm.evaluation.bits_per_byte import document_losses
 from llm.evaluation.bootstrap import Estimate, difference, estimate
@@ -36,13 +34,10 @@ from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.encoding import DocumentEncoder
+from llm.training.devices import CUDA_OR_CPU, autocast, find
 
 # Given a model and what it is measured by, whom to tell how far it is.
 Begin = Callable[[str, str], Report]
-
-
-class UnknownDeviceError(ValueError):
-    """The machine does not have the device asked for."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +53,9 @@ def evaluate(run: Run, begin: Begin) -> Result:
     """Measure each model, and its difference from the one before.
 
     Raises:
-        NoValidationTextError, ModelFolderError, UnknownDeviceError.
+        NoValidationTextError, ModelFolderError, DeviceError.
     """
-    device = _device(run.device)
+    device = find(run.device, CUDA_OR_CPU)
     tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
     text = validation_text(tables, run.validation_bytes)
     instructions = held_out(run.instructions, ["messages"], run.most_instructions)
@@ -74,7 +69,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
         encoder = ChatEncoder(named.folder)
         rows = tokenise(encoder, instructions, preferences, model.architecture.context)
         left_out[named.name] = rows.left_out
-        with _precision(run.precision, device):
+        with autocast(device, run.precision):
             measures = list(_measures(run, named, model, encoder, text, rows, begin))
             said, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
         samples += said
@@ -141,16 +136,3 @@ def _samples(
         too_long += sum(prompt not in said for prompt in prompts)
         found += [{"model": name, "prompt": p, "completion": text} for p, text in said.items()]
     return found, too_long
-
-
-def _device(name: str) -> torch.device:
-    there = torch.cuda.is_available()
-    if name == "cuda" and not there:
-        raise UnknownDeviceError("device is cuda, and torch sees no GPU here; take auto or cpu")
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
-
-
-def _precision(name: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    if name == "bf16":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return contextlib.nullcontext()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from llm.process.run_file import RunFileError, made, read_record
+from llm.training.run_file import CudaOrCpu
 
-_CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("fp32", "bf16")}
+Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Run:
     seed: int
     batch_tokens: int
     threads: int
-    device: str
-    precision: str
+    device: CudaOrCpu
+    precision: Precision
     results: Path
 
 
@@ -63,7 +65,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: see `llm.process.run_file`; or there is no model.
     """
-    run = made(Run, read_record(path), str(path), _CHOICES)
+    run = made(Run, read_record(path), str(path))
     if not run.models:
         raise RunFileError(f"{path}: models is empty; name at least one")
     return run

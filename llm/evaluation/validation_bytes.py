@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llm.errors import ExpectedError
 from llm.tables import VALIDATION
 
 
-class NoValidationTextError(ValueError):
+class NoValidationTextError(ExpectedError, ValueError):
     """No document is held out."""
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from llm.export.run_file import Run, read
-from llm.process import events
-from llm.process.parent import exit_with_parent
+from llm.process.main import launched
 
 
-def main(path: Path) -> None:
-    """Copy the folder, compare, write parity.parquet; fails where the two are not the same."""
-    with events.launched():
-        exit_with_parent()
-        _export(read(path))
+def main(arguments: list[str]) -> int:
+    """Export; the exit code."""
+    return launched("llm.export", arguments, read, _export)
 
 
 def _export(run: Run) -> None:
+    """Copy the folder, compare, write parity.parquet; fails where the two are not the same."""
     import pyarrow.parquet as pq
     import torch
 
@@ -37,4 +34,4 @@ def _export(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

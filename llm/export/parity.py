@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from llm.errors import ExpectedError
 from llm.export.parity_table import Check
 from llm.export.probes import CHATS, TEXTS, chatml
 from llm.model.folder import load
@@ -35,11 +36,11 @@ from llm.model.transformer import Transformer
 _REFERENCE = Path(__file__).resolve().with_name("reference.py")
 
 
-class UnusableExportError(ValueError):
+class UnusableExportError(ExpectedError, ValueError):
     """Transformers alone cannot load or run the exported folder; carries what it said."""
 
 
-class PromptTooLongError(ValueError):
+class PromptTooLongError(ExpectedError, ValueError):
     """No prompt of the comparison leaves room for a continuation."""
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from llm.errors import ExpectedError
+
 PARITY = pa.schema(
     [
         pa.field("check", pa.string(), nullable=False),
@@ -18,7 +20,7 @@ PARITY = pa.schema(
 )
 
 
-class ParityError(ValueError):
+class ParityError(ExpectedError, ValueError):
     """Transformers makes something else of the exported folder than we do; gives the figures."""
 
 

@@ -38,4 +38,4 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: see `llm.process.run_file`.
     """
-    return made(Run, read_record(path), str(path), {})
+    return made(Run, read_record(path), str(path))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm.errors import ExpectedError
 
-class ArchitectureError(ValueError):
+
+class ArchitectureError(ExpectedError, ValueError):
     """Sizes that do not fit together."""
 
 

@@ -9,7 +9,6 @@ tokenizer.json, ...     the tokenizer's own files
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -21,9 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from llm.errors import ExpectedError
 from llm.model.architecture import Architecture, ArchitectureError
 from llm.model.foreign_fields import not_honoured
 from llm.model.transformer import Transformer
+from llm.sha256 import sha256_file
 from llm.tokens import hf_folder
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, SPECIAL_TOKENS, TURN_END
 
@@ -32,7 +33,7 @@ _LFS = b"version https://git-lfs"
 _CLASSES = {True: ("Qwen3ForCausalLM", "qwen3"), False: ("LlamaForCausalLM", "llama")}
 
 
-class ModelFolderError(ValueError):
+class ModelFolderError(ExpectedError, ValueError):
     """A folder is not a model this code can load; names the file and what is wrong with it."""
 
 
@@ -40,7 +41,7 @@ class ForeignModelError(ModelFolderError):
     """A model folder that another program wrote; says what it lacks and what would do."""
 
 
-class TokenizerMismatchError(ValueError):
+class TokenizerMismatchError(ExpectedError, ValueError):
     """A model was trained with another tokenizer: its ids mean other tokens."""
 
 
@@ -49,7 +50,7 @@ def tokenizer_digest(folder: Path) -> str:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing; a model and its tokenizer lie in one folder")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_file(path)
 
 
 def check_tokenizer(model: Path, tokenizer: Path) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from llm.errors import ExpectedError
 from llm.model.transformer import Cache, Transformer
 
 
-class SamplingError(ValueError):
+class SamplingError(ExpectedError, ValueError):
     """A setting of sampling that means nothing; names it."""
 
 

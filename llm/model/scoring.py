@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llm.errors import ExpectedError
+
 # Rows of logits made at once: 1024 x a vocabulary of 32,768 in float32 are 128 MiB.
 _ROWS = 1024
 # On a CPU, whose caches hold so much, more rows and more tokens a forward pass take longer.
@@ -35,7 +37,7 @@ class Scorer(Protocol):
         """Hidden states to logits: (N, D) -> (N, V)."""
 
 
-class UnscorableSequenceError(ValueError):
+class UnscorableSequenceError(ExpectedError, ValueError):
     """A sequence has no token to score, or its first token is to be scored."""
 
 

@@ -21,7 +21,6 @@ import os
 import pickle
 import select
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -30,9 +29,10 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from llm.errors import ExpectedError
+from llm.process.child_main import HEADER
 from llm.process.parent import deaf_to_the_terminal
 
-_HEADER = struct.Struct("!Q")  # as in child_main
 _CHUNK = 1 << 20
 # How long a wait may go on before looking whether the process is still there.
 _LOOK = 0.5
@@ -40,7 +40,7 @@ _LOOK = 0.5
 _LEAVE = 2.0
 
 
-class ChildCrashedError(RuntimeError):
+class ChildCrashedError(ExpectedError, RuntimeError):
     """The process died during a call (or could not be started); the next call starts another.
 
     Attributes:
@@ -63,7 +63,7 @@ class ChildClosedError(ChildCrashedError):
         self.args = (f"the child process was killed on request; {function} was not run",)
 
 
-class ChildTimeoutError(RuntimeError):
+class ChildTimeoutError(ExpectedError, RuntimeError):
     """A call passed its deadline and the process was killed; the next call starts another."""
 
     def __init__(self, function: str, timeout: float) -> None:
@@ -72,7 +72,7 @@ class ChildTimeoutError(RuntimeError):
         super().__init__(f"{function} did not end within {timeout:g} s; its process was killed")
 
 
-class ChildStoppedError(RuntimeError):
+class ChildStoppedError(ExpectedError, RuntimeError):
     """The parent was asked to stop during a call, and the process was killed."""
 
     def __init__(self, function: str) -> None:
@@ -80,7 +80,7 @@ class ChildStoppedError(RuntimeError):
         super().__init__(f"stopped while running {function}")
 
 
-class ChildFailedError(RuntimeError):
+class ChildFailedError(ExpectedError, RuntimeError):
     """The function raised. The process lives on.
 
     Attributes:
@@ -171,7 +171,7 @@ class _Process:
 
     def send(self, payload: bytes, deadline: float | None) -> None:
         descriptor = self._input.fileno()
-        for block in (_HEADER.pack(len(payload)), payload):
+        for block in (HEADER.pack(len(payload)), payload):
             rest = memoryview(block)
             while rest:
                 self._wait(descriptor, select.POLLOUT, deadline)
@@ -183,7 +183,7 @@ class _Process:
                     raise _GoneError from error
 
     def receive(self, deadline: float | None) -> bytearray:
-        (length,) = _HEADER.unpack(self._read(_HEADER.size, deadline))
+        (length,) = HEADER.unpack(self._read(HEADER.size, deadline))
         return self._read(length, deadline)
 
     def _read(self, length: int, deadline: float | None) -> bytearray:

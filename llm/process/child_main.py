@@ -30,8 +30,9 @@ import traceback
 from typing import Any, NoReturn
 
 from llm.process.parent import OF_A_TERMINAL
+from llm.process.stdout import set_stdout_aside
 
-_HEADER = struct.Struct("!Q")  # length of the pickle that follows
+HEADER = struct.Struct("!Q")  # length of the pickle that follows
 
 
 def _die_with(lifeline: int) -> None:
@@ -50,10 +51,10 @@ def _die_with(lifeline: int) -> None:
 def _read_requests(descriptor: int, requests: queue.SimpleQueue[bytes]) -> None:
     with open(descriptor, "rb") as stream:
         while True:
-            header = stream.read(_HEADER.size)
+            header = stream.read(HEADER.size)
             payload = b""
-            if len(header) == _HEADER.size:
-                (length,) = _HEADER.unpack(header)
+            if len(header) == HEADER.size:
+                (length,) = HEADER.unpack(header)
                 payload = stream.read(length)
             if not payload or len(payload) < length:
                 # At once: what the main thread is doing is of use to nobody.
@@ -62,7 +63,7 @@ def _read_requests(descriptor: int, requests: queue.SimpleQueue[bytes]) -> None:
 
 
 def _write(descriptor: int, payload: bytes) -> None:
-    for block in (_HEADER.pack(len(payload)), payload):
+    for block in (HEADER.pack(len(payload)), payload):
         rest = memoryview(block)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -97,11 +98,10 @@ def serve(lifeline: int) -> NoReturn:
     for number in OF_A_TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     # Prints of the functions, C code included, must not end up between the frames.
-    source, sink = os.dup(0), os.dup(1)
+    source, sink = os.dup(0), set_stdout_aside()
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)
     os.close(empty)
-    os.dup2(2, 1)
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(
         target=_read_requests, args=(source, requests), daemon=True, name="requests"

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from typing import TextIO
+
+from llm.process.pace import Pace
+from llm.process.stdout import set_stdout_aside
+
+# What was standard output, once it is kept for events.
+_kept: TextIO | None = None
+
+
+def keep_standard_output() -> None:
+    """From now on events alone reach standard output."""
+    global _kept
+    _kept = os.fdopen(set_stdout_aside(), "w", encoding="utf-8")
 
 
 def say(event: str, **values: object) -> None:
     """Print one event."""
-    print(json.dumps({"event": event, **values}), file=sys.stdout, flush=True)
+    print(json.dumps({"event": event, **values}), file=_kept or sys.stdout, flush=True)
 
 
 def log(message: str) -> None:
@@ -25,52 +36,29 @@ def error(problem: BaseException) -> None:
     say("error", type=type(problem).__name__, message=str(problem))
 
 
-@contextlib.contextmanager
-def launched() -> Iterator[None]:
-    """The body of a launched process: events alone reach the launcher, an error as the last one.
-
-    What libraries write to file descriptor 1 goes to the log, with file descriptor 2.
-    """
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    with contextlib.redirect_stdout(stream):
-        try:
-            yield
-        except Exception as problem:
-            error(problem)
-            raise
-
-
 class Progress:
-    """Progress events, at most one a second, with the time left, counted from the first unit on:
-    what comes before, such as compiling, is no measure of the rest.
+    """Progress events, at most one a second, with the time left.
 
     Args:
         already: units done before this process started; they do not count for the rate.
     """
 
     def __init__(self, total: int, unit: str, already: int) -> None:
-        self._total, self._unit, self._already = total, unit, already
+        self._total, self._unit = total, unit
+        self._pace = Pace(total, already)
         self._last = time.monotonic()
-        self._first: tuple[int, float] | None = None
 
     def report(self, done: int, **figures: float) -> None:
         """Say where we are, unless that was said just now."""
-        now = time.monotonic()
-        if self._first is None and done > self._already:
-            self._first = (done, now)
+        now, pace = time.monotonic(), self._pace.figures(done)
         if now - self._last < 1.0 and done < self._total:
             return
         self._last = now
-        left = None
-        if self._first is not None and done > self._first[0]:
-            pace = (now - self._first[1]) / (done - self._first[0])
-            left = round((self._total - done) * pace)
         say(
             "progress",
             done=done,
             total=self._total,
             unit=self._unit,
-            seconds_left=left,
+            seconds_left=pace.get("seconds_left"),
             **{name: round(value, 4) for name, value in figures.items()},
         )

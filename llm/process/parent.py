@@ -18,6 +18,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from llm.errors import ExpectedError
+
 TERMINATED = 143
 OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
 
@@ -84,6 +86,10 @@ def _watch() -> None:
 class Interrupted(BaseException):
     """SIGTERM came during work that may be dropped. Not an `Exception`: no library takes it for a
     fault of its own."""
+
+
+class StoppedError(ExpectedError):
+    """The run was asked to stop and did; says whether it left a checkpoint to go on from."""
 
 
 class StopRequest:

@@ -1,6 +1,7 @@
 """`run.json`, what a launched process is told, read into frozen dataclasses.
 
-Nothing may be missing, nothing unknown, and every value is of its field's type. A float may be
+Nothing may be missing, nothing unknown, and every value is of its field's type, or one of the
+values of its `Literal`. A float may be
 written as a whole number, as JSON has no difference; true and false are no numbers.
 """
 
@@ -10,7 +11,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from llm.errors import ExpectedError
 
 Made = TypeVar("Made")
 _PLAIN: Mapping[type, tuple[type, ...]] = {
@@ -22,7 +25,7 @@ _PLAIN: Mapping[type, tuple[type, ...]] = {
 }
 
 
-class RunFileError(ValueError):
+class RunFileError(ExpectedError, ValueError):
     """A run file is not what it should be; names the file and the field."""
 
 
@@ -41,14 +44,11 @@ def read_record(path: Path) -> dict[str, Any]:
     return found
 
 
-def made(
-    kind: type[Made], record: Any, where: str, choices: Mapping[str, tuple[str, ...]], at: str = ""
-) -> Made:
+def made(kind: type[Made], record: Any, where: str, at: str = "") -> Made:
     """A dataclass from the values of its fields; nested dataclasses, lists and tuples too.
 
     Args:
         where: the file, for messages; `at`: the path to this object in it, with a dot behind.
-        choices: values a field may have, by its name.
 
     Raises:
         RunFileError: names the file and the field.
@@ -62,27 +62,25 @@ def made(
         raise RunFileError(f"{where}: missing field: {at}{name}")
     values = {}
     for name, hint in hints.items():
-        value = _value(hint, record[name], where, choices, f"{at}{name}")
-        if name in choices and value not in choices[name]:
-            allowed = ", ".join(choices[name])
-            raise RunFileError(f"{where}: {at}{name} is {value!r}; it is one of {allowed}")
-        values[name] = value
+        values[name] = _value(hint, record[name], where, f"{at}{name}")
     return kind(**values)
 
 
-def _value(
-    hint: Any, value: Any, where: str, choices: Mapping[str, tuple[str, ...]], name: str
-) -> Any:
+def _value(hint: Any, value: Any, where: str, name: str) -> Any:
     if is_dataclass(hint):
-        return made(hint, value, where, choices, f"{name}.")  # type: ignore[arg-type]
+        return made(hint, value, where, f"{name}.")  # type: ignore[arg-type]
     container = get_origin(hint)
+    if container is Literal:
+        if value not in get_args(hint):
+            allowed = ", ".join(get_args(hint))
+            raise RunFileError(f"{where}: {name} is {value!r}; it is one of {allowed}")
+        return value
     if container in (list, tuple):
         if not isinstance(value, list):
             raise RunFileError(f"{where}: {name} must be a list, found {value!r}")
         inner = get_args(hint)[0]
         return container(
-            _value(inner, item, where, choices, f"{name}.{place}")
-            for place, item in enumerate(value)
+            _value(inner, item, where, f"{name}.{place}") for place, item in enumerate(value)
         )
     accepted = _PLAIN[hint]
     if not isinstance(value, accepted) or isinstance(value, bool) != (hint is bool):

@@ -12,6 +12,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import cast
 
+from llm.errors import ExpectedError
+
 # The name under which the standard library is offered.
 STANDARD_LIBRARY = "python"
 # Folders that hold no documentation of the distribution itself.
@@ -22,7 +24,7 @@ _SKIPPED_PARTS = frozenset(
 )
 
 
-class DistributionNotFoundError(LookupError):
+class DistributionNotFoundError(ExpectedError, LookupError):
     """A distribution is not installed here, or its installer left no list of its files."""
 
 

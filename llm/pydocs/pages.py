@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 SCHEME = "pydocs://"
-_README = "README"
+README = "README"
 # After this title come names of other definitions, which look like headings of attributes.
 _SEE_ALSO = "See Also"
 
@@ -38,7 +38,7 @@ def module_of(url: str | None) -> str | None:
     if url is None or not url.startswith(SCHEME):
         return None
     module = url.rpartition("/")[2]
-    return None if module in ("", _README) else module
+    return None if module in ("", README) else module
 
 
 def definitions(module: str, text: str) -> list[Definition]:

@@ -16,14 +16,13 @@ from llm.corpus.source.records import Page, Record, Rejected, Removed
 from llm.pydocs.distributions import Description, describe, module_files
 from llm.pydocs.docstring_html import docstring_html
 from llm.pydocs.names import public_definitions
+from llm.pydocs.pages import README, SCHEME
 from llm.pydocs.source import Definition, Module, SourceError, attach, is_public, read_module
-
-README = "README"
 
 
 def module_url(distribution: str, module: str) -> str:
     """`pydocs://<distribution>/<module>`."""
-    return f"pydocs://{distribution}/{module}"
+    return f"{SCHEME}{distribution}/{module}"
 
 
 def read_pinned(path: Path, name: str, limit: int) -> Iterator[Record]:

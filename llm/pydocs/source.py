@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from inspect import cleandoc
 from pathlib import Path
 
+from llm.errors import ExpectedError
+
 _LONGEST_DEFAULT = 40
 _PLACEHOLDER = re.compile(r"(?<!\{)\{\w+\}(?!\})")
 _LEADING_SIGNATURE = re.compile(r"^(\w+)(\([^\n]*\))(?:\s*->[^\n]*)?\n")
 
 
-class SourceError(ValueError):
+class SourceError(ExpectedError, ValueError):
     """A source file that does not decode or parse."""
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from llm.errors import ExpectedError
 from llm.model import folder as model_folder
 from llm.model import generation
 from llm.model.generation import Sampling
 from llm.tokens.chat import ChatEncoder
 
 
-class TurnTooLongError(ValueError):
+class TurnTooLongError(ExpectedError, ValueError):
     """A turn alone leaves no room for an answer."""
 
 
-class TurnNotTextError(ValueError):
+class TurnNotTextError(ExpectedError, ValueError):
     """A turn holds bytes that are no UTF-8."""
 
 

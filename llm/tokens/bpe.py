@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from llm.errors import ExpectedError
 from llm.tokens.hf_folder import write_folder
 from llm.tokens.special_tokens import END_OF_TEXT, SPECIAL_TOKENS
 from llm.tokens.text_file import TextFile
@@ -37,7 +38,7 @@ SPLIT = (
 LONGEST_WORD = 256
 
 
-class CorpusTooSmallError(ValueError):
+class CorpusTooSmallError(ExpectedError, ValueError):
     """The texts give too few merges for the smallest possible vocabulary."""
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from llm.errors import ExpectedError
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
 
 Message = Mapping[str, Any]
@@ -31,15 +32,15 @@ _FRAMES = 4096  # conversations of different roles whose frames are remembered
 Frame = tuple[str | int, ...]  # texts of the template, and places of messages
 
 
-class TemplateError(ValueError):
+class TemplateError(ExpectedError, ValueError):
     """The chat template does not fit: names what it does and what is expected of it."""
 
 
-class PadTokenError(ValueError):
+class PadTokenError(ExpectedError, ValueError):
     """Padding is a token the model must learn to produce, and would be masked out with it."""
 
 
-class UnusableMessagesError(ValueError):
+class UnusableMessagesError(ExpectedError, ValueError):
     """Messages that are no conversation to learn from.
 
     Attributes:

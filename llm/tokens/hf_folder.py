@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from llm.errors import ExpectedError
 from llm.tokens.chat_template import CHAT_TEMPLATE
 from llm.tokens.special_tokens import PAD, SPECIAL_TOKENS
 
@@ -19,7 +20,7 @@ FILES = (
 )
 
 
-class MissingSpecialTokenError(ValueError):
+class MissingSpecialTokenError(ExpectedError, ValueError):
     """A tokenizer lacks a special token, or has it as an ordinary one."""
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.errors import ExpectedError
 from llm.tokens.draw import draws
 
 
-class UnknownSourceError(ValueError):
+class UnknownSourceError(ExpectedError, ValueError):
     """A weight names a source no document comes from."""
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.errors import ExpectedError
+
 Ints = NDArray[np.int64]
 
 
-class TokenLossError(RuntimeError):
+class TokenLossError(ExpectedError, RuntimeError):
     """A plan leaves out tokens, repeats some, or overfills a row: a fault in packing."""
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.errors import ExpectedError
 
-class NotByteLevelError(ValueError):
+
+class NotByteLevelError(ExpectedError, ValueError):
     """A vocabulary has a token that is not written in the byte-level alphabet."""
 
 

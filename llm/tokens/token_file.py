@@ -17,7 +17,6 @@ each file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -33,19 +32,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from llm.errors import ExpectedError
+from llm.sha256 import sha256_file
 from llm.tables import SPLITS
 
 FORMAT = 1
 _KINDS = {"lengths": "<i4", "starts": "<i4", "bounds": "<i8"}
 _COLUMNS = ["split", "tokens", "doc_lengths"]
-_CHUNK = 1 << 22
 
 
-class BadSequencesError(ValueError):
+class BadSequencesError(ExpectedError, ValueError):
     """The parts are no packed sequences for this vocabulary; names part and row."""
 
 
-class DamagedTokenFileError(OSError):
+class DamagedTokenFileError(ExpectedError, OSError):
     """A token file is missing, cut short or altered; removing its folder rebuilds it."""
 
 
@@ -214,7 +214,7 @@ def _write(parts: list[Path], folder: Path, data_id: str, vocabulary_size: int) 
         header["splits"][name] = {"rows": split.rows, "segments": len(arrays["starts"])}
     for path in sorted(folder.iterdir()):
         _to_disk(path)  # a header over data that a power cut took would be trusted
-        header["files"][path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        header["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
     (folder / "header.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
     _to_disk(folder / "header.json")
 
@@ -285,7 +285,7 @@ def _verify(folder: Path, header: Mapping[str, Any], deep: bool) -> None:
     for name, expected in header["files"].items():
         path = folder / name
         size = path.stat().st_size if path.is_file() else -1
-        if size != expected["bytes"] or (deep and _sha256(path) != expected["sha256"]):
+        if size != expected["bytes"] or (deep and sha256_file(path) != expected["sha256"]):
             raise DamagedTokenFileError(
                 f"{path}: missing, cut short or altered; remove {folder} and run again"
             )
@@ -300,11 +300,3 @@ def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
 def _to_disk(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -1,39 +1,24 @@
-"""`python -m llm.training run.json`: alone, or under torchrun.
-
-Prints one event a line (docs/stage-contract.md). Exit codes: 0 done, 1 an error (said as an
-event), 143 stopped by SIGTERM with a checkpoint written.
-"""
+"""`python -m llm.training run.json`: alone, or under torchrun; see docs/stage-contract.md."""
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 
-from llm.process import events
-from llm.process.parent import TERMINATED, StopRequest, exit_with_parent
+from llm.process.main import launched
+from llm.process.parent import StopRequest
+from llm.training.run_file import Run, read
 
 
 def main(arguments: list[str]) -> int:
-    """Run the trainer on the run file named."""
-    if len(arguments) != 1:
-        print("usage: python -m llm.training run.json", file=sys.stderr)
-        return 2
-    exit_with_parent()
-    stop = StopRequest()
-    from llm.training.loop import StoppedError, train
-    from llm.training.run_file import read
+    """Train; the exit code."""
+    return launched("llm.training", arguments, read, _train)
 
-    try:
-        train(read(Path(arguments[0])), stop)
-    except StoppedError as stopped:
-        if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
-            events.log(str(stopped))
-        return TERMINATED
-    except Exception as problem:
-        events.error(problem)
-        raise
-    return 0
+
+def _train(run: Run) -> None:
+    stop = StopRequest()  # compiling ends at SIGTERM too, and so does importing
+    from llm.training.loop import train
+
+    train(run, stop)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.errors import ExpectedError
 
-class NoRowsError(ValueError):
+
+class NoSequencesError(ExpectedError, ValueError):
     """There is nothing to make batches of."""
 
 
@@ -25,12 +27,12 @@ class Batches:
         seed: of the orders (Philox, keyed by seed and epoch).
 
     Raises:
-        NoRowsError: `rows` is 0.
+        NoSequencesError: `rows` is 0.
     """
 
     def __init__(self, rows: int, batch_rows: int, seed: int) -> None:
         if rows < 1:
-            raise NoRowsError("there are no training sequences; look at the pack stage")
+            raise NoSequencesError("there are no training sequences; look at the pack stage")
         self._rows, self._batch_rows, self._seed = rows, batch_rows, seed
         self._order = lru_cache(maxsize=2)(self._shuffled)
 

@@ -8,7 +8,6 @@ SHA-256 of the other files. The two newest are kept. Reading takes the newest th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+
+from llm.sha256 import sha256_file
 
 _KEPT = 2
 _FILES = ("weights.safetensors", "optimisers.pt")
@@ -80,7 +81,7 @@ def write(
     state = {
         "run": digest,
         "step": step,
-        "files": {name: _sha256(aside / name) for name in _FILES},
+        "files": {name: sha256_file(aside / name) for name in _FILES},
         "metrics": metrics,
         "threads": threads,
     }
@@ -104,7 +105,7 @@ def latest(folder: Path, digest: str) -> Checkpoint | None:
             state: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
             if state["run"] != digest:
                 continue
-            whole = all(_sha256(place / name) == state["files"][name] for name in _FILES)
+            whole = all(sha256_file(place / name) == state["files"][name] for name in _FILES)
             metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
             step, (number, rate) = int(state["step"]), state["threads"]
             threads = int(number), float(rate)
@@ -120,8 +121,3 @@ def latest(folder: Path, digest: str) -> Checkpoint | None:
 def _newest_first(folder: Path) -> list[Path]:
     places = [path for path in folder.glob("step-*") if path.suffix != ".tmp"]
     return sorted(places, key=lambda path: path.name, reverse=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
+from llm.errors import ExpectedError
+
 AUTO = "auto"
+KINDS = ("cuda", "mps", "cpu")
+# Of tuning and evaluation, which offer no device of Apple's.
+CUDA_OR_CPU = ("cuda", "cpu")
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 # Names of instructions that multiply bfloat16: of x86 and of Arm, as torch and Linux write them.
 _BF16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16", "arm_bf16", "arm_sve_bf16"}
 
 
-class DeviceError(ValueError):
+class DeviceError(ExpectedError, ValueError):
     """A device or precision that this machine does not have."""
 
 
-def find(wanted: str) -> torch.device:
-    """The device meant; "auto" = a GPU if there is one.
+def find(wanted: str, kinds: Sequence[str] = KINDS) -> torch.device:
+    """The device meant; "auto" = the first kind of `kinds` that is there.
+
+    Args:
+        kinds: of devices the work can be done on, the fastest first.
 
     Raises:
         DeviceError: it is not there.
     """
-    have = {
+    there = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    if wanted == "auto":
-        wanted = next(name for name in ("cuda", "mps", "cpu") if have[name])
+    have = {kind: there[kind] for kind in kinds}
+    if wanted == AUTO:
+        wanted = next(name for name, found in have.items() if found)
     if not have.get(wanted, False):
-        found = ", ".join(name for name, there in have.items() if there)
+        found = ", ".join(name for name in have if have[name])
         raise DeviceError(f"device {wanted!r} is not on this machine; it has {found}")
     return torch.device(wanted)
 
@@ -50,7 +61,7 @@ def require(wanted: str, processes: int) -> None:
         )
 
 
-def precision_on(device: torch.device, wanted: str) -> str:
+def precision_on(device: torch.device, wanted: str) -> Literal["bf16", "fp32"]:
     """ "bf16" or "fp32": what was asked for; for "auto", bf16 where the device multiplies it.
 
     Raises:
@@ -58,8 +69,7 @@ def precision_on(device: torch.device, wanted: str) -> str:
     """
     if wanted == AUTO:
         return "bf16" if multiplies_bf16(device) else "fp32"
-    dtype(wanted)
-    return wanted
+    return "bf16" if dtype(wanted) == torch.bfloat16 else "fp32"
 
 
 def multiplies_bf16(device: torch.device) -> bool:
@@ -122,7 +132,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-class DoesNotFitError(MemoryError):
+class DoesNotFitError(ExpectedError, MemoryError):
     """The work does not fit into memory however it is cut."""
 
 
@@ -133,6 +143,22 @@ _NO_MEMORY = (
     "not enough memory",
     "bad_alloc",
 )
+
+
+@contextlib.contextmanager
+def advise_on_memory(advice: str) -> Iterator[None]:
+    """The body's lack of memory is told with what to do about it.
+
+    Raises:
+        DoesNotFitError: memory did not suffice.
+    """
+    try:
+        yield
+    except MEMORY_ERRORS as error:
+        if not is_out_of_memory(error):
+            raise
+        cause = str(error) or type(error).__name__
+        raise DoesNotFitError(f"memory does not suffice ({cause}); {advice}") from error
 
 
 def widest(device: torch.device) -> torch.dtype:

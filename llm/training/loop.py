@@ -16,7 +16,7 @@ from llm.model import folder as model_folder
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.process.events import Progress, log
-from llm.process.parent import Interrupted, StopRequest
+from llm.process.parent import Interrupted, StoppedError, StopRequest
 from llm.tables import METRICS
 from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
@@ -33,10 +33,6 @@ from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 
 _MEASURED = "validation_bits_per_byte"
-
-
-class StoppedError(Exception):
-    """The run was asked to stop; its checkpoint is written."""
 
 
 def train(run: Run, stop: StopRequest) -> None:

@@ -9,18 +9,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import nn
 
+from llm.errors import ExpectedError
 from llm.training import devices
 from llm.training.muon import Muon
-from llm.training.run_file import Optimisation
+from llm.training.run_file import Optimisation, Optimiser
 
-OPTIMISERS = ("adamw", "muon")
+OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
 SHARE = "share"
 
 
-class UnknownOptimiserError(ValueError):
+class UnknownOptimiserError(ExpectedError, ValueError):
     """An optimiser of that name is not there."""
 
 

@@ -6,9 +6,18 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from llm.model.architecture import Architecture
 from llm.process.run_file import made, read_record
+from llm.sha256 import sha256_file
+
+Optimiser = Literal["adamw", "muon"]
+Schedule = Literal["cosine", "wsd"]
+Precision = Literal["auto", "bf16", "fp32"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+# Of tuning and evaluation.
+CudaOrCpu = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +69,9 @@ class Optimisation:
 
     steps: int
     batch_rows: int
-    optimiser: str
+    optimiser: Optimiser
     learning_rate: float
-    schedule: str
+    schedule: Schedule
     warmup_steps: int
     decay_share: float
     final_share: float
@@ -72,7 +81,7 @@ class Optimisation:
     clip: float
     z_loss: float
     document_mask: bool
-    precision: str
+    precision: Precision
     validate_every: int
     validation_rows: int
     seed: int
@@ -90,7 +99,7 @@ class Execution:
         checkpoint_seconds: between checkpoints.
     """
 
-    device: str
+    device: Device
     threads: int
     compile: bool
     micro_batch_rows: int
@@ -129,7 +138,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: it cannot be read, or a field is missing, unknown or of the wrong type.
     """
-    return made(Run, read_record(path), str(path), {})
+    return made(Run, read_record(path), str(path))
 
 
 def _weights_digest(folder: str) -> str:
@@ -137,6 +146,5 @@ def _weights_digest(folder: str) -> str:
         return ""
     digest = hashlib.sha256()
     for name in ("config.json", "model.safetensors"):
-        with (Path(folder) / name).open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(sha256_file(Path(folder) / name)))
     return digest.hexdigest()

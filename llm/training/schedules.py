@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
-from llm.training.run_file import Optimisation
+from llm.errors import ExpectedError
+from llm.training.run_file import Optimisation, Schedule
 
-SCHEDULES = ("cosine", "wsd")
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
 
 
-class UnknownScheduleError(ValueError):
+class UnknownScheduleError(ExpectedError, ValueError):
     """A schedule of that name is not there."""
 
 

@@ -22,12 +22,9 @@ from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_file import TokenFile
 from llm.training import devices, optimisers, schedules
 from llm.training.distributed import Processes
+from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
 from llm.training.run_file import Optimisation
-
-
-class NonFiniteLossError(ArithmeticError):
-    """Loss or gradient is not a number; weights are those of before the step."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ Each message says what was wrong, where, and what to do about it.
 
 from __future__ import annotations
 
+from llm.errors import ExpectedError
 
-class IngotError(Exception):
-    """Root of every error that is shown to the user without a traceback."""
+
+class IngotError(ExpectedError):
+    """Root of what the engine, stages and commands raise: no second try of a shard mends it."""
 
 
 class CanonicalJsonError(IngotError):

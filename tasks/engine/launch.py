@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from llm.process.parent import undisturbed
+from llm.process.parent import TERMINATED, undisturbed
 from llm.process.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 from tasks.engine.launched import Launched
@@ -39,7 +39,7 @@ PACE = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
-_TERMINATED = {143, -signal.SIGTERM}
+_TERMINATED = {TERMINATED, -signal.SIGTERM}
 
 
 def command(module: str, run_file: Path, processes: int) -> list[str]:

@@ -6,11 +6,9 @@ a silent test listen. Listeners throttle themselves.
 
 from __future__ import annotations
 
-import time
 from typing import Protocol
 
 Figure = str | int | float
-_STEADY_SECONDS = 0.5
 
 
 class Listener(Protocol):
@@ -41,29 +39,3 @@ class Silent:
 
     def cancelled(self) -> bool:
         return False
-
-
-class Pace:
-    """Rate and time left of a steady piece of work, counted from its first unit on: what comes
-    before, workers that start and models that compile, is no measure of the rest.
-
-    Args:
-        already: units that were done before the clock started (adopted shards, a resumed run).
-    """
-
-    def __init__(self, total: int, already: int = 0) -> None:
-        self._total, self._already = total, already
-        self._first: tuple[int, float] | None = None
-
-    def figures(self, done: int) -> dict[str, Figure]:
-        """Units a second and seconds left, empty until there is something to go by."""
-        now = time.monotonic()
-        if self._first is None:
-            if done > self._already:
-                self._first = (done, now)
-            return {}
-        units, started = self._first
-        if done <= units or now - started < _STEADY_SECONDS:
-            return {}
-        rate = (done - units) / (now - started)
-        return {"per_second": round(rate, 2), "seconds_left": round((self._total - done) / rate)}

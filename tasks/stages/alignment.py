@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from llm.tables import DOC_ID
+from llm.alignment.run_file import LongRows, Schedule
+from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
 from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Artifact, Inputs
 
-SPLIT = pa.field("split", pa.string(), nullable=False)
-TOKENS = pa.list_(pa.int32())
-TRUNCATED = pa.field("truncated", pa.bool_(), nullable=False)
 LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
 SAMPLES_SHOWN = 10
 
@@ -32,7 +29,7 @@ class TuningConfig(StageConfig):
     warmup_share: float = Field(
         0.1, description="Share of the steps in which the learning rate rises.", ge=0.0, le=0.9
     )
-    schedule: Literal["constant", "linear", "cosine"] = Field(
+    schedule: Schedule = Field(
         "cosine", description="Learning rate after the warm-up: stays, or falls to zero."
     )
     weight_decay: float = Field(0.0, description="AdamW's, on all but norms.", ge=0.0, le=1.0)
@@ -45,7 +42,7 @@ class TuningConfig(StageConfig):
         ge=0,
         le=1_048_576,
     )
-    long_rows: Literal["cut", "remove"] = Field(
+    long_rows: LongRows = Field(
         "cut", description="What becomes of longer rows: they lose their end, or are left out."
     )
     most_truncated: float = Field(
@@ -54,15 +51,13 @@ class TuningConfig(StageConfig):
         ge=0.0,
         le=1.0,
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field(
+    precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
         "where the device multiplies it, else fp32.",
     )
     seed: int = Field(0, description="Of the order of rows.", ge=0, le=2**31 - 1)
-    device: Literal["auto", "cpu", "cuda"] = execution(
-        "auto", "Where to train; auto takes a GPU if there is one."
-    )
+    device: CudaOrCpu = execution("auto", "Where to train; auto takes a GPU if there is one.")
     threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
     score_tokens: int = execution(
         8_192,
@@ -95,6 +90,7 @@ def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[
         "llm.alignment",
         {
             **settings,
+            "execution": sorted(config.execution().keys() & settings.keys()),
             "method": method,
             "model": str(inputs["model"].folder()),
             "examples": [str(folder / part.path) for part in given.parts],
@@ -137,9 +133,3 @@ def curve_panels(artifact: Artifact, wanted: dict[str, dict[str, str]]) -> list[
         if series:
             shown.append(Curve(title, "step", "", series))
     return shown
-
-
-def example_schema(texts: list[str], rest: list[pa.Field]) -> pa.Schema:
-    """Columns of rendered rows."""
-    columns = [pa.field(name, pa.string(), nullable=False) for name in texts]
-    return pa.schema([DOC_ID, SPLIT, *columns, *rest, TRUNCATED])

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pydantic import Field
 
-from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, REJECTED, REMOVED
+from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS, REJECTED, REMOVED
 from tasks.engine.declare import Input, Output
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
-    TOKENS,
     TuningConfig,
     counts_panel,
     curve_panels,
-    example_schema,
     launch,
 )
 
@@ -26,13 +24,6 @@ if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Artifact, Inputs
 
-EXAMPLES = example_schema(
-    ["prompt", "chosen", "rejected"],
-    [
-        pa.field(f"{name}_tokens", TOKENS, nullable=False)
-        for name in ("prompt", "chosen", "rejected")
-    ],
-)
 _BINS = 20
 
 
@@ -159,7 +150,7 @@ STAGE = Stage(
     outputs={
         "model": Output("The tuned model, a Hugging Face folder."),
         "metrics": Output("Figures of every step, and of held-out pairs.", METRICS),
-        "examples": Output("Pairs as rendered and tokenised.", EXAMPLES, unique_ids=True),
+        "examples": Output("Pairs as rendered and tokenised.", PREFERENCE_ROWS, unique_ids=True),
         "pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True),
         "removed": Output("Pairs that do not fit.", REMOVED, unique_ids=True),
         "rejected": Output("Rows that are no pair of answers.", REJECTED, unique_ids=True),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from llm.evaluation.run_file import Precision
 from llm.evaluation.score_tables import CHANGE, SAMPLES, SCORES
+from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output
 from tasks.engine.stage import Stage
@@ -61,16 +63,14 @@ class EvaluateConfig(StageConfig):
         1_000, description="Bootstrap resamples behind an interval.", ge=100, le=100_000
     )
     seed: int = Field(0, description="Of the bootstrap.", ge=0, le=2**31 - 1)
-    precision: Literal["fp32", "bf16"] = Field(
+    precision: Precision = Field(
         "fp32",
         description="bf16: matrix products in bfloat16, quicker on a GPU; scores shift a little.",
     )
     batch_tokens: int = execution(
         8_192, "Tokens of a forward pass, padding included; on a CPU 2,048 at most.", ge=1, le=2**24
     )
-    device: Literal["auto", "cpu", "cuda"] = execution(
-        "auto", "Where to run; auto takes a GPU if there is one."
-    )
+    device: CudaOrCpu = execution("auto", "Where to run; auto takes a GPU if there is one.")
     threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
 
 

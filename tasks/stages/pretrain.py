@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.tables import METRICS
+from llm.training.run_file import Device, Execution, Optimiser, Precision, Schedule
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ExternalInputError, IngotError
@@ -56,13 +58,11 @@ class PretrainConfig(StageConfig):
         0, description="Training tokens in all, repeats included; 0 = one pass over the data.", ge=0
     )
     batch_tokens: int = Field(65_536, description="Tokens an optimiser step.", ge=16)
-    optimiser: Literal["adamw", "muon"] = Field(
+    optimiser: Optimiser = Field(
         "muon", description="muon: for matrices of the blocks; AdamW for the rest."
     )
     learning_rate: float = Field(3e-3, description="At its peak.", gt=0.0, le=1.0)
-    schedule: Literal["cosine", "wsd"] = Field(
-        "wsd", description="Cosine, or warm-up, stable, then linear decay."
-    )
+    schedule: Schedule = Field("wsd", description="Cosine, or warm-up, stable, then linear decay.")
     warmup_share: float = Field(0.02, description="Share of the steps.", ge=0.0, le=0.9)
     decay_share: float = Field(0.4, description="Share of the steps wsd decays in.", gt=0.0, le=1.0)
     final_share: float = Field(
@@ -80,7 +80,7 @@ class PretrainConfig(StageConfig):
     document_mask: bool = Field(
         False, description="Whether tokens see only the document they are in."
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field(
+    precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
         "where the device multiplies it, else fp32.",
@@ -96,9 +96,7 @@ class PretrainConfig(StageConfig):
         "",
         "Folder of a model to go on from, same architecture and tokenizer; empty = from nothing.",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = execution(
-        "auto", "Where to train; auto takes a GPU if there is one."
-    )
+    device: Device = execution("auto", "Where to train; auto takes a GPU if there is one.")
     processes: int = execution(1, "Processes, one a GPU, started by torchrun.", ge=1, le=1024)
     threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
     compile: bool = execution(True, "Whether blocks are compiled, where that can be done.")
@@ -147,8 +145,6 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         TrainerError: training failed; the message is the trainer's own.
         CancelledError: it was stopped, and keeps a checkpoint.
     """
-    from dataclasses import asdict
-
     sequences = inputs["sequences"]
     length = _sequence_length(sequences)
     tokenizer = inputs["tokenizer"].folder()
@@ -175,13 +171,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "places": places,
         "architecture": asdict(architecture),
         "optimisation": _optimisation(config, steps, rows),
-        "execution": {
-            "device": config.device,
-            "threads": config.threads,
-            "compile": config.compile,
-            "micro_batch_rows": config.micro_batch_rows,
-            "checkpoint_seconds": config.checkpoint_seconds,
-        },
+        "execution": {field.name: getattr(config, field.name) for field in fields(Execution)},
     }
     whole = "checkpoints/step-????????/state.json"
     out.launch("llm.training", record, processes=config.processes, checkpoint=whole)

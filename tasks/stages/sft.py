@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from pydantic import Field
 
-from llm.tables import METRICS, REJECTED, REMOVED
+from llm.alignment.run_file import Packing
+from llm.tables import INSTRUCTION_ROWS, METRICS, REJECTED, REMOVED
 from tasks.engine.config import execution
 from tasks.engine.declare import Input, Output
 from tasks.engine.stage import Stage
@@ -15,25 +15,15 @@ from tasks.panels.panels import Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
-    TOKENS,
     TuningConfig,
     counts_panel,
     curve_panels,
-    example_schema,
     launch,
 )
 
 if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Artifact, Inputs
-
-EXAMPLES = example_schema(
-    ["prompt", "completion"],
-    [
-        pa.field("tokens", TOKENS, nullable=False),
-        pa.field("supervised", pa.list_(pa.bool_()), nullable=False),
-    ],
-)
 
 
 class SftConfig(TuningConfig):
@@ -46,7 +36,7 @@ class SftConfig(TuningConfig):
         gt=0.0,
         le=1.0,
     )
-    packing: Literal["none", "bfd"] = Field(
+    packing: Packing = Field(
         "none",
         description="bfd: rows share one of max_length, best fit first, none seeing another; "
         "batch_size then counts shared rows.",
@@ -125,7 +115,7 @@ STAGE = Stage(
     outputs={
         "model": Output("The tuned model, a Hugging Face folder."),
         "metrics": Output("Figures of every step, and of held-out rows.", METRICS),
-        "examples": Output("Rows as rendered and tokenised.", EXAMPLES, unique_ids=True),
+        "examples": Output("Rows as rendered and tokenised.", INSTRUCTION_ROWS, unique_ids=True),
         "removed": Output("Rows whose prompt leaves no room.", REMOVED, unique_ids=True),
         "rejected": Output("Rows that are no conversation.", REJECTED, unique_ids=True),
     },

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pydantic import Field
 
+from llm.sha256 import sha256_file
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import IngotError
-from tasks.engine.identity.snapshot import sha256_file
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Panel, Table
 

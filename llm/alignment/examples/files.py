@@ -37,12 +37,13 @@ from llm.corpus.source.json_text import DuplicateFieldError, parsed
 from llm.corpus.source.parquet_rows import LostRows, opened, rows_and_losses
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines_and_breaks, whole
 from llm.corpus.split import split_of
+from llm.errors import ExpectedError
 
 _JSON_LINES = (".jsonl", ".ndjson")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a cell that are none
 
 
-class ExampleFileError(ValueError):
+class ExampleFileError(ExpectedError, ValueError):
     """A file of examples of unknown kind, or without a single usable row; names the shapes."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm.alignment.examples.tables import Message, Turns
+from llm.errors import ExpectedError
 
 _ROLES: Mapping[str, str] = {
     "system": "system",
@@ -26,7 +27,7 @@ _NAMES = (("role", "content"), ("from", "value"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class UnusableRowError(ValueError):
+class UnusableRowError(ExpectedError, ValueError):
     """A row that is no example.
 
     Attributes:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import fasttext
 
+from llm.errors import ExpectedError
+
 _LABEL = "__label__"
 _LETTER = re.compile(r"[^\W\d_]")
 # A newline is an error to fastText, and "</s>" as a word ends the line: what follows it would
@@ -20,7 +22,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _MARKS = str.maketrans({"\n": " ", "<": " ", ">": " "})
 
 
-class LanguageModelError(ValueError):
+class LanguageModelError(ExpectedError, ValueError):
     """A file is not a fastText language model; names it and what to do."""
 
 

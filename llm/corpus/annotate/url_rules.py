@@ -16,11 +16,12 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from llm.corpus.source.streams import DamagedStreamError, lines
+from llm.errors import ExpectedError
 
 _NOT_WORD = re.compile(r"[\W_]+")
 
 
-class BlockListError(ValueError):
+class BlockListError(ExpectedError, ValueError):
     """A block list cannot be read as UTF-8 text, or is damaged; names the file."""
 
 

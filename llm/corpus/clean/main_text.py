@@ -22,6 +22,7 @@ from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.figures import open_figures
 from llm.corpus.clean.formulas import give_once, has_formulas
 from llm.corpus.source.robots import directives
+from llm.errors import ExpectedError
 
 # Resiliparse takes every <ul> fewer than three elements below <body> for global navigation.
 _SHALLOW_LISTS = "body > ul, body > * > ul, body > * > * > ul"
@@ -34,15 +35,15 @@ _MAX_LINKED = 0.5
 Restore = Callable[[str], str]
 
 
-class TooManyNodesError(ValueError):
+class TooManyNodesError(ExpectedError, ValueError):
     """The page has more elements than allowed."""
 
 
-class TooDeepError(ValueError):
+class TooDeepError(ExpectedError, ValueError):
     """Elements of the page are nested deeper than allowed."""
 
 
-class EngineError(RuntimeError):
+class EngineError(ExpectedError, RuntimeError):
     """The extraction engine raised; the message names engine and cause."""
 
 

@@ -12,12 +12,13 @@ from typing import Any
 from llm.corpus.source.delimited import DELIMITERS, delimited_rows, records
 from llm.corpus.source.json_text import DuplicateFieldError, parsed
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines, whole
+from llm.errors import ExpectedError
 
 _LONGEST_LINE = 1 << 24  # of a CSV
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class EvaluationFileError(ValueError):
+class EvaluationFileError(ExpectedError, ValueError):
     """An evaluation file cannot be read as what its name says; names file, line and field."""
 
 

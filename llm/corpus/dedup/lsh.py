@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from llm.errors import ExpectedError
+
 # Points of the midpoint rule: the error is below 1e-6 for any banding of up to 1,024 values.
 _STEPS = 2_000
 # Pairs found, 8 bytes each, before repeats among them are dropped.
@@ -22,7 +24,7 @@ _CODES_AT_ONCE = 1 << 22
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-class BandingError(ValueError):
+class BandingError(ExpectedError, ValueError):
     """No banding of that many values reaches the recall asked for."""
 
 

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from llm.corpus.dedup.shingles import shingle_hashes
+from llm.errors import ExpectedError
 
 # Hashes held in memory while one document is compared with many: 32 MiB.
 _HASHES_AT_ONCE = 1 << 22
 
 
-class MissingTextError(ValueError):
+class MissingTextError(ExpectedError, ValueError):
     """A document whose shingles are needed is not among the tables."""
 
 

@@ -12,13 +12,14 @@ import pyarrow as pa
 from llm.corpus.dedup.minhash import signatures
 from llm.corpus.dedup.shingles import shingles, text_digest
 from llm.corpus.dedup.tables import SIGNATURES
+from llm.errors import ExpectedError
 
 
-class RepeatedDocumentError(ValueError):
+class RepeatedDocumentError(ExpectedError, ValueError):
     """Two rows have one doc_id."""
 
 
-class KeepOrderError(ValueError):
+class KeepOrderError(ExpectedError, ValueError):
     """A criterion of the keep order is unknown or lacks its data."""
 
 

@@ -16,14 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from llm.errors import ExpectedError
+
 KEPT = -1
 
 
-class UnknownColumnError(ValueError):
+class UnknownColumnError(ExpectedError, ValueError):
     """A rule names a column the attributes do not have; lists those they have."""
 
 
-class ColumnTypeError(ValueError):
+class ColumnTypeError(ExpectedError, ValueError):
     """A rule compares a text column with numbers, or a number column with texts."""
 
 

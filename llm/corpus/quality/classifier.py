@@ -15,6 +15,8 @@ from pathlib import Path
 
 import fasttext
 
+from llm.errors import ExpectedError
+
 _POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
 _MODEL, _CARD = "model.bin", "model.json"
 
@@ -27,11 +29,11 @@ WORDS_A_BUCKET = 8
 FEWEST_BUCKETS, MOST_BUCKETS = 1 << 13, 1 << 21  # the latter is fastText's own number
 
 
-class QualityTrainingError(RuntimeError):
+class QualityTrainingError(ExpectedError, RuntimeError):
     """fastText gave up on the training data or settings; carries what it said."""
 
 
-class QualityModelError(ValueError):
+class QualityModelError(ExpectedError, ValueError):
     """A folder does not hold a classifier of this project; names it."""
 
 

@@ -20,15 +20,16 @@ from llm.corpus.source.delimited import delimited_rows, delimiter_of, records
 from llm.corpus.source.json_text import DuplicateFieldError, parsed
 from llm.corpus.source.parquet_rows import LostRows, opened, rows_and_losses
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines_and_breaks
+from llm.errors import ExpectedError
 
 _JSON = (".jsonl", ".ndjson")
 
 
-class LabelFieldError(ValueError):
+class LabelFieldError(ExpectedError, ValueError):
     """No row of a label file has the field the config names; lists those it has."""
 
 
-class LabelFormatError(ValueError):
+class LabelFormatError(ExpectedError, ValueError):
     """A label file is of an unknown kind or cannot be decoded; names it."""
 
 

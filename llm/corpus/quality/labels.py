@@ -14,15 +14,16 @@ from dataclasses import dataclass
 import xxhash
 
 from llm.corpus.quality.classifier import normalise
+from llm.errors import ExpectedError
 
 _SCALE = 1 << 64
 
 
-class TooFewLabelsError(ValueError):
+class TooFewLabelsError(ExpectedError, ValueError):
     """A class has too few distinct texts to train on; gives the numbers."""
 
 
-class OneClassError(ValueError):
+class OneClassError(ExpectedError, ValueError):
     """All labelled texts are of one class; nothing can be told apart."""
 
 

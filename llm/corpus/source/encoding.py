@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
 from llm.corpus.source.stateful_encodings import stateful
+from llm.errors import ExpectedError
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -44,7 +45,7 @@ _META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGN
 _XML = re.compile(rb"^\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([\w.:+-]+)", re.IGNORECASE)
 
 
-class UndecodableError(ValueError):
+class UndecodableError(ExpectedError, ValueError):
     """No encoding fits the bytes; the message lists those that were tried."""
 
 

@@ -8,6 +8,8 @@ import zlib
 import zstandard
 from fastwarc.stream_io import BrotliReader
 
+from llm.errors import ExpectedError
+
 # So small because a step may grow some thirty-thousandfold before the limit is looked at.
 _ZSTD_STEP = 4096
 _START = 64  # bytes in which markup begins
@@ -22,7 +24,7 @@ _NO_CODINGS = frozenset(
 )
 
 
-class BodyError(ValueError):
+class BodyError(ExpectedError, ValueError):
     """A body that cannot be restored. `reason` is one word for tables."""
 
     def __init__(self, reason: str, message: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from llm.errors import ExpectedError
 
-class DuplicateFieldError(ValueError):
+
+class DuplicateFieldError(ExpectedError, ValueError):
     """An object has a field twice: which of the two is meant, nothing tells."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llm.corpus.source.records import Record, Rejected, Removed
 from llm.corpus.source.streams import bare_name, is_blank
+from llm.errors import ExpectedError
 
 # Kinds whose records carry URLs of their own, so that two files can hold the same capture.
 REPEATING_KINDS = frozenset({"warc", "parquet", "jsonl"})
@@ -20,7 +21,7 @@ _ENDINGS = {
 }
 
 
-class UnknownKindError(ValueError):
+class UnknownKindError(ExpectedError, ValueError):
     """The ending of a file does not say what it is."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llm.corpus.source.compressed import Break, Members, Piece, compression
+from llm.errors import ExpectedError
 
 _CHUNK = 1 << 18
 _HEAD = 512
@@ -16,7 +17,7 @@ _ENDINGS = (".gz", ".zst")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
-class DamagedStreamError(ValueError):
+class DamagedStreamError(ExpectedError, ValueError):
     """A compressed file breaks off or is corrupt.
 
     Attributes:

@@ -8,17 +8,15 @@ folder are the same input. Digests are remembered by path, size and mtime.
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm.sha256 import sha256_file
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.canonical import data_id
 from tasks.engine.identity.memory import Memory
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,6 @@ def root() -> Path:
     """The folder relative paths in a recipe start from: `INGOT_ROOT`, else the current one."""
     given = os.environ.get("INGOT_ROOT")
     return Path(os.path.expanduser(given)) if given else Path.cwd()  # noqa: PTH111 - no error
-
-
-def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in 1 MiB pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _digests(paths: Iterable[Path]) -> dict[Path, tuple[int, str]]:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from llm.process.pace import Pace
 from llm.tables import REJECTED
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Declared
 from tasks.engine.errors import CancelledError, ShardError
-from tasks.engine.progress import Listener, Pace
+from tasks.engine.progress import Listener
 from tasks.engine.shards.attempt import AttemptFiles
 from tasks.engine.shards.earlier import verified_receipt
 from tasks.engine.shards.executors import executor

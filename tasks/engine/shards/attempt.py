@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from llm.sha256 import sha256_file
 from tasks.engine.declare import Declared
 from tasks.engine.errors import OutputError
 from tasks.engine.identity import canonical
-from tasks.engine.identity.snapshot import sha256_file
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.artifact import Data
 from tasks.engine.store.manifest import File, OutputRecord, columns_of

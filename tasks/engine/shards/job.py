@@ -18,8 +18,8 @@ from typing import Any, cast
 
 import pyarrow as pa
 
+from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
-from tasks.engine.identity.snapshot import sha256_file
 from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.receipt import Receipt, add_note
 from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit

@@ -13,8 +13,8 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.sha256 import sha256_file
 from tasks.engine.errors import OutputError
-from tasks.engine.identity.snapshot import sha256_file
 from tasks.engine.store.arrow_alone import leave_pandas_out
 from tasks.engine.store.manifest import (
     COMPRESSION,

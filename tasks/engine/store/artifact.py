@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, MissingInputError
 from tasks.engine.identity.canonical import sha256_json
-from tasks.engine.identity.snapshot import Snapshot, sha256_file
+from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.store.manifest import File, InputRecord, Manifest
 from tasks.engine.store.part_files import read_part
 from tasks.engine.store.store import Store

@@ -22,8 +22,8 @@ from typing import Any, cast
 
 import fsspec
 
+from llm.sha256 import sha256_file
 from tasks.engine.errors import ReadOnlyStoreError, StoreError
-from tasks.engine.identity.snapshot import sha256_file
 from tasks.engine.store.space import space_checked
 
 

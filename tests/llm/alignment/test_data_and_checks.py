@@ -9,8 +9,6 @@ import pytest
 
 from llm.alignment import checks
 from llm.alignment.data import (
-    INSTRUCTION_ROWS,
-    PREFERENCE_ROWS,
     EqualPairError,
     Limit,
     SplitError,
@@ -18,6 +16,7 @@ from llm.alignment.data import (
     preference_rows,
 )
 from llm.alignment.examples.tables import Example, Message, instruction_table
+from llm.tables import INSTRUCTION_ROWS, PREFERENCE_ROWS
 from llm.tokens.chat import ChatEncoder
 from tests.llm.tokens.small_tokenizer import small_folder
 

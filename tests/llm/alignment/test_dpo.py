@@ -16,10 +16,9 @@ from safetensors.torch import load_file
 
 from llm.alignment.methods import dpo
 from llm.alignment.run_file import parse_run
-from llm.alignment.trainer import StoppedError
 from llm.model.folder import load
 from llm.model.scoring import completion_logprobs
-from llm.process.parent import StopRequest
+from llm.process.parent import StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
     model_folder,

@@ -41,7 +41,9 @@ def test_each_method_has_its_own_keys(tmp_path: Path) -> None:
         ({"epochs": "2"}, "epochs must be int, found '2'"),
         ({"epochs": True}, "epochs must be int, found True"),
         ({"examples": "one.parquet"}, "examples must be a list"),
-        ({"precision": "fp8"}, "precision is 'fp8'; it is one of auto, fp32, bf16"),
+        ({"precision": "fp8"}, "precision is 'fp8'; it is one of auto, bf16, fp32"),
+        ({"execution": ["device", "seeds"]}, "execution names 'seeds', which is no setting"),
+        ({"execution": ["output"]}, "execution names 'output', which is no setting"),
         ({"micro_batch_size": 3}, "3 does not divide batch_size 4"),
     ],
 )

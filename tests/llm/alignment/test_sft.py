@@ -13,14 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm.alignment.checks import NonFiniteLossError
 from llm.alignment.methods import sft
 from llm.alignment.run_file import parse_run
-from llm.alignment.trainer import StoppedError
 from llm.model.folder import TokenizerMismatchError, load
 from llm.model.scoring import summed_logprobs
-from llm.process.parent import StopRequest
+from llm.process.parent import StoppedError, StopRequest
 from llm.tokens.special_tokens import TURN_END
+from llm.training.divergence import NonFiniteLossError
 from tests.llm.alignment.tiny_run import (
     Listener,
     instructions,

@@ -18,8 +18,7 @@ from safetensors.torch import load_file
 from llm.alignment import checkpoints
 from llm.alignment.methods import dpo, sft
 from llm.alignment.run_file import DpoRun, parse_run
-from llm.alignment.trainer import StoppedError
-from llm.process.parent import TERMINATED, StopRequest
+from llm.process.parent import TERMINATED, StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
     instructions,
@@ -31,14 +30,13 @@ from tests.llm.alignment.tiny_run import (
 # Sends itself the signal where it is about to do something, and would then wait for ever.
 PHASES = """
 import os, signal, sys, time
-from pathlib import Path
-from llm.alignment import session
+from llm.alignment import trainer
 from llm.alignment.__main__ import main
 def stopped(*_):
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(600)
-setattr(session.Session, sys.argv[2], stopped)
-sys.exit(main(Path(sys.argv[1])))
+setattr(trainer.Session, sys.argv[2], stopped)
+sys.exit(main(sys.argv[1:2]))
 """
 
 

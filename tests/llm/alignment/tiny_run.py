@@ -115,7 +115,10 @@ def preferences(path: Path) -> Path:
 
 
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
-    own = {"packing": "none"} if method == "sft" else {"beta": 0.1, "sft_weight": 0.0}
+    how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
+    own: dict[str, Any] = {"beta": 0.1, "sft_weight": 0.0, "execution": how}
+    if method == "sft":
+        own = {"packing": "none", "execution": [*how, "micro_batch_size"]}
     return own | {
         "method": method,
         "model": str(model),

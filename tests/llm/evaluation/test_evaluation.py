@@ -18,7 +18,7 @@ import torch
 from llm.evaluation import samples
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.conversations import Exchange, Pair, exchange, tokenise
-from llm.evaluation.evaluation import UnknownDeviceError, evaluate
+from llm.evaluation.evaluation import evaluate
 from llm.evaluation.held_out import held_out
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import read
@@ -27,6 +27,7 @@ from llm.model.transformer import Transformer
 from llm.process.run_file import RunFileError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import SPECIAL_TOKENS, TURN_END, TURN_START
+from llm.training.devices import DeviceError
 from tests.llm.evaluation.tiny_models import (
     instruction_rows,
     model_folder,
@@ -285,7 +286,7 @@ def test_run_files_that_are_wrong(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
 def test_a_missing_gpu_is_named(record: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(UnknownDeviceError, match="cuda"):
+    with pytest.raises(DeviceError, match="cuda"):
         evaluate(read(run_file(tmp_path, {**record, "device": "cuda"})), lambda *_: quiet)
 
 

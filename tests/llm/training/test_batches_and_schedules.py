@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.training.batches import Batches, NoRowsError
+from llm.training.batches import Batches, NoSequencesError
 from llm.training.schedules import UnknownScheduleError, share
 from tests.llm.training.small_run import OPTIMISATION
 
@@ -48,7 +48,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 
 def test_no_rows() -> None:
-    with pytest.raises(NoRowsError, match="pack"):
+    with pytest.raises(NoSequencesError, match="pack"):
         Batches(0, 1, 0)
 
 

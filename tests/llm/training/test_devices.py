@@ -41,6 +41,25 @@ def test_auto_goes_by_the_gpu_s_generation(
     assert devices.precision_on(torch.device("cuda"), "auto") == expected
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "every", "without_apple_s"),
+    [
+        (True, True, "cuda", "cuda"),
+        (False, True, "mps", "cpu"),
+        (False, False, "cpu", "cpu"),
+    ],
+)
+def test_auto_is_the_fastest_device_that_the_work_can_be_done_on(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, every: str, without_apple_s: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert devices.find("auto").type == every
+    assert devices.find("auto", devices.CUDA_OR_CPU).type == without_apple_s
+    with pytest.raises(devices.DeviceError, match=r"'mps' is not on this machine; it has .*cpu$"):
+        devices.find("mps", devices.CUDA_OR_CPU)
+
+
 def test_what_is_asked_for_is_taken() -> None:
     assert devices.precision_on(CPU, "bf16") == "bf16"
     assert devices.precision_on(CPU, "fp32") == "fp32"

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 
 from llm.model.folder import ModelFolderError, TokenizerMismatchError, load
+from llm.process.parent import StoppedError
 from llm.tokens.token_file import TokenFile
-from llm.training.loop import StoppedError, train
+from llm.training.loop import train
 from llm.training.run_file import Run
 from llm.training.validation import Validation
 from tests.llm.tokens.small_tokenizer import SIZE, small_tokenizer

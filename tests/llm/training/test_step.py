@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from llm.model.transformer import Transformer
 from llm.training import optimisers
 from llm.training.devices import DoesNotFitError
+from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED
 from llm.training.optimisers import UnknownOptimiserError
-from llm.training.step import NonFiniteLossError, read_rows
+from llm.training.step import read_rows
 from tests.llm.training.small_run import CPU, LENGTH, OPTIMISATION, fresh, opened, stepper
 
 ROWS = np.array([4, 1, 7, 30, 2, 9])

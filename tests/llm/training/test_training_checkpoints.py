@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from llm.sha256 import sha256_file
 from llm.training import checkpoints
 from llm.training.step import Stepper
 from tests.llm.training.small_run import fresh, opened, stepper
@@ -128,7 +129,7 @@ def test_no_code_is_loaded(tmp_path: Path) -> None:
     place = tmp_path / "c" / "step-00000001"
     torch.save([Path("/")], place / "optimisers.pt")
     state = json.loads((place / "state.json").read_text())
-    state["files"]["optimisers.pt"] = checkpoints._sha256(place / "optimisers.pt")
+    state["files"]["optimisers.pt"] = sha256_file(place / "optimisers.pt")
     (place / "state.json").write_text(json.dumps(state))
     found = checkpoints.latest(tmp_path / "c", "mine")
     assert found is not None

@@ -45,6 +45,11 @@ def test_round_trip(tmp_path: Path) -> None:
         (lambda r: r["optimisation"].update(steps="9"), "steps must be int, found '9'"),
         (lambda r: r["optimisation"].update(steps=9.5), "optimisation.steps must be int"),
         (lambda r: r["optimisation"].update(steps=True), "optimisation.steps must be int"),
+        (
+            lambda r: r["optimisation"].update(precision="fp8"),
+            "optimisation.precision is 'fp8'; it is one of auto, bf16, fp32",
+        ),
+        (lambda r: r["execution"].update(device=0), "execution.device is 0; it is one of auto, "),
         (lambda r: r["execution"].update(compile=1), "execution.compile must be bool, found 1"),
         (lambda r: r["architecture"].update(rope_theta=None), "rope_theta must be float"),
         (lambda r: r.update(execution=[]), "execution must be an object"),

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from llm.process.parent import TERMINATED, Interrupted, StopRequest, undisturbed
+from llm.process.parent import TERMINATED, Interrupted, StoppedError, StopRequest, undisturbed
 from llm.training import loop, step, validation
-from llm.training.loop import StoppedError, train
+from llm.training.loop import train
 from tasks.engine.errors import CancelledError
 from tasks.engine.launch import launch
 from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained, weights

@@ -1,0 +1,9 @@
+"""What training ends with where it cannot go on."""
+
+from __future__ import annotations
+
+from llm.errors import ExpectedError
+
+
+class NonFiniteLossError(ExpectedError, ArithmeticError):
+    """Loss or gradient is not a number; the weights kept are those of before the step."""
