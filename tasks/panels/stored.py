@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from llm.errors import ExpectedError
 from tasks.panels.panels import Curve, Graph, Histogram, Sample, Samples, StageView, Table
 
 # Raised when the meaning of what is written changes.
@@ -23,7 +24,7 @@ _KINDS: Mapping[str, type] = {
 _Reader = Callable[[Any, str], Any]
 
 
-class PanelsFormatError(ValueError):
+class PanelsFormatError(ExpectedError, ValueError):
     """It is not what this version writes; says where."""
 
 

@@ -2,8 +2,7 @@
 
 An executor carries a job out somewhere and brings back its receipt; it knows nothing of stages,
 second tries or how many shards may fail (`tasks/engine/shards/run_jobs.py`). The parts of a job lie
-in its staging folder by then. llm/process/child.py says why
-the pool is ours.
+in its staging folder by then. llm/process/child.py says why the pool is ours.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Protocol, cast
 
 import psutil
 
+from llm.errors import ExpectedError
 from llm.process.child import Child, ChildCrashedError, ChildFailedError
 from tasks.engine import errors
 from tasks.engine.errors import IngotError
@@ -32,7 +32,7 @@ _FATAL = {
 }
 
 
-class JobFailedError(Exception):
+class JobFailedError(ExpectedError):
     """A job could not be carried out; another try may help.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from itertools import accumulate
 from pathlib import Path
@@ -51,6 +52,14 @@ def told(records: list[Record]) -> bool:
     return any(not isinstance(record, Page) or record.mended for record in records)
 
 
+def sound_lines(data: bytes) -> bool:
+    """Whether all lines are JSON objects: what is missing between two of them shows nowhere."""
+    try:
+        return all(isinstance(json.loads(line), dict) for line in data.splitlines() if line.strip())
+    except ValueError:
+        return False
+
+
 damage = st.tuples(
     st.sampled_from(OPERATIONS),
     st.floats(0, 1, exclude_max=True),
@@ -79,6 +88,7 @@ def test_records_apart_from_the_damage_are_read(
     assert {body(i) for i in range(N) if i not in near} <= set(pages(found))
     # A file that ends behind a record, or in the line ends behind it, looks as if it were whole.
     looks_whole = operation == "cut" and any(stop - 4 <= at <= stop for stop in (0, *ends))
+    looks_whole |= kind == "jsonl" and sound_lines(changed)
     if len(pages(found)) < N and not looks_whole:
         assert told(found)
     assert 1 <= len(found) <= N + 4
@@ -107,7 +117,7 @@ def test_records_before_the_damage_are_read_whatever_the_packing(
     changed, _ = damaged(behind, operation, int(where * len(behind)), junk)
     found = read(tmp_path, kind, PACKED[packing](before) + changed)
     assert {body(0), body(1)} <= set(pages(found))
-    if len(pages(found)) < N and operation != "cut":
+    if len(pages(found)) < N and operation != "cut" and not sound_lines(changed):
         assert told(found)
 
 
