@@ -177,7 +177,7 @@ def run_case(
             return gpu_checks.run(device, cache)
         case ["kernels"]:
             shapes = {size: a for size, (a, _, _) in (TINY if tiny else SIZES).items()}
-            return gpu_kernels.run(device, shapes, cache, 1 if tiny else 8)
+            return gpu_kernels.run(device, shapes, 1 if tiny else 8)
         case ["train", size, side]:
             return train(size, side, device, tiny, warm, cache)
         case ["decode", size]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,9 +85,7 @@ def losses(device: torch.device, a: Architecture, rows: int) -> dict[str, Any]:
     return found
 
 
-def run(
-    device: torch.device, sizes: dict[str, Architecture], cache: Path, rows: int
-) -> dict[str, Any]:
+def run(device: torch.device, sizes: dict[str, Architecture], rows: int) -> dict[str, Any]:
     """Both, at every size, in milliseconds for `rows` sequences."""
     found: dict[str, Any] = {"rows": rows}
     for name, a in sizes.items():

@@ -20,7 +20,7 @@ from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tokens.token_file import TokenFile
-from llm.training import devices
+from llm.training import devices, optimisers
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes
 from llm.training.loss import softmax
@@ -126,7 +126,7 @@ def theirs(
     compiled: bool,
     micro_batch_rows: int = 0,
 ) -> Step:
-    """A step of transformers' model with AdamW, with the same learning rate and clipping."""
+    """A step of transformers' model, with the same optimiser, learning rate and clipping."""
     a = architecture
     config = transformers.Qwen3Config(
         vocab_size=a.vocabulary_size,
@@ -146,17 +146,7 @@ def theirs(
     model.load_state_dict(fresh(architecture).state_dict())
     if compiled:
         model.compile(dynamic=False)
-    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
-    held = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in held]
-    groups = [
-        {"params": others, "weight_decay": 0.0},
-        {"params": matrices, "weight_decay": o.weight_decay},
-    ]
-    fused = device.type == "cuda"
-    optimiser = torch.optim.AdamW(
-        groups, lr=o.learning_rate, betas=(o.beta1, o.beta2), eps=1e-8, fused=fused
-    )
+    [optimiser] = optimisers.build(model, o)
     size = micro_batch_rows or o.batch_rows
 
     def step(number: int, rows: NDArray[np.int64]) -> float:
