@@ -9,17 +9,23 @@ Shapes: B batch, T sequence, D hidden_size, H heads, K key_value_heads, d head_d
 
 from __future__ import annotations
 
-from typing import cast
+import inspect
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 
 from llm.model.architecture import Architecture
 
 # Up to this length, blocks of plain matrix products beat scaled_dot_product_attention on CPUs.
 _SHORT = 1024
 _BLOCK = 128
+# PyTorch 2.11 takes grouped keys as they are, later ones ask to be told.
+_GROUPED: dict[str, Any] = (
+    {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
+)
 
 
 class RMSNorm(nn.Module):
@@ -70,11 +76,13 @@ class Cache:
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Causal attention of (B, H, T, d) on (B, K, S, d), or by a boolean mask (B or 1, 1, T, S).
+    """Causal attention of (B, H, T, d) on (B, K, S, d), or by a mask: see `Transformer.hidden`.
 
-    Without a mask S must equal T.
+    Without a boolean mask S must equal T.
     """
     groups = queries.shape[1] // keys.shape[1]
+    if mask is not None and mask.dtype == torch.int32:
+        return _attend_within(queries, keys, values, mask)
     if mask is None and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
         return _attend_in_blocks(queries, keys, values, groups)
     grouped = groups > 1
@@ -88,6 +96,15 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
         queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
     )
     return out
+
+
+def _attend_within(queries: Tensor, keys: Tensor, values: Tensor, bounds: Tensor) -> Tensor:
+    """Causal attention that stays between bounds, int32 (N + 1,), of the rows laid end to end."""
+    batch, heads, length, size = queries.shape
+    rows = batch * length
+    q, k, v = (x.transpose(1, 2).reshape(rows, -1, size) for x in (queries, keys, values))
+    out = varlen_attn(q, k, v, bounds, bounds, length, length, window_size=(-1, 0), **_GROUPED)
+    return cast("Tensor", out).view(batch, length, heads, size).transpose(1, 2)
 
 
 def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, groups: int) -> Tensor:
@@ -212,7 +229,9 @@ class Transformer(nn.Module):
         """Final hidden states, normalised: (B, T) int64 -> (B, T, D).
 
         Args:
-            mask: boolean (B or 1, 1, T, S), true where a position may look; `None` = causal.
+            mask: boolean (B or 1, 1, T, S), true where a position may look; or, for bfloat16 on a
+                GPU, int32 (N + 1,), where each of N documents begins in the rows laid end to end,
+                and their end: none looks into another. `None` = causal.
             cache: past keys and values; extended by this call.
         """
         start = cache.length if cache is not None else 0
