@@ -9,23 +9,17 @@ Shapes: B batch, T sequence, D hidden_size, H heads, K key_value_heads, d head_d
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention.varlen import varlen_attn
 
 from llm.model.architecture import Architecture
 
 # Up to this length, blocks of plain matrix products beat scaled_dot_product_attention on CPUs.
 _SHORT = 1024
 _BLOCK = 128
-# PyTorch 2.11 takes grouped keys as they are, later ones ask to be told.
-_GROUPED: dict[str, Any] = (
-    {"enable_gqa": True} if "enable_gqa" in inspect.signature(varlen_attn).parameters else {}
-)
 
 
 class RMSNorm(nn.Module):
@@ -82,7 +76,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
     """
     groups = queries.shape[1] // keys.shape[1]
     if mask is not None and mask.dtype == torch.int32:
-        return _attend_within(queries, keys, values, mask)
+        from llm.model.bounded_attention import attend_within
+
+        return attend_within(queries, keys, values, mask)
     if mask is None and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
         return _attend_in_blocks(queries, keys, values, groups)
     grouped = groups > 1
@@ -96,15 +92,6 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
         queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
     )
     return out
-
-
-def _attend_within(queries: Tensor, keys: Tensor, values: Tensor, bounds: Tensor) -> Tensor:
-    """Causal attention that stays between bounds, int32 (N + 1,), of the rows laid end to end."""
-    batch, heads, length, size = queries.shape
-    rows = batch * length
-    q, k, v = (x.transpose(1, 2).reshape(rows, -1, size) for x in (queries, keys, values))
-    out = varlen_attn(q, k, v, bounds, bounds, length, length, window_size=(-1, 0), **_GROUPED)
-    return cast("Tensor", out).view(batch, length, heads, size).transpose(1, 2)
 
 
 def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, groups: int) -> Tensor:

@@ -29,7 +29,11 @@ def choose_kind(wanted: bool, device: torch.device, precision: str, a: Architect
     if not wanted:
         return "none"
     fits = a.head_dim % _STEP == 0 and a.head_dim <= _WIDEST
-    return "bounds" if device.type == "cuda" and precision == "bf16" and fits else "dense"
+    if device.type != "cuda" or precision != "bf16" or not fits:
+        return "dense"
+    import llm.model.bounded_attention  # noqa: F401  (before the model is compiled, not within)
+
+    return "bounds"
 
 
 def dense(segments: Tensor) -> Tensor:
