@@ -153,7 +153,7 @@ def theirs(
         total = torch.zeros((), device=device)
         for start in range(0, len(rows), size):
             piece = rows[start : start + size]
-            batch = read_rows(tokens, "train", piece, False, device)
+            batch = read_rows(tokens, "train", piece, "none", device)
             with devices.autocast(device, o.precision):
                 # `shift_labels` are the targets as they are: both lose on the same positions.
                 loss = model(

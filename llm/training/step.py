@@ -20,10 +20,11 @@ from torch import Tensor
 from llm.model.transformer import Transformer
 from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_file import TokenFile
-from llm.training import devices, optimisers, schedules
+from llm.training import devices, document_masks, optimisers, schedules
 from llm.training.distributed import Processes
 from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
+from llm.training.residual import narrow_residual
 from llm.training.run_file import Optimisation
 
 
@@ -33,7 +34,7 @@ class Rows:
 
     Attributes:
         inputs, targets: int64 (B, T); padding is `IGNORED` in the targets.
-        mask: bool (B, 1, T, T), or none for plain causal attention.
+        mask: as `document_masks` makes it, or none for plain causal attention.
     """
 
     inputs: Tensor
@@ -45,7 +46,7 @@ def read_rows(
     tokens: TokenFile,
     split: str,
     rows: NDArray[np.int64],
-    document_mask: bool,
+    mask_kind: document_masks.Kind,
     device: torch.device,
 ) -> Rows:
     """Sequences of a split as tensors."""
@@ -55,12 +56,12 @@ def read_rows(
     targets = values[:, 1:].clone()
     targets[torch.arange(1, values.shape[1])[None, :] >= lengths[:, None]] = IGNORED
     mask = None
-    if document_mask:
+    if mask_kind != "none":
         # A position belongs to the document of the token it predicts, so that the end of one text
         # opens the next, as it does where texts are scored one by one.
-        segment = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
-        same = segment[:, None, :, None] == segment[:, None, None, :]
-        mask = _sent(same & torch.ones(same.shape[-2:], dtype=torch.bool).tril(), device)
+        segments = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
+        make = document_masks.bounds if mask_kind == "bounds" else document_masks.dense
+        mask = _sent(make(segments), device)
     return Rows(_sent(values[:, :-1].contiguous(), device), _sent(targets, device), mask)
 
 
@@ -99,6 +100,10 @@ class Stepper:
         self._device, self._processes = device, processes
         share = -(-o.batch_rows // processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
+        self._mask_kind = document_masks.choose_kind(
+            o.document_mask, device, o.precision, model.architecture
+        )
+        narrow_residual(model, device, o.precision)
         self.optimisers = optimisers.build(model, o)
 
     def __call__(self, step: int, rows: NDArray[np.int64]) -> dict[str, float]:
@@ -145,7 +150,7 @@ class Stepper:
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
         for piece in _cut(rows, self.micro_batch_rows):
             self._stop.check()
-            batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
+            batch = read_rows(self._tokens, "train", piece, self._mask_kind, device)
             with devices.autocast(device, o.precision):
                 hidden = self.model.hidden(batch.inputs, batch.mask)
             total, nll = summed_loss(

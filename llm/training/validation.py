@@ -15,6 +15,7 @@ from llm.tokens.token_bytes import token_bytes
 from llm.tokens.token_file import TokenFile
 from llm.training import devices
 from llm.training.distributed import Processes
+from llm.training.document_masks import choose_kind
 from llm.training.loss import IGNORED, token_losses
 from llm.training.run_file import Optimisation
 from llm.training.step import read_rows
@@ -83,7 +84,10 @@ class Validation:
         """(3,): sums of loss, tokens and bytes."""
         # One shape for all, filled up with row 0: another one would compile the blocks again.
         filled = np.concatenate([rows, np.zeros(micro_batch_rows - len(rows), dtype=np.int64)])
-        batch = read_rows(self._tokens, "validation", filled, self._o.document_mask, self._device)
+        kind = choose_kind(
+            self._o.document_mask, self._device, self._o.precision, model.architecture
+        )
+        batch = read_rows(self._tokens, "validation", filled, kind, self._device)
         targets = batch.targets.clone()
         targets[len(rows) :] = IGNORED
         with devices.autocast(self._device, self._o.precision):
