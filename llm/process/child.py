@@ -29,6 +29,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from llm.errors import ExpectedError
 from llm.process.child_main import HEADER
 from llm.process.parent import deaf_to_the_terminal
@@ -246,8 +248,6 @@ class Child:
 
     def rss_bytes(self) -> int:
         """Resident memory of the process in bytes; 0 when there is none."""
-        import psutil
-
         process = self._process
         if process is None:
             return 0

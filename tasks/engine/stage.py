@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.engine.config import StageConfig
-from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.declare import Conservation, Input, Output, Requirement
 
 if TYPE_CHECKING:
     from tasks.engine.identity.snapshot import Snapshot
@@ -43,6 +43,7 @@ class Stage:
         run: the body; reads through `inputs`, writes through `out`, returns nothing.
         inputs_from: further inputs, made of the stages before it in the registry: for a stage that
             reads all of a kind, whichever there are.
+        requires: what its config asks of the configs of other stages.
         externals: resolves what the config names outside the store to snapshots, at plan time.
         conservation: the law checked before publishing; `None` where the body states its own
             through `out.conserve`.
@@ -66,6 +67,7 @@ class Stage:
     run: Callable[[Any, Inputs, Out], None]
     panels: Callable[[Artifact], Sequence[Panel]]
     inputs_from: Callable[[Sequence[Stage]], Mapping[str, Input]] = no_further_inputs
+    requires: tuple[Requirement, ...] = ()
     externals: Callable[[Any], Mapping[str, Snapshot]] = no_externals
     conservation: Conservation | None = None
     reproducible: bool = True

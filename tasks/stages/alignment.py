@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
@@ -11,12 +12,12 @@ from pydantic import Field, model_validator
 from llm.alignment.run_file import LongRows, Schedule
 from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
+from tasks.engine.declare import Requirement
+from tasks.engine.out import Out
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.stages.prompts import CONTEXT
 
 LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
 SAMPLES_SHOWN = 10
@@ -78,6 +79,35 @@ class TuningConfig(StageConfig):
                 "take a divisor of it"
             )
         return self
+
+
+def requirements(stage: str, kind: str, files: str, most: str) -> tuple[Requirement, ...]:
+    """What a method asks of other stages: rows no longer than the context, and examples.
+
+    Args:
+        kind: of the examples it learns from, the output of `examples` it reads.
+        files, most: the fields of `examples` that decide whether there are any: files of them, and
+            how many are made of documents at most.
+    """
+
+    def rows_fit(config: TuningConfig, context: int) -> Iterator[str]:
+        if config.max_length > context:
+            yield (
+                f"{stage}.max_length: {config.max_length} is more than {CONTEXT}: {context}; lower "
+                "it (0 = the context), or raise pack.sequence_length"
+            )
+
+    def some_examples(
+        config: TuningConfig, from_documents: bool, at_most: int, named: list[str]
+    ) -> Iterator[str]:
+        if not (from_documents and at_most) and not named:
+            yield (
+                f"{stage}: learns from {kind}, and examples makes none; name examples.{files}, "
+                f"or set make_from_documents and {most} there"
+            )
+
+    made = ("examples.make_from_documents", f"examples.{most}", f"examples.{files}")
+    return (Requirement(("pack.sequence_length",), rows_fit), Requirement(made, some_examples))
 
 
 def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from llm.corpus.dedup.decide import Search, deduplicate
+from llm.corpus.dedup.lsh import Banding, choose_banding
+from llm.corpus.dedup.near import Levels
+from llm.corpus.dedup.signatures import align, gather, keep_order
 from llm.corpus.dedup.tables import CLUSTERS, PAIRS, SIGNATURES
 from llm.corpus.split import SPLIT_JACCARD, split_of
+from llm.process.guarded import Lost, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS, VALIDATION
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.out import Out
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Note, Unit
 from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Curve, Histogram, Panel, Table
-
-if TYPE_CHECKING:
-    from llm.corpus.dedup.lsh import Banding
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 _CURVE_POINTS = 101
 _CLUSTERS_SHOWN = 20
@@ -79,8 +83,6 @@ class DedupConfig(ShardedConfig):
 
 def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted]:
     """Signatures of one part of documents."""
-    from llm.process.guarded import Lost, guarded
-
     documents = unit.tables(["doc_id", "text"])
     for signed in guarded("llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents):
         if isinstance(signed, Lost):
@@ -130,13 +132,6 @@ def _decisions(
 
 def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     """Sign every document, decide over all of them, write the kept ones with their split."""
-    from dataclasses import asdict
-
-    from llm.corpus.dedup.decide import Search, deduplicate
-    from llm.corpus.dedup.lsh import choose_banding
-    from llm.corpus.dedup.near import Levels
-    from llm.corpus.dedup.signatures import align, gather, keep_order
-
     removal = choose_banding(config.num_perm, config.threshold, config.recall)
     split = choose_banding(config.num_perm, SPLIT_JACCARD, config.split_recall)
     out.map(
@@ -255,8 +250,6 @@ def _bandings(artifact: Artifact) -> Table:
 
 
 def _s_curve(artifact: Artifact, threshold: float) -> Curve:
-    from llm.corpus.dedup.lsh import Banding
-
     series: dict[str, list[tuple[float, float]]] = {}
     for name, purpose in (("banding", "removal"), ("split_banding", "split")):
         fact = artifact.facts[name]
@@ -269,8 +262,6 @@ def _s_curve(artifact: Artifact, threshold: float) -> Curve:
 
 
 def _jaccards(artifact: Artifact, threshold: float) -> Histogram:
-    import numpy as np
-
     pairs = artifact.data("pairs").table(["jaccard", "rule"])
     values, rules = pairs.column("jaccard").to_numpy(), pairs.column("rule").to_pylist()
     edges = np.linspace(SPLIT_JACCARD, 1.0, _BINS + 1)

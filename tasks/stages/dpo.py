@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS, REJECTED, REMOVED
 from tasks.engine.declare import Input, Output
+from tasks.engine.out import Out
 from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
@@ -18,11 +19,8 @@ from tasks.stages.alignment import (
     counts_panel,
     curve_panels,
     launch,
+    requirements,
 )
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 _BINS = 20
 
@@ -108,8 +106,6 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 
 def _margins(pairs: pa.Table) -> list[Panel]:
-    import numpy as np
-
     margin, split = pairs.column("margin").to_numpy(), pairs.column("split").to_pylist()
     edges = np.histogram_bin_edges(margin, bins=_BINS)
     counts = {}
@@ -121,8 +117,6 @@ def _margins(pairs: pa.Table) -> list[Panel]:
 
 
 def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
-    import numpy as np
-
     order = np.argsort(pairs.column("margin").to_numpy(), kind="stable")
     ends = [*order[: SAMPLES_SHOWN // 2], *order[::-1][: SAMPLES_SHOWN // 2]]
     chosen = list(dict.fromkeys(int(row) for row in ends))
@@ -157,6 +151,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=requirements("dpo", "preferences", "preference_files", "most_preferences"),
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__",),

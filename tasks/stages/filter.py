@@ -7,26 +7,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from llm.corpus.annotate.attributes import ATTRIBUTES
+from llm.corpus.annotate.attributes import ATTRIBUTES, score_fields
 from llm.corpus.filter import rules as filtering
 from llm.corpus.filter.join import co_partitioned, rows_of
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
 from tasks.engine.config import Part, ShardedConfig
-from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.declare import Conservation, Input, Output, Requirement
+from tasks.engine.out import Out
 from tasks.engine.shards.unit import Emitted, Note, Unit
 from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
 
 SAMPLES = pa.schema(
     [
@@ -209,6 +207,15 @@ def plain_rules(config: FilterConfig) -> list[filtering.Rule]:
     ]
 
 
+def _rules_have_columns(config: FilterConfig, classifiers: list[str] | None) -> Iterator[str]:
+    columns = pa.schema([*ATTRIBUTES, *score_fields(classifiers or [])])
+    for place, rule in enumerate(plain_rules(config)):
+        try:
+            filtering.check_rules([rule], columns)
+        except (filtering.UnknownColumnError, filtering.ColumnTypeError) as error:
+            yield f"filter.rules.{place}: {error}"
+
+
 def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     """Find the cuts of `keep_fraction` rules, then judge every part."""
     documents, attributes = inputs["documents"], inputs["attributes"]
@@ -328,6 +335,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("quality.classifiers?",), _rules_have_columns),),
     conservation=Conservation("documents", kept="documents", removed="removed"),
     libraries=("numpy", "pyarrow"),
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from llm.alignment.run_file import Packing
 from llm.tables import INSTRUCTION_ROWS, METRICS, REJECTED, REMOVED
 from tasks.engine.config import execution
 from tasks.engine.declare import Input, Output
+from tasks.engine.out import Out
 from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
@@ -19,11 +19,8 @@ from tasks.stages.alignment import (
     counts_panel,
     curve_panels,
     launch,
+    requirements,
 )
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 
 class SftConfig(TuningConfig):
@@ -121,6 +118,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=requirements("sft", "instructions", "instruction_files", "most_instructions"),
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__",),

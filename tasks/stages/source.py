@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,18 +18,17 @@ from llm.corpus.source.pages import PAGES, page_row
 from llm.corpus.source.records import Page, Record, Rejected, Removed
 from llm.corpus.source.repeats import CAPTURES, REPEATS, repeated_captures
 from llm.pydocs.distributions import DistributionNotFoundError, find_distribution
+from llm.pydocs.reader import read_pinned
 from llm.tables import REJECTED, REMOVED
 from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
+from tasks.engine.out import Out
 from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
 from tasks.engine.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 Kind = Literal["auto", "warc", "parquet", "jsonl", "html", "text", "pydocs"]
 _ROWS, _BYTES = 256, 16 << 20  # of a table handed to the engine
@@ -97,6 +96,11 @@ class SourceConfig(ShardedConfig):
             raise ValueError(f"sources need names of their own; given twice: {', '.join(twice)}")
         return self
 
+    @property
+    def names(self) -> list[str]:
+        """Of the sources, in their order."""
+        return [spec.name for spec in self.sources]
+
 
 def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
     """One snapshot, "files": `<source>/<relative name>` and `<source>/<distribution>==<version>`.
@@ -132,8 +136,6 @@ def _distribution(source: str, name: str, field: str) -> Item:
 
 def _records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[Record]:
     if origin.kind == "pydocs":
-        from llm.pydocs.reader import read_pinned
-
         return read_pinned(path, name, limit)
     return read_records(path, name, origin, limit)
 

@@ -227,10 +227,8 @@ def _attempt(
         )
         code = code.model_copy(update={"adopted": out.work.adopted_otherwise})
         manifest = _manifest(order, attempt, outputs, code, counted, out.facts, timings, prefect)
-        written = manifest.model_dump_json(indent=1).encode()
-        # As whoever reads it later will see it.
-        artifact = Artifact(store, Manifest.model_validate_json(written))
-        keep_view(stage, artifact)
+        panels = keep_view(stage, Artifact(store, _as_read_later(manifest)))
+        manifest = _as_read_later(manifest.model_copy(update={"panels": panels}))
     except BaseException as error:
         try:
             out.abandon()
@@ -238,10 +236,15 @@ def _attempt(
             error.add_note(f"What it left in {store.full(where)} could not be removed: {problem}")
         raise
     lease.check()
-    store.create(f"{where}/manifest.json", written)
+    store.create(f"{where}/manifest.json", manifest.model_dump_json(indent=1).encode())
     store.replace(f"{folder}/current.json", f'{{"attempt": "{attempt}"}}'.encode())
     shutil.rmtree(out.scratch, ignore_errors=True)  # checkpoints served their purpose
-    return artifact
+    return Artifact(store, manifest)
+
+
+def _as_read_later(manifest: Manifest) -> Manifest:
+    """The same after JSON, which has no tuples and no names but texts."""
+    return Manifest.model_validate_json(manifest.model_dump_json())
 
 
 def _manifest(

@@ -136,7 +136,7 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
     stages = {"quality": two_classifiers(), "annotate": language, "filter": rules}
     done = built(tmp_path / "home", documents, **stages)
     artifact = done["quality"].artifact
-    assert quality.classifiers_of(two_classifiers()) == ["quality", "shopping"]
+    assert two_classifiers().classifiers == ["quality", "shopping"]
     names = {file.path for file in artifact.manifest.outputs["model"].files}
     assert names == {f"{c}/model.{e}" for c in ("quality", "shopping") for e in ("bin", "json")}
     assert artifact.facts["auc"] > 0.99

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from llm.model.folder import tokenizer_digest
+from llm.model.config_file import tokenizer_digest
 from llm.tables import DOC_ID
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Output
