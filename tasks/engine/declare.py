@@ -80,5 +80,9 @@ class Declared(Protocol):
         """Of the stage."""
 
     @property
+    def version(self) -> int:
+        """Of the meaning of what it writes."""
+
+    @property
     def outputs(self) -> Mapping[str, Output]:
         """Its named outputs."""

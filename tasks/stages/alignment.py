@@ -13,7 +13,7 @@ from llm.alignment.run_file import LongRows, Schedule
 from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Requirement
-from tasks.engine.out import Out
+from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points

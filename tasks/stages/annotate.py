@@ -18,10 +18,10 @@ from tasks.engine.config import ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Histogram, Panel, Table
 

@@ -15,9 +15,9 @@ from llm.process.sandbox import Failure, batches, warm_sandbox
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.out import Out
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Histogram, Panel, Sample, Samples, Table
 

@@ -19,10 +19,10 @@ from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 

@@ -24,10 +24,10 @@ from llm.process.guarded import Lost, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS, VALIDATION
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.out import Out
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Curve, Histogram, Panel, Table
 

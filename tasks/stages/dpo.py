@@ -8,8 +8,8 @@ from pydantic import Field
 
 from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS, REJECTED, REMOVED
 from tasks.engine.declare import Input, Output
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (

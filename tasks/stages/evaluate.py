@@ -13,8 +13,8 @@ from llm.evaluation.score_tables import CHANGE, SAMPLES, SCORES
 from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output, Requirement
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Table
 from tasks.panels.panels import Samples as SamplesPanel

@@ -37,9 +37,9 @@ from tasks.engine.errors import (
     MissingInputError,
 )
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.shards.passed_over import TIMING_DEPENDENT
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
 from tasks.stages.examples_panels import panels
 

@@ -12,8 +12,8 @@ from llm.export.hf import write_card
 from llm.export.parity_table import PARITY
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output, Requirement
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.prompts import answers_fit, texts_fit

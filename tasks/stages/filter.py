@@ -20,9 +20,9 @@ from llm.corpus.filter.join import co_partitioned, rows_of
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
 from tasks.engine.config import Part, ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output, Requirement
-from tasks.engine.out import Out
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 

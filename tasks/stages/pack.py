@@ -22,10 +22,10 @@ from llm.tokens.special_tokens import PAD
 from tasks.engine.config import Part, ShardedConfig
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import ConservationError, IngotError
-from tasks.engine.out import Out
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Histogram, Panel, Table
 

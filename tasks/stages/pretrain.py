@@ -20,8 +20,8 @@ from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import IngotError
 from tasks.engine.identity.snapshot import Snapshot
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points

@@ -35,9 +35,9 @@ from tasks.engine.config import StageConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.shards.passed_over import TIMING_DEPENDENT
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
 from tasks.stages.quality_labels import LabelSource, collected
 from tasks.stages.quality_panels import LEAST_SPREAD, THRESHOLD, fact_name, panels

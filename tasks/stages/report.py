@@ -9,8 +9,8 @@ from pydantic import Field
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table

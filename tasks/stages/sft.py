@@ -8,8 +8,8 @@ from llm.alignment.run_file import Packing
 from llm.tables import INSTRUCTION_ROWS, METRICS, REJECTED, REMOVED
 from tasks.engine.config import execution
 from tasks.engine.declare import Input, Output
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Sample, Samples, Table
 from tasks.stages.alignment import (

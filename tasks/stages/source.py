@@ -24,9 +24,9 @@ from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Sample, Samples, Table
 

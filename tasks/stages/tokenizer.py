@@ -21,8 +21,8 @@ from llm.tokens.token_bytes import token_bytes
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import IngotError
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Panel, Table
 

@@ -21,11 +21,11 @@ from llm.tokens import bpe
 from llm.tokens.bpe import BpeSettings
 from llm.tokens.text_file import TextFile, write_texts
 from tasks.engine.errors import CancelledError, StalledError
-from tasks.engine.out import Out
 from tasks.engine.progress import Silent
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.stage.out import Out
 from tasks.engine.store.store import Store
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts

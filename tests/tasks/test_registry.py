@@ -16,8 +16,8 @@ from flows.cli import results
 from flows.planning import StageName
 from tasks.engine.declare import Input
 from tasks.engine.run.chain import chain
-from tasks.engine.stage import Stage
-from tasks.engine.stage import registry as registered
+from tasks.engine.stage.stage import Stage
+from tasks.engine.stage.stage import registry as registered
 from tasks.registry import MODEL_STAGES, STAGES
 from tasks.stages import dpo
 

@@ -18,14 +18,14 @@ from tasks.engine.config import StageConfig
 from tasks.engine.errors import CancelledError, StoreFullError
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Snapshot
-from tasks.engine.out import Out
 from tasks.engine.progress import Listener, Silent
 from tasks.engine.run.checks import check_unique, totals
 from tasks.engine.run.code import code_record
 from tasks.engine.run.code import identity as code_identity
 from tasks.engine.run.view import keep_view
 from tasks.engine.shards.earlier import known_receipts
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs, build_folder
 from tasks.engine.store.lease import TIME_TO_LIVE, Holder, Lease
 from tasks.engine.store.manifest import (

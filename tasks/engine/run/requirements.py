@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Requirement
 from tasks.engine.errors import RecipeError
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 
 
 def problems(stages: Mapping[str, Stage], configs: Mapping[str, StageConfig]) -> list[str]:

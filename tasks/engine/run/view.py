@@ -6,7 +6,7 @@ import hashlib
 
 from pydantic_core import PydanticUndefined
 
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.manifest import File
 from tasks.engine.store.views import CONFIG_COLUMNS, FILE, stated

@@ -12,7 +12,7 @@ import pytest
 from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Selection, Status
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import FILE, kept_view

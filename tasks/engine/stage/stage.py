@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Conservation, Input, Output, Requirement
-
-if TYPE_CHECKING:
-    from tasks.engine.identity.snapshot import Snapshot
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
-    from tasks.panels.panels import Panel
+from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.stage.out import Out
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.panels.panels import Panel
 
 
 def no_externals(config: Any) -> Mapping[str, Snapshot]:

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from llm.process.child import Child, ChildStoppedError, ChildTimeoutError
-from tasks.engine import launch
 from tasks.engine.config import StageConfig
+from tasks.engine.declare import Declared
 from tasks.engine.errors import CancelledError, MissingInputError, OutputError, StalledError
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Item
@@ -25,7 +25,7 @@ from tasks.engine.shards.job import Job, ShardFunction, function_name, part_stem
 from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.receipt import Receipt, add_note
 from tasks.engine.shards.unit import Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage import launch
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import OutputRecord, Totals
 from tasks.engine.store.store import Store
@@ -44,7 +44,7 @@ class Out:
 
     def __init__(
         self,
-        stage: Stage,
+        stage: Declared,
         config: StageConfig,
         inputs: Inputs,
         store: Store,
