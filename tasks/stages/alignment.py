@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.alignment.run_file import LongRows, Schedule
+from llm.tables import METRICS, REJECTED, REMOVED
 from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Requirement
+from tasks.engine.declare import Output, Requirement
 from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
@@ -108,6 +110,24 @@ def requirements(stage: str, kind: str, files: str, most: str) -> tuple[Requirem
 
     made = ("examples.make_from_documents", f"examples.{most}", f"examples.{files}")
     return (Requirement(("pack.sequence_length",), rows_fit), Requirement(made, some_examples))
+
+
+def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[str, Output]:
+    """The outputs of a method, which `launch` fills.
+
+    Args:
+        what: it learns from, as a plural.
+        schema: of those as the model saw them.
+        more: tables of the method's own.
+    """
+    return {
+        "model": Output("The tuned model, a Hugging Face folder."),
+        "metrics": Output(f"Figures of every step, and of held-out {what}.", METRICS),
+        "examples": Output(f"{what.title()} as rendered and tokenised.", schema, unique_ids=True),
+        **more,
+        "removed": Output(f"{what.title()} that do not fit.", REMOVED, unique_ids=True),
+        "rejected": Output(f"{what.title()} that no model can learn from.", REJECTED, True),
+    }
 
 
 def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS, REJECTED, REMOVED
+from llm.tables import PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS
 from tasks.engine.declare import Input, Output
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
@@ -19,6 +19,7 @@ from tasks.stages.alignment import (
     counts_panel,
     curve_panels,
     launch,
+    outputs,
     requirements,
 )
 
@@ -141,14 +142,11 @@ STAGE = Stage(
         "model": Input(("sft.model", "pretrain.model"), "The model to start from."),
         "examples": Input(("examples.preferences",), "Pairs of answers with their split."),
     },
-    outputs={
-        "model": Output("The tuned model, a Hugging Face folder."),
-        "metrics": Output("Figures of every step, and of held-out pairs.", METRICS),
-        "examples": Output("Pairs as rendered and tokenised.", PREFERENCE_ROWS, unique_ids=True),
-        "pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True),
-        "removed": Output("Pairs that do not fit.", REMOVED, unique_ids=True),
-        "rejected": Output("Rows that are no pair of answers.", REJECTED, unique_ids=True),
-    },
+    outputs=outputs(
+        "pairs",
+        PREFERENCE_ROWS,
+        {"pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True)},
+    ),
     run=run,
     panels=panels,
     requires=requirements("dpo", "preferences", "preference_files", "most_preferences"),
