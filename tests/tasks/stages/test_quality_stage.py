@@ -14,7 +14,8 @@ from tasks.engine.errors import ExternalInputError
 from tasks.panels.panels import Histogram
 from tasks.stages import annotate, quality
 from tasks.stages.annotate import AnnotateConfig
-from tasks.stages.filter import FilterConfig, Rule
+from tasks.stages.filter import FilterConfig
+from tasks.stages.filter_rules import Rule
 from tasks.stages.quality import LabelSource, QualityConfig
 from tests.language_model import language_model
 from tests.tasks.documents_stage import data_id, rows, write_parts
