@@ -31,7 +31,7 @@ import transformers
 from benchmarks.models import Step, optimisation, ours, random_tokens, theirs
 from llm.model.architecture import Architecture
 from llm.training import devices
-from tasks.engine.launch import PACE
+from tasks.engine.stage.launch import PACE
 
 LENGTH = 512
 ARCHITECTURE = Architecture(

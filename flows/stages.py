@@ -18,7 +18,7 @@ from pydantic import Field
 from flows.home import open_store
 from flows.planning import RECIPE, planner_for
 from flows.running import looked_after, preview, run
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.engine.stage import Stage, registry
+from tasks.engine.stage.stage import Stage, registry
 from tasks.stages import (
     annotate,
     clean,

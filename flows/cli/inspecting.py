@@ -24,6 +24,7 @@ from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.manifest import columns_of
 from tasks.engine.store.published import current, published
 from tasks.engine.store.store import Store
+from tasks.engine.store.views import FILE as PANELS
 from tasks.engine.upkeep import gc as collecting
 from tasks.engine.upkeep import trace as tracing
 from tasks.engine.upkeep import verify as verifying
@@ -232,7 +233,9 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that published files are present, complete and (with --deep) unchanged."""
+    """Check that published files are present, complete and (with --deep) unchanged.
+
+    What the report shows of each artifact is always read."""
     store = open_store()
     told: list[str] = []
     found = verifying.verify(store, deep, unmarked=lambda error: told.append(str(error)))
@@ -243,8 +246,10 @@ def verify(
         for folder, files in found.items():
             print(f"damaged {folder}: {', '.join(files)}")
         print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
-        if found:
+        if any(files != [PANELS] for files in found.values()):
             print("`ingot run` builds again what its recipe needs of these")
+        if any(PANELS in files for files in found.values()):
+            print(f"{PANELS} is what the report shows; `ingot run --force STAGE` makes it again")
     for why_not in told[:1]:  # the same for all
         print(f"not marked for plans and runs: {why_not}", file=sys.stderr)
     if found:

@@ -19,6 +19,7 @@ from llm.alignment.data import Limit, Rows
 from llm.alignment.run_file import Run, SftRun, run_digest
 from llm.alignment.shell import compute_with, shell
 from llm.model import folder as model_folder
+from llm.model.config_file import architecture, check_tokenizer
 from llm.model.scoring import Scorer
 from llm.model.transformer import Transformer
 from llm.process.parent import StoppedError, StopRequest
@@ -50,8 +51,8 @@ class Session:
         run = replace(run, precision=precision_on(self.device, run.precision))
         self.run, self.channel, self.stop = run, channel, stop
         self.start = Path(run.model)
-        model_folder.check_tokenizer(self.start, self.start)
-        context = model_folder.architecture(self.start).context
+        check_tokenizer(self.start, self.start)
+        context = architecture(self.start).context
         self.limit = Limit(run.max_length or context, run.long_rows == "cut")
         check_context(self.limit.tokens, context)
         self.chat = ChatEncoder(self.start)

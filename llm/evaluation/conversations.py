@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from llm.tokens.chat import ChatEncoder, Message, UnusableMessagesError
+from llm.tokens.chat import ChatEncoder, Rendered
+from llm.tokens.messages import Message, UnusableMessagesError
 
 Made = TypeVar("Made")
 
@@ -40,7 +41,10 @@ def exchange(encoder: ChatEncoder, doc_id: str, messages: Sequence[Message]) -> 
         UnusableMessagesError: it is no conversation that ends with an answer.
         TemplateError: the chat template is at fault.
     """
-    rendered = encoder.render(messages)
+    return _exchange(doc_id, encoder.render(messages))
+
+
+def _exchange(doc_id: str, rendered: Rendered) -> Exchange:
     return Exchange(doc_id, rendered.prompt_ids, rendered.completion_ids)
 
 
@@ -71,7 +75,7 @@ def tokenise(
 
     def pair(row: Mapping[str, Any]) -> Pair:
         chosen, rejected = (
-            exchange(encoder, row["doc_id"], [*row["prompt"], *row[side]])
+            _exchange(row["doc_id"], encoder.render_answer(row["prompt"], row[side], side))
             for side in ("chosen", "rejected")
         )
         return Pair(chosen, rejected)

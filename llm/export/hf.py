@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm.model.folder import architecture
+from llm.model.config_file import architecture
 from llm.tokens.special_tokens import SPECIAL_TOKENS
 
 CARD = "README.md"

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from llm.model import folder as model_folder
+from llm.model.config_file import ModelFolderError, check_tokenizer
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.process.events import Progress, log
@@ -255,10 +256,10 @@ def _first_model(run: Run) -> Transformer:
         initialise(model, run.optimisation.seed)
         return model
     start = Path(run.places.start)
-    model_folder.check_tokenizer(start, Path(run.places.tokenizer))
+    check_tokenizer(start, Path(run.places.tokenizer))
     model = model_folder.load(start)
     if model.architecture != run.architecture:
-        raise model_folder.ModelFolderError(
+        raise ModelFolderError(
             f"{start} is another architecture than the one configured: {model.architecture}; "
             f"configured is {run.architecture}"
         )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.alignment.run_file import LongRows, Schedule
+from llm.tables import METRICS, REJECTED, REMOVED
 from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
+from tasks.engine.declare import Output, Requirement
+from tasks.engine.stage.out import Out
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.stages.prompts import CONTEXT
 
 LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
 SAMPLES_SHOWN = 10
@@ -78,6 +81,53 @@ class TuningConfig(StageConfig):
                 "take a divisor of it"
             )
         return self
+
+
+def requirements(stage: str, kind: str, files: str, most: str) -> tuple[Requirement, ...]:
+    """What a method asks of other stages: rows no longer than the context, and examples.
+
+    Args:
+        kind: of the examples it learns from, the output of `examples` it reads.
+        files, most: the fields of `examples` that decide whether there are any: files of them, and
+            how many are made of documents at most.
+    """
+
+    def rows_fit(config: TuningConfig, context: int) -> Iterator[str]:
+        if config.max_length > context:
+            yield (
+                f"{stage}.max_length: {config.max_length} is more than {CONTEXT}: {context}; lower "
+                "it (0 = the context), or raise pack.sequence_length"
+            )
+
+    def some_examples(
+        config: TuningConfig, from_documents: bool, at_most: int, named: list[str]
+    ) -> Iterator[str]:
+        if not (from_documents and at_most) and not named:
+            yield (
+                f"{stage}: learns from {kind}, and examples makes none; name examples.{files}, "
+                f"or set make_from_documents and {most} there"
+            )
+
+    made = ("examples.make_from_documents", f"examples.{most}", f"examples.{files}")
+    return (Requirement(("pack.sequence_length",), rows_fit), Requirement(made, some_examples))
+
+
+def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[str, Output]:
+    """The outputs of a method, which `launch` fills.
+
+    Args:
+        what: it learns from, as a plural.
+        schema: of those as the model saw them.
+        more: tables of the method's own.
+    """
+    return {
+        "model": Output("The tuned model, a Hugging Face folder."),
+        "metrics": Output(f"Figures of every step, and of held-out {what}.", METRICS),
+        "examples": Output(f"{what.title()} as rendered and tokenised.", schema, unique_ids=True),
+        **more,
+        "removed": Output(f"{what.title()} that do not fit.", REMOVED, unique_ids=True),
+        "rejected": Output(f"{what.title()} that no model can learn from.", REJECTED, True),
+    }
 
 
 def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:

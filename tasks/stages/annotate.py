@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from llm.corpus.annotate import language_model
 from llm.corpus.annotate.attributes import ATTRIBUTES, QUALITY, score_fields
+from llm.corpus.annotate.by_path import Sources
+from llm.process.guarded import Lost, guarded
 from llm.tables import REJECTED
 from tasks.engine.config import ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
@@ -17,12 +20,10 @@ from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Histogram, Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
 
 _HISTOGRAMS = (
     ("quality_score", 0.0, 1.0),
@@ -60,8 +61,6 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
         ExternalInputError: a file does not exist, more than one language model is named, or
             the standard one was not set up or is not the pinned file.
     """
-    from llm.corpus.annotate import language_model
-
     path = config.language_model
     try:
         path = path or str(language_model.installed())
@@ -84,8 +83,6 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
 
 def _check_digest(standard: Snapshot) -> None:
     """Another file in the place of the standard model would be read for it in silence."""
-    from llm.corpus.annotate import language_model
-
     (item,) = standard.items
     if item.sha256 != language_model.SHA256:
         raise ExternalInputError(
@@ -97,9 +94,6 @@ def _check_digest(standard: Snapshot) -> None:
 
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     """Attributes of one part of documents."""
-    from llm.corpus.annotate.by_path import Sources
-    from llm.process.guarded import Lost, guarded
-
     (model_item,) = unit.external["language_model"]
     sources = Sources(
         (model_item.path, model_item.sha256),
@@ -163,8 +157,6 @@ def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
 
 def panels(artifact: Artifact) -> list[Panel]:
     """Languages, medians of every metric, and histograms of the scores."""
-    import numpy as np
-
     table = artifact.data("attributes").table()
     shown: list[Panel] = [_languages(table)]
     rows = []

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from llm.corpus.clean.pages import Document, Extraction, Limits, Outcome, Page, Removed
+from llm.process.sandbox import Failure, batches, warm_sandbox
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Histogram, Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 DOCUMENTS = pa.schema(
     [
@@ -105,9 +105,6 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
     Args:
         arguments: identity fields of `CleanConfig`.
     """
-    from llm.corpus.clean.pages import Extraction, Limits, Outcome
-    from llm.process.sandbox import Failure, batches, warm_sandbox
-
     limits = Limits(
         max_bytes=arguments["max_bytes"],
         max_nodes=arguments["max_nodes"],
@@ -147,8 +144,6 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
 
 def _pages(table: pa.Table) -> Iterator[Any]:
     """Pages one at a time: the payloads of a row group are not all copied at once."""
-    from llm.corpus.clean.pages import Page
-
     columns = [table.column(name) for name in ("html", "content_type", "charset", "robots")]
     for html, *known in zip(*columns, strict=True):
         yield Page(html.as_py() or b"", *(value.as_py() for value in known))
@@ -156,8 +151,6 @@ def _pages(table: pa.Table) -> Iterator[Any]:
 
 def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
     """Outcomes, one for each row of `table`, as rows of the three outputs."""
-    from llm.corpus.clean.pages import Document, Removed
-
     rows = table.select(["doc_id", "url", "source"]).to_pylist()
     sizes = pc.fill_null(pc.binary_length(table.column("html")), 0).to_pylist()
     documents, removed, rejected = [], [], []

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from llm.corpus.decontaminate.items import EvaluationFileError, read_items
+from llm.corpus.decontaminate.ngrams import item_ngrams
 from llm.corpus.decontaminate.tables import MATCHES, NGRAMS
+from llm.process.guarded import Lost, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS
 from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
@@ -17,12 +21,10 @@ from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 # Reasons and names of external inputs: the evaluation set's name comes after it.
 _PREFIX = "evaluation:"
@@ -82,8 +84,6 @@ def externals(config: DecontaminateConfig) -> Mapping[str, Snapshot]:
 
 def decontaminate_part(unit: Unit) -> Iterator[Emitted]:
     """Documents of one part without overlap, and the evidence against the others."""
-    from llm.process.guarded import Lost, guarded
-
     files = tuple(str(file) for file in unit.side_files("ngrams"))
     for documents in unit.tables(SPLIT_DOCUMENTS.names):
         texts = documents.select(["doc_id", "text"])
@@ -119,11 +119,6 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
     Raises:
         ExternalInputError: an evaluation file cannot be read.
     """
-    from dataclasses import asdict
-
-    from llm.corpus.decontaminate.items import EvaluationFileError, read_items
-    from llm.corpus.decontaminate.ngrams import item_ngrams
-
     coverage = {}
     with out.table("ngrams") as writer:
         for chosen in config.evaluation_sets:

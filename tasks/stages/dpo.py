@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS, REJECTED, REMOVED
+from llm.tables import PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS
 from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
@@ -18,11 +19,9 @@ from tasks.stages.alignment import (
     counts_panel,
     curve_panels,
     launch,
+    outputs,
+    requirements,
 )
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 _BINS = 20
 
@@ -108,8 +107,6 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 
 def _margins(pairs: pa.Table) -> list[Panel]:
-    import numpy as np
-
     margin, split = pairs.column("margin").to_numpy(), pairs.column("split").to_pylist()
     edges = np.histogram_bin_edges(margin, bins=_BINS)
     counts = {}
@@ -121,8 +118,6 @@ def _margins(pairs: pa.Table) -> list[Panel]:
 
 
 def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
-    import numpy as np
-
     order = np.argsort(pairs.column("margin").to_numpy(), kind="stable")
     ends = [*order[: SAMPLES_SHOWN // 2], *order[::-1][: SAMPLES_SHOWN // 2]]
     chosen = list(dict.fromkeys(int(row) for row in ends))
@@ -147,16 +142,14 @@ STAGE = Stage(
         "model": Input(("sft.model", "pretrain.model"), "The model to start from."),
         "examples": Input(("examples.preferences",), "Pairs of answers with their split."),
     },
-    outputs={
-        "model": Output("The tuned model, a Hugging Face folder."),
-        "metrics": Output("Figures of every step, and of held-out pairs.", METRICS),
-        "examples": Output("Pairs as rendered and tokenised.", PREFERENCE_ROWS, unique_ids=True),
-        "pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True),
-        "removed": Output("Pairs that do not fit.", REMOVED, unique_ids=True),
-        "rejected": Output("Rows that are no pair of answers.", REJECTED, unique_ids=True),
-    },
+    outputs=outputs(
+        "pairs",
+        PREFERENCE_ROWS,
+        {"pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True)},
+    ),
     run=run,
     panels=panels,
+    requires=requirements("dpo", "preferences", "preference_files", "most_preferences"),
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__",),

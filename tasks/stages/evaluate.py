@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import pyarrow.parquet as pq
 from pydantic import Field
@@ -13,14 +12,13 @@ from llm.evaluation.run_file import Precision
 from llm.evaluation.score_tables import CHANGE, SAMPLES, SCORES
 from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Table
 from tasks.panels.panels import Samples as SamplesPanel
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.stages.prompts import answers_fit, texts_fit
 
 _SAMPLES_SHOWN = 60
 
@@ -72,6 +70,20 @@ class EvaluateConfig(StageConfig):
     )
     device: CudaOrCpu = execution("auto", "Where to run; auto takes a GPU if there is one.")
     threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
+
+
+def _prompts_fit(config: EvaluateConfig, longest_token: int, context: int) -> Iterator[str]:
+    yield from answers_fit("evaluate", config.new_tokens, context)
+    yield from texts_fit("evaluate.prompts", config.prompts, context, longest_token, chat=True)
+    yield from texts_fit("evaluate.continuations", config.continuations, context, longest_token)
+
+
+def _something_held_out(config: EvaluateConfig, validation_fraction: float) -> Iterator[str]:
+    if not validation_fraction:
+        yield (
+            "dedup.validation_fraction: 0 holds no document out, and evaluate scores held-out "
+            "documents; raise it, or remove the section evaluate"
+        )
 
 
 def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
@@ -196,6 +208,10 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(
+        Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),
+        Requirement(("dedup.validation_fraction",), _something_held_out),
+    ),
     reproducible=False,  # the last digits depend on device, threads and batch
     libraries=("torch", "transformers", "tokenizers", "numpy"),
     code=("llm.evaluation.__main__",),

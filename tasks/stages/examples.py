@@ -6,18 +6,27 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
+from llm.alignment.examples import fates
+from llm.alignment.examples.decontaminate import without_evaluation_items
+from llm.alignment.examples.fates import TABLES, Fate, batches
+from llm.alignment.examples.files import ExampleFileError, FileReading, examples_in
+from llm.alignment.examples.outcome_file import read_outcomes, write_outcomes
+from llm.alignment.examples.selection import Caps, Ledger
 from llm.alignment.examples.tables import (
     INSTRUCTION,
     INSTRUCTIONS,
     PREFERENCE,
     PREFERENCES,
+    Example,
     Kind,
+    Outcome,
 )
 from llm.process.guarded import TIMEOUT
+from llm.pydocs.examples import COLUMNS, documentation_examples
+from llm.pydocs.pairs import Making
 from llm.tables import REJECTED, REMOVED
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output
@@ -29,15 +38,10 @@ from tasks.engine.errors import (
 )
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.shards.passed_over import TIMING_DEPENDENT
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Inputs
 from tasks.stages.examples_panels import panels
-
-if TYPE_CHECKING:
-    from llm.alignment.examples.fates import Fate
-    from llm.alignment.examples.selection import Caps
-    from llm.alignment.examples.tables import Outcome
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Inputs
 
 _FILES: Mapping[str, Kind] = {"instruction_files": INSTRUCTION, "preference_files": PREFERENCE}
 _AT_ONCE = 1024  # rows held before they are written
@@ -147,11 +151,6 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
         ExternalInputError: a file has no usable row.
         NoExamplesError: nothing is left.
     """
-    from llm.alignment.examples.fates import TABLES, batches
-    from llm.alignment.examples.outcome_file import read_outcomes
-    from llm.alignment.examples.selection import Ledger
-    from llm.alignment.examples.tables import Example
-
     if config.make_from_documents and inputs.get("documents") is None:
         raise MissingInputError(
             "examples.make_from_documents: the recipe has no dedup stage to make examples of; "
@@ -193,8 +192,6 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _caps(config: ExamplesConfig) -> Caps:
-    from llm.alignment.examples.selection import Caps
-
     return Caps(
         instructions=config.most_instructions,
         preferences=config.most_preferences,
@@ -206,14 +203,10 @@ def _caps(config: ExamplesConfig) -> Caps:
 
 def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path) -> None:
     """Write every candidate's outcome, in an order that is the same each time, to a file."""
-    from llm.alignment.examples.outcome_file import read_outcomes, write_outcomes
-
     write_outcomes(_candidates(config, inputs, unread), path)
     ngrams = inputs.get("ngrams")
     if ngrams is None or not ngrams.rows:
         return
-    from llm.alignment.examples.decontaminate import without_evaluation_items
-
     files = [str(ngrams.path(part)) for part in ngrams.parts]
     searched = path.with_name(f"{path.name}-searched")
     try:
@@ -224,8 +217,6 @@ def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path)
 
 
 def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
-    from llm.alignment.examples.files import ExampleFileError, FileReading, examples_in
-
     for name, kind in _FILES.items():
         reading = FileReading(
             kind=kind,
@@ -246,9 +237,6 @@ def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Itera
 
 
 def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
-    from llm.pydocs.examples import COLUMNS, documentation_examples
-    from llm.pydocs.pairs import Making
-
     making = Making(
         least_chars=config.least_answer_chars,
         most_chars=config.most_answer_chars,
@@ -262,18 +250,18 @@ def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
 
 def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
     """State the law of conservation, after comparing ids in with ids out."""
-    from llm.alignment.examples.fates import KEPT, REJECTED, REMOVED, TABLES
-
-    fates: dict[str, Counter[str]] = {name: Counter() for name in (KEPT, REMOVED, REJECTED)}
+    reasons: dict[str, Counter[str]] = {
+        name: Counter() for name in (fates.KEPT, fates.REMOVED, fates.REJECTED)
+    }
     for key, count in sorted(counts.items()):
-        fates[key.fate][key.reason] += count
-    kept = fates[KEPT].total()
+        reasons[key.fate][key.reason] += count
+    kept = reasons[fates.KEPT].total()
+    removed, rejected = reasons[fates.REMOVED], reasons[fates.REJECTED]
     if not kept:
-        reasons = dict(fates[REMOVED] + fates[REJECTED])
         raise NoExamplesError(
             f"examples: not one example of {len(candidates)} candidates; left out were "
-            f"{reasons or 'none'}. Documents must be pages of Python documentation (a source of "
-            "kind pydocs); or name instruction_files or preference_files"
+            f"{dict(removed + rejected) or 'none'}. Documents must be pages of Python "
+            "documentation (a source of kind pydocs); or name instruction_files or preference_files"
         )
     written = Counter[str]()
     for name in TABLES:
@@ -286,7 +274,7 @@ def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
             f"examples: the ids of candidates and of rows written differ, in {shown}; "
             "nothing was published"
         )
-    out.conserve(len(candidates), kept, dict(fates[REMOVED]), dict(fates[REJECTED]), unit="example")
+    out.conserve(len(candidates), kept, dict(removed), dict(rejected), unit="example")
     out.fact("fates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
 
 

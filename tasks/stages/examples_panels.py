@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.store.artifact import Artifact
 
 _SAMPLES_SHOWN = 8
 

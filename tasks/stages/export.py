@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from llm.export.hf import write_card
 from llm.export.parity_table import PARITY
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.stages.prompts import answers_fit, texts_fit
 
 _BASE = "pretrain"
 
@@ -47,14 +46,17 @@ class ExportConfig(StageConfig):
     threads: int = execution(0, "Threads of torch; 0 = as it finds fit.", ge=0, le=1024)
 
 
+def _prompts_fit(config: ExportConfig, longest_token: int, context: int) -> Iterator[str]:
+    yield from answers_fit("export", config.new_tokens, context)
+    yield from texts_fit("export.prompts", config.prompts, context, longest_token)
+
+
 def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
     """Copy and compare in a process of its own, then write the card.
 
     Raises:
         TrainerError: it failed; `ParityError` in its message gives the figures.
     """
-    from llm.export.hf import write_card
-
     results, folder = out.scratch / "results", out.folder("model")
     settings = config.model_dump(mode="json", exclude={"pool", "name"})
     out.launch(
@@ -156,6 +158,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),),
     reproducible=False,  # the differences' last digits depend on threads
     libraries=("torch", "transformers", "tokenizers", "safetensors"),
     code=("llm.export.__main__", "llm.export.reference"),

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from llm.process.guarded import Lost, guarded
 from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS
+from llm.tokens import sequences
+from llm.tokens.flat_tokens import FlatTokens
+from llm.tokens.hf_folder import load_tokenizer, special_id
+from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
 from llm.tokens.sequences import SEQUENCES
+from llm.tokens.special_tokens import PAD
 from tasks.engine.config import Part, ShardedConfig
-from tasks.engine.declare import Input, Output
+from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import ConservationError, IngotError
 from tasks.engine.shards.passed_over import passed_over
 from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Histogram, Panel, Table
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from llm.tokens.flat_tokens import FlatTokens
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 TOKENS = pa.schema(
     [
@@ -76,12 +79,17 @@ class PackConfig(ShardedConfig):
         return self
 
 
+def _sources_exist(config: PackConfig, sources: Sequence[str]) -> Iterator[str]:
+    for place, weight in enumerate(config.weights):
+        if weight.source not in sources:
+            yield (
+                f"pack.weights.{place}.source: {weight.source!r} is none of source.sources, "
+                f"which are {', '.join(sources)}"
+            )
+
+
 def tokenise_part(unit: Unit) -> Iterator[Emitted]:
     """The tokens of one part of documents, each ended by the end of text."""
-    import pyarrow.compute as pc
-
-    from llm.process.guarded import Lost, guarded
-
     folder = str(unit.side["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
         size = pc.fill_null(pc.binary_length(table.column("text")), 0)
@@ -115,8 +123,6 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
             nothing is left to train on.
         ConservationError: a document is neither tokenised nor rejected.
     """
-    from llm.tokens.flat_tokens import FlatTokens
-
     out.map(tokenise_part, over="documents", side=("tokenizer",))
     came, made = inputs["documents"].rows, out.data("tokens").rows
     lost = out.data("rejected").rows
@@ -133,16 +139,7 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> None:
-    import numpy as np
-    import pyarrow.compute as pc
-    from tokenizers import Tokenizer
-
-    from llm.tokens import sequences
-    from llm.tokens.hf_folder import special_id
-    from llm.tokens.special_tokens import PAD
-
-    folder = inputs["tokenizer"].folder()
-    pad = special_id(Tokenizer.from_file(str(folder / "tokenizer.json")), PAD)
+    pad = special_id(load_tokenizer(inputs["tokenizer"].folder()), PAD)
     uses = _uses(config, flat.index, out)
     length = flat.index.column("length").to_numpy()
     given = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
@@ -189,11 +186,6 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
 
 def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     """int64 (documents,): how often each is used; documents not used are written as removed."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
-
     found = index.column("split").unique().to_pylist()
     unknown = sorted(set(found) - set(SPLITS))
     if unknown:
@@ -298,6 +290,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("source.names",), _sources_exist),),
     libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
     code=("llm.tokens.encoding",),
 )

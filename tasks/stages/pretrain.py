@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
+from llm.model.architecture import Architecture
 from llm.tables import METRICS
+from llm.tokens.hf_folder import load_tokenizer
 from llm.training.run_file import Device, Execution, Optimiser, Precision, Schedule
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.errors import ExternalInputError, IngotError
-from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.errors import IngotError
+from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
-
-_START_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+from tasks.stages.pretrain_start import other_architecture, start_folder, start_snapshot
 
 
 class UntrainableError(IngotError):
@@ -130,10 +130,20 @@ class PretrainConfig(StageConfig):
 
 def externals(config: PretrainConfig) -> Mapping[str, Snapshot]:
     """The files of the model to go on from, if one is named."""
-    if not config.continue_from:
-        return {}
-    patterns = [f"{config.continue_from}/{name}" for name in _START_FILES]
-    return {"start": snapshot_files(patterns, "pretrain.continue_from", "start/")}
+    return start_snapshot(config.continue_from)
+
+
+def _same_architecture(config: PretrainConfig, context: int) -> Iterator[str]:
+    if config.continue_from:
+        wanted = {
+            "hidden_size": ("hidden_size", config.hidden_size),
+            "num_hidden_layers": ("layers", config.layers),
+            "num_attention_heads": ("heads", config.heads),
+            "num_key_value_heads": ("key_value_heads", config.key_value_heads),
+            "max_position_embeddings": ("pack.sequence_length", context),
+            "tie_word_embeddings": ("tied_embeddings", config.tied_embeddings),
+        }
+        yield from other_architecture(config.continue_from, wanted)
 
 
 def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
@@ -154,13 +164,13 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     rows = max(1, config.batch_tokens // length)
     tokens = config.tokens or train_rows * length
     steps = max(1, round(tokens / (rows * length)))
-    architecture = _architecture(config, _vocabulary_size(tokenizer), length)
+    architecture = _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
     places = {
         "sequences": str(sequences.folder()),
         "tokenizer": str(tokenizer),
-        "start": _start(inputs, tokenizer),
+        "start": start_folder(inputs, tokenizer),
         "scratch": str(out.scratch),
         "model": str(out.folder("model")),
         "metrics": str(results / "metrics.parquet"),
@@ -178,20 +188,6 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     with out.table("metrics") as writer:
         writer.write(pq.read_table(places["metrics"], schema=METRICS))
     out.fact("training", json.loads(Path(places["result"]).read_text(encoding="utf-8")))
-
-
-def _start(inputs: Inputs, tokenizer: Path) -> str:
-    """The folder the snapshot found the starting model in; empty without one."""
-    if "start" not in inputs.external:
-        return ""
-    from llm.model.folder import ModelFolderError, TokenizerMismatchError, check_tokenizer
-
-    folder = Path(inputs.external["start"].items[0].path).parent
-    try:
-        check_tokenizer(folder, tokenizer)
-    except (ModelFolderError, TokenizerMismatchError) as error:
-        raise ExternalInputError(f"pretrain.continue_from: {error}") from error
-    return str(folder)
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:
@@ -217,9 +213,7 @@ def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, An
     }
 
 
-def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> Any:
-    from llm.model.architecture import Architecture
-
+def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> Architecture:
     return Architecture(
         vocabulary_size=vocabulary_size,
         hidden_size=config.hidden_size,
@@ -236,13 +230,6 @@ def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> 
     )
 
 
-def _vocabulary_size(tokenizer: Path) -> int:
-    from tokenizers import Tokenizer
-
-    found: int = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab_size()
-    return found
-
-
 def _sequence_length(sequences: Data) -> int:
     for table in sequences.tables(columns=["tokens"]):
         if table.num_rows:
@@ -251,8 +238,6 @@ def _sequence_length(sequences: Data) -> int:
 
 
 def _train_rows(sequences: Data) -> int:
-    import pyarrow.compute as pc
-
     return sum(
         pc.sum(pc.equal(table.column("split"), "train")).as_py() or 0
         for table in sequences.tables(columns=["split"])
@@ -298,6 +283,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("pack.sequence_length",), _same_architecture),),
     externals=externals,
     reproducible=False,
     libraries=("torch", "numpy", "safetensors"),

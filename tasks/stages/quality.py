@@ -5,28 +5,42 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from llm.corpus.annotate.attributes import QUALITY
-from llm.process.guarded import TIMEOUT
+from llm.corpus.quality.classifier import (
+    FastTextSettings,
+    QualityClassifier,
+    QualityTrainingError,
+    buckets_for,
+    epochs_for,
+    write_lines,
+)
+from llm.corpus.quality.labels import (
+    Division,
+    LabelledText,
+    OneClassError,
+    Sampler,
+    TooFewLabelsError,
+    divide,
+)
+from llm.corpus.quality.metrics import binary_metrics
+from llm.process.child import ChildFailedError
+from llm.process.guarded import TIMEOUT, seconds_for
 from llm.tables import DOC_ID, REJECTED
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.shards.passed_over import TIMING_DEPENDENT
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Inputs
 from tasks.stages.quality_labels import LabelSource, collected
 from tasks.stages.quality_panels import LEAST_SPREAD, THRESHOLD, fact_name, panels
-
-if TYPE_CHECKING:
-    from llm.corpus.quality.classifier import QualityClassifier
-    from llm.corpus.quality.labels import Division, LabelledText, Sampler
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Inputs
 
 HELD_OUT = pa.schema(
     [
@@ -87,10 +101,10 @@ class QualityConfig(StageConfig):
             raise ValueError(f"two label sources are called {', '.join(repeated)}; rename one")
         return self
 
-
-def classifiers_of(config: QualityConfig) -> list[str]:
-    """Names of the classifiers a config trains, sorted; see `score_column` for their columns."""
-    return sorted({source.classifier for source in (*config.positives, *config.negatives)})
+    @property
+    def classifiers(self) -> list[str]:
+        """Names of those it trains, sorted; see `score_column` for their columns."""
+        return sorted({source.classifier for source in (*self.positives, *self.negatives)})
 
 
 def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
@@ -103,7 +117,7 @@ def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
     found = {}
     classes = {"positives": config.positives, "negatives": config.negatives}
     for name, sources in classes.items():
-        for classifier in classifiers_of(config) or [QUALITY]:
+        for classifier in config.classifiers or [QUALITY]:
             if classifier not in {source.classifier for source in sources}:
                 raise ExternalInputError(
                     f"quality.{name}: none for the classifier {classifier!r}; it needs at least "
@@ -126,7 +140,7 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
     """Collect labels, train, score the held-out share, one classifier after the other."""
     everything: list[tuple[str, Sampler]] = []
     divisions, rejected, held_out = [], [], []
-    for classifier in classifiers_of(config):
+    for classifier in config.classifiers:
         samplers: dict[str, list[Sampler]] = {}
         for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
             samplers[group] = []
@@ -149,7 +163,7 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
     with out.table("heldout") as table:
         for scored in held_out:
             table.write(scored)
-    out.fact("classifiers", classifiers_of(config))
+    out.fact("classifiers", config.classifiers)
     _account(config, out, everything, divisions)
 
 
@@ -159,18 +173,6 @@ def _trained(
     """Train one classifier into a folder of its name; the division of its texts, and the scored
     held-out ones.
     """
-    from llm.corpus.quality.classifier import (
-        FastTextSettings,
-        QualityClassifier,
-        QualityTrainingError,
-        buckets_for,
-        epochs_for,
-        write_lines,
-    )
-    from llm.corpus.quality.labels import OneClassError, TooFewLabelsError, divide
-    from llm.process.child import ChildFailedError
-    from llm.process.guarded import seconds_for
-
     positives, negatives = (
         [text for sampler in samplers[name] for text in sampler.texts()] for name in _CLASSES
     )
@@ -224,10 +226,6 @@ def _evaluated(
     model: QualityClassifier,
 ) -> pa.Table:
     """The scored held-out texts; what they say about the model is recorded."""
-    import numpy as np
-
-    from llm.corpus.quality.metrics import binary_metrics
-
     labels = [label for label, _ in held_out]
     scores = model.score([item.text for _, item in held_out])
     facts: dict[str, object] = asdict(binary_metrics(labels, scores, THRESHOLD))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from llm.corpus.annotate.attributes import ATTRIBUTES, QUALITY, score_column
+from llm.corpus.quality.label_sources import Condition, offer_documents, offer_file
+from llm.corpus.quality.labels import Sampler
 from tasks.engine.config import Part, execution
 from tasks.engine.errors import MissingInputError
-
-if TYPE_CHECKING:
-    from llm.corpus.quality.labels import Sampler
-    from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.artifact import Inputs
 
 
 class LabelSource(Part):
@@ -94,9 +93,6 @@ def collected(
     Raises:
         MissingInputError: it is of kind documents, and the recipe has none.
     """
-    from llm.corpus.quality.label_sources import Condition, offer_documents, offer_file
-    from llm.corpus.quality.labels import Sampler
-
     condition = Condition(
         source.text_field,
         source.where_field,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm.corpus.annotate.attributes import QUALITY
+from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Histogram, Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.store.artifact import Artifact
 
 THRESHOLD = 0.5
 # Held-out scores whose middle 90 % lie closer together say little more than their order.

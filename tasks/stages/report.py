@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.report.funnel import funnel
+from tasks.report.page import Chapter, page
+from tasks.report.samples import Extent
 
 PAGE = "index.html"
 
@@ -51,11 +52,6 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         EmptyReportError: there is none.
         DamagedArtifactError: a stage's panels cannot be read.
     """
-    from tasks.engine.store.views import advice, kept_view, without_panels
-    from tasks.report.funnel import funnel
-    from tasks.report.page import Chapter, page
-    from tasks.report.samples import Extent
-
     artifacts = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
     if not artifacts:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")

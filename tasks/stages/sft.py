@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from llm.alignment.run_file import Packing
-from llm.tables import INSTRUCTION_ROWS, METRICS, REJECTED, REMOVED
+from llm.tables import INSTRUCTION_ROWS
 from tasks.engine.config import execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
@@ -19,11 +19,9 @@ from tasks.stages.alignment import (
     counts_panel,
     curve_panels,
     launch,
+    outputs,
+    requirements,
 )
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 
 class SftConfig(TuningConfig):
@@ -112,15 +110,10 @@ STAGE = Stage(
         "model": Input(("pretrain.model",), "The model to start from."),
         "examples": Input(("examples.instructions",), "Instructions with their split."),
     },
-    outputs={
-        "model": Output("The tuned model, a Hugging Face folder."),
-        "metrics": Output("Figures of every step, and of held-out rows.", METRICS),
-        "examples": Output("Rows as rendered and tokenised.", INSTRUCTION_ROWS, unique_ids=True),
-        "removed": Output("Rows whose prompt leaves no room.", REMOVED, unique_ids=True),
-        "rejected": Output("Rows that are no conversation.", REJECTED, unique_ids=True),
-    },
+    outputs=outputs("rows", INSTRUCTION_ROWS, {}),
     run=run,
     panels=panels,
+    requires=requirements("sft", "instructions", "instruction_files", "most_instructions"),
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__",),

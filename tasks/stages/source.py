@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.identity import doc_id
@@ -18,22 +17,21 @@ from llm.corpus.source.pages import PAGES, page_row
 from llm.corpus.source.records import Page, Record, Rejected, Removed
 from llm.corpus.source.repeats import CAPTURES, REPEATS, repeated_captures
 from llm.pydocs.distributions import DistributionNotFoundError, find_distribution
+from llm.pydocs.reader import read_pinned
 from llm.tables import REJECTED, REMOVED
 from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
-from tasks.engine.stage import Stage
-from tasks.panels.panels import Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Inputs
+from tasks.stages.source_panels import panels
 
 Kind = Literal["auto", "warc", "parquet", "jsonl", "html", "text", "pydocs"]
 _ROWS, _BYTES = 256, 16 << 20  # of a table handed to the engine
-_SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS, _REASONS_TOLD = 5, 1500, 200, 5
+_REASONS_TOLD = 5
 
 
 class EmptySourceError(IngotError):
@@ -97,6 +95,11 @@ class SourceConfig(ShardedConfig):
             raise ValueError(f"sources need names of their own; given twice: {', '.join(twice)}")
         return self
 
+    @property
+    def names(self) -> list[str]:
+        """Of the sources, in their order."""
+        return [spec.name for spec in self.sources]
+
 
 def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
     """One snapshot, "files": `<source>/<relative name>` and `<source>/<distribution>==<version>`.
@@ -132,8 +135,6 @@ def _distribution(source: str, name: str, field: str) -> Item:
 
 def _records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[Record]:
     if origin.kind == "pydocs":
-        from llm.pydocs.reader import read_pinned
-
         return read_pinned(path, name, limit)
     return read_records(path, name, origin, limit)
 
@@ -295,60 +296,6 @@ def _source_of(item: Item) -> str:
 def _may_repeat(item: Item, sources: Mapping[str, Any]) -> bool:
     source, _, name = item.name.partition("/")
     return kind_of(name, sources[source]["kind"]) in REPEATING_KINDS
-
-
-def panels(artifact: Artifact) -> list[Panel]:
-    """What each source gave, why records were left out, under which licences, and some pages."""
-    facts, totals = artifact.facts, artifact.manifest.totals
-    sources = sorted(name.partition(":")[2] for name in facts if name.startswith("records:"))
-    columns = ("records", "pages", "removed", "rejected", "mended", "bytes")
-    reasons = [(reason, "removed", count) for reason, count in totals.removed.items()]
-    reasons += [(reason, "rejected", count) for reason, count in totals.rejected.items()]
-    reasons.sort(key=lambda row: (-row[2], row[0]))
-    licences: list[tuple[str, str, int]] = []
-    for name, count in facts.items():
-        if name.startswith("license:"):
-            _, source, terms = name.split(":", 2)
-            licences.append((source, terms, int(count)))
-    licences.sort(key=lambda row: (row[0], -row[2], row[1]))
-    return [
-        Table(
-            "Sources",
-            ("source", *columns),
-            [(name, *(facts.get(f"{c}:{name}", 0) for c in columns)) for name in sources],
-            note="mended: pages whose record declared fewer bytes than it has; all are kept",
-        ),
-        Table(
-            "Records that are no pages",
-            ("reason", "fate", "records"),
-            reasons,
-            note="removed: sound, but not a page to learn from; rejected: could not be read",
-        ),
-        Table("Licences", ("source", "license", "pages"), licences[:_MOST_ROWS]),
-        Samples("Pages", _samples(artifact)),
-    ]
-
-
-def _samples(artifact: Artifact) -> list[Sample]:
-    """Pages spread evenly over the parts of the output."""
-    data = artifact.data("pages")
-    parts = [part for part in data.parts if part.rows]
-    samples = []
-    for part in parts[:: max(1, len(parts) // _SAMPLES)][:_SAMPLES]:
-        columns = ["url", "source", "content_type", "html", "provenance"]
-        with pq.ParquetFile(data.path(part)) as file:
-            batch = next(file.iter_batches(batch_size=1, columns=columns))
-        row = batch.to_pylist()[0]
-        text = row["html"][: 4 * _SAMPLE_CHARACTERS].decode("utf-8", "replace")
-        facts = {
-            "source": row["source"],
-            "content_type": row["content_type"],
-            "bytes": len(row["html"]),
-            "file": row["provenance"]["file"],
-            "license": row["provenance"]["license"],
-        }
-        samples.append(Sample(row["url"], text[:_SAMPLE_CHARACTERS], facts))
-    return samples
 
 
 STAGE = Stage(

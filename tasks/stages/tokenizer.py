@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
+from llm.process.child import ChildFailedError
+from llm.process.guarded import Lost, guarded, seconds_for
 from llm.sha256 import sha256_file
 from llm.tables import DOC_ID, REJECTED, REMOVED
+from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
+from llm.tokens.fertility import Fertility
+from llm.tokens.sample import sample
+from llm.tokens.text_file import write_texts
+from llm.tokens.token_bytes import token_bytes
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import IngotError
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
 
 SAMPLED = pa.schema(
     [DOC_ID, pa.field("source", pa.string()), pa.field("bytes", pa.int64(), nullable=False)]
@@ -105,8 +110,6 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
 
 def _index(documents: Data) -> pa.Table:
     """doc_id, split, source and bytes (null without a text) of every document, by doc_id."""
-    import pyarrow.compute as pc
-
     columns = ["doc_id", "split", "source", "text"]
     kept = []
     for table in documents.tables(columns):
@@ -122,10 +125,6 @@ def _index(documents: Data) -> pa.Table:
 
 def _sampled(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
     """The rows of `SAMPLED`; writes them, and every other document as removed or rejected."""
-    import pyarrow.compute as pc
-
-    from llm.tokens.sample import sample
-
     text = pc.greater(pc.fill_null(index.column("bytes"), 0), 0)
     with out.table("rejected") as rejected:
         rejected.write(_reasons(index.filter(pc.invert(text)), "no_text", REJECTED))
@@ -166,11 +165,6 @@ def _trained(
     config: TokenizerConfig, documents: Data, chosen: pa.Table, folder: Path, out: Out
 ) -> int:
     """Train on the texts of the chosen documents into `folder`; the size of the vocabulary."""
-    from llm.process.child import ChildFailedError
-    from llm.process.guarded import seconds_for
-    from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
-    from llm.tokens.text_file import write_texts
-
     settings = BpeSettings(config.vocabulary_size, config.min_frequency, config.longest_token)
     path = out.scratch / "texts.arrow"
     try:
@@ -190,8 +184,6 @@ def _trained(
 
 def _texts(documents: Data, chosen: pa.Table) -> Iterator[pa.Table]:
     """The chosen documents part by part; the vocabulary does not depend on their order."""
-    import pyarrow.compute as pc
-
     wanted = chosen.column("doc_id").combine_chunks()
     for table in documents.tables(["doc_id", "text"]):
         yield table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
@@ -199,11 +191,6 @@ def _texts(documents: Data, chosen: pa.Table) -> Iterator[pa.Table]:
 
 def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:
     """Write the fertility on a sample of every source and split; reads the documents once."""
-    import pyarrow.compute as pc
-
-    from llm.process.guarded import Lost, guarded
-    from llm.tokens.fertility import Fertility
-
     folder = str(out.folder("tokenizer"))
     wanted = _measured(config, index)
     found: dict[tuple[str, str], Fertility] = {}
@@ -240,10 +227,6 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
 
 def _measured(config: TokenizerConfig, index: pa.Table) -> pa.Array:
     """doc_ids of a sample of each source and split."""
-    import pyarrow.compute as pc
-
-    from llm.tokens.sample import sample
-
     index = index.filter(pc.greater(pc.fill_null(index.column("bytes"), 0), 0))
     taken: list[str] = []
     for group in index.group_by(["source", "split"]).aggregate([]).to_pylist():
@@ -260,8 +243,6 @@ def _measured(config: TokenizerConfig, index: pa.Table) -> pa.Array:
 
 def _longest(path: Path) -> list[str]:
     """The longest learned tokens that are whole characters, as text."""
-    from llm.tokens.token_bytes import token_bytes
-
     pieces = sorted(token_bytes(path), key=lambda piece: (-len(piece), piece))
     return [piece.decode("utf-8", "backslashreplace") for piece in pieces[:_LONGEST_SHOWN]]
 

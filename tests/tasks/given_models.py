@@ -13,12 +13,12 @@ from llm.tables import SPLIT_DOCUMENTS as DOCUMENTS
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Output
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.stage import Stage, registry
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage, registry
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel

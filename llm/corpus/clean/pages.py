@@ -7,8 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resiliparse.parse.encoding import detect_mime
-
 from llm.corpus.clean.main_text import EngineError, TooDeepError, TooManyNodesError, extract
 from llm.corpus.clean.normalise import normalise
 from llm.corpus.source.encoding import UndecodableError, decode
@@ -121,6 +119,8 @@ def media_type(page: Page) -> str:
         return named
     if _MARKUP.match(page.payload):
         return "text/html"
+    from resiliparse.parse.encoding import detect_mime
+
     found = str(detect_mime(page.payload) or "")
     # Its other verdicts on text depend on the share of bytes outside ASCII; decoding tells better.
     return found if found.startswith(_BINARY_TYPES) else "text/plain"

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import fasttext
-
 from llm.errors import ExpectedError
 
 _POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
@@ -107,6 +105,8 @@ def train(lines: Path, settings: FastTextSettings, folder: Path) -> None:
     Raises:
         QualityTrainingError: the loss diverged, or memory did not suffice for the buckets.
     """
+    import fasttext
+
     try:
         model = fasttext.train_supervised(
             input=str(lines),
@@ -149,6 +149,8 @@ class QualityClassifier:
     """
 
     def __init__(self, folder: Path) -> None:
+        import fasttext
+
         path = folder / _MODEL
         try:
             self._model = fasttext.load_model(str(path))

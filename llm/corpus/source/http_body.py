@@ -6,7 +6,6 @@ import io
 import zlib
 
 import zstandard
-from fastwarc.stream_io import BrotliReader
 
 from llm.errors import ExpectedError
 
@@ -142,6 +141,8 @@ def _deflated(raw: bytes, limit: int) -> bytes:
 
 
 def _brotli(raw: bytes, limit: int) -> bytes:
+    from fastwarc.stream_io import BrotliReader
+
     if _is_markup(raw):
         return raw
     try:

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tasks.engine.declare import Conservation
 from tasks.engine.errors import ConservationError
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import File, Totals
 

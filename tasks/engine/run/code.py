@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tasks.engine.identity.canonical import sha256_json
 from tasks.engine.identity.memory import Memory
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.manifest import CodeRecord
 
 _PROJECT = Path(__file__).resolve().parents[3]

@@ -18,14 +18,14 @@ from tasks.engine.config import StageConfig
 from tasks.engine.errors import CancelledError, StoreFullError
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Snapshot
-from tasks.engine.out import Out
 from tasks.engine.progress import Listener, Silent
 from tasks.engine.run.checks import check_unique, totals
 from tasks.engine.run.code import code_record
 from tasks.engine.run.code import identity as code_identity
 from tasks.engine.run.view import keep_view
 from tasks.engine.shards.earlier import known_receipts
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs, build_folder
 from tasks.engine.store.lease import TIME_TO_LIVE, Holder, Lease
 from tasks.engine.store.manifest import (
@@ -227,10 +227,8 @@ def _attempt(
         )
         code = code.model_copy(update={"adopted": out.work.adopted_otherwise})
         manifest = _manifest(order, attempt, outputs, code, counted, out.facts, timings, prefect)
-        written = manifest.model_dump_json(indent=1).encode()
-        # As whoever reads it later will see it.
-        artifact = Artifact(store, Manifest.model_validate_json(written))
-        keep_view(stage, artifact)
+        panels = keep_view(stage, Artifact(store, _as_read_later(manifest)))
+        manifest = _as_read_later(manifest.model_copy(update={"panels": panels}))
     except BaseException as error:
         try:
             out.abandon()
@@ -238,10 +236,15 @@ def _attempt(
             error.add_note(f"What it left in {store.full(where)} could not be removed: {problem}")
         raise
     lease.check()
-    store.create(f"{where}/manifest.json", written)
+    store.create(f"{where}/manifest.json", manifest.model_dump_json(indent=1).encode())
     store.replace(f"{folder}/current.json", f'{{"attempt": "{attempt}"}}'.encode())
     shutil.rmtree(out.scratch, ignore_errors=True)  # checkpoints served their purpose
-    return artifact
+    return Artifact(store, manifest)
+
+
+def _as_read_later(manifest: Manifest) -> Manifest:
+    """The same after JSON, which has no tuples and no names but texts."""
+    return Manifest.model_validate_json(manifest.model_dump_json())
 
 
 def _manifest(

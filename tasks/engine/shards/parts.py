@@ -7,6 +7,7 @@ hands over its rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
@@ -136,3 +137,17 @@ class PartWriter:
         elif self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+class CountingWriter(PartWriter):
+    """A part writer that counts rows by their reason."""
+
+    def __init__(self, folder: Path, stem: str, schema: pa.Schema, where: str) -> None:
+        super().__init__(folder, stem, schema, where)
+        self.reasons: Counter[str] = Counter()
+
+    def write(self, table: pa.Table) -> None:
+        super().write(table)
+        if "reason" in table.schema.names:
+            counted = table.column("reason").value_counts().to_pylist()
+            self.reasons.update({row["values"]: row["counts"] for row in counted})

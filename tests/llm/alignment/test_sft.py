@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from llm.alignment.methods import sft
 from llm.alignment.run_file import parse_run
-from llm.model.folder import TokenizerMismatchError, load
+from llm.model.config_file import TokenizerMismatchError
+from llm.model.folder import load
 from llm.model.scoring import summed_logprobs
 from llm.process.parent import StoppedError, StopRequest
 from llm.tokens.special_tokens import TURN_END

@@ -78,32 +78,6 @@ def test_held_out_rows_are_the_first_of_the_validation_split(tmp_path: Path) -> 
     assert len(held_out(paths, ["messages"], 1_000)) == len(rows) - 1
 
 
-def test_exchanges_end_with_the_turn(encoder: ChatEncoder) -> None:
-    turns = [said("user", "Why?"), said("assistant", "So."), said("user", "\nAnd?")]
-    found = exchange(encoder, "x", [*turns, said("assistant", "\n Therefore.\n")])
-    assert encoder.decode(found.prompt) == (
-        "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo.<|im_end|>\n"
-        "<|im_start|>user\n\nAnd?<|im_end|>\n<|im_start|>assistant\n"
-    )
-    assert found.prompt == encoder.prompt(turns)
-    assert encoder.decode(found.answer) == "\n Therefore.\n<|im_end|>"
-    assert found.answer[-1] == encoder.end
-    assert found.predictions == len(found.prompt) + len(found.answer) - 1
-
-
-def test_rows_that_cannot_be_measured_are_counted(encoder: ChatEncoder) -> None:
-    rows = instruction_rows()
-    long = {**rows[0], "messages": [said("user", "word " * 200), said("assistant", "Yes.")]}
-    asked = {**rows[0], "messages": [said("user", "Why?")]}
-    made = tokenise(encoder, [*rows, long, asked], preference_rows(), CONTEXT)
-    assert len(made.exchanges) == len(rows)
-    assert made.left_out == {"instructions": {"too_long": 1, "no_answer": 1}, "preferences": {}}
-    shortest = min(exchange.predictions for exchange in made.exchanges)
-    few = tokenise(encoder, rows, preference_rows(), shortest)
-    assert {exchange.predictions for exchange in few.exchanges} == {shortest}
-    assert len(few.pairs) + few.left_out["preferences"]["too_long"] == len(made.pairs)
-
-
 def test_what_was_learned_shows(encoder: ChatEncoder) -> None:
     rows = tokenise(encoder, instruction_rows()[:4], preference_rows()[:4], CONTEXT)
     before, after = tiny_model(CONTEXT), learned(rows.exchanges)

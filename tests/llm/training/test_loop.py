@@ -13,7 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from llm.model.folder import ModelFolderError, TokenizerMismatchError, load
+from llm.model.config_file import ModelFolderError, TokenizerMismatchError
+from llm.model.folder import load
 from llm.process.parent import StoppedError
 from llm.tokens.token_file import TokenFile
 from llm.training.loop import train

@@ -18,7 +18,7 @@ from llm.process.parent import TERMINATED, Interrupted, StoppedError, StopReques
 from llm.training import loop, step, validation
 from llm.training.loop import train
 from tasks.engine.errors import CancelledError
-from tasks.engine.launch import launch
+from tasks.engine.stage.launch import launch
 from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained, weights
 from tests.processes import alive_after
 

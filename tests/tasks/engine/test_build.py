@@ -11,10 +11,10 @@ import pytest
 from llm.tables import DOC_ID
 from tasks.engine.declare import Output
 from tasks.engine.errors import ConservationError, MissingInputError, OutputError, ShardError
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Selection, Status
 from tasks.engine.shards.unit import Unit
+from tasks.engine.stage.out import Out
 from tasks.engine.store.store import Store
 from tasks.engine.upkeep.verify import verify
 from tests.tasks.engine import small_chain

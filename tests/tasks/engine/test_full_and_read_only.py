@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tasks.engine.errors import ReadOnlyStoreError, StoreFullError
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.shards.unit import Emitted, Unit
+from tasks.engine.stage.out import Out
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Inputs
 from tasks.engine.store.lease import Lease, holder

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tasks.engine.errors import DamagedArtifactError, OutputError
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.shards.gathering import Sized, gathered
 from tasks.engine.shards.unit import Unit
+from tasks.engine.stage.out import Out
 from tasks.engine.store.store import Store
 from tests.tasks.engine import small_chain
 from tests.tasks.engine.small_chain import REGISTRY, SHOUT, planner, write_corpus

@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tasks.engine import launch as launching
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
-from tasks.engine.launch import launch
+from tasks.engine.stage import launch as launching
+from tasks.engine.stage.launch import launch
 from tests.processes import gone
 
 MODULE = "tests.tasks.engine.fake_trainer"

@@ -10,9 +10,9 @@ import pytest
 
 from tasks.engine.declare import Output
 from tasks.engine.errors import MissingInputError
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Selection
+from tasks.engine.stage.out import Out
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Inputs, build_folder
 from tasks.engine.store.lease import Lease

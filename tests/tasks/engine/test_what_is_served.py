@@ -16,10 +16,10 @@ from tasks.engine.errors import (
     LeaseLostError,
     StoreError,
 )
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.execute import execute
 from tasks.engine.run.plan import Selection, SelectionError, Status
+from tasks.engine.stage.out import Out
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Inputs, build_folder
 from tasks.engine.store.lease import Lease

@@ -23,7 +23,8 @@ from tasks.stages import decontaminate, examples
 from tasks.stages.decontaminate import DecontaminateConfig, EvaluationSet
 from tasks.stages.examples import ExamplesConfig, NoExamplesError, panels
 from tests.llm.pydocs.documentation import pages
-from tests.tasks.split_documents import DEDUP, SplitConfig, data_id, document, rows
+from tests.tasks.documents_stage import DEDUP, DocumentsConfig, data_id, rows, write_parts
+from tests.tasks.split_documents import document
 
 STAGES = {stage.name: stage for stage in (DEDUP, decontaminate.STAGE, examples.STAGE)}
 OUTPUTS = ("instructions", "preferences", "removed", "rejected")
@@ -46,10 +47,8 @@ def made(
 ) -> Mapping[str, BuildResult]:
     configs: dict[str, Any] = {"examples": config, **more}
     if documents is not None:
-        (folder / "documents").mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(row) + "\n" for row in documents)
-        (folder / "documents" / "part.jsonl").write_text(lines)
-        configs["dedup"] = SplitConfig(folder=str(folder / "documents"), workers=1)
+        parts = write_parts(folder / "documents", [documents])
+        configs["dedup"] = DocumentsConfig(folder=str(parts), workers=1)
     store = Store(str(folder / "home"))
     return build(Planner(chain(STAGES, configs), configs, "test", store, Selection()))
 

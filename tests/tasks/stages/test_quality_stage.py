@@ -14,10 +14,12 @@ from tasks.engine.errors import ExternalInputError
 from tasks.panels.panels import Histogram
 from tasks.stages import annotate, quality
 from tasks.stages.annotate import AnnotateConfig
-from tasks.stages.filter import FilterConfig, Rule
+from tasks.stages.filter import FilterConfig
+from tasks.stages.filter_rules import Rule
 from tasks.stages.quality import LabelSource, QualityConfig
 from tests.language_model import language_model
-from tests.tasks.given_documents import Heard, built, data_id, document, rows, write_parts
+from tests.tasks.documents_stage import data_id, rows, write_parts
+from tests.tasks.given_documents import Heard, built, document
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 GOOD = ["because", "therefore", "which", "river", "history", "century", "people", "nature"]
@@ -136,7 +138,7 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
     stages = {"quality": two_classifiers(), "annotate": language, "filter": rules}
     done = built(tmp_path / "home", documents, **stages)
     artifact = done["quality"].artifact
-    assert quality.classifiers_of(two_classifiers()) == ["quality", "shopping"]
+    assert two_classifiers().classifiers == ["quality", "shopping"]
     names = {file.path for file in artifact.manifest.outputs["model"].files}
     assert names == {f"{c}/model.{e}" for c in ("quality", "shopping") for e in ("bin", "json")}
     assert artifact.facts["auc"] > 0.99

@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from llm.model.folder import tokenizer_digest
+from llm.model.config_file import tokenizer_digest
 from llm.tables import DOC_ID
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Output
 from tasks.engine.errors import TrainerError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel, Samples, Table

@@ -20,7 +20,7 @@ import psutil
 from llm.process.parent import TERMINATED, undisturbed
 from llm.process.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
-from tasks.engine.launched import Launched
+from tasks.engine.stage.launched import Launched
 from tasks.engine.store.space import full, means_full, room_left, space_checked
 
 # A Prefect worker kills what has not ended 30 s after it was asked to.

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.engine.config import StageConfig
-from tasks.engine.declare import Conservation, Input, Output
-
-if TYPE_CHECKING:
-    from tasks.engine.identity.snapshot import Snapshot
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
-    from tasks.panels.panels import Panel
+from tasks.engine.declare import Conservation, Input, Output, Requirement
+from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.stage.out import Out
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.panels.panels import Panel
 
 
 def no_externals(config: Any) -> Mapping[str, Snapshot]:
@@ -43,6 +41,7 @@ class Stage:
         run: the body; reads through `inputs`, writes through `out`, returns nothing.
         inputs_from: further inputs, made of the stages before it in the registry: for a stage that
             reads all of a kind, whichever there are.
+        requires: what its config asks of the configs of other stages.
         externals: resolves what the config names outside the store to snapshots, at plan time.
         conservation: the law checked before publishing; `None` where the body states its own
             through `out.conserve`.
@@ -66,6 +65,7 @@ class Stage:
     run: Callable[[Any, Inputs, Out], None]
     panels: Callable[[Artifact], Sequence[Panel]]
     inputs_from: Callable[[Sequence[Stage]], Mapping[str, Input]] = no_further_inputs
+    requires: tuple[Requirement, ...] = ()
     externals: Callable[[Any], Mapping[str, Snapshot]] = no_externals
     conservation: Conservation | None = None
     reproducible: bool = True

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from llm.process.child import Child, ChildStoppedError, ChildTimeoutError
-from tasks.engine import launch
 from tasks.engine.config import StageConfig
+from tasks.engine.declare import Declared
 from tasks.engine.errors import CancelledError, MissingInputError, OutputError, StalledError
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Item
@@ -22,10 +22,10 @@ from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
 from tasks.engine.shards.gathering import Sized, gathered
 from tasks.engine.shards.job import Job, ShardFunction, function_name, part_stem
-from tasks.engine.shards.parts import PartWriter
+from tasks.engine.shards.parts import CountingWriter, PartWriter
 from tasks.engine.shards.receipt import Receipt, add_note
 from tasks.engine.shards.unit import Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage import launch
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import OutputRecord, Totals
 from tasks.engine.store.store import Store
@@ -44,7 +44,7 @@ class Out:
 
     def __init__(
         self,
-        stage: Stage,
+        stage: Declared,
         config: StageConfig,
         inputs: Inputs,
         store: Store,
@@ -111,7 +111,7 @@ class Out:
         """Write a table from this process; published when the block ends without an error."""
         schema = self._files.schema(name)
         folder = self._files.staging / f"table-{name}"
-        writer = _CountingWriter(folder, "part-00000", schema, name)
+        writer = CountingWriter(folder, "part-00000", schema, name)
         with writer:
             yield writer
         for file in writer.files:
@@ -309,17 +309,3 @@ class Out:
             self.reasons.setdefault(output, Counter()).update(reasons)
         for name, value in receipt.notes.items():
             add_note(self._notes, name, value)
-
-
-class _CountingWriter(PartWriter):
-    """A part writer that counts rows by their reason."""
-
-    def __init__(self, folder: Path, stem: str, schema: pa.Schema, where: str) -> None:
-        super().__init__(folder, stem, schema, where)
-        self.reasons: Counter[str] = Counter()
-
-    def write(self, table: pa.Table) -> None:
-        super().write(table)
-        if "reason" in table.schema.names:
-            counted = table.column("reason").value_counts().to_pylist()
-            self.reasons.update({row["values"]: row["counts"] for row in counted})
