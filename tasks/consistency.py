@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tasks.stages.evaluate import EvaluateConfig
     from tasks.stages.examples import ExamplesConfig
     from tasks.stages.export import ExportConfig
+    from tasks.stages.fetch import FetchConfig
     from tasks.stages.filter import FilterConfig
     from tasks.stages.pack import PackConfig
     from tasks.stages.pretrain import PretrainConfig
@@ -70,6 +71,18 @@ def require(configs: Mapping[str, StageConfig], source: str) -> None:
     found = problems(configs)
     if found:
         raise RecipeError("\n".join(f"{source}: {problem}" for problem in found))
+
+
+@_concerns("source", "fetch?")
+def _fetched_places(source: SourceConfig, fetch: FetchConfig | None) -> Iterator[str]:
+    places = [place.name for place in fetch.places] if fetch else []
+    for number, spec in enumerate(source.sources):
+        if spec.fetched and spec.fetched not in places:
+            named = f"has {', '.join(places)}" if places else "names none"
+            yield (
+                f"source.sources.{number}.fetched: there is no place {spec.fetched!r}; "
+                f"fetch.places {named}"
+            )
 
 
 @_concerns("pack", "sft")
