@@ -93,16 +93,20 @@ def _by_law(law: Conservation, inputs: Inputs, out: Out) -> Totals:
         return dict(sorted(out.reasons.get(output, {}).items())) if output else {}
 
     return Totals(
-        rows_in=out.rows_in if law.rows_in is None else inputs[law.rows_in].rows,
+        rows_in=out.rows_in if law.rows_in is None else _given(law.rows_in, inputs, out).rows,
         kept=out.data(law.kept).rows,
         removed=reasons(law.removed),
         rejected=reasons(law.rejected),
     )
 
 
+def _given(name: str, inputs: Inputs, out: Out) -> Data:
+    return inputs[name] if name in inputs else out.data(name)
+
+
 def _check_ids(stage: Stage, law: Conservation, inputs: Inputs, out: Out) -> None:
     assert law.rows_in is not None
-    given = _ids(inputs[law.rows_in])
+    given = _ids(_given(law.rows_in, inputs, out))
     fates = [name for name in (law.kept, law.removed, law.rejected) if name is not None]
     found = np.sort(np.concatenate([_ids(out.data(name)) for name in fates]))
     if given.shape == found.shape and bool(np.all(given == found)):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 
@@ -54,8 +55,11 @@ class ShardWork:
     adopted_otherwise: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
-    def adopt(self, shards: Iterable[str]) -> dict[str, Receipt]:
+    def adopt(self, shards: Iterable[str], again: str = "") -> dict[str, Receipt]:
         """Take over those shards that an earlier attempt has, whole; their receipts by shard id.
+
+        Args:
+            again: shards that wrote to this output are left alone.
 
         Raises:
             CancelledError: the run is to stop.
@@ -65,7 +69,7 @@ class ShardWork:
         receipts: dict[str, Receipt] = {}
         pool = ThreadPoolExecutor(_READERS)
         try:
-            for batch in pool.map(self._adopted, batches):
+            for batch in pool.map(partial(self._adopted, again), batches):
                 if self.listener.cancelled():
                     raise CancelledError("cancelled; finished shards are kept")
                 receipts |= {receipt.shard_id: receipt for receipt in batch}
@@ -75,14 +79,14 @@ class ShardWork:
         self.adopted_otherwise += sum(receipt.code != self.code for receipt in receipts.values())
         return receipts
 
-    def _adopted(self, shards: Sequence[str]) -> list[Receipt]:
+    def _adopted(self, again: str, shards: Sequence[str]) -> list[Receipt]:
         """Of some shards those that are whole, taken over."""
         code = self.code if self.same_code else None
         receipts = []
         for shard in shards:
             where = self.known[shard]
             receipt = verified_receipt(self.store, where, shard, code)
-            if receipt is not None:
+            if receipt is not None and again not in receipt.files:
                 self.files.adopt(receipt, where)
                 receipts.append(receipt)
         return receipts

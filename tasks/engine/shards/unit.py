@@ -33,7 +33,21 @@ class Note:
     value: int | float | list[str]
 
 
-Emitted = tuple[str, pa.Table] | Note | RowsIn
+@dataclass(frozen=True)
+class NewFile:
+    """A finished file for an output that is a folder.
+
+    Attributes:
+        path: in the output; relative, with forward slashes.
+        source: where it is now, below `Unit.scratch`; it is moved from there.
+    """
+
+    output: str
+    path: str
+    source: Path
+
+
+Emitted = tuple[str, pa.Table] | NewFile | Note | RowsIn
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class Unit:
         side: local folder of each side input.
         external: items of each external snapshot passed as side.
         members: the parts or items, where there are several.
+        scratch: an empty local folder of this shard's own, for files that become a `NewFile`.
     """
 
     name: str
@@ -67,6 +82,7 @@ class Unit:
     side: Mapping[str, Path] = field(default_factory=dict)
     external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    scratch: Path = Path()
 
     def files(self) -> tuple[Member, ...]:
         """Every file it consists of."""

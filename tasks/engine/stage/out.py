@@ -196,6 +196,8 @@ class Out:
         each: Mapping[str, Mapping[str, Any]] | None = None,
         beside: Sequence[str] = (),
         gather: bool = False,
+        checked: bool = True,
+        again: str = "",
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
@@ -208,6 +210,9 @@ class Out:
                 like its own (`Unit.side_file`), and only a change of that one concerns it.
             gather: read small parts together, several a shard (`shards/gathering.py`), where
                 an input may have very many.
+            checked: that an item's bytes are those of the snapshot; False where the function reads
+                what the item names itself, and sees to that.
+            again: an output; shards of earlier attempts that wrote to it are built once more.
 
         Raises:
             OutputError: `gather` with `each` or `beside`, which go by the names of single parts.
@@ -225,9 +230,7 @@ class Out:
         items = {name: snapshot.items for name, snapshot in outside.items()}
         units = [replace(unit, side=folders, external=items) for unit in self._units(over, gather)]
         name_of = function_name(function)
-        schemas = {
-            n: self._files.schema(n) for n, o in self._stage.outputs.items() if o.schema is not None
-        }
+        schemas = {output: self._files.declared(output) for output in self._stage.outputs}
         own = {u.name: {**(arguments or {}), **(each or {}).get(u.name, {})} for u in units}
         ids = {
             unit.name: canonical.shard_id(
@@ -240,7 +243,7 @@ class Out:
             )
             for unit in units
         }
-        adopted = self.work.adopt(ids.values())
+        adopted = self.work.adopt(ids.values(), again)
         receipts = {name: adopted[shard] for name, shard in ids.items() if shard in adopted}
         staging = self._files.staging / "shards"  # parts of an output have names of their own
         jobs = [
@@ -252,6 +255,7 @@ class Out:
                 staging=staging,
                 stem=part_stem(unit.name, external=unit.rows is None),
                 shard_id=ids[unit.name],
+                checked=checked,
             )
             for unit in units
             if unit.name not in receipts
