@@ -146,7 +146,10 @@ def theirs(
     model.load_state_dict(fresh(architecture).state_dict())
     if compiled:
         model.compile(dynamic=False)
-    [optimiser] = optimisers.build(model, o)
+    parameters = dict(model.named_parameters())
+    matrices = [p for name, p in parameters.items() if ".layers." in name and p.ndim == 2]
+    others = [p for p in parameters.values() if not any(p is matrix for matrix in matrices)]
+    [optimiser] = optimisers.for_parameters(matrices, others, o)
     size = micro_batch_rows or o.batch_rows
 
     def step(number: int, rows: NDArray[np.int64]) -> float:
