@@ -1,18 +1,13 @@
-"""Several processes on one batch (data parallelism): plain sums over their gradients.
-
-Each process has the whole model and its share of a batch's rows. Losses are sums divided by the
-tokens of the whole batch, so gradients add up whatever the number of processes.
-"""
+"""The processes of a run: how they find each other, and what they tell each other."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from llm.training.devices import DeviceError
 
@@ -23,6 +18,9 @@ class Processes:
 
     rank: int
     count: int
+    # Not the one tensors go through: a word passes on the CPU while GPUs work, and is never taken
+    # for a piece of a collective that another process is still in.
+    _control: dist.ProcessGroup | None = None
 
     @property
     def threads(self) -> int:
@@ -41,31 +39,22 @@ class Processes:
             dist.all_reduce(values)
         return values
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set in any process."""
+    def highest(self, value: int) -> int:
+        """Of the values all processes give."""
         if self.count == 1:
-            return flag
-        return bool(self.total(torch.tensor(float(flag), device=device)).item())
+            return value
+        values = torch.tensor(value)
+        dist.all_reduce(values, dist.ReduceOp.MAX, self._control)
+        return int(values)
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Add up the gradients of all processes, in one flat buffer."""
-        if self.count == 1:
-            return
-        gradients = []
-        for parameter in parameters:
-            if parameter.grad is None:  # fewer rows than processes: this one had none
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-        flat = self.total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        start = 0
-        for gradient in gradients:
-            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
-            start += gradient.numel()
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return bool(self.highest(int(flag)))
 
     def wait(self) -> None:
         """Until all have come here."""
         if self.count > 1:
-            dist.barrier()
+            dist.barrier(self._control)
 
 
 def join(device: torch.device) -> Processes:
@@ -83,7 +72,7 @@ def join(device: torch.device) -> Processes:
             raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process a GPU")
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(dist.get_rank(), count)
+    return Processes(dist.get_rank(), count, dist.new_group(backend="gloo"))
 
 
 def leave(processes: Processes) -> None:

@@ -27,6 +27,7 @@ from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, join, leave
 from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
+from llm.training.parallel.choice import choose
 from llm.training.run_file import Run
 from llm.training.step import Stepper
 from llm.training.threads import ThreadTuner
@@ -61,10 +62,11 @@ class _Training:
         self, run: Run, stop: StopRequest, device: torch.device, processes: Processes
     ) -> None:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
+        self._strategy = choose(device, processes)
         self._scratch = Path(run.places.scratch)
         self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
-        self._model = _first_model(run).to(device)
+        self._model = self._strategy.wrap(_first_model(run))
         self._compiled = run.execution.compile and compile_blocks(
             self._model, self._scratch / "compiled", device
         )
@@ -73,7 +75,7 @@ class _Training:
             run.optimisation,
             self._tokens,
             device,
-            processes,
+            self._strategy,
             run.execution.micro_batch_rows or self._known_micro_batch(),
             stop,
             compiled_softmax() if self._compiled else softmax,
@@ -127,7 +129,7 @@ class _Training:
             self._require_no_stop()
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
             # The last one too: nothing that befalls the writing of the model costs its training.
-            if self._done == o.steps or self._processes.any(late, self._device):
+            if self._done == o.steps or self._processes.any(late):
                 self._save()
                 saved = time.monotonic()
         self._finish(batches, trained, time.monotonic() - began, start)
@@ -136,7 +138,7 @@ class _Training:
         """Raises:
         Interrupted: any of the processes was asked to stop.
         """
-        if self._processes.any(self._stop.asked, self._device):
+        if self._processes.any(self._stop.asked):
             raise Interrupted
 
     def _resume(self) -> int:
@@ -175,25 +177,25 @@ class _Training:
 
     def _validate(self) -> None:
         rows = self._stepper.micro_batch_rows
-        for name, value in self._validation(self._model, rows, self._processes).items():
+        for name, value in self._validation(self._model, rows, self._strategy).items():
             self._metrics.append((self._done, name, value))
             if name == _MEASURED:
                 self._say(f"step {self._done}: {value:.4f} bits per byte on validation rows")
         self._validated = self._done
 
     def _save(self) -> None:
+        checkpoints.write(
+            self._scratch / "checkpoints",
+            self._digest,
+            self._done,
+            self._model,
+            self._stepper.optimisers,
+            self._metrics,
+            self._threads.found,
+            self._strategy,
+        )
         if self._processes.first:
-            checkpoints.write(
-                self._scratch / "checkpoints",
-                self._digest,
-                self._done,
-                self._model,
-                self._stepper.optimisers,
-                self._metrics,
-                self._threads.found,
-            )
             self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
-        self._processes.wait()
         self._saved = self._done
         self._stop.release()
 
@@ -211,11 +213,11 @@ class _Training:
         return int(text) if text.isdigit() else 0
 
     def _finish(self, batches: Batches, trained: float, seconds: float, start: int) -> None:
-        run = self._run
-        if not self._processes.first:
+        run, model = self._run, self._strategy.whole(self._model)
+        if model is None:
             return
         places = run.places
-        model_folder.save(self._model, Path(places.model), Path(places.tokenizer), END_OF_TEXT)
+        model_folder.save(model, Path(places.model), Path(places.tokenizer), END_OF_TEXT)
         steps, names, values = zip(*self._metrics, strict=True)
         table = pa.table([steps, names, values], schema=METRICS)
         pq.write_table(table, places.metrics)

@@ -21,9 +21,9 @@ from llm.model.transformer import Transformer
 from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_file import TokenFile
 from llm.training import devices, optimisers, schedules
-from llm.training.distributed import Processes
 from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
+from llm.training.parallel.strategy import AgreedError, Outcome, Strategy
 from llm.training.run_file import Optimisation
 
 
@@ -89,15 +89,15 @@ class Stepper:
         o: Optimisation,
         tokens: TokenFile,
         device: torch.device,
-        processes: Processes,
+        strategy: Strategy,
         micro_batch_rows: int,
         stop: StopRequest,
         softmax: Softmax = softmax,
     ) -> None:
         self._softmax = softmax
         self.model, self._o, self._tokens, self._stop = model, o, tokens, stop
-        self._device, self._processes = device, processes
-        share = -(-o.batch_rows // processes.count)
+        self._device, self._strategy = device, strategy
+        share = -(-o.batch_rows // strategy.processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
         self.optimisers = optimisers.build(model, o)
 
@@ -112,16 +112,15 @@ class Stepper:
             DoesNotFitError: one row does not fit into memory.
             Interrupted: asked to stop before the update; weights are those of before the step.
         """
-        mine = rows[self._processes.rank :: self._processes.count]
+        processes = self._strategy.processes
+        mine = rows[processes.rank :: processes.count]
         lengths = self._tokens.lengths["train"][rows]
         # A row of one token predicts nothing; a batch of such rows has a loss of zero.
         tokens = max(1, int((lengths - 1).sum()))
         loss = self._with_memory(lambda: self._gradients(mine, tokens))
-        parameters = list(self.model.parameters())
-        self._processes.sum_gradients(parameters)
-        total = float(self._processes.total(loss).item())
+        total = float(processes.total(loss).item())
         largest = self._o.clip or float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, largest).item())
+        norm = self._strategy.clip(self.model.parameters(), largest)
         if not np.isfinite(total) or not np.isfinite(norm):
             raise NonFiniteLossError(
                 f"step {step + 1}: loss {total}, gradient norm {norm}. Lower the learning rate, "
@@ -131,7 +130,7 @@ class Stepper:
         optimisers.set_learning_rate(self.optimisers, rate)
         for optimiser in self.optimisers:
             optimiser.step()
-        self.model.zero_grad(set_to_none=True)
+        self._strategy.clear(self.model)
         return {
             "loss": total,
             "gradient_norm": norm,
@@ -143,8 +142,9 @@ class Stepper:
         """Accumulate the gradient of the mean loss; returns this process's share of the loss."""
         o, device = self._o, self._device
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
-        for piece in _cut(rows, self.micro_batch_rows):
-            self._stop.check()
+        pieces = list(_cut(rows, self.micro_batch_rows))
+        for number, piece in enumerate(pieces, start=1):
+            self._strategy.check(self._stop)
             batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
             with devices.autocast(device, o.precision):
                 hidden = self.model.hidden(batch.inputs, batch.mask)
@@ -156,27 +156,18 @@ class Stepper:
                 devices.dtype(o.precision),
                 self._softmax,
             )
-            (total / tokens).backward()  # type: ignore[no-untyped-call]
+            self._strategy.backward(total / tokens, number == len(pieces))
             loss += nll.detach() / tokens
         return loss
 
     def _with_memory(self, work: Callable[[], Tensor]) -> Tensor:
         while True:
-            done: Tensor | None = None
-            dropped = False
-            try:
-                with self._stop.may_drop():
-                    done = work()
-            except Interrupted:
-                dropped = True
-            except devices.MEMORY_ERRORS as error:
-                if not devices.is_out_of_memory(error):
-                    raise
-            if not self._processes.any(done is None, self._device):
+            outcome, done = self._attempt(work)
+            if outcome is Outcome.DONE:
                 assert done is not None
                 return done
-            self.model.zero_grad(set_to_none=True)
-            if self._processes.any(dropped, self._device):
+            self._strategy.clear(self.model)
+            if outcome is Outcome.STOPPED:
                 raise Interrupted
             if self.micro_batch_rows == 1:
                 raise devices.DoesNotFitError(
@@ -187,6 +178,23 @@ class Stepper:
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
+
+    def _attempt(self, work: Callable[[], Tensor]) -> tuple[Outcome, Tensor | None]:
+        """What all processes agree on, and what was done in this one."""
+        done, outcome = None, Outcome.DONE
+        try:
+            with self._strategy.dropping(self._stop):
+                done = work()
+        except AgreedError as agreed:
+            return agreed.outcome, None
+        except Interrupted:
+            outcome = Outcome.STOPPED
+        except devices.MEMORY_ERRORS as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            outcome = Outcome.NO_MEMORY
+        self._strategy.reduce(self.model.parameters())
+        return self._strategy.settle(self.model, outcome), done
 
 
 def _cut(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:

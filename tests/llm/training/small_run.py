@@ -20,6 +20,7 @@ from llm.tokens import token_file
 from llm.tokens.token_file import TokenFile
 from llm.training.distributed import Processes
 from llm.training.loop import train
+from llm.training.parallel.single import Single
 from llm.training.run_file import Execution, Optimisation, Places, Run
 from llm.training.step import Stepper
 from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_folder, small_tokenizer
@@ -28,7 +29,7 @@ torch.set_num_threads(1)
 
 LENGTH = 32
 CPU = torch.device("cpu")
-ALONE = Processes(0, 1)
+ALONE = Single(CPU, Processes(0, 1))
 ARCHITECTURE = Architecture(
     vocabulary_size=SIZE,
     hidden_size=32,
