@@ -1,9 +1,12 @@
 """Checkpoints of a run in progress: whole, verified, or not there.
 
-    <folder>/step-00000120/weights.safetensors   optimisers.pt   state.json
+    <folder>/step-00000120/state.json   weights.safetensors   optimisers.pt
+    <folder>/step-00000240/state.json   shard-00001-....safetensors   shard-00002-....safetensors
 
-A checkpoint is written aside and renamed into place; state.json holds the run's digest and the
-SHA-256 of the other files. The two newest are kept. Reading takes the newest that verifies.
+Processes that hold the whole model write the first kind, those that share it out the second; any
+number of processes reads either. A checkpoint is written aside and renamed into place; state.json
+holds the run's digest and the SHA-256 of the other files. The two newest are kept. Reading takes
+the newest that verifies.
 """
 
 from __future__ import annotations
@@ -45,7 +48,12 @@ class Checkpoint:
 
     def restore(self, model: Transformer, optimisers: list[torch.optim.Optimizer]) -> None:
         """Put its weights and optimiser states in place."""
-        whole_state.load(self.folder, model, optimisers)
+        if (self.folder / whole_state.WEIGHTS).exists():
+            whole_state.load(self.folder, model, optimisers)
+        else:
+            from llm.training import sharded_state  # takes a second to import
+
+            sharded_state.load(self.folder, model, optimisers)
 
 
 def write(
@@ -115,21 +123,36 @@ def latest(folder: Path, digest: str) -> Checkpoint | None:
     damaged: list[str] = []
     for place in _newest_first(folder):
         try:
-            state: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
+            state = _state(place)
             if state["run"] != digest:
                 continue
             files = state["files"]
-            whole = all(sha256_file(place / name) == files[name] for name in whole_state.FILES)
-            metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
-            step, (number, rate) = int(state["step"]), state["threads"]
-            threads = int(number), float(rate)
-            found = Checkpoint(place, step, metrics, threads, tuple(damaged))
+            whole = bool(files) and all(
+                sha256_file(place / name) == files[name] for name in sorted(files)
+            )
+            found = _checkpoint(place, state, tuple(damaged))
         except (OSError, ValueError, KeyError, TypeError):
             whole = False
         if whole:
             return found
         damaged.append(place.name)
     return None
+
+
+def verified_elsewhere(place: Path) -> Checkpoint:
+    """A checkpoint that another process has found to be whole."""
+    return _checkpoint(place, _state(place), ())
+
+
+def _state(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _checkpoint(place: Path, state: dict[str, Any], rejected: tuple[str, ...]) -> Checkpoint:
+    metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
+    number, rate = state["threads"]
+    return Checkpoint(place, int(state["step"]), metrics, (int(number), float(rate)), rejected)
 
 
 def _newest_first(folder: Path) -> list[Path]:

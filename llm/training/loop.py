@@ -28,6 +28,7 @@ from llm.training.distributed import Processes, join, leave
 from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
 from llm.training.parallel.choice import choose
+from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.step import Stepper
 from llm.training.threads import ThreadTuner
@@ -42,13 +43,19 @@ def train(run: Run, stop: StopRequest) -> None:
     Raises:
         StoppedError: SIGTERM came; the next start goes on from the checkpoint.
         NonFiniteLossError, DoesNotFitError, TokenizerMismatchError, BadSequencesError: see there.
+        RendezvousError: of several processes not all came.
     """
-    device = devices.find(run.execution.device)
-    processes = join(device)
+    device, wanted = devices.find(run.execution.device), run.execution
+    processes = join(device, wanted.rendezvous_seconds, grouped=wanted.parallel == "fsdp")
     try:
-        _Training(on_device(run, device), stop, device, processes).run()
+        train_among(run, stop, device, processes)
     finally:
         leave(processes)
+
+
+def train_among(run: Run, stop: StopRequest, device: torch.device, processes: Processes) -> None:
+    """The same, in processes that have found each other."""
+    _Training(on_device(run, device), stop, device, processes).run()
 
 
 def on_device(run: Run, device: torch.device) -> Run:
@@ -62,14 +69,16 @@ class _Training:
         self, run: Run, stop: StopRequest, device: torch.device, processes: Processes
     ) -> None:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
-        self._strategy = choose(device, processes)
+        self._strategy = choose(run, device, processes)
         self._scratch = Path(run.places.scratch)
         self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
-        self._model = self._strategy.wrap(_first_model(run))
+        model = _first_model(run)
+        recompute(model, run.execution.activation_checkpointing)
         self._compiled = run.execution.compile and compile_blocks(
-            self._model, self._scratch / "compiled", device
+            model, self._scratch / "compiled", device
         )
+        self._model = self._strategy.wrap(model)
         self._stepper = Stepper(
             self._model,
             run.optimisation,
@@ -98,6 +107,9 @@ class _Training:
             raise StoppedError(
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
             ) from None
+        except devices.DoesNotFitError:
+            self._remember_micro_batch()  # where a step cannot be done again, the next start does
+            raise
 
     def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
@@ -142,9 +154,12 @@ class _Training:
             raise Interrupted
 
     def _resume(self) -> int:
-        found = checkpoints.latest(self._scratch / "checkpoints", self._digest)
-        if found is None:
+        folder = self._scratch / "checkpoints"
+        found = checkpoints.latest(folder, self._digest) if self._processes.first else None
+        name = self._processes.agree(found.folder.name if found else "")
+        if not name:
             return 0
+        found = found or checkpoints.verified_elsewhere(folder / name)
         for name in found.rejected:
             self._say(f"checkpoint {name} is damaged and was passed over")
         found.restore(self._model, self._stepper.optimisers)
@@ -165,11 +180,15 @@ class _Training:
                 "float32; pretrain.precision=auto takes what is fast"
             )
         self._say(
-            f"{a.parameters / 1e6:.2f} M parameters on {self._device}, {o.precision}, "
-            f"{'compiled' if self._compiled else 'uncompiled'}; steps {start + 1} to {o.steps} of "
-            f"{o.batch_rows} x {self._tokens.sequence_length} tokens, "
-            f"{batches.epochs(o.steps):.2f} epochs"
+            f"{a.parameters / 1e6:.2f} M parameters on {self._device}{self._others()}, "
+            f"{o.precision}, {'compiled' if self._compiled else 'uncompiled'}; "
+            f"steps {start + 1} to {o.steps} of {o.batch_rows} x {self._tokens.sequence_length} "
+            f"tokens, {batches.epochs(o.steps):.2f} epochs"
         )
+
+    def _others(self) -> str:
+        count = self._processes.count
+        return f" in {count} processes ({self._strategy.name})" if count > 1 else ""
 
     def _validation_is_due(self) -> bool:
         o, done = self._run.optimisation, self._done
@@ -195,7 +214,7 @@ class _Training:
             self._strategy,
         )
         if self._processes.first:
-            self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
+            self._remember_micro_batch()
         self._saved = self._done
         self._stop.release()
 
@@ -205,6 +224,9 @@ class _Training:
 
     def _micro_batch_file(self) -> Path:
         return self._scratch / "micro_batch_rows"
+
+    def _remember_micro_batch(self) -> None:
+        self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
 
     def _known_micro_batch(self) -> int:
         """What an earlier start found to fit; 0 if there was none."""
@@ -231,6 +253,8 @@ class _Training:
             "epochs": batches.epochs(run.optimisation.steps),
             "flops_per_token": flops,
             "device": str(self._device),
+            "processes": self._processes.count,
+            "parallel": self._strategy.name,
             "precision": run.optimisation.precision,
             "newton_schulz_precision": self._muon_precision(),
             "threads": self._threads.threads,

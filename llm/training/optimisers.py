@@ -18,7 +18,7 @@ from llm.errors import ExpectedError
 from llm.model.parametrisation import roles
 from llm.model.transformer import Transformer
 from llm.training import devices
-from llm.training.muon import Muon
+from llm.training.muon import ALONE, Muon, Orthogonaliser
 from llm.training.run_file import Optimisation, Optimiser
 
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
@@ -40,8 +40,13 @@ def muon_precision(device: torch.device) -> str:
     return "bf16" if device.type != "cpu" and devices.multiplies_bf16(device) else "fp32"
 
 
-def build(model: Transformer, o: Optimisation) -> list[torch.optim.Optimizer]:
+def build(
+    model: Transformer, o: Optimisation, orthogonaliser: Orthogonaliser = ALONE
+) -> list[torch.optim.Optimizer]:
     """The optimisers of a model, on the device it is on, at the peak learning rate.
+
+    Args:
+        orthogonaliser: Muon's.
 
     Raises:
         UnknownOptimiserError: no such optimiser.
@@ -49,11 +54,14 @@ def build(model: Transformer, o: Optimisation) -> list[torch.optim.Optimizer]:
     parameters, role = dict(model.named_parameters()), roles(model)
     matrices = [p for name, p in parameters.items() if role[name] == "matrix"]
     others = [p for name, p in parameters.items() if role[name] != "matrix"]
-    return for_parameters(matrices, others, o)
+    return for_parameters(matrices, others, o, orthogonaliser)
 
 
 def for_parameters(
-    matrices: list[nn.Parameter], others: list[nn.Parameter], o: Optimisation
+    matrices: list[nn.Parameter],
+    others: list[nn.Parameter],
+    o: Optimisation,
+    orthogonaliser: Orthogonaliser = ALONE,
 ) -> list[torch.optim.Optimizer]:
     """The same for parameters that somebody else told apart.
 
@@ -68,7 +76,8 @@ def for_parameters(
     if o.optimiser == "muon":
         device = matrices[0].device
         kind = devices.dtype(muon_precision(device))
-        found.append(Muon(matrices, o.learning_rate, o.weight_decay, kind))
+        decay = o.weight_decay
+        found.append(Muon(matrices, o.learning_rate, decay, kind, orthogonaliser=orthogonaliser))
     else:
         groups.append({"params": matrices, "weight_decay": o.weight_decay})
     betas = (o.beta1, o.beta2)

@@ -8,9 +8,8 @@ its sums. Batch and learning rate are never touched.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from llm.tokens.token_file import TokenFile
 from llm.training import devices, optimisers, schedules
 from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
-from llm.training.parallel.strategy import AgreedError, Outcome, Strategy
+from llm.training.parallel.strategy import LeftTogether, Outcome, Strategy
 from llm.training.run_file import Optimisation
 
 
@@ -99,7 +98,7 @@ class Stepper:
         self._device, self._strategy = device, strategy
         share = -(-o.batch_rows // strategy.processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
-        self.optimisers = optimisers.build(model, o)
+        self.optimisers = optimisers.build(model, o, strategy.orthogonaliser)
 
     def __call__(self, step: int, rows: NDArray[np.int64]) -> dict[str, float]:
         """Do step number `step` (from 0) on these rows.
@@ -114,10 +113,11 @@ class Stepper:
         """
         processes = self._strategy.processes
         mine = rows[processes.rank :: processes.count]
+        share = -(-len(rows) // processes.count)
         lengths = self._tokens.lengths["train"][rows]
         # A row of one token predicts nothing; a batch of such rows has a loss of zero.
         tokens = max(1, int((lengths - 1).sum()))
-        loss = self._with_memory(lambda: self._gradients(mine, tokens))
+        loss = self._with_memory(lambda: self._gradients(mine, share, tokens))
         total = float(processes.total(loss).item())
         largest = self._o.clip or float("inf")
         norm = self._strategy.clip(self.model.parameters(), largest)
@@ -138,14 +138,23 @@ class Stepper:
             "tokens": float(tokens),
         }
 
-    def _gradients(self, rows: NDArray[np.int64], tokens: int) -> Tensor:
-        """Accumulate the gradient of the mean loss; returns this process's share of the loss."""
+    def _gradients(self, rows: NDArray[np.int64], share: int, tokens: int) -> Tensor:
+        """Accumulate the gradient of the mean loss; returns this process's share of the loss.
+
+        Args:
+            share: most rows a process has: all do as many pieces as that takes.
+        """
         o, device = self._o, self._device
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
-        pieces = list(_cut(rows, self.micro_batch_rows))
-        for number, piece in enumerate(pieces, start=1):
+        starts = range(0, share, self.micro_batch_rows)
+        for start in starts:
             self._strategy.check(self._stop)
+            piece = rows[start : start + self.micro_batch_rows]
+            idle = not len(piece)  # a row less than the others, or fewer rows than processes
+            piece = np.zeros(1, dtype=np.int64) if idle else piece
             batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
+            if idle:
+                batch.targets.fill_(IGNORED)
             with devices.autocast(device, o.precision):
                 hidden = self.model.hidden(batch.inputs, batch.mask)
             total, nll = summed_loss(
@@ -156,7 +165,7 @@ class Stepper:
                 devices.dtype(o.precision),
                 self._softmax,
             )
-            self._strategy.backward(total / tokens, number == len(pieces))
+            self._strategy.backward(total / tokens, start == starts[-1])
             loss += nll.detach() / tokens
         return loss
 
@@ -166,8 +175,8 @@ class Stepper:
             if outcome is Outcome.DONE:
                 assert done is not None
                 return done
-            self._strategy.clear(self.model)
             if outcome is Outcome.STOPPED:
+                self._strategy.clear(self.model)
                 raise Interrupted
             if self.micro_batch_rows == 1:
                 raise devices.DoesNotFitError(
@@ -175,6 +184,7 @@ class Stepper:
                     "shorter sequences or a larger machine"
                 )
             self.micro_batch_rows = (self.micro_batch_rows + 1) // 2
+            self._strategy.recover(self.model)
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -185,7 +195,7 @@ class Stepper:
         try:
             with self._strategy.dropping(self._stop):
                 done = work()
-        except AgreedError as agreed:
+        except LeftTogether as agreed:
             return agreed.outcome, None
         except Interrupted:
             outcome = Outcome.STOPPED
@@ -195,8 +205,3 @@ class Stepper:
             outcome = Outcome.NO_MEMORY
         self._strategy.reduce(self.model.parameters())
         return self._strategy.settle(self.model, outcome), done
-
-
-def _cut(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

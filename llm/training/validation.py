@@ -15,7 +15,7 @@ from llm.tokens.token_bytes import token_bytes
 from llm.tokens.token_file import TokenFile
 from llm.training import devices
 from llm.training.loss import IGNORED, token_losses
-from llm.training.parallel.strategy import AgreedError, Outcome, Strategy
+from llm.training.parallel.strategy import LeftTogether, Outcome, Strategy
 from llm.training.run_file import Optimisation
 from llm.training.step import read_rows
 
@@ -61,14 +61,15 @@ class Validation:
         sums = torch.zeros(3, dtype=devices.widest(self._device), device=self._device)
         processes = strategy.processes
         mine = np.arange(self.rows)[processes.rank :: processes.count]
+        share = -(-self.rows // processes.count)  # all do as many pieces as the most rows take
         outcome = Outcome.DONE
         try:
             with strategy.dropping(self._stop):
-                for start in range(0, len(mine), micro_batch_rows):
+                for start in range(0, share, micro_batch_rows):
                     strategy.check(self._stop)
                     rows = mine[start : start + micro_batch_rows]
                     sums += self._measured(model, rows, micro_batch_rows)
-        except AgreedError:
+        except LeftTogether:
             raise Interrupted from None
         except Interrupted:
             outcome = Outcome.STOPPED

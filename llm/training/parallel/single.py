@@ -14,11 +14,15 @@ from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.training import whole_state
 from llm.training.distributed import Processes
+from llm.training.muon import ALONE
 from llm.training.parallel.strategy import Outcome
 
 
 class Single:
     """See `Strategy`."""
+
+    name = "single"
+    orthogonaliser = ALONE
 
     def __init__(self, device: torch.device, processes: Processes) -> None:
         self.processes = processes
@@ -47,6 +51,9 @@ class Single:
 
     def clear(self, model: Transformer) -> None:
         model.zero_grad(set_to_none=True)
+
+    def recover(self, model: Transformer) -> None:
+        self.clear(model)
 
     def save(self, folder: Path, model: Transformer, optimisers: list[Optimizer]) -> None:
         if self.processes.first:

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.training.distributed import Processes
+from llm.training.muon import Orthogonaliser
 
 
 class Outcome(IntEnum):
@@ -28,7 +29,7 @@ class Outcome(IntEnum):
     STOPPED = 2
 
 
-class AgreedError(BaseException):
+class LeftTogether(BaseException):
     """Work was left in the middle, by all processes alike. Not an `Exception`: no library takes
     it for a fault of its own."""
 
@@ -42,9 +43,13 @@ class Strategy(Protocol):
 
     Attributes:
         processes: this one among its like.
+        orthogonaliser: Muon's.
+        name: as the run file says it.
     """
 
+    name: str
     processes: Processes
+    orthogonaliser: Orthogonaliser
 
     def wrap(self, model: Transformer) -> Transformer:
         """The model where it is trained, on the device, from one with its first weights."""
@@ -59,7 +64,7 @@ class Strategy(Protocol):
 
         Raises:
             Interrupted: this process was asked to stop.
-            AgreedError: all leave the work.
+            LeftTogether: all leave the work.
         """
         ...
 
@@ -73,7 +78,11 @@ class Strategy(Protocol):
         ...
 
     def settle(self, model: Transformer, outcome: Outcome) -> Outcome:
-        """How the work ended for all of them, given how it did for this one."""
+        """How the work ended for all of them, given how it did for this one.
+
+        Raises:
+            DoesNotFitError: memory did not suffice, and the others do not come to hear of it.
+        """
         ...
 
     def clip(self, parameters: Iterable[nn.Parameter], largest: float) -> float:
@@ -81,7 +90,15 @@ class Strategy(Protocol):
         ...
 
     def clear(self, model: Transformer) -> None:
-        """Forget gradients, also those of work that failed."""
+        """Forget gradients."""
+        ...
+
+    def recover(self, model: Transformer) -> None:
+        """Be as before work that failed in a process.
+
+        Raises:
+            DoesNotFitError: that cannot be done.
+        """
         ...
 
     def save(self, folder: Path, model: Transformer, optimisers: list[Optimizer]) -> None:

@@ -65,7 +65,14 @@ OPTIMISATION = Optimisation(
     seed=3,
 )
 EXECUTION = Execution(
-    device="cpu", threads=1, compile=False, micro_batch_rows=0, checkpoint_seconds=3600.0
+    device="cpu",
+    threads=1,
+    compile=False,
+    micro_batch_rows=0,
+    checkpoint_seconds=3600.0,
+    parallel="auto",
+    activation_checkpointing="none",
+    rendezvous_seconds=60.0,
 )
 
 
