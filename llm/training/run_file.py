@@ -15,6 +15,8 @@ from llm.sha256 import sha256_file
 Optimiser = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "wsd"]
 Precision = Literal["auto", "bf16", "fp32"]
+Parallel = Literal["auto", "single", "ddp", "fsdp"]
+Recomputation = Literal["none", "selective", "full"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 # Of tuning and evaluation.
 CudaOrCpu = Literal["auto", "cpu", "cuda"]
@@ -97,6 +99,11 @@ class Execution:
         compile: whether blocks are compiled.
         micro_batch_rows: sequences at once; 0 = all, halved where memory does not suffice.
         checkpoint_seconds: between checkpoints.
+        parallel: "single" (one process), "ddp" (several, each with the whole model), "fsdp" (each
+            with a share of it), or "auto": ddp where the model fits on a GPU, else fsdp.
+        activation_checkpointing: what of a block is computed again for the backward pass, to save
+            memory: "none", "selective" (what is cheap) or "full".
+        rendezvous_seconds: that processes wait for each other at the start.
     """
 
     device: Device
@@ -104,6 +111,9 @@ class Execution:
     compile: bool
     micro_batch_rows: int
     checkpoint_seconds: float
+    parallel: Parallel
+    activation_checkpointing: Recomputation
+    rendezvous_seconds: float
 
 
 @dataclass(frozen=True)

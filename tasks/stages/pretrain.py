@@ -15,7 +15,15 @@ from pydantic import Field, model_validator
 from llm.model.architecture import Architecture
 from llm.tables import METRICS
 from llm.tokens.hf_folder import load_tokenizer
-from llm.training.run_file import Device, Execution, Optimiser, Precision, Schedule
+from llm.training.run_file import (
+    Device,
+    Execution,
+    Optimiser,
+    Parallel,
+    Precision,
+    Recomputation,
+    Schedule,
+)
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import IngotError
@@ -98,6 +106,19 @@ class PretrainConfig(StageConfig):
     )
     device: Device = execution("auto", "Where to train; auto takes a GPU if there is one.")
     processes: int = execution(1, "Processes, one a GPU, started by torchrun.", ge=1, le=1024)
+    parallel: Parallel = execution(
+        "auto",
+        "Of several processes: ddp = each has the whole model; fsdp = each has a share of it; "
+        "auto = ddp where the model fits on a GPU, else fsdp; single = one process.",
+    )
+    activation_checkpointing: Recomputation = execution(
+        "none",
+        "What of a block is computed again to save memory: nothing, what is cheap (selective), "
+        "all (full).",
+    )
+    rendezvous_seconds: float = execution(
+        300.0, "Seconds that processes wait for each other at the start.", gt=0.0, le=86_400.0
+    )
     threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
     compile: bool = execution(True, "Whether blocks are compiled, where that can be done.")
     micro_batch_rows: int = execution(
@@ -125,6 +146,8 @@ class PretrainConfig(StageConfig):
             )
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
+        if self.parallel == "single" and self.processes > 1:
+            raise ValueError(f"parallel: single is one process, processes says {self.processes}")
         return self
 
 

@@ -20,6 +20,7 @@ from llm.tokens import token_file
 from llm.tokens.token_file import TokenFile
 from llm.training.distributed import Processes
 from llm.training.loop import train
+from llm.training.parallel.single import Single
 from llm.training.run_file import Execution, Optimisation, Places, Run
 from llm.training.step import Stepper
 from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_folder, small_tokenizer
@@ -28,7 +29,7 @@ torch.set_num_threads(1)
 
 LENGTH = 32
 CPU = torch.device("cpu")
-ALONE = Processes(0, 1)
+ALONE = Single(CPU, Processes(0, 1))
 ARCHITECTURE = Architecture(
     vocabulary_size=SIZE,
     hidden_size=32,
@@ -64,7 +65,14 @@ OPTIMISATION = Optimisation(
     seed=3,
 )
 EXECUTION = Execution(
-    device="cpu", threads=1, compile=False, micro_batch_rows=0, checkpoint_seconds=3600.0
+    device="cpu",
+    threads=1,
+    compile=False,
+    micro_batch_rows=0,
+    checkpoint_seconds=3600.0,
+    parallel="auto",
+    activation_checkpointing="none",
+    rendezvous_seconds=60.0,
 )
 
 
