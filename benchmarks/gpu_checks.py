@@ -81,8 +81,8 @@ def gradients(device: torch.device, cache: Path) -> dict[str, Any]:
                 got, moved = _gradient(step)
                 name = f"{precision}{' masked' if mask else ''}{' compiled' if folder else ''}"
                 errors = {"loss": abs(got - loss) / loss, "gradient": _apart(moved, gradient)}
-                most = {"fp32": 1e-5, "bf16": 2e-2}[precision]
-                holds = errors["loss"] < most and errors["gradient"] < 10 * most
+                tolerance = {"fp32": 1e-5, "bf16": 2e-2}[precision]
+                holds = errors["loss"] < tolerance and errors["gradient"] < 10 * tolerance
                 found[name] = {**{k: float(f"{v:.3g}") for k, v in errors.items()}, "holds": holds}
     return found
 
@@ -149,8 +149,8 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
         del calm
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(device).total_memory
-        most = torch.cuda.memory_allocated() + 0.7 * needs
-        torch.cuda.set_per_process_memory_fraction(most / total)
+        limit = torch.cuda.memory_allocated() + 0.7 * needs
+        torch.cuda.set_per_process_memory_fraction(limit / total)
     else:
         _refuse(step, 3)
     try:
@@ -164,11 +164,11 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
     return {**errors, "micro_batch_rows": step.micro_batch_rows, "holds": holds}
 
 
-def _refuse(step: Stepper, most: int) -> None:
+def _refuse(step: Stepper, limit: int) -> None:
     hidden = step.model.hidden
 
     def limited(tokens: Tensor, *rest: Any) -> Tensor:
-        if tokens.shape[0] > most:
+        if tokens.shape[0] > limit:
             raise torch.OutOfMemoryError("out of memory, as asked for")
         return hidden(tokens, *rest)
 

@@ -16,7 +16,7 @@ from tasks.engine.store.store import Store
 from tasks.engine.upkeep.gc import advice
 
 # Notes, logs and the server's database need this much, whatever is built.
-_LEAST_ROOM = 4_000_000
+_MIN_ROOM = 4_000_000
 # Any of these in the environment is the user's choice of a database.
 _DATABASE = tuple(
     f"PREFECT_{part}_DATABASE_{what}"
@@ -113,7 +113,7 @@ def require_writable() -> None:
     for folder in {local_home(), *([Path(home_url())] if "://" not in home_url() else [])}:
         probe = folder / f".writable-{os.getpid()}"
         try:
-            with space_checked(folder, _LEAST_ROOM):
+            with space_checked(folder, _MIN_ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
                 probe.write_bytes(b"1")
                 probe.unlink()
@@ -123,5 +123,5 @@ def require_writable() -> None:
                 "report and verify work, what builds or changes something does not. Give this "
                 "user the right to write there, or choose another home (INGOT_HOME)"
             ) from error
-        if room_left(folder) < _LEAST_ROOM:
-            raise StoreFullError(f"{full(folder, _LEAST_ROOM)}. {advice(open_store())}")
+        if room_left(folder) < _MIN_ROOM:
+            raise StoreFullError(f"{full(folder, _MIN_ROOM)}. {advice(open_store())}")

@@ -24,7 +24,7 @@ from tasks.best_effort import AWAY, unreachable
 from tasks.runner import other_settings
 
 _AGAIN_SECONDS = 1.0
-_MOST_LINES = 10_000
+_MAX_LINES = 10_000
 # An attempt takes a second. (The client's class must be Prefect's own: it ignores any other.)
 _EVENT_ATTEMPTS = 120
 # The last one tells, with a traceback, of a connection whose other end is gone.
@@ -48,7 +48,7 @@ class KeptLogs(APILogWorker):
     @classmethod
     def keep(cls, line: dict[str, Any]) -> None:
         """Send a line, now or when the server is back."""
-        if len(cls.unsent) >= _MOST_LINES:
+        if len(cls.unsent) >= _MAX_LINES:
             cls.left_out += 1
             return
         # Prefect's own note of its size is refused by the server.

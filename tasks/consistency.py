@@ -128,13 +128,13 @@ def _texts_fit(
         if not size:
             yield f"{field}.{place}: an empty text has no token to go on from; give it one"
             continue
-        from llm.tokens.bpe import least_tokens
+        from llm.tokens.bpe import min_tokens
 
         opened = f"user\n{text}" if chat else text
-        least = least_tokens(opened, longest_token) + (_FRAME_TOKENS if chat else 0)
-        if least >= context:
+        shortest = min_tokens(opened, longest_token) + (_FRAME_TOKENS if chat else 0)
+        if shortest >= context:
             yield (
-                f"{field}.{place}: {text[:40]!r} has at least {least} tokens, which leave no room "
+                f"{field}.{place}: {text[:40]!r} has at least {shortest} tokens, which leave no room "
                 f"for an answer in {_CONTEXT}: {context}; shorten it, or raise "
                 "pack.sequence_length"
             )
@@ -151,22 +151,22 @@ def _something_held_out(dedup: DedupConfig, evaluate: EvaluateConfig) -> Iterato
 
 @_concerns("examples", "sft")
 def _some_instructions(examples: ExamplesConfig, sft: SftConfig) -> Iterator[str]:
-    made = examples.make_from_documents and examples.most_instructions
+    made = examples.make_from_documents and examples.max_instructions
     if not made and not examples.instruction_files:
-        yield _none_made("sft", "instructions", "instruction_files", "most_instructions")
+        yield _none_made("sft", "instructions", "instruction_files", "max_instructions")
 
 
 @_concerns("examples", "dpo")
 def _some_preferences(examples: ExamplesConfig, dpo: DpoConfig) -> Iterator[str]:
-    made = examples.make_from_documents and examples.most_preferences
+    made = examples.make_from_documents and examples.max_preferences
     if not made and not examples.preference_files:
-        yield _none_made("dpo", "preferences", "preference_files", "most_preferences")
+        yield _none_made("dpo", "preferences", "preference_files", "max_preferences")
 
 
-def _none_made(stage: str, kind: str, files: str, most: str) -> str:
+def _none_made(stage: str, kind: str, files: str, cap: str) -> str:
     return (
         f"{stage}: learns from {kind}, and examples makes none; name examples.{files}, "
-        f"or set make_from_documents and {most} there"
+        f"or set make_from_documents and {cap} there"
     )
 
 

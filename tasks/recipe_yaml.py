@@ -17,8 +17,8 @@ from yaml.constructor import ConstructorError
 from tasks.engine.errors import RecipeError
 
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
-MOST_CHARACTERS = 250_000
-MOST_NODES = 50_000
+MAX_CHARACTERS = 250_000
+MAX_NODES = 50_000
 DEEPEST = 40
 
 
@@ -96,9 +96,9 @@ def parse(text: str, where: str) -> Any:
         RecipeError: it is no YAML, has a key twice, or is beyond the bounds of this module;
             one line, with the place.
     """
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > MAX_CHARACTERS:
         raise RecipeError(
-            f"{where}: {len(text):,} characters; a recipe has {MOST_CHARACTERS:,} at most"
+            f"{where}: {len(text):,} characters; a recipe has {MAX_CHARACTERS:,} at most"
         )
     try:
         _check_size(text, where)
@@ -139,9 +139,9 @@ def _check_size(text: str, where: str) -> None:
             anchor, before = open_nodes.pop()
             if anchor:
                 sizes[anchor] = nodes - before
-        if nodes > MOST_NODES:
+        if nodes > MAX_NODES:
             raise RecipeError(
-                f"{where}: line {line}: more than {MOST_NODES:,} values, those that aliases stand "
+                f"{where}: line {line}: more than {MAX_NODES:,} values, those that aliases stand "
                 "for counted; name files in `paths` instead of listing their content"
             )
 

@@ -30,7 +30,7 @@ class Run:
         batch_size: rows a step; micro_batch_size: rows a forward pass, 0 = all of them.
         warmup_share: share of the steps in which the learning rate rises.
         max_length: tokens of a row, 0 = the model's context.
-        long_rows: what becomes of longer ones, "cut" or "remove"; most_truncated: the share of
+        long_rows: what becomes of longer ones, "cut" or "remove"; max_truncated: the share of
             all rows that may be cut.
         score_tokens: of a forward pass over held-out rows, padding included.
         precision: "fp32", "bf16" = autocast over float32 weights, or "auto": bf16 where the
@@ -59,7 +59,7 @@ class Run:
     gradient_clip: float
     max_length: int
     long_rows: LongRows
-    most_truncated: float
+    max_truncated: float
     precision: Precision
     seed: int
     device: CudaOrCpu

@@ -58,8 +58,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
     device = find(run.device, CUDA_OR_CPU)
     tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
     text = validation_text(tables, run.validation_bytes)
-    instructions = held_out(run.instructions, ["messages"], run.most_instructions)
-    preferences = held_out(run.preferences, ["prompt", "chosen", "rejected"], run.most_preferences)
+    instructions = held_out(run.instructions, ["messages"], run.max_instructions)
+    preferences = held_out(run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences)
     scores: list[Score] = []
     samples: list[dict[str, str]] = []
     left_out: dict[str, Any] = {}
@@ -118,7 +118,7 @@ def _measures(
     if rows.pairs:
         report = begin(named.name, "held-out pair's answer")
         yield from preference_measures(model, rows.pairs, run.batch_tokens, report)
-    asked = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.most_generated]
+    asked = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.max_generated]
     if asked:
         report = begin(named.name, "generated answer")
         yield generated_length(model, asked, encoder.stops, run.new_tokens, report)

@@ -28,8 +28,8 @@ class Run:
         models: each is compared with the one before it.
         documents, instructions, preferences: Parquet files; only validation rows are used.
         validation_bytes: of documents that are scored.
-        most_instructions, most_preferences: held-out rows and pairs scored.
-        most_generated: held-out prompts answered to measure the length of answers.
+        max_instructions, max_preferences: held-out rows and pairs scored.
+        max_generated: held-out prompts answered to measure the length of answers.
         prompts: asked of every model; `continuations`: texts the first model goes on with.
         new_tokens: longest answer.
         resamples, seed: of the bootstrap.
@@ -44,9 +44,9 @@ class Run:
     instructions: tuple[Path, ...]
     preferences: tuple[Path, ...]
     validation_bytes: int
-    most_instructions: int
-    most_preferences: int
-    most_generated: int
+    max_instructions: int
+    max_preferences: int
+    max_generated: int
     prompts: tuple[str, ...]
     continuations: tuple[str, ...]
     new_tokens: int

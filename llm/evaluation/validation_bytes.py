@@ -34,8 +34,8 @@ class ValidationText:
         return "".join(self.texts).encode()
 
 
-def validation_text(tables: Iterable[pa.Table], most_bytes: int) -> ValidationText:
-    """The first `most_bytes` bytes of the held-out documents.
+def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationText:
+    """The first `max_bytes` bytes of the held-out documents.
 
     Fewer if there are no more, or if a character would be cut in two.
 
@@ -52,7 +52,7 @@ def validation_text(tables: Iterable[pa.Table], most_bytes: int) -> ValidationTe
     documents = pa.concat_tables(held).sort_by("doc_id") if held else None
     ids: list[str] = []
     texts: list[str] = []
-    available, room = 0, most_bytes
+    available, room = 0, max_bytes
     for row in documents.to_pylist() if documents is not None else []:
         content = (row["text"] or "").encode()
         available += len(content)

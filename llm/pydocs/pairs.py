@@ -52,18 +52,18 @@ class Making:
     """How examples are made.
 
     Attributes:
-        least_chars, most_chars: of an answer.
+        min_chars, max_chars: of an answer.
         tolerance: by what share of the chosen answer's length the rejected one may differ.
-        most_overlap: Jaccard index of their words from which two answers are too alike.
-        most_uses: pairs of a page in which one answer is the rejected one.
+        max_overlap: Jaccard index of their words from which two answers are too alike.
+        max_uses: pairs of a page in which one answer is the rejected one.
         seed: of wordings and of the choice of rejected answers.
     """
 
-    least_chars: int
-    most_chars: int
+    min_chars: int
+    max_chars: int
     tolerance: float
-    most_overlap: float
-    most_uses: int
+    max_overlap: float
+    max_uses: int
     seed: int
 
 
@@ -81,7 +81,7 @@ def examples_of(document: Document, making: Making) -> Iterator[Outcome]:
     headings = Counter(definition.name for definition in found)
     usable: list[_Usable] = []
     for place, definition in enumerate(found):
-        text = answer(definition, making.most_chars)
+        text = answer(definition, making.max_chars)
         if headings[definition.name] > 1:
             # One of them is a name in running text, and the page does not say which.
             yield from _dropped(document, definition, place, "ambiguous_heading", None, None)
@@ -89,8 +89,8 @@ def examples_of(document: Document, making: Making) -> Iterator[Outcome]:
             yield from _dropped(document, definition, place, "undocumented", None, None)
         elif text is None:
             yield from _dropped(document, definition, place, "no_prose", None, None)
-        elif len(text) < making.least_chars:
-            limit = making.least_chars
+        elif len(text) < making.min_chars:
+            limit = making.min_chars
             yield from _dropped(document, definition, place, "short", len(text), limit)
         else:
             words = frozenset(_WORD.findall(text.lower()))
@@ -133,10 +133,10 @@ def _siblings(usable: Sequence[_Usable], making: Making) -> list[_Usable | None]
             for other in by_length
             if abs(len(other.answer) - length) <= making.tolerance * length
             and other is not item
-            and uses[other.definition.name] < making.most_uses
+            and uses[other.definition.name] < making.max_uses
         ]
         for other in sorted(fitting, key=lambda other: _point(item, other, making.seed)):
-            if _overlap(item, other) < making.most_overlap:
+            if _overlap(item, other) < making.max_overlap:
                 chosen[at] = other
                 uses[other.definition.name] += 1
                 break

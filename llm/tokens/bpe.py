@@ -101,7 +101,7 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
     return _trained(texts, settings, lower)
 
 
-def least_tokens(text: str, longest_token: int) -> int:
+def min_tokens(text: str, longest_token: int) -> int:
     """Tokens a text has at least, whatever the vocabulary: no token reaches over the split.
 
     Args:

@@ -70,9 +70,9 @@ def _one(kind: Mapping[str, Any]) -> str:
     return f"{sentence} {each}".strip()
 
 
-def _range(kind: Mapping[str, Any], least: str, most: str, unit: str) -> str:
-    low, high = kind.get(least), kind.get(most)
-    above, below = kind.get(f"exclusive{least.title()}"), kind.get(f"exclusive{most.title()}")
+def _range(kind: Mapping[str, Any], minimum: str, maximum: str, unit: str) -> str:
+    low, high = kind.get(minimum), kind.get(maximum)
+    above, below = kind.get(f"exclusive{minimum.title()}"), kind.get(f"exclusive{maximum.title()}")
     single = unit in _SINGULAR and (high if low is None else low) == 1 and None in (low, high)
     unit = _SINGULAR[unit] if single else unit
     if low is not None and high is not None:

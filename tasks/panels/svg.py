@@ -146,16 +146,16 @@ def stacked_bars(title: str, parts_of: Sequence[str], bars: Sequence[Bar]) -> st
     return _svg(title, top + len(bars) * _ROW + 6, drawn)
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """About `most` of the points, with the lowest and highest of each stretch, and both ends."""
-    if len(points) <= most:
+def thinned(points: Sequence[tuple[float, float]], max_points: int) -> list[tuple[float, float]]:
+    """About `max_points` of the points: both ends, the lowest and highest of each interval."""
+    if len(points) <= max_points:
         return list(points)
-    groups = max(1, most // 2)
+    groups = max(1, max_points // 2)
     chosen = {0, len(points) - 1}
     for group in range(groups):
-        stretch = range(group * len(points) // groups, (group + 1) * len(points) // groups)
-        chosen.add(min(stretch, key=lambda index: points[index][1]))
-        chosen.add(max(stretch, key=lambda index: points[index][1]))
+        interval = range(group * len(points) // groups, (group + 1) * len(points) // groups)
+        chosen.add(min(interval, key=lambda index: points[index][1]))
+        chosen.add(max(interval, key=lambda index: points[index][1]))
     return [points[index] for index in sorted(chosen)]
 
 

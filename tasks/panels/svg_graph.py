@@ -14,7 +14,7 @@ from itertools import pairwise
 from tasks.panels.escaping import escaped
 
 _BOX_HEIGHT, _GAP_DOWN, _GAP_ACROSS = 42, 46, 24
-_CHARACTER, _MARGIN, _THROUGH, _LEAST = 6.8, 12, 72, 90
+_CHARACTER, _MARGIN, _THROUGH, _MIN = 6.8, 12, 72, 90
 _SWEEPS = 6
 
 Place = tuple[str, int] | str  # a node, or where edge number so-and-so crosses a layer
@@ -64,7 +64,7 @@ def graph(title: str, nodes: Mapping[str, str], edges: Sequence[tuple[str, str, 
     pairs = list(dict.fromkeys((source, target) for source, target, _ in edges))
     labels = {name: nodes.get(name, name).split("\n") for name in names}
     widths = {
-        name: max(_LEAST, max(map(len, lines)) * _CHARACTER + 2 * _MARGIN)
+        name: max(_MIN, max(map(len, lines)) * _CHARACTER + 2 * _MARGIN)
         for name, lines in labels.items()
     }
     depth = layers(names, pairs)

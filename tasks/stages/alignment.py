@@ -45,7 +45,7 @@ class TuningConfig(StageConfig):
     long_rows: LongRows = Field(
         "cut", description="What becomes of longer rows: they lose their end, or are left out."
     )
-    most_truncated: float = Field(
+    max_truncated: float = Field(
         0.05,
         description="cut: share of rows that may be longer; with more the stage fails.",
         ge=0.0,

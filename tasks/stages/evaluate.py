@@ -34,13 +34,13 @@ class EvaluateConfig(StageConfig):
         ge=100,
         le=10_000_000_000,
     )
-    most_instructions: int = Field(
+    max_instructions: int = Field(
         500, description="Held-out instructions whose answers are scored.", ge=1, le=1_000_000
     )
-    most_preferences: int = Field(
+    max_preferences: int = Field(
         500, description="Held-out pairs whose two answers are scored.", ge=1, le=1_000_000
     )
-    most_generated: int = Field(
+    max_generated: int = Field(
         32,
         description="Held-out prompts answered, to measure the length of answers; 0 = none.",
         ge=0,

@@ -68,10 +68,10 @@ class ExamplesConfig(StageConfig):
         ge=0,
         le=0.5,
     )
-    least_answer_chars: int = Field(
+    min_answer_chars: int = Field(
         40, description="Shorter answers of documents are left out.", ge=1, le=10_000
     )
-    most_answer_chars: int = Field(
+    max_answer_chars: int = Field(
         600,
         description="Longer answers of documents are cut behind a sentence.",
         ge=50,
@@ -83,31 +83,31 @@ class ExamplesConfig(StageConfig):
         ge=0,
         le=1,
     )
-    most_overlap: float = Field(
+    max_overlap: float = Field(
         0.7,
         description="Answers that share this much of their words (Jaccard) are no pair.",
         gt=0,
         le=1,
     )
-    most_sibling_uses: int = Field(
+    max_sibling_uses: int = Field(
         3, description="Pairs of a document in which one answer is the rejected one.", ge=1, le=1000
     )
-    most_instructions: int = Field(
+    max_instructions: int = Field(
         50_000, description="Instructions made of train documents at most; 0 = none.", ge=0
     )
-    most_preferences: int = Field(
+    max_preferences: int = Field(
         20_000, description="Preferences made of train documents at most; 0 = none.", ge=0
     )
-    most_held_out: int = Field(
+    max_validation_examples: int = Field(
         1_000, description="Of either, made of validation documents at most; 0 = none.", ge=0
     )
-    most_from_files: int = Field(
+    max_from_files: int = Field(
         0, description="Of either, read from files, at most; 0 = all.", ge=0
     )
-    most_row_bytes: int = Field(
+    max_row_bytes: int = Field(
         16 << 20, description="Longer lines of JSONL files are rejected.", ge=1 << 10, le=1 << 30
     )
-    most_file_bytes: int = Field(
+    max_file_bytes: int = Field(
         512 << 20,
         description="A JSON list is read as a whole; larger ones are rejected.",
         ge=1 << 10,
@@ -123,8 +123,8 @@ class ExamplesConfig(StageConfig):
                 "no examples from anywhere: set make_from_documents, instruction_files or "
                 "preference_files"
             )
-        if self.least_answer_chars > self.most_answer_chars:
-            raise ValueError("least_answer_chars exceeds most_answer_chars: no answer would fit")
+        if self.min_answer_chars > self.max_answer_chars:
+            raise ValueError("min_answer_chars exceeds max_answer_chars: no answer would fit")
         return self
 
 
@@ -196,10 +196,10 @@ def _caps(config: ExamplesConfig) -> Caps:
     from llm.alignment.examples.selection import Caps
 
     return Caps(
-        instructions=config.most_instructions,
-        preferences=config.most_preferences,
-        held_out=config.most_held_out,
-        from_files=config.most_from_files or None,
+        instructions=config.max_instructions,
+        preferences=config.max_preferences,
+        held_out=config.max_validation_examples,
+        from_files=config.max_from_files or None,
         seed=config.seed,
     )
 
@@ -229,8 +229,8 @@ def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Itera
     for name, kind in _FILES.items():
         reading = FileReading(
             kind=kind,
-            most_row_bytes=config.most_row_bytes,
-            most_file_bytes=config.most_file_bytes,
+            max_row_bytes=config.max_row_bytes,
+            max_file_bytes=config.max_file_bytes,
             held_out=config.held_out,
             split_seed=config.split_seed,
         )
@@ -250,11 +250,11 @@ def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
     from llm.pydocs.pairs import Making
 
     making = Making(
-        least_chars=config.least_answer_chars,
-        most_chars=config.most_answer_chars,
+        min_chars=config.min_answer_chars,
+        max_chars=config.max_answer_chars,
         tolerance=config.length_tolerance,
-        most_overlap=config.most_overlap,
-        most_uses=config.most_sibling_uses,
+        max_overlap=config.max_overlap,
+        max_uses=config.max_sibling_uses,
         seed=config.seed,
     )
     yield from documentation_examples(inputs["documents"].tables(COLUMNS), making)

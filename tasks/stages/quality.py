@@ -20,7 +20,7 @@ from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.shards.passed_over import TIMING_DEPENDENT
 from tasks.engine.stage import Stage
 from tasks.stages.quality_labels import LabelSource, collected
-from tasks.stages.quality_panels import LEAST_SPREAD, THRESHOLD, fact_name, panels
+from tasks.stages.quality_panels import MIN_SPREAD, THRESHOLD, fact_name, panels
 
 if TYPE_CHECKING:
     from llm.corpus.quality.classifier import QualityClassifier
@@ -39,7 +39,7 @@ HELD_OUT = pa.schema(
 )
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 _CLASSES = ("positives", "negatives")
-_LEAST_SECONDS = 600.0  # that training may take, whatever the texts
+_MIN_SECONDS = 600.0  # that training may take, whatever the texts
 
 
 class QualityConfig(StageConfig):
@@ -195,7 +195,7 @@ def _trained(
     path = out.scratch / "quality-train.txt"
     try:
         write_lines(lines, path)
-        seconds = _LEAST_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
+        seconds = _MIN_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
         out.alone("llm.corpus.quality.classifier:train", path, settings, folder, seconds=seconds)
     except ChildFailedError as error:
         if error.type_name == QualityTrainingError.__name__:
@@ -240,8 +240,8 @@ def _evaluated(
     if scores:
         low, high = np.percentile(scores, (5, 95)).tolist()
         facts["score_spread"] = high - low
-        facts["hardly_spread"] = high - low < LEAST_SPREAD
-        if high - low < LEAST_SPREAD:
+        facts["hardly_spread"] = high - low < MIN_SPREAD
+        if high - low < MIN_SPREAD:
             out.log(f"warning: {classifier}: {_hardly_spread(low, high)}")
     for name, value in facts.items():
         out.fact(fact_name(classifier, name), value)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.5
 # Held-out scores whose middle 90 % lie closer together say little more than their order.
-LEAST_SPREAD = 0.2
+MIN_SPREAD = 0.2
 
 
 def fact_name(classifier: str, name: str) -> str:
@@ -63,7 +63,7 @@ def _shown(
     if facts.get(fact_name(classifier, "hardly_spread")):
         trained_on = facts[fact_name(classifier, "trained_on")]
         cells = [[name, count] for name, count in trained_on.items()]
-        note = f"Warning: nine in ten scores differ by less than {LEAST_SPREAD:g}. "
+        note = f"Warning: nine in ten scores differ by less than {MIN_SPREAD:g}. "
         note += "Raise epochs or learning_rate, or name more labels."
         told = [*cells, ["lowest score", scores[0]], ["highest score", scores[-1]]]
         shown.append(Table(f"{title}: held-out scores hardly spread", ["", "value"], told, note))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["auto", "warc", "parquet", "jsonl", "html", "text", "pydocs"]
 _ROWS, _BYTES = 256, 16 << 20  # of a table handed to the engine
-_SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS, _REASONS_TOLD = 5, 1500, 200, 5
+_SAMPLES, _SAMPLE_CHARACTERS, _MAX_ROWS, _REASONS_TOLD = 5, 1500, 200, 5
 
 
 class EmptySourceError(IngotError):
@@ -324,7 +324,7 @@ def panels(artifact: Artifact) -> list[Panel]:
             reasons,
             note="removed: sound, but not a page to learn from; rejected: could not be read",
         ),
-        Table("Licences", ("source", "license", "pages"), licences[:_MOST_ROWS]),
+        Table("Licences", ("source", "license", "pages"), licences[:_MAX_ROWS]),
         Samples("Pages", _samples(artifact)),
     ]
 

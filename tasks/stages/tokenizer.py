@@ -38,7 +38,7 @@ FERTILITY = pa.schema(
     ]
 )
 _LONGEST_SHOWN = 40
-_LEAST_SECONDS = 600.0  # that training may take, whatever the sample
+_MIN_SECONDS = 600.0  # that training may take, whatever the sample
 
 
 class UnusableCorpusError(IngotError):
@@ -175,7 +175,7 @@ def _trained(
     path = out.scratch / "texts.arrow"
     try:
         size = write_texts(_texts(documents, chosen), path)
-        seconds = _LEAST_SECONDS + seconds_for(size)
+        seconds = _MIN_SECONDS + seconds_for(size)
         trained: int = out.alone(
             "llm.tokens.bpe:train_folder", path, settings, folder, seconds=seconds
         )

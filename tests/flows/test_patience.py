@@ -38,7 +38,7 @@ def test_lines_are_kept_while_the_server_is_away_up_to_a_bound(
 ) -> None:
     """Nobody listens there: what waits is handed over when the run gives up, in its order."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    monkeypatch.setattr(patience, "_MOST_LINES", 3)
+    monkeypatch.setattr(patience, "_MAX_LINES", 3)
     AWAY.set()
     try:
         with patience.patient(), patience.patient():

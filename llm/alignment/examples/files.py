@@ -53,15 +53,15 @@ class FileReading:
 
     Attributes:
         kind: what the files hold, "instruction" or "preference".
-        most_row_bytes: of a line.
-        most_file_bytes: of a JSON list, which is read as a whole; decompressed.
+        max_row_bytes: of a line.
+        max_file_bytes: of a JSON list, which is read as a whole; decompressed.
         held_out: share of openings that go to validation.
         split_seed: another holds out others.
     """
 
     kind: Kind
-    most_row_bytes: int
-    most_file_bytes: int
+    max_row_bytes: int
+    max_file_bytes: int
     held_out: float
     split_seed: int
 
@@ -144,13 +144,13 @@ def _outcome(
 def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
     bare = bare_name(name)
     if bare.endswith(_JSON_LINES):
-        yield from _json_lines(path, name, reading.most_row_bytes)
+        yield from _json_lines(path, name, reading.max_row_bytes)
     elif bare.endswith(".json"):
-        yield from _json_list(path, name, reading.most_file_bytes)
+        yield from _json_list(path, name, reading.max_file_bytes)
     elif bare.endswith(".parquet"):
         yield from _parquet(path, name)
     elif delimiter := delimiter_of(name):
-        yield from _table(path, name, delimiter, reading.most_row_bytes)
+        yield from _table(path, name, delimiter, reading.max_row_bytes)
     else:
         raise ExampleFileError(
             f"{name}: files of examples end in .jsonl, .ndjson, .json, .csv, .tsv (these also "
@@ -166,7 +166,7 @@ def _json_lines(path: Path, name: str, limit: int) -> Iterator[_Row]:
         number, line, length = found
         where = f"{name}:{number}"
         if length > limit:
-            detail = f"{length} bytes, the limit is {limit} (most_row_bytes)"
+            detail = f"{length} bytes, the limit is {limit} (max_row_bytes)"
             yield _Row(where, line, None, "too_large", detail)
         elif line.strip():
             yield _parsed(where, line)
@@ -190,7 +190,7 @@ def _json_list(path: Path, name: str, limit: int) -> Iterator[_Row]:
         yield _damaged(name, error)
         return
     if data is None:
-        detail = f"more than {limit} bytes (most_file_bytes); keep it as JSON lines"
+        detail = f"more than {limit} bytes (max_file_bytes); keep it as JSON lines"
         yield _Row(name, b"", None, "too_large", detail)
         return
     found = _parsed(name, data)

@@ -114,13 +114,13 @@ class Ledger:
         for place, entry in self._staying(removals):
             groups.setdefault((entry.kind, _counted_with(entry)), []).append(place)
         for (kind, group), places in groups.items():
-            most = caps.of(kind, group)
-            if most is None:
+            limit = caps.of(kind, group)
+            if limit is None:
                 continue
             order = _drawn({place: self._entries[place].doc_id for place in places}, caps.seed)
-            for place in order[most:]:
-                detail = f"{len(places)} {kind}s, the first {most} by hash stay"
-                removals[place] = Removal("cap", float(len(places)), float(most), detail)
+            for place in order[limit:]:
+                detail = f"{len(places)} {kind}s, the first {limit} by hash stay"
+                removals[place] = Removal("cap", float(len(places)), float(limit), detail)
 
     def _staying(self, removals: Mapping[int, Removal]) -> Iterable[tuple[int, _Entry]]:
         return ((at, entry) for at, entry in enumerate(self._entries) if at not in removals)

@@ -49,7 +49,7 @@ def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
     """
     session = Session(run, channel, stop)
     rows = preference_rows(session.tables(), session.chat, session.limit)
-    too_long = check_rows(rows, run.most_truncated, session.limit)
+    too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
     check_pairs(rows.used, session.chat.end)
     in_training = pc.equal(rows.used.column("split"), TRAIN).to_numpy()

@@ -34,7 +34,7 @@ def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
     """
     session = Session(run, channel, stop)
     rows = instruction_rows(session.tables(), session.chat, session.limit)
-    too_long = check_rows(rows, run.most_truncated, session.limit)
+    too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
     check_supervised(rows.used, session.chat.end)
     training, held_out = rows.split(TRAIN), rows.split(VALIDATION)

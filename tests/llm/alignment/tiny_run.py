@@ -138,7 +138,7 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
         "gradient_clip": 1.0,
         "max_length": 96,
         "long_rows": "cut",
-        "most_truncated": 0.2,
+        "max_truncated": 0.2,
         "precision": "fp32",
         "seed": 0,
         "device": "cpu",

@@ -16,9 +16,7 @@ from llm.pydocs.pages import Definition, definitions, module_of
 from llm.pydocs.pairs import Document, Making, examples_of
 from tests.llm.pydocs.documentation import pages
 
-MAKING = Making(
-    least_chars=40, most_chars=600, tolerance=0.25, most_overlap=0.7, most_uses=2, seed=0
-)
+MAKING = Making(min_chars=40, max_chars=600, tolerance=0.25, max_overlap=0.7, max_uses=2, seed=0)
 
 
 def page(module: str) -> list[Definition]:
@@ -153,7 +151,7 @@ def test_pairs_reject_a_sibling_of_about_the_same_length(module: str) -> None:
         assert worse.content in own.values()
         assert abs(len(worse.content) - len(better.content)) <= 0.25 * len(better.content)
         uses[worse.content] += 1
-    assert max(uses.values()) <= MAKING.most_uses
+    assert max(uses.values()) <= MAKING.max_uses
     # Every instruction is a pair as well, or says that no sibling fits.
     lonely = [o for o in found if isinstance(o, Dropped) and o.reason == "no_sibling"]
     assert len(pairs) + len(lonely) == len(instructions)
@@ -164,7 +162,7 @@ def test_every_definition_has_two_fates_under_ids_of_their_own() -> None:
     assert len(found) == 2 * len(page("email.message"))
     assert len({o.doc_id for o in found}) == len(found)
     assert outcomes("email.message") == found
-    longer = outcomes("email.message", replace(MAKING, least_chars=120))
+    longer = outcomes("email.message", replace(MAKING, min_chars=120))
     short = [o for o in longer if isinstance(o, Dropped) and o.reason == "short"]
     assert short
     assert all((o.value or 0) < 120 == o.threshold for o in short)

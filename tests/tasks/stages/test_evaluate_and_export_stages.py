@@ -16,9 +16,9 @@ from tests.tasks.given_models import GivenConfig, built
 
 EVALUATE = EvaluateConfig(
     validation_bytes=400,
-    most_instructions=5,
-    most_preferences=5,
-    most_generated=2,
+    max_instructions=5,
+    max_preferences=5,
+    max_generated=2,
     prompts=["What is wrap?"],
     continuations=["def"],
     new_tokens=4,

@@ -93,10 +93,10 @@ def test_examples_of_documents_have_their_split_and_parents(tmp_path: Path) -> N
 
 def test_every_candidate_is_accounted_for(tmp_path: Path) -> None:
     config = ExamplesConfig(
-        least_answer_chars=60,
-        most_instructions=20,
-        most_preferences=10,
-        most_held_out=4,
+        min_answer_chars=60,
+        max_instructions=20,
+        max_preferences=10,
+        max_validation_examples=4,
         instruction_files=files(tmp_path).instruction_files,
     )
     documents = [*documentation(), {**documentation()[0], "doc_id": "9" * 32}]
@@ -223,8 +223,8 @@ def test_what_cannot_be_built(tmp_path: Path) -> None:
         made(tmp_path / "c", config)
     with pytest.raises(ValidationError, match="from anywhere"):
         ExamplesConfig(make_from_documents=False)
-    with pytest.raises(ValidationError, match="least_answer_chars"):
-        ExamplesConfig(least_answer_chars=700)
+    with pytest.raises(ValidationError, match="min_answer_chars"):
+        ExamplesConfig(min_answer_chars=700)
 
 
 def test_what_rows_bring_along_is_honoured_or_told(tmp_path: Path) -> None:

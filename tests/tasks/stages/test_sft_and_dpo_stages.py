@@ -176,10 +176,10 @@ def test_panels_show_what_happened(tuned: dict[str, BuildResult]) -> None:
 
 def test_a_guard_fails_the_stage(tmp_path: Path) -> None:
     settings: dict[str, Any] = QUICK
-    with pytest.raises(TrainerError, match=r"TruncatedRowsError: .*most_truncated allows 1\.0%"):
+    with pytest.raises(TrainerError, match=r"TruncatedRowsError: .*max_truncated allows 1\.0%"):
         built(
             tmp_path,
-            SftConfig(max_length=24, most_truncated=0.01, **settings),
+            SftConfig(max_length=24, max_truncated=0.01, **settings),
             DpoConfig(**settings),
         )
 

@@ -137,11 +137,11 @@ _ROWS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=_ROWS, order=st.randoms(use_true_random=False), most=st.integers(0, 4))
+@given(rows=_ROWS, order=st.randoms(use_true_random=False), cap=st.integers(0, 4))
 def test_order_decides_nothing_and_nothing_held_out_trains(
-    rows: list[Example], order: object, most: int
+    rows: list[Example], order: object, cap: int
 ) -> None:
-    caps = Caps(instructions=most, preferences=most, held_out=most, from_files=most, seed=0)
+    caps = Caps(instructions=cap, preferences=cap, held_out=cap, from_files=cap, seed=0)
 
     def staying(listed: list[Example]) -> list[tuple[str, str, tuple[str, ...]]]:
         found = decide(listed, caps)
