@@ -134,17 +134,17 @@ def _texts_fit(
         shortest = min_tokens(opened, longest_token) + (_FRAME_TOKENS if chat else 0)
         if shortest >= context:
             yield (
-                f"{field}.{place}: {text[:40]!r} has at least {shortest} tokens, which leave no room "
-                f"for an answer in {_CONTEXT}: {context}; shorten it, or raise "
+                f"{field}.{place}: {text[:40]!r} has at least {shortest} tokens, which leave no "
+                f"room for an answer in {_CONTEXT}: {context}; shorten it, or raise "
                 "pack.sequence_length"
             )
 
 
 @_concerns("dedup", "evaluate")
-def _something_held_out(dedup: DedupConfig, evaluate: EvaluateConfig) -> Iterator[str]:
+def _validation_documents(dedup: DedupConfig, evaluate: EvaluateConfig) -> Iterator[str]:
     if not dedup.validation_fraction:
         yield (
-            "dedup.validation_fraction: 0 holds no document out, and evaluate scores held-out "
+            "dedup.validation_fraction: 0 holds no document out, and evaluate scores validation "
             "documents; raise it, or remove the section evaluate"
         )
 

@@ -34,7 +34,7 @@ RECIPE: dict[str, Any] = {
     "examples": {
         "make_from_documents": False,
         "instruction_files": ["instructions.jsonl"],
-        "held_out": 0.0,
+        "validation_fraction": 0.0,
         "min_answer_chars": 1,
     },
     "sft": {

@@ -32,7 +32,7 @@ class Run:
         max_length: tokens of a row, 0 = the model's context.
         long_rows: what becomes of longer ones, "cut" or "remove"; max_truncated: the share of
             all rows that may be cut.
-        score_tokens: of a forward pass over held-out rows, padding included.
+        score_tokens: of a forward pass over validation rows, padding included.
         precision: "fp32", "bf16" = autocast over float32 weights, or "auto": bf16 where the
             device multiplies it.
         device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.

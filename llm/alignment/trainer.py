@@ -142,7 +142,7 @@ class Session:
             "logging_steps": 1,
             "logging_nan_inf_filter": False,
             "save_strategy": "no",  # the callback decides
-            "eval_strategy": "no",  # held-out rows are scored before and after
+            "eval_strategy": "no",  # validation rows are scored before and after
             "report_to": "none",
             "disable_tqdm": True,
             "max_length": self.limit.tokens,

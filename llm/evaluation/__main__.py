@@ -41,7 +41,7 @@ def _evaluate(run: Run) -> None:
         tuners[what].enforce()
         return _Watched(f"{model}: {what}", tuners[what])
 
-    with advise_on_memory("lower evaluate.batch_tokens, which changes no result"):
+    with advise_on_memory("lower evaluate.eval_batch_tokens, which changes no result"):
         result = evaluate(run, begin)
     run.results.mkdir(parents=True, exist_ok=True)
     pq.write_table(result.scores, run.results / "scores.parquet")

@@ -28,12 +28,12 @@ class Run:
         models: each is compared with the one before it.
         documents, instructions, preferences: Parquet files; only validation rows are used.
         validation_bytes: of documents that are scored.
-        max_instructions, max_preferences: held-out rows and pairs scored.
-        max_generated: held-out prompts answered to measure the length of answers.
+        max_instructions, max_preferences: validation rows and pairs scored.
+        max_generated: validation prompts answered to measure the length of answers.
         prompts: asked of every model; `continuations`: texts the first model goes on with.
         new_tokens: longest answer.
         resamples, seed: of the bootstrap.
-        batch_tokens: padded tokens a batch.
+        eval_batch_tokens: padded tokens a batch.
         threads: of the CPU; 0 = the number that is fastest.
         device: auto, cpu or cuda; `precision`: fp32, or bf16 = autocast over float32 weights.
         results: a folder for scores.parquet, samples.parquet and facts.json.
@@ -52,7 +52,7 @@ class Run:
     new_tokens: int
     resamples: int
     seed: int
-    batch_tokens: int
+    eval_batch_tokens: int
     threads: int
     device: CudaOrCpu
     precision: Precision

@@ -1,4 +1,4 @@
-"""An exact stretch of held-out text: the same for every model, and for a compressor."""
+"""An exact stretch of validation text: the same for every model, and for a compressor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llm.tables import VALIDATION
 
 
 class NoValidationTextError(ExpectedError, ValueError):
-    """No document is held out."""
+    """No document is in the validation split."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ValidationText:
     """Documents in order of doc_id; the last may be cut.
 
     Attributes:
-        available: bytes of all held-out documents.
+        available: bytes of all validation documents.
     """
 
     doc_ids: tuple[str, ...]
@@ -35,7 +35,7 @@ class ValidationText:
 
 
 def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationText:
-    """The first `max_bytes` bytes of the held-out documents.
+    """The first `max_bytes` bytes of the validation documents.
 
     Fewer if there are no more, or if a character would be cut in two.
 
@@ -43,7 +43,7 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
         tables: with doc_id, split and text; documents without a text are passed over.
 
     Raises:
-        NoValidationTextError: there is no held-out document with a text.
+        NoValidationTextError: there is no validation document with a text.
     """
     held = [
         table.filter(pc.equal(table.column("split"), VALIDATION)).select(["doc_id", "text"])

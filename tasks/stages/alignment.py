@@ -61,7 +61,7 @@ class TuningConfig(StageConfig):
     threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
     score_tokens: int = execution(
         8_192,
-        "Tokens of a forward pass over held-out rows; on a CPU 2,048 at most.",
+        "Tokens of a forward pass over validation rows; on a CPU 2,048 at most.",
         ge=1,
         le=2**24,
     )
@@ -116,7 +116,10 @@ def counts_panel(artifact: Artifact) -> Table:
     """What became of the rows."""
     totals, facts = artifact.manifest.totals, artifact.facts
     rows: list[list[Cell]] = [["in", totals.rows_in], ["used", totals.kept]]
-    rows += [["of these trained on", facts["train_rows"]], ["held out", facts["held_out_rows"]]]
+    rows += [
+        ["of these trained on", facts["train_rows"]],
+        ["for validation", facts["validation_rows"]],
+    ]
     rows += [[f"removed: {reason}", n] for reason, n in sorted(totals.removed.items())]
     rows += [[f"rejected: {reason}", n] for reason, n in sorted(totals.rejected.items())]
     rows += [["longer than max_length", facts["truncated"]], ["steps", facts["steps"]]]

@@ -72,7 +72,10 @@ class DedupConfig(ShardedConfig):
         le=4096,
     )
     validation_fraction: float = Field(
-        0.02, description="Share of groups of near-duplicates held out.", ge=0.0, le=0.5
+        0.02,
+        description="Share of groups of near-duplicates that go to validation.",
+        ge=0.0,
+        le=0.5,
     )
     split_seed: int = Field(0, description="Another seed holds out other documents.", ge=0)
 
@@ -103,9 +106,9 @@ def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Itera
         ]
         kept = kept.append_column("split", pa.array(splits, pa.string()))
         yield "documents", kept.cast(SPLIT_DOCUMENTS)
-        held_out = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
-        yield Note("validation_documents", held_out.num_rows)
-        characters = held_out.column("text_chars").to_pylist()
+        validation = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
+        yield Note("validation_documents", validation.num_rows)
+        characters = validation.column("text_chars").to_pylist()
         yield Note("validation_chars", sum(value or 0 for value in characters))
 
 

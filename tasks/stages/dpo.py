@@ -67,22 +67,24 @@ def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     counts = launch("dpo", config, inputs, out)
-    name = "held_out/preference_accuracy"
-    if name in counts["held_out_before"]:
-        before, after = counts["held_out_before"][name], counts["held_out_after"][name]
-        out.log(f"held-out pairs with the chosen answer more probable: {before:.1%} -> {after:.1%}")
+    name = "validation/preference_accuracy"
+    if name in counts["validation_before"]:
+        before, after = counts["validation_before"][name], counts["validation_after"][name]
+        out.log(
+            f"validation pairs with the chosen answer more probable: {before:.1%} -> {after:.1%}"
+        )
 
 
 def panels(artifact: Artifact) -> list[Panel]:
-    """Held-out figures, curves, margins, and the pairs that moved least and most."""
+    """Validation figures, curves, margins, and the pairs that moved least and most."""
     facts = artifact.facts
-    before, after = facts["held_out_before"], facts["held_out_after"]
+    before, after = facts["validation_before"], facts["validation_after"]
     rows: list[list[Cell]] = [
-        [name.removeprefix("held_out/").replace("_", " "), before.get(name), after[name]]
+        [name.removeprefix("validation/").replace("_", " "), before.get(name), after[name]]
         for name in sorted(after)
     ]
-    held_out = Table(
-        "Held-out pairs",
+    validation = Table(
+        "Validation pairs",
         ["", "before", "after"],
         rows,
         "Log-probabilities in nats a token; rewards are relative to the starting model.",
@@ -104,7 +106,13 @@ def panels(artifact: Artifact) -> list[Panel]:
         },
     )
     pairs = artifact.data("pairs").table()
-    return [counts_panel(artifact), held_out, *curves, *_margins(pairs), _samples(artifact, pairs)]
+    return [
+        counts_panel(artifact),
+        validation,
+        *curves,
+        *_margins(pairs),
+        _samples(artifact, pairs),
+    ]
 
 
 def _margins(pairs: pa.Table) -> list[Panel]:
@@ -149,7 +157,7 @@ STAGE = Stage(
     },
     outputs={
         "model": Output("The tuned model, a Hugging Face folder."),
-        "metrics": Output("Figures of every step, and of held-out pairs.", METRICS),
+        "metrics": Output("Figures of every step, and of validation pairs.", METRICS),
         "examples": Output("Pairs as rendered and tokenised.", PREFERENCE_ROWS, unique_ids=True),
         "pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True),
         "removed": Output("Pairs that do not fit.", REMOVED, unique_ids=True),

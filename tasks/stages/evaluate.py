@@ -1,4 +1,4 @@
-"""evaluate: every model of the recipe on the same held-out text, answers and prompts."""
+"""evaluate: every model of the recipe on the same validation text, answers and prompts."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class EvaluateConfig(StageConfig):
 
     validation_bytes: int = Field(
         250_000,
-        description="Bytes of held-out documents scored, from the first doc_id on.",
+        description="Bytes of validation documents scored, from the first doc_id on.",
         ge=100,
         le=10_000_000_000,
     )
     max_instructions: int = Field(
-        500, description="Held-out instructions whose answers are scored.", ge=1, le=1_000_000
+        500, description="Validation instructions whose answers are scored.", ge=1, le=1_000_000
     )
     max_preferences: int = Field(
-        500, description="Held-out pairs whose two answers are scored.", ge=1, le=1_000_000
+        500, description="Validation pairs whose two answers are scored.", ge=1, le=1_000_000
     )
     max_generated: int = Field(
         32,
-        description="Held-out prompts answered, to measure the length of answers; 0 = none.",
+        description="Validation prompts answered, to measure the length of answers; 0 = none.",
         ge=0,
         le=100_000,
     )
@@ -67,7 +67,7 @@ class EvaluateConfig(StageConfig):
         "fp32",
         description="bf16: matrix products in bfloat16, quicker on a GPU; scores shift a little.",
     )
-    batch_tokens: int = execution(
+    eval_batch_tokens: int = execution(
         8_192, "Tokens of a forward pass, padding included; on a CPU 2,048 at most.", ge=1, le=2**24
     )
     device: CudaOrCpu = execution("auto", "Where to run; auto takes a GPU if there is one.")
@@ -78,7 +78,7 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     """Measure in a process of its own.
 
     Raises:
-        TrainerError: it failed: no held-out document (`NoValidationTextError`), a damaged
+        TrainerError: it failed: no validation document (`NoValidationTextError`), a damaged
             model.
     """
     results = out.scratch / "results"
@@ -124,9 +124,9 @@ def panels(artifact: Artifact) -> list[Panel]:
     changes = [row for row in rows if row["metric"].endswith(CHANGE)]
     facts = artifact.facts
     note = (
-        f"{facts['validation_bytes']} bytes of {facts['validation_documents']} held-out "
-        f"documents, {facts['held_out_instructions']} instructions, "
-        f"{facts['held_out_preferences']} pairs. In brackets: 95 % bootstrap interval."
+        f"{facts['validation_bytes']} bytes of {facts['validation_documents']} validation "
+        f"documents, {facts['validation_instructions']} instructions, "
+        f"{facts['validation_preferences']} pairs. In brackets: 95 % bootstrap interval."
     )
     shown: list[Panel] = [_side_by_side("Scores", scores, note)]
     if changes:
@@ -162,31 +162,31 @@ def _with_interval(row: dict[str, Cell]) -> str:
 
 
 def _left_out(artifact: Artifact) -> Table:
-    """Held-out rows a model could not be measured on."""
+    """Validation rows a model could not be measured on."""
     rows: list[list[Cell]] = [
         [model, kind, reason, count]
         for model, kinds in artifact.facts["left_out"].items()
         for kind, reasons in kinds.items()
         for reason, count in sorted(reasons.items())
     ]
-    note = "Held-out rows that are no conversation, or, as prompts, too long for the context."
+    note = "Validation rows that are no conversation, or, as prompts, too long for the context."
     return Table("Rows not measured on", ["model", "rows", "reason", "count"], rows, note)
 
 
 STAGE = Stage(
     name="evaluate",
     version=3,
-    description="Scores every model on held-out text, answers and preferences.",
+    description="Scores every model on validation text, answers and preferences.",
     config=EvaluateConfig,
     inputs={
         "documents": Input(
             ("decontaminate.documents", "dedup.documents"), "Documents with their split."
         ),
         "instructions": Input(
-            ("examples.instructions",), "Held-out answers to foresee.", optional=True
+            ("examples.instructions",), "Validation answers to foresee.", optional=True
         ),
         "preferences": Input(
-            ("examples.preferences",), "Held-out pairs to tell apart.", optional=True
+            ("examples.preferences",), "Validation pairs to tell apart.", optional=True
         ),
     },
     inputs_from=_models,

@@ -51,7 +51,7 @@ class NoExamplesError(IngotError):
 
 
 class ExamplesConfig(StageConfig):
-    """Where examples come from, how they are made of documents, and what is held out."""
+    """Where examples come from, how they are made of documents, and what goes to validation."""
 
     make_from_documents: bool = Field(
         True, description="Make examples of pages of Python documentation (URLs pydocs://...)."
@@ -62,9 +62,9 @@ class ExamplesConfig(StageConfig):
     preference_files: list[str] = execution(
         [], "Files, folders or globs of preferences: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
     )
-    held_out: float = Field(
+    validation_fraction: float = Field(
         0.05,
-        description="Share of prompts in files that is held out; documents bring their own split.",
+        description="Share of prompts in files for validation; documents bring their own split.",
         ge=0,
         le=0.5,
     )
@@ -114,7 +114,9 @@ class ExamplesConfig(StageConfig):
         le=1 << 34,
     )
     seed: int = Field(0, description="Of wordings, pairs and what stays under the caps.", ge=0)
-    split_seed: int = Field(0, description="Another seed holds out other prompts of files.", ge=0)
+    split_seed: int = Field(
+        0, description="Another seed draws other prompts of files for validation.", ge=0
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ExamplesConfig:
@@ -198,7 +200,7 @@ def _caps(config: ExamplesConfig) -> Caps:
     return Caps(
         instructions=config.max_instructions,
         preferences=config.max_preferences,
-        held_out=config.max_validation_examples,
+        validation=config.max_validation_examples,
         from_files=config.max_from_files or None,
         seed=config.seed,
     )
@@ -231,7 +233,7 @@ def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Itera
             kind=kind,
             max_row_bytes=config.max_row_bytes,
             max_file_bytes=config.max_file_bytes,
-            held_out=config.held_out,
+            validation_fraction=config.validation_fraction,
             split_seed=config.split_seed,
         )
         snapshot = inputs.external.get(name)

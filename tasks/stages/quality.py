@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tasks.engine.out import Out
     from tasks.engine.store.artifact import Inputs
 
-HELD_OUT = pa.schema(
+VALIDATION_SCORES = pa.schema(
     [
         DOC_ID,
         pa.field("classifier", pa.string(), nullable=False),
@@ -51,7 +51,7 @@ class QualityConfig(StageConfig):
     negatives: list[LabelSource] = Field(
         [], description="Texts that score low; of quality: ordinary or bad ones."
     )
-    held_out_share: float = Field(
+    validation_fraction: float = Field(
         0.1, description="Share of the texts that measures instead of training.", gt=0, lt=1
     )
     min_examples: int = Field(
@@ -76,7 +76,7 @@ class QualityConfig(StageConfig):
         le=10_000_000,
     )
     seed: int = Field(
-        1, description="Of samples, order, held-out share and vectors.", ge=0, le=2**31 - 1
+        1, description="Of samples, order, validation share and vectors.", ge=0, le=2**31 - 1
     )
 
     @model_validator(mode="after")
@@ -123,9 +123,9 @@ def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
 
 
 def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
-    """Collect labels, train, score the held-out share, one classifier after the other."""
+    """Collect labels, train, score the validation share, one classifier after the other."""
     everything: list[tuple[str, Sampler]] = []
-    divisions, rejected, held_out = [], [], []
+    divisions, rejected, validation = [], [], []
     for classifier in classifiers_of(config):
         samplers: dict[str, list[Sampler]] = {}
         for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
@@ -137,7 +137,7 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
                     samplers[group].append(sampler)
                     rejected += bad
         division, scored = _trained(config, classifier, samplers, out)
-        held_out.append(scored)
+        validation.append(scored)
         divisions.append(division)
         everything += [(group, s) for group, members in samplers.items() for s in members]
     if timed_out := [doc_id for doc_id, reason, _ in rejected if reason == TIMEOUT]:
@@ -146,8 +146,8 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
         if rejected:
             columns = [list(column) for column in zip(*rejected, strict=True)]
             table.write(pa.table(columns, schema=REJECTED))
-    with out.table("heldout") as table:
-        for scored in held_out:
+    with out.table("validation") as table:
+        for scored in validation:
             table.write(scored)
     out.fact("classifiers", classifiers_of(config))
     _account(config, out, everything, divisions)
@@ -157,7 +157,7 @@ def _trained(
     config: QualityConfig, classifier: str, samplers: Mapping[str, Sequence[Sampler]], out: Out
 ) -> tuple[Division, pa.Table]:
     """Train one classifier into a folder of its name; the division of its texts, and the scored
-    held-out ones.
+    validation ones.
     """
     from llm.corpus.quality.classifier import (
         FastTextSettings,
@@ -176,7 +176,7 @@ def _trained(
     )
     try:
         division = divide(
-            positives, negatives, config.held_out_share, config.min_examples, config.seed
+            positives, negatives, config.validation_fraction, config.min_examples, config.seed
         )
     except (OneClassError, TooFewLabelsError) as error:
         error.add_note(f"the labels are those of the classifier {classifier!r}")
@@ -214,22 +214,22 @@ def _trained(
         "model_bytes": (folder / "model.bin").stat().st_size,
     }.items():
         out.fact(fact_name(classifier, name), value)
-    return division, _evaluated(out, classifier, division.held_out, QualityClassifier(folder))
+    return division, _evaluated(out, classifier, division.validation, QualityClassifier(folder))
 
 
 def _evaluated(
     out: Out,
     classifier: str,
-    held_out: Sequence[tuple[bool, LabelledText]],
+    validation: Sequence[tuple[bool, LabelledText]],
     model: QualityClassifier,
 ) -> pa.Table:
-    """The scored held-out texts; what they say about the model is recorded."""
+    """The scored validation texts; what they say about the model is recorded."""
     import numpy as np
 
     from llm.corpus.quality.metrics import binary_metrics
 
-    labels = [label for label, _ in held_out]
-    scores = model.score([item.text for _, item in held_out])
+    labels = [label for label, _ in validation]
+    scores = model.score([item.text for _, item in validation])
     facts: dict[str, object] = asdict(binary_metrics(labels, scores, THRESHOLD))
     ranks = [f"p{rank}" for rank in _PERCENTILES]
     for name, wanted in (("positive", True), ("negative", False)):
@@ -246,18 +246,18 @@ def _evaluated(
     for name, value in facts.items():
         out.fact(fact_name(classifier, name), value)
     columns = [
-        [item.id for _, item in held_out],
-        [classifier] * len(held_out),
-        [item.source for _, item in held_out],
+        [item.id for _, item in validation],
+        [classifier] * len(validation),
+        [item.source for _, item in validation],
         [int(label) for label in labels],
         scores,
     ]
-    return pa.table(columns, schema=HELD_OUT)
+    return pa.table(columns, schema=VALIDATION_SCORES)
 
 
 def _hardly_spread(low: float, high: float) -> str:
     return (
-        f"nine in ten held-out scores lie between {low:.3f} and {high:.3f}, so a threshold means "
+        f"nine in ten validation scores lie between {low:.3f} and {high:.3f}, so a threshold means "
         "nothing; raise epochs or learning_rate, or name more labels. keep_fraction in filter "
         "goes by their order alone"
     )
@@ -290,7 +290,7 @@ def _account(
         )
     for division in divisions:
         removed.update(division.removed)
-    kept = sum(len(division.train) + len(division.held_out) for division in divisions)
+    kept = sum(len(division.train) + len(division.validation) for division in divisions)
     removed_by_reason = dict(sorted(removed.items()))
     out.conserve(rows, kept, removed_by_reason, dict(sorted(rejected.items())), unit="text")
     out.fact("sources", sources)
@@ -308,7 +308,7 @@ STAGE = Stage(
     },
     outputs={
         "model": Output("A folder a classifier: model.bin, fastText's own format, and model.json."),
-        "heldout": Output("Scored texts that did not train it.", HELD_OUT),
+        "validation": Output("Scored texts that did not train it.", VALIDATION_SCORES),
         "rejected": Output("Labelled rows that could not be read.", REJECTED),
     },
     run=run,

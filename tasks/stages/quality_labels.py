@@ -21,7 +21,7 @@ class LabelSource(Part):
     """Where labelled texts of one class come from."""
 
     name: str = Field(
-        description="Name of the source in counts and in the held-out table.",
+        description="Name of the source in counts and in the validation table.",
         pattern=r"^[A-Za-z0-9_.-]+$",
     )
     classifier: str = Field(

@@ -57,9 +57,9 @@ def run(config: SftConfig, inputs: Inputs, out: Out) -> None:
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     counts = launch("sft", config, inputs, out)
-    before, after = counts["held_out_loss_before"], counts["held_out_loss_after"]
+    before, after = counts["validation_loss_before"], counts["validation_loss_after"]
     if before is not None:
-        out.log(f"held-out loss a completion token: {before:.4f} -> {after:.4f}")
+        out.log(f"validation loss a completion token: {before:.4f} -> {after:.4f}")
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -71,13 +71,13 @@ def panels(artifact: Artifact) -> list[Panel]:
         [
             ["tokens of train rows", facts["train_tokens"]],
             ["of these supervised", facts["supervised_tokens"]],
-            ["held-out supervised tokens", facts["held_out_tokens"]],
-            ["held-out loss before", facts["held_out_loss_before"]],
-            ["held-out loss after", facts["held_out_loss_after"]],
+            ["validation supervised tokens", facts["validation_tokens"]],
+            ["validation loss before", facts["validation_loss_before"]],
+            ["validation loss after", facts["validation_loss_after"]],
         ],
         "Loss: nats a supervised token.",
     )
-    loss = {"loss": "train", "held_out/completion_loss": "held out"}
+    loss = {"loss": "train", "validation/completion_loss": "validation"}
     curves = curve_panels(
         artifact,
         {"Loss": loss, "Learning rate": {"learning_rate": "learning rate"}},
@@ -114,7 +114,7 @@ STAGE = Stage(
     },
     outputs={
         "model": Output("The tuned model, a Hugging Face folder."),
-        "metrics": Output("Figures of every step, and of held-out rows.", METRICS),
+        "metrics": Output("Figures of every step, and of validation rows.", METRICS),
         "examples": Output("Rows as rendered and tokenised.", INSTRUCTION_ROWS, unique_ids=True),
         "removed": Output("Rows whose prompt leaves no room.", REMOVED, unique_ids=True),
         "rejected": Output("Rows that are no conversation.", REJECTED, unique_ids=True),

@@ -55,14 +55,14 @@ class FileReading:
         kind: what the files hold, "instruction" or "preference".
         max_row_bytes: of a line.
         max_file_bytes: of a JSON list, which is read as a whole; decompressed.
-        held_out: share of openings that go to validation.
+        validation_fraction: share of openings that go to validation.
         split_seed: another holds out others.
     """
 
     kind: Kind
     max_row_bytes: int
     max_file_bytes: int
-    held_out: float
+    validation_fraction: float
     split_seed: int
 
 
@@ -133,7 +133,7 @@ def _outcome(
             reason, detail = error.reason, str(error)
         else:
             count(fields.unread, unread)
-            split = split_of(opening(turns[0]), reading.split_seed, reading.held_out)
+            split = split_of(opening(turns[0]), reading.split_seed, reading.validation_fraction)
             return Example(reading.kind, name, split, (), turns, where)
     # Of a row with several instances each is a row of its own.
     key = row.raw + (where.removeprefix(row.where)).encode()

@@ -60,30 +60,30 @@ def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
     after = _scores(session, model, rows.used)
     session.save(model)
     last = trainer.state.global_step
-    held_out = ~in_training
-    first, final = (held_out_figures(scores, held_out) for scores in (before, after))
+    validation = ~in_training
+    first, final = (validation_figures(scores, validation) for scores in (before, after))
     pairs = pair_table(rows.used, before, after, run.beta)
-    margin = pairs.column("margin").to_numpy()[held_out]
+    margin = pairs.column("margin").to_numpy()[validation]
     if len(margin):
-        final["held_out/reward_accuracy"] = float((margin > 0).mean())
-        final["held_out/reward_margin"] = float(margin.mean())
+        final["validation/reward_accuracy"] = float((margin > 0).mean())
+        final["validation/reward_margin"] = float(margin.mean())
     counts = {
         "used": rows.used.num_rows,
         "removed": rows.reasons(rows.removed),
         "rejected": rows.reasons(rows.rejected),
         "truncated": too_long,
         "train_rows": rows.split(TRAIN).num_rows,
-        "held_out_rows": rows.split(VALIDATION).num_rows,
+        "validation_rows": rows.split(VALIDATION).num_rows,
         "steps": last,
         "precision": session.run.precision,
-        "held_out_before": first,
-        "held_out_after": final,
+        "validation_before": first,
+        "validation_after": final,
     }
     figures = [*results.at(0, first), *metrics, *results.at(last, final)]
     results.write(Path(run.results), rows, figures, counts, pairs)
 
 
-def held_out_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float]:
+def validation_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float]:
     """Figures of the pairs chosen; none where there are no pairs.
 
     `preference_accuracy`: share of pairs whose chosen answer has the higher mean log-probability
@@ -94,9 +94,9 @@ def held_out_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float
     chosen = scores.chosen[rows] / scores.chosen_tokens[rows]
     rejected = scores.rejected[rows] / scores.rejected_tokens[rows]
     return {
-        "held_out/preference_accuracy": float((chosen > rejected).mean()),
-        "held_out/chosen_logprob": float(chosen.mean()),
-        "held_out/rejected_logprob": float(rejected.mean()),
+        "validation/preference_accuracy": float((chosen > rejected).mean()),
+        "validation/chosen_logprob": float(chosen.mean()),
+        "validation/rejected_logprob": float(rejected.mean()),
     }
 
 

@@ -37,31 +37,31 @@ def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
     too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
     check_supervised(rows.used, session.chat.end)
-    training, held_out = rows.split(TRAIN), rows.split(VALIDATION)
+    training, validation = rows.split(TRAIN), rows.split(VALIDATION)
     model = session.load()
-    before, scored = _held_out_loss(session, model, held_out)
+    before, scored = _validation_loss(session, model, validation)
     trainer = _trainer(session, run, model, training)
     metrics = session.fit(trainer)
-    after, _ = _held_out_loss(session, model, held_out)
+    after, _ = _validation_loss(session, model, validation)
     session.save(model)
     last = trainer.state.global_step
-    figures = [*results.at(0, {"held_out/completion_loss": before}), *metrics]
-    figures += results.at(last, {"held_out/completion_loss": after})
+    figures = [*results.at(0, {"validation/completion_loss": before}), *metrics]
+    figures += results.at(last, {"validation/completion_loss": after})
     counts = {
         "used": rows.used.num_rows,
         "removed": rows.reasons(rows.removed),
         "rejected": rows.reasons(rows.rejected),
         "truncated": too_long,
         "train_rows": training.num_rows,
-        "held_out_rows": held_out.num_rows,
+        "validation_rows": validation.num_rows,
         "train_tokens": len(flat(training.column("tokens"))[1]),
         "supervised_tokens": _supervised(training),
-        "held_out_tokens": scored,
+        "validation_tokens": scored,
         "trainer_rows": len(trainer.train_dataset),
         "steps": last,
         "precision": session.run.precision,
-        "held_out_loss_before": before,
-        "held_out_loss_after": after,
+        "validation_loss_before": before,
+        "validation_loss_after": after,
     }
     results.write(Path(run.results), rows, figures, counts, None)
 
@@ -114,14 +114,14 @@ def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Tab
     return trainer
 
 
-def _held_out_loss(
+def _validation_loss(
     session: Session, model: Transformer, table: pa.Table
 ) -> tuple[float | None, int]:
     """Mean negative log-probability of a supervised token, in nats, and how many there are."""
     if not table.num_rows:
         return None, 0
     model.eval()
-    session.channel.begin(table.num_rows, 0, "held-out row")
+    session.channel.begin(table.num_rows, 0, "validation row")
     sums, counts = summed_logprobs(
         session.scorer(model),
         table.column("tokens").to_pylist(),

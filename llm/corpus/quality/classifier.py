@@ -21,7 +21,7 @@ _POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
 _MODEL, _CARD = "model.bin", "model.json"
 
 # Updates (one a text) after which scores have spread at a learning rate of 0.5, and beyond which
-# held-out AUC no longer grows: 5,000 to 20,000 on 50 to 240 texts a class.
+# validation AUC no longer grows: 5,000 to 20,000 on 50 to 240 texts a class.
 UPDATES = 10_000
 FEWEST_EPOCHS = 5  # of DCLM, which has 400,000 texts
 # AUC did not depend on the buckets: the same with 8,192 and with 200,000 for 233,000 words.

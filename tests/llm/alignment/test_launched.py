@@ -64,7 +64,7 @@ def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
 
     def sent(number: signal.Signals) -> Callable[[Event, subprocess.Popen], None]:
         def act(event: Event, process: subprocess.Popen) -> None:
-            # Held-out rows are scored before: stopped there, it has nothing to keep.
+            # Validation rows are scored before: stopped there, it has nothing to keep.
             if event.get("unit") == "step":
                 process.send_signal(number)
 

@@ -30,7 +30,7 @@ OUTPUTS = ("instructions", "preferences", "removed", "rejected")
 
 
 def documentation() -> list[dict[str, Any]]:
-    """Pages of the library, one of them held out."""
+    """Pages of the library, one of them for validation."""
     held = "pydocs://python/weakref"
     return [
         {**document(text, "docs", "validation" if url == held else "train"), "url": url}
@@ -69,7 +69,7 @@ def files(folder: Path, prompts: int = 60) -> ExamplesConfig:
         make_from_documents=False,
         instruction_files=[str(folder / "asked.jsonl")],
         preference_files=[str(folder / "*rs.jsonl")],
-        held_out=0.3,
+        validation_fraction=0.3,
     )
 
 
@@ -145,11 +145,13 @@ def test_a_prompt_held_out_in_documents_is_in_no_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     mine = [{"prompt": asked, "completion": "My own."}, {"prompt": "Hello?", "completion": "Hi."}]
     file.write_text("\n".join(map(json.dumps, mine)))
-    config = ExamplesConfig(instruction_files=[str(file)], held_out=0)
+    config = ExamplesConfig(instruction_files=[str(file)], validation_fraction=0)
     done = made(tmp_path / "two", config, documents)
     own = [r for r in rows(done, "examples", "instructions") if r["source"] == "mine.jsonl"]
     assert [row["messages"][0]["content"] for row in own] == ["Hello?"]
-    (removed,) = [r for r in rows(done, "examples", "removed") if r["reason"] == "held_out_prompt"]
+    (removed,) = [
+        r for r in rows(done, "examples", "removed") if r["reason"] == "validation_prompt"
+    ]
     assert removed["detail"].startswith("mine.jsonl:1: ")
     assert held[0]["doc_id"] in removed["detail"]
 

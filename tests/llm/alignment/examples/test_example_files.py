@@ -36,9 +36,9 @@ def shared_gpt(*messages: Message) -> list[dict[str, str]]:
 
 
 def read(
-    path: Path, kind: Kind, held_out: float = 0.05, unread: Counter[str] | None = None
+    path: Path, kind: Kind, validation_fraction: float = 0.05, unread: Counter[str] | None = None
 ) -> list[Outcome]:
-    reading = FileReading(kind, 100_000, 1 << 28, held_out, 0)
+    reading = FileReading(kind, 100_000, 1 << 28, validation_fraction, 0)
     return list(examples_in(path, path.name, reading, Counter() if unread is None else unread))
 
 

@@ -23,11 +23,11 @@ from llm.tables import VALIDATION
 
 def test_split_is_a_share_of_groups_and_depends_on_the_seed() -> None:
     groups = [f"{number:032x}" for number in range(20_000)]
-    held_out = {group for group in groups if split_of(group, 0, 0.05) == VALIDATION}
-    assert len(held_out) / len(groups) == pytest.approx(0.05, abs=0.005)
+    validation = {group for group in groups if split_of(group, 0, 0.05) == VALIDATION}
+    assert len(validation) / len(groups) == pytest.approx(0.05, abs=0.005)
     wider = {group for group in groups if split_of(group, 0, 0.1) == VALIDATION}
-    assert held_out < wider
-    assert held_out != {group for group in groups if split_of(group, 1, 0.05) == VALIDATION}
+    assert validation < wider
+    assert validation != {group for group in groups if split_of(group, 1, 0.05) == VALIDATION}
     assert not any(split_of(group, 0, 0.0) == VALIDATION for group in groups)
 
 

@@ -1,4 +1,4 @@
-"""Held-out examples: the validation rows of instructions and preferences, a fixed choice."""
+"""Validation examples: the validation rows of instructions and preferences, a fixed choice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 from llm.tables import VALIDATION
 
 
-def held_out(paths: Sequence[Path], columns: Sequence[str], limit: int) -> list[dict[str, Any]]:
+def validation_examples(
+    paths: Sequence[Path], columns: Sequence[str], limit: int
+) -> list[dict[str, Any]]:
     """The first `limit` validation rows in order of doc_id, as dicts of `columns` and doc_id."""
     found: list[dict[str, Any]] = []
     for path in paths:
