@@ -15,9 +15,9 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.pictures import hung, hung_lineage
+from flows.pictures import publish_lineage, publish_picture
 from flows.reports import page
-from tasks.best_effort import AWAY, unreachable
+from tasks.best_effort import SERVER_AWAY, unreachable
 from tasks.engine.run.chain import Chain
 from tasks.engine.run.plan import Row
 from tasks.engine.store.artifact import Artifact
@@ -42,7 +42,7 @@ def best_effort(publish: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(publish)
     def shown(*arguments: P.args, **named: P.kwargs) -> None:
         again = functools.partial(publish, *arguments, **named)
-        if AWAY.is_set() or not _reached(again):
+        if SERVER_AWAY.is_set() or not _reached(again):
             _LATER.append((flow_run.id, again))
 
     return shown
@@ -109,7 +109,7 @@ def lineage(chain: Chain, store: Store) -> None:
         if name != "report"
     ]
     graph = Graph("Lineage", {name: name for name in chain.stages if name != "report"}, edges)
-    drawn_at = hung_lineage(graph, store)
+    drawn_at = publish_lineage(graph, store)
     if drawn_at is not None:
         create_image_artifact(
             key="lineage-picture",
@@ -147,7 +147,7 @@ def panels(artifact: Artifact) -> None:
     if view is None:
         get_run_logger().info("no panels: %s", advice(artifact))
     else:
-        text = joined([markdown(panel, hung(panel, artifact)) for panel in view.panels])
+        text = joined([markdown(panel, publish_picture(panel, artifact)) for panel in view.panels])
         if text:
             create_markdown_artifact(
                 key=f"stage-{artifact.stage}", markdown=text, description=view.description

@@ -53,7 +53,7 @@ class _PortTakenError(Exception):
     """Another process was served on the port before ours could be."""
 
 
-def aloud(message: str) -> None:
+def print_error(message: str) -> None:
     """A line on standard error."""
     print(message, file=sys.stderr, flush=True)
 
@@ -84,7 +84,7 @@ def find_server() -> str | None:
     return url if healthy(url) else None
 
 
-def ensure_server(say: Say = aloud) -> tuple[str, bool]:
+def ensure_server(say: Say = print_error) -> tuple[str, bool]:
     """The API URL of a server that answers, started if need be; and whether it was.
 
     A real server also for one run: the in-process one loses task-run records.
@@ -99,7 +99,7 @@ def ensure_server(say: Say = aloud) -> tuple[str, bool]:
     return url, found is None
 
 
-def restart_server(port: int, say: Say = aloud) -> bool:
+def restart_server(port: int, say: Say = print_error) -> bool:
     """Start this home's server again where it was; False where another process has its port.
 
     Raises:

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from flows.home import open_store
 from flows.planning import RECIPE, planner_for
-from flows.running import looked_after, preview, run
+from flows.running import preview, run, watch_server
 from tasks.engine.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
@@ -32,7 +32,7 @@ def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: b
     if config is not None and config != _prefilled(stage):
         configs = {stage: config}
     forced = [stage] if force else []
-    with looked_after():
+    with watch_server():
         plan = planner_for(loaded, recipe, open_store(), [stage], (), forced, configs, inputs)
         preview(plan)
         (outcome,) = run(plan, recipe, here=True)

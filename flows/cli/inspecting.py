@@ -253,7 +253,7 @@ def verify(
 
 def gc(
     keep_last: Annotated[
-        int, typer.Option(help="Newest attempts to keep of each stage.", min=0)
+        int, typer.Option(help="LatestCall attempts to keep of each stage.", min=0)
     ] = 1,
     unfinished: Annotated[
         bool,

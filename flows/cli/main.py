@@ -79,7 +79,7 @@ def _leave(code: int) -> NoReturn:
     What matters is written by then: the store has the artifacts, the run's note has its end.
     """
     running = sys.modules.get("flows.running")
-    if running is not None and not running.LAST.recorded:
+    if running is not None and not running.LAST_RUN.recorded:
         print(
             "the Prefect server was away when the run ended; the next command records its end",
             file=sys.stderr,

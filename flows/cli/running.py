@@ -112,9 +112,9 @@ def run(
     if not as_json:
         print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
     from flows.cli.terminal import run_build
-    from flows.reaping import reap
+    from flows.crashed_runs import report_crashed_runs
 
-    reap()
+    report_crashed_runs()
     began = time.monotonic()
     outcomes = run_build(asked, planned)
     record = {

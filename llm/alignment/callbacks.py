@@ -63,7 +63,7 @@ class Steps(TrainerCallback):  # type: ignore[misc]
             self._channel.step(state.global_step, **shown)
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._stop.asked:  # weights are those of the last whole step, which is what is saved
+        if self._stop.requested:  # weights are those of the last whole step, which is what is saved
             control.should_save = control.should_training_stop = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -71,9 +71,9 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         self._threads.done(1.0, time.monotonic() - self._began)
         due = time.monotonic() - self._saved >= self._seconds
         last = state.global_step >= state.max_steps
-        if due or last or self._stop.asked:
+        if due or last or self._stop.requested:
             control.should_save = True
-        if self._stop.asked:
+        if self._stop.requested:
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

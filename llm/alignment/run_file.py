@@ -95,7 +95,7 @@ class DpoRun(Run):
 
 _METHODS: dict[str, type[SftRun] | type[DpoRun]] = {"sft": SftRun, "dpo": DpoRun}
 # Where the files of a run lie is no part of what it computes.
-_PLACES = ("output", "results", "scratch")
+_PATHS = ("output", "results", "scratch")
 
 
 def read_run(path: Path) -> SftRun | DpoRun:
@@ -114,7 +114,7 @@ def parse_run(record: dict[str, Any], where: str) -> SftRun | DpoRun:
         raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(_METHODS)}")
     run = made(_METHODS[method], record, where)
     for name in run.execution:
-        if name not in record or name in (*_PLACES, "execution"):
+        if name not in record or name in (*_PATHS, "execution"):
             raise RunFileError(f"{where}: execution names {name!r}, which is no setting")
     micro = run.micro_batch_size or run.batch_size
     if run.batch_size % micro:
@@ -130,7 +130,7 @@ def run_digest(run: Run) -> str:
     Model and examples count by content, not by where they lie.
     """
     record: dict[str, Any] = asdict(run)
-    for name in {"execution", *_PLACES, *run.execution}:
+    for name in {"execution", *_PATHS, *run.execution}:
         del record[name]
     model = Path(run.model)
     record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}

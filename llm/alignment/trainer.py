@@ -62,7 +62,7 @@ class Session:
         """Raises:
         StoppedError: SIGTERM came.
         """
-        if self.stop.asked:
+        if self.stop.requested:
             raise StoppedError(
                 "stopped between steps; the last checkpoint, if there is one, is kept"
             )

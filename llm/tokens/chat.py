@@ -72,7 +72,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A stretch of a rendered conversation.
+    """A span of a rendered conversation.
 
     Attributes:
         special: the id of the special token it is; else it is text.

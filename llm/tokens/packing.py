@@ -1,6 +1,6 @@
 """Laying documents into rows of equal length, every token exactly once.
 
-A plan says which stretch of which document lies in which row; it holds no tokens. Best fit
+A plan says which span of which document lies in which row; it holds no tokens. Best fit
 follows Ding et al. 2024, "Fewer Truncations Improve Language Modeling": a document is cut only
 where it is longer than a row, and what remains is placed best-fit decreasing.
 """

@@ -61,7 +61,7 @@ class _Training:
         self, run: Run, stop: StopRequest, device: torch.device, processes: Processes
     ) -> None:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
-        self._scratch = Path(run.places.scratch)
+        self._scratch = Path(run.paths.scratch)
         self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
         self._model = _first_model(run).to(device)
@@ -79,7 +79,7 @@ class _Training:
             compiled_softmax() if self._compiled else softmax,
         )
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
-        tokenizer = Path(run.places.tokenizer)
+        tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
         self._metrics: list[tuple[int, str, float]] = []
         self._done = self._saved = self._validated = 0  # steps
@@ -136,7 +136,7 @@ class _Training:
         """Raises:
         Interrupted: any of the processes was asked to stop.
         """
-        if self._processes.any(self._stop.asked, self._device):
+        if self._processes.any(self._stop.requested, self._device):
             raise Interrupted
 
     def _resume(self) -> int:
@@ -214,11 +214,11 @@ class _Training:
         run = self._run
         if not self._processes.first:
             return
-        places = run.places
-        model_folder.save(self._model, Path(places.model), Path(places.tokenizer), END_OF_TEXT)
+        paths = run.paths
+        model_folder.save(self._model, Path(paths.model), Path(paths.tokenizer), END_OF_TEXT)
         steps, names, values = zip(*self._metrics, strict=True)
         table = pa.table([steps, names, values], schema=METRICS)
-        pq.write_table(table, places.metrics)
+        pq.write_table(table, paths.metrics)
         flops = run.architecture.flops_per_token(self._tokens.sequence_length)
         result = {
             "parameters": run.architecture.parameters,
@@ -239,23 +239,23 @@ class _Training:
             "tokens_per_second": round(trained / seconds, 1) if seconds else None,
             "teraflops_per_second": round(trained / seconds * flops / 1e12, 4) if seconds else None,
         }
-        Path(places.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
+        Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 def _open_tokens(run: Run) -> TokenFile:
-    parts = sorted(Path(run.places.sequences).glob("*.parquet"))
+    parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
     return token_file.build(
-        parts, Path(run.places.scratch), run.data_id, run.architecture.vocabulary_size
+        parts, Path(run.paths.scratch), run.data_id, run.architecture.vocabulary_size
     )
 
 
 def _first_model(run: Run) -> Transformer:
-    if not run.places.start:
+    if not run.paths.start:
         model = Transformer(run.architecture)
         initialise(model, run.optimisation.seed)
         return model
-    start = Path(run.places.start)
-    model_folder.check_tokenizer(start, Path(run.places.tokenizer))
+    start = Path(run.paths.start)
+    model_folder.check_tokenizer(start, Path(run.paths.tokenizer))
     model = model_folder.load(start)
     if model.architecture != run.architecture:
         raise model_folder.ModelFolderError(

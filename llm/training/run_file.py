@@ -21,7 +21,7 @@ CudaOrCpu = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class Places:
+class Paths:
     """Folders and files of a run. They decide nothing.
 
     Attributes:
@@ -115,7 +115,7 @@ class Run:
     """
 
     data_id: str
-    places: Places
+    paths: Paths
     architecture: Architecture
     optimisation: Optimisation
     execution: Execution
@@ -127,7 +127,7 @@ class Run:
             "data_id": self.data_id,
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
-            "start": _weights_digest(self.places.start),
+            "start": _weights_digest(self.paths.start),
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 

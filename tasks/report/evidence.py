@@ -52,7 +52,7 @@ def inputs(artifacts: Mapping[str, Artifact]) -> Table:
     return Table("Inputs", ["stage", "input", "from", "data id", "as shown"], rows, note)
 
 
-def strangers(artifacts: Mapping[str, Artifact]) -> list[str]:
+def foreign_inputs(artifacts: Mapping[str, Artifact]) -> list[str]:
     """Inputs that are another build of a stage than the one shown, as "dedup reads clean"."""
     return [
         f"{name} reads {record.stage}.{record.output}"

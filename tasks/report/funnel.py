@@ -29,14 +29,14 @@ class Step:
     rejected: Mapping[str, int]
 
     @property
-    def gone(self) -> int:
+    def left_out(self) -> int:
         """Rows removed or rejected."""
         return sum(self.removed.values()) + sum(self.rejected.values())
 
     @property
     def adds_up(self) -> bool:
         """In = kept + removed + rejected, and in is what the stage before handed on."""
-        return self.rows_in == self.kept + self.gone and self.given in (None, self.rows_in)
+        return self.rows_in == self.kept + self.left_out and self.given in (None, self.rows_in)
 
 
 def funnel(artifacts: Mapping[str, Artifact]) -> list[Step]:

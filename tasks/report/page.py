@@ -20,7 +20,7 @@ from tasks.panels.svg import Bar, stacked_bars
 from tasks.panels.templates import Template
 from tasks.report import evidence, samples
 from tasks.report.funnel import Step, funnel, shares
-from tasks.report.samples import Extent
+from tasks.report.samples import SampleLimits
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ _draw = Template(
 )
 
 
-def page(title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], extent: Extent) -> str:
+def page(
+    title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], limits: SampleLimits
+) -> str:
     """The whole file.
 
     Args:
@@ -58,7 +60,7 @@ def page(title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], ext
     artifacts = {name: chapter.artifact for name, chapter in chapters.items()}
     sections = [
         _Section("funnel", "From pages to training data", _funnel(steps, chapters)),
-        _samples(artifacts, extent),
+        _samples(artifacts, limits),
         *_licences(artifacts),
         _Section(
             "stages",
@@ -141,16 +143,18 @@ def _funnel_rows(steps: Sequence[Step]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for step in steps:
         removed, rejected = sum(step.removed.values()), sum(step.rejected.values())
-        mark = "✓" if step.adds_up else f"✗ {number(step.rows_in - step.kept - step.gone)} missing"
+        mark = (
+            "✓" if step.adds_up else f"✗ {number(step.rows_in - step.kept - step.left_out)} missing"
+        )
         rows.append([step.stage, step.given, step.rows_in, step.kept, removed, rejected, mark])
     return rows
 
 
-def _samples(artifacts: Mapping[str, Artifact], extent: Extent) -> _Section:
-    kept = samples.kept(artifacts, extent)
+def _samples(artifacts: Mapping[str, Artifact], limits: SampleLimits) -> _Section:
+    kept = samples.kept_samples(artifacts, limits)
     panels = [] if kept is None else [kept]
     for artifact in artifacts.values():
-        panels += samples.gone(artifact, artifacts, extent)
+        panels += samples.left_out_samples(artifact, artifacts, limits)
     return _Section("samples", "Kept and removed, to read", _figures(*panels))
 
 
@@ -203,7 +207,7 @@ def _chapter(chapter: Chapter) -> Markup:
 
 def _lineage(artifacts: Mapping[str, Artifact]) -> Markup:
     panels = [evidence.lineage(artifacts), evidence.inputs(artifacts)]
-    return _draw("lineage", strangers=evidence.strangers(artifacts), panels=panels)
+    return _draw("lineage", foreign_inputs=evidence.foreign_inputs(artifacts), panels=panels)
 
 
 def _time(artifacts: Mapping[str, Artifact]) -> Markup:

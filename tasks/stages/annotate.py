@@ -15,8 +15,8 @@ from tasks.engine.config import ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import passed_over
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.lost_documents import reject_lost
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Histogram, Panel, Table
 
@@ -106,19 +106,19 @@ def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
         language_characters,
         _files(unit, "blocked_domains"),
         _files(unit, "blocked_words"),
-        _models(unit.side["model"]) if "model" in unit.side else (),
+        _models(unit.shared["model"]) if "model" in unit.shared else (),
     )
     documents = unit.tables(["doc_id", "url", "text", "robots"])
     for found in guarded("llm.corpus.annotate.by_path:annotated", (sources,), documents):
         if isinstance(found, Lost):
-            yield from passed_over(found)
+            yield from reject_lost(found)
             continue
         yield "attributes", found.attributes
         lost = found.without_text
         if lost:
             reasons, details = ["no_text"] * len(lost), ["null or whitespace only"] * len(lost)
             yield "rejected", pa.table([lost, reasons, details], schema=REJECTED)
-        yield Note("without_language", found.attributes.column("language").null_count)
+        yield Fact("without_language", found.attributes.column("language").null_count)
 
 
 def _models(folder: Path) -> tuple[tuple[str, int], ...]:
@@ -155,7 +155,7 @@ def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
         annotate_part,
         over="documents",
         arguments={"language_characters": config.language_characters},
-        side=("model", "language_model", "blocked_domains", "blocked_words"),
+        shared=("model", "language_model", "blocked_domains", "blocked_words"),
     )
     if QUALITY not in classifiers:
         out.log("no classifier called quality in the recipe: quality_score is null")

@@ -13,7 +13,7 @@ from pydantic import Field
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Histogram, Panel, Sample, Samples, Table
 
@@ -142,7 +142,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         ]
         yield from _tables(table, outcomes)
     if timed_out:
-        yield Note("timing_dependent", timed_out)
+        yield Fact("timing_dependent", timed_out)
 
 
 def _pages(table: pa.Table) -> Iterator[Any]:

@@ -15,7 +15,7 @@ from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import passed_over
+from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Unit
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
@@ -84,14 +84,14 @@ def decontaminate_part(unit: Unit) -> Iterator[Emitted]:
     """Documents of one part without overlap, and the evidence against the others."""
     from llm.process.guarded import Lost, guarded
 
-    files = tuple(str(file) for file in unit.side_files("ngrams"))
+    files = tuple(str(file) for file in unit.shared_files("ngrams"))
     for documents in unit.tables(SPLIT_DOCUMENTS.names):
         texts = documents.select(["doc_id", "text"])
         lost, hits = set(), dict[str, list[dict[str, Any]]]()
         for found in guarded("llm.corpus.decontaminate.ngrams:matches_in", (files,), [texts]):
             if isinstance(found, Lost):
                 lost.add(found.doc_id)
-                yield from passed_over(found)
+                yield from reject_lost(found)
                 continue
             yield "matches", found
             for row in found.to_pylist():
@@ -139,7 +139,7 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
             coverage[chosen.name] = asdict(counts)
             writer.write(table)
     out.fact("evaluation_sets", coverage)
-    out.map(decontaminate_part, over="documents", side=("ngrams",))
+    out.map(decontaminate_part, over="documents", shared=("ngrams",))
 
 
 def panels(artifact: Artifact) -> list[Panel]:

@@ -17,8 +17,8 @@ from llm.corpus.split import SPLIT_JACCARD, split_of
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS, VALIDATION
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.passed_over import passed_over
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.lost_documents import reject_lost
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Cell, Curve, Histogram, Panel, Table
 
@@ -85,17 +85,19 @@ def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted
     from llm.process.guarded import Lost, guarded
 
     documents = unit.tables(["doc_id", "text"])
-    for signed in guarded("llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents):
-        if isinstance(signed, Lost):
-            yield from passed_over(signed)
+    for signatures in guarded(
+        "llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents
+    ):
+        if isinstance(signatures, Lost):
+            yield from reject_lost(signatures)
         else:
-            yield "signatures", signed
+            yield "signatures", signatures
 
 
 def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Iterator[Emitted]:
     """The kept documents of one part, with their split."""
     removed, groups = _decisions(
-        tuple(unit.side_files("clusters")), tuple(unit.side_files("rejected"))
+        tuple(unit.shared_files("clusters")), tuple(unit.shared_files("rejected"))
     )
     for documents in unit.tables([name for name in SPLIT_DOCUMENTS.names if name != "split"]):
         ids = documents.column("doc_id").to_pylist()
@@ -107,9 +109,9 @@ def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Itera
         kept = kept.append_column("split", pa.array(splits, pa.string()))
         yield "documents", kept.cast(SPLIT_DOCUMENTS)
         validation = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
-        yield Note("validation_documents", validation.num_rows)
+        yield Fact("validation_documents", validation.num_rows)
         characters = validation.column("text_chars").to_pylist()
-        yield Note("validation_chars", sum(value or 0 for value in characters))
+        yield Fact("validation_chars", sum(value or 0 for value in characters))
 
 
 # A worker splits many parts with the same decisions.
@@ -147,7 +149,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         over="documents",
         arguments={"num_perm": config.num_perm, "shingle_words": config.shingle_words},
     )
-    signed = gather(out.data("signatures").tables(), config.num_perm)
+    signatures = gather(out.data("signatures").tables(), config.num_perm)
     attributes = inputs.get("attributes")
     keep: list[str] = list(config.keep)
     if attributes is None and "quality_score" in keep:
@@ -155,10 +157,10 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         out.log("no attributes in the recipe: the quality score has no part in the keep order")
     scores = None
     if attributes is not None:
-        scores = align(signed, attributes.tables(["doc_id", "quality_score"]), "quality_score")
+        scores = align(signatures, attributes.tables(["doc_id", "quality_score"]), "quality_score")
     found = deduplicate(
-        signed,
-        keep_order(signed, keep, scores),
+        signatures,
+        keep_order(signatures, keep, scores),
         Search(
             Levels(config.threshold, SPLIT_JACCARD),
             tuple(dict.fromkeys((removal, split))),
@@ -185,7 +187,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
             "split_seed": config.split_seed,
             "validation_fraction": config.validation_fraction,
         },
-        side=("clusters", "rejected"),
+        shared=("clusters", "rejected"),
     )
     _record(out, keep, found.pairs, removal, split, config.threshold)
     out.fact("search", asdict(found.counts))

@@ -28,12 +28,12 @@ from tasks.engine.errors import (
     MissingInputError,
 )
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import TIMING_DEPENDENT
+from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
 from tasks.engine.stage import Stage
 from tasks.stages.examples_panels import panels
 
 if TYPE_CHECKING:
-    from llm.alignment.examples.fates import Fate
+    from llm.alignment.examples.candidates import CandidateResult
     from llm.alignment.examples.selection import Caps
     from llm.alignment.examples.tables import Outcome
     from tasks.engine.out import Out
@@ -149,9 +149,9 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
         ExternalInputError: a file has no usable row.
         NoExamplesError: nothing is left.
     """
-    from llm.alignment.examples.fates import TABLES, batches
+    from llm.alignment.examples.candidates import TABLES, batches
     from llm.alignment.examples.outcome_file import read_outcomes
-    from llm.alignment.examples.selection import Ledger
+    from llm.alignment.examples.selection import ExampleSelector
     from llm.alignment.examples.tables import Example
 
     if config.make_from_documents and inputs.get("documents") is None:
@@ -159,18 +159,18 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
             "examples.make_from_documents: the recipe has no dedup stage to make examples of; "
             "add it, or set make_from_documents: false"
         )
-    ledger, candidates, unread = Ledger(), [], Unread()
+    selector, candidates, unread = ExampleSelector(), [], Unread()
     path, timed_out = out.scratch / "outcomes", list[str]()
     try:
         _prepare(config, inputs, unread, path)
         for outcome in read_outcomes(path):
             candidates.append(outcome.doc_id)
             if isinstance(outcome, Example):
-                ledger.add(outcome)
+                selector.add(outcome)
             elif outcome.reason == TIMEOUT:
                 timed_out.append(outcome.doc_id)
-        removals = ledger.decide(_caps(config))
-        counts: Counter[Fate] = Counter()
+        removals = selector.decide(_caps(config))
+        counts: Counter[CandidateResult] = Counter()
         with contextlib.ExitStack() as stack:
             writers = {name: stack.enter_context(out.table(name)) for name in TABLES}
             for name, table in batches(read_outcomes(path), removals, _AT_ONCE, counts):
@@ -249,9 +249,9 @@ def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Itera
 
 def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
     from llm.pydocs.examples import COLUMNS, documentation_examples
-    from llm.pydocs.pairs import Making
+    from llm.pydocs.pairs import PairSettings
 
-    making = Making(
+    settings = PairSettings(
         min_chars=config.min_answer_chars,
         max_chars=config.max_answer_chars,
         tolerance=config.length_tolerance,
@@ -259,19 +259,19 @@ def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
         max_uses=config.max_sibling_uses,
         seed=config.seed,
     )
-    yield from documentation_examples(inputs["documents"].tables(COLUMNS), making)
+    yield from documentation_examples(inputs["documents"].tables(COLUMNS), settings)
 
 
-def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
+def _account(out: Out, candidates: list[str], counts: Counter[CandidateResult]) -> None:
     """State the law of conservation, after comparing ids in with ids out."""
-    from llm.alignment.examples.fates import KEPT, REJECTED, REMOVED, TABLES
+    from llm.alignment.examples.candidates import KEPT, REJECTED, REMOVED, TABLES
 
-    fates: dict[str, Counter[str]] = {name: Counter() for name in (KEPT, REMOVED, REJECTED)}
+    by_result: dict[str, Counter[str]] = {name: Counter() for name in (KEPT, REMOVED, REJECTED)}
     for key, count in sorted(counts.items()):
-        fates[key.fate][key.reason] += count
-    kept = fates[KEPT].total()
+        by_result[key.result][key.reason] += count
+    kept = by_result[KEPT].total()
     if not kept:
-        reasons = dict(fates[REMOVED] + fates[REJECTED])
+        reasons = dict(by_result[REMOVED] + by_result[REJECTED])
         raise NoExamplesError(
             f"examples: not one example of {len(candidates)} candidates; left out were "
             f"{reasons or 'none'}. Documents must be pages of Python documentation (a source of "
@@ -288,8 +288,10 @@ def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
             f"examples: the ids of candidates and of rows written differ, in {shown}; "
             "nothing was published"
         )
-    out.conserve(len(candidates), kept, dict(fates[REMOVED]), dict(fates[REJECTED]), unit="example")
-    out.fact("fates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
+    out.conserve(
+        len(candidates), kept, dict(by_result[REMOVED]), dict(by_result[REJECTED]), unit="example"
+    )
+    out.fact("candidates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
 
 
 STAGE = Stage(

@@ -20,7 +20,7 @@ from llm.corpus.filter.join import co_partitioned, rows_of
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
 from tasks.engine.config import Part, ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 
@@ -139,7 +139,7 @@ def filter_part(
     ruled = [filtering.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: filtering.Cutoff(*cut) for name, cut in cutoffs.items()}
     schema = pa.schema([_field(name) for name in _columns(ruled)])
-    parts = [unit.side_file("attributes")] if aligned else unit.side_files("attributes")
+    parts = [unit.aligned_file("attributes")] if aligned else unit.shared_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
     for documents in unit.tables(DOCUMENTS.names):
         places = pc.index_in(documents.column("doc_id"), value_set=known.column("doc_id"))
@@ -153,7 +153,7 @@ def filter_part(
         counted = (verdict.failed_first, verdict.failed, verdict.null)
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
             for rule, count in zip(ruled, counts, strict=True):
-                yield Note(f"{what}.{rule.name}", count)
+                yield Fact(f"{what}.{rule.name}", count)
 
 
 def _field(column: str) -> pa.Field:
@@ -230,9 +230,9 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
         "aligned": aligned,
     }
     if aligned:
-        out.map(filter_part, over="documents", arguments=arguments, beside=("attributes",))
+        out.map(filter_part, over="documents", arguments=arguments, aligned=("attributes",))
     else:
-        out.map(filter_part, over="documents", arguments=arguments, side=("attributes",))
+        out.map(filter_part, over="documents", arguments=arguments, shared=("attributes",))
     out.fact("rules", listed)
     out.fact("cuts", {name: value for name, (value, _) in cutoffs.items()})
     _write_samples(out, documents)

@@ -13,8 +13,8 @@ from llm.tokens.sequences import SEQUENCES
 from tasks.engine.config import Part, ShardedConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ConservationError, IngotError
-from tasks.engine.shards.passed_over import passed_over
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.lost_documents import reject_lost
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Histogram, Panel, Table
 
@@ -82,7 +82,7 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
 
     from llm.process.guarded import Lost, guarded
 
-    folder = str(unit.side["tokenizer"])
+    folder = str(unit.shared["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
         size = pc.fill_null(pc.binary_length(table.column("text")), 0)
         empty = table.filter(pc.equal(size, 0)).column("doc_id")
@@ -96,10 +96,10 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
         for found in guarded("llm.tokens.encoding:tokens_of", (folder,), [texts]):
             if isinstance(found, Lost):
                 lost.append(found.doc_id)
-                yield from passed_over(found)
+                yield from reject_lost(found)
             else:
                 tokens.append(found)
-                yield Note("tokens", len(found.values))
+                yield Fact("tokens", len(found.values))
         if lost:
             table = table.filter(pc.invert(pc.is_in(table.column("doc_id"), pa.array(lost))))
         columns = [table.column(name) for name in TOKENS.names[:-1]]
@@ -117,7 +117,7 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
     """
     from llm.tokens.flat_tokens import FlatTokens
 
-    out.map(tokenise_part, over="documents", side=("tokenizer",))
+    out.map(tokenise_part, over="documents", shared=("tokenizer",))
     came, made = inputs["documents"].rows, out.data("tokens").rows
     lost = out.data("rejected").rows
     if came != made + lost:

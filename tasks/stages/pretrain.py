@@ -157,7 +157,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     architecture = _architecture(config, _vocabulary_size(tokenizer), length)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
-    places = {
+    paths = {
         "sequences": str(sequences.folder()),
         "tokenizer": str(tokenizer),
         "start": _start(inputs, tokenizer),
@@ -168,7 +168,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     }
     record = {
         "data_id": sequences.data_id,
-        "places": places,
+        "paths": paths,
         "architecture": asdict(architecture),
         "optimisation": _optimisation(config, steps, rows),
         "execution": {field.name: getattr(config, field.name) for field in fields(Execution)},
@@ -176,8 +176,8 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     whole = "checkpoints/step-????????/state.json"
     out.launch("llm.training", record, processes=config.processes, checkpoint=whole)
     with out.table("metrics") as writer:
-        writer.write(pq.read_table(places["metrics"], schema=METRICS))
-    out.fact("training", json.loads(Path(places["result"]).read_text(encoding="utf-8")))
+        writer.write(pq.read_table(paths["metrics"], schema=METRICS))
+    out.fact("training", json.loads(Path(paths["result"]).read_text(encoding="utf-8")))
 
 
 def _start(inputs: Inputs, tokenizer: Path) -> str:

@@ -17,7 +17,7 @@ from tasks.engine.config import StageConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import TIMING_DEPENDENT
+from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
 from tasks.engine.stage import Stage
 from tasks.stages.quality_labels import LabelSource, collected
 from tasks.stages.quality_panels import MIN_SPREAD, THRESHOLD, fact_name, panels

@@ -54,7 +54,7 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     from tasks.engine.store.views import advice, kept_view, without_panels
     from tasks.report.funnel import funnel
     from tasks.report.page import Chapter, page
-    from tasks.report.samples import Extent
+    from tasks.report.samples import SampleLimits
 
     artifacts = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
     if not artifacts:
@@ -67,7 +67,9 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         chapters[name] = Chapter(artifact, view or without_panels(artifact))
         out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
-    text = page(config.title, chapters, steps, Extent(config.samples, config.sample_characters))
+    text = page(
+        config.title, chapters, steps, SampleLimits(config.samples, config.sample_characters)
+    )
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
     out.fact("stages", list(artifacts))
     out.fact(

@@ -23,7 +23,7 @@ from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
+from tasks.engine.shards.unit import Emitted, Fact, RowsIn, Unit
 from tasks.engine.stage import Stage
 from tasks.panels.panels import Panel, Sample, Samples, Table
 
@@ -210,7 +210,7 @@ def read_unit(
     yield RowsIn(counts[f"records:{source}"])
     for note, count in sorted(counts.items()):
         if count:
-            yield Note(note, count)
+            yield Fact(note, count)
 
 
 def _tables(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Emitted]:

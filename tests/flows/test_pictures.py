@@ -77,14 +77,14 @@ def test_what_was_hung_where_attempts_had_no_folders_goes(store: Store) -> None:
 def test_the_lineages_shown_last_stay(store: Store) -> None:
     graphs = [Graph("Lineage", {"a": f"stage {number}"}, []) for number in range(25)]
     for age, graph in enumerate(reversed(graphs)):
-        address = pictures.hung_lineage(graph, store)
+        address = pictures.publish_lineage(graph, store)
         assert address is not None
         path = reports.shown_folder() / address.split("/", 3)[3]
         os.utime(path, (1e9 - age, 1e9 - age))
     going = set(pictures.outdated(store))
     assert len(going) == 5
     # Shown again, the oldest is the newest.
-    pictures.hung_lineage(graphs[0], store)
+    pictures.publish_lineage(graphs[0], store)
     assert len(set(pictures.outdated(store)) & going) == 4
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from flows import publish
 from flows.publish import joined
-from tasks.best_effort import AWAY
+from tasks.best_effort import SERVER_AWAY
 from tasks.panels.markdown import markdown
 from tasks.panels.panels import Curve, Sample, Samples, Table
 
@@ -64,7 +64,7 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(publish, "get_run_logger", Log)
     yield told
-    AWAY.clear()
+    SERVER_AWAY.clear()
     publish._LATER.clear()
 
 
@@ -72,9 +72,9 @@ def test_what_the_server_missed_it_is_shown_at_the_end(warned: list[str]) -> Non
     server = Server()
     show = publish.best_effort(server.show)
     show("a stage's panels")
-    AWAY.set()
+    SERVER_AWAY.set()
     show("another's")
-    AWAY.clear()
+    SERVER_AWAY.clear()
     server.away = False
     show("a third's")
     publish.catch_up(answers=True)

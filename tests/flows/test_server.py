@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from flows import processes, server
-from tasks.engine.store import living
+from tasks.engine.store import process_identity
 from tests.flows.stand_in_server import Healthy
 from tests.network_record import without_network
 
@@ -88,11 +88,11 @@ def test_a_port_lost_to_another_server_is_not_talked_to(
 def test_a_living_process_is_no_proof_where_another_is_served(home: Path, foreign: int) -> None:
     others = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        record = {**living.note(others.pid), "port": foreign}
+        record = {**process_identity.identify(others.pid), "port": foreign}
         (home / "prefect").mkdir()
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         assert server.find_server() is None
-        record = {**living.note(), "port": foreign}
+        record = {**process_identity.identify(), "port": foreign}
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         assert server.find_server() == server.address(foreign)
     finally:
@@ -188,7 +188,7 @@ def test_one_in_another_network_namespace_is_told_and_left_alone(home: Path) -> 
             assert time.monotonic() < deadline
             time.sleep(0.02)
         (home / "prefect").mkdir()
-        record = {**living.note(elsewhere.pid), "port": FIRST_PORT}
+        record = {**process_identity.identify(elsewhere.pid), "port": FIRST_PORT}
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         with pytest.raises(
             server.OutOfReachError,

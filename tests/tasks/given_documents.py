@@ -15,7 +15,7 @@ from tasks.engine.config import ShardedConfig, StageConfig, execution
 from tasks.engine.declare import Output
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.out import Out
-from tasks.engine.progress import Listener, Silent
+from tasks.engine.progress import Listener, NullListener
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
@@ -90,7 +90,7 @@ def write_parts(folder: Path, parts: Sequence[Sequence[dict[str, Any]]]) -> Path
     return folder
 
 
-class Heard(Silent):
+class Heard(NullListener):
     """Keeps the lines that stages log."""
 
     def __init__(self) -> None:

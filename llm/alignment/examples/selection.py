@@ -61,7 +61,7 @@ class _Entry:
     opening: int
 
 
-class Ledger:
+class ExampleSelector:
     """Every example there is, in the order they are added."""
 
     def __init__(self) -> None:

@@ -128,7 +128,7 @@ class Planner:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     planned: dict[str, Row] = field(default_factory=dict)
 
-    def order(self, stage: str) -> BuildRequest:
+    def request(self, stage: str) -> BuildRequest:
         """The order for a stage whose inputs are all resolved.
 
         Raises:
@@ -165,33 +165,33 @@ class Planner:
         if waiting:
             given = [p for p in waiting if p not in self.selection.stages(self.chain)]
             if given:
-                self.order(stage)  # raises: a parent outside the selection was never built
+                self.request(stage)  # raises: a parent outside the selection was never built
             return self._blocked(stage, waiting, before)
-        order = self.order(stage)
+        request = self.request(stage)
         if stage in self.selection.force:
-            return _row(stage, Status.FORCED, ("asked for",), True, before, order.build_id)
-        artifact = current(self.store, stage, order.build_id)
+            return _row(stage, Status.FORCED, ("asked for",), True, before, request.build_id)
+        artifact = current(self.store, stage, request.build_id)
         if artifact is None:
             if before is None:
                 why = ("never built",)
-                return _row(stage, Status.MISSING, why, True, None, order.build_id)
-            reasons = tuple(difference(before.manifest, order))
-            return _row(stage, Status.STALE, reasons, True, before, order.build_id)
-        broken = _broken(artifact, order.config)
+                return _row(stage, Status.MISSING, why, True, None, request.build_id)
+            reasons = tuple(difference(before.manifest, request))
+            return _row(stage, Status.STALE, reasons, True, before, request.build_id)
+        broken = _broken(artifact, request.config)
         if broken:
-            return _row(stage, Status.DAMAGED, broken, True, artifact, order.build_id)
-        drifted = drift(artifact.manifest.code, code_record(order.stage, commits=False))
+            return _row(stage, Status.DAMAGED, broken, True, artifact, request.build_id)
+        drifted = drift(artifact.manifest.code, code_record(request.stage, commits=False))
         if drifted and self.selection.on_code_drift == "fail":
             raise CodeDriftError(
-                f"{stage}: code changed under version {order.stage.version}: "
+                f"{stage}: code changed under version {request.stage.version}: "
                 f"{', '.join(drifted)}. Raise the version if the meaning of the output changed, "
                 "or choose on_code_drift warn or rerun"
             )
         if drifted and self.selection.on_code_drift == "rerun":
-            return _row(stage, Status.DRIFT, tuple(drifted), True, artifact, order.build_id)
+            return _row(stage, Status.DRIFT, tuple(drifted), True, artifact, request.build_id)
         self.artifacts[stage] = artifact
         status = Status.DRIFT if drifted else Status.FRESH
-        return _row(stage, status, tuple(drifted), False, artifact, order.build_id)
+        return _row(stage, status, tuple(drifted), False, artifact, request.build_id)
 
     def _blocked(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
         """A stage of which some inputs are not known yet: pending, unless it will run anyhow."""

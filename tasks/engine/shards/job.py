@@ -21,8 +21,8 @@ import pyarrow as pa
 from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
 from tasks.engine.shards.parts import PartWriter
-from tasks.engine.shards.receipt import Receipt, add_note
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
+from tasks.engine.shards.receipt import Receipt, add_fact
+from tasks.engine.shards.unit import Emitted, Fact, RowsIn, Unit
 
 ShardFunction = Callable[..., Iterator[Emitted]]
 
@@ -94,8 +94,8 @@ def run_job(job: Job) -> Receipt:
     for emitted in body(job.unit, **job.arguments):
         if isinstance(emitted, RowsIn):
             rows_in += emitted.count
-        elif isinstance(emitted, Note):
-            add_note(notes, emitted.name, emitted.value)
+        elif isinstance(emitted, Fact):
+            add_fact(notes, emitted.name, emitted.value)
         else:
             output, table = emitted
             if output not in writers:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import OutputError
-from tasks.engine.store.arrow_alone import leave_pandas_out
+from tasks.engine.store.arrow_without_pandas import block_pandas
 from tasks.engine.store.manifest import (
     COMPRESSION,
     COMPRESSION_LEVEL,
@@ -25,7 +25,7 @@ from tasks.engine.store.manifest import (
 )
 from tasks.engine.store.space import space_checked
 
-leave_pandas_out()  # whatever writes parts comes by here
+block_pandas()  # whatever writes parts comes by here
 
 
 def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:

@@ -120,7 +120,7 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(tmp_path: Path, given: tuple[Pa
 
 def test_a_stop_before_the_first_step(tmp_path: Path, given: tuple[Path, Path]) -> None:
     stop = StopRequest()
-    stop.asked = True
+    stop.requested = True
     with pytest.raises(StoppedError):
         trained(tmp_path, given, stop=stop)
     assert not (tmp_path / "out").exists()

@@ -33,7 +33,7 @@ def launched(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "INGOT_LIFELINE": "1"},
+            env={**os.environ, "INGOT_PARENT_PIPE": "1"},
         )
         assert process.stdout is not None
         for line in process.stdout:

@@ -58,7 +58,7 @@ class Listener:
             return
         self.steps.append(done)
         if self._stop is not None and done == self._stop_at:
-            self._stop.asked = True
+            self._stop.requested = True
 
 
 def model_folder(parent: Path) -> Path:

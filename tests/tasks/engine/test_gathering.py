@@ -130,7 +130,7 @@ def test_damage_of_one_of_several_parts_is_named(tmp_path: Path) -> None:
 
 def test_what_goes_by_names_of_parts_cannot_be_gathered(tmp_path: Path) -> None:
     def both(config: object, inputs: object, out: Out) -> None:
-        out.map(small_chain.shout_part, over="texts", beside=("texts",), gather=True)
+        out.map(small_chain.shout_part, over="texts", aligned=("texts",), gather=True)
 
     registry = {**REGISTRY, "shout": dataclasses.replace(SHOUT, run=both)}
     corpus, store = write_corpus(tmp_path / "corpus", 3), Store(str(tmp_path / "home"))

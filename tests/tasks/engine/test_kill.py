@@ -81,8 +81,8 @@ def test_rerun_after_kill_builds_the_missing_shards_only(tmp_path: Path, corpus:
     timings = again["shout"].artifact.manifest.timings
     assert timings.shards_adopted == done
     assert timings.shards_built == 8 - done
-    undisturbed = build(planner(Store(str(tmp_path / "other")), corpus))
-    assert data_ids(again) == data_ids(undisturbed)
+    defer_signals = build(planner(Store(str(tmp_path / "other")), corpus))
+    assert data_ids(again) == data_ids(defer_signals)
 
 
 def test_two_runs_at_once_build_it_once(tmp_path: Path, corpus: Path) -> None:
@@ -243,8 +243,8 @@ def test_holder_that_lost_its_lease_does_not_publish(
 ) -> None:
     store = Store(str(tmp_path / "home"))
     plan = planner(store, corpus)
-    order = plan.order("read")
-    folder = build_folder("read", order.build_id)
+    request = plan.request("read")
+    folder = build_folder("read", request.build_id)
 
     def usurped(self: Store, path: str, data: bytes, original: Any = Store.replace) -> None:
         original(self, path, data)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.alignment.examples.fates import TABLES, Fate, batches
-from llm.alignment.examples.selection import Caps, Ledger, Removal
+from llm.alignment.examples.candidates import TABLES, CandidateResult, batches
+from llm.alignment.examples.selection import Caps, ExampleSelector, Removal
 from llm.alignment.examples.tables import Dropped, Example, Kind, Message, Outcome, content
 
 ALL = Caps(instructions=10**6, preferences=10**6, validation=10**6, from_files=None, seed=0)
@@ -31,10 +31,10 @@ def example(
 
 
 def decide(examples: list[Example], caps: Caps = ALL) -> list[Removal | None]:
-    ledger = Ledger()
+    selector = ExampleSelector()
     for one in examples:
-        ledger.add(one)
-    return ledger.decide(caps)
+        selector.add(one)
+    return selector.decide(caps)
 
 
 def reasons(examples: list[Example], caps: Caps = ALL) -> list[str]:
@@ -171,7 +171,7 @@ def test_every_candidate_becomes_one_row() -> None:
         example("c"),
     ]
     cut = Removal("cap", 9.0, 1.0, "9 instructions")
-    counts: Counter[Fate] = Counter()
+    counts: Counter[CandidateResult] = Counter()
     tables: dict[str, list[dict]] = {name: [] for name in TABLES}
     for name, table in batches(outcomes, [None, None, cut], 2, counts):
         assert 0 < table.num_rows <= 2
@@ -197,7 +197,7 @@ def test_every_candidate_becomes_one_row() -> None:
         "detail": "w: 9 instructions",
     }
     assert counts.total() == 5
-    assert counts[Fate("preference", "s", "", "rejected", "empty_text")] == 1
+    assert counts[CandidateResult("preference", "s", "", "rejected", "empty_text")] == 1
 
 
 @pytest.mark.parametrize("removals", [[], [None, None]])

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from llm.process.guarded import Lost
 from llm.tables import REJECTED
-from tasks.engine.shards.unit import Emitted, Note
+from tasks.engine.shards.unit import Emitted, Fact
 
 # Facts of manifests under this name list the documents whose fate the clock decided.
 TIMING_DEPENDENT = "timing_dependent"
@@ -19,8 +19,8 @@ def rejected_row(lost: Lost) -> pa.Table:
     return pa.table([[lost.doc_id], [lost.reason], [lost.detail]], schema=REJECTED)
 
 
-def passed_over(lost: Lost) -> Iterator[Emitted]:
+def reject_lost(lost: Lost) -> Iterator[Emitted]:
     """Its row of `rejected`, and its mention in the manifest where the clock decided."""
     yield "rejected", rejected_row(lost)
     if lost.timing_dependent:
-        yield Note(TIMING_DEPENDENT, [lost.doc_id])
+        yield Fact(TIMING_DEPENDENT, [lost.doc_id])

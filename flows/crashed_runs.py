@@ -24,9 +24,9 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed, State
 
 from flows.home import local_home
-from flows.server import aloud
+from flows.server import print_error
 from tasks.best_effort import unreachable
-from tasks.engine.store import living
+from tasks.engine.store import process_identity
 
 
 def _folder() -> Path:
@@ -40,7 +40,7 @@ _LINES_AT_ONCE = 200
 
 
 @contextlib.contextmanager
-def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
+def run_record(settle: Callable[[bool], bool]) -> Iterator[None]:
     """Keep a note of the current flow run's process for as long as the block runs.
 
     Args:
@@ -51,8 +51,8 @@ def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
         yield
         return
     path = _folder() / f"{flow_run.id}.json"
-    noted = living.note()
-    _keep(path, noted)
+    record = process_identity.note()
+    _keep(path, record)
     ended = StateType.COMPLETED
     try:
         yield
@@ -66,15 +66,15 @@ def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
         if settle(ended is not StateType.CRASHED):
             path.unlink(missing_ok=True)
         else:
-            _keep(path, {**noted, "ended": ended.value})
+            _keep(path, {**record, "ended": ended.value})
 
 
-def _keep(path: Path, noted: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+def _keep(path: Path, record: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Write a note, whole or not at all; a run does not fail for want of it."""
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(noted))
+        part.write_text(json.dumps(record))
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -84,7 +84,7 @@ def _keep(path: Path, noted: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
         )
 
 
-def keep_lines(lines: Sequence[Mapping[str, Any]]) -> None:
+def keep_log_lines(lines: Sequence[Mapping[str, Any]]) -> None:
     """Keep log lines of the current flow run for the next command to send."""
     if flow_run.id is not None and lines:
         _keep(_folder() / f"{flow_run.id}{_LINES}", lines)
@@ -93,16 +93,16 @@ def keep_lines(lines: Sequence[Mapping[str, Any]]) -> None:
 def _dead(path: Path) -> dict[str, Any] | None:
     """What the note of a process that is gone says; `None` while it lives."""
     try:
-        noted: dict[str, Any] = json.loads(path.read_text())
+        record: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None  # it ended meanwhile
     except ValueError:
         return {}  # cut short when the disk was full, which its run did not outlive
     # Of another machine: not ours to judge.
-    return noted if living.lives(noted) is False else None
+    return record if process_identity.lives(record) is False else None
 
 
-def reap() -> list[str]:
+def report_crashed_runs() -> list[str]:
     """Tell the server how the runs of dead processes of this machine ended; ids of those killed.
 
     Needs `PREFECT_API_URL`; what Prefect holds as ended already stays as it is.
@@ -110,7 +110,7 @@ def reap() -> list[str]:
     dead = [(path, said) for path in _folder().glob("*.json") if (said := _dead(path)) is not None]
     if not dead:
         return []
-    reaped = []
+    crashed = []
     with get_client(sync_client=True) as client:
         for note, said in dead:
             lines = note.with_suffix(_LINES)
@@ -121,11 +121,11 @@ def reap() -> list[str]:
                     state = State(type=StateType(ended), message=_ENDED) if ended else None
                     client.set_flow_run_state(run.id, state or Crashed(message=_KILLED), force=True)
                     if state is None:
-                        reaped.append(str(run.id))
+                        crashed.append(str(run.id))
                 _send(client, lines)
             lines.unlink(missing_ok=True)
             note.unlink(missing_ok=True)
-    return reaped
+    return crashed
 
 
 def _send(client: SyncPrefectClient, kept: Path) -> None:
@@ -141,4 +141,6 @@ def _send(client: SyncPrefectClient, kept: Path) -> None:
         if unreachable(error):
             raise
         # Another version of Prefect may want them otherwise; they are not worth a command.
-        aloud(f"log lines of flow run {kept.stem} were refused by the Prefect server: {error}")
+        print_error(
+            f"log lines of flow run {kept.stem} were refused by the Prefect server: {error}"
+        )
