@@ -52,7 +52,7 @@ def run_record(settle: Callable[[bool], bool]) -> Iterator[None]:
         return
     path = _folder() / f"{flow_run.id}.json"
     record = process_identity.note()
-    _keep(path, record)
+    _write_record(path, record)
     ended = StateType.COMPLETED
     try:
         yield
@@ -66,10 +66,10 @@ def run_record(settle: Callable[[bool], bool]) -> Iterator[None]:
         if settle(ended is not StateType.CRASHED):
             path.unlink(missing_ok=True)
         else:
-            _keep(path, {**record, "ended": ended.value})
+            _write_record(path, {**record, "ended": ended.value})
 
 
-def _keep(path: Path, record: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+def _write_record(path: Path, record: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Write a note, whole or not at all; a run does not fail for want of it."""
     part = path.with_name(f"{path.name}.part")
     try:
@@ -87,10 +87,10 @@ def _keep(path: Path, record: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -
 def keep_log_lines(lines: Sequence[Mapping[str, Any]]) -> None:
     """Keep log lines of the current flow run for the next command to send."""
     if flow_run.id is not None and lines:
-        _keep(_folder() / f"{flow_run.id}{_LINES}", lines)
+        _write_record(_folder() / f"{flow_run.id}{_LINES}", lines)
 
 
-def _dead(path: Path) -> dict[str, Any] | None:
+def _record_of_dead(path: Path) -> dict[str, Any] | None:
     """What the note of a process that is gone says; `None` while it lives."""
     try:
         record: dict[str, Any] = json.loads(path.read_text())
@@ -107,7 +107,11 @@ def report_crashed_runs() -> list[str]:
 
     Needs `PREFECT_API_URL`; what Prefect holds as ended already stays as it is.
     """
-    dead = [(path, said) for path in _folder().glob("*.json") if (said := _dead(path)) is not None]
+    dead = [
+        (path, said)
+        for path in _folder().glob("*.json")
+        if (said := _record_of_dead(path)) is not None
+    ]
     if not dead:
         return []
     crashed = []

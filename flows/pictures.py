@@ -13,7 +13,7 @@ import time
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from flows.reports import PICTURES, served, shown_folder
+from flows.reports import PICTURES, report_address, shown_folder
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Graph, Panel
@@ -38,7 +38,7 @@ def publish_lineage(graph: Graph, store: Store) -> str | None:
 
 
 def _publish(panel: Panel, store: Store, place: str) -> str | None:
-    address = served(store)
+    address = report_address(store)
     drawn = picture(panel) if address else ""
     if not drawn:
         return None

@@ -104,14 +104,14 @@ def start_process(
     written.replace(folder() / f"{name}.json")
 
 
-def known(name: str) -> Record | None:
+def find_process(name: str) -> Record | None:
     """The record of a background process that is alive, its facts included."""
     return _alive(folder() / f"{name}.json")
 
 
 def running(name: str, **facts: str | int) -> bool:
     """Whether the background process of that name is alive, and was started with these facts."""
-    record = known(name)
+    record = find_process(name)
     return record is not None and all(record.get(key) == value for key, value in facts.items())
 
 

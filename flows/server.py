@@ -20,8 +20,8 @@ import psutil
 from flows.processes import (
     Record,
     family,
+    find_process,
     free_port,
-    known,
     listens,
     locked,
     log_file,
@@ -77,7 +77,7 @@ def find_server() -> str | None:
     given = os.environ.get("PREFECT_API_URL")
     if given:
         return given
-    record = known(_NAME)
+    record = find_process(_NAME)
     if record is None or not listens(record, int(record["port"])):
         return None
     url = address(record["port"])
@@ -106,7 +106,7 @@ def restart_server(port: int, say: Say = print_error) -> bool:
         ServerError: as for `ensure_server`.
     """
     with locked(_NAME):
-        record = known(_NAME)
+        record = find_process(_NAME)
         if record is None:
             if free_port(port) != port:
                 return False
@@ -128,7 +128,7 @@ def _waited_for(say: Say) -> str | None:
     Raises:
         OutOfReachError: it serves others, in another network namespace.
     """
-    record = known(_NAME)
+    record = find_process(_NAME)
     if record is None:
         return None
     try:
@@ -179,7 +179,7 @@ def _wait(port: int, say: Say) -> None:
     began = told = moved = time.monotonic()
     before = -1.0
     while True:
-        record = known(_NAME)
+        record = find_process(_NAME)
         if record is None:
             if free_port(port) != port:
                 raise _PortTakenError

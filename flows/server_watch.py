@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from flows.processes import Record, family, folder, known, listens
+from flows.processes import Record, family, find_process, folder, listens
 from flows.server import Say, ServerError, address, healthy, restart_server, work
 from tasks.best_effort import SERVER_AWAY
 
@@ -39,7 +39,7 @@ class ServerWatch:
 
     def __init__(self, url: str, say: Say, meanwhile: str) -> None:
         self.url, self.say, self.meanwhile = url, say, meanwhile
-        record = known("server")
+        record = find_process("server")
         ours = record is not None and address(record["port"]) == url
         self._port = int(record["port"]) if ours and record is not None else None
         self._silent = 0
@@ -56,7 +56,7 @@ class ServerWatch:
 
     def _answers(self) -> bool:
         # Whoever takes the port of a server that is gone answers too, and is not ours.
-        record = known("server") if self._port is not None else None
+        record = find_process("server") if self._port is not None else None
         ours = record is not None and listens(record, int(record["port"]))
         return (self._port is None or ours) and healthy(self.url)
 
@@ -84,12 +84,12 @@ class ServerWatch:
     @property
     def process(self) -> str:
         """The server in words, for an error."""
-        record = known("server") if self._port is not None else None
+        record = find_process("server") if self._port is not None else None
         return self.url if record is None else f"{self.url} (process {record['pid']})"
 
     def _look(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
-            if self._port is None or known("server") is not None:
+            if self._port is None or find_process("server") is not None:
                 if not self._lost.is_set():
                     self._listen()
             elif not self._lost.is_set():
@@ -105,9 +105,9 @@ class ServerWatch:
             SERVER_AWAY.clear()
             return
         self._silent += 1
-        record = known("server") if self._port is not None else None
+        record = find_process("server") if self._port is not None else None
         # Where its process was stopped (SIGSTOP), another look would tell no more.
-        sure = self._silent >= _SILENT_LOOKS or (record is not None and _suspended(record))
+        sure = self._silent >= _SILENT_LOOKS or (record is not None and _is_suspended(record))
         if sure and not SERVER_AWAY.is_set():
             SERVER_AWAY.set()
             self.say(f"the Prefect server at {self.url} is away; {self.meanwhile}")
@@ -178,7 +178,7 @@ def _bound(held: socket.socket, port: int) -> bool:
     return True
 
 
-def _suspended(record: Record) -> bool:
+def _is_suspended(record: Record) -> bool:
     try:
         return psutil.Process(int(record["pid"])).status() == psutil.STATUS_STOPPED
     except psutil.Error:

@@ -29,7 +29,7 @@ _FORCE = "Make a new attempt although it is fresh."
 def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: bool) -> State[None]:
     loaded = load(recipe)
     configs = {}
-    if config is not None and config != _prefilled(stage):
+    if config is not None and config != _prefill(stage):
         configs = {stage: config}
     forced = [stage] if force else []
     with watch_server():
@@ -41,7 +41,7 @@ def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: b
     return Completed(name=outcome.state, message=message)
 
 
-def _prefilled(stage: str) -> Any:
+def _prefill(stage: str) -> Any:
     """What the form showed before anybody changed it; `None` where nobody filled in a form.
 
     A config left as it was means "as in the recipe": the recipe chosen, as its file is now.

@@ -37,7 +37,7 @@ _FRAME_TOKENS, _FRAME_BYTES = 6, len("user\n\nassistant\n") + 3
 _CONTEXT = "the model's context, pack.sequence_length"
 
 
-def _concerns(*stages: str) -> Callable[[Check], Check]:
+def _for_stages(*stages: str) -> Callable[[Check], Check]:
     """Declare a check on the configs of these stages, which it is given in this order; one whose
     name ends in `?` may be missing, and is None then."""
 
@@ -72,12 +72,12 @@ def require(configs: Mapping[str, StageConfig], source: str) -> None:
         raise RecipeError("\n".join(f"{source}: {problem}" for problem in found))
 
 
-@_concerns("pack", "sft")
+@_for_stages("pack", "sft")
 def _sft_rows(pack: PackConfig, sft: SftConfig) -> Iterator[str]:
     yield from _rows_fit("sft", sft.max_length, pack.sequence_length)
 
 
-@_concerns("pack", "dpo")
+@_for_stages("pack", "dpo")
 def _dpo_rows(pack: PackConfig, dpo: DpoConfig) -> Iterator[str]:
     yield from _rows_fit("dpo", dpo.max_length, pack.sequence_length)
 
@@ -90,7 +90,7 @@ def _rows_fit(stage: str, length: int, context: int) -> Iterator[str]:
         )
 
 
-@_concerns("tokenizer", "pack", "evaluate")
+@_for_stages("tokenizer", "pack", "evaluate")
 def _evaluate_prompts(
     tokenizer: TokenizerConfig, pack: PackConfig, evaluate: EvaluateConfig
 ) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _evaluate_prompts(
     yield from _texts_fit("evaluate.continuations", evaluate.continuations, context, longest)
 
 
-@_concerns("tokenizer", "pack", "export")
+@_for_stages("tokenizer", "pack", "export")
 def _export_prompts(
     tokenizer: TokenizerConfig, pack: PackConfig, export: ExportConfig
 ) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _texts_fit(
             )
 
 
-@_concerns("dedup", "evaluate")
+@_for_stages("dedup", "evaluate")
 def _validation_documents(dedup: DedupConfig, evaluate: EvaluateConfig) -> Iterator[str]:
     if not dedup.validation_fraction:
         yield (
@@ -149,14 +149,14 @@ def _validation_documents(dedup: DedupConfig, evaluate: EvaluateConfig) -> Itera
         )
 
 
-@_concerns("examples", "sft")
+@_for_stages("examples", "sft")
 def _some_instructions(examples: ExamplesConfig, sft: SftConfig) -> Iterator[str]:
     made = examples.make_from_documents and examples.max_instructions
     if not made and not examples.instruction_files:
         yield _none_made("sft", "instructions", "instruction_files", "max_instructions")
 
 
-@_concerns("examples", "dpo")
+@_for_stages("examples", "dpo")
 def _some_preferences(examples: ExamplesConfig, dpo: DpoConfig) -> Iterator[str]:
     made = examples.make_from_documents and examples.max_preferences
     if not made and not examples.preference_files:
@@ -170,7 +170,7 @@ def _none_made(stage: str, kind: str, files: str, cap: str) -> str:
     )
 
 
-@_concerns("source", "pack")
+@_for_stages("source", "pack")
 def _weights_of_sources(source: SourceConfig, pack: PackConfig) -> Iterator[str]:
     names = [spec.name for spec in source.sources]
     for place, weight in enumerate(pack.weights):
@@ -181,7 +181,7 @@ def _weights_of_sources(source: SourceConfig, pack: PackConfig) -> Iterator[str]
             )
 
 
-@_concerns("filter", "quality?")
+@_for_stages("filter", "quality?")
 def _rules_have_columns(filtering: FilterConfig, quality: QualityConfig | None) -> Iterator[str]:
     import pyarrow as pa
 
@@ -199,7 +199,7 @@ def _rules_have_columns(filtering: FilterConfig, quality: QualityConfig | None) 
             yield f"filter.rules.{place}: {error}"
 
 
-@_concerns("pack", "pretrain")
+@_for_stages("pack", "pretrain")
 def _same_architecture(pack: PackConfig, pretrain: PretrainConfig) -> Iterator[str]:
     """Of the model to go on from, as far as its config.json says it; the rest it says itself."""
     if not pretrain.continue_from:

@@ -104,7 +104,7 @@ def parse(text: str, where: str) -> Any:
         _check_size(text, where)
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: {_told(error)}") from error
+        raise RecipeError(f"{where}: {_format_error(error)}") from error
 
 
 def _check_size(text: str, where: str) -> None:
@@ -146,7 +146,7 @@ def _check_size(text: str, where: str) -> None:
             )
 
 
-def _told(error: yaml.YAMLError) -> str:
+def _format_error(error: yaml.YAMLError) -> str:
     """`line 3, column 5: what is wrong`, on one line whatever PyYAML says."""
     if isinstance(error, yaml.MarkedYAMLError):
         parts = [part for part in (error.context, error.problem, error.note) if part]

@@ -273,7 +273,7 @@ def gc(
         table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")
     if candidates:
         Console().print(table)
-    size = collecting.freed(store, candidates) / 1e6
+    size = collecting.freed_bytes(store, candidates) / 1e6
     if apply:
         collecting.remove(store, candidates)
         take_down(pictures)

@@ -132,7 +132,7 @@ class Bar:
         return False
 
 
-def _begun(given: dict[str, Any], watch: ServerWatch | None) -> Any:
+def _run_flow(given: dict[str, Any], watch: ServerWatch | None) -> Any:
     """What the flow returns; tried once more where the server went away before it began.
 
     Raises:
@@ -190,7 +190,7 @@ def run_build(
         mark = PLANNED.set(planned)
         try:
             with _without_heartbeat():
-                told_of: Any = _begun(given, watch)
+                told_of: Any = _run_flow(given, watch)
         except Exception as error:
             if running.LAST_RUN.recorded or not running.LAST_RUN.complete:
                 raise

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from llm.alignment.channel import Channel
 from llm.alignment.run_file import DpoRun, SftRun, read_run
-from llm.process.main import launched
+from llm.process.main import run_launched
 from llm.process.parent import StopRequest
 
 
 def main(arguments: list[str]) -> int:
     """Train; the exit code."""
-    return launched("llm.alignment", arguments, read_run, _run)
+    return run_launched("llm.alignment", arguments, read_run, _run)
 
 
 def _run(run: SftRun | DpoRun) -> None:

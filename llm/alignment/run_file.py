@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llm.process.run_file import RunFileError, made, read_record
+from llm.process.run_file import RunFileError, from_record, read_record
 from llm.sha256 import sha256_file
 from llm.training.run_file import CudaOrCpu, Precision
 
@@ -112,7 +112,7 @@ def parse_run(record: dict[str, Any], where: str) -> SftRun | DpoRun:
     method = record.get("method")
     if method not in _METHODS:
         raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(_METHODS)}")
-    run = made(_METHODS[method], record, where)
+    run = from_record(_METHODS[method], record, where)
     for name in run.execution:
         if name not in record or name in (*_PATHS, "execution"):
             raise RunFileError(f"{where}: execution names {name!r}, which is no setting")

@@ -79,8 +79,8 @@ class Session:
         """Tell the user what became of the rows."""
         self.channel.log(
             f"{rows.used.num_rows} rows used, {too_long} longer than {self.limit.tokens} "
-            f"tokens; removed {_told(rows.reasons(rows.removed))}, "
-            f"rejected {_told(rows.reasons(rows.rejected))}"
+            f"tokens; removed {_format_reasons(rows.reasons(rows.removed))}, "
+            f"rejected {_format_reasons(rows.reasons(rows.rejected))}"
         )
 
     def load(self) -> Transformer:
@@ -215,5 +215,5 @@ class _Scorer:
         return logits
 
 
-def _told(reasons: dict[str, int]) -> str:
+def _format_reasons(reasons: dict[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"

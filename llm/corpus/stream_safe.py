@@ -28,7 +28,7 @@ def _combining(codes: range) -> str:
 
 
 @functools.cache
-def _suspect() -> re.Pattern[str]:
+def _suspect_characters() -> re.Pattern[str]:
     """Enough characters in a row of which those beyond the basic plane need not be marks."""
     marks = _combining(range(0x300, 0x10000)) + "\U00010000-\U0001ffff"
     return re.compile(f"[{marks}]{{{MAX_MARKS + 1}}}")
@@ -42,6 +42,6 @@ def _too_many() -> re.Pattern[str]:
 
 def stream_safe(text: str) -> str:
     """The text with at most 30 combining marks in a row; the same object where it had no more."""
-    if is_simple(text) or not _suspect().search(text):
+    if is_simple(text) or not _suspect_characters().search(text):
         return text
     return _too_many().sub(lambda match: match[0] + _JOINER, text)

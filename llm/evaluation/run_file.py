@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from llm.process.run_file import RunFileError, made, read_record
+from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
 
 Precision = Literal["fp32", "bf16"]
@@ -65,7 +65,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: see `llm.process.run_file`; or there is no model.
     """
-    run = made(Run, read_record(path), str(path))
+    run = from_record(Run, read_record(path), str(path))
     if not run.models:
         raise RunFileError(f"{path}: models is empty; name at least one")
     return run

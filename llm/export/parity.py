@@ -87,7 +87,7 @@ def compare(
         "chats": CHATS,
         "threads": threads,
     }
-    reply = _asked(ask, scratch)
+    reply = _ask_reference(ask, scratch)
     with np.load(scratch / "logits.npz") as stored:
         theirs = [stored[f"prompt{number}"] for number in range(len(prompts))]
     checks = [
@@ -113,7 +113,7 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return ids
 
 
-def _asked(ask: dict[str, Any], scratch: Path) -> dict[str, Any]:
+def _ask_reference(ask: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Run the reference in an interpreter that cannot import this project."""
     scratch.mkdir(parents=True, exist_ok=True)
     path = scratch / "ask.json"

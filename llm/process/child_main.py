@@ -35,7 +35,7 @@ from llm.process.stdout import set_stdout_aside
 HEADER = struct.Struct("!Q")  # length of the pickle that follows
 
 
-def _die_with(parent_pipe: int) -> None:
+def _exit_with_parent(parent_pipe: int) -> None:
     """Ask the kernel to end this process when the last writer of `parent_pipe` is gone."""
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
@@ -93,7 +93,7 @@ def _answer(request: bytes) -> bytes:
 
 
 def serve(parent_pipe: int) -> NoReturn:
-    _die_with(parent_pipe)
+    _exit_with_parent(parent_pipe)
     # The parent hears of Ctrl-C and of a closed terminal too, and decides what they mean.
     for number in TERMINAL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -75,10 +75,10 @@ class Rows(Sequence[Any]):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.table.schema) as stream:
             stream.write_table(self.table)
-        return _received, (sink.getvalue().to_pybytes(),)
+        return _receive, (sink.getvalue().to_pybytes(),)
 
 
-def _received(raw: bytes) -> Rows:
+def _receive(raw: bytes) -> Rows:
     with pa.ipc.open_stream(raw) as stream:
         return Rows(stream.read_all())
 

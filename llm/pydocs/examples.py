@@ -22,14 +22,14 @@ def documentation_examples(tables: Iterable[pa.Table], settings: PairSettings) -
     """An outcome for every candidate of the pages of documentation among documents (`COLUMNS`)."""
     for table in tables:
         pages = table.filter(pc.fill_null(pc.starts_with(table.column("url"), SCHEME), False))
-        for found in guarded("llm.pydocs.examples:made", (settings,), [pages]):
+        for found in guarded("llm.pydocs.examples:make_examples", (settings,), [pages]):
             if isinstance(found, Lost):
-                yield from _lost(found, pages)
+                yield from _drop_lost(found, pages)
             else:
                 yield from found
 
 
-def made(documents: pa.Table, settings: PairSettings) -> list[Outcome]:
+def make_examples(documents: pa.Table, settings: PairSettings) -> list[Outcome]:
     """Of documents (`COLUMNS`), in order; none of those that are no page of documentation."""
     outcomes: list[Outcome] = []
     for row in documents.select(COLUMNS).to_pylist():
@@ -39,7 +39,7 @@ def made(documents: pa.Table, settings: PairSettings) -> list[Outcome]:
     return outcomes
 
 
-def _lost(lost: Lost, pages: pa.Table) -> Iterator[Dropped]:
+def _drop_lost(lost: Lost, pages: pa.Table) -> Iterator[Dropped]:
     """One candidate of either kind stands for all of a page that was given up."""
     (row,) = pages.filter(pc.equal(pages.column("doc_id"), lost.doc_id)).to_pylist()
     for kind in _KINDS:

@@ -84,14 +84,14 @@ def examples_of(document: Document, settings: PairSettings) -> Iterator[Outcome]
         text = answer(definition, settings.max_chars)
         if headings[definition.name] > 1:
             # One of them is a name in running text, and the page does not say which.
-            yield from _dropped(document, definition, place, "ambiguous_heading", None, None)
+            yield from _drop(document, definition, place, "ambiguous_heading", None, None)
         elif not definition.paragraphs:
-            yield from _dropped(document, definition, place, "undocumented", None, None)
+            yield from _drop(document, definition, place, "undocumented", None, None)
         elif text is None:
-            yield from _dropped(document, definition, place, "no_prose", None, None)
+            yield from _drop(document, definition, place, "no_prose", None, None)
         elif len(text) < settings.min_chars:
             limit = settings.min_chars
-            yield from _dropped(document, definition, place, "short", len(text), limit)
+            yield from _drop(document, definition, place, "short", len(text), limit)
         else:
             words = frozenset(_WORD.findall(text.lower()))
             usable.append(_Usable(definition, question(definition, settings.seed), text, words))
@@ -159,7 +159,7 @@ def _example(document: Document, kind: Kind, turns: tuple[tuple[Message, ...], .
     return Example(kind, document.source, document.split, (document.doc_id,), turns, document.url)
 
 
-def _dropped(
+def _drop(
     document: Document,
     definition: Definition,
     place: int,

@@ -249,7 +249,8 @@ class ChatEncoder:
             if asked != before:
                 raise TemplateError(
                     "the chat template renders a prompt otherwise once an answer follows: alone "
-                    f"it ends {_shown(asked)!r}, with the answer it begins {_shown(before)!r}. "
+                    f"it ends {_format_frame(asked)!r}, with the answer it begins "
+                    f"{_format_frame(before)!r}. "
                     "The model would learn from prompts it never gets; correct chat_template.jinja"
                 )
             behind = frame[at + 1] if at + 1 < len(frame) else ""
@@ -276,7 +277,7 @@ class ChatEncoder:
         return text
 
 
-def _shown(frame: Frame) -> str:
+def _format_frame(frame: Frame) -> str:
     return "".join(part if isinstance(part, str) else "…" for part in frame)[-60:]
 
 

@@ -74,7 +74,7 @@ def best_fit(lengths: Ints, capacity: int) -> Plan:
     left = np.flatnonzero(rest)
     left = left[np.argsort(-rest[left], kind="stable")]
     bins, count = _bins(rest[left].tolist(), capacity)
-    return _sorted(
+    return _sort(
         np.concatenate([whole, left]),
         np.concatenate([offset, (full * capacity)[left]]),
         np.concatenate([np.full(whole.size, capacity, dtype=np.int64), rest[left]]),
@@ -147,6 +147,6 @@ def check(plan: Plan, lengths: Ints, capacity: int) -> None:
         raise TokenLossError(f"rows hold {filled.min():.0f} to {filled.max():.0f} of {capacity}")
 
 
-def _sorted(document: Ints, offset: Ints, length: Ints, row: Ints, rows: int) -> Plan:
+def _sort(document: Ints, offset: Ints, length: Ints, row: Ints, rows: int) -> Plan:
     order = np.argsort(row, kind="stable")
     return Plan(document[order], offset[order], length[order], row[order], rows)

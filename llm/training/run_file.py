@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from llm.model.architecture import Architecture
-from llm.process.run_file import made, read_record
+from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
 
 Optimiser = Literal["adamw", "muon"]
@@ -138,7 +138,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: it cannot be read, or a field is missing, unknown or of the wrong type.
     """
-    return made(Run, read_record(path), str(path))
+    return from_record(Run, read_record(path), str(path))
 
 
 def _weights_digest(folder: str) -> str:

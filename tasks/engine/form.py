@@ -15,7 +15,7 @@ from pydantic import BaseModel
 _SINGULAR = {" characters": " character", " entries": " entry"}
 
 
-def formed(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+def form_schema(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
     """The JSON schema of a model as forms show it best.
 
     A class's own fields come before those of its parents: what a person changes is in a stage's

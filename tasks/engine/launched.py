@@ -67,31 +67,31 @@ class Launched:
     def request_stop(self) -> None:
         """Ask it to stop: it ends at the next safe point, with all it started."""
         if self._process.poll() is None:
-            self._started = self._below()
+            self._started = self._descendants()
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
         """Its exit code, once it has ended by itself."""
         code = self._process.wait()
-        self._sweep()
+        self._kill_descendants()
         return code
 
     def end(self) -> int:
         """Its exit code; at once, also that of what it started: the end of the pipe reaches all."""
         assert self._process.stdin is not None
-        self._started += self._below()
+        self._started += self._descendants()
         self._process.kill()
         self._process.stdin.close()
         code = self._process.wait()
-        self._sweep()
+        self._kill_descendants()
         return code
 
-    def _below(self) -> list[psutil.Process]:
+    def _descendants(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             return psutil.Process(self._process.pid).children(recursive=True)
         return []
 
-    def _sweep(self) -> None:
+    def _kill_descendants(self) -> None:
         """Of one that was told to end: a compiler it ran hears of no pipe."""
         for process in self._started:
             with contextlib.suppress(psutil.Error):

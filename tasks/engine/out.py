@@ -20,7 +20,7 @@ from tasks.engine.identity.snapshot import Item
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.gathering import Sized, gathered
+from tasks.engine.shards.gathering import Sized, gather_units
 from tasks.engine.shards.job import Job, ShardFunction, function_name, part_stem
 from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.receipt import Receipt, add_fact
@@ -302,7 +302,7 @@ class Out:
             ]
         else:
             parts = [Sized(Unit(i.name, Path(i.path), None, i.sha256), i.size) for i in over]
-        return gathered(parts) if gather else (part.unit for part in parts)
+        return gather_units(parts) if gather else (part.unit for part in parts)
 
     def _count(self, receipt: Receipt, external: bool) -> None:
         if external:

@@ -53,7 +53,7 @@ def funnel(artifacts: Mapping[str, Artifact]) -> list[Step]:
         record = _record(artifact)
         given = None if record is None else rows_given(record, artifacts)
         if packs:
-            steps.append(_packed(artifact, given))
+            steps.append(_packing_step(artifact, given))
             continue
         totals = artifact.manifest.totals
         if totals.rows_in:
@@ -88,7 +88,7 @@ def _record(artifact: Artifact) -> InputRecord | None:
     return next((inputs[name] for name in _HANDED_ON if name in inputs), None)
 
 
-def _packed(artifact: Artifact, given: int | None) -> Step:
+def _packing_step(artifact: Artifact, given: int | None) -> Step:
     """pack states its law in tokens; its documents are counted from its tables."""
     tokenised = artifact.data("tokens").rows
     removed, rejected = _by_reason(artifact, "removed"), _by_reason(artifact, "rejected")

@@ -109,7 +109,7 @@ def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
         _models(unit.shared["model"]) if "model" in unit.shared else (),
     )
     documents = unit.tables(["doc_id", "url", "text", "robots"])
-    for found in guarded("llm.corpus.annotate.by_path:annotated", (sources,), documents):
+    for found in guarded("llm.corpus.annotate.by_path:annotate_documents", (sources,), documents):
         if isinstance(found, Lost):
             yield from reject_lost(found)
             continue

@@ -132,7 +132,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     if changes:
         difference = "Less the model before, on the same units, resampled in pairs."
         shown.append(_side_by_side("Changes", changes, difference))
-    shown.append(_left_out(artifact))
+    shown.append(_left_out_table(artifact))
     samples = artifact.data("samples").table().slice(0, _SAMPLES_SHOWN).to_pylist()
     items = [
         Sample(row["prompt"], row["completion"], {"model": row["model"]})
@@ -161,7 +161,7 @@ def _with_interval(row: dict[str, Cell]) -> str:
     return f"{value} [{row['low']:.4g}, {row['high']:.4g}]"
 
 
-def _left_out(artifact: Artifact) -> Table:
+def _left_out_table(artifact: Artifact) -> Table:
     """Validation rows a model could not be measured on."""
     rows: list[list[Cell]] = [
         [model, kind, reason, count]

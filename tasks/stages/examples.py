@@ -244,10 +244,10 @@ def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Itera
             except ExampleFileError as error:
                 raise ExternalInputError(f"examples.{name}: {error}") from error
     if config.make_from_documents:
-        yield from _made(config, inputs)
+        yield from _make_from_documents(config, inputs)
 
 
-def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
+def _make_from_documents(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
     from llm.pydocs.examples import COLUMNS, documentation_examples
     from llm.pydocs.pairs import PairSettings
 

@@ -148,7 +148,7 @@ def filter_part(
         kept = verdict.first == filtering.KEPT
         yield "documents", found.filter(pa.array(kept))
         removed = found.column("doc_id").filter(pa.array(~kept))
-        yield "removed", _removed(removed, verdict, ~kept, [rule.name for rule in ruled])
+        yield "removed", _removed_rows(removed, verdict, ~kept, [rule.name for rule in ruled])
         yield "removed", _not_annotated(documents.column("doc_id").filter(places.is_null()))
         counted = (verdict.failed_first, verdict.failed, verdict.null)
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
@@ -174,7 +174,7 @@ def _columns(rules: Sequence[filtering.Rule]) -> list[str]:
     return ["doc_id", *sorted({rule.column for rule in rules})]
 
 
-def _removed(
+def _removed_rows(
     ids: pa.ChunkedArray, verdict: filtering.Judgement, rows: Any, names: Sequence[str]
 ) -> pa.Table:
     columns = {
@@ -281,7 +281,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     for rule in facts.get("rules", []):
         name = rule["name"]
         counts = [facts.get(f"{what}.{name}", 0) for what in ("failed_first", "failed", "null")]
-        rows.append([name, _stated(rule, facts.get("cuts", {}).get(name)), *counts])
+        rows.append([name, _describe(rule, facts.get("cuts", {}).get(name)), *counts])
     columns = ["rule", "kept where", "removed by it first", "failing it at all", "without a value"]
     note = f"{totals.rows_in} documents in, {totals.kept} kept."
     if unknown := totals.removed.get(NOT_ANNOTATED):
@@ -300,7 +300,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     ]
 
 
-def _stated(rule: Mapping[str, Any], cut: float | None) -> str:
+def _describe(rule: Mapping[str, Any], cut: float | None) -> str:
     """A rule in words."""
     if rule["allowed"]:
         return f"{rule['column']} in {', '.join(rule['allowed'])}"

@@ -19,7 +19,7 @@ from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
 from tasks.engine.stage import Stage
-from tasks.stages.quality_labels import LabelSource, collected
+from tasks.stages.quality_labels import LabelSource, collect_labels
 from tasks.stages.quality_panels import MIN_SPREAD, THRESHOLD, fact_name, panels
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
             samplers[group] = []
             for source in sources:
                 if source.classifier == classifier:
-                    sampler, bad = collected(source, config.seed, inputs, group)
+                    sampler, bad = collect_labels(source, config.seed, inputs, group)
                     out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
                     samplers[group].append(sampler)
                     rejected += bad
-        division, scored = _trained(config, classifier, samplers, out)
+        division, scored = _train(config, classifier, samplers, out)
         validation.append(scored)
         divisions.append(division)
         everything += [(group, s) for group, members in samplers.items() for s in members]
@@ -153,7 +153,7 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
     _account(config, out, everything, divisions)
 
 
-def _trained(
+def _train(
     config: QualityConfig, classifier: str, samplers: Mapping[str, Sequence[Sampler]], out: Out
 ) -> tuple[Division, pa.Table]:
     """Train one classifier into a folder of its name; the division of its texts, and the scored
@@ -214,10 +214,10 @@ def _trained(
         "model_bytes": (folder / "model.bin").stat().st_size,
     }.items():
         out.fact(fact_name(classifier, name), value)
-    return division, _evaluated(out, classifier, division.validation, QualityClassifier(folder))
+    return division, _evaluate(out, classifier, division.validation, QualityClassifier(folder))
 
 
-def _evaluated(
+def _evaluate(
     out: Out,
     classifier: str,
     validation: Sequence[tuple[bool, LabelledText]],

@@ -83,7 +83,7 @@ class LabelSource(Part):
         return self
 
 
-def collected(
+def collect_labels(
     source: LabelSource, seed: int, inputs: Inputs, group: str
 ) -> tuple[Sampler, list[tuple[str, str, str]]]:
     """One source read to its end: the sampler that holds its texts, and its unusable rows.

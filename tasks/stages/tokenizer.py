@@ -86,10 +86,10 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
         UnusableCorpusError: no training document fits the sample, or it gives too few merges.
     """
     index = _index(inputs["documents"])
-    sampled = _sampled(config, index, out)
+    sampled = _sample(config, index, out)
     out.log(f"learning from {sampled.num_rows} of {index.num_rows} documents")
     folder = out.folder("tokenizer")
-    size = _trained(config, inputs["documents"], sampled, folder, out)
+    size = _train(config, inputs["documents"], sampled, folder, out)
     if size < config.vocabulary_size:
         out.log(
             f"the sample gives {size} tokens, {config.vocabulary_size} were asked for "
@@ -120,7 +120,7 @@ def _index(documents: Data) -> pa.Table:
     return index.set_column(index.schema.get_field_index("source"), "source", source)
 
 
-def _sampled(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
+def _sample(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
     """The rows of `SAMPLED`; writes them, and every other document as removed or rejected."""
     import pyarrow.compute as pc
 
@@ -162,7 +162,7 @@ def _reasons(rows: pa.Table, reason: str, schema: pa.Schema) -> pa.Table:
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _trained(
+def _train(
     config: TokenizerConfig, documents: Data, chosen: pa.Table, folder: Path, out: Out
 ) -> int:
     """Train on the texts of the chosen documents into `folder`; the size of the vocabulary."""
@@ -205,7 +205,7 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
     from llm.tokens.fertility import Fertility
 
     folder = str(out.folder("tokenizer"))
-    wanted = _measured(config, index)
+    wanted = _measure_fertility(config, index)
     found: dict[tuple[str, str], Fertility] = {}
     lost: list[str] = []
     for done, table in enumerate(documents.tables(["doc_id", "source", "split", "text"])):
@@ -238,7 +238,7 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
         writer.write(pa.Table.from_pylist(rows, schema=FERTILITY))
 
 
-def _measured(config: TokenizerConfig, index: pa.Table) -> pa.Array:
+def _measure_fertility(config: TokenizerConfig, index: pa.Table) -> pa.Array:
     """doc_ids of a sample of each source and split."""
     import pyarrow.compute as pc
 

@@ -16,25 +16,25 @@ from tasks.engine.store import process_identity
 
 def test_a_note_is_of_a_dead_process_or_not(tmp_path: Path) -> None:
     path = tmp_path / "note.json"
-    assert crashed_runs._dead(path) is None, "its run ended and took it away"
-    crashed_runs._keep(path, process_identity.note())
-    assert crashed_runs._dead(path) is None
+    assert crashed_runs._record_of_dead(path) is None, "its run ended and took it away"
+    crashed_runs._write_record(path, process_identity.note())
+    assert crashed_runs._record_of_dead(path) is None
     process = subprocess.Popen(["sleep", "60"])
     record = process_identity.note(process.pid)
-    crashed_runs._keep(path, record)
-    assert crashed_runs._dead(path) is None
+    crashed_runs._write_record(path, record)
+    assert crashed_runs._record_of_dead(path) is None
     process.kill()
     process.wait()
-    assert crashed_runs._dead(path) == record
-    crashed_runs._keep(path, {**process_identity.note(), "boot": "of another machine"})
-    assert crashed_runs._dead(path) is None
+    assert crashed_runs._record_of_dead(path) == record
+    crashed_runs._write_record(path, {**process_identity.note(), "boot": "of another machine"})
+    assert crashed_runs._record_of_dead(path) is None
 
 
 @pytest.mark.parametrize("text", ["", '{"pid": 12'])
 def test_a_note_cut_short_is_cleared_away(tmp_path: Path, text: str) -> None:
     path = tmp_path / "note.json"
     path.write_text(text)
-    assert crashed_runs._dead(path) == {}
+    assert crashed_runs._record_of_dead(path) == {}
 
 
 def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.Monkey
             told.append(message % values)
 
     monkeypatch.setattr(crashed_runs, "get_run_logger", Log)
-    crashed_runs._keep(tmp_path / "runs" / "note.json", {"pid": 1})
+    crashed_runs._write_record(tmp_path / "runs" / "note.json", {"pid": 1})
     (line,) = told
     assert line.startswith("no note of this run can be kept ([Errno 28] No space left on device)")
     assert list((tmp_path / "runs").iterdir()) == []

@@ -38,7 +38,7 @@ def eventually(true: Callable[[], bool]) -> None:
 
 
 def kill() -> int:
-    record = processes.known("server")
+    record = processes.find_process("server")
     assert record is not None
     for member in processes.family(record):
         member.kill()
@@ -51,7 +51,7 @@ def test_one_that_died_is_started_again_on_its_port(url: str) -> None:
         assert watched is not None
         pid = kill()
         assert watched.settle(), "waited for as long as it is being started"
-        record = processes.known("server")
+        record = processes.find_process("server")
         assert record is not None
         assert record["pid"] != pid
         assert server.address(record["port"]) == url
@@ -82,7 +82,7 @@ def test_one_that_is_stopped_by_a_signal_is_done_without_at_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    record = processes.known("server")
+    record = processes.find_process("server")
     assert record is not None
     with server_watch.watching(said.append) as watched:
         assert watched is not None
@@ -100,7 +100,7 @@ def test_one_that_is_stopped_by_a_signal_is_done_without_at_once(
         f"the Prefect server at {url} is away; the run goes on without it",
         "the Prefect server is back",
     ]
-    assert processes.known("server") == record
+    assert processes.find_process("server") == record
 
 
 def test_one_that_hangs_is_started_again_and_waited_for(
@@ -109,7 +109,7 @@ def test_one_that_hangs_is_started_again_and_waited_for(
     said: list[str] = []
     monkeypatch.setattr(server_watch, "_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(server_watch, "_HUNG_SECONDS", 3.0)
-    record = processes.known("server")
+    record = processes.find_process("server")
     assert record is not None
     with server_watch.watching(said.append) as watched:
         assert watched is not None
@@ -125,7 +125,7 @@ def test_one_that_hangs_is_started_again_and_waited_for(
         "the Prefect server died; it is started again, the run goes on",
         "the Prefect server is back",
     ]
-    after = processes.known("server")
+    after = processes.find_process("server")
     assert after is not None
     assert after["pid"] != record["pid"]
 
@@ -139,7 +139,7 @@ def test_one_that_works_and_does_not_answer_is_let_go_until_it_does(
     monkeypatch.setattr(server_watch, "_HUNG_SECONDS", 0.5)
     monkeypatch.setattr(server_watch, "healthy", lambda url: answers.is_set())
     monkeypatch.setattr(server_watch, "work", lambda record: time.monotonic())
-    record = processes.known("server")
+    record = processes.find_process("server")
     with server_watch.watching(said.append) as watched:
         assert watched is not None
         eventually(SERVER_AWAY.is_set)
@@ -151,7 +151,7 @@ def test_one_that_works_and_does_not_answer_is_let_go_until_it_does(
         f"the Prefect server at {url} is away; the run goes on without it",
         "the Prefect server is back",
     ]
-    assert processes.known("server") == record
+    assert processes.find_process("server") == record
 
 
 def test_a_watch_within_another_is_the_same_one(url: str) -> None:
@@ -171,7 +171,7 @@ def test_one_that_dies_after_it_hung_is_started_again(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_watch, "_LOOK_SECONDS", 0.1)
-    record = processes.known("server")
+    record = processes.find_process("server")
     assert record is not None
     with server_watch.watching(lambda line: None) as watched:
         assert watched is not None
@@ -181,7 +181,7 @@ def test_one_that_dies_after_it_hung_is_started_again(
         kill()
         eventually(lambda: not SERVER_AWAY.is_set())
         assert watched.settle()
-    assert processes.known("server") != record
+    assert processes.find_process("server") != record
 
 
 def test_a_port_is_held_as_soon_as_it_is_free() -> None:

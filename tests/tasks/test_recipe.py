@@ -16,7 +16,7 @@ from tasks import recipe_yaml
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.engine.identity.canonical import canonical_json
-from tasks.recipe import SHIPPED, Recipe, load, validated
+from tasks.recipe import SHIPPED, Recipe, load, validate_recipe
 from tasks.registry import STAGES
 
 SMALL = "name: mine\nsource:\n  sources:\n    - {name: web, paths: [pages]}\ndedup: {}\n"
@@ -228,7 +228,7 @@ def _sound_or_told(answer: Any, file: Path) -> None:
 @given(record=_sections())
 def test_any_values_are_a_recipe_or_an_explained_error(record: dict[Any, Any]) -> None:
     path = Path("mine.yaml")
-    _sound_or_told(lambda: validated(record, path), path)
+    _sound_or_told(lambda: validate_recipe(record, path), path)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

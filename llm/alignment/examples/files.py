@@ -33,8 +33,8 @@ from llm.corpus.identity import doc_id
 from llm.corpus.source.arrow_rows import NotUtf8
 from llm.corpus.source.compressed import Break
 from llm.corpus.source.delimited import delimited_rows, delimiter_of, records
-from llm.corpus.source.json_text import DuplicateFieldError, parsed
-from llm.corpus.source.parquet_rows import LostRows, opened, rows_and_losses
+from llm.corpus.source.json_text import DuplicateFieldError, parse_json
+from llm.corpus.source.parquet_rows import LostRows, open_parquet, rows_and_losses
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines_and_breaks, whole
 from llm.corpus.split import split_of
 from llm.errors import ExpectedError
@@ -103,10 +103,10 @@ def examples_in(
                 used += 1
             yield outcome
     if not used:
-        _nothing(name, reading.kind, unusable, first)
+        _raise_no_usable_row(name, reading.kind, unusable, first)
 
 
-def _nothing(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoReturn:
+def _raise_no_usable_row(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoReturn:
     shapes = INSTRUCTION_SHAPES if kind == INSTRUCTION else PREFERENCE_SHAPES
     found = ", ".join(f"{reason} {count}" for reason, count in sorted(unusable.items()))
     why = f"none of its {unusable.total()} rows is usable ({found}; {first})" if found else "empty"
@@ -161,7 +161,7 @@ def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
 def _json_lines(path: Path, name: str, limit: int) -> Iterator[_Row]:
     for found in lines_and_breaks(path, limit):
         if isinstance(found, Break):
-            yield _damaged(name, found)
+            yield _damaged_row(name, found)
             continue
         number, line, length = found
         where = f"{name}:{number}"
@@ -169,12 +169,12 @@ def _json_lines(path: Path, name: str, limit: int) -> Iterator[_Row]:
             detail = f"{length} bytes, the limit is {limit} (max_row_bytes)"
             yield _Row(where, line, None, "too_large", detail)
         elif line.strip():
-            yield _parsed(where, line)
+            yield _parse(where, line)
 
 
-def _parsed(where: str, raw: bytes) -> _Row:
+def _parse(where: str, raw: bytes) -> _Row:
     try:
-        return _Row(where, raw, parsed(raw.decode("utf-8-sig")), "", "")
+        return _Row(where, raw, parse_json(raw.decode("utf-8-sig")), "", "")
     except UnicodeDecodeError as error:
         return _Row(where, raw, None, "undecodable", f"not UTF-8 at byte {error.start}")
     except DuplicateFieldError as error:
@@ -187,13 +187,13 @@ def _json_list(path: Path, name: str, limit: int) -> Iterator[_Row]:
     try:
         data = whole(path, limit)
     except DamagedStreamError as error:
-        yield _damaged(name, error)
+        yield _damaged_row(name, error)
         return
     if data is None:
         detail = f"more than {limit} bytes (max_file_bytes); keep it as JSON lines"
         yield _Row(name, b"", None, "too_large", detail)
         return
-    found = _parsed(name, data)
+    found = _parse(name, data)
     if found.reason or not isinstance(found.record, list):
         yield _Row(name, data, None, found.reason or "malformed_json", found.detail or "no list")
         return
@@ -214,13 +214,13 @@ def _table(path: Path, name: str, delimiter: str, limit: int) -> Iterator[_Row]:
                 filled = {field: cell or None for field, cell in cells.items()}
                 yield _Row(where, row.raw, filled, "", "")
     except DamagedStreamError as error:
-        yield _damaged(name, error)
+        yield _damaged_row(name, error)
 
 
 def _parquet(path: Path, name: str) -> Iterator[_Row]:
     with path.open("rb") as stream:
         try:
-            file = opened(stream)
+            file = open_parquet(stream)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             yield _Row(name, b"not_parquet@0", None, "not_parquet", str(error))
             return
@@ -240,7 +240,7 @@ def _parquet(path: Path, name: str) -> Iterator[_Row]:
                 yield _Row(where, raw, None, "undecodable", detail)
 
 
-def _damaged(name: str, error: Break | DamagedStreamError) -> _Row:
+def _damaged_row(name: str, error: Break | DamagedStreamError) -> _Row:
     reason = "truncated_file" if error.cut else "bad_record"
     where = f"{name}, byte {error.offset}"
     return _Row(where, f"{reason}@{error.offset}".encode(), None, reason, error.cause)

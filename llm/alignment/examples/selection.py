@@ -86,12 +86,12 @@ class ExampleSelector:
         The order of adding decides over nothing.
         """
         removals: dict[int, Removal] = {}
-        self._duplicates(removals)
-        self._validation_openings(removals)
-        self._beyond(caps, removals)
+        self._remove_duplicates(removals)
+        self._remove_validation_prompts(removals)
+        self._apply_caps(caps, removals)
         return [removals.get(place) for place in range(len(self._entries))]
 
-    def _duplicates(self, removals: dict[int, Removal]) -> None:
+    def _remove_duplicates(self, removals: dict[int, Removal]) -> None:
         entries = self._entries
         kept: dict[int, str] = {}
         for place in sorted(range(len(entries)), key=lambda place: _rank(entries[place])):
@@ -102,34 +102,34 @@ class ExampleSelector:
             else:
                 kept[entry.same] = entry.doc_id
 
-    def _validation_openings(self, removals: dict[int, Removal]) -> None:
+    def _remove_validation_prompts(self, removals: dict[int, Removal]) -> None:
         held: dict[int, str] = {}
-        for _, entry in self._staying(removals):
+        for _, entry in self._remaining(removals):
             if entry.validation:
                 held[entry.opening] = min(entry.doc_id, held.get(entry.opening, entry.doc_id))
-        for place, entry in list(self._staying(removals)):
+        for place, entry in list(self._remaining(removals)):
             if not entry.validation and entry.opening in held:
                 detail = f"begins like {held[entry.opening]}, which is for validation"
                 removals[place] = Removal("validation_prompt", None, None, detail)
 
-    def _beyond(self, caps: Caps, removals: dict[int, Removal]) -> None:
+    def _apply_caps(self, caps: Caps, removals: dict[int, Removal]) -> None:
         groups: dict[tuple[Kind, str], list[int]] = {}
-        for place, entry in self._staying(removals):
-            groups.setdefault((entry.kind, _counted_with(entry)), []).append(place)
+        for place, entry in self._remaining(removals):
+            groups.setdefault((entry.kind, _group(entry)), []).append(place)
         for (kind, group), places in groups.items():
             limit = caps.of(kind, group)
             if limit is None:
                 continue
-            order = _drawn({place: self._entries[place].doc_id for place in places}, caps.seed)
+            order = _shuffle({place: self._entries[place].doc_id for place in places}, caps.seed)
             for place in order[limit:]:
                 detail = f"{len(places)} {kind}s, the first {limit} by hash stay"
                 removals[place] = Removal("cap", float(len(places)), float(limit), detail)
 
-    def _staying(self, removals: Mapping[int, Removal]) -> Iterable[tuple[int, _Entry]]:
+    def _remaining(self, removals: Mapping[int, Removal]) -> Iterable[tuple[int, _Entry]]:
         return ((at, entry) for at, entry in enumerate(self._entries) if at not in removals)
 
 
-def _counted_with(entry: _Entry) -> str:
+def _group(entry: _Entry) -> str:
     if not entry.parents:
         return _OF_FILES
     return _OF_VALIDATION if entry.validation else _OF_TRAINING
@@ -139,7 +139,7 @@ def _rank(entry: _Entry) -> tuple[bool, str, tuple[str, ...]]:
     return not entry.validation, entry.doc_id, entry.parents
 
 
-def _drawn(ids: Mapping[int, str], seed: int) -> list[int]:
+def _shuffle(ids: Mapping[int, str], seed: int) -> list[int]:
     """Places in an order that depends on seed and ids alone."""
 
     def point(place: int) -> tuple[int, str]:

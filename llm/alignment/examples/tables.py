@@ -143,7 +143,7 @@ def preference_table(examples: Sequence[Example]) -> pa.Table:
     return _table(examples, ("prompt", "chosen", "rejected"), PREFERENCES)
 
 
-def _learned(message: Message) -> bool:
+def _is_supervised(message: Message) -> bool:
     return message.role == "assistant" and message.supervised
 
 
@@ -155,7 +155,10 @@ def _table(examples: Sequence[Example], names: Sequence[str], schema: pa.Schema)
             "split": example.split,
             "parent_doc_ids": list(example.parents),
             **{
-                name: [{**message._asdict(), "supervised": _learned(message)} for message in turns]
+                name: [
+                    {**message._asdict(), "supervised": _is_supervised(message)}
+                    for message in turns
+                ]
                 for name, turns in zip(names, example.turns, strict=True)
             },
         }

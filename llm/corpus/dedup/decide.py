@@ -132,7 +132,9 @@ class _Report:
         self._value[copies] = np.where(self._by_copy, 1.0, self._value[first])
 
     def tables(self) -> Deduplicated:
-        return Deduplicated(self._clusters(), self._pairs(), self._removed(), self._near.counts)
+        return Deduplicated(
+            self._clusters(), self._pairs(), self._removed_table(), self._near.counts
+        )
 
     def _names(self, rows: npt.NDArray[np.int64]) -> pa.Array:
         return pa.array(self._ids[rows].tolist(), pa.binary()).cast(pa.string())
@@ -184,7 +186,7 @@ class _Report:
         ]
         return pa.table(columns, schema=PAIRS)
 
-    def _removed(self) -> pa.Table:
+    def _removed_table(self) -> pa.Table:
         places = np.flatnonzero(self._keeper >= 0)
         places = places[np.argsort(self._order[places])]
         exact = np.zeros(len(self._order), dtype=np.bool_)

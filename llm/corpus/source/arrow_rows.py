@@ -59,7 +59,7 @@ def _values(column: pa.Array) -> list[Any]:
         if not (isinstance(error, UnicodeDecodeError) and _is_text(column.type)):
             return [_decodable(scalar) for scalar in column]
         wide = column.cast(pa.large_binary()).to_pylist()
-        return [None if value is None else _decoded(value) for value in wide]
+        return [None if value is None else _decode(value) for value in wide]
     return values
 
 
@@ -96,7 +96,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _decoded(raw: bytes) -> str | NotUtf8:
+def _decode(raw: bytes) -> str | NotUtf8:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

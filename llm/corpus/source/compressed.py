@@ -84,18 +84,18 @@ class Members:
         self._tried = 0
         self._dictionary: zstandard.ZstdCompressionDict | None = None
         if kind == "zstd" and raw[:4] == _DICTIONARY_FRAME:
-            self._dictionary = _dictionary(raw[8 : _behind_skippable(raw, 0)])
+            self._dictionary = _dictionary(raw[8 : _skip_skippable_frames(raw, 0)])
 
     def pieces(self, start: int = 0) -> Iterator[Piece | Break]:
         """Everything from the member at `start` on. Zeros between members are padding, which
         gzip(1) skips as well; other bytes, and members that are damaged, are a `Break`."""
         position: int | None = start
-        while position is not None and (position := self._behind_zeros(position)) < self._size:
+        while position is not None and (position := self._skip_zeros(position)) < self._size:
             if not _BEGINNING[self._kind].match(self._raw, position):
                 yield Break(position, f"no {self._kind} data", False, False)
                 position = self.sound_from(position + 1)
             elif self._kind == "zstd" and _SKIPPABLE.match(self._raw, position):
-                behind = _behind_skippable(self._raw, position)
+                behind = _skip_skippable_frames(self._raw, position)
                 if behind > self._size:
                     yield Break(position, "a skippable frame is cut off", True, False)
                     position = self.sound_from(position + 1, whole=True)
@@ -138,7 +138,7 @@ class Members:
             return False
         return engine.eof or (not whole and bool(made))
 
-    def _behind_zeros(self, position: int) -> int:
+    def _skip_zeros(self, position: int) -> int:
         while position < self._size:
             piece = self._raw[position : position + _FIRST_STEP]
             if kept := len(piece.lstrip(b"\0")):
@@ -180,7 +180,7 @@ def _read_gzip(raw: mmap.mmap, position: int) -> _Reading:
             try:
                 made = engine.decompress(data, _PIECE)
             except zlib.error as error:
-                for made in _salvaged(before, data):
+                for made in _salvage(before, data):
                     yield Piece(made, start if start == position else None)
                     start = -1
                 return Break(position, f"bad gzip data ({error})", False, False)
@@ -192,7 +192,7 @@ def _read_gzip(raw: mmap.mmap, position: int) -> _Reading:
     return min(read, len(raw)) - len(engine.unused_data)
 
 
-def _salvaged(engine: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+def _salvage(engine: zlib._Decompress, data: bytes) -> Iterator[bytes]:
     """What comes out before the damage: an error in a large step hides all of it."""
     try:
         while data and not engine.eof:
@@ -216,7 +216,7 @@ def _gzip_engine() -> zlib._Decompress:
     return zlib.decompressobj(_GZIP_WINDOW)
 
 
-def _behind_skippable(raw: mmap.mmap, position: int) -> int:
+def _skip_skippable_frames(raw: mmap.mmap, position: int) -> int:
     """Where the skippable frame at `position` ends, as its header says."""
     return position + 8 + int.from_bytes(raw[position + 4 : position + 8], "little")
 

@@ -89,7 +89,7 @@ def _matches(text: str) -> tuple[Path, list[Path]]:
     return pattern.parent, [pattern] if pattern.is_file() else []
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 
 
@@ -113,11 +113,11 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
         except (OSError, ValueError, RuntimeError) as error:
             # A name too long, `a**b`, `~nobody`: what the file system or the glob makes of it.
             raise ExternalInputError(
-                f"{field}: {_shown(text)} cannot be looked for: {error}; correct the path"
+                f"{field}: {_shorten(text)} cannot be looked for: {error}; correct the path"
             ) from error
         if not matches:
             raise ExternalInputError(
-                f"{field}: {_shown(text)} matches no file (looked in {base}); "
+                f"{field}: {_shorten(text)} matches no file (looked in {base}); "
                 "correct the path or remove it from the recipe"
             )
         for path in matches:

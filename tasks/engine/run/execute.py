@@ -112,9 +112,9 @@ def execute(
 
     began = time.time()
     lease = Lease(store, f"{folder}/lease", time_to_live, waiting, listener.cancelled)
-    with _space_advised(store), lease:
+    with _advise_on_space(store), lease:
         artifact = sound(store, stage.name, build, request.config)
-        if artifact is not None and (not force or _since(artifact, began)):
+        if artifact is not None and (not force or _is_since(artifact, began)):
             return BuildResult(artifact, cached=True)  # the run we waited for built it
         watched = _WhileHeld(listener, lease)
         try:
@@ -128,7 +128,7 @@ def execute(
 
 
 @contextlib.contextmanager
-def _space_advised(store: Store) -> Iterator[None]:
+def _advise_on_space(store: Store) -> Iterator[None]:
     """A full disk, whoever noticed it, is told as one, with what `gc` would make of it."""
     try:
         yield
@@ -140,12 +140,12 @@ def _space_advised(store: Store) -> Iterator[None]:
         raise StoreFullError(f"{told}{because}. {advice(store)}") from error
 
 
-def _since(artifact: Artifact, moment: float) -> bool:
+def _is_since(artifact: Artifact, moment: float) -> bool:
     started = datetime.datetime.fromisoformat(artifact.manifest.timings.started)
     return started.timestamp() >= moment
 
 
-def _reserved(store: Store, folder: str) -> str:
+def _reserve(store: Store, folder: str) -> str:
     """The number of a new attempt, which no other run can have taken."""
     while True:
         numbers = [int(name) for name in store.names(folder) if name.isdigit()]
@@ -189,7 +189,7 @@ def _attempt(
 ) -> Artifact:
     stage, config, build = request.stage, request.config, request.build_id
     folder = build_folder(stage.name, build)
-    attempt = _reserved(store, folder)
+    attempt = _reserve(store, folder)
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     code = code_record(stage)
     # In the order of the declaration, however the order was put together.

@@ -166,7 +166,7 @@ class Planner:
             given = [p for p in waiting if p not in self.selection.stages(self.chain)]
             if given:
                 self.request(stage)  # raises: a parent outside the selection was never built
-            return self._blocked(stage, waiting, before)
+            return self._blocked_row(stage, waiting, before)
         request = self.request(stage)
         if stage in self.selection.force:
             return _row(stage, Status.FORCED, ("asked for",), True, before, request.build_id)
@@ -193,7 +193,7 @@ class Planner:
         status = Status.DRIFT if drifted else Status.FRESH
         return _row(stage, status, tuple(drifted), False, artifact, request.build_id)
 
-    def _blocked(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
+    def _blocked_row(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
         """A stage of which some inputs are not known yet: pending, unless it will run anyhow."""
         after = f"after {', '.join(waiting)}"
         declared, config = self.chain.stages[stage], self.configs[stage]
@@ -239,11 +239,11 @@ class Planner:
         the inputs there are now.
         """
         planned = self.planned.get(stage)
-        if planned is None or planned.runs is not False or self._changed(stage):
+        if planned is None or planned.runs is not False or self._has_changed(stage):
             return self.row(stage)
         return planned
 
-    def _changed(self, stage: str) -> bool:
+    def _has_changed(self, stage: str) -> bool:
         """Whether a parent was built again since the plan."""
         return any(
             (before := self.planned[parent].artifact) is None

@@ -28,7 +28,7 @@ from tasks.engine.store.space import space_checked
 block_pandas()  # whatever writes parts comes by here
 
 
-def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
+def conform(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
     """The table in exactly the declared columns.
 
     Raises:
@@ -67,7 +67,7 @@ class PartWriter:
         """Add rows."""
         if not table.num_rows:
             return
-        self._waiting.append(conformed(table, self._schema, self._where))
+        self._waiting.append(conform(table, self._schema, self._where))
         self._rows_waiting += table.num_rows
         while self._rows_waiting >= ROWS_PER_GROUP:
             self._group(ROWS_PER_GROUP)
