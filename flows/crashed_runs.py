@@ -108,20 +108,20 @@ def report_crashed_runs() -> list[str]:
     Needs `PREFECT_API_URL`; what Prefect holds as ended already stays as it is.
     """
     dead = [
-        (path, said)
+        (path, record)
         for path in _folder().glob("*.json")
-        if (said := _record_of_dead(path)) is not None
+        if (record := _record_of_dead(path)) is not None
     ]
     if not dead:
         return []
     crashed = []
     with get_client(sync_client=True) as client:
-        for note, said in dead:
+        for note, record in dead:
             lines = note.with_suffix(_LINES)
             with contextlib.suppress(ObjectNotFound):  # another database since
                 run = client.read_flow_run(note.stem)  # type: ignore[arg-type]
                 if run.state is not None and not run.state.is_final():
-                    ended = said.get("ended")
+                    ended = record.get("ended")
                     state = State(type=StateType(ended), message=_ENDED) if ended else None
                     client.set_flow_run_state(run.id, state or Crashed(message=_KILLED), force=True)
                     if state is None:

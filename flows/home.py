@@ -27,11 +27,11 @@ _DATABASE = tuple(
 
 def home_url() -> str:
     """The artifact store: `INGOT_HOME` (a path or fsspec URL), else `.ingot` under the root."""
-    given = os.environ.get("INGOT_HOME")
-    if not given:
+    value = os.environ.get("INGOT_HOME")
+    if not value:
         return str(root() / ".ingot")
     # The shell leaves `~` alone within quotes, and whoever is told may or may not expand it.
-    return given if "://" in given else os.path.expanduser(given)  # noqa: PTH111 - no error
+    return value if "://" in value else os.path.expanduser(value)  # noqa: PTH111 - no error
 
 
 def local_home() -> Path:
@@ -78,8 +78,8 @@ def _place_state() -> None:
     What is not in the environment Prefect takes from `.env`, `prefect.toml` or `pyproject.toml` in
     the current folder, which may be another project's.
     """
-    given = os.environ.get("PREFECT_HOME")
-    prefect = Path(given).expanduser() if given else local_home() / "prefect"
+    value = os.environ.get("PREFECT_HOME")
+    prefect = Path(value).expanduser() if value else local_home() / "prefect"
     prefect = prefect.resolve()
     os.environ["PREFECT_HOME"] = str(prefect)
     places = {

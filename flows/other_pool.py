@@ -121,7 +121,7 @@ def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
 
 def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:
     """The run once it has ended; says now and then that it has not begun."""
-    told = time.monotonic()
+    warned_at = time.monotonic()
     while True:
         try:
             now = client.read_flow_run(run.id)
@@ -133,7 +133,7 @@ def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:
         if now.state is not None:
             if now.state.is_final():
                 return now
-            if now.state.is_scheduled() and time.monotonic() - told > _PATIENCE_SECONDS:
-                told = time.monotonic()
+            if now.state.is_scheduled() and time.monotonic() - warned_at > _PATIENCE_SECONDS:
+                warned_at = time.monotonic()
                 get_run_logger().warning("%s", idle)
         time.sleep(_POLL_SECONDS)

@@ -74,9 +74,9 @@ def address(port: int | str | float) -> str:
 
 def find_server() -> str | None:
     """API URL of the server to use: the one the user set, else ours if it is up."""
-    given = os.environ.get("PREFECT_API_URL")
-    if given:
-        return given
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        return configured
     record = find_process(_NAME)
     if record is None or not listens(record, int(record["port"])):
         return None
@@ -176,7 +176,7 @@ def _wait(port: int, say: Say) -> None:
         _PortTakenError: it ended, or is about to, because the port belongs to another process.
         ServerError: it ended for another reason, or hangs.
     """
-    began = told = moved = time.monotonic()
+    began = reported = moved = time.monotonic()
     before = -1.0
     while True:
         record = find_process(_NAME)
@@ -196,8 +196,8 @@ def _wait(port: int, say: Say) -> None:
                 f"the Prefect server (process {record['pid']}) has neither answered nor done "
                 f"anything for {_STUCK_SECONDS:.0f} s; {_log_end()}"
             )
-        if now - told > _SAY_SECONDS:
-            told = now
+        if now - reported > _SAY_SECONDS:
+            reported = now
             say(f"the Prefect server is still starting, after {now - began:.0f} s")
         time.sleep(_LOOK_SECONDS)
 

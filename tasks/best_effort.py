@@ -70,7 +70,7 @@ class LatestCall:
             self._changed.notify_all()
 
     def _send(self) -> None:
-        told = False
+        warned = False
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._call is not None or self._closed)
@@ -86,8 +86,8 @@ class LatestCall:
                     call()
             except Exception as error:  # noqa: BLE001 - whatever it is, the stage goes on
                 failing = unreachable(error)
-                if not failing and not told:
-                    told = True
+                if not failing and not warned:
+                    warned = True
                     LOG.warning("progress is not shown: %s: %s", type(error).__name__, error)
             with self._changed:
                 self._busy, self._failing = False, failing

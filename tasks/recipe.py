@@ -215,12 +215,12 @@ def _explain(stage: str, config: type[StageConfig], error: ValidationError) -> l
             fields = _fields(config, problem["loc"][:-1])
             lines.append(f"{where}: no such field{_near(step, fields)}")
         else:
-            said = problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ")
             # Of a rule over several fields the input is the whole section.
             found = (
                 ""
                 if isinstance(problem["input"], dict)
                 else f" (found {_format_value(problem['input'])})"
             )
-            lines.append(f"{where}: {' '.join(said.split())}{found}")
+            lines.append(f"{where}: {' '.join(message.split())}{found}")
     return lines

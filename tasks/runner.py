@@ -153,19 +153,19 @@ class RecipePolicy(CachePolicy):
 
 def figures_text(figures: Mapping[str, Figure]) -> str:
     """Figures beside a bar, in words: "loss 4.705, 17,650 tokens/s, 12.0 s left"."""
-    said = []
+    words = []
     for name, value in figures.items():
         if isinstance(value, str):
-            said.append(f"{name} {value}")
+            words.append(f"{name} {value}")
         elif name == "seconds_left":
             if value:
-                said.append(f"{duration(float(value))} left")
+                words.append(f"{duration(float(value))} left")
         elif name.endswith("per_second"):
             what = name.removesuffix("per_second").rstrip("_").replace("_", " ")
-            said.append(f"{number(value)} {what}/s".replace(" /s", "/s"))
+            words.append(f"{number(value)} {what}/s".replace(" /s", "/s"))
         else:
-            said.append(f"{name.replace('_', ' ')} {number(value)}")
-    return ", ".join(said)
+            words.append(f"{name.replace('_', ' ')} {number(value)}")
+    return ", ".join(words)
 
 
 @contextlib.contextmanager

@@ -66,8 +66,8 @@ def why(
     plan = planner(recipe, changes)
     plan.chain.require([stage], "why")
     # What has no part in the answer is not looked at: its files may be missing.
-    asked = plan.chain.ancestors(stage)
-    rows = {name: plan.row(name) for name in plan.chain.stages if name in asked}
+    ancestors = plan.chain.ancestors(stage)
+    rows = {name: plan.row(name) for name in plan.chain.stages if name in ancestors}
     row = rows[stage]
     print(f"{stage} is {row.status.value}")
     for reason in row.reasons:

@@ -27,8 +27,8 @@ for group in (running, inspecting, results, services):
     group.register(app)
 
 
-def _say_version(asked: bool) -> None:
-    if not asked:
+def _say_version(requested: bool) -> None:
+    if not requested:
         return
     try:
         print(f"ingot {version('ingot')}")
@@ -39,7 +39,7 @@ def _say_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    asked: Annotated[
+    requested: Annotated[
         bool,
         typer.Option(
             "--version", is_eager=True, callback=_say_version, help="Print the version and exit."

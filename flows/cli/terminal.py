@@ -132,7 +132,7 @@ class Bar:
         return False
 
 
-def _run_flow(given: dict[str, Any], watch: ServerWatch | None) -> Any:
+def _run_flow(arguments: dict[str, Any], watch: ServerWatch | None) -> Any:
     """What the flow returns; tried once more where the server went away before it began.
 
     Raises:
@@ -142,7 +142,7 @@ def _run_flow(given: dict[str, Any], watch: ServerWatch | None) -> Any:
     while True:
         before = running.LAST_RUN
         try:
-            return build(**given)
+            return build(**arguments)
         except Exception as error:
             if watch is None or running.LAST_RUN is not before or not unreachable(error):
                 raise
@@ -170,7 +170,7 @@ def _without_heartbeat() -> Iterator[None]:
 
 
 def run_build(
-    asked: tuple[str, list[str], list[str], list[str], list[str]], planned: Planner
+    selection: tuple[str, list[str], list[str], list[str], list[str]], planned: Planner
 ) -> list[Outcome]:
     """Run the `build` flow in this process.
 
@@ -180,8 +180,8 @@ def run_build(
     Raises:
         IngotError: the error of the stage that failed.
     """
-    recipe, changes, only, start, force = asked
-    given = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
+    recipe, changes, only, start, force = selection
+    arguments = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
     for worker in ("EventsWorker", "APILogWorker", "RetryingLogWorker"):
         logging.getLogger(worker).addFilter(LateWork())
     # Begun here: Prefect asks the server for the run before anything of ours is called.
@@ -190,7 +190,7 @@ def run_build(
         mark = PLANNED.set(planned)
         try:
             with _without_heartbeat():
-                told_of: Any = _run_flow(given, watch)
+                results: Any = _run_flow(arguments, watch)
         except Exception as error:
             if running.LAST_RUN.recorded or not running.LAST_RUN.complete:
                 raise
@@ -201,9 +201,9 @@ def run_build(
             PLANNED.reset(mark)
             PrefectListener.watchers.remove(bar)
     store, outcomes = open_store(), []
-    for told in told_of:
-        artifact = published(store, told["stage"], told["build_id"], told["attempt"])
+    for result in results:
+        artifact = published(store, result["stage"], result["build_id"], result["attempt"])
         if artifact is None:
-            raise IngotError(f"{told['stage']}: its artifact vanished after the run")
-        outcomes.append(Outcome(told["stage"], told["state"], artifact))
+            raise IngotError(f"{result['stage']}: its artifact vanished after the run")
+        outcomes.append(Outcome(result["stage"], result["state"], artifact))
     return outcomes

@@ -73,8 +73,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
         left_out[named.name] = rows.left_out
         with autocast(device, run.precision):
             measures = list(_measures(run, named, model, encoder, text, rows, begin))
-            said, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
-        samples += said
+            replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
+        samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
             found = estimate(measure, run.resamples, run.seed)
@@ -120,10 +120,10 @@ def _measures(
     if rows.pairs:
         report = begin(named.name, "validation pair's answer")
         yield from preference_measures(model, rows.pairs, run.eval_batch_tokens, report)
-    asked = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.max_generated]
-    if asked:
+    exchanges = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.max_generated]
+    if exchanges:
         report = begin(named.name, "generated answer")
-        yield generated_length(model, asked, encoder.stops, run.new_tokens, report)
+        yield generated_length(model, exchanges, encoder.stops, run.new_tokens, report)
 
 
 def _samples(
@@ -134,7 +134,7 @@ def _samples(
     found: list[dict[str, str]] = []
     too_long = 0
     for prompts, chat in ((run.continuations if continued else (), False), (run.prompts, True)):
-        said = answers(model, encoder, prompts, run.new_tokens, chat)
-        too_long += sum(prompt not in said for prompt in prompts)
-        found += [{"model": name, "prompt": p, "completion": text} for p, text in said.items()]
+        replies = answers(model, encoder, prompts, run.new_tokens, chat)
+        too_long += sum(prompt not in replies for prompt in prompts)
+        found += [{"model": name, "prompt": p, "completion": text} for p, text in replies.items()]
     return found, too_long

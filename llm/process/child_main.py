@@ -88,8 +88,8 @@ def _answer(request: bytes) -> bytes:
         function, args, kwargs = pickle.loads(request)
         return pickle.dumps((True, resolve(function)(*args, **kwargs)), protocol=5)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent is told
-        told = (type(error).__name__, str(error), traceback.format_exc())
-        return pickle.dumps((False, told), protocol=5)
+        failure = (type(error).__name__, str(error), traceback.format_exc())
+        return pickle.dumps((False, failure), protocol=5)
 
 
 def serve(parent_pipe: int) -> NoReturn:

@@ -41,18 +41,18 @@ def _order(model: type[BaseModel]) -> list[str]:
 
 def described(field: Mapping[str, Any]) -> str:
     """A field's description, then its bounds."""
-    said = str(field.get("description", "")).strip()
+    description = str(field.get("description", "")).strip()
     limits = bounds(field)
     if not limits:
-        return said
-    end = "" if not said or said.endswith((".", "!", "?", ")")) else "."
-    return f"{said}{end} {limits}".strip()
+        return description
+    end = "" if not description or description.endswith((".", "!", "?", ")")) else "."
+    return f"{description}{end} {limits}".strip()
 
 
 def bounds(field: Mapping[str, Any]) -> str:
     """The constraints of a JSON schema in words: "From 1 to 64." Empty where there are none."""
-    said = [_one(kind) for kind in field.get("anyOf", [field])]
-    return " ".join(text for text in said if text)
+    description = [_one(kind) for kind in field.get("anyOf", [field])]
+    return " ".join(text for text in description if text)
 
 
 def _one(kind: Mapping[str, Any]) -> str:

@@ -82,7 +82,7 @@ def launch(
         run_file.write_text(json.dumps(run, indent=1))
     output = _TrainerOutput(on_event)
     leftovers = _Leftovers(folder, checkpoint)
-    asked: float | None = None
+    requested: float | None = None
     overdue = False
     with log_file.open("wb") as log:
         variables = {**PACE, **environment}
@@ -94,10 +94,10 @@ def launch(
             for line in process.lines():
                 if line is not None:
                     output.read(line)
-                if asked is None and cancelled():
-                    asked = time.monotonic()
+                if requested is None and cancelled():
+                    requested = time.monotonic()
                     process.request_stop()
-                if asked is not None and time.monotonic() - asked > GRACE_SECONDS:
+                if requested is not None and time.monotonic() - requested > GRACE_SECONDS:
                     overdue = True
                     break
         except BaseException as reason:
@@ -107,7 +107,8 @@ def launch(
         code = process.end() if overdue else process.wait()
     if code == 0:
         return
-    if asked is not None or code in _TERMINATED:  # torchrun ends with 1 when it was asked to stop
+    if requested is not None or code in _TERMINATED:
+        # torchrun ends with 1 when it was asked to stop.
         raise CancelledError(f"{module} {leftovers.stopped_message(overdue)}")
     raise _fault(module, code, output, leftovers, log_file)
 
@@ -198,15 +199,15 @@ def _fault(
 ) -> TrainerError | StoreFullError:
     """Why it ended: its own error, else what its exit code and the end of its log tell."""
     tail = log_file.read_text(errors="replace").splitlines()[-15:]
-    said = output.error
-    if said is not None:
-        message = f"{module}: {said.get('type', 'error')}: {said.get('message', '')}"
+    cause = output.error
+    if cause is not None:
+        message = f"{module}: {cause.get('type', 'error')}: {cause.get('message', '')}"
     else:
         lines = "\n".join([*output.recent, *tail])
         message = f"{module} ended with exit code {code}. Its last words ({log_file}):\n{lines}"
     if means_full(message) or room_left(log_file) < _NO_ROOM:
         return StoreFullError(f"{full(log_file.parent)} ({message})")
-    if said is None and (code == -signal.SIGKILL or _KILLED in message):
+    if cause is None and (code == -signal.SIGKILL or _KILLED in message):
         memory = psutil.virtual_memory()
         return TrainerError(
             f"{module} was killed from outside (SIGKILL) and could say nothing. Most likely the "

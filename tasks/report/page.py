@@ -119,12 +119,12 @@ def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> Markup:
         for fate, by_reason in (("removed", step.removed), ("rejected", step.rejected))
         for reason, count in sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
     ]
-    told = {step.stage for step in steps}
+    shown = {step.stage for step in steps}
     others: list[list[Cell]] = []
     for name, chapter in chapters.items():
         totals = chapter.artifact.manifest.totals
         # What is packed is told in documents above, and here in tokens.
-        if (name in told and totals.unit != "token") or not totals.rows_in:
+        if (name in shown and totals.unit != "token") or not totals.rows_in:
             continue
         removed, rejected = sum(totals.removed.values()), sum(totals.rejected.values())
         mark = "✓" if totals.rows_in == totals.kept + removed + rejected else "✗"
@@ -146,7 +146,7 @@ def _funnel_rows(steps: Sequence[Step]) -> list[list[Cell]]:
         mark = (
             "✓" if step.adds_up else f"✗ {number(step.rows_in - step.kept - step.left_out)} missing"
         )
-        rows.append([step.stage, step.given, step.rows_in, step.kept, removed, rejected, mark])
+        rows.append([step.stage, step.handed_on, step.rows_in, step.kept, removed, rejected, mark])
     return rows
 
 

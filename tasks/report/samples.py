@@ -141,10 +141,10 @@ def readable(row: Mapping[str, Any], characters: int) -> str:
     elif row.get("html") is not None:
         text = bytes(row["html"])[: characters * _BYTES_A_CHARACTER + 1].decode("utf-8", "replace")
     else:
-        said = [(name, turn) for name in _TALKS for turn in row.get(name) or []]
+        turns = [(name, turn) for name in _TALKS for turn in row.get(name) or []]
         text = "\n\n".join(
             f"[{name if name != 'messages' else turn['role']}] {turn['content']}"
-            for name, turn in said
+            for name, turn in turns
         )
     return text if len(text) <= characters else text[:characters] + " …"
 

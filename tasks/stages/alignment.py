@@ -82,8 +82,8 @@ class TuningConfig(StageConfig):
 
 def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:
     """Run the trainer; write model and tables; state the law. Returns the trainer's counts."""
-    given = inputs["examples"]
-    folder = given.folder()
+    examples = inputs["examples"]
+    folder = examples.folder()
     results = out.scratch / "results"
     settings = config.model_dump(mode="json", exclude={"pool"})
     out.launch(
@@ -93,7 +93,7 @@ def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[
             "execution": sorted(config.execution().keys() & settings.keys()),
             "method": method,
             "model": str(inputs["model"].folder()),
-            "examples": [str(folder / part.path) for part in given.parts],
+            "examples": [str(folder / part.path) for part in examples.parts],
             "output": str(out.folder("model")),
             "results": str(results),
             "scratch": str(out.scratch / "checkpoints"),
@@ -104,7 +104,9 @@ def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[
         with out.table(file.stem) as writer:
             writer.write(pq.read_table(file))
     counts: dict[str, Any] = json.loads((results / "counts.json").read_text(encoding="utf-8"))
-    out.conserve(given.rows, counts["used"], removed=counts["removed"], rejected=counts["rejected"])
+    out.conserve(
+        examples.rows, counts["used"], removed=counts["removed"], rejected=counts["rejected"]
+    )
     for name in ("used", "removed", "rejected"):
         del counts[name]
     for name, value in counts.items():

@@ -107,8 +107,8 @@ def _models(stages: Sequence[Stage]) -> dict[str, Input]:
     found: dict[str, Input] = {}
     for stage in stages:
         if stage.makes_model:
-            source, said = f"{stage.name}.model", stage.outputs["model"].description
-            found[stage.makes_model] = Input((source,), said, optional=bool(found))
+            source, description = f"{stage.name}.model", stage.outputs["model"].description
+            found[stage.makes_model] = Input((source,), description, optional=bool(found))
     return found
 
 

@@ -182,8 +182,8 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
     if timed_out:
         out.fact(TIMING_DEPENDENT, timed_out)
     for name, fields in unread.items():
-        told = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
-        out.log(f"{name}: fields that nothing was made of: {told}")
+        listed = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
+        out.log(f"{name}: fields that nothing was made of: {listed}")
     out.fact(
         "unread_fields",
         [
@@ -281,9 +281,9 @@ def _account(out: Out, candidates: list[str], counts: Counter[CandidateResult]) 
     for name in TABLES:
         for table in out.data(name).tables(["doc_id"]):
             written.update(table.column("doc_id").to_pylist())
-    given = Counter(candidates)
-    if written != given:
-        shown = ", ".join(sorted((written - given) + (given - written))[:_IDS_SHOWN])
+    expected = Counter(candidates)
+    if written != expected:
+        shown = ", ".join(sorted((written - expected) + (expected - written))[:_IDS_SHOWN])
         raise ConservationError(
             f"examples: the ids of candidates and of rows written differ, in {shown}; "
             "nothing was published"

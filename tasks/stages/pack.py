@@ -145,7 +145,7 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
     pad = special_id(Tokenizer.from_file(str(folder / "tokenizer.json")), PAD)
     uses = _uses(config, flat.index, out)
     length = flat.index.column("length").to_numpy()
-    given = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
+    tokens_in = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
     unused = int(length[uses == 0].sum())
     facts: dict[str, dict[str, Any]] = {}
     kept = first = 0
@@ -184,7 +184,7 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
         )
     out.fact("splits", facts)
     out.fact("sources", _sources(flat.index, uses))
-    out.conserve(given, kept, removed={"mixture": unused} if unused else {}, unit="token")
+    out.conserve(tokens_in, kept, removed={"mixture": unused} if unused else {}, unit="token")
 
 
 def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:

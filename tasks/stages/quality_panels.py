@@ -52,10 +52,10 @@ def _shown(
     title = classifier.replace("_", " ").capitalize()
     figures = ("precision", "recall", "f1", "auc", "positives", "negatives")
     training = ("score_spread", "epochs", "bucket", "model_bytes")
-    told = [[name, facts.get(fact_name(classifier, name))] for name in (*figures, *training)]
+    lines = [[name, facts.get(fact_name(classifier, name))] for name in (*figures, *training)]
     note = f"Precision, recall and F1 at a score of {THRESHOLD}."
     shown: list[Panel] = [
-        Table(f"{title} classifier on validation texts", ["metric", "value"], told, note)
+        Table(f"{title} classifier on validation texts", ["metric", "value"], lines, note)
     ]
     if not scored:
         return shown
@@ -65,8 +65,8 @@ def _shown(
         cells = [[name, count] for name, count in trained_on.items()]
         note = f"Warning: nine in ten scores differ by less than {MIN_SPREAD:g}. "
         note += "Raise epochs or learning_rate, or name more labels."
-        told = [*cells, ["lowest score", scores[0]], ["highest score", scores[-1]]]
-        shown.append(Table(f"{title}: validation scores hardly spread", ["", "value"], told, note))
+        lines = [*cells, ["lowest score", scores[0]], ["highest score", scores[-1]]]
+        shown.append(Table(f"{title}: validation scores hardly spread", ["", "value"], lines, note))
     edges = [index / 20 for index in range(21)]
     counts = {"positive": [0.0] * 20, "negative": [0.0] * 20}
     for label, score in scored:

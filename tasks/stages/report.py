@@ -102,8 +102,8 @@ def _all(stages: Sequence[Stage]) -> dict[str, Input]:
 def _whole(stage: Stage) -> Input:
     """One output stands for all of a stage: `whole` covers the recipe and every output."""
     output = next(iter(stage.outputs))
-    said = f"All that {stage.name} made."
-    return Input((f"{stage.name}.{output}",), said, optional=True, whole=True)
+    description = f"All that {stage.name} made."
+    return Input((f"{stage.name}.{output}",), description, optional=True, whole=True)
 
 
 def panels(artifact: Artifact) -> list[Panel]:

@@ -124,13 +124,13 @@ def opening(turns: Turns) -> str:
     Examples with the same opening stay on one side of the split: a conversation and its
     continuation, an instruction and a preference for the same prompt.
     """
-    said: list[str] = []
+    words: list[str] = []
     for message in turns:
         if message.role == "assistant":
             break
         if message.role == "user":
-            said += message.content.split()
-    return " ".join(said).casefold()
+            words += message.content.split()
+    return " ".join(words).casefold()
 
 
 def instruction_table(examples: Sequence[Example]) -> pa.Table:

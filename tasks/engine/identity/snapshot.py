@@ -48,8 +48,8 @@ class Snapshot:
 
 def root() -> Path:
     """The folder relative paths in a recipe start from: `INGOT_ROOT`, else the current one."""
-    given = os.environ.get("INGOT_ROOT")
-    return Path(os.path.expanduser(given)) if given else Path.cwd()  # noqa: PTH111 - no error
+    configured = os.environ.get("INGOT_ROOT")
+    return Path(os.path.expanduser(configured)) if configured else Path.cwd()  # noqa: PTH111 - no error
 
 
 def _digests(paths: Iterable[Path]) -> dict[Path, tuple[int, str]]:

@@ -135,9 +135,9 @@ def _advise_on_space(store: Store) -> Iterator[None]:
     except Exception as error:
         if not is_full(error):
             raise
-        told = str(error) if isinstance(error, StoreFullError) else full(Path(store.root))
+        reason = str(error) if isinstance(error, StoreFullError) else full(Path(store.root))
         because = "" if isinstance(error, StoreFullError) else f" ({error})"
-        raise StoreFullError(f"{told}{because}. {advice(store)}") from error
+        raise StoreFullError(f"{reason}{because}. {advice(store)}") from error
 
 
 def _is_since(artifact: Artifact, moment: float) -> bool:

@@ -33,7 +33,7 @@ class Status(StrEnum):
     DRIFT = "code drift"
     DAMAGED = "damaged"
     FORCED = "forced"
-    GIVEN = "given"
+    UNSELECTED = "not selected"
 
 
 @dataclass(frozen=True)
@@ -146,25 +146,25 @@ class Planner:
         declared, config = self.chain.stages[stage], self.configs[stage]
         return BuildRequest(declared, config, inputs, declared.externals(config))
 
-    def given(self, stage: str) -> Row:
+    def unselected(self, stage: str) -> Row:
         """A stage outside the selection: the pinned attempt, else the recipe's pointer."""
         pinned = self.pinned.get(stage)
         artifact = pinned or channels.resolve(self.store, self.name, stage)
         if artifact is None:
-            return _row(stage, Status.GIVEN, ("not selected; never built",), False, None)
+            return _row(stage, Status.UNSELECTED, ("never built",), False, None)
         self.artifacts[stage] = artifact
         which = f"attempt {pinned.manifest.attempt} as asked" if pinned else "as last built"
-        return _row(stage, Status.GIVEN, (f"not selected; {which}",), False, artifact)
+        return _row(stage, Status.UNSELECTED, (which,), False, artifact)
 
     def row(self, stage: str) -> Row:
         """The line of a stage whose parents' rows have been asked for already."""
         if stage not in self.selection.stages(self.chain):
-            return self.given(stage)
+            return self.unselected(stage)
         before = channels.resolve(self.store, self.name, stage)
         waiting = sorted(self.chain.parents(stage) - self.artifacts.keys())
         if waiting:
-            given = [p for p in waiting if p not in self.selection.stages(self.chain)]
-            if given:
+            unselected = [p for p in waiting if p not in self.selection.stages(self.chain)]
+            if unselected:
                 self.request(stage)  # raises: a parent outside the selection was never built
             return self._blocked_row(stage, waiting, before)
         request = self.request(stage)
@@ -273,7 +273,7 @@ def _row(
         status,
         reasons,
         runs,
-        build_id or (manifest.build_id if manifest and status is Status.GIVEN else None),
+        build_id or (manifest.build_id if manifest and status is Status.UNSELECTED else None),
         manifest.timings.seconds if manifest else None,
         manifest.bytes if manifest else None,
         artifact,

@@ -103,8 +103,8 @@ class ShardWork:
         total = done + len(jobs)
         pace = Pace(total, done)
         failed: list[tuple[str, Failure]] = []
-        asked = int(getattr(self.config, "workers", 1))
-        with closing(executor(asked, len(jobs))) as place:
+        workers = int(getattr(self.config, "workers", 1))
+        with closing(executor(workers, len(jobs))) as place:
             for job, outcome in run_jobs(jobs, place, self.listener.cancelled):
                 if isinstance(outcome, Failure):
                     failed.append((job.name, outcome))
