@@ -27,7 +27,7 @@ def build(
         "dedup.threshold=0.7.",
     ),
     only: list[StageName] = Field(
-        [], description="Run these stages alone, on what their inputs were last built to."
+        [], description="Run only these stages, on the latest artifacts of the stages they read."
     ),
     start: list[StageName] = Field(
         [], description="Run these stages and all that depend on them, and no others."

@@ -33,7 +33,7 @@ def _folder() -> Path:
     return local_home().resolve() / "prefect" / "runs"
 
 
-_KILLED = "its process was killed; run again to go on"
+_KILLED = "its process was killed; run again to continue"
 _ENDED = "the Prefect server was away when it ended"
 _LINES = ".lines"
 _LINES_AT_ONCE = 200
@@ -80,7 +80,9 @@ def _write_record(path: Path, record: Mapping[str, Any] | Sequence[Mapping[str, 
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         get_run_logger().warning(
-            "no note of this run can be kept (%s): killed, it would be shown as running", error
+            "this run cannot be recorded (%s): if it is killed, Prefect goes on showing it "
+            "as running",
+            error,
         )
 
 

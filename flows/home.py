@@ -119,9 +119,9 @@ def require_writable() -> None:
                 probe.unlink()
         except OSError as error:
             raise ReadOnlyStoreError(
-                f"{folder} cannot be written ({error.strerror}): plan, why, diff, trace, removed, "
-                "report and verify work, what builds or changes something does not. Give this "
-                "user the right to write there, or choose another home (INGOT_HOME)"
+                f"{folder} cannot be written ({error.strerror}): what only reads (plan, why, diff, "
+                "trace, removed, report, verify) works, what builds or changes does not. Give this "
+                "user write access, or choose another home (INGOT_HOME)"
             ) from error
         if room_left(folder) < _MIN_ROOM:
             raise StoreFullError(f"{full(folder, _MIN_ROOM)}. {advice(open_store())}")

@@ -101,7 +101,7 @@ def plan(rows: Sequence[Row]) -> None:
 
 @best_effort
 def lineage(chain: Chain, store: Store) -> None:
-    """Which stage reads what of which: a picture, and the same as a Mermaid graph."""
+    """Which stage reads which output: a picture, and the same as a Mermaid graph."""
     edges = [
         (parent, name, output)
         for name, wires in chain.wiring.items()
@@ -114,7 +114,7 @@ def lineage(chain: Chain, store: Store) -> None:
         create_image_artifact(
             key="lineage-picture",
             image_url=drawn_at,
-            description="Which stage reads what of which",
+            description="Which stage reads which output",
         )
     create_markdown_artifact(key="lineage", markdown=markdown(graph), description="Lineage")
 

@@ -81,7 +81,7 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
             else:
                 built, states[stage] = _as_task(request, planner, force)
         except Exception as error:
-            error.add_note(f"Stage {stage} failed. What was finished is kept: run again to go on.")
+            error.add_note(f"Stage {stage} failed. Finished work is kept: run again to continue.")
             raise
         return built
 

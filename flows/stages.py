@@ -22,8 +22,8 @@ from tasks.engine.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
 
-_CONFIG = "Of this stage; left as it is, or none = as in the recipe."
-_FORCE = "Make a new attempt although it is fresh."
+_CONFIG = "Config of this stage; fields left as they are come from the recipe."
+_FORCE = "Build it again even if it is fresh."
 
 
 def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: bool) -> State[None]:

@@ -47,8 +47,8 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(
                 None,
                 None,
-                f"{value[:40]!r} is read as {node.tag.rpartition(':')[2]}, and is none "
-                f"({error}); put it into quotation marks",
+                f"{value[:40]!r} looks like {node.tag.rpartition(':')[2]}, but is not valid "
+                f"({error}); put it in quotation marks",
                 node.start_mark,
             ) from error
 
@@ -120,7 +120,7 @@ def _check_size(text: str, where: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in {anchor for anchor, _ in open_nodes}:
                 raise RecipeError(
-                    f"{where}: line {line}: *{event.anchor} stands for something it lies in itself"
+                    f"{where}: line {line}: *{event.anchor} refers to something that contains it"
                 )
             nodes += sizes.get(event.anchor or "", 1)  # an unknown one is the composer's to refuse
         elif isinstance(event, yaml.ScalarEvent):

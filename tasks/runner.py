@@ -262,10 +262,10 @@ def gpu_slot(request: BuildRequest, store: Store, force: bool) -> Iterator[None]
                 lambda: slot.enter_context(
                     concurrency("gpu", occupy=1, raise_on_lease_renewal_failure=False)
                 ),
-                "the Prefect server cannot give a turn on the GPU; training without one",
+                "the Prefect server cannot hand out the GPU slot; training without it",
             )
         yield
-        _though_unreachable(slot.close, "the turn on the GPU ends by itself in five minutes")
+        _though_unreachable(slot.close, "the GPU slot is released by itself in five minutes")
 
 
 def _though_unreachable(call: Callable[[], None], warning: str) -> None:

@@ -200,7 +200,9 @@ def removed(
     told_reasons = {**artifact.manifest.totals.removed, **artifact.manifest.totals.rejected}
     if reason is not None and reason not in told_reasons:
         known = ", ".join(sorted(told_reasons)) or "none"
-        raise MissingInputError(f"{stage} left out nothing as {reason!r}; its reasons are: {known}")
+        raise MissingInputError(
+            f"{stage} removed or rejected nothing as {reason!r}; its reasons are: {known}"
+        )
     rows: list[dict[str, Any]] = []
     for output, record in artifact.manifest.outputs.items():
         if record.columns not in (columns_of(REMOVED), columns_of(REJECTED)):
@@ -244,16 +246,16 @@ def verify(
             print(f"damaged {folder}: {', '.join(files)}")
         print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
         if found:
-            print("`ingot run` builds again what its recipe needs of these")
+            print("`ingot run` rebuilds those its recipe needs")
     for why_not in told[:1]:  # the same for all
-        print(f"not marked for plans and runs: {why_not}", file=sys.stderr)
+        print(f"could not be marked as damaged: {why_not}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
 
 
 def gc(
     keep_last: Annotated[
-        int, typer.Option(help="LatestCall attempts to keep of each stage.", min=0)
+        int, typer.Option(help="Newest attempts to keep of each stage.", min=0)
     ] = 1,
     unfinished: Annotated[
         bool,

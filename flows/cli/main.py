@@ -15,7 +15,7 @@ from flows.cli.stopping import Stopping
 from flows.home import prepare_environment
 
 _INTERRUPTED = 130
-_KEPT = "interrupted; finished shards and the checkpoints written are kept: run again to go on"
+_KEPT = "interrupted; finished shards and checkpoints are kept: run again to continue"
 
 app = typer.Typer(
     help="Raw web pages in, a language model that answers out.",

@@ -74,7 +74,7 @@ def export(
 ) -> None:
     """Copy the exported model, which transformers loads unchanged, to a folder."""
     if folder.exists():
-        raise IngotError(f"{folder} is there already; name a folder that is not")
+        raise IngotError(f"{folder} exists already; name a new folder")
     artifact = _first_built(recipe, channel, ("export",))
     shutil.copytree(artifact.data("model").folder(), folder)
     print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:,.1f} MB")
@@ -84,7 +84,9 @@ def chat(
     recipe: Recipe = "quickstart",
     say: Annotated[
         list[str],
-        typer.Option("--say", help="Say this, print the answer, exit. May be repeated."),
+        typer.Option(
+            "--say", help="Send this message, print the answer and exit. May be repeated."
+        ),
     ] = [],  # noqa: B006 - Typer reads the default, nobody writes it
     temperature: Annotated[
         float, typer.Option(min=0.0, help="Sampling temperature; 0 = always the most likely token.")

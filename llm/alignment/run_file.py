@@ -38,7 +38,7 @@ class Run:
         device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.
         checkpoint_seconds: a checkpoint at the first step this long after the last one.
         execution: names of the settings that say how to run, not what: with another value of
-            theirs a run goes on from the same checkpoint.
+            theirs a run resumes from the same checkpoint.
     """
 
     method: str

@@ -177,7 +177,7 @@ class Session:
         trainer.remove_callback(PrinterCallback)
         found = self._checkpoint()
         if found is not None:
-            self.channel.log(f"goes on from {found.name}")
+            self.channel.log(f"resumes from {found.name}")
         trainer.train(resume_from_checkpoint=str(found) if found else None)
         if trainer.state.global_step < trainer.state.max_steps:
             raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")

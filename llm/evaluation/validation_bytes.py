@@ -1,4 +1,4 @@
-"""An exact stretch of validation text: the same for every model, and for a compressor."""
+"""An exact piece of validation text: the same for every model, and for a compressor."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Conversation:
         if len(prompt) > context - room:
             raise TurnTooLongError(
                 f"{len(prompt)} tokens leave no room for an answer of {room} in a context of "
-                f"{context}; say less at once"
+                f"{context}; send a shorter message"
             )
         return self._answer(turns, prompt, room)
 

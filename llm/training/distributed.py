@@ -80,7 +80,7 @@ def join(device: torch.device) -> Processes:
     if device.type == "cuda":
         place, have = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if place >= have:
-            raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process a GPU")
+            raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process per GPU")
         torch.cuda.set_device(place)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Processes(dist.get_rank(), count)

@@ -39,7 +39,7 @@ def train(run: Run, stop: StopRequest) -> None:
     """Train, and write model, metrics and result to the places the run names.
 
     Raises:
-        StoppedError: SIGTERM came; the next start goes on from the checkpoint.
+        StoppedError: SIGTERM came; the next start resumes from the checkpoint.
         NonFiniteLossError, DoesNotFitError, TokenizerMismatchError, BadSequencesError: see there.
     """
     device = devices.find(run.execution.device)
@@ -152,7 +152,7 @@ class _Training:
         self._done = self._saved = found.step
         validated = (step for step, name, _ in found.metrics if name == _MEASURED)
         self._validated = max(validated, default=0)
-        self._say(f"goes on from the checkpoint of step {found.step}")
+        self._say(f"resumes from the checkpoint of step {found.step}")
         return found.step
 
     def _describe(self, batches: Batches, start: int) -> None:

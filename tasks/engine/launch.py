@@ -147,13 +147,13 @@ class _Leftovers:
 
     def stopping_message(self, module: str) -> str:
         if self._checkpoint:
-            return f"stopping {module}: what it did since its last checkpoint is put into one"
+            return f"stopping {module}: it writes a checkpoint first"
         return f"stopping {module}: the next run starts it from the beginning"
 
     def next_run(self) -> str:
         """What the next run will do."""
         if self._checkpoint and any(self._folder.glob(self._checkpoint)):
-            return "the next run goes on from its last checkpoint"
+            return "the next run resumes from its last checkpoint"
         return "the next run starts it from the beginning"
 
     def stopped_message(self, overdue: bool) -> str:
@@ -204,13 +204,13 @@ def _fault(
         message = f"{module}: {cause.get('type', 'error')}: {cause.get('message', '')}"
     else:
         lines = "\n".join([*output.recent, *tail])
-        message = f"{module} ended with exit code {code}. Its last words ({log_file}):\n{lines}"
+        message = f"{module} ended with exit code {code}. Its last output ({log_file}):\n{lines}"
     if means_full(message) or room_left(log_file) < _NO_ROOM:
         return StoreFullError(f"{full(log_file.parent)} ({message})")
     if cause is None and (code == -signal.SIGKILL or _KILLED in message):
         memory = psutil.virtual_memory()
         return TrainerError(
-            f"{module} was killed from outside (SIGKILL) and could say nothing. Most likely the "
+            f"{module} was killed (SIGKILL) before it could report why. Most likely the "
             f"system ran out of memory ({memory.total / 1e9:.1f} GB in all, "
             f"{memory.available / 1e9:.1f} GB free now that it is gone): lower the stage's "
             f"micro-batch, or end other programs; {leftovers.next_run()}. Its log is {log_file}"

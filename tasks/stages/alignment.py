@@ -32,41 +32,44 @@ class TuningConfig(StageConfig):
     schedule: Schedule = Field(
         "cosine", description="Learning rate after the warm-up: stays, or falls to zero."
     )
-    weight_decay: float = Field(0.0, description="AdamW's, on all but norms.", ge=0.0, le=1.0)
+    weight_decay: float = Field(
+        0.0, description="AdamW's weight decay, on all weights but norms.", ge=0.0, le=1.0
+    )
     adam_beta1: float = Field(0.9, description="AdamW's decay of the mean.", ge=0.0, lt=1.0)
     adam_beta2: float = Field(0.95, description="AdamW's decay of the variance.", ge=0.0, lt=1.0)
     gradient_clip: float = Field(1.0, description="Largest norm of the gradient.", gt=0.0)
     max_length: int = Field(
         0,
-        description="Tokens of a row, 0 = the model's context.",
+        description="Longest row, in tokens; 0 = the model's context.",
         ge=0,
         le=1_048_576,
     )
     long_rows: LongRows = Field(
-        "cut", description="What becomes of longer rows: they lose their end, or are left out."
+        "cut",
+        description="What happens to longer rows: cut drops their end, remove leaves them out.",
     )
     max_truncated: float = Field(
         0.05,
-        description="cut: share of rows that may be longer; with more the stage fails.",
+        description="With cut: share of rows that may be longer; beyond it the stage fails.",
         ge=0.0,
         le=1.0,
     )
     precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
-        "where the device multiplies it, else fp32.",
+        "where the device supports it, else fp32.",
     )
-    seed: int = Field(0, description="Of the order of rows.", ge=0, le=2**31 - 1)
+    seed: int = Field(0, description="Random seed of the order of rows.", ge=0, le=2**31 - 1)
     device: CudaOrCpu = execution("auto", "Where to train; auto takes a GPU if there is one.")
-    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
+    threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
     score_tokens: int = execution(
         8_192,
-        "Tokens of a forward pass over validation rows; on a CPU 2,048 at most.",
+        "Tokens per forward pass over validation rows; at most 2,048 on a CPU.",
         ge=1,
         le=2**24,
     )
     checkpoint_seconds: float = execution(
-        600.0, "Seconds between checkpoints, from which a stopped run goes on.", ge=0.0
+        600.0, "Seconds between checkpoints, from which a stopped run resumes.", ge=0.0
     )
 
     @model_validator(mode="after")

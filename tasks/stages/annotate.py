@@ -40,16 +40,18 @@ class AnnotateConfig(ShardedConfig):
 
     language_model: str = execution(
         "",
-        "A fastText language model of yours; empty = lid.176.ftz, which setting up brings.",
+        "A fastText language model of your own; empty = lid.176.ftz, which `make setup` installs.",
     )
     language_characters: int = Field(
-        5_000, description="How much of a text's beginning tells its language; 0 = all.", ge=0
+        5_000,
+        description="Characters at the beginning of a text that identify its language; 0 = all.",
+        ge=0,
     )
     blocked_domains: list[str] = execution(
-        [], "Files or globs of domains, one a line; .gz, .zst. Subdomains count as hits."
+        [], "Files or globs of domains, one per line; .gz, .zst. Subdomains count as hits."
     )
     blocked_words: list[str] = execution(
-        [], "Files or globs of words or phrases to look for in URLs, one a line; .gz, .zst."
+        [], "Files or globs of words or phrases to look for in URLs, one per line; .gz, .zst."
     )
 
 
@@ -214,7 +216,7 @@ STAGE = Stage(
     },
     outputs={
         "attributes": Output(
-            "A row a document, a column a metric; behind them a column a classifier.",
+            "One row per document, one column per metric, then one per classifier.",
             ATTRIBUTES,
             unique_ids=True,
         ),

@@ -33,13 +33,16 @@ _SAMPLES_SHOWN = 10
 class EvaluationSet(Part):
     """Files of questions that no training document may contain."""
 
-    name: str = Field(description="Name in reasons and tables.", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    name: str = Field(
+        description="Name of the set, for reasons and tables.", pattern=r"^[A-Za-z0-9._-]{1,64}$"
+    )
     paths: list[str] = execution(
         ..., "Files, folders or globs: JSONL, JSON, CSV, TSV or text; .gz, .zst.", min_length=1
     )
     fields: list[str] = Field(
         [],
-        description="Fields to look into, a dot going down (choices.text); empty = every string.",
+        description="Fields to search, with dots for nested ones (choices.text); empty = every "
+        "string.",
     )
 
 
@@ -50,11 +53,12 @@ class DecontaminateConfig(ShardedConfig):
         [], description="Sets to keep out of the training data; none = every document passes."
     )
     ngram: int = Field(
-        13, description="Words in a row that a document may not share with an item.", ge=5, le=50
+        13, description="Consecutive words that a document may not share with an item.", ge=5, le=50
     )
     shortest_item: int = Field(
         8,
-        description="Texts shorter than an n-gram count as a whole from this many words on.",
+        description="Texts shorter than an n-gram are looked for as a whole if they have this many "
+        "words.",
         ge=3,
         le=50,
     )

@@ -48,9 +48,12 @@ class DedupConfig(ShardedConfig):
         "quality_score is passed over when the recipe has no annotate stage.",
         min_length=1,
     )
-    shingle_words: int = Field(5, description="Words a shingle.", ge=1, le=50)
+    shingle_words: int = Field(5, description="Words per shingle.", ge=1, le=50)
     num_perm: int = Field(
-        128, description="Values a MinHash signature; 4 bytes each per document.", ge=16, le=1024
+        128,
+        description="Values per MinHash signature; 4 bytes each for every document.",
+        ge=16,
+        le=1024,
     )
     recall: float = Field(
         0.985,
@@ -77,7 +80,9 @@ class DedupConfig(ShardedConfig):
         ge=0.0,
         le=0.5,
     )
-    split_seed: int = Field(0, description="Another seed holds out other documents.", ge=0)
+    split_seed: int = Field(
+        0, description="Another seed picks other documents for validation.", ge=0
+    )
 
 
 def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted]:
@@ -297,7 +302,7 @@ def _closest_pairs(artifact: Artifact) -> Table:
     near = [row for row in removed.to_pylist() if row["reason"] == "near"]
     near.sort(key=lambda row: (row["value"], row["doc_id"]))
     return Table(
-        "Closest calls: removed with the lowest Jaccard index",
+        "Borderline cases: removed with the lowest Jaccard index",
         ["removed", "kept instead", "Jaccard"],
         [[row["doc_id"], row["detail"], row["value"]] for row in near[:_PAIRS_SHOWN]],
     )
@@ -337,7 +342,7 @@ STAGE = Stage(
         ),
         "pairs": Output("Verified pairs from Jaccard 0.5 on.", PAIRS),
         "removed": Output("Duplicates, each with the document kept instead.", REMOVED, True),
-        "rejected": Output("Documents that could not be signed, and why.", REJECTED, True),
+        "rejected": Output("Documents without a signature, and why.", REJECTED, True),
         "signatures": Output("MinHash signatures and text digests.", SIGNATURES, unique_ids=True),
     },
     run=run,

@@ -30,7 +30,7 @@ _BINS = 20
 class DpoConfig(TuningConfig):
     """How the model is tuned on preferences."""
 
-    epochs: int = Field(1, description="Times each pair is seen.", ge=1, le=1_000)
+    epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)
     learning_rate: float = Field(
         1e-5,
         description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
@@ -45,15 +45,15 @@ class DpoConfig(TuningConfig):
     )
     sft_weight: float = Field(
         0.0,
-        description="Weight of the chosen answers' own loss beside the preference loss; 0.2 keeps "
-        "their probability from falling along with that of the rejected.",
+        description="Weight of an additional loss on the chosen answers; 0.2 keeps their "
+        "probability from falling along with that of the rejected.",
         ge=0.0,
         le=100.0,
     )
     # Not execution: the sft term is a mean over it, and so is the last, smaller batch.
     micro_batch_size: int = Field(
         0,
-        description="Pairs a forward pass, a divisor of batch_size; 0 = all of them.",
+        description="Pairs per forward pass; must divide batch_size; 0 = the whole batch.",
         ge=0,
         le=65_536,
     )

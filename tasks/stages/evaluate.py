@@ -52,26 +52,26 @@ class EvaluateConfig(StageConfig):
             "What is a context manager?",
             "How do I read a CSV file with pandas?",
         ],
-        description="Questions every model answers, to be read.",
+        description="Questions every model answers, for you to read.",
     )
     continuations: list[str] = Field(
         ["Return the", "This function", "Parameters\n"],
-        description="Texts the base model goes on with, to be read.",
+        description="Texts the base model continues, for you to read.",
     )
-    new_tokens: int = Field(128, description="Tokens of an answer at most.", ge=1, le=65_536)
+    new_tokens: int = Field(128, description="Longest answer, in tokens.", ge=1, le=65_536)
     resamples: int = Field(
         1_000, description="Bootstrap resamples behind an interval.", ge=100, le=100_000
     )
-    seed: int = Field(0, description="Of the bootstrap.", ge=0, le=2**31 - 1)
+    seed: int = Field(0, description="Random seed of the bootstrap.", ge=0, le=2**31 - 1)
     precision: Precision = Field(
         "fp32",
         description="bf16: matrix products in bfloat16, quicker on a GPU; scores shift a little.",
     )
     eval_batch_tokens: int = execution(
-        8_192, "Tokens of a forward pass, padding included; on a CPU 2,048 at most.", ge=1, le=2**24
+        8_192, "Tokens per forward pass, padding included; at most 2,048 on a CPU.", ge=1, le=2**24
     )
     device: CudaOrCpu = execution("auto", "Where to run; auto takes a GPU if there is one.")
-    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
+    threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
 
 
 def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
@@ -130,7 +130,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     )
     shown: list[Panel] = [_side_by_side("Scores", scores, note)]
     if changes:
-        difference = "Less the model before, on the same units, resampled in pairs."
+        difference = "Differences from the model before, on the same units, resampled in pairs."
         shown.append(_side_by_side("Changes", changes, difference))
     shown.append(_left_out_table(artifact))
     samples = artifact.data("samples").table().slice(0, _SAMPLES_SHOWN).to_pylist()
@@ -183,7 +183,7 @@ STAGE = Stage(
             ("decontaminate.documents", "dedup.documents"), "Documents with their split."
         ),
         "instructions": Input(
-            ("examples.instructions",), "Validation answers to foresee.", optional=True
+            ("examples.instructions",), "Validation answers to score.", optional=True
         ),
         "preferences": Input(
             ("examples.preferences",), "Validation pairs to tell apart.", optional=True
@@ -191,8 +191,8 @@ STAGE = Stage(
     },
     inputs_from=_models,
     outputs={
-        "scores": Output("A figure a model and metric, with its 95 % interval.", SCORES),
-        "samples": Output("What the models say to fixed prompts.", SAMPLES),
+        "scores": Output("A value per model and metric, with its 95 % interval.", SCORES),
+        "samples": Output("Replies of the models to fixed prompts.", SAMPLES),
     },
     run=run,
     panels=panels,

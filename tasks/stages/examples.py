@@ -54,7 +54,7 @@ class ExamplesConfig(StageConfig):
     """Where examples come from, how they are made of documents, and what goes to validation."""
 
     make_from_documents: bool = Field(
-        True, description="Make examples of pages of Python documentation (URLs pydocs://...)."
+        True, description="Make examples from pages of Python documentation (URLs pydocs://...)."
     )
     instruction_files: list[str] = execution(
         [], "Files, folders or globs of instructions: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
@@ -73,7 +73,7 @@ class ExamplesConfig(StageConfig):
     )
     max_answer_chars: int = Field(
         600,
-        description="Longer answers of documents are cut behind a sentence.",
+        description="Longer answers of documents are cut after a sentence.",
         ge=50,
         le=100_000,
     )
@@ -85,24 +85,27 @@ class ExamplesConfig(StageConfig):
     )
     max_overlap: float = Field(
         0.7,
-        description="Answers that share this much of their words (Jaccard) are no pair.",
+        description="Answers whose words overlap this much (Jaccard) make no pair.",
         gt=0,
         le=1,
     )
     max_sibling_uses: int = Field(
-        3, description="Pairs of a document in which one answer is the rejected one.", ge=1, le=1000
+        3,
+        description="Pairs of a document in which the same answer may be the rejected one.",
+        ge=1,
+        le=1000,
     )
     max_instructions: int = Field(
-        50_000, description="Instructions made of train documents at most; 0 = none.", ge=0
+        50_000, description="Most instructions made from train documents; 0 = none.", ge=0
     )
     max_preferences: int = Field(
-        20_000, description="Preferences made of train documents at most; 0 = none.", ge=0
+        20_000, description="Most preferences made from train documents; 0 = none.", ge=0
     )
     max_validation_examples: int = Field(
-        1_000, description="Of either, made of validation documents at most; 0 = none.", ge=0
+        1_000, description="Most of either kind made from validation documents; 0 = none.", ge=0
     )
     max_from_files: int = Field(
-        0, description="Of either, read from files, at most; 0 = all.", ge=0
+        0, description="Most of either kind read from files; 0 = all.", ge=0
     )
     max_row_bytes: int = Field(
         16 << 20, description="Longer lines of JSONL files are rejected.", ge=1 << 10, le=1 << 30
@@ -113,7 +116,7 @@ class ExamplesConfig(StageConfig):
         ge=1 << 10,
         le=1 << 34,
     )
-    seed: int = Field(0, description="Of wordings, pairs and what stays under the caps.", ge=0)
+    seed: int = Field(0, description="Random seed of wordings, pairs and what the caps keep.", ge=0)
     split_seed: int = Field(
         0, description="Another seed draws other prompts of files for validation.", ge=0
     )
@@ -122,8 +125,8 @@ class ExamplesConfig(StageConfig):
     def _consistent(self) -> ExamplesConfig:
         if not (self.make_from_documents or self.instruction_files or self.preference_files):
             raise ValueError(
-                "no examples from anywhere: set make_from_documents, instruction_files or "
-                "preference_files"
+                "there is nothing to make examples from: set make_from_documents, "
+                "instruction_files or preference_files"
             )
         if self.min_answer_chars > self.max_answer_chars:
             raise ValueError("min_answer_chars exceeds max_answer_chars: no answer would fit")
@@ -183,7 +186,7 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
         out.fact(TIMING_DEPENDENT, timed_out)
     for name, fields in unread.items():
         listed = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
-        out.log(f"{name}: fields that nothing was made of: {listed}")
+        out.log(f"{name}: fields that were not used: {listed}")
     out.fact(
         "unread_fields",
         [
@@ -273,7 +276,7 @@ def _account(out: Out, candidates: list[str], counts: Counter[CandidateResult]) 
     if not kept:
         reasons = dict(by_result[REMOVED] + by_result[REJECTED])
         raise NoExamplesError(
-            f"examples: not one example of {len(candidates)} candidates; left out were "
+            f"examples: no example from any of {len(candidates)} candidates; left out were "
             f"{reasons or 'none'}. Documents must be pages of Python documentation (a source of "
             "kind pydocs); or name instruction_files or preference_files"
         )
@@ -297,23 +300,25 @@ def _account(out: Out, candidates: list[str], counts: Counter[CandidateResult]) 
 STAGE = Stage(
     name="examples",
     version=4,
-    description="Instructions and preferences, made of documents or read from files.",
+    description="Instructions and preferences, made from documents or read from files.",
     config=ExamplesConfig,
     inputs={
         "documents": Input(
             ("decontaminate.documents", "dedup.documents"),
-            "Documents with their split, to make examples of.",
+            "Documents with their split, to make examples from.",
             optional=True,
         ),
         "ngrams": Input(
-            ("decontaminate.ngrams",), "Of evaluation sets: not to be learned.", optional=True
+            ("decontaminate.ngrams",),
+            "N-grams of evaluation sets, not to be learned.",
+            optional=True,
         ),
     },
     outputs={
         "instructions": Output("Conversations that end with an answer.", INSTRUCTIONS, True),
         "preferences": Output("A prompt with a better and a worse answer.", PREFERENCES, True),
         "removed": Output("Candidates a setting leaves out, and duplicates.", REMOVED),
-        "rejected": Output("Rows and pages that no example could be made of.", REJECTED),
+        "rejected": Output("Rows and pages that no example could be made from.", REJECTED),
     },
     run=run,
     panels=panels,

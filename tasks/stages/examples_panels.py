@@ -46,8 +46,8 @@ def panels(artifact: Artifact) -> list[Panel]:
         ),
     ]
     if unread:
-        note = "Fields of usable rows that nothing was made of."
-        shown.append(Table("Fields not read", ["file", "field", "rows"], unread, note))
+        note = "Fields of usable rows that were not used."
+        shown.append(Table("Fields not used", ["file", "field", "rows"], unread, note))
     for name, title in (("instructions", "Instructions"), ("preferences", "Preferences")):
         # The smallest ids: hashes, and so a sample of all sources.
         ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())

@@ -324,7 +324,7 @@ STAGE = Stage(
     outputs={
         "documents": Output("Documents that met every rule.", DOCUMENTS, unique_ids=True),
         "removed": Output("The first rule each other document failed.", REMOVED, unique_ids=True),
-        "samples": Output("A few removed documents a reason, to read.", SAMPLES),
+        "samples": Output("A few removed documents for every reason, to read.", SAMPLES),
     },
     run=run,
     panels=panels,

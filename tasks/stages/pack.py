@@ -65,7 +65,9 @@ class PackConfig(ShardedConfig):
         "concatenate cuts wherever a row is full.",
     )
     weights: list[Weight] = Field([], description="Mixture; sources not named are used once.")
-    seed: int = Field(0, description="Of the order of rows and of the mixture.", ge=0, le=2**31 - 1)
+    seed: int = Field(
+        0, description="Random seed of the order of rows and of the mixture.", ge=0, le=2**31 - 1
+    )
 
     @model_validator(mode="after")
     def _each_source_once(self) -> PackConfig:

@@ -46,19 +46,24 @@ class QualityConfig(StageConfig):
     """Settings of the classifiers. A source names the one it trains, `quality` if nothing else."""
 
     positives: list[LabelSource] = Field(
-        [], description="Texts that score high; of quality: as the model should read more of."
+        [],
+        description="Texts that should score high; for the classifier quality, such as the model "
+        "should read more of.",
     )
     negatives: list[LabelSource] = Field(
-        [], description="Texts that score low; of quality: ordinary or bad ones."
+        [],
+        description="Texts that should score low; for quality, ordinary or bad ones.",
     )
     validation_fraction: float = Field(
-        0.1, description="Share of the texts that measures instead of training.", gt=0, lt=1
+        0.1, description="Share of the texts used for validation instead of training.", gt=0, lt=1
     )
     min_examples: int = Field(
         20, description="Fewest distinct texts a class must have to train on.", ge=1
     )
     dim: int = Field(16, description="Length of word vectors.", ge=1, le=1000)
-    learning_rate: float = Field(0.5, description="At the start; falls to 0.", gt=0, le=10)
+    learning_rate: float = Field(
+        0.5, description="Learning rate at the start; falls to 0.", gt=0, le=10
+    )
     epochs: int = Field(
         0,
         description="Passes over the texts; 0 = by their number: as many as make 10,000 updates, "
@@ -76,7 +81,10 @@ class QualityConfig(StageConfig):
         le=10_000_000,
     )
     seed: int = Field(
-        1, description="Of samples, order, validation share and vectors.", ge=0, le=2**31 - 1
+        1,
+        description="Random seed of samples, order, validation share and vectors.",
+        ge=0,
+        le=2**31 - 1,
     )
 
     @model_validator(mode="after")

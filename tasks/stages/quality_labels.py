@@ -36,8 +36,8 @@ class LabelSource(Part):
     )
     paths: list[str] = execution(
         [],
-        "Files or globs for kind files: .parquet, .jsonl, .csv, .tsv, .txt (one text a line); "
-        "all but the first also .gz, .zst.",
+        "Files or globs for kind files: .parquet, .jsonl, .csv, .tsv, .txt (one text "
+        "per line); all but the first also .gz, .zst.",
     )
     text_field: str = Field("text", description="Field that holds the text.", min_length=1)
     where_field: str = Field("", description="Only rows whose field ... ; empty = all rows.")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class SftConfig(TuningConfig):
     """How the model is tuned on instructions."""
 
-    epochs: int = Field(3, description="Times each row is seen.", ge=1, le=1_000)
+    epochs: int = Field(3, description="Passes over the rows.", ge=1, le=1_000)
     learning_rate: float = Field(
         3e-4,
         description="Highest learning rate; small models take 3e-4, large ones 2e-5.",
@@ -38,12 +38,12 @@ class SftConfig(TuningConfig):
     )
     packing: Packing = Field(
         "none",
-        description="bfd: rows share one of max_length, best fit first, none seeing another; "
-        "batch_size then counts shared rows.",
+        description="bfd: several rows are packed into one of max_length, best fit first, and do "
+        "not see each other; batch_size then counts packed rows.",
     )
     micro_batch_size: int = execution(
         0,
-        "Rows a forward pass, a divisor of batch_size; 0 = all of them, one when packed.",
+        "Rows per forward pass; must divide batch_size; 0 = the whole batch, one when packed.",
         ge=0,
         le=65_536,
     )
@@ -116,7 +116,9 @@ STAGE = Stage(
         "model": Output("The tuned model, a Hugging Face folder."),
         "metrics": Output("Figures of every step, and of validation rows.", METRICS),
         "examples": Output("Rows as rendered and tokenised.", INSTRUCTION_ROWS, unique_ids=True),
-        "removed": Output("Rows whose prompt leaves no room.", REMOVED, unique_ids=True),
+        "removed": Output(
+            "Rows whose prompt leaves no room for an answer.", REMOVED, unique_ids=True
+        ),
         "rejected": Output("Rows that are no conversation.", REJECTED, unique_ids=True),
     },
     run=run,

@@ -48,17 +48,27 @@ class SourceSpec(Part):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=64,
     )
-    kind: Kind = Field("auto", description="What the files are; auto goes by their ending.")
+    kind: Kind = Field("auto", description="Kind of the files; auto goes by their extension.")
     paths: list[str] = execution([], "Files, folders and globs (`**` too), relative to the root.")
     distributions: list[str] = execution(
         [],
         "pydocs: installed Python distributions to document; `python` is the standard library.",
     )
-    text_field: str = Field("text", description="Parquet and JSONL: the text.", min_length=1)
-    url_field: str = Field("url", description="Parquet and JSONL: the URL, where rows have one.")
-    id_field: str = Field("id", description="Parquet and JSONL: what names a row without a URL.")
-    date_field: str = Field("date", description="Parquet and JSONL: when a row was fetched.")
-    license_field: str = Field("license", description="Parquet and JSONL: a row's own licence.")
+    text_field: str = Field(
+        "text", description="Parquet and JSONL: field of the text.", min_length=1
+    )
+    url_field: str = Field(
+        "url", description="Parquet and JSONL: field of the URL, where rows have one."
+    )
+    id_field: str = Field(
+        "id", description="Parquet and JSONL: field that identifies a row without a URL."
+    )
+    date_field: str = Field(
+        "date", description="Parquet and JSONL: field of the date a row was fetched."
+    )
+    license_field: str = Field(
+        "license", description="Parquet and JSONL: field of a row's own licence."
+    )
     row_type: Literal["text/plain", "text/html"] = Field(
         "text/plain", description="Parquet and JSONL: what the text is."
     )
@@ -84,7 +94,7 @@ class SourceConfig(ShardedConfig):
     sources: list[SourceSpec] = Field([], description="The sources, each under a name of its own.")
     max_record_bytes: int = Field(
         10_000_000,
-        description="Most bytes of a page, decompressed; a larger record is rejected.",
+        description="Largest page, in bytes when decompressed; a larger record is rejected.",
         ge=1_000,
         le=1_000_000_000,
     )

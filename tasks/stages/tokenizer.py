@@ -72,11 +72,11 @@ class TokenizerConfig(StageConfig):
     )
     longest_token: int = Field(
         32,
-        description="Bytes a learned token has at most; keeps rulers and keys out.",
+        description="Longest learned token, in bytes; keeps separator lines and keys out.",
         ge=2,
         le=256,
     )
-    seed: int = Field(0, description="Of the choice of documents.", ge=0, le=2**31 - 1)
+    seed: int = Field(0, description="Random seed of the choice of documents.", ge=0, le=2**31 - 1)
 
 
 def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
@@ -301,7 +301,7 @@ STAGE = Stage(
     },
     outputs={
         "tokenizer": Output("tokenizer.json and the files transformers loads it with."),
-        "fertility": Output("Tokens a word and bytes a token, by source and split.", FERTILITY),
+        "fertility": Output("Tokens per word and bytes per token, by source and split.", FERTILITY),
         "sampled": Output("The documents learned from.", SAMPLED, unique_ids=True),
         "unsampled": Output("Documents not learned from, and why.", REMOVED, unique_ids=True),
         "rejected": Output("Documents without a text.", REJECTED, unique_ids=True),

@@ -52,7 +52,7 @@ def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(crashed_runs, "get_run_logger", Log)
     crashed_runs._write_record(tmp_path / "runs" / "note.json", {"pid": 1})
     (line,) = told
-    assert line.startswith("no note of this run can be kept ([Errno 28] No space left on device)")
+    assert line.startswith("this run cannot be recorded ([Errno 28] No space left on device)")
     assert list((tmp_path / "runs").iterdir()) == []
 
 

@@ -70,7 +70,7 @@ def test_stopped_it_ends_as_if_undisturbed(tmp_path: Path, optimiser: str) -> No
     assert code == TERMINATED
     code, heard = launched(asdict(cut), tmp_path / "cut")
     assert code == 0
-    assert any("goes on from the checkpoint of step" in e.get("message", "") for e in heard)
+    assert any("resumes from the checkpoint of step" in e.get("message", "") for e in heard)
     assert weights(cut) == weights(whole)
     assert metrics(cut) == metrics(whole)
     result = json.loads(Path(cut.paths.result).read_text())

@@ -87,7 +87,7 @@ def _entries(paths: Sequence[Path]) -> Iterable[str]:
         except UnicodeDecodeError as error:
             raise BlockListError(
                 f"{path}, line {number}: not UTF-8 text ({error.reason} at byte {error.start}); "
-                "a block list holds one entry a line"
+                "a block list holds one entry per line"
             ) from error
         except DamagedStreamError as error:
             raise BlockListError(

@@ -48,7 +48,7 @@ def sign(documents: pa.Table, num_perm: int, words: int) -> pa.Table:
 
 @dataclass(frozen=True)
 class Signatures:
-    """Signatures documents in ascending order of doc_id, however they came in.
+    """Signatures of documents, in ascending order of doc_id, however they came in.
 
     Attributes:
         doc_ids, digests: `(documents,)` bytes (dtype S).

@@ -110,6 +110,6 @@ def _check_ids(stage: Stage, law: Conservation, inputs: Inputs, out: Out) -> Non
     lost, new = np.setdiff1d(ids_in, found), np.setdiff1d(found, ids_in)
     shown = ", ".join(value.decode() for value in [*lost[:_SHOWN], *new[:_SHOWN]])
     raise ConservationError(
-        f"{stage.name}: of {ids_in.size} ids in, {lost.size} came out nowhere, {new.size} came out "
-        f"that never went in, {found.size - np.unique(found).size} came out twice: {shown}"
+        f"{stage.name}: of {ids_in.size} ids in, {lost.size} are in no output, {new.size} of the "
+        f"outputs were not in, {found.size - np.unique(found).size} are there twice: {shown}"
     )

@@ -108,7 +108,7 @@ def execute(
     folder = build_folder(stage.name, build)
 
     def waiting(other: Holder) -> None:
-        listener.log(stage.name, f"waiting for {other}, which is building the same recipe")
+        listener.log(stage.name, f"waiting for {other}, which is building the same stage")
 
     began = time.time()
     lease = Lease(store, f"{folder}/lease", time_to_live, waiting, listener.cancelled)

@@ -101,7 +101,7 @@ class Selection:
         if beyond:
             raise SelectionError(
                 f"--force {beyond[0]}: it is not among the stages selected; add it to --only, "
-                "or leave --only and --from away"
+                "or drop --only and --from"
             )
         return chosen
 

@@ -268,7 +268,7 @@ class Store:
             if not (isinstance(error, PermissionError) or error.errno == errno.EROFS):
                 raise
             raise ReadOnlyStoreError(
-                f"the home {self.url} can be read only: {self.full(path)} cannot be written "
-                f"({error.strerror or error}). Give this user the right to write there, or choose "
+                f"the home {self.url} is read-only: {self.full(path)} cannot be written "
+                f"({error.strerror or error}). Give this user write access, or choose "
                 "another home (INGOT_HOME)"
             ) from error

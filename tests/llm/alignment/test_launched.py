@@ -77,7 +77,7 @@ def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     assert code == -signal.SIGKILL
     code, heard = launched(record("cut"), tmp_path / "cut", ignore)
     assert code == 0
-    assert any("goes on from checkpoint-" in event.get("message", "") for event in heard)
+    assert any("resumes from checkpoint-" in event.get("message", "") for event in heard)
     code, _ = launched(record("whole"), tmp_path / "whole", ignore)
     assert code == 0
     one, two = (tmp_path / name / "out" / "model.safetensors" for name in ("cut", "whole"))

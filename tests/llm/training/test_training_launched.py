@@ -85,7 +85,7 @@ def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     assert not Path(cut.paths.model).exists()
     code, heard = launched(asdict(cut), tmp_path / "cut")
     assert code == 0
-    assert any("goes on from the checkpoint of step" in e.get("message", "") for e in heard)
+    assert any("resumes from the checkpoint of step" in e.get("message", "") for e in heard)
     assert _sha256(cut) == _sha256(whole)
     assert metrics(cut) == metrics(whole)
 
@@ -135,7 +135,7 @@ def test_more_processes_than_rows_and_a_restart(tmp_path: Path) -> None:
     assert not Path(two.paths.model).exists()
     code, heard = launched(asdict(two), tmp_path / "two", command=TWO)
     assert code == 0
-    assert any("goes on from" in event.get("message", "") for event in heard)
+    assert any("resumes from" in event.get("message", "") for event in heard)
     assert metrics(two)["loss"] == pytest.approx(metrics(one)["loss"], rel=1e-3)
 
 

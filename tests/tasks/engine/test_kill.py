@@ -1,4 +1,4 @@
-"""What is left when a run is killed, and how the next one goes on from it."""
+"""What is left when a run is killed, and how the next one resumes from it."""
 
 from __future__ import annotations
 

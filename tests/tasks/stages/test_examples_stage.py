@@ -252,7 +252,7 @@ def test_what_rows_bring_along_is_honoured_or_told(tmp_path: Path) -> None:
     told = [{"file": "mine.jsonl", "field": "id", "rows": 2}]
     assert artifact.facts["unread_fields"] == told
     shown = {panel.title: panel for panel in panels(artifact)}
-    assert isinstance(table := shown["Fields not read"], Table)
+    assert isinstance(table := shown["Fields not used"], Table)
     assert table.rows == [["mine.jsonl", "id", 2]]
     samples = shown["Instructions"]
     assert isinstance(samples, Samples)
