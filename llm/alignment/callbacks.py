@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from llm.alignment import checkpoints
-from llm.alignment.channel import Channel
+from llm.alignment.reporter import Reporter
 from llm.process.parent import StopRequest
 from llm.training.divergence import NonFiniteLossError
 from llm.training.threads import ThreadTuner
@@ -32,13 +32,13 @@ class Steps(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        channel: Channel,
+        reporter: Reporter,
         stop: StopRequest,
         seconds: float,
         digest: str,
         threads: ThreadTuner,
     ) -> None:
-        self._channel, self._stop, self._threads = channel, stop, threads
+        self._channel, self._stop, self._threads = reporter, stop, threads
         self._began = time.monotonic()
         self._seconds, self._digest = seconds, digest
         self._saved = time.monotonic()

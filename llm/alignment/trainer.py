@@ -13,11 +13,11 @@ from torch import Tensor
 
 from llm.alignment import checkpoints
 from llm.alignment.callbacks import Steps
-from llm.alignment.channel import Channel
 from llm.alignment.checks import check_context
 from llm.alignment.data import Limit, Rows
+from llm.alignment.reporter import Reporter
 from llm.alignment.run_file import Run, SftRun, run_digest
-from llm.alignment.shell import compute_with, shell
+from llm.alignment.transformers_model import compute_with, transformers_model
 from llm.model import folder as model_folder
 from llm.model.scoring import Scorer
 from llm.model.transformer import Transformer
@@ -44,11 +44,11 @@ class Session:
         DeviceError: there is no such device.
     """
 
-    def __init__(self, run: Run, channel: Channel, stop: StopRequest) -> None:
+    def __init__(self, run: Run, reporter: Reporter, stop: StopRequest) -> None:
         self.device = find(run.device, CUDA_OR_CPU)
         # What "auto" stands for here: a checkpoint of another precision is another run's.
         run = replace(run, precision=precision_on(self.device, run.precision))
-        self.run, self.channel, self.stop = run, channel, stop
+        self.run, self.reporter, self.stop = run, reporter, stop
         self.start = Path(run.model)
         model_folder.check_tokenizer(self.start, self.start)
         context = model_folder.architecture(self.start).context
@@ -77,7 +77,7 @@ class Session:
 
     def report(self, rows: Rows, too_long: int) -> None:
         """Tell the user what became of the rows."""
-        self.channel.log(
+        self.reporter.log(
             f"{rows.used.num_rows} rows used, {too_long} longer than {self.limit.tokens} "
             f"tokens; removed {_format_reasons(rows.reasons(rows.removed))}, "
             f"rejected {_format_reasons(rows.reasons(rows.rejected))}"
@@ -87,9 +87,9 @@ class Session:
         """The starting model, float32, on the device."""
         return model_folder.load(self.start).to(self.device)
 
-    def shell(self, model: Transformer) -> Any:
-        """What a trainer is given for the model: see `llm.alignment.shell`."""
-        return shell(model, self.start)
+    def transformers_model(self, model: Transformer) -> Any:
+        """What a trainer is given for the model: see `llm.alignment.transformers_model`."""
+        return transformers_model(model, self.start)
 
     def compute_with(self, model: Transformer, trainer: Any) -> None:
         """Let the trainer's forward passes be ours where its own are slow: on a CPU.
@@ -106,8 +106,8 @@ class Session:
         return _Scorer(self, model, self._scoring)
 
     def scored(self, done: int, total: int) -> None:
-        """So many rows are scored; the channel knows the total."""
-        self.channel.step(done)
+        """So many rows are scored; the reporter knows the total."""
+        self.reporter.step(done)
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of transformers' trainer; every default of TRL that differs is set here."""
@@ -157,7 +157,7 @@ class Session:
         """The callback every trainer gets."""
         run, found = self.run, self._checkpoint()
         threads = self.threads(checkpoints.threads(found) if found else UNKNOWN)
-        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest, threads)
+        return Steps(self.reporter, self.stop, run.checkpoint_seconds, self.digest, threads)
 
     def _checkpoint(self) -> Path | None:
         return checkpoints.newest(Path(self.run.scratch), self.digest)
@@ -177,7 +177,7 @@ class Session:
         trainer.remove_callback(PrinterCallback)
         found = self._checkpoint()
         if found is not None:
-            self.channel.log(f"resumes from {found.name}")
+            self.reporter.log(f"resumes from {found.name}")
         trainer.train(resume_from_checkpoint=str(found) if found else None)
         if trainer.state.global_step < trainer.state.max_steps:
             raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")

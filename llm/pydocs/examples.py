@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from llm.alignment.examples.tables import INSTRUCTION, PREFERENCE, Dropped, Kind, Outcome
 from llm.corpus.identity import doc_id
-from llm.process.guarded import Lost, guarded
+from llm.process.guarded import LostDocument, guarded
 from llm.pydocs.pages import SCHEME, module_of
 from llm.pydocs.pairs import Document, PairSettings, examples_of
 
@@ -23,7 +23,7 @@ def documentation_examples(tables: Iterable[pa.Table], settings: PairSettings) -
     for table in tables:
         pages = table.filter(pc.fill_null(pc.starts_with(table.column("url"), SCHEME), False))
         for found in guarded("llm.pydocs.examples:make_examples", (settings,), [pages]):
-            if isinstance(found, Lost):
+            if isinstance(found, LostDocument):
                 yield from _drop_lost(found, pages)
             else:
                 yield from found
@@ -39,7 +39,7 @@ def make_examples(documents: pa.Table, settings: PairSettings) -> list[Outcome]:
     return outcomes
 
 
-def _drop_lost(lost: Lost, pages: pa.Table) -> Iterator[Dropped]:
+def _drop_lost(lost: LostDocument, pages: pa.Table) -> Iterator[Dropped]:
     """One candidate of either kind stands for all of a page that was given up."""
     (row,) = pages.filter(pc.equal(pages.column("doc_id"), lost.doc_id)).to_pylist()
     for kind in _KINDS:

@@ -100,7 +100,7 @@ def _check_digest(standard: Snapshot) -> None:
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     """Attributes of one part of documents."""
     from llm.corpus.annotate.by_path import Sources
-    from llm.process.guarded import Lost, guarded
+    from llm.process.guarded import LostDocument, guarded
 
     (model_item,) = unit.external["language_model"]
     sources = Sources(
@@ -112,7 +112,7 @@ def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     )
     documents = unit.tables(["doc_id", "url", "text", "robots"])
     for found in guarded("llm.corpus.annotate.by_path:annotate_documents", (sources,), documents):
-        if isinstance(found, Lost):
+        if isinstance(found, LostDocument):
             yield from reject_lost(found)
             continue
         yield "attributes", found.attributes

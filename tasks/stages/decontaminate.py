@@ -86,14 +86,14 @@ def externals(config: DecontaminateConfig) -> Mapping[str, Snapshot]:
 
 def decontaminate_part(unit: Unit) -> Iterator[Emitted]:
     """Documents of one part without overlap, and the evidence against the others."""
-    from llm.process.guarded import Lost, guarded
+    from llm.process.guarded import LostDocument, guarded
 
     files = tuple(str(file) for file in unit.shared_files("ngrams"))
     for documents in unit.tables(SPLIT_DOCUMENTS.names):
         texts = documents.select(["doc_id", "text"])
         lost, hits = set(), dict[str, list[dict[str, Any]]]()
         for found in guarded("llm.corpus.decontaminate.ngrams:matches_in", (files,), [texts]):
-            if isinstance(found, Lost):
+            if isinstance(found, LostDocument):
                 lost.add(found.doc_id)
                 yield from reject_lost(found)
                 continue

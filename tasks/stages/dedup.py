@@ -87,13 +87,13 @@ class DedupConfig(ShardedConfig):
 
 def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted]:
     """Signatures of one part of documents."""
-    from llm.process.guarded import Lost, guarded
+    from llm.process.guarded import LostDocument, guarded
 
     documents = unit.tables(["doc_id", "text"])
     for signatures in guarded(
         "llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents
     ):
-        if isinstance(signatures, Lost):
+        if isinstance(signatures, LostDocument):
             yield from reject_lost(signatures)
         else:
             yield "signatures", signatures

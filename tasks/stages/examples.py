@@ -229,10 +229,10 @@ def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path)
 
 
 def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
-    from llm.alignment.examples.files import ExampleFileError, FileReading, examples_in
+    from llm.alignment.examples.files import ExampleFileError, FileSettings, examples_in
 
     for name, kind in _FILES.items():
-        reading = FileReading(
+        file_settings = FileSettings(
             kind=kind,
             max_row_bytes=config.max_row_bytes,
             max_file_bytes=config.max_file_bytes,
@@ -243,7 +243,7 @@ def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Itera
         for item in snapshot.items if snapshot else ():
             try:
                 fields = unread.setdefault(item.name, Counter())
-                yield from examples_in(Path(item.path), item.name, reading, fields)
+                yield from examples_in(Path(item.path), item.name, file_settings, fields)
             except ExampleFileError as error:
                 raise ExternalInputError(f"examples.{name}: {error}") from error
     if config.make_from_documents:

@@ -82,7 +82,7 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
     """The tokens of one part of documents, each ended by the end of text."""
     import pyarrow.compute as pc
 
-    from llm.process.guarded import Lost, guarded
+    from llm.process.guarded import LostDocument, guarded
 
     folder = str(unit.shared["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
@@ -96,7 +96,7 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
         lost: list[str] = []
         tokens: list[pa.ListArray] = []
         for found in guarded("llm.tokens.encoding:tokens_of", (folder,), [texts]):
-            if isinstance(found, Lost):
+            if isinstance(found, LostDocument):
                 lost.append(found.doc_id)
                 yield from reject_lost(found)
             else:

@@ -201,7 +201,7 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
     """Write the fertility on a sample of every source and split; reads the documents once."""
     import pyarrow.compute as pc
 
-    from llm.process.guarded import Lost, guarded
+    from llm.process.guarded import LostDocument, guarded
     from llm.tokens.fertility import Fertility
 
     folder = str(out.folder("tokenizer"))
@@ -211,7 +211,7 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
     for done, table in enumerate(documents.tables(["doc_id", "source", "split", "text"])):
         chosen = table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
         for counted in guarded("llm.tokens.fertility:by_group", (folder,), [chosen]):
-            if isinstance(counted, Lost):
+            if isinstance(counted, LostDocument):
                 out.log(f"fertility is measured without {counted.doc_id}: {counted.detail}")
                 lost.append(counted.doc_id)
                 continue

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from llm.alignment.examples.tables import Dropped, Example, Outcome
 from llm.corpus.decontaminate.ngrams import Match, ngram_index
-from llm.process.guarded import Lost, guarded
+from llm.process.guarded import LostDocument, guarded
 from llm.process.sandbox import batches
 
 REASON = "evaluation:"  # and the name of the set
@@ -57,7 +57,7 @@ def _search(examples: Sequence[Example], ngrams: tuple[str, ...]) -> Iterator[Ou
     table = pa.table(columns, schema=_SCHEMA)
     waiting = iter(examples)
     for found in guarded("llm.alignment.examples.decontaminate:worst_matches", (ngrams,), [table]):
-        if isinstance(found, Lost):
+        if isinstance(found, LostDocument):
             yield _drop(next(waiting), True, found.reason, None, found.detail)
             continue
         for match in found:

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from llm.alignment import results
-from llm.alignment.channel import Channel
 from llm.alignment.checks import TrainerDataError, check_pairs, check_rows, flat
 from llm.alignment.data import preference_rows
+from llm.alignment.reporter import Reporter
 from llm.alignment.run_file import DpoRun
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
@@ -42,12 +42,12 @@ class Scores:
     rejected_tokens: NDArray[np.int64]
 
 
-def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
+def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
     """Train on the pairs of split train, score all of them before and after.
 
     Writes as `llm.alignment.methods.sft.train`, and the pairs with their margins.
     """
-    session = Session(run, channel, stop)
+    session = Session(run, reporter, stop)
     rows = preference_rows(session.tables(), session.chat, session.limit)
     too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
@@ -130,7 +130,7 @@ def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
     model.eval()
     prompts = table.column("prompt_tokens").to_pylist()
     chosen, rejected = (table.column(name).to_pylist() for name in _ANSWERS)
-    session.channel.begin(2 * table.num_rows, 0, "answer")
+    session.reporter.begin(2 * table.num_rows, 0, "answer")
     sums, counts = completion_logprobs(
         session.scorer(model),
         [*prompts, *prompts],
@@ -186,7 +186,7 @@ def _trainer(
         disable_dropout=True,
     )
     trainer = PreparedTrainer(
-        model=session.shell(model),
+        model=session.transformers_model(model),
         args=arguments,
         train_dataset=Dataset(InMemoryTable(pa.table(columns, names=list(_DATASET)))),
         processing_class=session.chat.tokenizer,

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from llm.alignment import results
-from llm.alignment.channel import Channel
 from llm.alignment.checks import check_rows, check_supervised, check_trained_tokens, flat
 from llm.alignment.data import instruction_rows
+from llm.alignment.reporter import Reporter
 from llm.alignment.run_file import SftRun
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
@@ -24,7 +24,7 @@ from llm.tables import TRAIN, VALIDATION
 _IGNORED = -100  # torch's cross-entropy and TRL leave this label out of the loss
 
 
-def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
+def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     """Train on the rows of split train, score those of validation before and after.
 
     Writes the model to `run.output` and the tables of `llm.alignment.results` to `run.results`.
@@ -32,7 +32,7 @@ def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
     Raises:
         Every error of `llm.alignment.checks`, `rendering`, `rows` and `session`.
     """
-    session = Session(run, channel, stop)
+    session = Session(run, reporter, stop)
     rows = instruction_rows(session.tables(), session.chat, session.limit)
     too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
@@ -101,7 +101,7 @@ def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Tab
         dataset_kwargs={"skip_prepare_dataset": not packed},
     )
     trainer = GroupedTrainer(
-        model=session.shell(model),
+        model=session.transformers_model(model),
         args=arguments,
         train_dataset=Dataset(InMemoryTable(labelled(training))),
         processing_class=session.chat.tokenizer,
@@ -121,7 +121,7 @@ def _validation_loss(
     if not table.num_rows:
         return None, 0
     model.eval()
-    session.channel.begin(table.num_rows, 0, "validation row")
+    session.reporter.begin(table.num_rows, 0, "validation row")
     sums, counts = summed_logprobs(
         session.scorer(model),
         table.column("tokens").to_pylist(),

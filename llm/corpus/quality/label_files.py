@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from llm.corpus.source.arrow_rows import NotUtf8
-from llm.corpus.source.compressed import Break
+from llm.corpus.source.compressed import StreamDamage
 from llm.corpus.source.delimited import delimited_rows, delimiter_of, records
 from llm.corpus.source.json_text import DuplicateFieldError, parse_json
 from llm.corpus.source.parquet_rows import LostRows, open_parquet, rows_and_losses
@@ -131,7 +131,7 @@ def _from_json_lines(
     met = {text_field: False, **({where_field: False} if where_field else {})}
     present: dict[str, None] = {}
     for number, raw in enumerate(_lines(path)):
-        if isinstance(raw, Break):
+        if isinstance(raw, StreamDamage):
             yield _damaged_row(number, raw)
             continue
         record, problem = _decode(raw)
@@ -170,7 +170,7 @@ def _from_delimited(
         yield _damaged_row(number, error)
 
 
-def _damaged_row(number: int, damage: Break | DamagedStreamError) -> LabelRow:
+def _damaged_row(number: int, damage: StreamDamage | DamagedStreamError) -> LabelRow:
     return LabelRow(number, None, True, "damaged", f"byte {damage.offset}: {damage.cause}")
 
 
@@ -184,7 +184,7 @@ def _cell_meets(cell: str, wanted: str) -> bool:
 
 def _from_text(path: Path) -> Iterator[LabelRow]:
     for number, raw in enumerate(_lines(path)):
-        if isinstance(raw, Break):
+        if isinstance(raw, StreamDamage):
             yield _damaged_row(number, raw)
             continue
         try:
@@ -222,10 +222,10 @@ def _missing(name: str, field: str, present: list[str]) -> LabelFieldError:
     )
 
 
-def _lines(path: Path) -> Iterator[bytes | Break]:
+def _lines(path: Path) -> Iterator[bytes | StreamDamage]:
     """Lines without their newline, those of whitespace alone left out, and what is damaged."""
     for found in lines_and_breaks(path, sys.maxsize):
-        if isinstance(found, Break):
+        if isinstance(found, StreamDamage):
             yield found
         elif (line := found[1]).strip():
             yield line.rstrip(b"\r\n")

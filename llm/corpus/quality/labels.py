@@ -37,20 +37,20 @@ class LabelledText:
 
 
 @dataclass(frozen=True)
-class Left:
+class LeftOut:
     """A text left out, and why: "too_short" or "too_long"."""
 
     reason: str
 
 
-def within(text: str, bounds: tuple[int, int]) -> str | Left:
+def within(text: str, bounds: tuple[int, int]) -> str | LeftOut:
     """The normalised text, if its characters are within bounds (least, most; 0 = no bound)."""
     shortest, longest = bounds
     if len(text) < shortest:
-        return Left("too_short")
+        return LeftOut("too_short")
     if longest and len(text) > longest:
-        return Left("too_long")
-    return normalise(text) or Left("too_short")
+        return LeftOut("too_long")
+    return normalise(text) or LeftOut("too_short")
 
 
 class Sampler:
@@ -94,7 +94,7 @@ class Sampler:
     def offer(self, identity: str | None, text: str) -> None:
         """Consider a text; `identity` of `None` stands for the hash of its normalised form."""
         found = within(text, self.bounds)
-        if isinstance(found, Left):
+        if isinstance(found, LeftOut):
             self.remove(found.reason)
         else:
             self.take(identity, found)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from llm.corpus.identity import content_url
 from llm.corpus.source.arrow_rows import NotUtf8
-from llm.corpus.source.compressed import Break
+from llm.corpus.source.compressed import StreamDamage
 from llm.corpus.source.json_text import DuplicateFieldError, parse_json
 from llm.corpus.source.parquet_rows import LostRows, open_parquet, rows_and_losses
 from llm.corpus.source.records import Page, Record, Rejected, Removed, readable
@@ -48,7 +48,7 @@ def read_jsonl(path: Path, name: str, fields: Fields, limit: int) -> Iterator[Re
         limit: most bytes of a line.
     """
     for found in lines_and_breaks(path, limit):
-        if isinstance(found, Break):
+        if isinstance(found, StreamDamage):
             reason = "truncated_file" if found.cut else "bad_record"
             detail = f"{name}, byte {found.offset}: {found.cause}"
             yield Rejected(reason, name, f"{reason}@{found.offset}".encode(), detail)

@@ -36,7 +36,7 @@ ARCHITECTURE = Architecture(
 
 
 class Listener:
-    """Stands for the channel: keeps what it is told, and may ask the run to stop at a step."""
+    """Stands in for the reporter: keeps what it is told, and may ask the run to stop at a step."""
 
     def __init__(self, stop: StopRequest | None = None, stop_at: int = 0) -> None:
         self.messages: list[str] = []

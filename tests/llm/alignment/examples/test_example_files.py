@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from llm.alignment.examples.files import ExampleFileError, FileReading, examples_in
+from llm.alignment.examples.files import ExampleFileError, FileSettings, examples_in
 from llm.alignment.examples.messages import UnusableRowError
 from llm.alignment.examples.shapes import instruction, preference, rows_in
 from llm.alignment.examples.tables import Dropped, Example, Kind, Message, Outcome
@@ -38,8 +38,8 @@ def shared_gpt(*messages: Message) -> list[dict[str, str]]:
 def read(
     path: Path, kind: Kind, validation_fraction: float = 0.05, unread: Counter[str] | None = None
 ) -> list[Outcome]:
-    reading = FileReading(kind, 100_000, 1 << 28, validation_fraction, 0)
-    return list(examples_in(path, path.name, reading, Counter() if unread is None else unread))
+    settings = FileSettings(kind, 100_000, 1 << 28, validation_fraction, 0)
+    return list(examples_in(path, path.name, settings, Counter() if unread is None else unread))
 
 
 def write(path: Path, rows: list[Any]) -> Path:
