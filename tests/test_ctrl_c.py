@@ -121,7 +121,7 @@ def test_training_and_tuning_go_on_where_ctrl_c_stopped_them(tmp_path: Path) -> 
     assert any(f"resumes from checkpoint-{tuned}" in line for line in last.said)
     resumed = latest(home, "pretrain").facts["training"]["resumed_from_step"]
     assert resumed == pretrained
-    defer_signals = run(tmp_path, other)
-    assert defer_signals.exit_code() == 0, "\n".join(defer_signals.said)
+    undisturbed = run(tmp_path, other)
+    assert undisturbed.exit_code() == 0, "\n".join(undisturbed.said)
     for stage in ("pretrain", "sft"):
         assert model_digest(home, stage) == model_digest(other, stage)

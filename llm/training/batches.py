@@ -1,7 +1,7 @@
 """Which rows make up a batch: a pure function of seed and step.
 
 Nothing is remembered between steps, so a resumed run, a run with other micro-batches or with more
-processes sees exactly the batches of an defer_signals one.
+processes sees exactly the batches of an undisturbed one.
 """
 
 from __future__ import annotations

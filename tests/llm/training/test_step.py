@@ -105,7 +105,7 @@ def test_micro_batches_change_nothing(tmp_path: Path, micro_batch_rows: int) -> 
 
 
 def test_out_of_memory_halves_and_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    defer_signals, _ = _stepped(tmp_path, 0)
+    undisturbed, _ = _stepped(tmp_path, 0)
     whole, seen = Transformer.hidden, []
 
     def hidden(self: Transformer, tokens: torch.Tensor, *others: object) -> torch.Tensor:
@@ -123,7 +123,7 @@ def test_out_of_memory_halves_and_repeats(tmp_path: Path, monkeypatch: pytest.Mo
     assert (seen, step.micro_batch_rows) == ([6, 3, 3], 3)
     step(1, ROWS)
     assert (seen[3:], step.micro_batch_rows) == ([3, 2, 2, 2], 2)
-    assert _far(defer_signals, model) < 1e-6
+    assert _far(undisturbed, model) < 1e-6
 
 
 NO_MEMORY = [

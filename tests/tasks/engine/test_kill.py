@@ -81,8 +81,8 @@ def test_rerun_after_kill_builds_the_missing_shards_only(tmp_path: Path, corpus:
     timings = again["shout"].artifact.manifest.timings
     assert timings.shards_adopted == done
     assert timings.shards_built == 8 - done
-    defer_signals = build(planner(Store(str(tmp_path / "other")), corpus))
-    assert data_ids(again) == data_ids(defer_signals)
+    undisturbed = build(planner(Store(str(tmp_path / "other")), corpus))
+    assert data_ids(again) == data_ids(undisturbed)
 
 
 def test_two_runs_at_once_build_it_once(tmp_path: Path, corpus: Path) -> None:
