@@ -51,7 +51,7 @@ def run_record(settle: Callable[[bool], bool]) -> Iterator[None]:
         yield
         return
     path = _folder() / f"{flow_run.id}.json"
-    record = process_identity.note()
+    record = process_identity.identify()
     _write_record(path, record)
     ended = StateType.COMPLETED
     try:
@@ -101,7 +101,7 @@ def _record_of_dead(path: Path) -> dict[str, Any] | None:
     except ValueError:
         return {}  # cut short when the disk was full, which its run did not outlive
     # Of another machine: not ours to judge.
-    return record if process_identity.lives(record) is False else None
+    return record if process_identity.is_alive(record) is False else None
 
 
 def report_crashed_runs() -> list[str]:

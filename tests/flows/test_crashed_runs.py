@@ -17,16 +17,16 @@ from tasks.engine.store import process_identity
 def test_a_note_is_of_a_dead_process_or_not(tmp_path: Path) -> None:
     path = tmp_path / "note.json"
     assert crashed_runs._record_of_dead(path) is None, "its run ended and took it away"
-    crashed_runs._write_record(path, process_identity.note())
+    crashed_runs._write_record(path, process_identity.identify())
     assert crashed_runs._record_of_dead(path) is None
     process = subprocess.Popen(["sleep", "60"])
-    record = process_identity.note(process.pid)
+    record = process_identity.identify(process.pid)
     crashed_runs._write_record(path, record)
     assert crashed_runs._record_of_dead(path) is None
     process.kill()
     process.wait()
     assert crashed_runs._record_of_dead(path) == record
-    crashed_runs._write_record(path, {**process_identity.note(), "boot": "of another machine"})
+    crashed_runs._write_record(path, {**process_identity.identify(), "boot": "of another machine"})
     assert crashed_runs._record_of_dead(path) is None
 
 

@@ -68,7 +68,7 @@ def test_a_funnel_that_does_not_add_up_is_told(done: Done) -> None:
     between = Step("dedup", 63, 64, 60, {"exact": 3}, {})
     assert not lost.adds_up
     assert not between.adds_up, "the stage before handed on one more than came in"
-    assert replace(between, given=63).adds_up
+    assert replace(between, handed_on=63).adds_up
 
 
 def test_one_file_that_loads_nothing(page: Page, done: Done) -> None:
@@ -162,7 +162,7 @@ def test_a_parent_that_was_built_again_is_told(done: Done) -> None:
     other = type(clean)(clean.store, clean.manifest.model_copy(update={"outputs": outputs}))
     mixed = {**artifacts, "clean": other}
     assert foreign_inputs(mixed) == ["dedup reads clean.documents"]
-    assert next(step.given for step in funnel(mixed) if step.stage == "dedup") is None
+    assert next(step.handed_on for step in funnel(mixed) if step.stage == "dedup") is None
 
 
 def test_a_page_shows_what_was_kept_and_needs_no_stage(done: Done, tmp_path: Path) -> None:
