@@ -223,7 +223,7 @@ def test_what_cannot_be_built(tmp_path: Path) -> None:
     )
     with pytest.raises(ExternalInputError, match=r"c\.jsonl: none .*prompt/completion"):
         made(tmp_path / "c", config)
-    with pytest.raises(ValidationError, match="from anywhere"):
+    with pytest.raises(ValidationError, match="nothing to make examples from"):
         ExamplesConfig(make_from_documents=False)
     with pytest.raises(ValidationError, match="min_answer_chars"):
         ExamplesConfig(min_answer_chars=700)
