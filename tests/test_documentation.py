@@ -12,7 +12,7 @@ from fsspec.registry import known_implementations
 from packaging.requirements import Requirement
 
 from flows.cli.main import app
-from tasks.recipe import SHIPPED, validated
+from tasks.recipe import SHIPPED, validate_recipe
 from tasks.recipe_yaml import parse
 from tasks.registry import STAGES
 
@@ -111,7 +111,7 @@ def test_fields_in_the_examples_of_a_stage_are_its_own(stage: str) -> None:
 def test_recipes_in_the_pages_are_sound(page: tuple[Path, str]) -> None:
     """Sections alone, of which each must be what its stage takes."""
     for block in re.findall(r"^```yaml\n(.*?)^```", page[1], flags=re.MULTILINE | re.DOTALL):
-        validated(parse(block, page[0].name), page[0])
+        validate_recipe(parse(block, page[0].name), page[0])
 
 
 def test_every_extra_has_code_that_uses_it() -> None:

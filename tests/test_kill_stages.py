@@ -142,8 +142,8 @@ def ids(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("undisturbed") / "home"
+def defer_signals(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("defer_signals") / "home"
     Run(corpus, home).finished()
     removed = latest(home, "dedup").manifest.totals.removed
     assert removed["near"] > FILES * DOCUMENTS / 10, "the corpus gives dedup something to find"
@@ -151,7 +151,7 @@ def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 def test_a_killed_worker_costs_its_shard_one_try(
-    corpus: Path, undisturbed: dict[str, str], tmp_path: Path
+    corpus: Path, defer_signals: dict[str, str], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     run = Run(corpus, home)
@@ -165,11 +165,11 @@ def test_a_killed_worker_costs_its_shard_one_try(
     timings = latest(home, "dedup").manifest.timings
     assert (timings.shards_built, timings.shards_adopted) == (shards(home), 0)
     assert len(list(home.glob("artifacts/dedup/*/0*"))) == 1, "the same attempt went on"
-    assert ids(home) == undisturbed
+    assert ids(home) == defer_signals
 
 
 def test_after_a_killed_parent_only_missing_shards_are_built(
-    corpus: Path, undisturbed: dict[str, str], tmp_path: Path
+    corpus: Path, defer_signals: dict[str, str], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     run = Run(corpus, home)
@@ -186,7 +186,7 @@ def test_after_a_killed_parent_only_missing_shards_are_built(
     assert Run(corpus, home).finished() is not None
     timings = latest(home, "dedup").manifest.timings
     assert (timings.shards_adopted, timings.shards_built) == (done, shards(home) - done)
-    assert ids(home) == undisturbed
+    assert ids(home) == defer_signals
     print(f"dedup: {done} shards adopted, {shards(home) - done} built")
 
 
@@ -214,7 +214,7 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint_to_the_same_model(tmp_path
     assert not list(home.glob("artifacts/pretrain/*/*/manifest.json"))
     shutil.copytree(home, other, ignore=shutil.ignore_patterns("pretrain"))
     logged = " ".join(Run(tmp_path, home).finished())
-    told = re.search(r"goes on from the checkpoint of step (\d+)", logged)
+    told = re.search(r"resumes from the checkpoint of step (\d+)", logged)
     assert told is not None, logged
     assert 10 <= int(told[1]) < STEPS
     assert f"steps {int(told[1]) + 1} to {STEPS}" in logged

@@ -6,15 +6,15 @@ import os
 import sys
 from pathlib import Path
 
-from llm.alignment.channel import Channel
+from llm.alignment.reporter import Reporter
 from llm.alignment.run_file import DpoRun, SftRun, read_run
-from llm.process.main import launched
+from llm.process.main import run_launched
 from llm.process.parent import StopRequest
 
 
 def main(arguments: list[str]) -> int:
     """Train; the exit code."""
-    return launched("llm.alignment", arguments, read_run, _run)
+    return run_launched("llm.alignment", arguments, read_run, _run)
 
 
 def _run(run: SftRun | DpoRun) -> None:
@@ -23,10 +23,10 @@ def _run(run: SftRun | DpoRun) -> None:
     os.environ["HF_HOME"] = str(Path(run.scratch) / "huggingface")
     # TRL refuses several visible GPUs in one process.
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    _train(run, Channel(), stop)
+    _train(run, Reporter(), stop)
 
 
-def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> None:
+def _train(run: SftRun | DpoRun, reporter: Reporter, stop: StopRequest) -> None:
     from llm.alignment.methods import dpo, sft
     from llm.training.devices import advise_on_memory
 
@@ -36,9 +36,9 @@ def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> None:
     )
     with advise_on_memory(advice):
         if isinstance(run, SftRun):
-            sft.train(run, channel, stop)
+            sft.train(run, reporter, stop)
         else:
-            dpo.train(run, channel, stop)
+            dpo.train(run, reporter, stop)
 
 
 if __name__ == "__main__":

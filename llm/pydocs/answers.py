@@ -51,8 +51,8 @@ def question(definition: Definition, seed: int) -> str:
     return chosen.format(name=definition.name, signature=definition.signature)
 
 
-def answer(definition: Definition, most_chars: int) -> str | None:
-    """The prose a docstring begins with, up to the first list, code, title or `most_chars`.
+def answer(definition: Definition, max_chars: int) -> str | None:
+    """The prose a docstring begins with, up to the first list, code, title or `max_chars`.
 
     The first paragraph may lack a full stop, later ones end a sentence. What is too long is cut
     behind the last sentence that fits.
@@ -68,8 +68,8 @@ def answer(definition: Definition, most_chars: int) -> str | None:
         if not number and (text.endswith((":", ",")) or len(text.split()) < _FEWEST_WORDS):
             break
         longer = f"{taken}\n\n{text}" if taken else text
-        if len(longer) > most_chars:
-            room = most_chars - len(longer) + len(text)
+        if len(longer) > max_chars:
+            room = max_chars - len(longer) + len(text)
             sentences = text[: _last_end(text, room)]
             taken = f"{taken}\n\n{sentences}" if taken and sentences else taken or sentences
             break

@@ -105,7 +105,7 @@ def join(device: torch.device, seconds: float, grouped: bool = False) -> Process
     if device.type == "cuda":
         place, have = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if place >= have:
-            raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process a GPU")
+            raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process per GPU")
         torch.cuda.set_device(place)
     store = HashStore() if count == 1 else _meeting_place(rank, count, seconds)
     backend = "nccl" if device.type == "cuda" else "gloo"

@@ -42,7 +42,7 @@ def train(run: Run, stop: StopRequest) -> None:
     """Train, and write model, metrics and result to the places the run names.
 
     Raises:
-        StoppedError: SIGTERM came; the next start goes on from the checkpoint.
+        StoppedError: SIGTERM came; the next start resumes from the checkpoint.
         NonFiniteLossError, DoesNotFitError, TokenizerMismatchError, BadSequencesError: see there.
         RendezvousError: of several processes not all came.
     """
@@ -71,7 +71,7 @@ class _Training:
     ) -> None:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
-        self._scratch = Path(run.places.scratch)
+        self._scratch = Path(run.paths.scratch)
         self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
         model = _first_model(run)
@@ -91,7 +91,7 @@ class _Training:
             compiled_softmax() if self._compiled else softmax,
         )
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
-        tokenizer = Path(run.places.tokenizer)
+        tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
         self._metrics: list[tuple[int, str, float]] = []
         self._done = self._saved = self._validated = 0  # steps
@@ -151,7 +151,7 @@ class _Training:
         """Raises:
         Interrupted: any of the processes was asked to stop.
         """
-        if self._processes.any(self._stop.asked):
+        if self._processes.any(self._stop.requested):
             raise Interrupted
 
     def _resume(self) -> int:
@@ -170,7 +170,7 @@ class _Training:
         self._done = self._saved = found.step
         validated = (step for step, name, _ in found.metrics if name == _MEASURED)
         self._validated = max(validated, default=0)
-        self._say(f"goes on from the checkpoint of step {found.step}")
+        self._say(f"resumes from the checkpoint of step {found.step}")
         return found.step
 
     def _describe(self, batches: Batches, start: int) -> None:
@@ -239,11 +239,11 @@ class _Training:
         run, model = self._run, self._strategy.whole(self._model)
         if model is None:
             return
-        places = run.places
-        model_folder.save(model, Path(places.model), Path(places.tokenizer), END_OF_TEXT)
+        paths = run.paths
+        model_folder.save(model, Path(paths.model), Path(paths.tokenizer), END_OF_TEXT)
         steps, names, values = zip(*self._metrics, strict=True)
         table = pa.table([steps, names, values], schema=METRICS)
-        pq.write_table(table, places.metrics)
+        pq.write_table(table, paths.metrics)
         flops = run.architecture.flops_per_token(self._tokens.sequence_length)
         result = {
             "parameters": run.architecture.parameters,
@@ -266,23 +266,23 @@ class _Training:
             "tokens_per_second": round(trained / seconds, 1) if seconds else None,
             "teraflops_per_second": round(trained / seconds * flops / 1e12, 4) if seconds else None,
         }
-        Path(places.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
+        Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 def _open_tokens(run: Run) -> TokenFile:
-    parts = sorted(Path(run.places.sequences).glob("*.parquet"))
+    parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
     return token_file.build(
-        parts, Path(run.places.scratch), run.data_id, run.architecture.vocabulary_size
+        parts, Path(run.paths.scratch), run.data_id, run.architecture.vocabulary_size
     )
 
 
 def _first_model(run: Run) -> Transformer:
-    if not run.places.start:
+    if not run.paths.start:
         model = Transformer(run.architecture)
         initialise(model, run.optimisation.seed)
         return model
-    start = Path(run.places.start)
-    check_tokenizer(start, Path(run.places.tokenizer))
+    start = Path(run.paths.start)
+    check_tokenizer(start, Path(run.paths.tokenizer))
     model = model_folder.load(start)
     if model.architecture != run.architecture:
         raise ModelFolderError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from llm.model.architecture import Architecture
-from llm.process.run_file import made, read_record
+from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
 
 Optimiser = Literal["adamw", "muon"]
@@ -23,7 +23,7 @@ CudaOrCpu = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class Places:
+class Paths:
     """Folders and files of a run. They decide nothing.
 
     Attributes:
@@ -125,7 +125,7 @@ class Run:
     """
 
     data_id: str
-    places: Places
+    paths: Paths
     architecture: Architecture
     optimisation: Optimisation
     execution: Execution
@@ -137,7 +137,7 @@ class Run:
             "data_id": self.data_id,
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
-            "start": _weights_digest(self.places.start),
+            "start": _weights_digest(self.paths.start),
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -148,7 +148,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: it cannot be read, or a field is missing, unknown or of the wrong type.
     """
-    return made(Run, read_record(path), str(path))
+    return from_record(Run, read_record(path), str(path))
 
 
 def _weights_digest(folder: str) -> str:

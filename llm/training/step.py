@@ -60,11 +60,11 @@ def read_rows(
         # opens the next, as it does where texts are scored one by one.
         segments = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
         make = document_masks.bounds if mask_kind == "bounds" else document_masks.dense
-        mask = _sent(make(segments), device)
-    return Rows(_sent(values[:, :-1].contiguous(), device), _sent(targets, device), mask)
+        mask = _send(make(segments), device)
+    return Rows(_send(values[:, :-1].contiguous(), device), _send(targets, device), mask)
 
 
-def _sent(values: Tensor, device: torch.device) -> Tensor:
+def _send(values: Tensor, device: torch.device) -> Tensor:
     """On the device; a GPU copies from pinned memory while it computes."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)

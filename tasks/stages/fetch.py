@@ -28,7 +28,7 @@ from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.canonical import sha256_json
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.shards.unit import Emitted, NewFile, Note, Unit
+from tasks.engine.shards.unit import Emitted, Fact, NewFile, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
@@ -106,7 +106,7 @@ def list_entries(
     rows = listed_rows(of.name, list_place(of, [Known(**file) for file in known]))
     for start in range(0, len(rows), _ROWS):
         yield "listed", pa.Table.from_pylist(rows[start : start + _ROWS], schema=LISTED)
-    yield Note(f"listed:{of.name}", len(rows))
+    yield Fact(f"listed:{of.name}", len(rows))
 
 
 def fetch_file(
@@ -130,11 +130,11 @@ def fetch_file(
     if fetched:
         yield "fetched", pa.Table.from_pylist(fetched, schema=FETCHED)
         yield NewFile("files", f"{of.name}/{listed[0].file}", target)
-        yield Note(f"fetched:{of.name}", len(fetched))
-        yield Note(f"bytes:{of.name}", sum(row["bytes"] for row in fetched))
+        yield Fact(f"fetched:{of.name}", len(fetched))
+        yield Fact(f"bytes:{of.name}", sum(row["bytes"] for row in fetched))
     if rejected:
         yield "rejected", pa.Table.from_pylist(rejected, schema=REJECTED)
-        yield Note(f"rejected:{of.name}", len(rejected))
+        yield Fact(f"rejected:{of.name}", len(rejected))
 
 
 def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:

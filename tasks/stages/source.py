@@ -23,7 +23,7 @@ from tasks.engine.config import Part, ShardedConfig, added, execution
 from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
+from tasks.engine.shards.unit import Emitted, Fact, RowsIn, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
@@ -46,17 +46,27 @@ class SourceSpec(Part):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=64,
     )
-    kind: Kind = Field("auto", description="What the files are; auto goes by their ending.")
+    kind: Kind = Field("auto", description="Kind of the files; auto goes by their extension.")
     paths: list[str] = execution([], "Files, folders and globs (`**` too), relative to the root.")
     distributions: list[str] = execution(
         [],
         "pydocs: installed Python distributions to document; `python` is the standard library.",
     )
-    text_field: str = Field("text", description="Parquet and JSONL: the text.", min_length=1)
-    url_field: str = Field("url", description="Parquet and JSONL: the URL, where rows have one.")
-    id_field: str = Field("id", description="Parquet and JSONL: what names a row without a URL.")
-    date_field: str = Field("date", description="Parquet and JSONL: when a row was fetched.")
-    license_field: str = Field("license", description="Parquet and JSONL: a row's own licence.")
+    text_field: str = Field(
+        "text", description="Parquet and JSONL: field of the text.", min_length=1
+    )
+    url_field: str = Field(
+        "url", description="Parquet and JSONL: field of the URL, where rows have one."
+    )
+    id_field: str = Field(
+        "id", description="Parquet and JSONL: field that identifies a row without a URL."
+    )
+    date_field: str = Field(
+        "date", description="Parquet and JSONL: field of the date a row was fetched."
+    )
+    license_field: str = Field(
+        "license", description="Parquet and JSONL: field of a row's own licence."
+    )
     row_type: Literal["text/plain", "text/html"] = Field(
         "text/plain", description="Parquet and JSONL: what the text is."
     )
@@ -91,7 +101,7 @@ class SourceConfig(ShardedConfig):
     sources: list[SourceSpec] = Field([], description="The sources, each under a name of its own.")
     max_record_bytes: int = Field(
         10_000_000,
-        description="Most bytes of a page, decompressed; a larger record is rejected.",
+        description="Largest page, in bytes when decompressed; a larger record is rejected.",
         ge=1_000,
         le=1_000_000_000,
     )
@@ -261,7 +271,7 @@ def read_unit(
     yield RowsIn(counts[f"records:{source}"])
     for note, count in sorted(counts.items()):
         if count:
-            yield Note(note, count)
+            yield Fact(note, count)
 
 
 def _tables(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Emitted]:

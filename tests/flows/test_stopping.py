@@ -48,7 +48,7 @@ while True:
     except KeyboardInterrupt:
         pass
 """
-KEPT = "interrupted; finished shards and the checkpoints written are kept: run again to go on\n"
+KEPT = "interrupted; finished shards and checkpoints are kept: run again to continue\n"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -147,7 +147,7 @@ def test_what_does_not_end_after_a_second_ctrl_c_is_ended_with_what_it_started()
             process.wait(1)
         began = time.monotonic()
         process.send_signal(INTERRUPT)
-        assert process.stderr.read() == "ended at once; run again to go on\n"
+        assert process.stderr.read() == "ended at once; run again to continue\n"
         assert process.wait(timeout=20) == 128 + INTERRUPT
         assert time.monotonic() - began < 10
         assert not alive_after([started], seconds=2)

@@ -48,12 +48,12 @@ class GivenConfig(StageConfig):
     """Of a stage that only stands for one."""
 
     seed: int = 0
-    held_out: bool = True
+    validation: bool = True
     spoiled: bool = False
 
 
 def _documents(config: GivenConfig, inputs: Inputs, out: Out) -> None:
-    split = "validation" if config.held_out else "train"
+    split = "validation" if config.validation else "train"
     rows = [
         {"doc_id": f"{number:032x}", "text": f"def f{number}(x):\n    return x\n", "split": split}
         for number in range(30)

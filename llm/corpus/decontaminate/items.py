@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.corpus.source.delimited import DELIMITERS, delimited_rows, records
-from llm.corpus.source.json_text import DuplicateFieldError, parsed
+from llm.corpus.source.json_text import DuplicateFieldError, parse_json
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines, whole
 from llm.errors import ExpectedError
 
@@ -120,10 +120,10 @@ def _lines(path: Path, name: str) -> Iterator[tuple[str, str]]:
     for number, line, _ in lines(path, sys.maxsize):
         if line.strip():
             where = f"{name}:{number}"
-            yield where, _decoded(line, where)
+            yield where, _decode(line, where)
 
 
-def _decoded(data: bytes, where: str) -> str:
+def _decode(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -132,9 +132,9 @@ def _decoded(data: bytes, where: str) -> str:
         ) from error
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parse(text: str, where: str) -> Any:
     try:
-        return parsed(text)
+        return parse_json(text)
     except DuplicateFieldError as error:
         raise EvaluationFileError(f"{where}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
@@ -143,11 +143,11 @@ def _parsed(text: str, where: str) -> Any:
 
 def _records(path: Path, name: str) -> Iterator[tuple[str, Any]]:
     for where, line in _lines(path, name):
-        yield where, _parsed(line, where)
+        yield where, _parse(line, where)
 
 
 def _json_list(path: Path, name: str) -> Iterator[tuple[str, Any]]:
-    found = _parsed(_decoded(whole(path, sys.maxsize) or b"", name), name)
+    found = _parse(_decode(whole(path, sys.maxsize) or b"", name), name)
     if not isinstance(found, list):
         raise EvaluationFileError(f"{name}: a .json file holds a list of objects")
     for number, record in enumerate(found, 1):

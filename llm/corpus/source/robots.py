@@ -104,7 +104,7 @@ def _simple(listed: str, meant: bool) -> Generator[str, None, bool]:
     return meant
 
 
-def joined(*listed: str | None) -> str | None:
+def join_directives(*listed: str | None) -> str | None:
     """Directives from several places, as one list."""
     return _listed({item for items in listed if items for item in items.split(", ")})
 

@@ -41,7 +41,7 @@ class Ddp(Single):
         return nullcontext()  # a signal in the middle of a reduction would leave it half begun
 
     def check(self, stop: StopRequest) -> None:
-        if stop.asked:
+        if stop.requested:
             raise Interrupted
 
     def backward(self, loss: Tensor, last: bool) -> None:

@@ -82,7 +82,7 @@ class Fsdp:
         return nullcontext()
 
     def check(self, stop: StopRequest) -> None:
-        mine = Outcome.STOPPED if stop.asked else Outcome.DONE
+        mine = Outcome.STOPPED if stop.requested else Outcome.DONE
         agreed = Outcome(self.processes.highest(mine))
         if agreed is not Outcome.DONE:
             raise LeftTogether(agreed)

@@ -57,11 +57,11 @@ def _memory() -> Memory:
 @functools.cache
 def _known(path: Path) -> tuple[str, list[str]]:
     """The same for as long as this process runs, whose code is what it was when it was loaded."""
-    digest, imports = _memory().recall(path, _parsed)
+    digest, imports = _memory().recall(path, _parse)
     return digest, imports
 
 
-def _parsed(path: Path) -> tuple[str, list[str]]:
+def _parse(path: Path) -> tuple[str, list[str]]:
     """Digest of a file's code, and the dotted names it imports."""
     tree = ast.parse(path.read_bytes(), filename=str(path))
     names: list[str] = []
@@ -77,11 +77,11 @@ def _parsed(path: Path) -> tuple[str, list[str]]:
 
 def reached_files(modules: tuple[str, ...]) -> dict[str, str]:
     """Project file -> digest, over everything the modules import, themselves included."""
-    return dict(_reached(modules))
+    return dict(_reach(modules))
 
 
 @functools.cache
-def _reached(modules: tuple[str, ...]) -> Mapping[str, str]:
+def _reach(modules: tuple[str, ...]) -> Mapping[str, str]:
     waiting, seen, files = list(modules), set[str](), dict[str, str]()
     while waiting:
         module = waiting.pop()

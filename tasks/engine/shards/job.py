@@ -22,8 +22,8 @@ import pyarrow as pa
 from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
 from tasks.engine.shards.parts import PartWriter
-from tasks.engine.shards.receipt import Receipt, add_note
-from tasks.engine.shards.unit import Emitted, NewFile, Note, RowsIn, Unit
+from tasks.engine.shards.receipt import Receipt, add_fact
+from tasks.engine.shards.unit import Emitted, Fact, NewFile, RowsIn, Unit
 from tasks.engine.store.manifest import File
 
 ShardFunction = Callable[..., Iterator[Emitted]]
@@ -134,8 +134,8 @@ class _Written:
     def take(self, emitted: Emitted) -> None:
         if isinstance(emitted, RowsIn):
             self.rows_in += emitted.count
-        elif isinstance(emitted, Note):
-            add_note(self.notes, emitted.name, emitted.value)
+        elif isinstance(emitted, Fact):
+            add_fact(self.notes, emitted.name, emitted.value)
         elif isinstance(emitted, NewFile):
             self._take_file(emitted)
         else:

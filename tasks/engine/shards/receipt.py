@@ -34,7 +34,7 @@ class Receipt(BaseModel):
     seconds: float
 
 
-def add_note(
+def add_fact(
     notes: dict[str, int | float | list[str]], name: str, value: int | float | list[str]
 ) -> None:
     """Sum numbers, join lists.

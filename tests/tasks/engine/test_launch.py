@@ -64,14 +64,14 @@ def test_a_crash_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 def test_cancelling_ends_it(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
-    with pytest.raises(CancelledError, match="goes on from its last checkpoint"):
+    with pytest.raises(CancelledError, match="resumes from its last checkpoint"):
         start(tmp_path, lambda: bool(heard), heard.append, sleep=0.2, steps=1000)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_a_silent_one_is_cancelled_too(tmp_path: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(CancelledError, match="goes on from its last checkpoint"):
+    with pytest.raises(CancelledError, match="resumes from its last checkpoint"):
         start(tmp_path, cancelled=lambda: time.monotonic() > began + 3, sleep=600)
     assert gone(int((tmp_path / "pid").read_text()))
 
@@ -142,7 +142,7 @@ def test_ctrl_c_lets_it_write_its_checkpoint(tmp_path: Path) -> None:
     said = [line for line in out.splitlines() if '"log"' in line]
     assert "waiting up to 120 s; Ctrl-C again ends it at once" in said[0]
     assert "checkpoint written" in said[1]
-    assert "was stopped; the next run goes on from its last checkpoint" in said[2]
+    assert "was stopped; the next run resumes from its last checkpoint" in said[2]
     assert gone(run.trainer())
 
 
@@ -172,7 +172,7 @@ def test_whether_there_is_a_checkpoint_is_what_is_told(
     run = Interrupted(tmp_path, sleep=0.05, keeps_nothing=True, default=default)
     run.until('"done": 2')
     run.ctrl_c()
-    then = "goes on from its last checkpoint" if kept else "starts it from the beginning"
+    then = "resumes from its last checkpoint" if kept else "starts it from the beginning"
     run.until(f"was stopped; the next run {then}")
     run.process.communicate(timeout=10)
 

@@ -16,9 +16,9 @@ from tests.tasks.given_models import GivenConfig, built
 
 EVALUATE = EvaluateConfig(
     validation_bytes=400,
-    most_instructions=5,
-    most_preferences=5,
-    most_generated=2,
+    max_instructions=5,
+    max_preferences=5,
+    max_generated=2,
     prompts=["What is wrap?"],
     continuations=["def"],
     new_tokens=4,
@@ -69,7 +69,7 @@ def test_evaluate_scores_base_and_tuned(tmp_path: Path) -> None:
 
 def test_evaluate_without_held_out_documents_says_what_to_change(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"NoValidationTextError.*dedup\.validation_fraction"):
-        built(tmp_path, dedup=GivenConfig(held_out=False), pretrain=GIVEN, evaluate=EVALUATE)
+        built(tmp_path, dedup=GivenConfig(validation=False), pretrain=GIVEN, evaluate=EVALUATE)
 
 
 def test_export_takes_the_last_model_and_shows_it_is_the_same(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_every_row_is_accounted_for(tuned: dict[str, BuildResult]) -> None:
         used = artifact.data("examples").table(["doc_id"]).column(0).to_pylist()
         assert used == ids
         assert artifact.manifest.totals.kept == len(ids)
-        assert artifact.facts["train_rows"] + artifact.facts["held_out_rows"] == len(ids)
+        assert artifact.facts["train_rows"] + artifact.facts["validation_rows"] == len(ids)
 
 
 def test_only_train_rows_are_learned(tuned: dict[str, BuildResult]) -> None:
@@ -143,7 +143,7 @@ def test_only_train_rows_are_learned(tuned: dict[str, BuildResult]) -> None:
     facts = artifact.facts
     assert facts["train_tokens"] == sum(len(row["tokens"]) for row in mine)
     assert facts["supervised_tokens"] == sum(sum(row["supervised"]) for row in mine)
-    assert facts["held_out_loss_after"] < facts["held_out_loss_before"]
+    assert facts["validation_loss_after"] < facts["validation_loss_before"]
 
 
 def test_the_chain_keeps_the_tokenizer(tuned: dict[str, BuildResult]) -> None:
@@ -176,10 +176,10 @@ def test_panels_show_what_happened(tuned: dict[str, BuildResult]) -> None:
 
 def test_a_guard_fails_the_stage(tmp_path: Path) -> None:
     settings: dict[str, Any] = QUICK
-    with pytest.raises(TrainerError, match=r"TruncatedRowsError: .*most_truncated allows 1\.0%"):
+    with pytest.raises(TrainerError, match=r"TruncatedRowsError: .*max_truncated allows 1\.0%"):
         built(
             tmp_path,
-            SftConfig(max_length=24, most_truncated=0.01, **settings),
+            SftConfig(max_length=24, max_truncated=0.01, **settings),
             DpoConfig(**settings),
         )
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from llm.model import transformer
 from llm.process.parent import StoppedError, StopRequest
-from llm.process.run_file import made
+from llm.process.run_file import from_record
 from llm.training.distributed import Processes, join, leave
 from llm.training.loop import train_among
 from llm.training.run_file import Run
@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
         stop: StopRequest = After(case["stop_after"]) if case["stop_after"] else never()
         transformer.attend = _short_of_memory(processes, **case["no_memory"])
         try:
-            train_among(made(Run, case["run"], str(number)), stop, CPU, processes)
+            train_among(from_record(Run, case["run"], str(number)), stop, CPU, processes)
         except StoppedError as stopped:
             print(f"case {number}: {stopped}", file=sys.stderr)
     leave(processes)

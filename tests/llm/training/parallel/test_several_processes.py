@@ -82,7 +82,7 @@ def test_losses_are_those_of_one(tmp_path: Path, processes: int) -> None:
         print(parallel, run.optimisation.optimiser, differences)
         assert differences["loss"] < tolerance
         assert differences["validation_loss"] < tolerance
-        result = json.loads(Path(run.places.result).read_text())
+        result = json.loads(Path(run.paths.result).read_text())
         assert (result["parallel"], result["processes"]) == (parallel, processes)
 
 
@@ -113,7 +113,7 @@ def test_out_of_memory_in_the_middle_all_do_the_batch_again(tmp_path: Path, back
     done(together(2, tmp_path, cases))
     for run in runs:
         assert far(run, one)["loss"] < TOLERANCE["adamw"], run.execution.parallel
-        assert json.loads(Path(run.places.result).read_text())["micro_batch_rows"] == 2
+        assert json.loads(Path(run.paths.result).read_text())["micro_batch_rows"] == 2
 
 
 @pytest.mark.long
@@ -138,6 +138,6 @@ def test_a_checkpoint_is_gone_on_from_by_another_number(tmp_path: Path) -> None:
     for key, run in going_on.items():
         if key[1] == 1:
             trained(run)
-        result = json.loads(Path(run.places.result).read_text())
+        result = json.loads(Path(run.paths.result).read_text())
         assert (result["resumed_from_step"], result["processes"]) == (5, key[1])
         assert far(run, one)["loss"] < TOLERANCE["muon"], key
