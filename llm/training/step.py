@@ -143,7 +143,7 @@ class Stepper:
         """Accumulate the gradient of the mean loss; returns this process's share of the loss."""
         o, device = self._o, self._device
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
-        for piece in _cut(rows, self.micro_batch_rows):
+        for piece in _split(rows, self.micro_batch_rows):
             self._stop.check()
             batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
             with devices.autocast(device, o.precision):
@@ -189,6 +189,6 @@ class Stepper:
                 torch.cuda.empty_cache()
 
 
-def _cut(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
+def _split(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]

@@ -37,7 +37,9 @@ def built(tmp_path: Path, store: Store, topic: str) -> Artifact:
 
 
 def hung(artifact: Artifact, name: str) -> Path:
-    address = pictures.publish_picture(Curve(name, "step", "loss", {"train": [(0, 2.0), (1, 1.0)]}), artifact)
+    address = pictures.publish_picture(
+        Curve(name, "step", "loss", {"train": [(0, 2.0), (1, 1.0)]}), artifact
+    )
     assert address is not None
     with urllib.request.urlopen(address) as served:
         assert name.encode() in served.read()

@@ -30,8 +30,8 @@ from tasks.engine.store.store import Store
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.processes import alive_after
-from tests.tasks.given_documents import write_parts
 from tests.tasks.split_documents import STAGES, SplitConfig, document
+from tests.tasks.stand_in_documents import write_parts
 
 SIZE = 262_144
 

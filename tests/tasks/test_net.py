@@ -29,7 +29,8 @@ from tests.hostile_texts import CRASHES, HANGS
 from tests.language_model import language_model
 from tests.llm.pydocs.documentation import pages
 from tests.llm.tokens.small_tokenizer import library_texts
-from tests.tasks import given_documents, split_documents
+from tests.tasks import split_documents
+from tests.tasks import stand_in_documents as stand_in
 from tests.tasks.stages.test_quality_stage import BAD, GOOD, SMALL, text
 
 PROSE = (
@@ -57,7 +58,7 @@ def _rejected(done: Mapping[str, BuildResult], stage: str) -> dict[str, str]:
 def _chained(
     home: Path, stages: Mapping[str, Any], documents: Sequence[Any], **configs: StageConfig
 ) -> dict[str, BuildResult]:
-    folder = given_documents.write_parts(home / "documents", [documents])
+    folder = stand_in.write_parts(home / "documents", [documents])
     everything = {"dedup": split_documents.SplitConfig(folder=str(folder), workers=1), **configs}
     store = Store(str(home / "home"))
     return build(Planner(chain(stages, everything), everything, "test", store, Selection()))
@@ -65,31 +66,31 @@ def _chained(
 
 def test_a_text_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guarded, "DEADLINE_SECONDS", 4.0)
-    sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
-    bad = given_documents.document("https://a.example/bad", f"{PROSE} {HANGS}")
+    sound = [stand_in.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
+    bad = stand_in.document("https://a.example/bad", f"{PROSE} {HANGS}")
     settings = AnnotateConfig(workers=1, language_model=str(language_model()))
-    parts = given_documents.write_parts(tmp_path / "with", [[*sound[:3], bad, *sound[3:]]])
-    done = given_documents.built(tmp_path / "one", parts, annotate=settings)
+    parts = stand_in.write_parts(tmp_path / "with", [[*sound[:3], bad, *sound[3:]]])
+    done = stand_in.built(tmp_path / "one", parts, annotate=settings)
     assert _totals(done, "annotate") == (7, 6, {"timeout": 1})
     assert _rejected(done, "annotate") == {bad["doc_id"]: "timeout"}
     assert done["annotate"].artifact.facts["timing_dependent"] == [bad["doc_id"]]
-    parts = given_documents.write_parts(tmp_path / "without", [sound])
-    without = given_documents.built(tmp_path / "two", parts, annotate=settings)
-    assert given_documents.data_id(done, "annotate", "attributes") == given_documents.data_id(
+    parts = stand_in.write_parts(tmp_path / "without", [sound])
+    without = stand_in.built(tmp_path / "two", parts, annotate=settings)
+    assert stand_in.data_id(done, "annotate", "attributes") == stand_in.data_id(
         without, "annotate", "attributes"
     )
     assert "timing_dependent" not in without["annotate"].artifact.facts
 
 
 def test_dedup(tmp_path: Path) -> None:
-    given = {"clean": given_documents.GIVEN, "dedup": dedup.STAGE}
-    sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
-    bad = given_documents.document("https://a.example/bad", f"{PROSE} {CRASHES}")
+    given = {"clean": stand_in.STAND_IN, "dedup": dedup.STAGE}
+    sound = [stand_in.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
+    bad = stand_in.document("https://a.example/bad", f"{PROSE} {CRASHES}")
 
     def run(name: str, documents: list[dict[str, Any]]) -> dict[str, BuildResult]:
-        folder = given_documents.write_parts(tmp_path / name / "documents", [documents])
+        folder = stand_in.write_parts(tmp_path / name / "documents", [documents])
         configs: dict[str, Any] = {
-            "clean": given_documents.GivenConfig(folder=str(folder), workers=1),
+            "clean": stand_in.StandInConfig(folder=str(folder), workers=1),
             "dedup": DedupConfig(workers=1, keep=["doc_id"]),
         }
         store = Store(str(tmp_path / name / "home"))
@@ -100,9 +101,7 @@ def test_dedup(tmp_path: Path) -> None:
     rows_in, kept, _ = _totals(done, "dedup")
     assert (rows_in, kept) == (7, _totals(without, "dedup")[1])
     for output in ("documents", "clusters", "pairs", "removed", "signatures"):
-        assert given_documents.data_id(done, "dedup", output) == given_documents.data_id(
-            without, "dedup", output
-        )
+        assert stand_in.data_id(done, "dedup", output) == stand_in.data_id(without, "dedup", output)
 
 
 def test_decontaminate_tokenizer_and_pack(tmp_path: Path) -> None:
@@ -159,22 +158,20 @@ def test_examples(tmp_path: Path) -> None:
 
 
 def test_quality(tmp_path: Path) -> None:
-    sound = [given_documents.document(f"https://shop.example/{n}", text(BAD, n)) for n in range(60)]
-    sound += [
-        given_documents.document(f"https://wiki.example/{n}", text(GOOD, n)) for n in range(60)
-    ]
-    bad = given_documents.document("https://wiki.example/bad", f"{PROSE} {CRASHES}")
+    sound = [stand_in.document(f"https://shop.example/{n}", text(BAD, n)) for n in range(60)]
+    sound += [stand_in.document(f"https://wiki.example/{n}", text(GOOD, n)) for n in range(60)]
+    bad = stand_in.document("https://wiki.example/bad", f"{PROSE} {CRASHES}")
     config = QualityConfig(
         positives=[LabelSource(name="wiki", url_pattern=r"^https://wiki\.", min_chars=10)],
         negatives=[LabelSource(name="shop", url_pattern=r"^https://shop\.", min_chars=10)],
         **SMALL,  # type: ignore[arg-type]
     )
-    parts = given_documents.write_parts(tmp_path / "with", [[bad, *sound]])
-    done = given_documents.built(tmp_path / "one", parts, quality=config)
-    parts = given_documents.write_parts(tmp_path / "without", [sound])
-    without = given_documents.built(tmp_path / "two", parts, quality=config)
+    parts = stand_in.write_parts(tmp_path / "with", [[bad, *sound]])
+    done = stand_in.built(tmp_path / "one", parts, quality=config)
+    parts = stand_in.write_parts(tmp_path / "without", [sound])
+    without = stand_in.built(tmp_path / "two", parts, quality=config)
     assert _totals(done, "quality")[2] == {"crashed": 2}  # once a label source
     assert _rejected(done, "quality") == {bad["doc_id"]: "crashed"}
-    assert given_documents.data_id(done, "quality", "model") == given_documents.data_id(
+    assert stand_in.data_id(done, "quality", "model") == stand_in.data_id(
         without, "quality", "model"
     )

@@ -24,7 +24,7 @@ from tasks.engine.run.checks import check_unique, totals
 from tasks.engine.run.code import code_record
 from tasks.engine.run.code import identity as code_identity
 from tasks.engine.run.view import keep_view
-from tasks.engine.shards.earlier import known_receipts
+from tasks.engine.shards.earlier_receipts import known_receipts
 from tasks.engine.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs, build_folder
 from tasks.engine.store.lease import TIME_TO_LIVE, Holder, Lease

@@ -33,7 +33,7 @@ def kept_view(artifact: Artifact) -> StageView | None:
 
 def without_panels(artifact: Artifact) -> StageView:
     """What can be shown of an artifact that was published without panels: its config."""
-    rows = [(name, stated(value), "", "") for name, value in artifact.manifest.config.items()]
+    rows = [(name, as_text(value), "", "") for name, value in artifact.manifest.config.items()]
     return StageView(advice(artifact), Table("Config", CONFIG_COLUMNS, rows), ())
 
 
@@ -45,6 +45,6 @@ def advice(artifact: Artifact) -> str:
     )
 
 
-def stated(value: object) -> str:
+def as_text(value: object) -> str:
     """A value of a config as people read it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -13,7 +13,7 @@ from tasks.panels.panels import Samples, Table
 from tasks.stages.annotate import AnnotateConfig
 from tasks.stages.filter import FilterConfig, Rule, panels
 from tests.language_model import language_model
-from tests.tasks.given_documents import built, data_id, document, rows, write_parts
+from tests.tasks.stand_in_documents import built, data_id, document, rows, write_parts
 
 WORDS = ["the", "river", "runs", "town", "and", "people", "have", "boats", "that", "be", "of"]
 

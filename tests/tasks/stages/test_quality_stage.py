@@ -17,7 +17,7 @@ from tasks.stages.annotate import AnnotateConfig
 from tasks.stages.filter import FilterConfig, Rule
 from tasks.stages.quality import LabelSource, QualityConfig
 from tests.language_model import language_model
-from tests.tasks.given_documents import Heard, built, data_id, document, rows, write_parts
+from tests.tasks.stand_in_documents import Heard, built, data_id, document, rows, write_parts
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 GOOD = ["because", "therefore", "which", "river", "history", "century", "people", "nature"]

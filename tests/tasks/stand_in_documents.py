@@ -32,7 +32,7 @@ from tasks.stages.filter import STAGE as FILTER
 DOCUMENTS = FILTERED.append(pa.field("robots", pa.string()))
 
 
-class GivenConfig(ShardedConfig):
+class StandInConfig(ShardedConfig):
     folder: str = execution("", "JSON lines; a file becomes a part.")
 
 
@@ -42,11 +42,11 @@ def given_part(unit: Unit) -> Iterator[Emitted]:
     yield "documents", pa.Table.from_pylist(rows, schema=DOCUMENTS)
 
 
-def given_run(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+def given_run(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     out.map(given_part, over=inputs.external["files"].items)
 
 
-def given_externals(config: GivenConfig) -> Mapping[str, Snapshot]:
+def given_externals(config: StandInConfig) -> Mapping[str, Snapshot]:
     return {"files": snapshot_files([config.folder], "clean.folder")}
 
 
@@ -54,18 +54,18 @@ def no_panels(artifact: Artifact) -> list[Panel]:
     return []
 
 
-GIVEN = Stage(
+STAND_IN = Stage(
     name="clean",
     version=1,
     description="Documents of a test.",
-    config=GivenConfig,
+    config=StandInConfig,
     inputs={},
     outputs={"documents": Output("Documents.", DOCUMENTS, unique_ids=True)},
     run=given_run,
     panels=no_panels,
     externals=given_externals,
 )
-STAGES = {s.name: s for s in (GIVEN, quality.STAGE, annotate.STAGE, FILTER)}
+STAGES = {s.name: s for s in (STAND_IN, quality.STAGE, annotate.STAGE, FILTER)}
 
 
 def document(url: str, text: str | None) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def built(
     home: Path, documents: Path, listener: Listener | None = None, **configs: StageConfig
 ) -> dict[str, BuildResult]:
     """Build the stages configured, on top of the documents."""
-    everything = {"clean": GivenConfig(folder=str(documents), workers=1), **configs}
+    everything = {"clean": StandInConfig(folder=str(documents), workers=1), **configs}
     store = Store(str(home))
     planner = Planner(chain(STAGES, everything), everything, "test", store, Selection())
     return build(planner, listener)
