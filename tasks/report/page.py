@@ -173,7 +173,7 @@ def _chapter(chapter: Chapter) -> Markup:
         for name, record in manifest.inputs.items()
     ]
     read += [
-        [name, f"{number(len(record.items))} external", record.data_id]
+        [name, f"{number(len(record.items))} external files", record.data_id]
         for name, record in manifest.externals.items()
     ]
     made: list[list[Cell]] = [
