@@ -2,7 +2,7 @@
 
 The only file outside `flows/` that imports Prefect. What crosses into a task is
 a `TaskRequest`: plain strings that name a stage, its config and the exact artifacts
-it reads, so the same ticket runs here or on a worker of another pool.
+it reads, so the same request runs here or on a worker of another pool.
 """
 
 from __future__ import annotations
