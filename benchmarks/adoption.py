@@ -25,7 +25,7 @@ from tasks.engine.progress import NullListener
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.earlier import known_receipts
+from tasks.engine.shards.earlier_receipts import known_receipts
 from tasks.engine.shards.unit import Emitted, RowsIn, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage

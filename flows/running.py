@@ -110,7 +110,7 @@ def tolerate_outage(progress: RunProgress) -> Iterator[None]:
     LAST_RUN = progress
 
     def settle(wait: bool) -> bool:
-        progress.recorded = watch is None or watch.settle(wait)
+        progress.recorded = watch is None or watch.wait_until_answering(wait)
         if RetryingLogWorker.left_out:
             log.warning(
                 "%d log lines are not shown by the Prefect server",

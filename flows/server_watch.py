@@ -60,7 +60,7 @@ class ServerWatch:
         ours = record is not None and listens(record, int(record["port"]))
         return (self._port is None or ours) and healthy(self.url)
 
-    def settle(self, wait: bool = True) -> bool:
+    def wait_until_answering(self, wait: bool = True) -> bool:
         """Wait for a server that is away; whether it answers now.
 
         As long as it takes where it is being started, else for some seconds.

@@ -2,7 +2,7 @@
 
 The only file outside `flows/` that imports Prefect. What crosses into a task is
 a `TaskRequest`: plain strings that name a stage, its config and the exact artifacts
-it reads, so the same ticket runs here or on a worker of another pool.
+it reads, so the same request runs here or on a worker of another pool.
 """
 
 from __future__ import annotations
@@ -258,17 +258,17 @@ def gpu_slot(request: BuildRequest, store: Store, force: bool) -> Iterator[None]
     served = not force and sound(store, request.stage.name, request.build_id, request.config)
     with contextlib.ExitStack() as slot:
         if wanted and not served:
-            _though_unreachable(
+            _warn_if_unreachable(
                 lambda: slot.enter_context(
                     concurrency("gpu", occupy=1, raise_on_lease_renewal_failure=False)
                 ),
                 "the Prefect server cannot hand out the GPU slot; training without it",
             )
         yield
-        _though_unreachable(slot.close, "the GPU slot is released by itself in five minutes")
+        _warn_if_unreachable(slot.close, "the GPU slot is released by itself in five minutes")
 
 
-def _though_unreachable(call: Callable[[], None], warning: str) -> None:
+def _warn_if_unreachable(call: Callable[[], None], warning: str) -> None:
     try:
         call()
     except Exception as error:

@@ -146,7 +146,7 @@ def _run_flow(arguments: dict[str, Any], watch: ServerWatch | None) -> Any:
         except Exception as error:
             if watch is None or running.LAST_RUN is not before or not unreachable(error):
                 raise
-            if tried or not watch.settle():
+            if tried or not watch.wait_until_answering():
                 raise ServerError(
                     f"the Prefect server at {watch.process} did not answer when the run was to be "
                     "recorded, so nothing was run. Run again; if it still does not answer, "

@@ -106,7 +106,7 @@ class Session:
         self._scoring.enforce()
         return _Scorer(self, model, self._scoring)
 
-    def scored(self, done: int, total: int) -> None:
+    def report_scored(self, done: int, total: int) -> None:
         """So many rows are scored; the reporter knows the total."""
         self.reporter.step(done)
 

@@ -61,7 +61,7 @@ def answer(definition: Definition, max_chars: int) -> str | None:
         `None` where the docstring does not begin with prose, or its first sentence is too long.
     """
     taken = ""
-    for number, paragraph in enumerate(_behind_own_name(definition)):
+    for number, paragraph in enumerate(_skip_own_name(definition)):
         text = paragraph.strip()
         if not _is_prose(text) or (number and not _WHOLE.fullmatch(text)):
             break
@@ -77,7 +77,7 @@ def answer(definition: Definition, max_chars: int) -> str | None:
     return taken or None
 
 
-def _behind_own_name(definition: Definition) -> Sequence[str]:
+def _skip_own_name(definition: Definition) -> Sequence[str]:
     """Paragraphs without the definition's name or call that some docstrings begin with."""
     last = re.escape(definition.name.rpartition(".")[2])
     own = re.compile(rf"{re.escape(definition.name)}|(?:\w+\.)*{last}\s*\(.*", re.DOTALL)

@@ -168,7 +168,7 @@ def _table(lines: list[str], at: int, depth: int, out: list[str]) -> int:
     return end - at
 
 
-def _indented(lines: list[str], at: int, depth: int, out: list[str]) -> int:
+def _add_indented(lines: list[str], at: int, depth: int, out: list[str]) -> int:
     """A block further in than its surroundings: quoted text, or code left unmarked."""
     if not indent(lines[at]):
         return 0
@@ -208,7 +208,7 @@ _RULES: tuple[_Rule, ...] = (
     partial(fields, blocks=_blocks),
     _table,
     partial(items, blocks=_blocks),
-    _indented,
+    _add_indented,
     partial(definition, blocks=_blocks),
     _paragraph,
 )

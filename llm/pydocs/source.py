@@ -90,11 +90,11 @@ def read_module(name: str, path: Path, package: bool) -> Module:
     for node in _statements(tree.body):
         _collect(node, module, parent)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            module.attached += _attached(node.value)
+            module.attached += _attached_docstrings(node.value)
     return module
 
 
-def _attached(call: ast.Call) -> Iterator[tuple[str, str]]:
+def _attached_docstrings(call: ast.Call) -> Iterator[tuple[str, str]]:
     name, values = _last_name(call), call.args
     if name == "add_newdoc" and len(values) == 3:
         place, thing, doc = values

@@ -99,7 +99,7 @@ class ThreadTuner:
         if self._fresh:
             self._fresh -= 1
         elif self._rates:
-            self._tried(work / seconds, seconds)
+            self._record_trial(work / seconds, seconds)
         else:
             self._watch(work / seconds)
 
@@ -109,7 +109,7 @@ class ThreadTuner:
         self._waiting = list(numbers[1:])
         self._use(numbers[0])
 
-    def _tried(self, rate: float, seconds: float) -> None:
+    def _record_trial(self, rate: float, seconds: float) -> None:
         rates = self._rates[self.threads]
         rates.append(rate)
         self._spent += seconds

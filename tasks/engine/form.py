@@ -23,7 +23,7 @@ def form_schema(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any
     """
     shown = schema.get("properties", {})
     schema["properties"] = {
-        name: {**shown[name], "description": described(shown[name]), "position": position}
+        name: {**shown[name], "description": describe(shown[name]), "position": position}
         for position, name in enumerate(_order(model))
         if name in shown
     }
@@ -39,7 +39,7 @@ def _order(model: type[BaseModel]) -> list[str]:
     return list(names)
 
 
-def described(field: Mapping[str, Any]) -> str:
+def describe(field: Mapping[str, Any]) -> str:
     """A field's description, then its bounds."""
     description = str(field.get("description", "")).strip()
     limits = bounds(field)

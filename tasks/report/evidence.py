@@ -28,7 +28,7 @@ def lineage(artifacts: Mapping[str, Artifact]) -> Graph:
         for external, files in artifact.manifest.externals.items():
             if files.items:
                 source = f"{name}/{external}"
-                nodes[source] = f"{external}\n{number(len(files.items))} external"
+                nodes[source] = f"{external}\n{number(len(files.items))} external files"
                 edges.append((source, name, files.data_id[:_SHORT]))
     return Graph("Which stage read which output", nodes, edges)
 
@@ -46,7 +46,7 @@ def inputs(artifacts: Mapping[str, Artifact]) -> Table:
             source = f"{record.stage}.{record.output}"
             rows.append([name, field, source, record.data_id[: 2 * _SHORT], state])
         for field, external in artifact.manifest.externals.items():
-            source = f"{number(len(external.items))} external"
+            source = f"{number(len(external.items))} external files"
             rows.append([name, field, source, external.data_id[: 2 * _SHORT], "yes"])
     note = (
         "The last column says whether the stage read the build of its parent that this "

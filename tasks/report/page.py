@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tasks.engine.run.difference import flat
 from tasks.engine.store.artifact import Artifact
-from tasks.engine.store.views import stated
+from tasks.engine.store.views import as_text
 from tasks.panels.html import html, table
 from tasks.panels.numbers import duration, number, size
 from tasks.panels.panels import Cell, Panel, StageView
@@ -173,7 +173,7 @@ def _chapter(chapter: Chapter) -> Markup:
         for name, record in manifest.inputs.items()
     ]
     read += [
-        [name, f"{number(len(record.items))} external", record.data_id]
+        [name, f"{number(len(record.items))} external files", record.data_id]
         for name, record in manifest.externals.items()
     ]
     made: list[list[Cell]] = [
@@ -201,7 +201,7 @@ def _chapter(chapter: Chapter) -> Markup:
         config=chapter.view.config.rows,
         inputs=read,
         outputs=made,
-        execution=[[key, stated(value)] for key, value in flat(manifest.execution).items()],
+        execution=[[key, as_text(value)] for key, value in flat(manifest.execution).items()],
     )
 
 

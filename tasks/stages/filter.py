@@ -76,7 +76,7 @@ def filter_part(
         yield "documents", found.filter(pa.array(kept))
         removed = found.column("doc_id").filter(pa.array(~kept))
         yield "removed", _removed_rows(removed, verdict, ~kept, [rule.name for rule in ruled])
-        yield "removed", _not_annotated(documents.column("doc_id").filter(places.is_null()))
+        yield "removed", _reject_unannotated(documents.column("doc_id").filter(places.is_null()))
         counted = (verdict.failed_first, verdict.failed, verdict.null)
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
             for rule, count in zip(ruled, counts, strict=True):
@@ -114,7 +114,7 @@ def _removed_rows(
     return pa.table(columns, schema=REMOVED)
 
 
-def _not_annotated(ids: pa.ChunkedArray) -> pa.Table:
+def _reject_unannotated(ids: pa.ChunkedArray) -> pa.Table:
     nothing = pa.nulls(len(ids), pa.float64())
     reasons = pa.array([NOT_ANNOTATED] * len(ids), pa.string())
     details = pa.array(["annotate has no row for it"] * len(ids), pa.string())

@@ -29,7 +29,7 @@ def panels(artifact: Artifact) -> list[Panel]:
             s["class"],
             s["rows"],
             s["used"],
-            _listed(s["removed"], s["rejected"]),
+            _format_counts(s["removed"], s["rejected"]),
         ]
         for s in facts.get("sources", [])
     ]
@@ -38,12 +38,12 @@ def panels(artifact: Artifact) -> list[Panel]:
     shown: list[Panel] = []
     for name in facts.get("classifiers", []):
         scored = [(label, score) for classifier, label, score in rows if classifier == name]
-        shown += _shown(name, facts, scored)
+        shown += _classifier_panels(name, facts, scored)
     columns = ["source", "classifier", "class", "rows", "used", "left out"]
     return [*shown, Table("Labelled texts", columns, sources)]
 
 
-def _shown(
+def _classifier_panels(
     classifier: str, facts: Mapping[str, Any], scored: Sequence[tuple[int, float]]
 ) -> list[Panel]:
     """What is known about one classifier."""
@@ -73,5 +73,5 @@ def _shown(
     return [*shown, Histogram(f"Scores of {where}", "score", edges, counts)]
 
 
-def _listed(*groups: Mapping[str, int]) -> str:
+def _format_counts(*groups: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for group in groups for reason, count in group.items())

@@ -84,7 +84,7 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     )
 
 
-def _all(stages: Sequence[Stage]) -> dict[str, Input]:
+def _all_outputs(stages: Sequence[Stage]) -> dict[str, Input]:
     """Every stage, in the order of the chapters."""
     found = {stage.name: stage for stage in stages}
     names = list(found)
@@ -122,7 +122,7 @@ STAGE = Stage(
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
     inputs={},
-    inputs_from=_all,
+    inputs_from=_all_outputs,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,
     panels=panels,

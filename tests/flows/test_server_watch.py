@@ -50,7 +50,7 @@ def test_one_that_died_is_started_again_on_its_port(url: str) -> None:
     with server_watch.watching(said.append) as watched:
         assert watched is not None
         pid = kill()
-        assert watched.settle(), "waited for as long as it is being started"
+        assert watched.wait_until_answering(), "waited for as long as it is being started"
         record = processes.find_process("server")
         assert record is not None
         assert record["pid"] != pid
@@ -70,7 +70,7 @@ def test_one_that_was_stopped_stays_so_and_nobody_else_hears_of_the_run(url: str
         assert watched is not None
         processes.stop_process("server")
         eventually(SERVER_AWAY.is_set)
-        assert not watched.settle()
+        assert not watched.wait_until_answering()
         # Held, so that another home's server cannot take it and be told of this run.
         eventually(lambda: processes.free_port(port) != port)
         assert not server.healthy(url)
@@ -94,7 +94,7 @@ def test_one_that_is_stopped_by_a_signal_is_done_without_at_once(
         for member in processes.family(record):
             member.resume()
         eventually(lambda: not SERVER_AWAY.is_set())
-        assert watched.settle()
+        assert watched.wait_until_answering()
         eventually(lambda: len(said) == 2)
     assert said == [
         f"the Prefect server at {url} is away; the run goes on without it",
@@ -117,7 +117,7 @@ def test_one_that_hangs_is_started_again_and_waited_for(
             member.suspend()
         eventually(SERVER_AWAY.is_set)
         eventually(lambda: watched._idle_seconds() > 1)
-        assert watched.settle(), "the end of a run waits for it"
+        assert watched.wait_until_answering(), "the end of a run waits for it"
         eventually(lambda: len(said) == 4)
     assert said == [
         f"the Prefect server at {url} is away; the run goes on without it",
@@ -144,7 +144,7 @@ def test_one_that_works_and_does_not_answer_is_let_go_until_it_does(
         assert watched is not None
         eventually(SERVER_AWAY.is_set)
         time.sleep(1)
-        assert not watched.settle(), "nor is it waited for at the end"
+        assert not watched.wait_until_answering(), "nor is it waited for at the end"
         answers.set()
         eventually(lambda: not SERVER_AWAY.is_set())
     assert said == [
@@ -180,7 +180,7 @@ def test_one_that_dies_after_it_hung_is_started_again(
         eventually(SERVER_AWAY.is_set)
         kill()
         eventually(lambda: not SERVER_AWAY.is_set())
-        assert watched.settle()
+        assert watched.wait_until_answering()
     assert processes.find_process("server") != record
 
 
@@ -222,7 +222,7 @@ def test_an_answer_from_whoever_took_the_port_is_no_answer(
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", port))
             taken.listen()
-            assert not watched.settle()
+            assert not watched.wait_until_answering()
             eventually(lambda: len(said) == 2)
     assert said[1] == (
         f"the Prefect server is gone, and port {port} is taken by another process; "

@@ -137,7 +137,7 @@ def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
         [*chosen, *rejected],
         session.run.score_tokens,
         session.device,
-        session.scored,
+        session.report_scored,
     )
     pairs = table.num_rows
     return Scores(sums[:pairs], sums[pairs:], counts[:pairs], counts[pairs:])

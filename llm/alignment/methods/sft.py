@@ -66,7 +66,7 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     results.write(Path(run.results), rows, figures, counts, None)
 
 
-def labelled(table: pa.Table) -> pa.Table:
+def with_labels(table: pa.Table) -> pa.Table:
     """INSTRUCTION_ROWS as the trainer takes them: input_ids and labels, list<int64> both."""
     offsets, tokens = flat(table.column("tokens"))
     _, supervised = flat(table.column("supervised"))
@@ -103,7 +103,7 @@ def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Tab
     trainer = GroupedTrainer(
         model=session.transformers_model(model),
         args=arguments,
-        train_dataset=Dataset(InMemoryTable(labelled(training))),
+        train_dataset=Dataset(InMemoryTable(with_labels(training))),
         processing_class=session.chat.tokenizer,
         callbacks=[session.steps()],
     )
@@ -128,7 +128,7 @@ def _validation_loss(
         [np.array(mask) for mask in table.column("supervised").to_pylist()],
         session.run.score_tokens,
         session.device,
-        session.scored,
+        session.report_scored,
     )
     return -float(sums.sum()) / int(counts.sum()), int(counts.sum())
 

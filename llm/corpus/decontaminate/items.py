@@ -65,7 +65,7 @@ def _items(path: Path, name: str, fields: Sequence[str]) -> Iterator[EvaluationI
     kind = _kind(path, name)
     try:
         if kind in ("csv", "tsv"):
-            yield from _delimited(path, name, f".{kind}", fields)
+            yield from _read_delimited(path, name, f".{kind}", fields)
         elif kind == "text":
             for where, line in _lines(path, name):
                 yield EvaluationItem(where, (line.strip(),))
@@ -80,7 +80,7 @@ def _items(path: Path, name: str, fields: Sequence[str]) -> Iterator[EvaluationI
         raise EvaluationFileError(f"{name}: {error.cause}; get the whole file") from error
 
 
-def _delimited(
+def _read_delimited(
     path: Path, name: str, ending: str, fields: Sequence[str]
 ) -> Iterator[EvaluationItem]:
     """Rows with all their cells, the first line's among them: not every file has a header, and

@@ -74,7 +74,7 @@ class Frames(Generic[H]):
                     detail = f"{self._name}, byte {damage.offset}: {damage.cause}"
                     archive = found or window.fill(1)
                     reason = "truncated_file" if damage.cut else _no_record(archive)
-                    yield self._lost(damage.offset, reason, detail)
+                    yield self._reject(damage.offset, reason, detail)
                 self._reported, lost = None, not aligned
                 continue
             head = self._form.head(window)
@@ -92,19 +92,19 @@ class Frames(Generic[H]):
             cut, detail = self._form.is_cut(window), f"{where}: no record begins with"
             if cut:
                 detail = f"{where}: a record that breaks off within its header,"
-            detail = f"{detail} {self._shown()}"
+            detail = f"{detail} {self._first_bytes()}"
             if window.packed:
                 self._reported = window.member()
             window.drop(1)
             again = window.search(self._form.start, None, aligned)
             if cut:
                 found = True
-                yield self._lost(place, "truncated_record", detail)
+                yield self._reject(place, "truncated_record", detail)
             elif not lost:  # one row for all that lies between two records
-                yield self._lost(place, _no_record(found or again), detail)
+                yield self._reject(place, _no_record(found or again), detail)
             lost = not (again and aligned)
 
-    def _lost(self, place: int, reason: str, detail: str) -> Rejected:
+    def _reject(self, place: int, reason: str, detail: str) -> Rejected:
         """Bytes that are no record that could be read."""
         return Rejected(reason, self._name, f"{reason}@{place}".encode(), detail)
 
@@ -114,7 +114,7 @@ class Frames(Generic[H]):
             return f"{self._name}, byte {offset}"
         return f"{self._name}, byte {self._window.position} when unpacked"
 
-    def _shown(self) -> str:
+    def _first_bytes(self) -> str:
         return repr(bytes(self._window.data[:_SHOWN]))[1:]
 
     def _at_a_member(self) -> bool:

@@ -31,7 +31,7 @@ def steps(planner: Planner, run: Runner) -> Iterator[Step]:
 
     Args:
         planner: its `plan` may have been asked for, and is then not made again.
-        run: builds one order; told whether it must make a new attempt.
+        run: builds one request; told whether it must make a new attempt.
     """
     chosen = planner.selection.stages(planner.chain)
     for stage in planner.chain.stages:

@@ -55,7 +55,7 @@ def _memory() -> Memory:
 
 
 @functools.cache
-def _known(path: Path) -> tuple[str, list[str]]:
+def _cached(path: Path) -> tuple[str, list[str]]:
     """The same for as long as this process runs, whose code is what it was when it was loaded."""
     digest, imports = _memory().recall(path, _parse)
     return digest, imports
@@ -93,7 +93,7 @@ def _reach(modules: tuple[str, ...]) -> Mapping[str, str]:
         path = _module_file(module)
         if path is None:
             continue
-        digest, imports = _known(path)
+        digest, imports = _cached(path)
         files[path.relative_to(_PROJECT).as_posix()] = digest
         for beside in map(path.with_suffix, _BESIDE):
             if beside.is_file():

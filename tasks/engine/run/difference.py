@@ -51,7 +51,7 @@ def value_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
 
 
 def difference(before: Manifest, request: BuildRequest) -> list[str]:
-    """Why an order is not what a manifest was made from."""
+    """Why a request is not what a manifest was made from."""
     reasons = [
         *config_difference(before, request.stage.version, request.config),
         *input_difference(before.inputs, request.records()),

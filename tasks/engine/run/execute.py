@@ -23,7 +23,7 @@ from tasks.engine.run.checks import check_unique, totals
 from tasks.engine.run.code import code_record
 from tasks.engine.run.code import identity as code_identity
 from tasks.engine.run.view import keep_view
-from tasks.engine.shards.earlier import known_receipts
+from tasks.engine.shards.earlier_receipts import known_receipts
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs, build_folder
@@ -67,7 +67,7 @@ class BuildRequest:
 
     @property
     def build_id(self) -> str:
-        """Identity of this order: see DESIGN, "Identity"."""
+        """Identity of this request: see DESIGN, "Identity"."""
         ids = {name: record.data_id for name, record in self.records().items()}
         ids.update({name: snapshot.data_id for name, snapshot in self.externals.items()})
         return canonical.build_id(self.stage.name, self.stage.version, self.config.identity(), ids)
@@ -90,7 +90,7 @@ def execute(
     time_to_live: float = TIME_TO_LIVE,
     same_code: bool = False,
 ) -> BuildResult:
-    """Serve the artifact of an order, building it if there is none that is sound.
+    """Serve the artifact of a request, building it if there is none that is sound.
 
     Args:
         force: make a new attempt although a sound one exists; nothing is adopted or resumed.
@@ -192,7 +192,7 @@ def _attempt(
     attempt = _reserve(store, folder)
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     code = code_record(stage)
-    # In the order of the declaration, however the order was put together.
+    # In the order of the declaration, however the request was put together.
     data: dict[str, Data] = {}
     for name in stage.inputs:
         if name in request.inputs:

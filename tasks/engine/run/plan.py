@@ -129,7 +129,7 @@ class Planner:
     planned: dict[str, Row] = field(default_factory=dict)
 
     def request(self, stage: str) -> BuildRequest:
-        """The order for a stage whose inputs are all resolved.
+        """The request for a stage whose inputs are all resolved.
 
         Raises:
             MissingInputError: one is not; the message names the command that builds it.

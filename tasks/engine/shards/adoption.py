@@ -17,7 +17,7 @@ from tasks.engine.declare import Declared
 from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.progress import Listener
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.earlier import verified_receipt
+from tasks.engine.shards.earlier_receipts import verified_receipt
 from tasks.engine.shards.executors import executor
 from tasks.engine.shards.job import Job
 from tasks.engine.shards.parts import PartWriter

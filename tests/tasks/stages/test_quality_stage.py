@@ -19,7 +19,7 @@ from tasks.stages.filter_rules import Rule
 from tasks.stages.quality import LabelSource, QualityConfig
 from tests.language_model import language_model
 from tests.tasks.documents_stage import data_id, rows, write_parts
-from tests.tasks.given_documents import Heard, built, document
+from tests.tasks.stand_in_documents import Heard, built, document
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 GOOD = ["because", "therefore", "which", "river", "history", "century", "people", "nature"]
