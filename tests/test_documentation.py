@@ -29,6 +29,8 @@ COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _TREE = r"(?:llm|tasks|flows|deployments|benchmarks|tests|docs)"
 # Names of classes that end so and are other projects', or Python's.
 _OTHERS = {"MemoryError", "RecursionError"}
+# Files of outputs, which a page may name.
+_WRITTEN = {"chat_template.jinja"}
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -42,10 +44,6 @@ def test_files_that_are_named_are_there(page: tuple[Path, str]) -> None:
         assert (ROOT / name).exists(), name
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (path.parent / link).exists(), link
-
-
-# Files of outputs, which a page may name.
-_WRITTEN = {"chat_template.jinja"}
 
 
 def test_files_that_are_named_shortly_are_there(page: tuple[Path, str]) -> None:
