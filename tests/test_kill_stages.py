@@ -142,8 +142,8 @@ def ids(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def defer_signals(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    home = tmp_path_factory.mktemp("defer_signals") / "home"
+def undisturbed(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    home = tmp_path_factory.mktemp("undisturbed") / "home"
     Run(corpus, home).finished()
     removed = latest(home, "dedup").manifest.totals.removed
     assert removed["near"] > FILES * DOCUMENTS / 10, "the corpus gives dedup something to find"
@@ -151,7 +151,7 @@ def defer_signals(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 
 def test_a_killed_worker_costs_its_shard_one_try(
-    corpus: Path, defer_signals: dict[str, str], tmp_path: Path
+    corpus: Path, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     run = Run(corpus, home)
@@ -165,11 +165,11 @@ def test_a_killed_worker_costs_its_shard_one_try(
     timings = latest(home, "dedup").manifest.timings
     assert (timings.shards_built, timings.shards_adopted) == (shards(home), 0)
     assert len(list(home.glob("artifacts/dedup/*/0*"))) == 1, "the same attempt went on"
-    assert ids(home) == defer_signals
+    assert ids(home) == undisturbed
 
 
 def test_after_a_killed_parent_only_missing_shards_are_built(
-    corpus: Path, defer_signals: dict[str, str], tmp_path: Path
+    corpus: Path, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
     run = Run(corpus, home)
@@ -186,7 +186,7 @@ def test_after_a_killed_parent_only_missing_shards_are_built(
     assert Run(corpus, home).finished() is not None
     timings = latest(home, "dedup").manifest.timings
     assert (timings.shards_adopted, timings.shards_built) == (done, shards(home) - done)
-    assert ids(home) == defer_signals
+    assert ids(home) == undisturbed
     print(f"dedup: {done} shards adopted, {shards(home) - done} built")
 
 

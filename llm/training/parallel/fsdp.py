@@ -145,7 +145,7 @@ def _gathered(value: Tensor) -> Tensor:
 def _irrecoverable() -> devices.DoesNotFitError:
     return devices.DoesNotFitError(
         "a piece of the batch did not fit into memory, and processes that share out a model "
-        "cannot leave a step; the next start goes on from the last checkpoint with pieces half "
+        "cannot leave a step; the next start resumes from the last checkpoint with pieces half "
         "as large"
     )
 
