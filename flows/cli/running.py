@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
 from flows.home import open_store, require_writable
 from flows.planning import planner
@@ -111,8 +112,9 @@ def run(
     ui = url.removesuffix("/api")
     if not as_json:
         print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
-    from flows.cli.terminal import run_build
-    from flows.crashed_runs import report_crashed_runs
+    with all_of_it_stays():
+        from flows.cli.terminal import run_build
+        from flows.crashed_runs import report_crashed_runs
 
     report_crashed_runs()
     began = time.monotonic()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from llm.alignment.reporter import Reporter
-from llm.alignment.run_file import DpoRun, SftRun, read_run
+from llm.alignment.run_file import Run, read_run
 from llm.process.main import run_launched
 from llm.process.parent import StopRequest
 
@@ -17,7 +18,7 @@ def main(arguments: list[str]) -> int:
     return run_launched("llm.alignment", arguments, read_run, _run)
 
 
-def _run(run: SftRun | DpoRun) -> None:
+def _run(run: Run) -> None:
     stop = StopRequest()
     # Before the libraries are imported: no cache outside the scratch folder.
     os.environ["HF_HOME"] = str(Path(run.scratch) / "huggingface")
@@ -26,8 +27,7 @@ def _run(run: SftRun | DpoRun) -> None:
     _train(run, Reporter(), stop)
 
 
-def _train(run: SftRun | DpoRun, reporter: Reporter, stop: StopRequest) -> None:
-    from llm.alignment.methods import dpo, sft
+def _train(run: Run, reporter: Reporter, stop: StopRequest) -> None:
     from llm.training.devices import advise_on_memory
 
     advice = (
@@ -35,10 +35,7 @@ def _train(run: SftRun | DpoRun, reporter: Reporter, stop: StopRequest) -> None:
         "max_length; if rows were being scored, score_tokens"
     )
     with advise_on_memory(advice):
-        if isinstance(run, SftRun):
-            sft.train(run, reporter, stop)
-        else:
-            dpo.train(run, reporter, stop)
+        import_module(f"llm.alignment.methods.{run.method}").train(run, reporter, stop)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +15,11 @@ from llm.training.run_file import CudaOrCpu, Precision
 
 Schedule = Literal["constant", "linear", "cosine"]
 LongRows = Literal["cut", "remove"]
-Packing = Literal["none", "bfd"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What both methods need.
+    """What every method needs; what one needs besides is in `methods/<method>_run.py`.
 
     Attributes:
         model: folder of the starting model, its tokenizer in it.
@@ -68,37 +68,24 @@ class Run:
     checkpoint_seconds: float
     execution: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class SftRun(Run):
-    """Supervised fine-tuning.
-
-    Attributes:
-        packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
-    """
-
-    packing: Packing
+    @property
+    def packed(self) -> bool:
+        """Whether several rows share one of `max_length`."""
+        return False
 
 
-@dataclass(frozen=True)
-class DpoRun(Run):
-    """Direct preference optimisation (Rafailov et al. 2023).
-
-    Attributes:
-        beta: strength of the tie to the starting model.
-        sft_weight: weight of the chosen answers' negative log-likelihood; 0 = without.
-    """
-
-    beta: float
-    sft_weight: float
-
-
-_METHODS: dict[str, type[SftRun] | type[DpoRun]] = {"sft": SftRun, "dpo": DpoRun}
+_METHODS = Path(__file__).with_name("methods")
 # Where the files of a run lie is no part of what it computes.
 _PATHS = ("output", "results", "scratch")
 
 
-def read_run(path: Path) -> SftRun | DpoRun:
+def methods() -> list[str]:
+    """Names of the methods there are: each has a `<name>_run.py`, which says what it is told, and a
+    `<name>.py`, which trains."""
+    return sorted(path.name.removesuffix("_run.py") for path in _METHODS.glob("*_run.py"))
+
+
+def read_run(path: Path) -> Run:
     """Parse a run file.
 
     Raises:
@@ -107,12 +94,14 @@ def read_run(path: Path) -> SftRun | DpoRun:
     return parse_run(read_record(path), str(path))
 
 
-def parse_run(record: dict[str, Any], where: str) -> SftRun | DpoRun:
+def parse_run(record: dict[str, Any], where: str) -> Run:
     """The same from the parsed JSON; `where` names it in errors."""
     method = record.get("method")
-    if method not in _METHODS:
-        raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(_METHODS)}")
-    run = from_record(_METHODS[method], record, where)
+    known = methods()
+    if method not in known:
+        raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(known)}")
+    kind: type[Run] = import_module(f"llm.alignment.methods.{method}_run").RUN
+    run = from_record(kind, record, where)
     for name in run.execution:
         if name not in record or name in (*_PATHS, "execution"):
             raise RunFileError(f"{where}: execution names {name!r}, which is no setting")

@@ -1,4 +1,4 @@
-"""What SFT and DPO share: reading rows, the model, the trainer's arguments, training to the end."""
+"""What all methods share: reading rows, the model, the trainer's arguments, training to the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llm.alignment.callbacks import Steps
 from llm.alignment.checks import check_context
 from llm.alignment.data import Limit, Rows
 from llm.alignment.reporter import Reporter
-from llm.alignment.run_file import Run, SftRun, run_digest
+from llm.alignment.run_file import Run, run_digest
 from llm.alignment.transformers_model import compute_with, transformers_model
 from llm.model import folder as model_folder
 from llm.model.config_file import architecture, check_tokenizer
@@ -114,8 +114,7 @@ class Session:
         """Arguments of transformers' trainer; every default of TRL that differs is set here."""
         run = self.run
         # Packed rows of one pass are laid end to end, and attention is over all of them.
-        packed = isinstance(run, SftRun) and run.packing == "bfd"
-        micro = run.micro_batch_size or (1 if packed else run.batch_size)
+        micro = run.micro_batch_size or (1 if run.packed else run.batch_size)
         return {
             "output_dir": run.scratch,
             "num_train_epochs": run.epochs,

@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from llm.corpus.clean.pages import Document, Extraction, Limits, Outcome, Page, Removed
+from llm.process.guarded import TIMEOUT
 from llm.process.sandbox import Failure, batches, warm_sandbox
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
@@ -135,11 +137,11 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         timed_out += [
             doc_id
             for doc_id, outcome in zip(doc_ids, outcomes, strict=True)
-            if isinstance(outcome, Failure) and outcome.reason == "timeout"
+            if isinstance(outcome, Failure) and outcome.reason == TIMEOUT
         ]
         yield from _tables(table, outcomes)
     if timed_out:
-        yield Fact("timing_dependent", timed_out)
+        yield Fact(TIMING_DEPENDENT, timed_out)
 
 
 def _pages(table: pa.Table) -> Iterator[Any]:
@@ -215,7 +217,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     made = artifact.manifest.totals
     reasons = [("removed", *item) for item in sorted(made.removed.items())]
     reasons += [("rejected", *item) for item in sorted(made.rejected.items())]
-    timing = artifact.facts.get("timing_dependent", [])
+    timing = artifact.facts.get(TIMING_DEPENDENT, [])
     return [
         Table(
             "Documents by source and extractor",

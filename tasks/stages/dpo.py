@@ -160,6 +160,6 @@ STAGE = Stage(
     requires=requirements("dpo", "preferences", "preference_files", "max_preferences"),
     reproducible=False,
     libraries=LIBRARIES,
-    code=("llm.alignment.__main__",),
+    code=("llm.alignment.__main__", "llm.alignment.methods.dpo"),
     makes_model="dpo",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from llm.alignment.run_file import Packing
+from llm.alignment.methods.sft_run import Packing
 from llm.tables import INSTRUCTION_ROWS
 from tasks.engine.config import execution
 from tasks.engine.declare import Input
@@ -116,6 +116,6 @@ STAGE = Stage(
     requires=requirements("sft", "instructions", "instruction_files", "max_instructions"),
     reproducible=False,
     libraries=LIBRARIES,
-    code=("llm.alignment.__main__",),
+    code=("llm.alignment.__main__", "llm.alignment.methods.sft"),
     makes_model="sft",
 )

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from llm.alignment import results
 from llm.alignment.checks import TrainerDataError, check_pairs, check_rows, flat
 from llm.alignment.data import preference_rows
+from llm.alignment.methods.dpo_run import DpoRun
 from llm.alignment.reporter import Reporter
-from llm.alignment.run_file import DpoRun
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
 from llm.model.scoring import completion_logprobs

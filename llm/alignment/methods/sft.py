@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from llm.alignment import results
 from llm.alignment.checks import check_rows, check_supervised, check_trained_tokens, flat
 from llm.alignment.data import instruction_rows
+from llm.alignment.methods.sft_run import SftRun
 from llm.alignment.reporter import Reporter
-from llm.alignment.run_file import SftRun
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
 from llm.model.scoring import summed_logprobs
@@ -30,7 +30,7 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     Writes the model to `run.output` and the tables of `llm.alignment.results` to `run.results`.
 
     Raises:
-        Every error of `llm.alignment.checks`, `rendering`, `rows` and `session`.
+        Every error of `llm.alignment.checks`, `data` and `trainer`, and of `llm.tokens.chat`.
     """
     session = Session(run, reporter, stop)
     rows = instruction_rows(session.tables(), session.chat, session.limit)

@@ -18,7 +18,7 @@ COMPRESSION_LEVEL = 3
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class File(_Record):

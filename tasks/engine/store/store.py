@@ -20,8 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import fsspec
-
 from llm.sha256 import sha256_file
 from tasks.engine.errors import ReadOnlyStoreError, StoreError
 from tasks.engine.store.space import space_checked
@@ -41,6 +39,9 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
+        # Not before: every worker imports stages, and none opens a store.
+        import fsspec
+
         self.url = url
         try:
             # A cached listing would hide what other machines do: takeovers, attempts, receipts.

@@ -184,7 +184,8 @@ def test_a_page_shows_what_was_kept_and_needs_no_stage(done: Done, tmp_path: Pat
 def test_an_artifact_published_without_panels_is_told(done: Done, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "home"))
     shutil.copytree(done["pack"].artifact.store.root, store.root, dirs_exist_ok=True)
-    pack = Artifact(store, done["pack"].artifact.manifest)
+    manifest = done["pack"].artifact.manifest
+    pack = Artifact(store, manifest.model_copy(update={"panels": None}))
     store.remove(f"{pack.folder}/panels.json")
     logged = Logged()
     order = BuildRequest(STAGES["report"], report.ReportConfig(), {"pack": (pack, "sequences")})
