@@ -24,8 +24,8 @@ from llm.training import devices, optimisers
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes
 from llm.training.loss import softmax
-from llm.training.parallel.single import Single
 from llm.training.run_file import Optimisation
+from llm.training.single_process import Single
 from llm.training.step import Stepper, read_rows
 
 Step = Callable[[int, "NDArray[np.int64]"], float]

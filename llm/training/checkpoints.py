@@ -23,7 +23,7 @@ import torch
 from llm.model.transformer import Transformer
 from llm.sha256 import sha256_file
 from llm.training import whole_state
-from llm.training.parallel.strategy import Strategy
+from llm.training.strategy import Strategy
 
 _KEPT = 2
 

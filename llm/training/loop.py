@@ -28,10 +28,10 @@ from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, join, leave
 from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
-from llm.training.parallel.choice import choose
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.step import Stepper
+from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 

@@ -22,9 +22,9 @@ from llm.tokens.token_file import TokenFile
 from llm.training import devices, document_masks, optimisers, schedules
 from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
-from llm.training.parallel.strategy import LeftTogether, Outcome, Strategy
 from llm.training.residual import narrow_residual
 from llm.training.run_file import Optimisation
+from llm.training.strategy import LeftTogether, Outcome, Strategy
 
 
 @dataclass(frozen=True)

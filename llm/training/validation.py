@@ -16,9 +16,9 @@ from llm.tokens.token_file import TokenFile
 from llm.training import devices
 from llm.training.document_masks import choose_kind
 from llm.training.loss import IGNORED, token_losses
-from llm.training.parallel.strategy import LeftTogether, Outcome, Strategy
 from llm.training.run_file import Optimisation
 from llm.training.step import read_rows
+from llm.training.strategy import LeftTogether, Outcome, Strategy
 
 
 class Validation:

@@ -20,8 +20,8 @@ from llm.tokens import token_file
 from llm.tokens.token_file import TokenFile
 from llm.training.distributed import Processes
 from llm.training.loop import train
-from llm.training.parallel.single import Single
 from llm.training.run_file import Execution, Optimisation, Paths, Run
+from llm.training.single_process import Single
 from llm.training.step import Stepper
 from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_folder, small_tokenizer
 

@@ -15,7 +15,7 @@ from llm.process.parent import StopRequest
 from llm.training import whole_state
 from llm.training.distributed import Processes
 from llm.training.muon import ALONE
-from llm.training.parallel.strategy import Outcome
+from llm.training.strategy import Outcome
 
 
 class Single:

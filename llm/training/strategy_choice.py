@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from llm.errors import ExpectedError
+from llm.training.ddp import Ddp
 from llm.training.distributed import Processes, nodes
-from llm.training.parallel.ddp import Ddp
-from llm.training.parallel.single import Single
-from llm.training.parallel.strategy import Strategy
 from llm.training.run_file import Parallel, Run
+from llm.training.single_process import Single
+from llm.training.strategy import Strategy
 
 # Weight, gradient and AdamW's two means of a parameter, in float32; and the share of a GPU's
 # memory they may take, so that activations have the rest.
@@ -30,7 +30,7 @@ def choose(run: Run, device: torch.device, processes: Processes) -> Strategy:
     if parallel == "auto":
         parallel = _fitting(run, device, processes)
     if parallel == "fsdp":
-        from llm.training.parallel.fsdp import Fsdp  # takes a second to import
+        from llm.training.fsdp import Fsdp  # takes a second to import
 
         return Fsdp(device, processes, nodes(), run.optimisation.precision)
     if processes.count == 1:

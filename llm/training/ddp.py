@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from llm.model.transformer import Transformer
 from llm.process.parent import Interrupted, StopRequest
 from llm.training.distributed import Processes
-from llm.training.parallel.single import Single
+from llm.training.single_process import Single
 
 # Bytes of gradients that are sent together: enough to use a network, and the last one short.
 _BUCKET = 25 << 20

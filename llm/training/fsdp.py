@@ -31,9 +31,9 @@ from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.training import devices, sharded_state
 from llm.training.distributed import Processes
+from llm.training.distributed_orthogonalisation import distributed_orthogonalise
 from llm.training.muon import Orthogonaliser
-from llm.training.parallel.orthogonalisation import distributed_orthogonalise
-from llm.training.parallel.strategy import LeftTogether, Outcome
+from llm.training.strategy import LeftTogether, Outcome
 
 _PATIENCE = 120.0  # seconds for the others to notice that memory did not suffice
 
