@@ -173,15 +173,7 @@ def _fetched(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
             f"{field}.fetched: fetch has no file of a place {spec.fetched!r}; name one of "
             "fetch.places"
         )
-    items = [
-        Item(
-            f"{spec.name}/{part.path.removeprefix(folder)}",
-            part.bytes,
-            part.sha256,
-            str(data.path(part)),
-        )
-        for part in parts
-    ]
+    items = [data.item(part, f"{spec.name}/{part.path.removeprefix(folder)}") for part in parts]
     return _of_known_kind(items, spec, field)
 
 

@@ -21,12 +21,18 @@ from tasks.engine.identity.memory import Memory
 
 @dataclass(frozen=True)
 class Item:
-    """One external thing. `path` says where it is now and enters no identity."""
+    """One external thing, or one file of the store. `path` says where it is now and enters no
+    identity.
+
+    Attributes:
+        stored: the path is relative to the store, and not one of this machine.
+    """
 
     name: str
     size: int
     sha256: str
     path: str
+    stored: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -18,11 +19,12 @@ from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.progress import Listener
 from tasks.engine.shards.attempt import AttemptFiles
 from tasks.engine.shards.earlier_receipts import verified_receipt
-from tasks.engine.shards.executors import executor
+from tasks.engine.shards.executors import Executor, executor
 from tasks.engine.shards.job import Job
 from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import Failure, run_jobs
+from tasks.engine.shards.unit_files import open_unit
 from tasks.engine.store.store import Store
 
 # Digests are computed side by side, and several answers of the file system are waited for at once.
@@ -107,9 +109,11 @@ class ShardWork:
         total = done + len(jobs)
         pace = Pace(total, done)
         failed: list[tuple[str, Failure]] = []
-        workers = int(getattr(self.config, "workers", 1))
+        # Other processes do not see what one has in its memory.
+        workers = 1 if self.store.in_memory else int(getattr(self.config, "workers", 1))
         with closing(executor(workers, len(jobs))) as place:
-            for job, outcome in run_jobs(jobs, place, self.listener.cancelled):
+            taker = _Lending(place, self.files.lend) if place.elsewhere else place
+            for job, outcome in run_jobs(jobs, taker, self.listener.cancelled):
                 if isinstance(outcome, Failure):
                     failed.append((job.name, outcome))
                     name = self.stage.name
@@ -118,17 +122,17 @@ class ShardWork:
                         raise ShardError(self._failure_message(failed, allowed))
                     receipts[job.name] = self._reject_rows(job, outcome)
                 else:
-                    receipts[job.name] = self._finish(job, outcome)
+                    receipts[job.name] = self._finish(outcome)
                 self.built += 1
                 done += 1
                 self.listener.progress(self.stage.name, done, total, "shard", pace.figures(done))
         self.failed |= {name: failure.kind for name, failure in failed}
         return receipts
 
-    def _finish(self, job: Job, receipt: Receipt) -> Receipt:
+    def _finish(self, receipt: Receipt) -> Receipt:
         for output, files in receipt.files.items():
             for file in files:
-                self.files.publish(output, file, job.staging / output / file.path)
+                self.files.receive_part(output, file)
         signed = receipt.model_copy(update={"code": self.code})
         self.files.receive(signed)
         return signed
@@ -145,7 +149,7 @@ class ShardWork:
         schema, unit = self.stage.outputs.get("rejected"), job.unit
         if schema is None or schema.schema != REJECTED or unit.rows is None:
             raise ShardError(self._failure_message([(unit.name, failure)], 0))
-        ids = unit.table(["doc_id"]).column("doc_id")
+        ids = open_unit(unit, self.store, Path()).table(["doc_id"]).column("doc_id")
         reasons = pa.array(["shard_failed"] * len(ids), pa.string())
         details = pa.array([failure.kind] * len(ids), pa.string())
         table = pa.table({"doc_id": ids, "reason": reasons, "detail": details}, schema=REJECTED)
@@ -163,3 +167,19 @@ class ShardWork:
             notes={},
             seconds=0.0,
         )
+
+
+class _Lending:
+    """An executor elsewhere, given with each job what that reads of this machine."""
+
+    elsewhere = True
+
+    def __init__(self, place: Executor, lend: Callable[[Job], Job]) -> None:
+        self.at_once = place.at_once
+        self._place, self._lend = place, lend
+
+    def submit(self, job: Job) -> Future[Receipt]:
+        return self._place.submit(self._lend(job))
+
+    def close(self) -> None:
+        self._place.close()

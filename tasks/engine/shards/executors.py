@@ -2,7 +2,7 @@
 
 An executor carries a job out somewhere and brings back its receipt; it knows nothing of stages,
 second tries or how many shards may fail (`tasks/engine/shards/run_jobs.py`). The parts of a job lie
-in its staging folder by then. llm/process/child.py says why the pool is ours.
+in the store's staging by then. llm/process/child.py says why the pool is ours.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class Executor(Protocol):
 
     Attributes:
         at_once: how many jobs are worth having submitted before the first of them has ended.
+        elsewhere: its workers see the store, and no other file of this machine.
     """
 
     at_once: int
+    elsewhere: bool
 
     def submit(self, job: Job) -> Future[Receipt]:
         """Have a job carried out.
@@ -69,6 +71,7 @@ class InProcess:
     """Runs each job where it is submitted: one after the other, under a debugger if need be."""
 
     at_once = 1
+    elsewhere = False
 
     def submit(self, job: Job) -> Future[Receipt]:
         future: Future[Receipt] = Future()
@@ -93,6 +96,8 @@ class ProcessPool:
 
     Memory is bounded by their number, and by replacing one that has grown.
     """
+
+    elsewhere = False
 
     def __init__(self, workers: int) -> None:
         # One job waits for each worker, so that none stands still while a receipt is taken in.

@@ -1,30 +1,35 @@
 """One shard to be built: what an executor is handed, and the work it amounts to.
 
-A job is a plain value that can be pickled: it may be carried out in this process, in another, or
-on another machine that sees the same files.
+A job is a plain value that can be pickled, and names files of a store by their place in it: it may
+be carried out in this process, in another, or on another machine that can open the store. Its parts
+are delivered into the store's staging, and the receipt says what they are.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import importlib
 import re
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
-from tasks.engine.shards.parts import PartWriter
-from tasks.engine.shards.receipt import Receipt, add_fact
-from tasks.engine.shards.unit import Emitted, Fact, NewFile, RowsIn, Unit
+from tasks.engine.shards.receipt import Receipt
+from tasks.engine.shards.unit import Emitted, Unit
+from tasks.engine.shards.unit_files import UnitFiles, open_unit
+from tasks.engine.shards.written import Written
 from tasks.engine.store.manifest import File
+from tasks.engine.store.staging import Staging
+from tasks.engine.store.store import Store
 
 ShardFunction = Callable[..., Iterator[Emitted]]
 
@@ -37,17 +42,19 @@ class Job:
         function: `module:qualname`, see `function_name`.
         arguments: what it gets beside the unit.
         schemas: of every output the stage may write; `None` for a folder.
-        staging: where parts are written, in a folder an output; the attempt publishes them from
-            there once it has the receipt.
+        home: what the store is opened by, whatever the current folder.
+        staging: where in the store parts are delivered, in a folder an output; the attempt
+            publishes them from there once it has the receipt.
         stem: file name of the first part of each output, without its ending.
         checked: the unit's bytes must be those the plan saw; else the function sees to it.
     """
 
     function: str
-    unit: Unit
+    unit: UnitFiles
     arguments: Mapping[str, Any]
     schemas: Mapping[str, pa.Schema | None]
-    staging: Path
+    home: str
+    staging: str
     stem: str
     shard_id: str
     checked: bool = True
@@ -81,34 +88,71 @@ def part_stem(name: str, external: bool) -> str:
 
 
 def run_job(job: Job) -> Receipt:
-    """Run a shard function on its unit and write its parts and files into the staging folder.
+    """Run a shard function on its unit and deliver its parts and files into the store's staging.
 
     Raises:
         DamagedArtifactError: the unit's bytes are not those the plan saw.
+        StoreError: the store cannot be opened here, or not be written.
         OutputError: the function yielded an undeclared output, wrong columns, or a file that is to
             lie outside of its output.
     """
     started = time.perf_counter()
-    if job.checked:
-        _check_bytes(job.unit)
+    store = opened(job.home)
     module, _, name = job.function.partition(":")
     body = cast("ShardFunction", getattr(importlib.import_module(module), name))
-    written = _Written(job)
-    scratch = job.staging / f"scratch-{job.shard_id}"
-    shutil.rmtree(scratch, ignore_errors=True)  # of a first try
-    scratch.mkdir(parents=True)
-    for emitted in body(replace(job.unit, scratch=scratch), **job.arguments):
-        written.take(emitted)
-    shutil.rmtree(scratch)
+    with _own_folder(job, store) as folder:
+        scratch = folder / f"scratch-{job.shard_id}"
+        shutil.rmtree(scratch, ignore_errors=True)  # of a first try
+        scratch.mkdir(parents=True)
+        unit = open_unit(job.unit, store, scratch)
+        if job.checked:
+            _check_bytes(unit)
+        rows = job.unit.rows or 0
+        written = Written(job.function, job.name, rows, job.schemas, folder, job.stem)
+        for emitted in body(unit, **job.arguments):
+            written.take(emitted)
+        shutil.rmtree(scratch)
+        files = written.close()
+        if not store.local:
+            _deliver(files, folder, store, job.staging)
     return Receipt(
         shard_id=job.shard_id,
         unit=job.unit.name,
         rows_in=written.rows_in,
-        files=written.close(),
+        files=files,
         reasons={output: dict(sorted(c.items())) for output, c in sorted(written.reasons.items())},
         notes=dict(sorted(written.notes.items())),
         seconds=time.perf_counter() - started,
     )
+
+
+@functools.lru_cache(maxsize=8)
+def opened(home: str) -> Store:
+    """The store of a job: one in each process, however many jobs."""
+    return Store(home)
+
+
+def workplace(job: Job) -> Path:
+    """The local folder below which the job writes: where its parts are delivered, if the store is
+    local."""
+    store = opened(job.home)
+    return store.local_path(job.staging) if store.local else store.cache_folder("staging")
+
+
+@contextlib.contextmanager
+def _own_folder(job: Job, store: Store) -> Iterator[Path]:
+    """Where in it; of a store elsewhere, gone afterwards."""
+    if store.local:
+        yield workplace(job)
+        return
+    with contextlib.closing(Staging(workplace(job))) as staging:
+        yield staging.folder
+
+
+def _deliver(files: Mapping[str, list[File]], folder: Path, store: Store, staging: str) -> None:
+    for output, written in files.items():
+        for file in written:
+            store.put(f"{staging}/{output}/{file.path}", folder / output / file.path)
 
 
 def _check_bytes(unit: Unit) -> None:
@@ -118,70 +162,3 @@ def _check_bytes(unit: Unit) -> None:
                 f"{file.path}: the bytes changed since they were published or planned; "
                 "`ingot verify --deep` marks damaged artifacts, `ingot run` rebuilds them"
             )
-
-
-class _Written:
-    """What a shard function has yielded so far."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._writers: dict[str, PartWriter] = {}
-        self._files: dict[str, list[File]] = {}
-        self.rows_in = job.unit.rows or 0
-        self.reasons: dict[str, Counter[str]] = {}
-        self.notes: dict[str, int | float | list[str]] = {}
-
-    def take(self, emitted: Emitted) -> None:
-        if isinstance(emitted, RowsIn):
-            self.rows_in += emitted.count
-        elif isinstance(emitted, Fact):
-            add_fact(self.notes, emitted.name, emitted.value)
-        elif isinstance(emitted, NewFile):
-            self._take_file(emitted)
-        else:
-            self._take_table(*emitted)
-
-    def _take_table(self, output: str, table: pa.Table) -> None:
-        if output not in self._writers:
-            self._writers[output] = self._writer(output)
-        self._writers[output].write(table)
-        if "reason" in table.schema.names:
-            counted = table.column("reason").value_counts().to_pylist()
-            counter = self.reasons.setdefault(output, Counter())
-            counter.update({row["values"]: row["counts"] for row in counted})
-
-    def _take_file(self, new: NewFile) -> None:
-        if self._declared(new.output) is not None:
-            raise OutputError(f"{self._job.function} yielded a file for the table {new.output!r}")
-        path = PurePosixPath(new.path)
-        if path.is_absolute() or ".." in path.parts or not path.parts or str(path) != new.path:
-            raise OutputError(
-                f"{self._job.function} yielded {new.path!r} for {new.output}: not a path in it"
-            )
-        target = self._job.staging / new.output / new.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new.source.replace(target)
-        size, digest = target.stat().st_size, sha256_file(target)
-        self._files.setdefault(new.output, []).append(
-            File(path=new.path, rows=None, bytes=size, sha256=digest)
-        )
-
-    def _declared(self, output: str) -> pa.Schema | None:
-        if output not in self._job.schemas:
-            raise OutputError(
-                f"{self._job.function} yielded {output!r}, the stage declares "
-                f"{', '.join(self._job.schemas)}"
-            )
-        return self._job.schemas[output]
-
-    def _writer(self, output: str) -> PartWriter:
-        schema = self._declared(output)
-        if schema is None:
-            raise OutputError(f"{self._job.function} yielded a table for the folder {output!r}")
-        where = f"{output} of {self._job.unit.name}"
-        return PartWriter(self._job.staging / output, self._job.stem, schema, where)
-
-    def close(self) -> dict[str, list[File]]:
-        """Finish every part; all files by output."""
-        parts = {output: writer.close() for output, writer in self._writers.items()}
-        return dict(sorted((parts | self._files).items()))

@@ -70,6 +70,7 @@ class Unit:
         rows: of a part, or of all; `None` for an external item.
         sha256: of its content.
         shared: local folder of each shared input.
+        aligned: local file of each input cut alike: the part called like this one.
         external: items of each external snapshot passed as shared.
         members: the parts or items, where there are several.
         scratch: an empty local folder of this shard's own, for files that become a `NewFile`.
@@ -83,15 +84,11 @@ class Unit:
     external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     scratch: Path = Path()
+    aligned: Mapping[str, Path] = field(default_factory=dict)
 
     def files(self) -> tuple[Member, ...]:
         """Every file it consists of."""
         return self.members or (Member(self.name, self.path, self.sha256),)
-
-    @property
-    def part(self) -> str:
-        """The part's path in its output, and in outputs cut alike."""
-        return f"{self.name}.parquet"
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The part as one table; several parts one behind the other."""
@@ -120,11 +117,11 @@ class Unit:
         return sorted(self.shared[name].rglob("*.parquet"))
 
     def aligned_file(self, name: str) -> Path:
-        """The one part of an aligned input that is called like this unit's.
+        """The one part of an input cut alike that is called like this unit's.
 
         Raises:
-            MissingInputError: the stage did not declare that input.
+            MissingInputError: the stage did not pass that input as `aligned`.
         """
-        if name not in self.shared:
-            raise MissingInputError(f"shard {self.name}: input {name!r} was not passed")
-        return self.shared[name] / self.part
+        if name not in self.aligned:
+            raise MissingInputError(f"shard {self.name}: input {name!r} was not passed as aligned")
+        return self.aligned[name]

@@ -20,11 +20,11 @@ from tasks.engine.identity.snapshot import Item
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.gathering import Sized, gather_units
+from tasks.engine.shards.gathering import gather_units
 from tasks.engine.shards.job import Job, ShardFunction, function_name, part_stem
 from tasks.engine.shards.parts import CountingWriter, PartWriter
 from tasks.engine.shards.receipt import Receipt, add_fact
-from tasks.engine.shards.unit import Unit
+from tasks.engine.shards.unit_files import UnitFiles, unit_of
 from tasks.engine.stage import launch
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import OutputRecord, Totals
@@ -56,7 +56,7 @@ class Out:
         same_code: bool,
     ) -> None:
         self._stage, self._config, self._inputs = stage, config, inputs
-        self._listener = listener
+        self._listener, self._store = listener, store
         self._files = AttemptFiles(stage, store, folder)
         self.work = ShardWork(stage, config, store, self._files, listener, known, code, same_code)
         self.scratch = scratch
@@ -224,12 +224,21 @@ class Out:
         outside = {name: self._inputs.external[name] for name in shared if self._is_external(name)}
         shared_ids = {name: data.data_id for name, data in inputs.items()}
         shared_ids |= {name: snapshot.data_id for name, snapshot in outside.items()}
-        parts = {name: {p.path: p.sha256 for p in self._read(name).parts} for name in aligned}
-        inputs |= {name: self._read(name) for name in aligned}
-        folders = {name: data.unchecked_folder() for name, data in inputs.items()}
+        cut_alike = {name: self._read(name) for name in aligned}
+        parts = {
+            name: {part.path: data.item(part, part.path) for part in data.parts}
+            for name, data in cut_alike.items()
+        }
+        folders = {name: data.stored_folder() for name, data in inputs.items()}
         items = {name: snapshot.items for name, snapshot in outside.items()}
         units = [
-            replace(unit, shared=folders, external=items) for unit in self._units(over, gather)
+            replace(
+                unit,
+                shared=folders,
+                aligned={name: found[unit.part] for name, found in parts.items()},
+                external=items,
+            )
+            for unit in self._units(over, gather)
         ]
         name_of = function_name(function)
         schemas = {output: self._files.declared(output) for output in self._stage.outputs}
@@ -240,21 +249,21 @@ class Out:
                 self._stage.version,
                 name_of,
                 {"name": unit.name, "sha256": unit.sha256},
-                shared_ids | {name: found[unit.part] for name, found in parts.items()},
+                shared_ids | {name: item.sha256 for name, item in unit.aligned.items()},
                 own[unit.name],
             )
             for unit in units
         }
         adopted = self.work.adopt(ids.values(), again)
         receipts = {name: adopted[shard] for name, shard in ids.items() if shard in adopted}
-        staging = self._files.staging / "shards"  # parts of an output have names of their own
         jobs = [
             Job(
                 function=name_of,
                 unit=unit,
                 arguments=own[unit.name],
                 schemas=schemas,
-                staging=staging,
+                home=self._store.address,
+                staging=self._files.shared,  # parts of an output have names of their own
                 stem=part_stem(unit.name, external=unit.rows is None),
                 shard_id=ids[unit.name],
                 checked=checked,
@@ -262,6 +271,10 @@ class Out:
             for unit in units
             if unit.name not in receipts
         ]
+        if jobs:
+            # Whole, or nothing is built; and where the store is elsewhere, here once for all.
+            for data in inputs.values():
+                data.unchecked_folder()
         receipts |= self.work.build(jobs, len(receipts))
         for unit in units:  # in order of units, so that joined notes are deterministic
             if unit.name in receipts:
@@ -295,18 +308,16 @@ class Out:
             return self.data(name)
         raise MissingInputError(f"{self._stage.name} has no input {name!r}")
 
-    def _units(self, over: str | Sequence[Item], gather: bool) -> Iterable[Unit]:
+    def _units(self, over: str | Sequence[Item], gather: bool) -> Iterable[UnitFiles]:
         if isinstance(over, str):
             data = self._read(over)
-            parts = [
-                Sized(
-                    Unit(p.path.removesuffix(".parquet"), data.path(p), p.rows, p.sha256), p.bytes
-                )
-                for p in data.parts
+            units = [
+                unit_of(data.item(part, part.path.removesuffix(".parquet")), part.rows)
+                for part in data.parts
             ]
         else:
-            parts = [Sized(Unit(i.name, Path(i.path), None, i.sha256), i.size) for i in over]
-        return gather_units(parts) if gather else (part.unit for part in parts)
+            units = [unit_of(item, None) for item in over]
+        return gather_units(units) if gather else units
 
     def _count(self, receipt: Receipt, external: bool) -> None:
         if external:

@@ -55,6 +55,9 @@ class Store:
             self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
         )
         self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
+        # What other processes, whatever folder they are in, open the same store by.
+        self.address = self.root if self.local else url
+        self.in_memory = "memory" in self.fs.protocol  # of this process, which no other sees
         if self.local:
             try:
                 Path(self.root).mkdir(parents=True, exist_ok=True)
@@ -234,6 +237,30 @@ class Store:
             finally:
                 os.close(descriptor)
             source.replace(target)
+
+    def move(self, path: str, target: str) -> None:
+        """Give a finished file of the store its final name."""
+        if self.local:
+            self.put(target, self.local_path(path))
+            return
+        with self._writing(target):
+            self.fs.cp_file(self.full(path), self.full(target))
+            self.fs.rm_file(self.full(path))
+
+    def add(self, path: str, source: Path) -> None:
+        """Put a copy of a local file into the store, where it has none yet."""
+        if self.size(path) is not None:
+            return
+        with self._writing(path, source.stat().st_size):
+            if not self.local:
+                self.fs.makedirs(self.full(path).rsplit("/", 1)[0], exist_ok=True)
+                self.fs.put_file(str(source), self.full(path))
+                return
+            target = self.local_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            shutil.copyfile(source, part)
+            part.replace(target)
 
     def copy(self, path: str, target: str) -> None:
         """Give a published file a second name: a hard link where there is one, else a copy."""
