@@ -18,6 +18,7 @@ from tasks.engine.errors import CancelledError, MissingInputError, OutputError, 
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Item
 from tasks.engine.progress import Figure, Listener
+from tasks.engine.ranks import Ranks
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
 from tasks.engine.shards.gathering import Sized, gathered
@@ -132,12 +133,13 @@ class Out:
         module: str,
         run: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
-        processes: int = 1,
+        ranks: Ranks = launch.ALONE,
         checkpoint: str = "",
     ) -> None:
         """Run a trainer in a process of its own.
 
         Args:
+            ranks: its processes, if there are several.
             checkpoint: a pattern under the scratch folder for the file that makes a checkpoint
                 whole; "" where the module writes none.
 
@@ -160,7 +162,7 @@ class Out:
             hear,
             self.cancelled,
             environment or {},
-            processes,
+            ranks,
             checkpoint,
         )
 
