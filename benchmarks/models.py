@@ -27,6 +27,7 @@ from llm.training.loss import softmax
 from llm.training.run_file import Optimisation
 from llm.training.single_process import Single
 from llm.training.step import Stepper, read_rows
+from llm.training.strategy import Strategy
 
 Step = Callable[[int, "NDArray[np.int64]"], float]
 
@@ -98,18 +99,21 @@ def stepper(
     device: torch.device,
     cache: Path | None,
     micro_batch_rows: int = 0,
+    strategy: Strategy | None = None,
 ) -> Stepper:
     """Ingot's step as its trainer builds it.
 
     Args:
         cache: folder for compiled code; `None` = uncompiled.
+        strategy: `None` = one process.
     """
-    model = fresh(architecture).to(device)
+    strategy = strategy or Single(device, Processes(0, 1))
+    model = fresh(architecture)
     if cache is not None and not compile_blocks(model, cache, device):
         raise SystemExit("this machine compiles nothing; there is nothing to compare")
     shares = softmax if cache is None else compiled_softmax()
-    alone = Single(device, Processes(0, 1))
-    return Stepper(model, o, tokens, device, alone, micro_batch_rows, StopRequest(), shares)
+    placed = strategy.wrap(model)
+    return Stepper(placed, o, tokens, device, strategy, micro_batch_rows, StopRequest(), shares)
 
 
 def ours(*arguments: Any) -> Step:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,6 +16,7 @@ from torch.distributed import HashStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from llm.errors import ExpectedError
+from llm.process.parent import StoppedError
 from llm.training.devices import DeviceError
 
 
@@ -88,8 +92,9 @@ class Processes:
             dist.barrier(self.control)
 
 
-def join(device: torch.device, seconds: float, grouped: bool = False) -> Processes:
-    """Join the group torchrun started this process in; alone without one.
+@contextlib.contextmanager
+def group(device: torch.device, seconds: float, grouped: bool = False) -> Iterator[Processes]:
+    """The processes torchrun started this one among; alone without it. They part at the end.
 
     Args:
         seconds: to wait for the others.
@@ -101,7 +106,8 @@ def join(device: torch.device, seconds: float, grouped: bool = False) -> Process
     """
     count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if count == 1 and not grouped:
-        return Processes(0, 1)
+        yield Processes(0, 1)
+        return
     if device.type == "cuda":
         place, have = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if place >= have:
@@ -110,7 +116,17 @@ def join(device: torch.device, seconds: float, grouped: bool = False) -> Process
     store = HashStore() if count == 1 else _meeting_place(rank, count, seconds)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
-    return Processes(rank, count, dist.new_group(backend="gloo"))
+    try:
+        yield Processes(rank, count, dist.new_group(backend="gloo"))
+    except StoppedError:  # as the others do
+        dist.destroy_process_group()
+        raise
+    except BaseException:
+        # Others may be in the middle of a collective, and Python's exit would wait for them.
+        if count > 1:
+            atexit.register(os._exit, 1)
+        raise
+    dist.destroy_process_group()
 
 
 def _meeting_place(rank: int, count: int, seconds: float) -> Store:
@@ -132,9 +148,3 @@ def nodes() -> int:
     """Machines that torchrun started processes of this run on."""
     everywhere = int(os.environ.get("WORLD_SIZE", "1"))
     return everywhere // int(os.environ.get("LOCAL_WORLD_SIZE", str(everywhere)))
-
-
-def leave(processes: Processes) -> None:
-    """Take leave of the group."""
-    if processes.control is not None:
-        dist.destroy_process_group()

@@ -25,7 +25,7 @@ from llm.tokens.token_file import TokenFile
 from llm.training import checkpoints, devices
 from llm.training.batches import Batches
 from llm.training.compilation import compile_blocks, compiled_softmax
-from llm.training.distributed import Processes, join, leave
+from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
@@ -47,11 +47,8 @@ def train(run: Run, stop: StopRequest) -> None:
         RendezvousError: of several processes not all came.
     """
     device, wanted = devices.find(run.execution.device), run.execution
-    processes = join(device, wanted.rendezvous_seconds, grouped=wanted.parallel == "fsdp")
-    try:
+    with group(device, wanted.rendezvous_seconds, wanted.parallel == "fsdp") as processes:
         train_among(run, stop, device, processes)
-    finally:
-        leave(processes)
 
 
 def train_among(run: Run, stop: StopRequest, device: torch.device, processes: Processes) -> None:

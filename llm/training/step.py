@@ -81,6 +81,7 @@ class Stepper:
 
     Attributes:
         micro_batch_rows: what memory turned out to allow.
+        strategy: how the work is spread over processes.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Stepper:
     ) -> None:
         self._softmax = softmax
         self.model, self._o, self._tokens, self._stop = model, o, tokens, stop
-        self._device, self._strategy = device, strategy
+        self._device, self.strategy = device, strategy
         share = -(-o.batch_rows // strategy.processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
         self._mask_kind = document_masks.choose_kind(
@@ -116,7 +117,7 @@ class Stepper:
             DoesNotFitError: one row does not fit into memory.
             Interrupted: asked to stop before the update; weights are those of before the step.
         """
-        processes = self._strategy.processes
+        processes = self.strategy.processes
         mine = rows[processes.rank :: processes.count]
         share = -(-len(rows) // processes.count)
         lengths = self._tokens.lengths["train"][rows]
@@ -125,7 +126,7 @@ class Stepper:
         loss = self._with_memory(lambda: self._gradients(mine, share, tokens))
         total = float(processes.total(loss).item())
         largest = self._o.clip or float("inf")
-        norm = self._strategy.clip(self.model.parameters(), largest)
+        norm = self.strategy.clip(self.model.parameters(), largest)
         if not np.isfinite(total) or not np.isfinite(norm):
             raise NonFiniteLossError(
                 f"step {step + 1}: loss {total}, gradient norm {norm}. Lower the learning rate, "
@@ -135,7 +136,7 @@ class Stepper:
         optimisers.set_learning_rate(self.optimisers, rate)
         for optimiser in self.optimisers:
             optimiser.step()
-        self._strategy.clear(self.model)
+        self.strategy.clear(self.model)
         return {
             "loss": total,
             "gradient_norm": norm,
@@ -153,7 +154,7 @@ class Stepper:
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
         starts = range(0, share, self.micro_batch_rows)
         for start in starts:
-            self._strategy.check(self._stop)
+            self.strategy.check(self._stop)
             piece = rows[start : start + self.micro_batch_rows]
             idle = not len(piece)  # a row less than the others, or fewer rows than processes
             piece = np.zeros(1, dtype=np.int64) if idle else piece
@@ -170,7 +171,7 @@ class Stepper:
                 devices.dtype(o.precision),
                 self._softmax,
             )
-            self._strategy.backward(total / tokens, start == starts[-1])
+            self.strategy.backward(total / tokens, start == starts[-1])
             loss += nll.detach() / tokens
         return loss
 
@@ -181,15 +182,10 @@ class Stepper:
                 assert done is not None
                 return done
             if outcome is Outcome.STOPPED:
-                self._strategy.clear(self.model)
+                self.strategy.clear(self.model)
                 raise Interrupted
-            if self.micro_batch_rows == 1:
-                raise devices.DoesNotFitError(
-                    "one sequence at a time does not fit into memory; take a smaller model, "
-                    "shorter sequences or a larger machine"
-                )
-            self.micro_batch_rows = (self.micro_batch_rows + 1) // 2
-            self._strategy.recover(self.model)
+            self._halve()
+            self.strategy.recover(self.model)
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -198,7 +194,7 @@ class Stepper:
         """What all processes agree on, and what was done in this one."""
         done, outcome = None, Outcome.DONE
         try:
-            with self._strategy.dropping(self._stop):
+            with self.strategy.dropping(self._stop):
                 done = work()
         except LeftTogether as agreed:
             return agreed.outcome, None
@@ -208,5 +204,17 @@ class Stepper:
             if not devices.is_out_of_memory(error):
                 raise
             outcome = Outcome.NO_MEMORY
-        self._strategy.reduce(self.model.parameters())
-        return self._strategy.settle(self.model, outcome), done
+        self.strategy.reduce(self.model.parameters())
+        try:
+            return self.strategy.settle(self.model, outcome), done
+        except devices.DoesNotFitError:
+            self._halve()  # for the next start
+            raise
+
+    def _halve(self) -> None:
+        if self.micro_batch_rows == 1:
+            raise devices.DoesNotFitError(
+                "one sequence at a time does not fit into memory; take a smaller model, "
+                "shorter sequences or a larger machine"
+            )
+        self.micro_batch_rows = (self.micro_batch_rows + 1) // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -29,6 +30,7 @@ from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import IngotError
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
+from tasks.engine.stage.ranks import Ranks
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Curve, Panel, Table
@@ -112,7 +114,19 @@ class PretrainConfig(StageConfig):
         "empty = random weights.",
     )
     device: Device = execution("auto", "Where to train; auto takes a GPU if there is one.")
-    processes: int = execution(1, "Processes, one per GPU, started by torchrun.", ge=1, le=1024)
+    processes: int = execution(
+        1, "Processes on each node, one per GPU, started by torchrun.", ge=1, le=1024
+    )
+    nodes: int = execution(
+        1,
+        "Machines. The others, which need the same home folder, are started by hand with the "
+        "command that is shown.",
+        ge=1,
+        le=1024,
+    )
+    rendezvous: str = execution(
+        "", "host:port of this machine that other nodes reach; needed where there are some."
+    )
     parallel: Parallel = execution(
         "auto",
         "Of several processes: ddp = each has the whole model; fsdp = each has a share of it; "
@@ -153,8 +167,15 @@ class PretrainConfig(StageConfig):
             )
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
-        if self.parallel == "single" and self.processes > 1:
-            raise ValueError(f"parallel: single is one process, processes says {self.processes}")
+        if self.parallel == "single" and self.processes * self.nodes > 1:
+            raise ValueError(
+                f"parallel: single is one process; processes and nodes make it "
+                f"{self.processes * self.nodes}"
+            )
+        if self.nodes > 1 and not re.fullmatch(r"\S+:[0-9]{1,5}", self.rendezvous):
+            raise ValueError(
+                f"rendezvous: {self.nodes} nodes meet at a host:port, found {self.rendezvous!r}"
+            )
         return self
 
 
@@ -214,7 +235,8 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "execution": {field.name: getattr(config, field.name) for field in fields(Execution)},
     }
     whole = "checkpoints/step-????????/state.json"
-    out.launch("llm.training", record, processes=config.processes, checkpoint=whole)
+    ranks = Ranks(config.processes, config.nodes, config.rendezvous, config.rendezvous_seconds)
+    out.launch("llm.training", record, ranks=ranks, checkpoint=whole)
     with out.table("metrics") as writer:
         writer.write(pq.read_table(paths["metrics"], schema=METRICS))
     out.fact("training", json.loads(Path(paths["result"]).read_text(encoding="utf-8")))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from llm.process.parent import TERMINATED, defer_signals
 from llm.process.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 from tasks.engine.stage.launched import Launched
+from tasks.engine.stage.ranks import Ranks
 from tasks.engine.store.space import full, means_full, room_left, space_checked
 
 # A Prefect worker kills what has not ended 30 s after it was asked to.
@@ -39,15 +39,8 @@ PACE = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
+ALONE = Ranks()
 _TERMINATED = {TERMINATED, -signal.SIGTERM}
-
-
-def command(module: str, run_file: Path, processes: int) -> list[str]:
-    """The command line: plain Python for one process, torchrun for several."""
-    if processes > 1:
-        runner = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        return [sys.executable, "-P", *runner, "-m", module, str(run_file)]
-    return [sys.executable, "-P", "-u", "-m", module, str(run_file)]
 
 
 def launch(
@@ -57,7 +50,7 @@ def launch(
     on_event: Callable[[dict[str, Any]], None],
     cancelled: Callable[[], bool],
     environment: Mapping[str, str],
-    processes: int = 1,
+    ranks: Ranks = ALONE,
     checkpoint: str = "",
 ) -> None:
     """Run a trainer to its end.
@@ -66,6 +59,7 @@ def launch(
     asked to stop and did, or was ended because it took too long or Ctrl-C came again.
 
     Args:
+        ranks: its processes; where some are on other nodes, a log event says how to start them.
         folder: where run.json and the log of its standard error are written.
         checkpoint: a pattern under it for the file that makes a checkpoint whole; "" where the
             module writes none.
@@ -90,7 +84,9 @@ def launch(
         process = None
         try:
             with defer_signals():
-                process = Launched(command(module, run_file, processes), log, variables)
+                process = Launched(ranks.command(module, run_file), log, variables)
+            for number, line_there in enumerate(ranks.elsewhere(module, run_file), start=2):
+                output.log(f"waits for node {number} of {ranks.nodes}; start it with: {line_there}")
             for line in process.lines():
                 if line is not None:
                     output.read(line)
@@ -110,7 +106,7 @@ def launch(
     if requested is not None or code in _TERMINATED:
         # torchrun ends with 1 when it was asked to stop.
         raise CancelledError(f"{module} {leftovers.stopped_message(overdue)}")
-    raise _fault(module, code, output, leftovers, log_file)
+    raise _fault(module, code, output, leftovers, log_file, ranks)
 
 
 class _TrainerOutput:
@@ -195,13 +191,20 @@ def _stop(
 
 
 def _fault(
-    module: str, code: int, output: _TrainerOutput, leftovers: _Leftovers, log_file: Path
+    module: str,
+    code: int,
+    output: _TrainerOutput,
+    leftovers: _Leftovers,
+    log_file: Path,
+    ranks: Ranks,
 ) -> TrainerError | StoreFullError:
     """Why it ended: its own error, else what its exit code and the end of its log tell."""
     tail = log_file.read_text(errors="replace").splitlines()[-15:]
     cause = output.error
     if cause is not None:
         message = f"{module}: {cause.get('type', 'error')}: {cause.get('message', '')}"
+    elif missing := ranks.fault("\n".join(tail)):
+        message = f"{module}: {missing}"
     else:
         lines = "\n".join([*output.recent, *tail])
         message = f"{module} ended with exit code {code}. Its last output ({log_file}):\n{lines}"

@@ -26,6 +26,7 @@ from tasks.engine.shards.parts import CountingWriter, PartWriter
 from tasks.engine.shards.receipt import Receipt, add_fact
 from tasks.engine.shards.unit_files import UnitFiles, unit_of
 from tasks.engine.stage import launch
+from tasks.engine.stage.ranks import Ranks
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import OutputRecord, Totals
 from tasks.engine.store.store import Store
@@ -132,12 +133,13 @@ class Out:
         module: str,
         run: Mapping[str, Any],
         environment: Mapping[str, str] | None = None,
-        processes: int = 1,
+        ranks: Ranks = launch.ALONE,
         checkpoint: str = "",
     ) -> None:
         """Run a trainer in a process of its own.
 
         Args:
+            ranks: its processes, if there are several.
             checkpoint: a pattern under the scratch folder for the file that makes a checkpoint
                 whole; "" where the module writes none.
 
@@ -160,7 +162,7 @@ class Out:
             hear,
             self.cancelled,
             environment or {},
-            processes,
+            ranks,
             checkpoint,
         )
 

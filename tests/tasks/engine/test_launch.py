@@ -15,6 +15,7 @@ import pytest
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 from tasks.engine.stage import launch as launching
 from tasks.engine.stage.launch import launch
+from tasks.engine.stage.ranks import Ranks
 from tests.processes import has_ended
 
 MODULE = "tests.tasks.engine.fake_trainer"
@@ -53,7 +54,8 @@ def test_a_folder_of_the_same_name_where_it_is_started_is_not_imported(
     heard: list[dict[str, Any]] = []
     run = {"pid_file": str(tmp_path / "pid")}
     environment = {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-    launch(MODULE, run, tmp_path / "run", heard.append, lambda: False, environment, processes)
+    ranks = Ranks(processes)
+    launch(MODULE, run, tmp_path / "run", heard.append, lambda: False, environment, ranks)
     assert [event["done"] for event in heard if "done" in event].count(3) == processes
 
 

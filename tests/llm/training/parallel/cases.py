@@ -17,7 +17,8 @@ from torch import Tensor
 from llm.model import transformer
 from llm.process.parent import StoppedError, StopRequest
 from llm.process.run_file import from_record
-from llm.training.distributed import Processes, join, leave
+from llm.training import fsdp
+from llm.training.distributed import Processes, group
 from llm.training.loop import train_among
 from llm.training.run_file import Run
 from tests.llm.training.small_run import CPU, After, never
@@ -29,15 +30,16 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     if "INGOT_TEST_LOCAL_WORLD_SIZE" in os.environ:  # torchrun sets the other itself
         os.environ["LOCAL_WORLD_SIZE"] = os.environ["INGOT_TEST_LOCAL_WORLD_SIZE"]
-    processes = join(CPU, 60.0)
-    for number, case in enumerate(json.loads((folder / "cases.json").read_text())):
-        stop: StopRequest = After(case["stop_after"]) if case["stop_after"] else never()
-        transformer.attend = _short_of_memory(processes, **case["no_memory"])
-        try:
-            train_among(from_record(Run, case["run"], str(number)), stop, CPU, processes)
-        except StoppedError as stopped:
-            print(f"case {number}: {stopped}", file=sys.stderr)
-    leave(processes)
+    if "INGOT_TEST_PATIENCE" in os.environ:
+        fsdp._PATIENCE = float(os.environ["INGOT_TEST_PATIENCE"])
+    with group(CPU, 60.0) as processes:
+        for number, case in enumerate(json.loads((folder / "cases.json").read_text())):
+            stop: StopRequest = After(case["stop_after"]) if case["stop_after"] else never()
+            transformer.attend = _short_of_memory(processes, **case["no_memory"])
+            try:
+                train_among(from_record(Run, case["run"], str(number)), stop, CPU, processes)
+            except StoppedError as stopped:
+                print(f"case {number}: {stopped}", file=sys.stderr)
 
 
 def _short_of_memory(processes: Processes, ranks: list[int], call: int, backward: bool) -> Any:

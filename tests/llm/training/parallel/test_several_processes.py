@@ -117,6 +117,37 @@ def test_out_of_memory_in_the_middle_all_do_the_batch_again(tmp_path: Path, back
 
 
 @pytest.mark.long
+def test_out_of_memory_in_one_of_those_who_share_is_known_to_the_next_start(tmp_path: Path) -> None:
+    """The other one waits for weights that never come, and ends with it."""
+    one = run_of(tmp_path / "one", steps=4)
+    trained(one)
+    run = several(tmp_path / "fsdp", "fsdp", steps=4)
+    fault = {"ranks": [1], "call": 4, "backward": False}
+    ended = together(2, tmp_path, [case(run, no_memory=fault)], INGOT_TEST_PATIENCE="2")
+    assert ended.returncode == 1
+    assert "DoesNotFitError: a piece of the batch did not fit" in ended.stderr
+    done(together(2, tmp_path, [case(run)]))
+    assert json.loads(Path(run.paths.result).read_text())["micro_batch_rows"] == 2
+    assert far(run, one)["loss"] < TOLERANCE["adamw"]
+
+
+@pytest.mark.long
+def test_compiled_blocks_are_shared_out_too(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"steps": 6, "optimiser": "muon"}
+    one = run_of(tmp_path / "one", **settings)
+    trained(one)
+    runs = []
+    for parallel, kind in (("ddp", "none"), ("fsdp", "none"), ("fsdp", "full")):
+        run = several(tmp_path / f"{parallel} {kind}", parallel, **settings)
+        execution = replace(run.execution, compile=True, activation_checkpointing=kind)
+        runs.append(replace(run, execution=execution))
+    done(together(2, tmp_path, [case(run) for run in runs]))
+    for run in runs:
+        assert json.loads(Path(run.paths.result).read_text())["compiled"]
+        assert far(run, one)["loss"] < TOLERANCE["muon"]
+
+
+@pytest.mark.long
 def test_a_checkpoint_is_gone_on_from_by_another_number(tmp_path: Path) -> None:
     """Two processes stop after step 5 of 12; one, or four, end where one alone would have."""
     settings: dict[str, Any] = {"optimiser": "muon", "batch_rows": 11}
