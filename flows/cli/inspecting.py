@@ -216,8 +216,8 @@ def removed(
                 break
     totals = artifact.manifest.totals
     if as_json:
-        told = {"removed": totals.removed, "rejected": totals.rejected, "rows": rows[:limit]}
-        print(json.dumps(told, default=str, indent=1))
+        listing = {"removed": totals.removed, "rejected": totals.rejected, "rows": rows[:limit]}
+        print(json.dumps(listing, default=str, indent=1))
         return
     for fate, reasons in (("removed", totals.removed), ("rejected", totals.rejected)):
         for name, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
@@ -239,8 +239,8 @@ def verify(
 
     What the report shows of each artifact is always read."""
     store = open_store()
-    told: list[str] = []
-    found = verifying.verify(store, deep, unmarked=lambda error: told.append(str(error)))
+    unmarked: list[str] = []
+    found = verifying.verify(store, deep, unmarked=lambda error: unmarked.append(str(error)))
     count = sum(1 for _ in verifying.artifacts(store))
     if as_json:
         print(json.dumps({"artifacts": count, "damaged": found}, indent=1))
@@ -252,7 +252,7 @@ def verify(
             print("`ingot run` rebuilds those its recipe needs")
         if any(PANELS in files for files in found.values()):
             print(f"{PANELS} is what the report shows; `ingot run --force STAGE` makes it again")
-    for why_not in told[:1]:  # the same for all
+    for why_not in unmarked[:1]:  # the same for all
         print(f"could not be marked as damaged: {why_not}", file=sys.stderr)
     if found:
         raise typer.Exit(1)

@@ -47,7 +47,7 @@ def check_tokenizer(model: Path, tokenizer: Path) -> None:
         TokenizerMismatchError: it is not.
         ForeignModelError: the model does not say which it was trained with.
     """
-    config, given = _config(model), tokenizer_digest(tokenizer)
+    config, digest = _config(model), tokenizer_digest(tokenizer)
     trained, program = config.get("tokenizer_sha256"), _other_program(config)
     if trained is not None and not isinstance(trained, str):
         raise _wrong(model / "config.json", "tokenizer_sha256", trained, "a text")
@@ -55,20 +55,20 @@ def check_tokenizer(model: Path, tokenizer: Path) -> None:
         raise ForeignModelError(
             f"{model} was saved by {program or 'another program'}, not by Ingot: its config.json "
             "does not say which tokenizer the model was trained with. If it is "
-            f'{tokenizer / "tokenizer.json"}, add "tokenizer_sha256": "{given}" to config.json; a '
+            f'{tokenizer / "tokenizer.json"}, add "tokenizer_sha256": "{digest}" to config.json; a '
             f"tokenizer of Ingot has the special tokens {', '.join(SPECIAL_TOKENS)}"
         )
-    if trained == given:
+    if trained == digest:
         return
     if program and model.resolve() == tokenizer.resolve():
         raise TokenizerMismatchError(
             f"the model in {model} was trained with tokenizer {trained[:12]}, and saved again by "
-            f"{program}, which writes tokenizer.json in other bytes ({given[:12]}). Copy the "
+            f"{program}, which writes tokenizer.json in other bytes ({digest[:12]}). Copy the "
             "tokenizer's files from the model it was made of into the folder"
         )
     raise TokenizerMismatchError(
         f"the model in {model} was trained with tokenizer {trained[:12]}, given is "
-        f"{given[:12]} ({tokenizer}): its ids would mean other tokens. Take the tokenizer "
+        f"{digest[:12]} ({tokenizer}): its ids would mean other tokens. Take the tokenizer "
         "beside the model, or train from the start with the new one"
     )
 
@@ -93,7 +93,7 @@ def architecture(folder: Path) -> Architecture:
             f"{path} describes a model that would be another one here: {'; '.join(others)}"
         )
     heads, hidden = _size(config, "num_attention_heads", path), _size(config, "hidden_size", path)
-    given = config.get("head_dim") is not None
+    stated = config.get("head_dim") is not None
     rope = config.get("rope_parameters") or {}
     theta = rope if rope.get("rope_theta") is not None else config
     tied = _field(config, "tie_word_embeddings", path)
@@ -107,7 +107,7 @@ def architecture(folder: Path) -> Architecture:
             layers=_size(config, "num_hidden_layers", path),
             heads=heads,
             key_value_heads=_size(config, "num_key_value_heads", path),
-            head_dim=_size(config, "head_dim", path) if given else max(1, hidden // heads),
+            head_dim=_size(config, "head_dim", path) if stated else max(1, hidden // heads),
             context=_size(config, "max_position_embeddings", path),
             rope_theta=_positive(theta, "rope_theta", path),
             norm_eps=_positive(config, "rms_norm_eps", path),

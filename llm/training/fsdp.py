@@ -108,7 +108,7 @@ class Fsdp:
     def clip(self, parameters: Iterable[nn.Parameter], largest: float) -> float:
         held = list(parameters)
         norm = torch.nn.utils.get_total_norm([p.grad for p in held if p.grad is not None])
-        norm = _gathered(norm)
+        norm = _gather(norm)
         torch.nn.utils.clip_grads_with_norm_(held, largest, norm)
         return float(norm.item())
 
@@ -131,13 +131,13 @@ class Fsdp:
         mine = dict(gathered.named_parameters()) if gathered is not None else {}
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                value = _gathered(parameter.detach())
+                value = _gather(parameter.detach())
                 if gathered is not None:
                     mine[name].copy_(value)
         return gathered
 
 
-def _gathered(value: Tensor) -> Tensor:
+def _gather(value: Tensor) -> Tensor:
     """All of a tensor, in every process."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 

@@ -42,10 +42,10 @@ def recompute(model: Transformer, kind: Recomputation) -> None:
     contexts = {} if kind == "full" else {"context_fn": _contexts}
     for layer in model.model.layers:
         # Set on the module, not around it: a module around it would rename its parameters.
-        setattr(layer, "forward", _recomputed(layer.forward, contexts))  # noqa: B010
+        setattr(layer, "forward", _recompute(layer.forward, contexts))  # noqa: B010
 
 
-def _recomputed(forward: Callable[..., Tensor], contexts: dict[str, Any]) -> Callable[..., Tensor]:
+def _recompute(forward: Callable[..., Tensor], contexts: dict[str, Any]) -> Callable[..., Tensor]:
     @functools.wraps(forward)
     def recomputed(*arguments: Any) -> Tensor:
         found: Tensor = checkpoint(

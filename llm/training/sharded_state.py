@@ -38,7 +38,7 @@ def save(
         OSError: no space, or no permission.
     """
     state = {f"{_WEIGHTS}/{name}": p.detach() for name, p in model.named_parameters()}
-    for prefix, parameter, optimiser in _held(model, optimisers):
+    for prefix, parameter, optimiser in _states_of(model, optimisers):
         for key, value in optimiser.state[parameter].items():
             state[f"{prefix}/{key}"] = value.reshape(1) if not value.ndim else value
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
@@ -57,7 +57,7 @@ def load(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
         f"{_WEIGHTS}/{name}": p.detach() for name, p in model.named_parameters()
     }
     moments: dict[int, dict[int, dict[str, Tensor]]] = {}
-    for prefix, parameter, optimiser in _held(model, optimisers):
+    for prefix, parameter, optimiser in _states_of(model, optimisers):
         held = moments.setdefault(id(optimiser), {}).setdefault(id(parameter), {})
         for name in stored:
             if name.rpartition("/")[0] != prefix:
@@ -80,7 +80,7 @@ def load(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
         optimiser.load_state_dict({"state": states, "param_groups": groups})
 
 
-def _held(
+def _states_of(
     model: nn.Module, optimisers: list[Optimizer]
 ) -> Iterator[tuple[str, nn.Parameter, Optimizer]]:
     """Parameters of optimisers, with what the names of their states begin with."""

@@ -69,7 +69,7 @@ class Validation:
                 for start in range(0, share, micro_batch_rows):
                     strategy.check(self._stop)
                     rows = mine[start : start + micro_batch_rows]
-                    sums += self._measured(model, rows, micro_batch_rows)
+                    sums += self._measure(model, rows, micro_batch_rows)
         except LeftTogether:
             raise Interrupted from None
         except Interrupted:
@@ -82,7 +82,7 @@ class Validation:
             "validation_bits_per_byte": nll / math.log(2) / size if size else float("nan"),
         }
 
-    def _measured(
+    def _measure(
         self, model: Transformer, rows: NDArray[np.int64], micro_batch_rows: int
     ) -> torch.Tensor:
         """(3,): sums of loss, tokens and bytes."""

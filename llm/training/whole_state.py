@@ -28,7 +28,7 @@ def load(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
     state = load_file(folder / WEIGHTS)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(_placed(state[name], parameter))
+            parameter.copy_(_place(state[name], parameter))
     # On the CPU: loading puts moments beside their weights and leaves AdamW's counts there.
     states = torch.load(folder / OPTIMISERS, map_location="cpu", weights_only=True)
     for optimiser, saved in zip(optimisers, states, strict=True):
@@ -36,13 +36,13 @@ def load(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
         for place, held in saved["state"].items():
             like = parameters[place]
             saved["state"][place] = {
-                key: _placed(value, like) if value.shape == like.shape else value
+                key: _place(value, like) if value.shape == like.shape else value
                 for key, value in held.items()
             }
         optimiser.load_state_dict(saved)
 
 
-def _placed(value: Tensor, like: Tensor) -> Tensor:
+def _place(value: Tensor, like: Tensor) -> Tensor:
     """A whole tensor, or the share of it that a process holds of one that is shared out."""
     if not hasattr(like, "device_mesh"):
         return value

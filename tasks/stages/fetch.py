@@ -1,4 +1,4 @@
-"""`fetch`: what lies elsewhere becomes a snapshot in the store: a list first, then its files."""
+"""`fetch`: files of other places become a snapshot in the store: a list first, then its files."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def _why_nothing(out: Out, places: Sequence[str]) -> str:
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
     example = f"such as {table.column('detail')[0].as_py()}" if table.num_rows else ""
     return (
-        f"fetch: nothing could be had of {', '.join(places)} (fetch.places): "
+        f"fetch: nothing could be fetched from {', '.join(places)} (fetch.places): "
         f"{reasons or 'nothing is listed'} {example}".rstrip()
     )
 
@@ -222,14 +222,14 @@ def panels(artifact: Artifact) -> list[Panel]:
 STAGE = Stage(
     name="fetch",
     version=1,
-    description="What lies elsewhere, as an immutable snapshot that sources read.",
+    description="Files of other places, as an immutable snapshot that sources read.",
     config=FetchConfig,
     inputs={},
     outputs={
-        "files": Output("The snapshot: a folder a place."),
-        "listed": Output("What each place has, one row an entry.", LISTED, unique_ids=True),
+        "files": Output("The snapshot: one folder per place."),
+        "listed": Output("What each place has, one row per entry.", LISTED, unique_ids=True),
         "fetched": Output("Entries whose bytes are in the snapshot.", FETCHED, unique_ids=True),
-        "rejected": Output("Entries that could not be had, and why.", REJECTED),
+        "rejected": Output("Entries that could not be fetched, and why.", REJECTED),
     },
     run=run,
     panels=panels,

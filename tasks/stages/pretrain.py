@@ -134,8 +134,8 @@ class PretrainConfig(StageConfig):
     )
     activation_checkpointing: Recomputation = execution(
         "none",
-        "What of a block is computed again to save memory: nothing, what is cheap (selective), "
-        "all (full).",
+        "What of a block is recomputed backwards to save memory: nothing, what is cheap "
+        "(selective), or all (full).",
     )
     rendezvous_seconds: float = execution(
         300.0, "Seconds that processes wait for each other at the start.", gt=0.0, le=86_400.0

@@ -159,7 +159,7 @@ def _of_known_kind(items: Sequence[Item], spec: SourceSpec, field: str) -> Seque
     return items
 
 
-def _fetched(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
+def _fetched_items(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
     """The files of a place that the stage `fetch` has a snapshot of, as items of the source.
 
     Raises:
@@ -296,7 +296,7 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
     items = list(inputs.external["files"].items)
     for spec in config.sources:
         if spec.fetched:
-            items += _fetched(spec, inputs)
+            items += _fetched_items(spec, inputs)
     items.sort(key=lambda item: item.name)
     sources = {
         spec.name: spec.model_dump(exclude={"paths", "distributions", "fetched"})
@@ -361,9 +361,7 @@ STAGE = Stage(
     version=5,
     description="Read web archives, tables, files and installed documentation as pages.",
     config=SourceConfig,
-    inputs={
-        "fetched": Input(("fetch.files",), "What lay elsewhere, as it was fetched.", optional=True)
-    },
+    inputs={"fetched": Input(("fetch.files",), "Files that were fetched.", optional=True)},
     outputs={
         "pages": Output("One row a page, payload as bytes.", PAGES, unique_ids=True),
         "removed": Output("Sound records that are no pages, with the reason.", REMOVED),

@@ -29,11 +29,11 @@ def _problems(
     requirement: Requirement, config: StageConfig, configs: Mapping[str, StageConfig]
 ) -> Iterator[str]:
     values = []
-    for asked in requirement.of:
-        stage, _, field = asked.removesuffix("?").partition(".")
+    for wanted in requirement.of:
+        stage, _, field = wanted.removesuffix("?").partition(".")
         if stage in configs:
             values.append(getattr(configs[stage], field))
-        elif asked.endswith("?"):
+        elif wanted.endswith("?"):
             values.append(None)
         else:
             return

@@ -27,19 +27,19 @@ def kept_view(artifact: Artifact) -> StageView | None:
     except FileNotFoundError:
         if recorded is None:
             return None
-        raise _damaged(artifact, "missing") from None
+        raise _damaged_error(artifact, "missing") from None
     try:
         view = loads(written)
     except PanelsFormatError as error:
-        raise _damaged(artifact, str(error)) from error
+        raise _damaged_error(artifact, str(error)) from error
     if recorded is not None and hashlib.sha256(written).hexdigest() != recorded.sha256:
-        raise _damaged(artifact, "not the bytes that were published")
+        raise _damaged_error(artifact, "not the bytes that were published")
     if [row[:2] for row in view.config.rows] != _config(artifact):
-        raise _damaged(artifact, "of another artifact: it shows another config")
+        raise _damaged_error(artifact, "of another artifact: it shows another config")
     return view
 
 
-def _damaged(artifact: Artifact, why: str) -> DamagedArtifactError:
+def _damaged_error(artifact: Artifact, why: str) -> DamagedArtifactError:
     return DamagedArtifactError(
         f"{artifact.store.full(f'{artifact.folder}/{FILE}')}: {why}; `ingot run --force "
         f"{artifact.stage}` builds the artifact again"

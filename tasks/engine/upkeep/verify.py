@@ -63,14 +63,14 @@ def verify(
                 unmarked(error)
         else:
             broken = damage(artifact)
-        if not _shown(artifact):
+        if not _has_panels(artifact):
             broken = [*broken, PANELS]
         if broken:
             found[artifact.folder] = broken
     return found
 
 
-def _shown(artifact: Artifact) -> bool:
+def _has_panels(artifact: Artifact) -> bool:
     """Whether what was kept to be shown of it is whole, and its own."""
     try:
         kept_view(artifact)

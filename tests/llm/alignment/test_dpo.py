@@ -126,7 +126,7 @@ def test_a_stop_before_the_first_step(tmp_path: Path, given: tuple[Path, Path]) 
     assert not (tmp_path / "out").exists()
 
 
-def test_without_held_out_pairs(tmp_path: Path, given: tuple[Path, Path]) -> None:
+def test_without_validation_pairs(tmp_path: Path, given: tuple[Path, Path]) -> None:
     table = pq.read_table(given[1])
     pq.write_table(
         table.filter(pc.equal(table.column("split"), "train")), tmp_path / "train.parquet"

@@ -169,7 +169,7 @@ def test_a_model_with_another_tokenizer(tmp_path: Path, given: tuple[Path, Path]
         trained(tmp_path, (model, given[1]))
 
 
-def test_without_held_out_rows(tmp_path: Path, given: tuple[Path, Path]) -> None:
+def test_without_validation_rows(tmp_path: Path, given: tuple[Path, Path]) -> None:
     table = pq.read_table(given[1])
     pq.write_table(
         table.filter(pc.equal(table.column("split"), "train")), tmp_path / "train.parquet"

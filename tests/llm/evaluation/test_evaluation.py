@@ -67,7 +67,7 @@ def learned(exchanges: list[Exchange], steps: int = 60) -> Transformer:
     return model
 
 
-def test_held_out_rows_are_the_first_of_the_validation_split(tmp_path: Path) -> None:
+def test_validation_rows_are_the_first_of_the_validation_split(tmp_path: Path) -> None:
     rows = instruction_rows()
     paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     for path, half in zip(paths, (rows[::2], rows[1::2]), strict=True):

@@ -67,7 +67,7 @@ def test_evaluate_scores_base_and_tuned(tmp_path: Path) -> None:
     assert "Changes" in shown
 
 
-def test_evaluate_without_held_out_documents_says_what_to_change(tmp_path: Path) -> None:
+def test_evaluate_without_validation_documents_says_what_to_change(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"NoValidationTextError.*dedup\.validation_fraction"):
         built(tmp_path, dedup=StandInConfig(validation=False), pretrain=STAND_IN, evaluate=EVALUATE)
 

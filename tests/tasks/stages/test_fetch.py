@@ -147,7 +147,7 @@ def test_nothing_at_all_is_an_error(tmp_path: Path, folder: Path) -> None:
     order = request(folder)
     shutil.rmtree(folder)
     with pytest.raises(
-        NothingFetchedError, match=r"nothing .* of texts .*7 missing such as texts: "
+        NothingFetchedError, match=r"nothing .* from texts .*7 missing such as texts: "
     ):
         execute(order, Store(str(tmp_path / "home")))
 

@@ -63,14 +63,14 @@ def test_one_of_equal_examples_stays_whatever_their_source() -> None:
     assert {removal.detail for removal in found if removal} == {f"of {kept}"}
 
 
-def test_the_held_out_one_of_two_equal_ones_stays() -> None:
+def test_the_validation_one_of_two_equal_ones_stays() -> None:
     assert reasons([example("Why?"), example("Why?", split="validation", source="z")]) == [
         "duplicate",
         "",
     ]
 
 
-def test_what_begins_like_a_held_out_example_does_not_train() -> None:
+def test_what_begins_like_a_validation_example_does_not_train() -> None:
     held = example("Why?", "It is so.", "validation")
     rows = [
         example("  why? ", "No."),
@@ -142,7 +142,7 @@ _ROWS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(rows=_ROWS, order=st.randoms(use_true_random=False), cap=st.integers(0, 4))
-def test_order_decides_nothing_and_nothing_held_out_trains(
+def test_order_decides_nothing_and_no_validation_trains(
     rows: list[Example], order: object, cap: int
 ) -> None:
     caps = Caps(instructions=cap, preferences=cap, validation=cap, from_files=cap, seed=0)
