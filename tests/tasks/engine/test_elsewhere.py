@@ -217,4 +217,4 @@ def test_a_part_that_is_gone_from_the_store_is_told(
     plan = planner(store, corpus, shout={"mark": "?"})
     plan.artifacts["read"] = read
     with pytest.raises(DamagedArtifactError, match=f"{part.path} is missing or cut short"):
-        execute(plan.order("shout"), store)
+        execute(plan.request("shout"), store)
