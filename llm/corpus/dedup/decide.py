@@ -68,7 +68,7 @@ def deduplicate(
     """Decide which documents go.
 
     Args:
-        order: row numbers of `signatures` in keep order (`signed.keep_order`).
+        order: row numbers of `signatures` in keep order (`signatures.keep_order`).
         tables: the documents (doc_id, text), read once, for the texts that are compared.
         scratch: an existing folder for the shingles of those texts, removed afterwards.
     """

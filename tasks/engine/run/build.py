@@ -1,6 +1,6 @@
 """Running the stages of a recipe in order, without an orchestrator.
 
-`flows/build.py` does the same with each stage as a Prefect task; both ask the
+`flows/running.py` does the same with each stage as a Prefect task; both ask the
 same planner, stage by stage, because a stage's identity is known only once its
 inputs exist.
 """

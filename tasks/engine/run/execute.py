@@ -67,7 +67,7 @@ class BuildRequest:
 
     @property
     def build_id(self) -> str:
-        """Identity of this request: see DESIGN, "Identity"."""
+        """Identity of this request: see docs/architecture.md, "Identity"."""
         ids = {name: record.data_id for name, record in self.records().items()}
         ids.update({name: snapshot.data_id for name, snapshot in self.externals.items()})
         return canonical.build_id(self.stage.name, self.stage.version, self.config.identity(), ids)
