@@ -61,7 +61,7 @@ def _gradient(step: Stepper, number: int = 0) -> tuple[float, Tensor]:
     return loss, held[0]
 
 
-def _apart(one: Tensor, other: Tensor) -> float:
+def _relative_distance(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
@@ -80,9 +80,12 @@ def gradients(device: torch.device, cache: Path) -> dict[str, Any]:
                 step = models.stepper(A, _tokens(), _settings(precision, mask), device, folder)
                 got, moved = _gradient(step)
                 name = f"{precision}{' masked' if mask else ''}{' compiled' if folder else ''}"
-                errors = {"loss": abs(got - loss) / loss, "gradient": _apart(moved, gradient)}
-                most = {"fp32": 1e-5, "bf16": 2e-2}[precision]
-                holds = errors["loss"] < most and errors["gradient"] < 10 * most
+                errors = {
+                    "loss": abs(got - loss) / loss,
+                    "gradient": _relative_distance(moved, gradient),
+                }
+                tolerance = {"fp32": 1e-5, "bf16": 2e-2}[precision]
+                holds = errors["loss"] < tolerance and errors["gradient"] < 10 * tolerance
                 found[name] = {**{k: float(f"{v:.3g}") for k, v in errors.items()}, "holds": holds}
     return found
 
@@ -115,7 +118,10 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
         assert saved is not None
         saved.restore(again.model, again.optimisers)
         _steps(again, range(3, 6))
-    repeated, resumed = _apart(whole[1], whole[0]), _apart(_weights(again), whole[0])
+    repeated, resumed = (
+        _relative_distance(whole[1], whole[0]),
+        _relative_distance(_weights(again), whole[0]),
+    )
     return {
         "two_runs_apart": repeated,
         "resumed_apart": resumed,
@@ -149,8 +155,8 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
         del calm
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(device).total_memory
-        most = torch.cuda.memory_allocated() + 0.7 * needs
-        torch.cuda.set_per_process_memory_fraction(most / total)
+        limit = torch.cuda.memory_allocated() + 0.7 * needs
+        torch.cuda.set_per_process_memory_fraction(limit / total)
     else:
         _refuse(step, 3)
     try:
@@ -158,17 +164,17 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
     finally:
         if device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(1.0)
-    errors = {"loss": abs(got - loss) / loss, "gradient": _apart(moved, gradient)}
+    errors = {"loss": abs(got - loss) / loss, "gradient": _relative_distance(moved, gradient)}
     halved = step.micro_batch_rows < ROWS
     holds = halved and max(errors.values()) < 1e-5
     return {**errors, "micro_batch_rows": step.micro_batch_rows, "holds": holds}
 
 
-def _refuse(step: Stepper, most: int) -> None:
+def _refuse(step: Stepper, limit: int) -> None:
     hidden = step.model.hidden
 
     def limited(tokens: Tensor, *rest: Any) -> Tensor:
-        if tokens.shape[0] > most:
+        if tokens.shape[0] > limit:
             raise torch.OutOfMemoryError("out of memory, as asked for")
         return hidden(tokens, *rest)
 
@@ -187,7 +193,7 @@ def documents(device: torch.device) -> dict[str, Any]:
         packed = model.hidden(row, mask).view(DOCUMENTS, step, -1)
         # Rotary positions are relative, so a document's place in the row does not matter.
         alone = model.hidden(row.view(DOCUMENTS, step))
-    error = _apart(packed.cpu(), alone.cpu())
+    error = _relative_distance(packed.cpu(), alone.cpu())
     return {"apart": error, "holds": error < 1e-5}
 
 

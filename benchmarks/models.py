@@ -24,6 +24,7 @@ from llm.training import devices, optimisers
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes
 from llm.training.loss import softmax
+from llm.training.parallel.single import Single
 from llm.training.run_file import Optimisation
 from llm.training.step import Stepper, read_rows
 
@@ -107,9 +108,8 @@ def stepper(
     if cache is not None and not compile_blocks(model, cache, device):
         raise SystemExit("this machine compiles nothing; there is nothing to compare")
     shares = softmax if cache is None else compiled_softmax()
-    return Stepper(
-        model, o, tokens, device, Processes(0, 1), micro_batch_rows, StopRequest(), shares
-    )
+    alone = Single(device, Processes(0, 1))
+    return Stepper(model, o, tokens, device, alone, micro_batch_rows, StopRequest(), shares)
 
 
 def ours(*arguments: Any) -> Step:
@@ -146,14 +146,17 @@ def theirs(
     model.load_state_dict(fresh(architecture).state_dict())
     if compiled:
         model.compile(dynamic=False)
-    [optimiser] = optimisers.build(model, o)
+    parameters = dict(model.named_parameters())
+    matrices = [p for name, p in parameters.items() if ".layers." in name and p.ndim == 2]
+    others = [p for p in parameters.values() if not any(p is matrix for matrix in matrices)]
+    [optimiser] = optimisers.for_parameters(matrices, others, o)
     size = micro_batch_rows or o.batch_rows
 
     def step(number: int, rows: NDArray[np.int64]) -> float:
         total = torch.zeros((), device=device)
         for start in range(0, len(rows), size):
             piece = rows[start : start + size]
-            batch = read_rows(tokens, "train", piece, False, device)
+            batch = read_rows(tokens, "train", piece, "none", device)
             with devices.autocast(device, o.precision):
                 # `shift_labels` are the targets as they are: both lose on the same positions.
                 loss = model(

@@ -22,7 +22,7 @@ StageName = Literal[*STAGES]
 
 # What forms say of parameters that several flows share. Prefect reads a description from a
 # parameter's default, never from `Annotated`.
-RECIPE = "A shipped recipe's name, or a YAML file (a path that starts where INGOT_ROOT is)."
+RECIPE = "A shipped recipe's name, or the path of a YAML file (relative to INGOT_ROOT)."
 
 
 def pinned_artifacts(store: Store, names: Sequence[str]) -> dict[str, Artifact]:

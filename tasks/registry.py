@@ -14,6 +14,7 @@ from tasks.stages import (
     evaluate,
     examples,
     export,
+    fetch,
     filter,
     pack,
     pretrain,
@@ -27,6 +28,7 @@ from tasks.stages import (
 STAGES: Mapping[str, Stage] = registry(
     module.STAGE
     for module in (
+        fetch,
         source,
         clean,
         quality,

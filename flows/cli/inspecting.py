@@ -67,8 +67,8 @@ def why(
     plan = planner(recipe, changes)
     plan.chain.require([stage], "why")
     # What has no part in the answer is not looked at: its files may be missing.
-    asked = plan.chain.ancestors(stage)
-    rows = {name: plan.row(name) for name in plan.chain.stages if name in asked}
+    ancestors = plan.chain.ancestors(stage)
+    rows = {name: plan.row(name) for name in plan.chain.stages if name in ancestors}
     row = rows[stage]
     print(f"{stage} is {row.status.value}")
     for reason in row.reasons:
@@ -201,7 +201,9 @@ def removed(
     told_reasons = {**artifact.manifest.totals.removed, **artifact.manifest.totals.rejected}
     if reason is not None and reason not in told_reasons:
         known = ", ".join(sorted(told_reasons)) or "none"
-        raise MissingInputError(f"{stage} left out nothing as {reason!r}; its reasons are: {known}")
+        raise MissingInputError(
+            f"{stage} removed or rejected nothing as {reason!r}; its reasons are: {known}"
+        )
     rows: list[dict[str, Any]] = []
     for output, record in artifact.manifest.outputs.items():
         if record.columns not in (columns_of(REMOVED), columns_of(REJECTED)):
@@ -247,11 +249,11 @@ def verify(
             print(f"damaged {folder}: {', '.join(files)}")
         print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
         if any(files != [PANELS] for files in found.values()):
-            print("`ingot run` builds again what its recipe needs of these")
+            print("`ingot run` rebuilds those its recipe needs")
         if any(PANELS in files for files in found.values()):
             print(f"{PANELS} is what the report shows; `ingot run --force STAGE` makes it again")
     for why_not in told[:1]:  # the same for all
-        print(f"not marked for plans and runs: {why_not}", file=sys.stderr)
+        print(f"could not be marked as damaged: {why_not}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
 
@@ -278,7 +280,7 @@ def gc(
         table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")
     if candidates:
         Console().print(table)
-    size = collecting.freed(store, candidates) / 1e6
+    size = collecting.freed_bytes(store, candidates) / 1e6
     if apply:
         collecting.remove(store, candidates)
         take_down(pictures)

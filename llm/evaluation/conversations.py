@@ -1,4 +1,4 @@
-"""Held-out conversations as tokens, exactly as the model was tuned on them."""
+"""Validation conversations as tokens, exactly as the model was tuned on them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _exchange(doc_id: str, rendered: Rendered) -> Exchange:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationRows:
     """Rows to measure on.
 
     Attributes:
@@ -67,7 +67,7 @@ def tokenise(
     instructions: Sequence[Mapping[str, Any]],
     preferences: Sequence[Mapping[str, Any]],
     context: int,
-) -> HeldOut:
+) -> ValidationRows:
     """Exchanges of instruction rows and pairs of preference rows, for a model's context."""
 
     def alone(row: Mapping[str, Any]) -> Exchange:
@@ -85,7 +85,7 @@ def tokenise(
 
     exchanges, without = _usable(instructions, alone, lambda made: made.predictions, context)
     pairs, unpaired = _usable(preferences, pair, pair_size, context)
-    return HeldOut(exchanges, pairs, {"instructions": without, "preferences": unpaired})
+    return ValidationRows(exchanges, pairs, {"instructions": without, "preferences": unpaired})
 
 
 def _usable(

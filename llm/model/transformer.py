@@ -70,11 +70,15 @@ class Cache:
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Causal attention of (B, H, T, d) on (B, K, S, d), or by a boolean mask (B or 1, 1, T, S).
+    """Causal attention of (B, H, T, d) on (B, K, S, d), or by a mask: see `Transformer.hidden`.
 
-    Without a mask S must equal T.
+    Without a boolean mask S must equal T.
     """
     groups = queries.shape[1] // keys.shape[1]
+    if mask is not None and mask.dtype == torch.int32:
+        from llm.model.bounded_attention import attend_within
+
+        return attend_within(queries, keys, values, mask)
     if mask is None and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
         return _attend_in_blocks(queries, keys, values, groups)
     grouped = groups > 1
@@ -106,8 +110,8 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, groups: int
     for start in range(0, length, block):
         end = min(start + block, length)
         rows = end - start
-        asked = scaled[:, :, :, start:end].reshape(pairs, groups * rows, size)
-        scores = (asked @ keys[:, :end].mT).float().view(pairs, groups, rows, end)
+        queries_block = scaled[:, :, :, start:end].reshape(pairs, groups * rows, size)
+        scores = (queries_block @ keys[:, :end].mT).float().view(pairs, groups, rows, end)
         scores = scores + F.pad(ahead[:rows, :rows], (start, 0))
         shares = scores.softmax(-1).to(values.dtype).view(pairs, groups * rows, end)
         found.append((shares @ values[:, :end]).view(batch, heads, rows, size))
@@ -212,7 +216,9 @@ class Transformer(nn.Module):
         """Final hidden states, normalised: (B, T) int64 -> (B, T, D).
 
         Args:
-            mask: boolean (B or 1, 1, T, S), true where a position may look; `None` = causal.
+            mask: boolean (B or 1, 1, T, S), true where a position may look; or, for bfloat16 on a
+                GPU, int32 (N + 1,), where each of N documents begins in the rows laid end to end,
+                and their end: none looks into another. `None` = causal.
             cache: past keys and values; extended by this call.
         """
         start = cache.length if cache is not None else 0

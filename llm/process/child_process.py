@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from llm.process.child_main import HEADER
-from llm.process.parent import deaf_to_the_terminal
+from llm.process.parent import ignore_terminal_signals
 
 _CHUNK = 1 << 20
 # How long a wait may go on before looking whether the process is still there.
@@ -40,9 +40,9 @@ class ChildProcess:
         environment = dict(os.environ if environment is None else environment)
         # "" stands for the working folder; as a relative entry it would break after a chdir.
         environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
-        read_end, self.lifeline = os.pipe()
+        read_end, self.parent_pipe = os.pipe()
         try:
-            with deaf_to_the_terminal():  # the parent hears it too, and decides
+            with ignore_terminal_signals():  # the parent hears it too, and decides
                 self.popen = subprocess.Popen(
                     # -P: the working folder is on the path only if it is on the parent's.
                     [sys.executable, "-P", "-m", "llm.process.child_main", str(read_end)],
@@ -53,7 +53,7 @@ class ChildProcess:
                     env=environment,
                 )
         except BaseException:
-            os.close(self.lifeline)
+            os.close(self.parent_pipe)
             raise
         finally:
             os.close(read_end)
@@ -130,4 +130,4 @@ class ChildProcess:
             return self.popen.wait()
         finally:
             self._output.close()
-            os.close(self.lifeline)
+            os.close(self.parent_pipe)

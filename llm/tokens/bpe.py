@@ -88,7 +88,7 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
         raise ValueError(f"vocabulary_size {size} is not a multiple of {VOCABULARY_MULTIPLE}")
     # Counting words once for both trainings would need the trainer's inside; a corpus that is
     # exhausted is small.
-    tokenizer = _trained(texts, settings, size)
+    tokenizer = _train(texts, settings, size)
     reached = tokenizer.get_vocab_size()
     if reached == size:
         return tokenizer
@@ -100,10 +100,10 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
             f"{_least()} tokens, needs {_least() - alphabet}: give more text, or lower "
             "min_frequency"
         )
-    return _trained(texts, settings, lower)
+    return _train(texts, settings, lower)
 
 
-def least_tokens(text: str, longest_token: int) -> int:
+def min_tokens(text: str, longest_token: int) -> int:
     """Tokens a text has at least, whatever the vocabulary: no token reaches over the split.
 
     Args:
@@ -138,7 +138,7 @@ def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
     )
 
 
-def _trained(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenizer:
+def _train(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

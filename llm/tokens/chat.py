@@ -60,7 +60,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A stretch of a rendered conversation.
+    """A span of a rendered conversation.
 
     Attributes:
         special: the id of the special token it is; else it is text.
@@ -250,11 +250,12 @@ class ChatEncoder:
             at = frame.index(place)
             before = frame[:at]
             # Nothing is asked before the first message; transformers renders no empty prompt.
-            asked = self._frame(roles[:place], True) if place else before
-            if asked != before:
+            alone = self._frame(roles[:place], True) if place else before
+            if alone != before:
                 raise TemplateError(
                     "the chat template renders a prompt otherwise once an answer follows: alone "
-                    f"it ends {_shown(asked)!r}, with the answer it begins {_shown(before)!r}. "
+                    f"it ends {_format_frame(alone)!r}, with the answer it begins "
+                    f"{_format_frame(before)!r}. "
                     "The model would learn from prompts it never gets; correct chat_template.jinja"
                 )
             behind = frame[at + 1] if at + 1 < len(frame) else ""
@@ -265,13 +266,13 @@ class ChatEncoder:
                 )
 
     def _template(self, messages: Iterator[tuple[str, str]], open_turn: bool) -> str:
-        given = [{"role": role, "content": content} for role, content in messages]
+        conversation = [{"role": role, "content": content} for role, content in messages]
         try:
             text: str = self.tokenizer.apply_chat_template(
-                given, tokenize=False, add_generation_prompt=open_turn
+                conversation, tokenize=False, add_generation_prompt=open_turn
             )
         except JinjaError as error:
-            roles = ", ".join(message["role"] for message in given)
+            roles = ", ".join(message["role"] for message in conversation)
             raise TemplateError(
                 f"the chat template refuses a conversation of {roles}: {error}. Correct "
                 "chat_template.jinja, or leave such conversations out"
@@ -279,5 +280,5 @@ class ChatEncoder:
         return text
 
 
-def _shown(frame: Frame) -> str:
+def _format_frame(frame: Frame) -> str:
     return "".join(part if isinstance(part, str) else "…" for part in frame)[-60:]

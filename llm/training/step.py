@@ -8,9 +8,8 @@ its sums. Batch and learning rate are never touched.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +19,11 @@ from torch import Tensor
 from llm.model.transformer import Transformer
 from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_file import TokenFile
-from llm.training import devices, optimisers, schedules
-from llm.training.distributed import Processes
+from llm.training import devices, document_masks, optimisers, schedules
 from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
+from llm.training.parallel.strategy import LeftTogether, Outcome, Strategy
+from llm.training.residual import narrow_residual
 from llm.training.run_file import Optimisation
 
 
@@ -33,7 +33,7 @@ class Rows:
 
     Attributes:
         inputs, targets: int64 (B, T); padding is `IGNORED` in the targets.
-        mask: bool (B, 1, T, T), or none for plain causal attention.
+        mask: as `document_masks` makes it, or none for plain causal attention.
     """
 
     inputs: Tensor
@@ -45,7 +45,7 @@ def read_rows(
     tokens: TokenFile,
     split: str,
     rows: NDArray[np.int64],
-    document_mask: bool,
+    mask_kind: document_masks.Kind,
     device: torch.device,
 ) -> Rows:
     """Sequences of a split as tensors."""
@@ -55,16 +55,16 @@ def read_rows(
     targets = values[:, 1:].clone()
     targets[torch.arange(1, values.shape[1])[None, :] >= lengths[:, None]] = IGNORED
     mask = None
-    if document_mask:
+    if mask_kind != "none":
         # A position belongs to the document of the token it predicts, so that the end of one text
         # opens the next, as it does where texts are scored one by one.
-        segment = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
-        same = segment[:, None, :, None] == segment[:, None, None, :]
-        mask = _sent(same & torch.ones(same.shape[-2:], dtype=torch.bool).tril(), device)
-    return Rows(_sent(values[:, :-1].contiguous(), device), _sent(targets, device), mask)
+        segments = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
+        make = document_masks.bounds if mask_kind == "bounds" else document_masks.dense
+        mask = _send(make(segments), device)
+    return Rows(_send(values[:, :-1].contiguous(), device), _send(targets, device), mask)
 
 
-def _sent(values: Tensor, device: torch.device) -> Tensor:
+def _send(values: Tensor, device: torch.device) -> Tensor:
     """On the device; a GPU copies from pinned memory while it computes."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)
@@ -89,17 +89,21 @@ class Stepper:
         o: Optimisation,
         tokens: TokenFile,
         device: torch.device,
-        processes: Processes,
+        strategy: Strategy,
         micro_batch_rows: int,
         stop: StopRequest,
         softmax: Softmax = softmax,
     ) -> None:
         self._softmax = softmax
         self.model, self._o, self._tokens, self._stop = model, o, tokens, stop
-        self._device, self._processes = device, processes
-        share = -(-o.batch_rows // processes.count)
+        self._device, self._strategy = device, strategy
+        share = -(-o.batch_rows // strategy.processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
-        self.optimisers = optimisers.build(model, o)
+        self._mask_kind = document_masks.choose_kind(
+            o.document_mask, device, o.precision, model.architecture
+        )
+        narrow_residual(model, device, o.precision)
+        self.optimisers = optimisers.build(model, o, strategy.orthogonaliser)
 
     def __call__(self, step: int, rows: NDArray[np.int64]) -> dict[str, float]:
         """Do step number `step` (from 0) on these rows.
@@ -112,16 +116,16 @@ class Stepper:
             DoesNotFitError: one row does not fit into memory.
             Interrupted: asked to stop before the update; weights are those of before the step.
         """
-        mine = rows[self._processes.rank :: self._processes.count]
+        processes = self._strategy.processes
+        mine = rows[processes.rank :: processes.count]
+        share = -(-len(rows) // processes.count)
         lengths = self._tokens.lengths["train"][rows]
         # A row of one token predicts nothing; a batch of such rows has a loss of zero.
         tokens = max(1, int((lengths - 1).sum()))
-        loss = self._with_memory(lambda: self._gradients(mine, tokens))
-        parameters = list(self.model.parameters())
-        self._processes.sum_gradients(parameters)
-        total = float(self._processes.total(loss).item())
+        loss = self._with_memory(lambda: self._gradients(mine, share, tokens))
+        total = float(processes.total(loss).item())
         largest = self._o.clip or float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, largest).item())
+        norm = self._strategy.clip(self.model.parameters(), largest)
         if not np.isfinite(total) or not np.isfinite(norm):
             raise NonFiniteLossError(
                 f"step {step + 1}: loss {total}, gradient norm {norm}. Lower the learning rate, "
@@ -131,7 +135,7 @@ class Stepper:
         optimisers.set_learning_rate(self.optimisers, rate)
         for optimiser in self.optimisers:
             optimiser.step()
-        self.model.zero_grad(set_to_none=True)
+        self._strategy.clear(self.model)
         return {
             "loss": total,
             "gradient_norm": norm,
@@ -139,13 +143,23 @@ class Stepper:
             "tokens": float(tokens),
         }
 
-    def _gradients(self, rows: NDArray[np.int64], tokens: int) -> Tensor:
-        """Accumulate the gradient of the mean loss; returns this process's share of the loss."""
+    def _gradients(self, rows: NDArray[np.int64], share: int, tokens: int) -> Tensor:
+        """Accumulate the gradient of the mean loss; returns this process's share of the loss.
+
+        Args:
+            share: most rows a process has: all do as many pieces as that takes.
+        """
         o, device = self._o, self._device
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
-        for piece in _cut(rows, self.micro_batch_rows):
-            self._stop.check()
-            batch = read_rows(self._tokens, "train", piece, o.document_mask, device)
+        starts = range(0, share, self.micro_batch_rows)
+        for start in starts:
+            self._strategy.check(self._stop)
+            piece = rows[start : start + self.micro_batch_rows]
+            idle = not len(piece)  # a row less than the others, or fewer rows than processes
+            piece = np.zeros(1, dtype=np.int64) if idle else piece
+            batch = read_rows(self._tokens, "train", piece, self._mask_kind, device)
+            if idle:
+                batch.targets.fill_(IGNORED)
             with devices.autocast(device, o.precision):
                 hidden = self.model.hidden(batch.inputs, batch.mask)
             total, nll = summed_loss(
@@ -156,27 +170,18 @@ class Stepper:
                 devices.dtype(o.precision),
                 self._softmax,
             )
-            (total / tokens).backward()  # type: ignore[no-untyped-call]
+            self._strategy.backward(total / tokens, start == starts[-1])
             loss += nll.detach() / tokens
         return loss
 
     def _with_memory(self, work: Callable[[], Tensor]) -> Tensor:
         while True:
-            done: Tensor | None = None
-            dropped = False
-            try:
-                with self._stop.may_drop():
-                    done = work()
-            except Interrupted:
-                dropped = True
-            except devices.MEMORY_ERRORS as error:
-                if not devices.is_out_of_memory(error):
-                    raise
-            if not self._processes.any(done is None, self._device):
+            outcome, done = self._attempt(work)
+            if outcome is Outcome.DONE:
                 assert done is not None
                 return done
-            self.model.zero_grad(set_to_none=True)
-            if self._processes.any(dropped, self._device):
+            if outcome is Outcome.STOPPED:
+                self._strategy.clear(self.model)
                 raise Interrupted
             if self.micro_batch_rows == 1:
                 raise devices.DoesNotFitError(
@@ -184,11 +189,24 @@ class Stepper:
                     "shorter sequences or a larger machine"
                 )
             self.micro_batch_rows = (self.micro_batch_rows + 1) // 2
+            self._strategy.recover(self.model)
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
-
-def _cut(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    def _attempt(self, work: Callable[[], Tensor]) -> tuple[Outcome, Tensor | None]:
+        """What all processes agree on, and what was done in this one."""
+        done, outcome = None, Outcome.DONE
+        try:
+            with self._strategy.dropping(self._stop):
+                done = work()
+        except LeftTogether as agreed:
+            return agreed.outcome, None
+        except Interrupted:
+            outcome = Outcome.STOPPED
+        except devices.MEMORY_ERRORS as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            outcome = Outcome.NO_MEMORY
+        self._strategy.reduce(self.model.parameters())
+        return self._strategy.settle(self.model, outcome), done

@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from tasks.engine.form import formed
+from tasks.engine.form import form_schema
 
 _MARK, _NEUTRAL = "execution", "neutral"
 _SCIENTIFIC = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
@@ -117,7 +117,7 @@ class _Settings(BaseModel):
     ) -> dict[str, Any]:
         """The schema laid out for forms."""
         made = handler(core_schema)
-        formed(cls, handler.resolve_ref_schema(made))
+        form_schema(cls, handler.resolve_ref_schema(made))
         return made
 
 

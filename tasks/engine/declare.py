@@ -44,8 +44,9 @@ class Conservation:
     """Rows in = kept + removed + rejected, on ids.
 
     Attributes:
-        rows_in: the input whose rows must all be accounted for; `None` when rows come from
-            outside the store, and the shard functions report `RowsIn` themselves.
+        rows_in: the input whose rows must all be accounted for, or the output, where the stage
+            first lists what it goes over; `None` when rows come from outside the store, and the
+            shard functions report `RowsIn` themselves.
         kept, removed, rejected: the outputs that account for them.
         ids: compare the doc_ids themselves, not only their number.
     """

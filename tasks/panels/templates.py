@@ -39,7 +39,7 @@ class Template:
             loader=PackageLoader(self._package, ""),
             autoescape=True,
             undefined=StrictUndefined,
-            finalize=_finalized,
+            finalize=_finalize,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -58,6 +58,6 @@ class Template:
         return Markup(getattr(self._macros, macro)(**values)).strip()
 
 
-def _finalized(value: object) -> object:
+def _finalize(value: object) -> object:
     # Jinja asks this of every value before it escapes it.
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

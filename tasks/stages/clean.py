@@ -16,8 +16,8 @@ from llm.process.sandbox import Failure, batches, warm_sandbox
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.passed_over import TIMING_DEPENDENT
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
@@ -71,10 +71,10 @@ class CleanConfig(ShardedConfig):
     )
     comments: bool = Field(False, description="Keep readers' comments below an article.")
     max_bytes: int = Field(
-        16_000_000, description="Bytes a page may have.", ge=1_000, le=1_000_000_000
+        16_000_000, description="Largest page, in bytes.", ge=1_000, le=1_000_000_000
     )
     max_nodes: int = Field(
-        300_000, description="Elements a parsed page may have.", ge=100, le=10_000_000
+        300_000, description="Most elements a parsed page may have.", ge=100, le=10_000_000
     )
     max_depth: int = Field(
         256,
@@ -94,8 +94,8 @@ class CleanConfig(ShardedConfig):
     )
     deadline_seconds: float = Field(
         60,
-        description="A net under the limits above, by the clock: a page that takes longer, alone "
-        "and twice, is rejected and listed as timing-dependent.",
+        description="Time limit in seconds, a net under the limits above: a page that takes longer,"
+        " twice and by itself, is rejected and listed as timing-dependent.",
         ge=1,
         le=3600,
     )
@@ -141,7 +141,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         ]
         yield from _tables(table, outcomes)
     if timed_out:
-        yield Note(TIMING_DEPENDENT, timed_out)
+        yield Fact(TIMING_DEPENDENT, timed_out)
 
 
 def _pages(table: pa.Table) -> Iterator[Any]:

@@ -18,12 +18,12 @@ from llm.corpus.dedup.near import Levels
 from llm.corpus.dedup.signatures import align, gather, keep_order
 from llm.corpus.dedup.tables import CLUSTERS, PAIRS, SIGNATURES
 from llm.corpus.split import SPLIT_JACCARD, split_of
-from llm.process.guarded import Lost, guarded
+from llm.process.guarded import LostDocument, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS, VALIDATION
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.passed_over import passed_over
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.lost_documents import reject_lost
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
@@ -45,9 +45,12 @@ class DedupConfig(ShardedConfig):
         "quality_score is passed over when the recipe has no annotate stage.",
         min_length=1,
     )
-    shingle_words: int = Field(5, description="Words a shingle.", ge=1, le=50)
+    shingle_words: int = Field(5, description="Words per shingle.", ge=1, le=50)
     num_perm: int = Field(
-        128, description="Values a MinHash signature; 4 bytes each per document.", ge=16, le=1024
+        128,
+        description="Values per MinHash signature; 4 bytes each for every document.",
+        ge=16,
+        le=1024,
     )
     recall: float = Field(
         0.985,
@@ -69,25 +72,32 @@ class DedupConfig(ShardedConfig):
         le=4096,
     )
     validation_fraction: float = Field(
-        0.02, description="Share of groups of near-duplicates held out.", ge=0.0, le=0.5
+        0.02,
+        description="Share of groups of near-duplicates that go to validation.",
+        ge=0.0,
+        le=0.5,
     )
-    split_seed: int = Field(0, description="Another seed holds out other documents.", ge=0)
+    split_seed: int = Field(
+        0, description="Another seed picks other documents for validation.", ge=0
+    )
 
 
 def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted]:
     """Signatures of one part of documents."""
     documents = unit.tables(["doc_id", "text"])
-    for signed in guarded("llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents):
-        if isinstance(signed, Lost):
-            yield from passed_over(signed)
+    for signatures in guarded(
+        "llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents
+    ):
+        if isinstance(signatures, LostDocument):
+            yield from reject_lost(signatures)
         else:
-            yield "signatures", signed
+            yield "signatures", signatures
 
 
 def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Iterator[Emitted]:
     """The kept documents of one part, with their split."""
     removed, groups = _decisions(
-        tuple(unit.side_files("clusters")), tuple(unit.side_files("rejected"))
+        tuple(unit.shared_files("clusters")), tuple(unit.shared_files("rejected"))
     )
     for documents in unit.tables([name for name in SPLIT_DOCUMENTS.names if name != "split"]):
         ids = documents.column("doc_id").to_pylist()
@@ -98,10 +108,10 @@ def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Itera
         ]
         kept = kept.append_column("split", pa.array(splits, pa.string()))
         yield "documents", kept.cast(SPLIT_DOCUMENTS)
-        held_out = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
-        yield Note("validation_documents", held_out.num_rows)
-        characters = held_out.column("text_chars").to_pylist()
-        yield Note("validation_chars", sum(value or 0 for value in characters))
+        validation = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
+        yield Fact("validation_documents", validation.num_rows)
+        characters = validation.column("text_chars").to_pylist()
+        yield Fact("validation_chars", sum(value or 0 for value in characters))
 
 
 # A worker splits many parts with the same decisions.
@@ -132,7 +142,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         over="documents",
         arguments={"num_perm": config.num_perm, "shingle_words": config.shingle_words},
     )
-    signed = gather(out.data("signatures").tables(), config.num_perm)
+    signatures = gather(out.data("signatures").tables(), config.num_perm)
     attributes = inputs.get("attributes")
     keep: list[str] = list(config.keep)
     if attributes is None and "quality_score" in keep:
@@ -140,10 +150,10 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         out.log("no attributes in the recipe: the quality score has no part in the keep order")
     scores = None
     if attributes is not None:
-        scores = align(signed, attributes.tables(["doc_id", "quality_score"]), "quality_score")
+        scores = align(signatures, attributes.tables(["doc_id", "quality_score"]), "quality_score")
     found = deduplicate(
-        signed,
-        keep_order(signed, keep, scores),
+        signatures,
+        keep_order(signatures, keep, scores),
         Search(
             Levels(config.threshold, SPLIT_JACCARD),
             tuple(dict.fromkeys((removal, split))),
@@ -170,7 +180,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
             "split_seed": config.split_seed,
             "validation_fraction": config.validation_fraction,
         },
-        side=("clusters", "rejected"),
+        shared=("clusters", "rejected"),
     )
     _record(out, keep, found.pairs, removal, split, config.threshold)
     out.fact("search", asdict(found.counts))
@@ -216,7 +226,7 @@ STAGE = Stage(
         ),
         "pairs": Output("Verified pairs from Jaccard 0.5 on.", PAIRS),
         "removed": Output("Duplicates, each with the document kept instead.", REMOVED, True),
-        "rejected": Output("Documents that could not be signed, and why.", REJECTED, True),
+        "rejected": Output("Documents without a signature, and why.", REJECTED, True),
         "signatures": Output("MinHash signatures and text digests.", SIGNATURES, unique_ids=True),
     },
     run=run,

@@ -33,7 +33,7 @@ def panels(artifact: Artifact) -> list[Panel]:
         _bandings(artifact),
         _s_curve(artifact, threshold),
         _jaccards(artifact, threshold),
-        _closest_calls(artifact),
+        _closest_pairs(artifact),
         _largest_clusters(artifact),
     ]
 
@@ -89,12 +89,12 @@ def _jaccards(artifact: Artifact, threshold: float) -> Histogram:
     )
 
 
-def _closest_calls(artifact: Artifact) -> Table:
+def _closest_pairs(artifact: Artifact) -> Table:
     removed = artifact.data("removed").table(["doc_id", "reason", "value", "detail"])
     near = [row for row in removed.to_pylist() if row["reason"] == "near"]
     near.sort(key=lambda row: (row["value"], row["doc_id"]))
     return Table(
-        "Closest calls: removed with the lowest Jaccard index",
+        "Borderline cases: removed with the lowest Jaccard index",
         ["removed", "kept instead", "Jaccard"],
         [[row["doc_id"], row["detail"], row["value"]] for row in near[:_PAIRS_SHOWN]],
     )

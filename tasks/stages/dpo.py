@@ -29,7 +29,7 @@ _BINS = 20
 class DpoConfig(TuningConfig):
     """How the model is tuned on preferences."""
 
-    epochs: int = Field(1, description="Times each pair is seen.", ge=1, le=1_000)
+    epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)
     learning_rate: float = Field(
         1e-5,
         description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
@@ -44,15 +44,15 @@ class DpoConfig(TuningConfig):
     )
     sft_weight: float = Field(
         0.0,
-        description="Weight of the chosen answers' own loss beside the preference loss; 0.2 keeps "
-        "their probability from falling along with that of the rejected.",
+        description="Weight of an additional loss on the chosen answers; 0.2 keeps their "
+        "probability from falling along with that of the rejected.",
         ge=0.0,
         le=100.0,
     )
     # Not execution: the sft term is a mean over it, and so is the last, smaller batch.
     micro_batch_size: int = Field(
         0,
-        description="Pairs a forward pass, a divisor of batch_size; 0 = all of them.",
+        description="Pairs per forward pass; must divide batch_size; 0 = the whole batch.",
         ge=0,
         le=65_536,
     )
@@ -66,22 +66,24 @@ def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     counts = launch("dpo", config, inputs, out)
-    name = "held_out/preference_accuracy"
-    if name in counts["held_out_before"]:
-        before, after = counts["held_out_before"][name], counts["held_out_after"][name]
-        out.log(f"held-out pairs with the chosen answer more probable: {before:.1%} -> {after:.1%}")
+    name = "validation/preference_accuracy"
+    if name in counts["validation_before"]:
+        before, after = counts["validation_before"][name], counts["validation_after"][name]
+        out.log(
+            f"validation pairs with the chosen answer more probable: {before:.1%} -> {after:.1%}"
+        )
 
 
 def panels(artifact: Artifact) -> list[Panel]:
-    """Held-out figures, curves, margins, and the pairs that moved least and most."""
+    """Validation figures, curves, margins, and the pairs that moved least and most."""
     facts = artifact.facts
-    before, after = facts["held_out_before"], facts["held_out_after"]
+    before, after = facts["validation_before"], facts["validation_after"]
     rows: list[list[Cell]] = [
-        [name.removeprefix("held_out/").replace("_", " "), before.get(name), after[name]]
+        [name.removeprefix("validation/").replace("_", " "), before.get(name), after[name]]
         for name in sorted(after)
     ]
-    held_out = Table(
-        "Held-out pairs",
+    validation = Table(
+        "Validation pairs",
         ["", "before", "after"],
         rows,
         "Log-probabilities in nats a token; rewards are relative to the starting model.",
@@ -103,7 +105,13 @@ def panels(artifact: Artifact) -> list[Panel]:
         },
     )
     pairs = artifact.data("pairs").table()
-    return [counts_panel(artifact), held_out, *curves, *_margins(pairs), _samples(artifact, pairs)]
+    return [
+        counts_panel(artifact),
+        validation,
+        *curves,
+        *_margins(pairs),
+        _samples(artifact, pairs),
+    ]
 
 
 def _margins(pairs: pa.Table) -> list[Panel]:
@@ -149,7 +157,7 @@ STAGE = Stage(
     ),
     run=run,
     panels=panels,
-    requires=requirements("dpo", "preferences", "preference_files", "most_preferences"),
+    requires=requirements("dpo", "preferences", "preference_files", "max_preferences"),
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__", "llm.alignment.methods.dpo"),

@@ -43,7 +43,7 @@ class ExportConfig(StageConfig):
         gt=0.0,
         le=0.1,
     )
-    threads: int = execution(0, "Threads of torch; 0 = as it finds fit.", ge=0, le=1024)
+    threads: int = execution(0, "PyTorch threads; 0 = PyTorch's own choice.", ge=0, le=1024)
 
 
 def _prompts_fit(config: ExportConfig, longest_token: int, context: int) -> Iterator[str]:
@@ -130,7 +130,10 @@ def panels(artifact: Artifact) -> list[Panel]:
         [row["check"], repr(row["text"]), row["difference"], row["limit"], row["passed"]]
         for row in rows
     ]
-    note = "logits: relative to the largest; else places that differ. Against transformers alone."
+    note = (
+        "logits: relative to the largest; otherwise positions that differ. Compared "
+        "with plain transformers."
+    )
     card: list[list[Cell]] = [[name, value] for name, value in facts["card"].items()]
     files: list[list[Cell]] = [[name, size] for name, size in facts["files"].items()]
     columns = ["check", "text", "difference", "limit", "passed"]
@@ -144,7 +147,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 STAGE = Stage(
     name="export",
     version=2,
-    description="The model as a Hugging Face folder, proven equal with plain transformers.",
+    description="The model as a Hugging Face folder, compared with plain transformers.",
     config=ExportConfig,
     inputs={
         "sequences": Input(
@@ -154,7 +157,7 @@ STAGE = Stage(
     inputs_from=_last_model,
     outputs={
         "model": Output("The Hugging Face folder with its card."),
-        "parity": Output("Differences from what transformers makes of it.", PARITY),
+        "parity": Output("Differences from what transformers computes with it.", PARITY),
     },
     run=run,
     panels=panels,

@@ -20,7 +20,7 @@ from llm.corpus.filter.join import co_partitioned, rows_of
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output, Requirement
-from tasks.engine.shards.unit import Emitted, Note, Unit
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
@@ -66,7 +66,7 @@ def filter_part(
     ruled = [filtering.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: filtering.Cutoff(*cut) for name, cut in cutoffs.items()}
     schema = pa.schema([_field(name) for name in _columns(ruled)])
-    parts = [unit.side_file("attributes")] if aligned else unit.side_files("attributes")
+    parts = [unit.aligned_file("attributes")] if aligned else unit.shared_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
     for documents in unit.tables(DOCUMENTS.names):
         places = pc.index_in(documents.column("doc_id"), value_set=known.column("doc_id"))
@@ -75,12 +75,12 @@ def filter_part(
         kept = verdict.first == filtering.KEPT
         yield "documents", found.filter(pa.array(kept))
         removed = found.column("doc_id").filter(pa.array(~kept))
-        yield "removed", _removed(removed, verdict, ~kept, [rule.name for rule in ruled])
-        yield "removed", _not_annotated(documents.column("doc_id").filter(places.is_null()))
+        yield "removed", _removed_rows(removed, verdict, ~kept, [rule.name for rule in ruled])
+        yield "removed", _reject_unannotated(documents.column("doc_id").filter(places.is_null()))
         counted = (verdict.failed_first, verdict.failed, verdict.null)
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
             for rule, count in zip(ruled, counts, strict=True):
-                yield Note(f"{what}.{rule.name}", count)
+                yield Fact(f"{what}.{rule.name}", count)
 
 
 def _field(column: str) -> pa.Field:
@@ -101,7 +101,7 @@ def _columns(rules: Sequence[filtering.Rule]) -> list[str]:
     return ["doc_id", *sorted({rule.column for rule in rules})]
 
 
-def _removed(
+def _removed_rows(
     ids: pa.ChunkedArray, verdict: filtering.Judgement, rows: Any, names: Sequence[str]
 ) -> pa.Table:
     columns = {
@@ -114,7 +114,7 @@ def _removed(
     return pa.table(columns, schema=REMOVED)
 
 
-def _not_annotated(ids: pa.ChunkedArray) -> pa.Table:
+def _reject_unannotated(ids: pa.ChunkedArray) -> pa.Table:
     nothing = pa.nulls(len(ids), pa.float64())
     reasons = pa.array([NOT_ANNOTATED] * len(ids), pa.string())
     details = pa.array(["annotate has no row for it"] * len(ids), pa.string())
@@ -151,9 +151,9 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
         "aligned": aligned,
     }
     if aligned:
-        out.map(filter_part, over="documents", arguments=arguments, beside=("attributes",))
+        out.map(filter_part, over="documents", arguments=arguments, aligned=("attributes",))
     else:
-        out.map(filter_part, over="documents", arguments=arguments, side=("attributes",))
+        out.map(filter_part, over="documents", arguments=arguments, shared=("attributes",))
     out.fact("rules", listed)
     out.fact("cuts", {name: value for name, (value, _) in cutoffs.items()})
     _write_samples(out, documents)
@@ -202,7 +202,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     for rule in facts.get("rules", []):
         name = rule["name"]
         counts = [facts.get(f"{what}.{name}", 0) for what in ("failed_first", "failed", "null")]
-        rows.append([name, _stated(rule, facts.get("cuts", {}).get(name)), *counts])
+        rows.append([name, _describe(rule, facts.get("cuts", {}).get(name)), *counts])
     columns = ["rule", "kept where", "removed by it first", "failing it at all", "without a value"]
     note = f"{totals.rows_in} documents in, {totals.kept} kept."
     if unknown := totals.removed.get(NOT_ANNOTATED):
@@ -221,7 +221,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     ]
 
 
-def _stated(rule: Mapping[str, Any], cut: float | None) -> str:
+def _describe(rule: Mapping[str, Any], cut: float | None) -> str:
     """A rule in words."""
     if rule["allowed"]:
         return f"{rule['column']} in {', '.join(rule['allowed'])}"
@@ -245,7 +245,7 @@ STAGE = Stage(
     outputs={
         "documents": Output("Documents that met every rule.", DOCUMENTS, unique_ids=True),
         "removed": Output("The first rule each other document failed.", REMOVED, unique_ids=True),
-        "samples": Output("A few removed documents a reason, to read.", SAMPLES),
+        "samples": Output("A few removed documents for every reason, to read.", SAMPLES),
     },
     run=run,
     panels=panels,

@@ -15,7 +15,15 @@ from pydantic import Field, model_validator
 from llm.model.architecture import Architecture
 from llm.tables import METRICS
 from llm.tokens.hf_folder import load_tokenizer
-from llm.training.run_file import Device, Execution, Optimiser, Precision, Schedule
+from llm.training.run_file import (
+    Device,
+    Execution,
+    Optimiser,
+    Parallel,
+    Precision,
+    Recomputation,
+    Schedule,
+)
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import IngotError
@@ -48,23 +56,27 @@ class PretrainConfig(StageConfig):
         0, description="Width inside the MLP; 0 = 8/3 of hidden_size, rounded up to 64.", ge=0
     )
     qk_norm: bool = Field(
-        True, description="Norm over queries and keys: a Qwen3; without, a Llama."
+        True, description="Normalise queries and keys: a Qwen3; without, a Llama."
     )
     tied_embeddings: bool = Field(
-        True, description="The output matrix is the embedding; below 500 M parameters it should be."
+        True, description="Use the embedding as output matrix; recommended below 500 M parameters."
     )
     rope_theta: float = Field(10_000.0, description="Base of the rotary angles.", gt=1.0)
     tokens: int = Field(
         0, description="Training tokens in all, repeats included; 0 = one pass over the data.", ge=0
     )
-    batch_tokens: int = Field(65_536, description="Tokens an optimiser step.", ge=16)
+    batch_tokens: int = Field(65_536, description="Tokens per optimiser step.", ge=16)
     optimiser: Optimiser = Field(
         "muon", description="muon: for matrices of the blocks; AdamW for the rest."
     )
     learning_rate: float = Field(3e-3, description="At its peak.", gt=0.0, le=1.0)
     schedule: Schedule = Field("wsd", description="Cosine, or warm-up, stable, then linear decay.")
-    warmup_share: float = Field(0.02, description="Share of the steps.", ge=0.0, le=0.9)
-    decay_share: float = Field(0.4, description="Share of the steps wsd decays in.", gt=0.0, le=1.0)
+    warmup_share: float = Field(
+        0.02, description="Share of the steps in which the learning rate rises.", ge=0.0, le=0.9
+    )
+    decay_share: float = Field(
+        0.4, description="Share of the steps in which wsd decays.", gt=0.0, le=1.0
+    )
     final_share: float = Field(
         0.0, description="Share of the peak learning rate left at the end.", ge=0.0, le=1.0
     )
@@ -83,7 +95,7 @@ class PretrainConfig(StageConfig):
     precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
-        "where the device multiplies it, else fp32.",
+        "where the device supports it, else fp32.",
     )
     validate_every: int = Field(
         100, description="Steps between measurements on validation sequences.", ge=1
@@ -91,17 +103,33 @@ class PretrainConfig(StageConfig):
     validation_rows: int = Field(
         128, description="Validation sequences measured; 0 = none.", ge=0, le=1_000_000
     )
-    seed: int = Field(0, description="Of first weights and order of sequences.", ge=0, le=2**63 - 1)
+    seed: int = Field(
+        0, description="Random seed of first weights and order of sequences.", ge=0, le=2**63 - 1
+    )
     continue_from: str = execution(
         "",
-        "Folder of a model to go on from, same architecture and tokenizer; empty = from nothing.",
+        "Folder of a model to continue from, of the same architecture and tokenizer; "
+        "empty = random weights.",
     )
     device: Device = execution("auto", "Where to train; auto takes a GPU if there is one.")
-    processes: int = execution(1, "Processes, one a GPU, started by torchrun.", ge=1, le=1024)
-    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
-    compile: bool = execution(True, "Whether blocks are compiled, where that can be done.")
+    processes: int = execution(1, "Processes, one per GPU, started by torchrun.", ge=1, le=1024)
+    parallel: Parallel = execution(
+        "auto",
+        "Of several processes: ddp = each has the whole model; fsdp = each has a share of it; "
+        "auto = ddp where the model fits on a GPU, else fsdp; single = one process.",
+    )
+    activation_checkpointing: Recomputation = execution(
+        "none",
+        "What of a block is computed again to save memory: nothing, what is cheap (selective), "
+        "all (full).",
+    )
+    rendezvous_seconds: float = execution(
+        300.0, "Seconds that processes wait for each other at the start.", gt=0.0, le=86_400.0
+    )
+    threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
+    compile: bool = execution(True, "Compile the blocks where possible.")
     micro_batch_rows: int = execution(
-        0, "Sequences at once; 0 = all, halved where memory does not suffice.", ge=0
+        0, "Sequences per forward pass; 0 = all, halved where memory does not suffice.", ge=0
     )
     checkpoint_seconds: float = execution(60.0, "Seconds between checkpoints.", ge=0.0)
 
@@ -125,6 +153,8 @@ class PretrainConfig(StageConfig):
             )
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
+        if self.parallel == "single" and self.processes > 1:
+            raise ValueError(f"parallel: single is one process, processes says {self.processes}")
         return self
 
 
@@ -167,7 +197,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     architecture = _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
-    places = {
+    paths = {
         "sequences": str(sequences.folder()),
         "tokenizer": str(tokenizer),
         "start": start_folder(inputs, tokenizer),
@@ -178,7 +208,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     }
     record = {
         "data_id": sequences.data_id,
-        "places": places,
+        "paths": paths,
         "architecture": asdict(architecture),
         "optimisation": _optimisation(config, steps, rows),
         "execution": {field.name: getattr(config, field.name) for field in fields(Execution)},
@@ -186,8 +216,8 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     whole = "checkpoints/step-????????/state.json"
     out.launch("llm.training", record, processes=config.processes, checkpoint=whole)
     with out.table("metrics") as writer:
-        writer.write(pq.read_table(places["metrics"], schema=METRICS))
-    out.fact("training", json.loads(Path(places["result"]).read_text(encoding="utf-8")))
+        writer.write(pq.read_table(paths["metrics"], schema=METRICS))
+    out.fact("training", json.loads(Path(paths["result"]).read_text(encoding="utf-8")))
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:
@@ -279,7 +309,9 @@ STAGE = Stage(
     },
     outputs={
         "model": Output("The base model, a Hugging Face folder."),
-        "metrics": Output("Loss, gradient norm and learning rate a step; validation.", METRICS),
+        "metrics": Output(
+            "Loss, gradient norm and learning rate of every step; validation.", METRICS
+        ),
     },
     run=run,
     panels=panels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from llm.tokens.bpe import least_tokens
+from llm.tokens.bpe import min_tokens
 
 CONTEXT = "the model's context, pack.sequence_length"
 # Of ChatML: the three special tokens of a turn and the opening of the next, the newline between
@@ -38,10 +38,10 @@ def texts_fit(
             yield f"{field}.{place}: an empty text has no token to go on from; give it one"
             continue
         opened = f"user\n{text}" if chat else text
-        least = least_tokens(opened, longest_token) + (_FRAME_TOKENS if chat else 0)
-        if least >= context:
+        shortest = min_tokens(opened, longest_token) + (_FRAME_TOKENS if chat else 0)
+        if shortest >= context:
             yield (
-                f"{field}.{place}: {text[:40]!r} has at least {least} tokens, which leave no room "
-                f"for an answer in {CONTEXT}: {context}; shorten it, or raise "
+                f"{field}.{place}: {text[:40]!r} has at least {shortest} tokens, which leave no "
+                f"room for an answer in {CONTEXT}: {context}; shorten it, or raise "
                 "pack.sequence_length"
             )

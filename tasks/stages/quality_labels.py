@@ -20,7 +20,7 @@ class LabelSource(Part):
     """Where labelled texts of one class come from."""
 
     name: str = Field(
-        description="Name of the source in counts and in the held-out table.",
+        description="Name of the source in counts and in the validation table.",
         pattern=r"^[A-Za-z0-9_.-]+$",
     )
     classifier: str = Field(
@@ -35,8 +35,8 @@ class LabelSource(Part):
     )
     paths: list[str] = execution(
         [],
-        "Files or globs for kind files: .parquet, .jsonl, .csv, .tsv, .txt (one text a line); "
-        "all but the first also .gz, .zst.",
+        "Files or globs for kind files: .parquet, .jsonl, .csv, .tsv, .txt (one text "
+        "per line); all but the first also .gz, .zst.",
     )
     text_field: str = Field("text", description="Field that holds the text.", min_length=1)
     where_field: str = Field("", description="Only rows whose field ... ; empty = all rows.")
@@ -82,7 +82,7 @@ class LabelSource(Part):
         return self
 
 
-def collected(
+def collect_labels(
     source: LabelSource, seed: int, inputs: Inputs, group: str
 ) -> tuple[Sampler, list[tuple[str, str, str]]]:
     """One source read to its end: the sampler that holds its texts, and its unusable rows.

@@ -16,7 +16,7 @@ from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.report.funnel import funnel
 from tasks.report.page import Chapter, page
-from tasks.report.samples import Extent
+from tasks.report.samples import SampleLimits
 
 PAGE = "index.html"
 
@@ -63,7 +63,9 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         chapters[name] = Chapter(artifact, view or without_panels(artifact))
         out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
-    text = page(config.title, chapters, steps, Extent(config.samples, config.sample_characters))
+    text = page(
+        config.title, chapters, steps, SampleLimits(config.samples, config.sample_characters)
+    )
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
     out.fact("stages", list(artifacts))
     out.fact(
@@ -82,7 +84,7 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     )
 
 
-def _all(stages: Sequence[Stage]) -> dict[str, Input]:
+def _all_outputs(stages: Sequence[Stage]) -> dict[str, Input]:
     """Every stage, in the order of the chapters."""
     found = {stage.name: stage for stage in stages}
     names = list(found)
@@ -96,8 +98,8 @@ def _all(stages: Sequence[Stage]) -> dict[str, Input]:
 def _whole(stage: Stage) -> Input:
     """One output stands for all of a stage: `whole` covers the recipe and every output."""
     output = next(iter(stage.outputs))
-    said = f"All that {stage.name} made."
-    return Input((f"{stage.name}.{output}",), said, optional=True, whole=True)
+    description = f"All that {stage.name} made."
+    return Input((f"{stage.name}.{output}",), description, optional=True, whole=True)
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -120,7 +122,7 @@ STAGE = Stage(
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
     inputs={},
-    inputs_from=_all,
+    inputs_from=_all_outputs,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,
     panels=panels,

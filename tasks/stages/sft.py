@@ -27,7 +27,7 @@ from tasks.stages.alignment import (
 class SftConfig(TuningConfig):
     """How the model is tuned on instructions."""
 
-    epochs: int = Field(3, description="Times each row is seen.", ge=1, le=1_000)
+    epochs: int = Field(3, description="Passes over the rows.", ge=1, le=1_000)
     learning_rate: float = Field(
         3e-4,
         description="Highest learning rate; small models take 3e-4, large ones 2e-5.",
@@ -36,12 +36,12 @@ class SftConfig(TuningConfig):
     )
     packing: Packing = Field(
         "none",
-        description="bfd: rows share one of max_length, best fit first, none seeing another; "
-        "batch_size then counts shared rows.",
+        description="bfd: several rows are packed into one of max_length, best fit first, and do "
+        "not see each other; batch_size then counts packed rows.",
     )
     micro_batch_size: int = execution(
         0,
-        "Rows a forward pass, a divisor of batch_size; 0 = all of them, one when packed.",
+        "Rows per forward pass; must divide batch_size; 0 = the whole batch, one when packed.",
         ge=0,
         le=65_536,
     )
@@ -55,9 +55,9 @@ def run(config: SftConfig, inputs: Inputs, out: Out) -> None:
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     counts = launch("sft", config, inputs, out)
-    before, after = counts["held_out_loss_before"], counts["held_out_loss_after"]
+    before, after = counts["validation_loss_before"], counts["validation_loss_after"]
     if before is not None:
-        out.log(f"held-out loss a completion token: {before:.4f} -> {after:.4f}")
+        out.log(f"validation loss a completion token: {before:.4f} -> {after:.4f}")
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -69,13 +69,13 @@ def panels(artifact: Artifact) -> list[Panel]:
         [
             ["tokens of train rows", facts["train_tokens"]],
             ["of these supervised", facts["supervised_tokens"]],
-            ["held-out supervised tokens", facts["held_out_tokens"]],
-            ["held-out loss before", facts["held_out_loss_before"]],
-            ["held-out loss after", facts["held_out_loss_after"]],
+            ["validation supervised tokens", facts["validation_tokens"]],
+            ["validation loss before", facts["validation_loss_before"]],
+            ["validation loss after", facts["validation_loss_after"]],
         ],
         "Loss: nats a supervised token.",
     )
-    loss = {"loss": "train", "held_out/completion_loss": "held out"}
+    loss = {"loss": "train", "validation/completion_loss": "validation"}
     curves = curve_panels(
         artifact,
         {"Loss": loss, "Learning rate": {"learning_rate": "learning rate"}},
@@ -113,7 +113,7 @@ STAGE = Stage(
     outputs=outputs("rows", INSTRUCTION_ROWS, {}),
     run=run,
     panels=panels,
-    requires=requirements("sft", "instructions", "instruction_files", "most_instructions"),
+    requires=requirements("sft", "instructions", "instruction_files", "max_instructions"),
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__", "llm.alignment.methods.sft"),

@@ -19,11 +19,11 @@ from llm.corpus.source.repeats import CAPTURES, REPEATS, repeated_captures
 from llm.pydocs.distributions import DistributionNotFoundError, find_distribution
 from llm.pydocs.reader import read_pinned
 from llm.tables import REJECTED, REMOVED
-from tasks.engine.config import Part, ShardedConfig, execution
-from tasks.engine.declare import Conservation, Output
+from tasks.engine.config import Part, ShardedConfig, added, execution
+from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
+from tasks.engine.shards.unit import Emitted, Fact, RowsIn, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
@@ -46,25 +46,44 @@ class SourceSpec(Part):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=64,
     )
-    kind: Kind = Field("auto", description="What the files are; auto goes by their ending.")
+    kind: Kind = Field("auto", description="Kind of the files; auto goes by their extension.")
     paths: list[str] = execution([], "Files, folders and globs (`**` too), relative to the root.")
     distributions: list[str] = execution(
         [],
         "pydocs: installed Python distributions to document; `python` is the standard library.",
     )
-    text_field: str = Field("text", description="Parquet and JSONL: the text.", min_length=1)
-    url_field: str = Field("url", description="Parquet and JSONL: the URL, where rows have one.")
-    id_field: str = Field("id", description="Parquet and JSONL: what names a row without a URL.")
-    date_field: str = Field("date", description="Parquet and JSONL: when a row was fetched.")
-    license_field: str = Field("license", description="Parquet and JSONL: a row's own licence.")
+    text_field: str = Field(
+        "text", description="Parquet and JSONL: field of the text.", min_length=1
+    )
+    url_field: str = Field(
+        "url", description="Parquet and JSONL: field of the URL, where rows have one."
+    )
+    id_field: str = Field(
+        "id", description="Parquet and JSONL: field that identifies a row without a URL."
+    )
+    date_field: str = Field(
+        "date", description="Parquet and JSONL: field of the date a row was fetched."
+    )
+    license_field: str = Field(
+        "license", description="Parquet and JSONL: field of a row's own licence."
+    )
     row_type: Literal["text/plain", "text/html"] = Field(
         "text/plain", description="Parquet and JSONL: what the text is."
     )
     license: str = Field("unknown", description="Licence of records that do not state their own.")
+    fetched: str = added(
+        "", "A place of the stage `fetch`: its files, instead of `paths`.", max_length=64
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> SourceSpec:
-        if self.kind == "pydocs":
+        if self.fetched:
+            if self.paths or self.distributions or self.kind == "pydocs":
+                raise ValueError(
+                    f"source {self.name!r}: with `fetched` it takes neither `paths` nor "
+                    "`distributions`, and its kind is none of pydocs"
+                )
+        elif self.kind == "pydocs":
             if not self.distributions or self.paths:
                 raise ValueError(
                     f"source {self.name!r}: kind pydocs takes `distributions` and no `paths`"
@@ -82,7 +101,7 @@ class SourceConfig(ShardedConfig):
     sources: list[SourceSpec] = Field([], description="The sources, each under a name of its own.")
     max_record_bytes: int = Field(
         10_000_000,
-        description="Most bytes of a page, decompressed; a larger record is rejected.",
+        description="Largest page, in bytes when decompressed; a larger record is rejected.",
         ge=1_000,
         le=1_000_000_000,
     )
@@ -101,6 +120,16 @@ class SourceConfig(ShardedConfig):
         return [spec.name for spec in self.sources]
 
 
+def _places_exist(config: SourceConfig, places: Sequence[str] | None) -> Iterator[str]:
+    for number, spec in enumerate(config.sources):
+        if spec.fetched and spec.fetched not in (places or ()):
+            named = f"has {', '.join(places)}" if places else "names none"
+            yield (
+                f"source.sources.{number}.fetched: there is no place {spec.fetched!r}; "
+                f"fetch.places {named}"
+            )
+
+
 def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
     """One snapshot, "files": `<source>/<relative name>` and `<source>/<distribution>==<version>`.
 
@@ -114,15 +143,46 @@ def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
         field = f"source.sources[{spec.name}]"
         if spec.kind == "pydocs":
             items += [_distribution(spec.name, name, field) for name in spec.distributions]
-            continue
-        found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
-        for item in found.items:
-            try:
-                kind_of(item.name, spec.kind)
-            except UnknownKindError as error:
-                raise ExternalInputError(f"{field}: {error}") from error
-        items += found.items
+        elif not spec.fetched:
+            found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
+            items += _of_known_kind(found.items, spec, field)
     return {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+
+
+def _of_known_kind(items: Sequence[Item], spec: SourceSpec, field: str) -> Sequence[Item]:
+    """The items, once it is sure that each is of a kind there is a reader for."""
+    for item in items:
+        try:
+            kind_of(item.name, spec.kind)
+        except UnknownKindError as error:
+            raise ExternalInputError(f"{field}: {error}") from error
+    return items
+
+
+def _fetched(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
+    """The files of a place that the stage `fetch` has a snapshot of, as items of the source.
+
+    Raises:
+        ExternalInputError: there is none, or one is of no known kind.
+    """
+    field = f"source.sources[{spec.name}]"
+    data, folder = inputs.get("fetched"), f"{spec.fetched}/"
+    parts = [part for part in data.parts if part.path.startswith(folder)] if data else []
+    if data is None or not parts:
+        raise ExternalInputError(
+            f"{field}.fetched: fetch has no file of a place {spec.fetched!r}; name one of "
+            "fetch.places"
+        )
+    items = [
+        Item(
+            f"{spec.name}/{part.path.removeprefix(folder)}",
+            part.bytes,
+            part.sha256,
+            str(data.path(part)),
+        )
+        for part in parts
+    ]
+    return _of_known_kind(items, spec, field)
 
 
 def _distribution(source: str, name: str, field: str) -> Item:
@@ -211,7 +271,7 @@ def read_unit(
     yield RowsIn(counts[f"records:{source}"])
     for note, count in sorted(counts.items()):
         if count:
-            yield Note(note, count)
+            yield Fact(note, count)
 
 
 def _tables(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Emitted]:
@@ -239,10 +299,16 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
 
     Raises:
         EmptySourceError: there is no page in all the sources.
+        ExternalInputError: a place that a source names was not fetched.
     """
-    items = inputs.external["files"].items
+    items = list(inputs.external["files"].items)
+    for spec in config.sources:
+        if spec.fetched:
+            items += _fetched(spec, inputs)
+    items.sort(key=lambda item: item.name)
     sources = {
-        spec.name: spec.model_dump(exclude={"paths", "distributions"}) for spec in config.sources
+        spec.name: spec.model_dump(exclude={"paths", "distributions", "fetched"})
+        for spec in config.sources
     }
     limit = {"limit": config.max_record_bytes}
     many = [item for item in items if _may_repeat(item, sources)]
@@ -303,7 +369,9 @@ STAGE = Stage(
     version=5,
     description="Read web archives, tables, files and installed documentation as pages.",
     config=SourceConfig,
-    inputs={},
+    inputs={
+        "fetched": Input(("fetch.files",), "What lay elsewhere, as it was fetched.", optional=True)
+    },
     outputs={
         "pages": Output("One row a page, payload as bytes.", PAGES, unique_ids=True),
         "removed": Output("Sound records that are no pages, with the reason.", REMOVED),
@@ -313,6 +381,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("fetch.names?",), _places_exist),),
     externals=externals,
     conservation=Conservation(None, kept="pages", removed="removed", rejected="rejected"),
     libraries=("fastwarc", "resiliparse", "docutils", "markdown-it-py", "zstandard"),

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Panel, Sample, Samples, Table
 
-_SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS = 5, 1500, 200
+_SAMPLES, _SAMPLE_CHARACTERS, _MAX_ROWS = 5, 1500, 200
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -37,7 +37,7 @@ def panels(artifact: Artifact) -> list[Panel]:
             reasons,
             note="removed: sound, but not a page to learn from; rejected: could not be read",
         ),
-        Table("Licences", ("source", "license", "pages"), licences[:_MOST_ROWS]),
+        Table("Licences", ("source", "license", "pages"), licences[:_MAX_ROWS]),
         Samples("Pages", _samples(artifact)),
     ]
 

@@ -1,5 +1,5 @@
 """`ingot run` stopped while it trains, in each way there is: a checkpoint is written, Prefect is
-told, and the next run goes on from it."""
+told, and the next run resumes from it."""
 
 from __future__ import annotations
 

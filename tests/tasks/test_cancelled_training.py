@@ -21,7 +21,7 @@ from llm.tokens import bpe
 from llm.tokens.bpe import BpeSettings
 from llm.tokens.text_file import TextFile, write_texts
 from tasks.engine.errors import CancelledError, StalledError
-from tasks.engine.progress import Silent
+from tasks.engine.progress import NullListener
 from tasks.engine.stage.out import Out
 from tasks.stages.tokenizer import STAGE as TOKENIZER
 from tasks.stages.tokenizer import TokenizerConfig
@@ -38,7 +38,7 @@ def words() -> str:
     return " ".join(map("".join, itertools.product(string.ascii_lowercase, repeat=4)))
 
 
-class Cancels(Silent):
+class Cancels(NullListener):
     """Cancels some time after the training has begun, and notes when."""
 
     def __init__(self, home: Path) -> None:
@@ -53,7 +53,7 @@ class Cancels(Silent):
         return self.when > 0
 
 
-def run(home: Path, documents: Path, listener: Silent) -> None:
+def run(home: Path, documents: Path, listener: NullListener) -> None:
     config = TokenizerConfig(vocabulary_size=SIZE, min_frequency=1)
     built_on(home, STAGES, documents, {"tokenizer": config}, listener)
 
@@ -90,7 +90,7 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path: Path) -> None:
     thread = threading.Thread(target=press)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "home", documents, Silent())
+        run(tmp_path / "home", documents, NullListener())
     assert time.monotonic() - pressed[0] < 2
     thread.join()
     assert set(children()) <= set(before)

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.planning import planner_for
-from llm.tokens.bpe import least_tokens
+from llm.tokens.bpe import min_tokens
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.engine.run.requirements import problems, require
@@ -66,7 +66,7 @@ FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_f
             "dedup.validation_fraction: 0 holds no document out",
         ),
         ({"examples": FILES | {"instruction_files": []}, "sft": {}}, "examples.instruction_files"),
-        ({"examples": {"most_instructions": 0}, "sft": {}}, "sft: learns from instructions"),
+        ({"examples": {"max_instructions": 0}, "sft": {}}, "sft: learns from instructions"),
         ({"examples": FILES | {"preference_files": []}, "dpo": {}}, "examples.preference_files"),
         (
             {
@@ -188,6 +188,6 @@ def test_no_tokenizer_needs_fewer_tokens() -> None:
         WORDS,
         "日本語" * 9,
     ):
-        assert 0 < least_tokens(text, 16) <= len(tokenizer.encode(text).ids)
-    assert least_tokens("x" * 999, 16) == 63
-    assert least_tokens("one two 34", 16) == 5
+        assert 0 < min_tokens(text, 16) <= len(tokenizer.encode(text).ids)
+    assert min_tokens("x" * 999, 16) == 63
+    assert min_tokens("one two 34", 16) == 5

@@ -26,7 +26,8 @@ from tests.hostile_texts import CRASHES, HANGS
 from tests.language_model import language_model
 from tests.llm.pydocs.documentation import pages
 from tests.llm.tokens.small_tokenizer import library_texts
-from tests.tasks import given_documents, split_documents
+from tests.tasks import split_documents
+from tests.tasks import stand_in_documents as stand_in
 from tests.tasks.documents_stage import CLEAN, DEDUP, built_on, data_id, rows, write_parts
 from tests.tasks.stages.test_quality_stage import BAD, GOOD, SMALL, text
 
@@ -59,23 +60,23 @@ def _chained(
 
 def test_a_text_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guarded, "DEADLINE_SECONDS", 4.0)
-    sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
-    bad = given_documents.document("https://a.example/bad", f"{PROSE} {HANGS}")
+    sound = [stand_in.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
+    bad = stand_in.document("https://a.example/bad", f"{PROSE} {HANGS}")
     settings = AnnotateConfig(workers=1, language_model=str(language_model()))
     parts = write_parts(tmp_path / "with", [[*sound[:3], bad, *sound[3:]]])
-    done = given_documents.built(tmp_path / "one", parts, annotate=settings)
+    done = stand_in.built(tmp_path / "one", parts, annotate=settings)
     assert _totals(done, "annotate") == (7, 6, {"timeout": 1})
     assert _rejected(done, "annotate") == {bad["doc_id"]: "timeout"}
     assert done["annotate"].artifact.facts["timing_dependent"] == [bad["doc_id"]]
     parts = write_parts(tmp_path / "without", [sound])
-    without = given_documents.built(tmp_path / "two", parts, annotate=settings)
+    without = stand_in.built(tmp_path / "two", parts, annotate=settings)
     assert data_id(done, "annotate", "attributes") == data_id(without, "annotate", "attributes")
     assert "timing_dependent" not in without["annotate"].artifact.facts
 
 
 def test_dedup(tmp_path: Path) -> None:
-    sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
-    bad = given_documents.document("https://a.example/bad", f"{PROSE} {CRASHES}")
+    sound = [stand_in.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
+    bad = stand_in.document("https://a.example/bad", f"{PROSE} {CRASHES}")
 
     def run(name: str, documents: list[dict[str, Any]]) -> dict[str, BuildResult]:
         config = DedupConfig(workers=1, keep=["doc_id"])
@@ -136,20 +137,18 @@ def test_examples(tmp_path: Path) -> None:
 
 
 def test_quality(tmp_path: Path) -> None:
-    sound = [given_documents.document(f"https://shop.example/{n}", text(BAD, n)) for n in range(60)]
-    sound += [
-        given_documents.document(f"https://wiki.example/{n}", text(GOOD, n)) for n in range(60)
-    ]
-    bad = given_documents.document("https://wiki.example/bad", f"{PROSE} {CRASHES}")
+    sound = [stand_in.document(f"https://shop.example/{n}", text(BAD, n)) for n in range(60)]
+    sound += [stand_in.document(f"https://wiki.example/{n}", text(GOOD, n)) for n in range(60)]
+    bad = stand_in.document("https://wiki.example/bad", f"{PROSE} {CRASHES}")
     config = QualityConfig(
         positives=[LabelSource(name="wiki", url_pattern=r"^https://wiki\.", min_chars=10)],
         negatives=[LabelSource(name="shop", url_pattern=r"^https://shop\.", min_chars=10)],
         **SMALL,  # type: ignore[arg-type]
     )
     parts = write_parts(tmp_path / "with", [[bad, *sound]])
-    done = given_documents.built(tmp_path / "one", parts, quality=config)
+    done = stand_in.built(tmp_path / "one", parts, quality=config)
     parts = write_parts(tmp_path / "without", [sound])
-    without = given_documents.built(tmp_path / "two", parts, quality=config)
+    without = stand_in.built(tmp_path / "two", parts, quality=config)
     assert _totals(done, "quality")[2] == {"crashed": 2}  # once a label source
     assert _rejected(done, "quality") == {bad["doc_id"]: "crashed"}
     assert data_id(done, "quality", "model") == data_id(without, "quality", "model")

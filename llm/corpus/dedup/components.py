@@ -26,7 +26,7 @@ def components(nodes: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     return result
 
 
-class Forest:
+class DisjointSets:
     """Components that grow: a disjoint-set forest over nodes whose root is the smallest.
 
     Tarjan 1975, "Efficiency of a good but not linear set union algorithm"; path halving.

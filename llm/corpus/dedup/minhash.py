@@ -27,7 +27,7 @@ def _pieces(sets: Sequence[Iterable[bytes]]) -> Iterator[tuple[int, list[bytes]]
             yield index, whole[start : start + _PIECE]
 
 
-def signatures(sets: Sequence[Iterable[bytes]], num_perm: int) -> npt.NDArray[np.uint32]:
+def minhash_signatures(sets: Sequence[Iterable[bytes]], num_perm: int) -> npt.NDArray[np.uint32]:
     """MinHash signature of each set of shingles.
 
     Equal to `datasketch.MinHash(num_perm, seed=1, scheme="affine32", hashfunc=xxh32)` updated

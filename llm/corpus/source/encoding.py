@@ -187,5 +187,5 @@ def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
             best = Decoded(text, name, replaced)
     if best is not None:
         return best
-    told = "; ".join(tried) or "none declared, none detected"
-    raise UndecodableError(f"the bytes fit no encoding (tried: {told})")
+    tried_names = "; ".join(tried) or "none declared, none detected"
+    raise UndecodableError(f"the bytes fit no encoding (tried: {tried_names})")

@@ -84,10 +84,10 @@ def read_records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[
         found = True
         yield record
     if not found:
-        yield _nothing(path, name, kind)
+        yield _reject_empty(path, name, kind)
 
 
-def _nothing(path: Path, name: str, kind: str) -> Record:
+def _reject_empty(path: Path, name: str, kind: str) -> Record:
     """What a file is of which its reader made no record."""
     if kind == "parquet":
         return Removed("empty_file", name, b"", f"{name}: a table of no rows")

@@ -9,7 +9,7 @@ from pydantic_core import PydanticUndefined
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.manifest import File
-from tasks.engine.store.views import CONFIG_COLUMNS, FILE, stated
+from tasks.engine.store.views import CONFIG_COLUMNS, FILE, as_text
 from tasks.panels.panels import Cell, StageView, Table
 from tasks.panels.stored import dumps
 
@@ -46,6 +46,6 @@ def _config(stage: Stage, artifact: Artifact) -> list[list[Cell]]:
     for name, value in artifact.manifest.config.items():
         field = fields[name]
         default = field.get_default(call_default_factory=True)
-        usual = "" if default in (PydanticUndefined, value) else stated(default)
-        rows.append([name, stated(value), usual, field.description or ""])
+        usual = "" if default in (PydanticUndefined, value) else as_text(default)
+        rows.append([name, as_text(value), usual, field.description or ""])
     return rows

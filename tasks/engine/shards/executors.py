@@ -40,8 +40,8 @@ class JobFailedError(ExpectedError):
         report: for people, a traceback where there is one.
     """
 
-    def __init__(self, kind: str, told: str, report: str) -> None:
-        super().__init__(f"{kind}: {told}")
+    def __init__(self, kind: str, text: str, report: str) -> None:
+        super().__init__(f"{kind}: {text}")
         self.kind, self.report = kind, report
 
 
@@ -132,18 +132,18 @@ class ProcessPool:
         self._threads.shutdown(wait=True)
 
 
-def executor(asked: int, jobs: int) -> Executor:
+def executor(wanted: int, jobs: int) -> Executor:
     """The executor for a number of jobs.
 
     Args:
-        asked: worker processes; 1 = none, in this process; 0 = one per core this process may use.
+        wanted: worker processes; 1 = none, in this process; 0 = one per core this process may use.
     """
-    if asked == 1:
+    if wanted == 1:
         return InProcess()
-    return ProcessPool(_worker_count(asked, jobs))
+    return ProcessPool(_worker_count(wanted, jobs))
 
 
-def _worker_count(asked: int, jobs: int) -> int:
+def _worker_count(wanted: int, jobs: int) -> int:
     """As asked, or one per core this process may use; never more than jobs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(asked or cores or 1, jobs))
+    return max(1, min(wanted or cores or 1, jobs))

@@ -33,7 +33,7 @@ class Sized:
     bytes: int
 
 
-def gathered(parts: Iterable[Sized]) -> Iterator[Unit]:
+def gather_units(parts: Iterable[Sized]) -> Iterator[Unit]:
     """The same parts in the same order, small ones several a unit.
 
     A unit of several is called `<first>+<how many more>`: no two units of an input share the first.
@@ -41,14 +41,14 @@ def gathered(parts: Iterable[Sized]) -> Iterator[Unit]:
     group: list[Sized] = []
     for part in parts:
         if group and not _fits(group, part):
-            yield _together(group)
+            yield _merge(group)
             group = []
         group.append(part)
         if part.bytes > _SMALL_BYTES or _ends_a_group(part.unit.name):
-            yield _together(group)
+            yield _merge(group)
             group = []
     if group:
-        yield _together(group)
+        yield _merge(group)
 
 
 def _fits(group: list[Sized], part: Sized) -> bool:
@@ -61,7 +61,7 @@ def _ends_a_group(name: str) -> bool:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[0] % _ENDS == 0
 
 
-def _together(group: list[Sized]) -> Unit:
+def _merge(group: list[Sized]) -> Unit:
     units = [part.unit for part in group]
     first = units[0]
     if len(units) == 1:

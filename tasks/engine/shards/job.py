@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import pyarrow as pa
@@ -21,8 +22,9 @@ import pyarrow as pa
 from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
 from tasks.engine.shards.parts import PartWriter
-from tasks.engine.shards.receipt import Receipt, add_note
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
+from tasks.engine.shards.receipt import Receipt, add_fact
+from tasks.engine.shards.unit import Emitted, Fact, NewFile, RowsIn, Unit
+from tasks.engine.store.manifest import File
 
 ShardFunction = Callable[..., Iterator[Emitted]]
 
@@ -34,19 +36,21 @@ class Job:
     Attributes:
         function: `module:qualname`, see `function_name`.
         arguments: what it gets beside the unit.
-        schemas: of every table the stage may write, by output.
+        schemas: of every output the stage may write; `None` for a folder.
         staging: where parts are written, in a folder an output; the attempt publishes them from
             there once it has the receipt.
         stem: file name of the first part of each output, without its ending.
+        checked: the unit's bytes must be those the plan saw; else the function sees to it.
     """
 
     function: str
     unit: Unit
     arguments: Mapping[str, Any]
-    schemas: Mapping[str, pa.Schema]
+    schemas: Mapping[str, pa.Schema | None]
     staging: Path
     stem: str
     shard_id: str
+    checked: bool = True
 
     @property
     def name(self) -> str:
@@ -77,41 +81,32 @@ def part_stem(name: str, external: bool) -> str:
 
 
 def run_job(job: Job) -> Receipt:
-    """Run a shard function on its unit and write its parts into the staging folder.
+    """Run a shard function on its unit and write its parts and files into the staging folder.
 
     Raises:
         DamagedArtifactError: the unit's bytes are not those the plan saw.
-        OutputError: the function yielded an undeclared output or wrong columns.
+        OutputError: the function yielded an undeclared output, wrong columns, or a file that is to
+            lie outside of its output.
     """
     started = time.perf_counter()
-    _check_bytes(job.unit)
+    if job.checked:
+        _check_bytes(job.unit)
     module, _, name = job.function.partition(":")
     body = cast("ShardFunction", getattr(importlib.import_module(module), name))
-    writers: dict[str, PartWriter] = {}
-    reasons: dict[str, Counter[str]] = {}
-    notes: dict[str, int | float | list[str]] = {}
-    rows_in = job.unit.rows or 0
-    for emitted in body(job.unit, **job.arguments):
-        if isinstance(emitted, RowsIn):
-            rows_in += emitted.count
-        elif isinstance(emitted, Note):
-            add_note(notes, emitted.name, emitted.value)
-        else:
-            output, table = emitted
-            if output not in writers:
-                writers[output] = _writer(job, output)
-            writers[output].write(table)
-            if "reason" in table.schema.names:
-                counted = table.column("reason").value_counts().to_pylist()
-                counter = reasons.setdefault(output, Counter())
-                counter.update({row["values"]: row["counts"] for row in counted})
+    written = _Written(job)
+    scratch = job.staging / f"scratch-{job.shard_id}"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a first try
+    scratch.mkdir(parents=True)
+    for emitted in body(replace(job.unit, scratch=scratch), **job.arguments):
+        written.take(emitted)
+    shutil.rmtree(scratch)
     return Receipt(
         shard_id=job.shard_id,
         unit=job.unit.name,
-        rows_in=rows_in,
-        files={output: writer.close() for output, writer in sorted(writers.items())},
-        reasons={output: dict(sorted(c.items())) for output, c in sorted(reasons.items())},
-        notes=dict(sorted(notes.items())),
+        rows_in=written.rows_in,
+        files=written.close(),
+        reasons={output: dict(sorted(c.items())) for output, c in sorted(written.reasons.items())},
+        notes=dict(sorted(written.notes.items())),
         seconds=time.perf_counter() - started,
     )
 
@@ -125,10 +120,68 @@ def _check_bytes(unit: Unit) -> None:
             )
 
 
-def _writer(job: Job, output: str) -> PartWriter:
-    if output not in job.schemas:
-        raise OutputError(
-            f"{job.function} yielded {output!r}, the stage declares {', '.join(job.schemas)}"
+class _Written:
+    """What a shard function has yielded so far."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._writers: dict[str, PartWriter] = {}
+        self._files: dict[str, list[File]] = {}
+        self.rows_in = job.unit.rows or 0
+        self.reasons: dict[str, Counter[str]] = {}
+        self.notes: dict[str, int | float | list[str]] = {}
+
+    def take(self, emitted: Emitted) -> None:
+        if isinstance(emitted, RowsIn):
+            self.rows_in += emitted.count
+        elif isinstance(emitted, Fact):
+            add_fact(self.notes, emitted.name, emitted.value)
+        elif isinstance(emitted, NewFile):
+            self._take_file(emitted)
+        else:
+            self._take_table(*emitted)
+
+    def _take_table(self, output: str, table: pa.Table) -> None:
+        if output not in self._writers:
+            self._writers[output] = self._writer(output)
+        self._writers[output].write(table)
+        if "reason" in table.schema.names:
+            counted = table.column("reason").value_counts().to_pylist()
+            counter = self.reasons.setdefault(output, Counter())
+            counter.update({row["values"]: row["counts"] for row in counted})
+
+    def _take_file(self, new: NewFile) -> None:
+        if self._declared(new.output) is not None:
+            raise OutputError(f"{self._job.function} yielded a file for the table {new.output!r}")
+        path = PurePosixPath(new.path)
+        if path.is_absolute() or ".." in path.parts or not path.parts or str(path) != new.path:
+            raise OutputError(
+                f"{self._job.function} yielded {new.path!r} for {new.output}: not a path in it"
+            )
+        target = self._job.staging / new.output / new.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new.source.replace(target)
+        size, digest = target.stat().st_size, sha256_file(target)
+        self._files.setdefault(new.output, []).append(
+            File(path=new.path, rows=None, bytes=size, sha256=digest)
         )
-    where = f"{output} of {job.unit.name}"
-    return PartWriter(job.staging / output, job.stem, job.schemas[output], where)
+
+    def _declared(self, output: str) -> pa.Schema | None:
+        if output not in self._job.schemas:
+            raise OutputError(
+                f"{self._job.function} yielded {output!r}, the stage declares "
+                f"{', '.join(self._job.schemas)}"
+            )
+        return self._job.schemas[output]
+
+    def _writer(self, output: str) -> PartWriter:
+        schema = self._declared(output)
+        if schema is None:
+            raise OutputError(f"{self._job.function} yielded a table for the folder {output!r}")
+        where = f"{output} of {self._job.unit.name}"
+        return PartWriter(self._job.staging / output, self._job.stem, schema, where)
+
+    def close(self) -> dict[str, list[File]]:
+        """Finish every part; all files by output."""
+        parts = {output: writer.close() for output, writer in self._writers.items()}
+        return dict(sorted((parts | self._files).items()))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import OutputError
-from tasks.engine.store.arrow_alone import leave_pandas_out
+from tasks.engine.store.arrow_without_pandas import block_pandas
 from tasks.engine.store.manifest import (
     COMPRESSION,
     COMPRESSION_LEVEL,
@@ -26,10 +26,10 @@ from tasks.engine.store.manifest import (
 )
 from tasks.engine.store.space import space_checked
 
-leave_pandas_out()  # whatever writes parts comes by here
+block_pandas()  # whatever writes parts comes by here
 
 
-def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
+def conform(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
     """The table in exactly the declared columns.
 
     Raises:
@@ -68,7 +68,7 @@ class PartWriter:
         """Add rows."""
         if not table.num_rows:
             return
-        self._waiting.append(conformed(table, self._schema, self._where))
+        self._waiting.append(conform(table, self._schema, self._where))
         self._rows_waiting += table.num_rows
         while self._rows_waiting >= ROWS_PER_GROUP:
             self._group(ROWS_PER_GROUP)

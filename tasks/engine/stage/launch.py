@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from llm.process.parent import TERMINATED, undisturbed
+from llm.process.parent import TERMINATED, defer_signals
 from llm.process.safe_path import safe_path
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
 from tasks.engine.stage.launched import Launched
@@ -80,39 +80,40 @@ def launch(
     run_file, log_file = folder / "run.json", folder / "stderr.log"
     with space_checked(str(run_file)):
         run_file.write_text(json.dumps(run, indent=1))
-    words = _Words(on_event)
-    kept = _Kept(folder, checkpoint)
-    asked: float | None = None
+    output = _TrainerOutput(on_event)
+    leftovers = _Leftovers(folder, checkpoint)
+    requested: float | None = None
     overdue = False
     with log_file.open("wb") as log:
         variables = {**PACE, **environment}
         variables |= safe_path({**os.environ, **variables})
         process = None
         try:
-            with undisturbed():
+            with defer_signals():
                 process = Launched(command(module, run_file, processes), log, variables)
             for line in process.lines():
                 if line is not None:
-                    words.hear(line)
-                if asked is None and cancelled():
-                    asked = time.monotonic()
-                    process.ask()
-                if asked is not None and time.monotonic() - asked > GRACE_SECONDS:
+                    output.read(line)
+                if requested is None and cancelled():
+                    requested = time.monotonic()
+                    process.request_stop()
+                if requested is not None and time.monotonic() - requested > GRACE_SECONDS:
                     overdue = True
                     break
         except BaseException as reason:
             if process is not None:
-                _stop(module, process, words, kept, reason)
+                _stop(module, process, output, leftovers, reason)
             raise
         code = process.end() if overdue else process.wait()
     if code == 0:
         return
-    if asked is not None or code in _TERMINATED:  # torchrun ends with 1 when it was asked to stop
-        raise CancelledError(f"{module} {kept.how_it_stopped(overdue)}")
-    raise _fault(module, code, words, kept, log_file)
+    if requested is not None or code in _TERMINATED:
+        # torchrun ends with 1 when it was asked to stop.
+        raise CancelledError(f"{module} {leftovers.stopped_message(overdue)}")
+    raise _fault(module, code, output, leftovers, log_file)
 
 
-class _Words:
+class _TrainerOutput:
     """What a trainer says: events are handed on, the first error and other lines are kept."""
 
     def __init__(self, on_event: Callable[[dict[str, Any]], None]) -> None:
@@ -120,7 +121,7 @@ class _Words:
         self.error: dict[str, Any] | None = None
         self.recent: deque[str] = deque(maxlen=5)
 
-    def hear(self, line: bytes) -> None:
+    def read(self, line: bytes) -> None:
         try:
             event = json.loads(line)
         except ValueError:
@@ -138,39 +139,43 @@ class _Words:
         self.on_event({"event": "log", "message": message})
 
 
-class _Kept:
+class _Leftovers:
     """What a run that ended early leaves for the next one, as it lies on the disk."""
 
     def __init__(self, folder: Path, checkpoint: str) -> None:
         self._folder, self._checkpoint = folder, checkpoint
 
-    def how_it_stops(self, module: str) -> str:
+    def stopping_message(self, module: str) -> str:
         if self._checkpoint:
-            return f"stopping {module}: what it did since its last checkpoint is put into one"
+            return f"stopping {module}: it writes a checkpoint first"
         return f"stopping {module}: the next run starts it from the beginning"
 
     def next_run(self) -> str:
         """What the next run will do."""
         if self._checkpoint and any(self._folder.glob(self._checkpoint)):
-            return "the next run goes on from its last checkpoint"
+            return "the next run resumes from its last checkpoint"
         return "the next run starts it from the beginning"
 
-    def how_it_stopped(self, overdue: bool) -> str:
+    def stopped_message(self, overdue: bool) -> str:
         if overdue:
             return f"did not stop in time and was ended; {self.next_run()}"
         return f"was stopped; {self.next_run()}"
 
 
 def _stop(
-    module: str, process: Launched, words: _Words, kept: _Kept, reason: BaseException
+    module: str,
+    process: Launched,
+    output: _TrainerOutput,
+    leftovers: _Leftovers,
+    reason: BaseException,
 ) -> None:
     """Ask, wait, insist; a second interrupt ends the waiting and the process."""
     patience = PATIENCE_SECONDS if isinstance(reason, KeyboardInterrupt) else GRACE_SECONDS
     again = "; Ctrl-C again ends it at once" if type(reason) is KeyboardInterrupt else ""
     overdue, last = False, list[bytes]()
     try:
-        process.ask()
-        words.log(f"{kept.how_it_stops(module)}; waiting up to {patience:.0f} s{again}")
+        process.request_stop()
+        output.log(f"{leftovers.stopping_message(module)}; waiting up to {patience:.0f} s{again}")
         deadline = time.monotonic() + patience
         for line in process.lines():
             if line is not None:
@@ -181,33 +186,33 @@ def _stop(
         else:
             process.wait()
     finally:
-        with undisturbed():
+        with defer_signals():
             process.end()
     # Only now: whoever listens may fail, and the checkpoint must not.
     for line in last:
-        words.hear(line)
-    words.log(f"{module} {kept.how_it_stopped(overdue)}")
+        output.read(line)
+    output.log(f"{module} {leftovers.stopped_message(overdue)}")
 
 
 def _fault(
-    module: str, code: int, words: _Words, kept: _Kept, log_file: Path
+    module: str, code: int, output: _TrainerOutput, leftovers: _Leftovers, log_file: Path
 ) -> TrainerError | StoreFullError:
     """Why it ended: its own error, else what its exit code and the end of its log tell."""
     tail = log_file.read_text(errors="replace").splitlines()[-15:]
-    said = words.error
-    if said is not None:
-        message = f"{module}: {said.get('type', 'error')}: {said.get('message', '')}"
+    cause = output.error
+    if cause is not None:
+        message = f"{module}: {cause.get('type', 'error')}: {cause.get('message', '')}"
     else:
-        lines = "\n".join([*words.recent, *tail])
-        message = f"{module} ended with exit code {code}. Its last words ({log_file}):\n{lines}"
+        lines = "\n".join([*output.recent, *tail])
+        message = f"{module} ended with exit code {code}. Its last output ({log_file}):\n{lines}"
     if means_full(message) or room_left(log_file) < _NO_ROOM:
         return StoreFullError(f"{full(log_file.parent)} ({message})")
-    if said is None and (code == -signal.SIGKILL or _KILLED in message):
+    if cause is None and (code == -signal.SIGKILL or _KILLED in message):
         memory = psutil.virtual_memory()
         return TrainerError(
-            f"{module} was killed from outside (SIGKILL) and could say nothing. Most likely the "
+            f"{module} was killed (SIGKILL) before it could report why. Most likely the "
             f"system ran out of memory ({memory.total / 1e9:.1f} GB in all, "
             f"{memory.available / 1e9:.1f} GB free now that it is gone): lower the stage's "
-            f"micro-batch, or end other programs; {kept.next_run()}. Its log is {log_file}"
+            f"micro-batch, or end other programs; {leftovers.next_run()}. Its log is {log_file}"
         )
     return TrainerError(message)

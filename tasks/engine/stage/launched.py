@@ -13,7 +13,7 @@ from typing import IO
 
 import psutil
 
-from llm.process.parent import deaf_to_the_terminal
+from llm.process.parent import ignore_terminal_signals
 
 _LOOK_SECONDS = 0.5
 
@@ -32,13 +32,13 @@ class Launched:
     def __init__(
         self, command: Sequence[str], log: IO[bytes], environment: Mapping[str, str]
     ) -> None:
-        with deaf_to_the_terminal():
+        with ignore_terminal_signals():
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "INGOT_LIFELINE": "1", **environment},
+                env={**os.environ, "INGOT_PARENT_PIPE": "1", **environment},
             )
         self._started: list[psutil.Process] = []
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -64,34 +64,34 @@ class Launched:
                 return
             yield line
 
-    def ask(self) -> None:
+    def request_stop(self) -> None:
         """Ask it to stop: it ends at the next safe point, with all it started."""
         if self._process.poll() is None:
-            self._started = self._below()
+            self._started = self._descendants()
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
         """Its exit code, once it has ended by itself."""
         code = self._process.wait()
-        self._sweep()
+        self._kill_descendants()
         return code
 
     def end(self) -> int:
         """Its exit code; at once, also that of what it started: the end of the pipe reaches all."""
         assert self._process.stdin is not None
-        self._started += self._below()
+        self._started += self._descendants()
         self._process.kill()
         self._process.stdin.close()
         code = self._process.wait()
-        self._sweep()
+        self._kill_descendants()
         return code
 
-    def _below(self) -> list[psutil.Process]:
+    def _descendants(self) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             return psutil.Process(self._process.pid).children(recursive=True)
         return []
 
-    def _sweep(self) -> None:
+    def _kill_descendants(self) -> None:
         """Of one that was told to end: a compiler it ran hears of no pipe."""
         for process in self._started:
             with contextlib.suppress(psutil.Error):

@@ -20,10 +20,10 @@ from tasks.engine.identity.snapshot import Item
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.gathering import Sized, gathered
+from tasks.engine.shards.gathering import Sized, gather_units
 from tasks.engine.shards.job import Job, ShardFunction, function_name, part_stem
 from tasks.engine.shards.parts import CountingWriter, PartWriter
-from tasks.engine.shards.receipt import Receipt, add_note
+from tasks.engine.shards.receipt import Receipt, add_fact
 from tasks.engine.shards.unit import Unit
 from tasks.engine.stage import launch
 from tasks.engine.store.artifact import Data, Inputs
@@ -192,42 +192,47 @@ class Out:
         function: ShardFunction,
         over: str | Sequence[Item],
         arguments: Mapping[str, Any] | None = None,
-        side: Sequence[str] = (),
+        shared: Sequence[str] = (),
         each: Mapping[str, Mapping[str, Any]] | None = None,
-        beside: Sequence[str] = (),
+        aligned: Sequence[str] = (),
         gather: bool = False,
+        checked: bool = True,
+        again: str = "",
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
         Finished shards of earlier attempts are adopted; see docs/stage-contract.md.
 
         Args:
-            side: inputs every shard reads as a whole; when one changes, all are built again.
+            shared: inputs every shard reads as a whole; when one changes, all are built again.
             each: further arguments of single units, by name; they concern those alone.
-            beside: inputs cut into the same parts: each shard reads the one part that is called
-                like its own (`Unit.side_file`), and only a change of that one concerns it.
+            aligned: inputs cut into the same parts: each shard reads the one part that is called
+                like its own (`Unit.aligned_file`), and only a change of that one concerns it.
             gather: read small parts together, several a shard (`shards/gathering.py`), where
                 an input may have very many.
+            checked: that an item's bytes are those of the snapshot; False where the function reads
+                what the item names itself, and sees to that.
+            again: an output; shards of earlier attempts that wrote to it are built once more.
 
         Raises:
-            OutputError: `gather` with `each` or `beside`, which go by the names of single parts.
+            OutputError: `gather` with `each` or `aligned`, which go by the names of single parts.
             ShardError: more shards failed, each after two tries, than the config allows.
         """
-        if gather and (each or beside):
+        if gather and (each or aligned):
             raise OutputError("map: parts that are read together have no name of their own")
-        sides = {name: self._read(name) for name in side if self._has(name)}
-        outside = {name: self._inputs.external[name] for name in side if self._is_external(name)}
-        side_ids = {name: data.data_id for name, data in sides.items()}
-        side_ids |= {name: snapshot.data_id for name, snapshot in outside.items()}
-        parts = {name: {p.path: p.sha256 for p in self._read(name).parts} for name in beside}
-        sides |= {name: self._read(name) for name in beside}
-        folders = {name: data.unchecked_folder() for name, data in sides.items()}
+        inputs = {name: self._read(name) for name in shared if self._has(name)}
+        outside = {name: self._inputs.external[name] for name in shared if self._is_external(name)}
+        shared_ids = {name: data.data_id for name, data in inputs.items()}
+        shared_ids |= {name: snapshot.data_id for name, snapshot in outside.items()}
+        parts = {name: {p.path: p.sha256 for p in self._read(name).parts} for name in aligned}
+        inputs |= {name: self._read(name) for name in aligned}
+        folders = {name: data.unchecked_folder() for name, data in inputs.items()}
         items = {name: snapshot.items for name, snapshot in outside.items()}
-        units = [replace(unit, side=folders, external=items) for unit in self._units(over, gather)]
+        units = [
+            replace(unit, shared=folders, external=items) for unit in self._units(over, gather)
+        ]
         name_of = function_name(function)
-        schemas = {
-            n: self._files.schema(n) for n, o in self._stage.outputs.items() if o.schema is not None
-        }
+        schemas = {output: self._files.declared(output) for output in self._stage.outputs}
         own = {u.name: {**(arguments or {}), **(each or {}).get(u.name, {})} for u in units}
         ids = {
             unit.name: canonical.shard_id(
@@ -235,12 +240,12 @@ class Out:
                 self._stage.version,
                 name_of,
                 {"name": unit.name, "sha256": unit.sha256},
-                side_ids | {name: found[unit.part] for name, found in parts.items()},
+                shared_ids | {name: found[unit.part] for name, found in parts.items()},
                 own[unit.name],
             )
             for unit in units
         }
-        adopted = self.work.adopt(ids.values())
+        adopted = self.work.adopt(ids.values(), again)
         receipts = {name: adopted[shard] for name, shard in ids.items() if shard in adopted}
         staging = self._files.staging / "shards"  # parts of an output have names of their own
         jobs = [
@@ -252,6 +257,7 @@ class Out:
                 staging=staging,
                 stem=part_stem(unit.name, external=unit.rows is None),
                 shard_id=ids[unit.name],
+                checked=checked,
             )
             for unit in units
             if unit.name not in receipts
@@ -300,7 +306,7 @@ class Out:
             ]
         else:
             parts = [Sized(Unit(i.name, Path(i.path), None, i.sha256), i.size) for i in over]
-        return gathered(parts) if gather else (part.unit for part in parts)
+        return gather_units(parts) if gather else (part.unit for part in parts)
 
     def _count(self, receipt: Receipt, external: bool) -> None:
         if external:
@@ -308,4 +314,4 @@ class Out:
         for output, reasons in receipt.reasons.items():
             self.reasons.setdefault(output, Counter()).update(reasons)
         for name, value in receipt.notes.items():
-            add_note(self._notes, name, value)
+            add_fact(self._notes, name, value)

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from tasks.engine.errors import CancelledError, LeaseLostError, StoreFullError
-from tasks.engine.store.living import lives, note
+from tasks.engine.store.process_identity import identify, is_alive
 from tasks.engine.store.store import Store
 
 TIME_TO_LIVE = 60.0
@@ -48,7 +48,7 @@ class Holder:
         record = self.record
         if record["released"]:
             return True
-        alive = lives(record)
+        alive = is_alive(record)
         if alive is None:  # of another machine
             return self.silent
         if alive and record["pid"] == os.getpid():
@@ -99,7 +99,7 @@ class Lease:
         self._thread: threading.Thread | None = None
         self._record: dict[str, Any] = {
             "holder": uuid.uuid4().hex,
-            **note(),
+            **identify(),
             "time_to_live": time_to_live,
             "released": False,
         }

@@ -190,7 +190,7 @@ class Store:
                 self.fs.pipe_file(self.full(path), data, mode="create")
                 return
             target = self.local_path(path)
-            part = self._beside(target, data)
+            part = self._write_aside(target, data)
             try:
                 os.link(part, target)
             finally:
@@ -203,9 +203,9 @@ class Store:
                 self.fs.pipe_file(self.full(path), data)
                 return
             target = self.local_path(path)
-            self._beside(target, data).replace(target)
+            self._write_aside(target, data).replace(target)
 
-    def _beside(self, target: Path, data: bytes) -> Path:
+    def _write_aside(self, target: Path, data: bytes) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
@@ -269,7 +269,7 @@ class Store:
             if not (isinstance(error, PermissionError) or error.errno == errno.EROFS):
                 raise
             raise ReadOnlyStoreError(
-                f"the home {self.url} can be read only: {self.full(path)} cannot be written "
-                f"({error.strerror or error}). Give this user the right to write there, or choose "
+                f"the home {self.url} is read-only: {self.full(path)} cannot be written "
+                f"({error.strerror or error}). Give this user write access, or choose "
                 "another home (INGOT_HOME)"
             ) from error

@@ -47,7 +47,7 @@ def _damaged(artifact: Artifact, why: str) -> DamagedArtifactError:
 
 
 def _config(artifact: Artifact) -> list[tuple[str, str]]:
-    return [(name, stated(value)) for name, value in artifact.manifest.config.items()]
+    return [(name, as_text(value)) for name, value in artifact.manifest.config.items()]
 
 
 def without_panels(artifact: Artifact) -> StageView:
@@ -64,6 +64,6 @@ def advice(artifact: Artifact) -> str:
     )
 
 
-def stated(value: object) -> str:
+def as_text(value: object) -> str:
     """A value of a config as people read it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -28,7 +28,7 @@ def artifacts(store: Store) -> Iterator[Artifact]:
             if artifact is not None:
                 seen.add(artifact.folder)
                 yield artifact
-    for stage, build, attempt in sorted(channels.pointed(store)):
+    for stage, build, attempt in sorted(channels.channel_targets(store)):
         artifact = published(store, stage, build, attempt)
         if artifact is not None and artifact.folder not in seen:
             seen.add(artifact.folder)

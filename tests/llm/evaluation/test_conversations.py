@@ -1,4 +1,4 @@
-"""Held-out conversations are measured on exactly the tokens that a model is tuned on."""
+"""Validation conversations are measured on exactly the tokens that a model is tuned on."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_rows_are_inputs_and_the_tokens_after_them(tmp_path: Path) -> None:
     last = len(tokens.train) - 1
     length = int(tokens.lengths["train"][last])
     assert length < LENGTH, "the last row is meant to be padded"
-    batch = read_rows(tokens, "train", np.array([0, last]), False, CPU)
+    batch = read_rows(tokens, "train", np.array([0, last]), "none", CPU)
     assert batch.mask is None
     stored = torch.tensor(tokens.train[[0, last]].astype(np.int64))
     assert torch.equal(batch.inputs, stored[:, :-1])
@@ -64,7 +64,7 @@ def test_rows_are_inputs_and_the_tokens_after_them(tmp_path: Path) -> None:
 def test_document_mask_of_a_padded_row(tmp_path: Path) -> None:
     tokens = opened(tmp_path)
     last = len(tokens.train) - 1
-    batch = read_rows(tokens, "train", np.array([last]), True, CPU)
+    batch = read_rows(tokens, "train", np.array([last]), "dense", CPU)
     assert batch.mask is not None
     assert batch.mask.shape == (1, 1, LENGTH, LENGTH)
     segment = tokens.segment_ids("train", [last])[0][1:]  # of the tokens predicted
@@ -85,7 +85,7 @@ def test_loss_gradient_and_count(tmp_path: Path) -> None:
     rows = np.array([3, len(tokens.train) - 1])
     model, reference = fresh(), fresh()
     figures = stepper(model, tokens, batch_rows=2, clip=0.0)(0, rows)
-    batch = read_rows(tokens, "train", rows, False, CPU)
+    batch = read_rows(tokens, "train", rows, "none", CPU)
     logits = reference(batch.inputs).flatten(0, 1)
     loss = F.cross_entropy(logits, batch.targets.flatten(), ignore_index=IGNORED)
     loss.backward()

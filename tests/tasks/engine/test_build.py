@@ -186,7 +186,7 @@ def test_workers_do_not_change_the_bytes(tmp_path: Path, corpus: Path) -> None:
 
 
 def test_lost_row_fails_the_stage(store: Store, corpus: Path) -> None:
-    with pytest.raises(ConservationError, match="shout: of 35 ids in, 5 came out nowhere"):
+    with pytest.raises(ConservationError, match="shout: of 35 ids in, 5 are in no output"):
         build(planner(store, corpus, shout={"lose": True}))
     assert statuses(planner(store, corpus).plan())["shout"] is Status.MISSING
 

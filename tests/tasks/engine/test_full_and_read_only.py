@@ -164,8 +164,8 @@ def test_a_home_to_be_read_only_is_read(disk: Disk, corpus: Path) -> None:
     found = verify(store, deep=True, unmarked=lambda error: why.append(str(error)))
     assert list(found) == [done["shout"].artifact.folder]
     assert len(why) == 1
-    assert "can be read only" in why[0]
-    with pytest.raises(ReadOnlyStoreError, match=r"can be read only.*INGOT_HOME"):
+    assert "is read-only" in why[0]
+    with pytest.raises(ReadOnlyStoreError, match=r"is read-only.*INGOT_HOME"):
         build(planner(store, corpus, shout={"mark": "?"}))
     with pytest.raises(ReadOnlyStoreError):
         channels.point(store, "small", done["shout"].artifact, channel="prod")

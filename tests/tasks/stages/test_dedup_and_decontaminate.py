@@ -168,9 +168,9 @@ def test_split_keeps_groups_together(tmp_path: Path, corpus: Path) -> None:
         split = {NAMES[row["doc_id"]]: row["split"] for row in _rows(artifact, "documents")}
         assert split["e"] == split["f"]
         assert set(split.values()) == {"train", "validation"}
-        held_out = [name for name, side in split.items() if side == "validation"]
-        assert artifact.facts["validation_documents"] == len(held_out)
-        assert artifact.facts["validation_chars"] == sum(len(TEXTS[n][0]) for n in held_out)
+        validation = [name for name, part in split.items() if part == "validation"]
+        assert artifact.facts["validation_documents"] == len(validation)
+        assert artifact.facts["validation_chars"] == sum(len(TEXTS[n][0]) for n in validation)
 
 
 def test_workers_and_cut_into_parts_do_not_matter(tmp_path: Path, corpus: Path) -> None:

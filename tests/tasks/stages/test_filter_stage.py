@@ -15,7 +15,7 @@ from tasks.stages.filter import FilterConfig, panels
 from tasks.stages.filter_rules import Rule
 from tests.language_model import language_model
 from tests.tasks.documents_stage import data_id, rows, write_parts
-from tests.tasks.given_documents import built, document
+from tests.tasks.stand_in_documents import built, document
 
 WORDS = ["the", "river", "runs", "town", "and", "people", "have", "boats", "that", "be", "of"]
 

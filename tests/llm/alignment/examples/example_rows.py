@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from llm.alignment.examples.files import FileReading, examples_in
+from llm.alignment.examples.files import FileSettings, examples_in
 from llm.alignment.examples.tables import Kind, Message, Outcome
 
 ASK, SAY, OTHER = Message("user", "Why?"), Message("assistant", "So."), Message("assistant", "No.")
@@ -25,10 +25,10 @@ def shared_gpt(*messages: Message) -> list[dict[str, str]]:
 
 
 def read(
-    path: Path, kind: Kind, held_out: float = 0.05, unread: Counter[str] | None = None
+    path: Path, kind: Kind, validation_fraction: float = 0.05, unread: Counter[str] | None = None
 ) -> list[Outcome]:
-    reading = FileReading(kind, 100_000, 1 << 28, held_out, 0)
-    return list(examples_in(path, path.name, reading, Counter() if unread is None else unread))
+    settings = FileSettings(kind, 100_000, 1 << 28, validation_fraction, 0)
+    return list(examples_in(path, path.name, settings, Counter() if unread is None else unread))
 
 
 def write(path: Path, rows: list[Any]) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.engine.store import living
+from tasks.engine.store import process_identity
 
 
 @pytest.fixture
@@ -22,34 +22,34 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_lives_until_it_has_ended(sleeper: subprocess.Popen[bytes]) -> None:
-    noted = living.note(sleeper.pid)
-    assert living.lives(noted) is True
+    record = process_identity.identify(sleeper.pid)
+    assert process_identity.is_alive(record) is True
     sleeper.send_signal(signal.SIGSTOP)
-    assert living.lives(noted) is True
+    assert process_identity.is_alive(record) is True
     sleeper.kill()
     deadline = time.monotonic() + 10
-    while living.lives(noted) and time.monotonic() < deadline:
+    while process_identity.is_alive(record) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert living.lives(noted) is False, "it is dead, though its entry still waits"
+    assert process_identity.is_alive(record) is False, "it is dead, though its entry still waits"
     sleeper.wait()
-    assert living.lives(noted) is False
+    assert process_identity.is_alive(record) is False
 
 
 def test_another_process_of_the_same_number_is_another(sleeper: subprocess.Popen[bytes]) -> None:
-    noted = living.note(sleeper.pid)
-    assert living.lives({**noted, "born": noted["born"] - 1}) is False
-    assert living.lives({**noted, "host": "renamed"}) is True
+    record = process_identity.identify(sleeper.pid)
+    assert process_identity.is_alive({**record, "born": record["born"] - 1}) is False
+    assert process_identity.is_alive({**record, "host": "renamed"}) is True
 
 
 @pytest.mark.parametrize("change", [{"boot": "another boot"}, {"boot": None}, {"born": None}])
 def test_what_this_machine_cannot_know_is_left_open(change: dict[str, Any]) -> None:
-    assert living.lives({**living.note(), **change}) is None
+    assert process_identity.is_alive({**process_identity.identify(), **change}) is None
 
 
 def test_a_process_hidden_from_this_user_is_not_called_dead(
     monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    noted, read = living.note(sleeper.pid), Path.read_text
+    record, read = process_identity.identify(sleeper.pid), Path.read_text
 
     def hidden(self: Path, *arguments: Any) -> str:
         if self == Path(f"/proc/{sleeper.pid}/stat"):
@@ -57,10 +57,10 @@ def test_a_process_hidden_from_this_user_is_not_called_dead(
         return read(self, *arguments)
 
     monkeypatch.setattr(Path, "read_text", hidden)
-    assert living.lives(noted) is None
+    assert process_identity.is_alive(record) is None
     sleeper.kill()
     sleeper.wait()
-    assert living.lives(noted) is False
+    assert process_identity.is_alive(record) is False
 
 
 def test_a_name_like_the_kernels_own_words_confuses_nobody(tmp_path: Path) -> None:
@@ -68,8 +68,11 @@ def test_a_name_like_the_kernels_own_words_confuses_nobody(tmp_path: Path) -> No
     odd.symlink_to("/bin/sleep")
     process = subprocess.Popen([str(odd), "60"])
     try:
-        assert living.lives(living.note(process.pid)) is True
-        assert living.note(process.pid)["born"] >= living.note(os.getpid())["born"]
+        assert process_identity.is_alive(process_identity.identify(process.pid)) is True
+        assert (
+            process_identity.identify(process.pid)["born"]
+            >= process_identity.identify(os.getpid())["born"]
+        )
     finally:
         process.kill()
         process.wait()

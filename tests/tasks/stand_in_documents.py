@@ -8,7 +8,7 @@ from typing import Any
 import xxhash
 
 from tasks.engine.config import StageConfig
-from tasks.engine.progress import Listener, Silent
+from tasks.engine.progress import Listener, NullListener
 from tasks.engine.run.execute import BuildResult
 from tasks.stages import annotate, quality
 from tasks.stages.filter import STAGE as FILTER
@@ -27,7 +27,7 @@ def document(url: str, text: str | None) -> dict[str, Any]:
     }
 
 
-class Heard(Silent):
+class Heard(NullListener):
     """Keeps the lines that stages log."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ class _NoPandas(MetaPathFinder):
             raise ImportError(name=name)
 
 
-def leave_pandas_out() -> None:
+def block_pandas() -> None:
     """Let Arrow find, the one time it looks, that there is no pandas.
 
     Who asks for pandas itself (`import pandas`, `to_pandas`) still gets it.

@@ -10,31 +10,31 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows import reaping
-from tasks.engine.store import living
+from flows import crashed_runs
+from tasks.engine.store import process_identity
 
 
 def test_a_note_is_of_a_dead_process_or_not(tmp_path: Path) -> None:
     path = tmp_path / "note.json"
-    assert reaping._dead(path) is None, "its run ended and took it away"
-    reaping._keep(path, living.note())
-    assert reaping._dead(path) is None
+    assert crashed_runs._record_of_dead(path) is None, "its run ended and took it away"
+    crashed_runs._write_record(path, process_identity.identify())
+    assert crashed_runs._record_of_dead(path) is None
     process = subprocess.Popen(["sleep", "60"])
-    noted = living.note(process.pid)
-    reaping._keep(path, noted)
-    assert reaping._dead(path) is None
+    record = process_identity.identify(process.pid)
+    crashed_runs._write_record(path, record)
+    assert crashed_runs._record_of_dead(path) is None
     process.kill()
     process.wait()
-    assert reaping._dead(path) == noted
-    reaping._keep(path, {**living.note(), "boot": "of another machine"})
-    assert reaping._dead(path) is None
+    assert crashed_runs._record_of_dead(path) == record
+    crashed_runs._write_record(path, {**process_identity.identify(), "boot": "of another machine"})
+    assert crashed_runs._record_of_dead(path) is None
 
 
 @pytest.mark.parametrize("text", ["", '{"pid": 12'])
 def test_a_note_cut_short_is_cleared_away(tmp_path: Path, text: str) -> None:
     path = tmp_path / "note.json"
     path.write_text(text)
-    assert reaping._dead(path) == {}
+    assert crashed_runs._record_of_dead(path) == {}
 
 
 def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,10 +49,10 @@ def test_a_run_goes_on_without_a_note(tmp_path: Path, monkeypatch: pytest.Monkey
         def warning(self, message: str, *values: object) -> None:
             told.append(message % values)
 
-    monkeypatch.setattr(reaping, "get_run_logger", Log)
-    reaping._keep(tmp_path / "runs" / "note.json", {"pid": 1})
+    monkeypatch.setattr(crashed_runs, "get_run_logger", Log)
+    crashed_runs._write_record(tmp_path / "runs" / "note.json", {"pid": 1})
     (line,) = told
-    assert line.startswith("no note of this run can be kept ([Errno 28] No space left on device)")
+    assert line.startswith("this run cannot be recorded ([Errno 28] No space left on device)")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -71,9 +71,9 @@ def test_lines_a_server_refuses_cost_no_command(
 
     kept = tmp_path / "run.lines"
     kept.write_text(json.dumps([{"message": str(number)} for number in range(500)]))
-    reaping._send(Refusing(), kept)  # type: ignore[arg-type]
+    crashed_runs._send(Refusing(), kept)  # type: ignore[arg-type]
     assert sent == [200, 200]
     assert "log lines of flow run run were refused" in capsys.readouterr().err
     kept.write_text('[{"mess')  # cut short when the disk was full
-    reaping._send(Refusing(), kept)  # type: ignore[arg-type]
+    crashed_runs._send(Refusing(), kept)  # type: ignore[arg-type]
     assert sent == [200, 200]

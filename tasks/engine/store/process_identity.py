@@ -1,6 +1,6 @@
-"""Whether a process that left a note of itself is still alive: on its machine, no clock decides.
+"""Whether a recorded process is still alive: on its machine, no clock decides.
 
-A note names the process by its number, the moment it started, and the boot (and the namespace of
+A record names the process by its number, the moment it started, and the boot (and the namespace of
 numbers) that these belong to. The moment is counted from the boot: a date would move whenever
 somebody sets the clock, and a living process would seem to be another one.
 """
@@ -53,8 +53,8 @@ def _started(pid: int) -> int | float | None:
         raise ProcessLookupError(pid) from error
 
 
-def note(pid: int | None = None) -> dict[str, Any]:
-    """What tells a process from every other: of this one, or of another that is alive."""
+def identify(pid: int | None = None) -> dict[str, Any]:
+    """A record that tells a process from every other: of this one, or of another alive."""
     pid = os.getpid() if pid is None else pid
     return {
         "host": socket.gethostname(),
@@ -64,17 +64,17 @@ def note(pid: int | None = None) -> dict[str, Any]:
     }
 
 
-def lives(noted: Mapping[str, Any]) -> bool | None:
-    """Whether the process of a note is alive; `None` where this machine cannot know."""
-    if noted.get("boot") != _boot() or noted.get("born") is None:
+def is_alive(record: Mapping[str, Any]) -> bool | None:
+    """Whether a recorded process is alive; `None` where this machine cannot know."""
+    if record.get("boot") != _boot() or record.get("born") is None:
         return None
     try:
-        born = _started(int(noted["pid"]))
+        born = _started(int(record["pid"]))
     except ProcessLookupError:
         return False
     except PermissionError:
         return None
     if born is None:
         return False
-    apart = abs(born - float(noted["born"]))
+    apart = abs(born - float(record["born"]))
     return apart <= (0 if isinstance(born, int) else _SAME_DATE_SECONDS)

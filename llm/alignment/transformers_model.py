@@ -20,7 +20,7 @@ from llm.model.transformer import Transformer
 _IGNORED = -100
 
 
-def shell(model: Transformer, folder: Path) -> Any:
+def transformers_model(model: Transformer, folder: Path) -> Any:
     """transformers' model of a folder's config.json; its parameters are those of `model`."""
     from accelerate import init_empty_weights  # type: ignore[import-untyped]
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -35,7 +35,7 @@ def shell(model: Transformer, folder: Path) -> Any:
 
 
 def compute_with(model: Transformer, held: Any) -> None:
-    """Let a trainer's calls of its shell `held` be computed by `model`.
+    """Let a trainer's calls of its model `held` be computed by `model`.
 
     What TRL asks for as `fused_lm_head`: of every token that has a label, log-probability, entropy,
     mean logit and whether it is the likeliest, 0 elsewhere.

@@ -44,16 +44,16 @@ PREFERENCES = pa.schema(
 )
 
 
-class GivenConfig(StageConfig):
+class StandInConfig(StageConfig):
     """Of a stage that only stands for one."""
 
     seed: int = 0
-    held_out: bool = True
+    validation: bool = True
     spoiled: bool = False
 
 
-def _documents(config: GivenConfig, inputs: Inputs, out: Out) -> None:
-    split = "validation" if config.held_out else "train"
+def _documents(config: StandInConfig, inputs: Inputs, out: Out) -> None:
+    split = "validation" if config.validation else "train"
     rows = [
         {"doc_id": f"{number:032x}", "text": f"def f{number}(x):\n    return x\n", "split": split}
         for number in range(30)
@@ -62,7 +62,7 @@ def _documents(config: GivenConfig, inputs: Inputs, out: Out) -> None:
         writer.write(pa.Table.from_pylist(rows, schema=DOCUMENTS))
 
 
-def _examples(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+def _examples(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     for name, rows, schema in (
         ("instructions", instruction_rows(), INSTRUCTIONS),
         ("preferences", preference_rows(), PREFERENCES),
@@ -71,13 +71,13 @@ def _examples(config: GivenConfig, inputs: Inputs, out: Out) -> None:
             writer.write(pa.Table.from_pylist(rows, schema=schema))
 
 
-def _sequences(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+def _sequences(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     with out.table("sequences") as writer:
         writer.write(pa.table({"sequence_id": pa.array([0])}))
     out.fact("splits", {"train": {"tokens": 12_345, "bytes": 54_321}})
 
 
-def _base(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+def _base(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     folder = model_folder(out.folder("model"), tiny_model(CONTEXT, config.seed), END_OF_TEXT)
     if config.spoiled:  # positions scaled as our model does not scale them
         path = folder / "config.json"
@@ -86,7 +86,7 @@ def _base(config: GivenConfig, inputs: Inputs, out: Out) -> None:
         path.write_text(json.dumps(record))
 
 
-def _tuned(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+def _tuned(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     model_folder(out.folder("model"), tiny_model(CONTEXT, config.seed), TURN_END)
 
 
@@ -96,7 +96,7 @@ def no_panels(artifact: Artifact) -> list[Panel]:
 
 def _stage(name: str, run: Any, outputs: dict[str, Output], makes_model: str = "") -> Stage:
     return Stage(
-        name, 1, "Of a test.", GivenConfig, {}, outputs, run, no_panels, makes_model=makes_model
+        name, 1, "Of a test.", StandInConfig, {}, outputs, run, no_panels, makes_model=makes_model
     )
 
 

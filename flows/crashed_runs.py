@@ -24,23 +24,23 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed, State
 
 from flows.home import local_home
-from flows.server import aloud
+from flows.server import print_error
 from tasks.best_effort import unreachable
-from tasks.engine.store import living
+from tasks.engine.store import process_identity
 
 
 def _folder() -> Path:
     return local_home().resolve() / "prefect" / "runs"
 
 
-_KILLED = "its process was killed; run again to go on"
+_KILLED = "its process was killed; run again to continue"
 _ENDED = "the Prefect server was away when it ended"
 _LINES = ".lines"
 _LINES_AT_ONCE = 200
 
 
 @contextlib.contextmanager
-def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
+def run_record(settle: Callable[[bool], bool]) -> Iterator[None]:
     """Keep a note of the current flow run's process for as long as the block runs.
 
     Args:
@@ -51,8 +51,8 @@ def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
         yield
         return
     path = _folder() / f"{flow_run.id}.json"
-    noted = living.note()
-    _keep(path, noted)
+    record = process_identity.identify()
+    _write_record(path, record)
     ended = StateType.COMPLETED
     try:
         yield
@@ -66,66 +66,72 @@ def registered(settle: Callable[[bool], bool]) -> Iterator[None]:
         if settle(ended is not StateType.CRASHED):
             path.unlink(missing_ok=True)
         else:
-            _keep(path, {**noted, "ended": ended.value})
+            _write_record(path, {**record, "ended": ended.value})
 
 
-def _keep(path: Path, noted: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+def _write_record(path: Path, record: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
     """Write a note, whole or not at all; a run does not fail for want of it."""
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(noted))
+        part.write_text(json.dumps(record))
         part.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         get_run_logger().warning(
-            "no note of this run can be kept (%s): killed, it would be shown as running", error
+            "this run cannot be recorded (%s): if it is killed, Prefect goes on showing it "
+            "as running",
+            error,
         )
 
 
-def keep_lines(lines: Sequence[Mapping[str, Any]]) -> None:
+def keep_log_lines(lines: Sequence[Mapping[str, Any]]) -> None:
     """Keep log lines of the current flow run for the next command to send."""
     if flow_run.id is not None and lines:
-        _keep(_folder() / f"{flow_run.id}{_LINES}", lines)
+        _write_record(_folder() / f"{flow_run.id}{_LINES}", lines)
 
 
-def _dead(path: Path) -> dict[str, Any] | None:
+def _record_of_dead(path: Path) -> dict[str, Any] | None:
     """What the note of a process that is gone says; `None` while it lives."""
     try:
-        noted: dict[str, Any] = json.loads(path.read_text())
+        record: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None  # it ended meanwhile
     except ValueError:
         return {}  # cut short when the disk was full, which its run did not outlive
     # Of another machine: not ours to judge.
-    return noted if living.lives(noted) is False else None
+    return record if process_identity.is_alive(record) is False else None
 
 
-def reap() -> list[str]:
+def report_crashed_runs() -> list[str]:
     """Tell the server how the runs of dead processes of this machine ended; ids of those killed.
 
     Needs `PREFECT_API_URL`; what Prefect holds as ended already stays as it is.
     """
-    dead = [(path, said) for path in _folder().glob("*.json") if (said := _dead(path)) is not None]
+    dead = [
+        (path, record)
+        for path in _folder().glob("*.json")
+        if (record := _record_of_dead(path)) is not None
+    ]
     if not dead:
         return []
-    reaped = []
+    crashed = []
     with get_client(sync_client=True) as client:
-        for note, said in dead:
+        for note, record in dead:
             lines = note.with_suffix(_LINES)
             with contextlib.suppress(ObjectNotFound):  # another database since
                 run = client.read_flow_run(note.stem)  # type: ignore[arg-type]
                 if run.state is not None and not run.state.is_final():
-                    ended = said.get("ended")
+                    ended = record.get("ended")
                     state = State(type=StateType(ended), message=_ENDED) if ended else None
                     client.set_flow_run_state(run.id, state or Crashed(message=_KILLED), force=True)
                     if state is None:
-                        reaped.append(str(run.id))
+                        crashed.append(str(run.id))
                 _send(client, lines)
             lines.unlink(missing_ok=True)
             note.unlink(missing_ok=True)
-    return reaped
+    return crashed
 
 
 def _send(client: SyncPrefectClient, kept: Path) -> None:
@@ -141,4 +147,6 @@ def _send(client: SyncPrefectClient, kept: Path) -> None:
         if unreachable(error):
             raise
         # Another version of Prefect may want them otherwise; they are not worth a command.
-        aloud(f"log lines of flow run {kept.stem} were refused by the Prefect server: {error}")
+        print_error(
+            f"log lines of flow run {kept.stem} were refused by the Prefect server: {error}"
+        )

@@ -17,37 +17,37 @@ from tasks.engine.run.execute import BuildResult
 from tasks.engine.store.published import sound
 from tasks.engine.store.store import Store
 from tasks.registry import STAGES
-from tasks.runner import Ticket
+from tasks.runner import TaskRequest
 
 _POLL_SECONDS = 1.0
 # A run nobody picks up for this long is worth a word; again after every such time.
 _PATIENCE_SECONDS = 30.0
 
 
-class ElsewhereError(IngotError):
+class OtherPoolError(IngotError):
     """A stage could not be run on the pool its config names; says what is amiss there."""
 
 
-def input_names(ticket: Ticket) -> list[str]:
-    """The artifacts a ticket reads, as `stage/build_id/attempt`: what `inputs` of a form takes."""
+def input_names(request: TaskRequest) -> list[str]:
+    """The artifacts a request names, as `stage/build_id/attempt`: what `inputs` of a form takes."""
     return sorted(
-        {f"{item.stage}/{item.build_id}/{item.attempt}" for item in ticket.inputs.values()}
+        {f"{item.stage}/{item.build_id}/{item.attempt}" for item in request.inputs.values()}
     )
 
 
-def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> BuildResult:
-    """Run a ticket through its stage's deployment on a pool, and wait for it.
+def run_on_pool(request: TaskRequest, pool: str, recipe: str) -> BuildResult:
+    """Run a stage through its stage's deployment on a pool, and wait for it.
 
     A parent that is cancelled or fails while it waits cancels the run it started.
 
     Raises:
-        ElsewhereError: no such pool or deployment, the run failed, or its artifact is not in
+        OtherPoolError: no such pool or deployment, the run failed, or its artifact is not in
             the store that this process sees.
     """
     # Here, not above: it takes a while, and most runs have no other pool.
     from prefect.deployments import run_deployment
 
-    name = ticket.stage
+    name = request.stage
     log = get_run_logger()
     with get_client(sync_client=True) as client:
         deployment = _deployment(client, name, pool)
@@ -55,14 +55,14 @@ def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> BuildResult:
             deployment,
             parameters={
                 "recipe": recipe,
-                "config": ticket.config,
-                "inputs": input_names(ticket),
-                "force": ticket.force,
+                "config": request.config,
+                "inputs": input_names(request),
+                "force": request.force,
             },
             timeout=0,
             as_subflow=True,
             # A request sent twice must not start two runs; a retried flow must start another.
-            idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{name}-{ticket.build_id}",
+            idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{name}-{request.build_id}",
         )
         log.info("%s runs on pool %s as %r", name, pool, started.name)
         try:
@@ -72,11 +72,14 @@ def run_elsewhere(ticket: Ticket, pool: str, recipe: str) -> BuildResult:
             raise
     assert done.state is not None
     if not done.state.is_completed():
-        raise ElsewhereError(f"{name} on pool {pool}: {done.state.name}: {done.state.message}")
-    store, config = Store(ticket.home), STAGES[name].config.model_validate(ticket.config)
-    artifact = sound(store, name, ticket.build_id, config)
+        raise OtherPoolError(f"{name} on pool {pool}: {done.state.name}: {done.state.message}")
+    store, config = (
+        Store(request.home),
+        STAGES[name].config.model_validate(request.config),
+    )
+    artifact = sound(store, name, request.build_id, config)
     if artifact is None:
-        raise ElsewhereError(
+        raise OtherPoolError(
             f"{name} ran on pool {pool}, but its artifact is not in {store.url}: workers of every "
             "pool must see one store (INGOT_HOME: a shared folder or URL) and the same files"
         )
@@ -92,7 +95,7 @@ def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
         own = client.read_deployment_by_name(f"{stage}/{stage}")
         client.read_work_pool(pool)
     except ObjectNotFound as error:
-        raise ElsewhereError(
+        raise OtherPoolError(
             f"{stage}: its config asks for work pool {pool!r}, but this Prefect server has no such "
             f"pool or no deployment {stage}/{stage}; run `ingot up` (pools cpu and gpu), or "
             f"`prefect work-pool create {pool} --type process`, or clear {stage}.pool"
@@ -118,7 +121,7 @@ def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
 
 def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:
     """The run once it has ended; says now and then that it has not begun."""
-    told = time.monotonic()
+    warned_at = time.monotonic()
     while True:
         try:
             now = client.read_flow_run(run.id)
@@ -130,7 +133,7 @@ def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:
         if now.state is not None:
             if now.state.is_final():
                 return now
-            if now.state.is_scheduled() and time.monotonic() - told > _PATIENCE_SECONDS:
-                told = time.monotonic()
+            if now.state.is_scheduled() and time.monotonic() - warned_at > _PATIENCE_SECONDS:
+                warned_at = time.monotonic()
                 get_run_logger().warning("%s", idle)
         time.sleep(_POLL_SECONDS)

@@ -8,9 +8,9 @@ import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import set_api_log_sink
 
-from flows import patience
-from flows.patience import patient
-from tasks.best_effort import AWAY
+from flows import server_retry
+from flows.server_retry import retry_logs
+from tasks.best_effort import SERVER_AWAY
 
 
 def test_what_tells_of_its_absence_alone_is_not_printed(
@@ -25,11 +25,11 @@ def test_what_tells_of_its_absence_alone_is_not_printed(
         log.error("of another kind")
         return [record.getMessage() for record in caplog.records]
 
-    with patient():
+    with retry_logs():
         assert heard() == ["of another kind"]
-        AWAY.set()
+        SERVER_AWAY.set()
         assert heard() == []
-        AWAY.clear()
+        SERVER_AWAY.clear()
     assert heard() == ["keepalive ping failed", "of another kind"]
 
 
@@ -38,18 +38,18 @@ def test_lines_are_kept_while_the_server_is_away_up_to_a_bound(
 ) -> None:
     """Nobody listens there: what waits is handed over when the run gives up, in its order."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    monkeypatch.setattr(patience, "_MOST_LINES", 3)
-    AWAY.set()
+    monkeypatch.setattr(server_retry, "_MAX_LINES", 3)
+    SERVER_AWAY.set()
     try:
-        with patience.patient(), patience.patient():
+        with server_retry.retry_logs(), server_retry.retry_logs():
             for number in range(5):
-                patience.KeptLogs.keep({"message": str(number), "__payload_size__": 9})
-            assert patience.KeptLogs.left_out == 2
-            waiting = patience.give_up()
+                server_retry.RetryingLogWorker.keep({"message": str(number), "__payload_size__": 9})
+            assert server_retry.RetryingLogWorker.left_out == 2
+            waiting = server_retry.stop_retrying()
     finally:
-        AWAY.clear()
-        patience._FOR_GOOD.close()
+        SERVER_AWAY.clear()
+        server_retry._FOR_GOOD.close()
         set_api_log_sink(None)
         EventsWorker.set_client_override(None)
-        patience.KeptLogs.unsent.clear()
+        server_retry.RetryingLogWorker.unsent.clear()
     assert waiting == [{"message": "0"}, {"message": "1"}, {"message": "2"}]

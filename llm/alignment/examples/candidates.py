@@ -1,4 +1,4 @@
-"""The fate of every candidate, written as rows of the four tables of the stage `examples`."""
+"""What became of every candidate, written as rows of the four tables of the stage `examples`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ TABLES = ("instructions", "preferences", "removed", "rejected")
 KEPT, REMOVED, REJECTED = "kept", "removed", "rejected"
 
 
-class Fate(NamedTuple):
+class CandidateResult(NamedTuple):
     """What became of a candidate; `reason` is empty for those kept, `split` for those rejected."""
 
     kind: str
     source: str
     split: str
-    fate: str
+    result: str
     reason: str
 
 
@@ -38,7 +38,7 @@ def batches(
     outcomes: Iterable[Outcome],
     removals: Iterable[Removal | None],
     rows: int,
-    counts: Counter[Fate],
+    counts: Counter[CandidateResult],
 ) -> Iterator[tuple[str, pa.Table]]:
     """(name of the table, rows for it), in the order of the candidates.
 
@@ -57,10 +57,12 @@ def batches(
         if isinstance(outcome, Dropped):
             name = REJECTED if outcome.rejected else REMOVED
             waiting[name].append(_row(outcome.doc_id, outcome, outcome.detail))
-            fate = Fate(outcome.kind, outcome.source, outcome.split, name, outcome.reason)
+            result = CandidateResult(
+                outcome.kind, outcome.source, outcome.split, name, outcome.reason
+            )
         else:
-            fate = _decided(outcome, _next(decided), waiting)
-        counts[fate] += 1
+            result = _decide(outcome, _next(decided), waiting)
+        counts[result] += 1
         held += 1
         if held >= rows:
             yield from _tables(waiting)
@@ -76,14 +78,16 @@ def _next(decided: Iterator[Removal | None]) -> Removal | None:
     raise ValueError("fewer removals than examples: they belong to other candidates")
 
 
-def _decided(example: Example, removal: Removal | None, waiting: Mapping[str, list[Any]]) -> Fate:
+def _decide(
+    example: Example, removal: Removal | None, waiting: Mapping[str, list[Any]]
+) -> CandidateResult:
     if removal is None:
         table = "instructions" if example.kind == INSTRUCTION else "preferences"
         waiting[table].append(example)
-        return Fate(example.kind, example.source, example.split, KEPT, "")
+        return CandidateResult(example.kind, example.source, example.split, KEPT, "")
     detail = f"{example.where}: {removal.detail}"
     waiting[REMOVED].append(_row(example.doc_id, removal, detail))
-    return Fate(example.kind, example.source, example.split, REMOVED, removal.reason)
+    return CandidateResult(example.kind, example.source, example.split, REMOVED, removal.reason)
 
 
 def _row(doc_id: str, cause: Dropped | Removal, detail: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Held-out examples: the validation rows of instructions and preferences, a fixed choice."""
+"""Validation examples: the validation rows of instructions and preferences, a fixed choice."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 from llm.tables import VALIDATION
 
 
-def held_out(paths: Sequence[Path], columns: Sequence[str], most: int) -> list[dict[str, Any]]:
-    """The first `most` validation rows in order of doc_id, as dicts of `columns` and doc_id."""
+def validation_examples(
+    paths: Sequence[Path], columns: Sequence[str], limit: int
+) -> list[dict[str, Any]]:
+    """The first `limit` validation rows in order of doc_id, as dicts of `columns` and doc_id."""
     found: list[dict[str, Any]] = []
     for path in paths:
         table = pq.read_table(path, columns=["doc_id", "split", *columns])
         kept = table.filter(pc.equal(table.column("split"), VALIDATION))
         found += kept.drop_columns(["split"]).to_pylist()
-        # doc_ids are hashes, so that the first are a fair draw; no more than `most` are kept.
-        found = sorted(found, key=lambda row: str(row["doc_id"]))[:most]
+        # doc_ids are hashes, so that the first are a fair draw; no more than `limit` are kept.
+        found = sorted(found, key=lambda row: str(row["doc_id"]))[:limit]
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llm.process import events
 
 
-class Channel:
+class Reporter:
     """The events of `llm.process.events`, and the progress of one piece of work at a time."""
 
     def __init__(self) -> None:

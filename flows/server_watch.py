@@ -17,9 +17,9 @@ from collections.abc import Iterator
 
 import psutil
 
-from flows.processes import Record, family, folder, known, listens
+from flows.processes import Record, family, find_process, folder, listens
 from flows.server import Say, ServerError, address, healthy, restart_server, work
-from tasks.best_effort import AWAY
+from tasks.best_effort import SERVER_AWAY
 
 _LOOK_SECONDS = 1.0
 _PATIENCE_SECONDS = 20.0
@@ -29,7 +29,7 @@ _SILENT_LOOKS = 5
 _HUNG_SECONDS = 20.0
 
 
-class Watch:
+class ServerWatch:
     """Looks after the server at an API URL until it is closed.
 
     Args:
@@ -39,7 +39,7 @@ class Watch:
 
     def __init__(self, url: str, say: Say, meanwhile: str) -> None:
         self.url, self.say, self.meanwhile = url, say, meanwhile
-        record = known("server")
+        record = find_process("server")
         ours = record is not None and address(record["port"]) == url
         self._port = int(record["port"]) if ours and record is not None else None
         self._silent = 0
@@ -56,11 +56,11 @@ class Watch:
 
     def _answers(self) -> bool:
         # Whoever takes the port of a server that is gone answers too, and is not ours.
-        record = known("server") if self._port is not None else None
+        record = find_process("server") if self._port is not None else None
         ours = record is not None and listens(record, int(record["port"]))
         return (self._port is None or ours) and healthy(self.url)
 
-    def settle(self, wait: bool = True) -> bool:
+    def wait_until_answering(self, wait: bool = True) -> bool:
         """Wait for a server that is away; whether it answers now.
 
         As long as it takes where it is being started, else for some seconds.
@@ -72,11 +72,11 @@ class Watch:
         while not self._answers():
             if not wait:
                 return False
-            silent = AWAY.is_set() or self._silent >= _SILENT_LOOKS
+            silent = SERVER_AWAY.is_set() or self._silent >= _SILENT_LOOKS
             ours = self._port is not None and not self._lost.is_set()
             # One that does nothing is about to be ended and started again.
             starting = ours and (not silent or self._idle_seconds() > _SILENT_LOOKS * _LOOK_SECONDS)
-            if not starting and (AWAY.is_set() or time.monotonic() > given_up):
+            if not starting and (SERVER_AWAY.is_set() or time.monotonic() > given_up):
                 return False
             time.sleep(0.5)
         return True
@@ -84,32 +84,32 @@ class Watch:
     @property
     def process(self) -> str:
         """The server in words, for an error."""
-        record = known("server") if self._port is not None else None
+        record = find_process("server") if self._port is not None else None
         return self.url if record is None else f"{self.url} (process {record['pid']})"
 
     def _look(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
-            if self._port is None or known("server") is not None:
+            if self._port is None or find_process("server") is not None:
                 if not self._lost.is_set():
                     self._listen()
             elif not self._lost.is_set():
                 self._silent, self._idle = 0, None
-                AWAY.clear()
+                SERVER_AWAY.clear()
                 self._start_again(self._port)
 
     def _listen(self) -> None:
         if healthy(self.url):
-            if AWAY.is_set():
+            if SERVER_AWAY.is_set():
                 self.say("the Prefect server is back")
             self._silent, self._idle = 0, None
-            AWAY.clear()
+            SERVER_AWAY.clear()
             return
         self._silent += 1
-        record = known("server") if self._port is not None else None
+        record = find_process("server") if self._port is not None else None
         # Where its process was stopped (SIGSTOP), another look would tell no more.
-        sure = self._silent >= _SILENT_LOOKS or (record is not None and _suspended(record))
-        if sure and not AWAY.is_set():
-            AWAY.set()
+        sure = self._silent >= _SILENT_LOOKS or (record is not None and _is_suspended(record))
+        if sure and not SERVER_AWAY.is_set():
+            SERVER_AWAY.set()
             self.say(f"the Prefect server at {self.url} is away; {self.meanwhile}")
         if record is not None and self._hangs(record):
             self.say(f"the Prefect server (process {record['pid']}) hangs and is ended")
@@ -145,7 +145,7 @@ class Watch:
             finally:
                 self.starting_again.clear()
         self._lost.set()
-        AWAY.set()
+        SERVER_AWAY.set()
         self.say(f"the Prefect server {why}; the run goes on without it")
         _hold(port, self._closed)
 
@@ -159,7 +159,7 @@ def _hold(port: int, until: threading.Event) -> None:
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # A server that is being stopped has its port for some seconds yet. While another process
-        # has it, `AWAY` keeps this run's own calls from that.
+        # has it, `SERVER_AWAY` keeps this run's own calls from that.
         while not _bound(held, port):
             if until.wait(_LOOK_SECONDS):
                 return
@@ -178,24 +178,26 @@ def _bound(held: socket.socket, port: int) -> bool:
     return True
 
 
-def _suspended(record: Record) -> bool:
+def _is_suspended(record: Record) -> bool:
     try:
         return psutil.Process(int(record["pid"])).status() == psutil.STATUS_STOPPED
     except psutil.Error:
         return False
 
 
-_WATCHES: list[Watch] = []
+_SERVER_WATCHES: list[ServerWatch] = []
 
 
 def wait_while_started() -> None:
     """Return once no watched server is being started again: calls would fail meanwhile."""
-    while any(watch.starting_again.is_set() for watch in _WATCHES):
+    while any(watch.starting_again.is_set() for watch in _SERVER_WATCHES):
         time.sleep(_LOOK_SECONDS / 5)
 
 
 @contextlib.contextmanager
-def watching(say: Say, meanwhile: str = "the run goes on without it") -> Iterator[Watch | None]:
+def watching(
+    say: Say, meanwhile: str = "the run goes on without it"
+) -> Iterator[ServerWatch | None]:
     """Look after this process's server, if it uses one by its address.
 
     Within another such block it is the same watch, which has its say here.
@@ -204,7 +206,7 @@ def watching(say: Say, meanwhile: str = "the run goes on without it") -> Iterato
     if not url:
         yield None
         return
-    for watch in _WATCHES:
+    for watch in _SERVER_WATCHES:
         if watch.url == url:
             before = watch.say, watch.meanwhile
             watch.say, watch.meanwhile = say, meanwhile
@@ -213,11 +215,11 @@ def watching(say: Say, meanwhile: str = "the run goes on without it") -> Iterato
             finally:
                 watch.say, watch.meanwhile = before
             return
-    AWAY.clear()
-    watch = Watch(url, say, meanwhile)
-    _WATCHES.append(watch)
+    SERVER_AWAY.clear()
+    watch = ServerWatch(url, say, meanwhile)
+    _SERVER_WATCHES.append(watch)
     try:
         yield watch
     finally:
-        _WATCHES.remove(watch)
+        _SERVER_WATCHES.remove(watch)
         watch.close()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import processes, server, watch
-from tasks.best_effort import AWAY
+from flows import processes, server, server_watch
+from tasks.best_effort import SERVER_AWAY
 from tests.flows.test_server import FIRST_PORT, STAND_IN
 
 
@@ -26,7 +26,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server, "command", lambda port: [sys.executable, str(STAND_IN), str(port), "0", "busy"]
     )
     yield server.ensure_server()[0]
-    AWAY.clear()
+    SERVER_AWAY.clear()
     processes.stop_all()
 
 
@@ -38,7 +38,7 @@ def eventually(true: Callable[[], bool]) -> None:
 
 
 def kill() -> int:
-    record = processes.known("server")
+    record = processes.find_process("server")
     assert record is not None
     for member in processes.family(record):
         member.kill()
@@ -47,11 +47,11 @@ def kill() -> int:
 
 def test_one_that_died_is_started_again_on_its_port(url: str) -> None:
     said: list[str] = []
-    with watch.watching(said.append) as watched:
+    with server_watch.watching(said.append) as watched:
         assert watched is not None
         pid = kill()
-        assert watched.settle(), "waited for as long as it is being started"
-        record = processes.known("server")
+        assert watched.wait_until_answering(), "waited for as long as it is being started"
+        record = processes.find_process("server")
         assert record is not None
         assert record["pid"] != pid
         assert server.address(record["port"]) == url
@@ -60,17 +60,17 @@ def test_one_that_died_is_started_again_on_its_port(url: str) -> None:
         "the Prefect server died; it is started again, the run goes on",
         "the Prefect server is back",
     ]
-    assert not AWAY.is_set()
+    assert not SERVER_AWAY.is_set()
 
 
 def test_one_that_was_stopped_stays_so_and_nobody_else_hears_of_the_run(url: str) -> None:
     said: list[str] = []
     port = int(url.split(":")[2].split("/")[0])
-    with watch.watching(said.append) as watched:
+    with server_watch.watching(said.append) as watched:
         assert watched is not None
         processes.stop_process("server")
-        eventually(AWAY.is_set)
-        assert not watched.settle()
+        eventually(SERVER_AWAY.is_set)
+        assert not watched.wait_until_answering()
         # Held, so that another home's server cannot take it and be told of this run.
         eventually(lambda: processes.free_port(port) != port)
         assert not server.healthy(url)
@@ -82,42 +82,42 @@ def test_one_that_is_stopped_by_a_signal_is_done_without_at_once(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    record = processes.known("server")
+    record = processes.find_process("server")
     assert record is not None
-    with watch.watching(said.append) as watched:
+    with server_watch.watching(said.append) as watched:
         assert watched is not None
         began = time.monotonic()
         for member in processes.family(record):
             member.suspend()
-        eventually(AWAY.is_set)
+        eventually(SERVER_AWAY.is_set)
         assert time.monotonic() - began < 10, "within seconds"
         for member in processes.family(record):
             member.resume()
-        eventually(lambda: not AWAY.is_set())
-        assert watched.settle()
+        eventually(lambda: not SERVER_AWAY.is_set())
+        assert watched.wait_until_answering()
         eventually(lambda: len(said) == 2)
     assert said == [
         f"the Prefect server at {url} is away; the run goes on without it",
         "the Prefect server is back",
     ]
-    assert processes.known("server") == record
+    assert processes.find_process("server") == record
 
 
 def test_one_that_hangs_is_started_again_and_waited_for(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(watch, "_HUNG_SECONDS", 3.0)
-    record = processes.known("server")
+    monkeypatch.setattr(server_watch, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_watch, "_HUNG_SECONDS", 3.0)
+    record = processes.find_process("server")
     assert record is not None
-    with watch.watching(said.append) as watched:
+    with server_watch.watching(said.append) as watched:
         assert watched is not None
         for member in processes.family(record):
             member.suspend()
-        eventually(AWAY.is_set)
+        eventually(SERVER_AWAY.is_set)
         eventually(lambda: watched._idle_seconds() > 1)
-        assert watched.settle(), "the end of a run waits for it"
+        assert watched.wait_until_answering(), "the end of a run waits for it"
         eventually(lambda: len(said) == 4)
     assert said == [
         f"the Prefect server at {url} is away; the run goes on without it",
@@ -125,7 +125,7 @@ def test_one_that_hangs_is_started_again_and_waited_for(
         "the Prefect server died; it is started again, the run goes on",
         "the Prefect server is back",
     ]
-    after = processes.known("server")
+    after = processes.find_process("server")
     assert after is not None
     assert after["pid"] != record["pid"]
 
@@ -135,30 +135,30 @@ def test_one_that_works_and_does_not_answer_is_let_go_until_it_does(
 ) -> None:
     said: list[str] = []
     answers = threading.Event()
-    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(watch, "_HUNG_SECONDS", 0.5)
-    monkeypatch.setattr(watch, "healthy", lambda url: answers.is_set())
-    monkeypatch.setattr(watch, "work", lambda record: time.monotonic())
-    record = processes.known("server")
-    with watch.watching(said.append) as watched:
+    monkeypatch.setattr(server_watch, "_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(server_watch, "_HUNG_SECONDS", 0.5)
+    monkeypatch.setattr(server_watch, "healthy", lambda url: answers.is_set())
+    monkeypatch.setattr(server_watch, "work", lambda record: time.monotonic())
+    record = processes.find_process("server")
+    with server_watch.watching(said.append) as watched:
         assert watched is not None
-        eventually(AWAY.is_set)
+        eventually(SERVER_AWAY.is_set)
         time.sleep(1)
-        assert not watched.settle(), "nor is it waited for at the end"
+        assert not watched.wait_until_answering(), "nor is it waited for at the end"
         answers.set()
-        eventually(lambda: not AWAY.is_set())
+        eventually(lambda: not SERVER_AWAY.is_set())
     assert said == [
         f"the Prefect server at {url} is away; the run goes on without it",
         "the Prefect server is back",
     ]
-    assert processes.known("server") == record
+    assert processes.find_process("server") == record
 
 
 def test_a_watch_within_another_is_the_same_one(url: str) -> None:
     outer: list[str] = []
     inner: list[str] = []
-    with watch.watching(outer.append, "the run waits for it") as one:
-        with watch.watching(inner.append) as two:
+    with server_watch.watching(outer.append, "the run waits for it") as one:
+        with server_watch.watching(inner.append) as two:
             assert one is two
             assert two is not None
             two.say(two.meanwhile)
@@ -170,29 +170,29 @@ def test_a_watch_within_another_is_the_same_one(url: str) -> None:
 def test_one_that_dies_after_it_hung_is_started_again(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.1)
-    record = processes.known("server")
+    monkeypatch.setattr(server_watch, "_LOOK_SECONDS", 0.1)
+    record = processes.find_process("server")
     assert record is not None
-    with watch.watching(lambda line: None) as watched:
+    with server_watch.watching(lambda line: None) as watched:
         assert watched is not None
         for member in processes.family(record):
             member.suspend()
-        eventually(AWAY.is_set)
+        eventually(SERVER_AWAY.is_set)
         kill()
-        eventually(lambda: not AWAY.is_set())
-        assert watched.settle()
-    assert processes.known("server") != record
+        eventually(lambda: not SERVER_AWAY.is_set())
+        assert watched.wait_until_answering()
+    assert processes.find_process("server") != record
 
 
 def test_a_port_is_held_as_soon_as_it_is_free() -> None:
     port, until = processes.free_port(FIRST_PORT), threading.Event()
-    holding = threading.Thread(target=watch._hold, args=(port, until))
+    holding = threading.Thread(target=server_watch._hold, args=(port, until))
     with socket.socket() as stopping:
         stopping.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stopping.bind(("127.0.0.1", port))
         stopping.listen()
         holding.start()
-        time.sleep(1.5 * watch._LOOK_SECONDS)
+        time.sleep(1.5 * server_watch._LOOK_SECONDS)
         assert holding.is_alive()
     eventually(lambda: hung_up_on(port))
     until.set()
@@ -213,8 +213,8 @@ def test_an_answer_from_whoever_took_the_port_is_no_answer(
 ) -> None:
     port = int(url.split(":")[2].split("/")[0])
     said: list[str] = []
-    monkeypatch.setattr(watch, "_LOOK_SECONDS", 3.0)
-    with watch.watching(said.append) as watched:
+    monkeypatch.setattr(server_watch, "_LOOK_SECONDS", 3.0)
+    with server_watch.watching(said.append) as watched:
         assert watched is not None
         kill()
         eventually(lambda: processes.free_port(port) == port)
@@ -222,7 +222,7 @@ def test_an_answer_from_whoever_took_the_port_is_no_answer(
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", port))
             taken.listen()
-            assert not watched.settle()
+            assert not watched.wait_until_answering()
             eventually(lambda: len(said) == 2)
     assert said[1] == (
         f"the Prefect server is gone, and port {port} is taken by another process; "
