@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import platform
@@ -22,6 +23,8 @@ _SKIPPED_PARTS = frozenset(
     | {"vendor", "_vendor", "vendored", "externals", "third_party", "idlelib", "turtledemo"}
     | {"benchmarks", "examples", "lib2to3", "ensurepip"}
 )
+# Path, digest and size.
+_RECORD_COLUMNS = 3
 
 
 class DistributionNotFoundError(ExpectedError, LookupError):
@@ -83,22 +86,20 @@ def find_distribution(name: str) -> Installed:
         raise DistributionNotFoundError(
             f"distribution {name!r} is not installed; `pip install {name}` or take it off the list"
         ) from error
-    files = found.files or []
-    record = next(
-        (f for f in files if f.parent.suffix == ".dist-info" and f.name == "RECORD"), None
-    )
-    if record is None:
+    record = found.read_text("RECORD")
+    rows = list(csv.reader((record or "").splitlines()))
+    place = next((row[0] for row in rows if row and row[0].endswith(".dist-info/RECORD")), None)
+    if place is None:
         raise DistributionNotFoundError(
             f"distribution {name!r} has no RECORD of its files (an editable install?); "
             "install it from a wheel, or take it off the list"
         )
     digest, size = hashlib.sha256(), 0
-    for file in sorted(files, key=str):
-        if file.suffix == ".py" or file.name == "METADATA":
-            value = f"{file.hash.mode}={file.hash.value}" if file.hash else ""
-            digest.update(f"{file}\0{value}\n".encode())
-            size += file.size or 0
-    folder = Path(str(found.locate_file(record))).parent
+    for path, recorded, length in sorted(row for row in rows if len(row) == _RECORD_COLUMNS):
+        if path.endswith((".py", "/METADATA")):
+            digest.update(f"{path}\0{recorded}\n".encode())
+            size += int(length or 0)
+    folder = Path(str(found.locate_file(place))).parent
     return Installed(name, found.version, folder, digest.hexdigest(), size)
 
 

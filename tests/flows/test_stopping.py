@@ -41,9 +41,12 @@ sleep = ["sleep", "600"]
 nowhere = subprocess.DEVNULL
 started = subprocess.Popen(sleep, stdout=nowhere, stderr=nowhere)
 served = subprocess.Popen(sleep, stdout=nowhere, stderr=nowhere, start_new_session=True)
-print(started.pid, served.pid, flush=True)
+pids = [started.pid, served.pid]
 while True:
     try:
+        if pids:
+            print(*pids, flush=True)  # Ctrl-C may follow at once
+            pids = []
         time.sleep(600)
     except KeyboardInterrupt:
         pass
