@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-
-from llm.training.distributed import Processes
 from llm.training.parallel.choice import NotSingleError, choose
 from llm.training.parallel.ddp import Ddp
 from llm.training.parallel.fsdp import Fsdp
+
+from llm.training.distributed import Processes
 from tests.llm.training.small_run import CPU, EXECUTION, run_of
 
 
