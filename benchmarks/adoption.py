@@ -21,14 +21,14 @@ from llm.tables import DOC_ID
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.identity.snapshot import Item, Snapshot
-from tasks.engine.out import Out
-from tasks.engine.progress import Silent
+from tasks.engine.progress import NullListener
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.earlier import known_receipts
+from tasks.engine.shards.earlier_receipts import known_receipts
 from tasks.engine.shards.unit import Emitted, RowsIn, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel
@@ -87,7 +87,9 @@ def main() -> None:
         known = known_receipts(store, STAGE.name)
         moments.append(time.perf_counter())
         files = AttemptFiles(STAGE, store, "elsewhere/0001")
-        found = len(ShardWork(STAGE, config, store, files, Silent(), known, "", False).adopt(known))
+        found = len(
+            ShardWork(STAGE, config, store, files, NullListener(), known, "", False).adopt(known)
+        )
         moments.append(time.perf_counter())
         timings = execute(order, store).artifact.manifest.timings
         moments.append(time.perf_counter())

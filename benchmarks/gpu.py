@@ -9,6 +9,7 @@ costs no other; first all are compiled side by side, then each is measured alone
 
 - checks: loss and gradient against float32 on a CPU, resume, replay after running out of memory,
   document masks (`gpu_checks.py`).
+- sharded: a model that is shared out (FSDP2), by a group of one process, against one that is not.
 - kernels: attention by each of PyTorch's backends, and the loss.
 - train: tokens a second, MFU and memory at 124 M, 350 M and 1 B parameters and 2,048 tokens, of
   Ingot and of transformers' Qwen3, compiled, at equal batch and micro-batch, with AdamW; at
@@ -171,7 +172,7 @@ def cases(tiny: bool) -> list[str]:
     sizes = list(TINY if tiny else SIZES)
     trained = [f"train {size} {side}" for size in sizes for side in _SIDES]
     trained += [f"train {sizes[0]} ingot-muon", f"train {sizes[0]} ingot-masked"]
-    return ["checks", "kernels", *trained, *(f"decode {size}" for size in sizes)]
+    return ["checks", "sharded", "kernels", *trained, *(f"decode {size}" for size in sizes)]
 
 
 def run_case(
@@ -181,6 +182,8 @@ def run_case(
     match name.split():
         case ["checks"]:
             return gpu_checks.run(device, cache)
+        case ["sharded"]:
+            return gpu_checks.run_sharded(device, cache)
         case ["kernels"]:
             shapes = {size: a for size, (a, _, _) in (TINY if tiny else SIZES).items()}
             return gpu_kernels.run(device, shapes, 1 if tiny else 8)
@@ -193,10 +196,10 @@ def run_case(
     raise SystemExit(f"no case {name!r}")
 
 
-def launched(name: str, given: argparse.Namespace, cache: Path, warm: bool) -> subprocess.Popen:
+def launched(name: str, args: argparse.Namespace, cache: Path, warm: bool) -> subprocess.Popen:
     """A case in a process of its own; its last line is JSON."""
-    command = [sys.executable, __file__, "--case", name, "--device", given.device]
-    command += ["--cache", str(cache)] + ["--tiny"] * given.tiny + ["--warm"] * warm
+    command = [sys.executable, __file__, "--case", name, "--device", args.device]
+    command += ["--cache", str(cache)] + ["--tiny"] * args.tiny + ["--warm"] * warm
     variables = {"TORCHINDUCTOR_CACHE_DIR": str(cache), "PYTORCH_ALLOC_CONF": _ALLOCATOR}
     variables["TORCHINDUCTOR_COMPILE_THREADS"] = "4"
     return subprocess.Popen(
@@ -274,55 +277,55 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder for compiled code, to be used again")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--warm", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    device = devices.find(given.device)
-    if given.case:
-        print(json.dumps(run_case(given.case, device, given.tiny, given.warm, given.cache)))
+    args = parser.parse_args()
+    device = devices.find(args.device)
+    if args.case:
+        print(json.dumps(run_case(args.case, device, args.tiny, args.warm, args.cache)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        cache = given.cache or Path(folder)
-        measure(given, device, cache)
+        cache = args.cache or Path(folder)
+        measure(args, device, cache)
 
 
 def compiled(
-    names: list[str], given: argparse.Namespace, cache: Path, began: float
+    names: list[str], args: argparse.Namespace, cache: Path, began: float
 ) -> dict[str, dict[str, Any]]:
     """Fill the compiler's cache, as many at once as fit, and do the checks: they time nothing."""
-    checks = launched("checks", given, cache, False) if "checks" in names else None
+    checks = launched("checks", args, cache, False) if "checks" in names else None
     roomy = torch.cuda.get_device_properties(0).total_memory > 120 << 30
     for sizes in (("124m", "350m"), ("1b",)) if roomy else (("124m",), ("350m",), ("1b",)):
         warm = [name for name in names if name.startswith("train") and name.split()[1] in sizes]
-        started = [(name, launched(name, given, cache, True)) for name in warm]
+        started = [(name, launched(name, args, cache, True)) for name in warm]
         for name, process in started:
             outcome = json.dumps(result(process))
             print(f"{time.monotonic() - began:6.0f} s  compiled {name}: {outcome}", flush=True)
     return {"checks": result(checks)} if checks else {}
 
 
-def measure(given: argparse.Namespace, device: torch.device, cache: Path) -> None:
+def measure(args: argparse.Namespace, device: torch.device, cache: Path) -> None:
     """All cases that are asked for."""
     began = time.monotonic()
-    only, without = (list(filter(None, text.split(","))) for text in (given.only, given.without))
+    only, without = (list(filter(None, text.split(","))) for text in (args.only, args.without))
     names = [
-        name for name in cases(given.tiny)
+        name for name in cases(args.tiny)
         if (not only or any(part in name for part in only))
         and not any(part in name for part in without)
     ]  # fmt: skip
     record: dict[str, Any] = {
         "benchmark": "gpu",
         **about(device),
-        "input": {name: asdict(a) for name, (a, _, _) in (TINY if given.tiny else SIZES).items()},
+        "input": {name: asdict(a) for name, (a, _, _) in (TINY if args.tiny else SIZES).items()},
     }
     found: dict[str, dict[str, Any]] = {}
-    early = compiled(names, given, cache, began) if device.type == "cuda" else {}
+    early = compiled(names, args, cache, began) if device.type == "cuda" else {}
     for name in names:
-        found[name] = early.get(name) or result(launched(name, given, cache, False))
+        found[name] = early.get(name) or result(launched(name, args, cache, False))
         record["seconds"] = round(time.monotonic() - began)
         print(f"{record['seconds']:6} s  {name}: {json.dumps(found[name])}", flush=True)
         record["rows"] = [{"name": name, **outcome} for name, outcome in found.items()]
         record["bars"] = bars(found)
-        if given.output:
-            given.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        if args.output:
+            args.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for bar in record["bars"]:
         verdict = "holds" if bar["holds"] else "does not hold"
         print(f"{bar['name']}: {bar['value']} (bar {bar['target']}: {verdict})")

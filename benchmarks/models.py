@@ -25,7 +25,9 @@ from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes
 from llm.training.loss import softmax
 from llm.training.run_file import Optimisation
+from llm.training.single_process import Single
 from llm.training.step import Stepper, read_rows
+from llm.training.strategy import Strategy
 
 Step = Callable[[int, "NDArray[np.int64]"], float]
 
@@ -97,19 +99,21 @@ def stepper(
     device: torch.device,
     cache: Path | None,
     micro_batch_rows: int = 0,
+    strategy: Strategy | None = None,
 ) -> Stepper:
     """Ingot's step as its trainer builds it.
 
     Args:
         cache: folder for compiled code; `None` = uncompiled.
+        strategy: `None` = one process.
     """
-    model = fresh(architecture).to(device)
+    strategy = strategy or Single(device, Processes(0, 1))
+    model = fresh(architecture)
     if cache is not None and not compile_blocks(model, cache, device):
         raise SystemExit("this machine compiles nothing; there is nothing to compare")
     shares = softmax if cache is None else compiled_softmax()
-    return Stepper(
-        model, o, tokens, device, Processes(0, 1), micro_batch_rows, StopRequest(), shares
-    )
+    placed = strategy.wrap(model)
+    return Stepper(placed, o, tokens, device, strategy, micro_batch_rows, StopRequest(), shares)
 
 
 def ours(*arguments: Any) -> Step:
@@ -146,7 +150,10 @@ def theirs(
     model.load_state_dict(fresh(architecture).state_dict())
     if compiled:
         model.compile(dynamic=False)
-    [optimiser] = optimisers.build(model, o)
+    parameters = dict(model.named_parameters())
+    matrices = [p for name, p in parameters.items() if ".layers." in name and p.ndim == 2]
+    others = [p for p in parameters.values() if not any(p is matrix for matrix in matrices)]
+    [optimiser] = optimisers.for_parameters(matrices, others, o)
     size = micro_batch_rows or o.batch_rows
 
     def step(number: int, rows: NDArray[np.int64]) -> float:

@@ -31,7 +31,7 @@ import transformers
 from benchmarks.models import Step, optimisation, ours, random_tokens, theirs
 from llm.model.architecture import Architecture
 from llm.training import devices
-from tasks.engine.launch import PACE
+from tasks.engine.stage.launch import PACE
 
 LENGTH = 512
 ARCHITECTURE = Architecture(
@@ -112,25 +112,25 @@ def main() -> None:
         "--plain-environment", action="store_true", help="not the one trainers are launched in"
     )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    given = parser.parse_args()
-    if not given.plain_environment and any(os.environ.get(k) != v for k, v in PACE.items()):
+    args = parser.parse_args()
+    if not args.plain_environment and any(os.environ.get(k) != v for k, v in PACE.items()):
         # The allocator reads it as the process starts.
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **PACE})
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    device = devices.find(given.device)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = devices.find(args.device)
     tokens = random_tokens(ARCHITECTURE.vocabulary_size, LENGTH, _ROWS_IN_ALL)
     best = devices.precision_on(device, devices.AUTO)
     precisions = ("fp32", "bf16") if best == "bf16" else ("fp32",)  # emulated, bf16 takes minutes
     with tempfile.TemporaryDirectory() as cache:
         steps: dict[str, Step] = {}
         for precision, compiled in itertools.product(precisions, (False, True)):
-            o = optimisation(given.batch_rows, precision)
+            o = optimisation(args.batch_rows, precision)
             name = f"{'compiled' if compiled else 'eager'} {precision}"
             place = Path(cache) if compiled else None
             steps[f"ingot {name}"] = ours(ARCHITECTURE, tokens, o, device, place)
             steps[f"transformers {name}"] = theirs(ARCHITECTURE, tokens, o, device, compiled)
-        rows = measured(steps, given.batch_rows, given.warm_up, given.rounds)
+        rows = measured(steps, args.batch_rows, args.warm_up, args.rounds)
     print(f"{'':28} {'tokens/s':>10} {'slowest':>10} {'fastest':>10} {'loss':>8}")
     for row in rows:
         figures = [f"{row[key]:>10,}" for key in ("tokens_per_second", "slowest", "fastest")]
@@ -139,7 +139,7 @@ def main() -> None:
     for bar in reached:
         verdict = "holds" if bar["holds"] else "does not hold"
         print(f"{bar['name']}: {bar['value']} (bar {bar['target']}: {verdict})")
-    sizes = {**asdict(ARCHITECTURE), "batch_rows": given.batch_rows, "rounds": given.rounds}
+    sizes = {**asdict(ARCHITECTURE), "batch_rows": args.batch_rows, "rounds": args.rounds}
     record = {
         "benchmark": "pretrain_throughput",
         "input": {**sizes, "device": str(device), "threads": torch.get_num_threads()},

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flows import publish
 from flows.planning import RECIPE, StageName, planner
-from flows.running import looked_after, preview, run
+from flows.running import preview, run, watch_server
 from tasks.engine.run.plan import Planner
 
 # The planner of a run that its caller, in this process, has planned already.
@@ -27,7 +27,7 @@ def build(
         "dedup.threshold=0.7.",
     ),
     only: list[StageName] = Field(
-        [], description="Run these stages alone, on what their inputs were last built to."
+        [], description="Run only these stages, on the latest artifacts of the stages they read."
     ),
     start: list[StageName] = Field(
         [], description="Run these stages and all that depend on them, and no others."
@@ -39,7 +39,7 @@ def build(
     dry_run: bool = Field(False, description="Publish the plan and stop; nothing is built."),
 ) -> State[list[dict[str, str]]]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
-    with looked_after():
+    with watch_server():
         plan = PLANNED.get() or planner(recipe, changes, only, start, force)
         rows = preview(plan)
         if dry_run:

@@ -16,7 +16,7 @@ from tasks.engine.store.store import Store
 from tasks.engine.upkeep.gc import advice
 
 # Notes, logs and the server's database need this much, whatever is built.
-_LEAST_ROOM = 4_000_000
+_MIN_ROOM = 4_000_000
 # Any of these in the environment is the user's choice of a database.
 _DATABASE = tuple(
     f"PREFECT_{part}_DATABASE_{what}"
@@ -27,11 +27,11 @@ _DATABASE = tuple(
 
 def home_url() -> str:
     """The artifact store: `INGOT_HOME` (a path or fsspec URL), else `.ingot` under the root."""
-    given = os.environ.get("INGOT_HOME")
-    if not given:
+    value = os.environ.get("INGOT_HOME")
+    if not value:
         return str(root() / ".ingot")
     # The shell leaves `~` alone within quotes, and whoever is told may or may not expand it.
-    return given if "://" in given else os.path.expanduser(given)  # noqa: PTH111 - no error
+    return value if "://" in value else os.path.expanduser(value)  # noqa: PTH111 - no error
 
 
 def local_home() -> Path:
@@ -78,8 +78,8 @@ def _place_state() -> None:
     What is not in the environment Prefect takes from `.env`, `prefect.toml` or `pyproject.toml` in
     the current folder, which may be another project's.
     """
-    given = os.environ.get("PREFECT_HOME")
-    prefect = Path(given).expanduser() if given else local_home() / "prefect"
+    value = os.environ.get("PREFECT_HOME")
+    prefect = Path(value).expanduser() if value else local_home() / "prefect"
     prefect = prefect.resolve()
     os.environ["PREFECT_HOME"] = str(prefect)
     places = {
@@ -113,15 +113,15 @@ def require_writable() -> None:
     for folder in {local_home(), *([Path(home_url())] if "://" not in home_url() else [])}:
         probe = folder / f".writable-{os.getpid()}"
         try:
-            with space_checked(folder, _LEAST_ROOM):
+            with space_checked(folder, _MIN_ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
                 probe.write_bytes(b"1")
                 probe.unlink()
         except OSError as error:
             raise ReadOnlyStoreError(
-                f"{folder} cannot be written ({error.strerror}): plan, why, diff, trace, removed, "
-                "report and verify work, what builds or changes something does not. Give this "
-                "user the right to write there, or choose another home (INGOT_HOME)"
+                f"{folder} cannot be written ({error.strerror}): what only reads (plan, why, diff, "
+                "trace, removed, report, verify) works, what builds or changes does not. Give this "
+                "user write access, or choose another home (INGOT_HOME)"
             ) from error
-        if room_left(folder) < _LEAST_ROOM:
-            raise StoreFullError(f"{full(folder, _LEAST_ROOM)}. {advice(open_store())}")
+        if room_left(folder) < _MIN_ROOM:
+            raise StoreFullError(f"{full(folder, _MIN_ROOM)}. {advice(open_store())}")

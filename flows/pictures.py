@@ -13,7 +13,7 @@ import time
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from flows.reports import PICTURES, served, shown_folder
+from flows.reports import PICTURES, report_address, shown_folder
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Graph, Panel
@@ -26,19 +26,19 @@ _LINEAGES_KEPT = 20
 _CUT_SHORT_SECONDS = 3600.0
 
 
-def hung(panel: Panel, artifact: Artifact) -> str | None:
+def publish_picture(panel: Panel, artifact: Artifact) -> str | None:
     """The address of the picture of an artifact's panel; none where it has none or nobody serves
     it."""
-    return _hung(panel, artifact.store, artifact.folder.removeprefix(_ARTIFACTS))
+    return _publish(panel, artifact.store, artifact.folder.removeprefix(_ARTIFACTS))
 
 
-def hung_lineage(graph: Graph, store: Store) -> str | None:
+def publish_lineage(graph: Graph, store: Store) -> str | None:
     """The same of a lineage."""
-    return _hung(graph, store, _LINEAGE)
+    return _publish(graph, store, _LINEAGE)
 
 
-def _hung(panel: Panel, store: Store, place: str) -> str | None:
-    address = served(store)
+def _publish(panel: Panel, store: Store, place: str) -> str | None:
+    address = report_address(store)
     drawn = picture(panel) if address else ""
     if not drawn:
         return None

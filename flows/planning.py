@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from flows.home import open_store
-from tasks.consistency import require
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
 from tasks.engine.run.chain import chain
 from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.run.requirements import require
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published
 from tasks.engine.store.store import Store
@@ -22,7 +22,7 @@ StageName = Literal[*STAGES]
 
 # What forms say of parameters that several flows share. Prefect reads a description from a
 # parameter's default, never from `Annotated`.
-RECIPE = "A shipped recipe's name, or a YAML file (a path that starts where INGOT_ROOT is)."
+RECIPE = "A shipped recipe's name, or the path of a YAML file (relative to INGOT_ROOT)."
 
 
 def pinned_artifacts(store: Store, names: Sequence[str]) -> dict[str, Artifact]:
@@ -67,12 +67,12 @@ def planner_for(
 
     Raises:
         RecipeError: the recipe lacks a stage that another reads from, or its stages do not go
-            together, see `tasks.consistency`.
+            together, see `Stage.requires`.
         RecipeError, MissingInputError: see `pinned_artifacts`.
     """
     selection = Selection(tuple(only), tuple(start), tuple(force), recipe.on_code_drift)
     merged = {**recipe.configs, **(configs or {})}
-    require(merged, source)
+    require(STAGES, merged, source)
     pinned = pinned_artifacts(store, inputs)
     try:
         wired = chain(STAGES, merged)

@@ -1,7 +1,7 @@
 """Background processes of this home: started, found again, stopped.
 
 What runs is remembered in `<home>/prefect/*.json` by a note of the process that no recycled id and
-no clock that was set can fool (tasks/engine/store/living.py).
+no clock that was set can fool (tasks/engine/store/process_identity.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import psutil
 
 from flows.home import local_home
 from tasks.engine.errors import IngotError
-from tasks.engine.store import living
+from tasks.engine.store import process_identity
 
 _PORTS = 100
 Record = dict[str, str | int | float]
@@ -53,7 +53,7 @@ def log_file(name: str) -> Path:
 def _alive(record: Path) -> Record | None:
     try:
         found: Record = json.loads(record.read_text())
-        return found if living.lives(found) else None
+        return found if process_identity.is_alive(found) else None
     except (OSError, ValueError):
         return None
 
@@ -98,20 +98,20 @@ def start_process(
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
-    record = {**living.note(process.pid), **facts}
+    record = {**process_identity.identify(process.pid), **facts}
     written = folder() / f"{name}.json.{os.getpid()}"
     written.write_text(json.dumps(record))
     written.replace(folder() / f"{name}.json")
 
 
-def known(name: str) -> Record | None:
+def find_process(name: str) -> Record | None:
     """The record of a background process that is alive, its facts included."""
     return _alive(folder() / f"{name}.json")
 
 
 def running(name: str, **facts: str | int) -> bool:
     """Whether the background process of that name is alive, and was started with these facts."""
-    record = known(name)
+    record = find_process(name)
     return record is not None and all(record.get(key) == value for key, value in facts.items())
 
 

@@ -15,9 +15,9 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.pictures import hung, hung_lineage
+from flows.pictures import publish_lineage, publish_picture
 from flows.reports import page
-from tasks.best_effort import AWAY, unreachable
+from tasks.best_effort import SERVER_AWAY, unreachable
 from tasks.engine.run.chain import Chain
 from tasks.engine.run.plan import Row
 from tasks.engine.store.artifact import Artifact
@@ -42,13 +42,13 @@ def best_effort(publish: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(publish)
     def shown(*arguments: P.args, **named: P.kwargs) -> None:
         again = functools.partial(publish, *arguments, **named)
-        if AWAY.is_set() or not _reached(again):
+        if SERVER_AWAY.is_set() or not _try_publish(again):
             _LATER.append((flow_run.id, again))
 
     return shown
 
 
-def _reached(publish: Callable[[], None]) -> bool:
+def _try_publish(publish: Callable[[], None]) -> bool:
     # The stages do not wait for it, and what it shows can wait.
     with other_settings("client", max_retries=0):
         try:
@@ -71,7 +71,7 @@ def catch_up(answers: bool) -> None:
     missed = 0
     for publish in waiting:
         try:
-            missed += not (answers and _reached(publish))
+            missed += not (answers and _try_publish(publish))
         except Exception as error:  # noqa: BLE001 - how the run ended is what counts now
             missed += 1
             get_run_logger().warning("not shown: %s: %s", type(error).__name__, error)
@@ -101,7 +101,7 @@ def plan(rows: Sequence[Row]) -> None:
 
 @best_effort
 def lineage(chain: Chain, store: Store) -> None:
-    """Which stage reads what of which: a picture, and the same as a Mermaid graph."""
+    """Which stage reads which output: a picture, and the same as a Mermaid graph."""
     edges = [
         (parent, name, output)
         for name, wires in chain.wiring.items()
@@ -109,12 +109,12 @@ def lineage(chain: Chain, store: Store) -> None:
         if name != "report"
     ]
     graph = Graph("Lineage", {name: name for name in chain.stages if name != "report"}, edges)
-    drawn_at = hung_lineage(graph, store)
+    drawn_at = publish_lineage(graph, store)
     if drawn_at is not None:
         create_image_artifact(
             key="lineage-picture",
             image_url=drawn_at,
-            description="Which stage reads what of which",
+            description="Which stage reads which output",
         )
     create_markdown_artifact(key="lineage", markdown=markdown(graph), description="Lineage")
 
@@ -147,7 +147,9 @@ def panels(artifact: Artifact) -> None:
     if view is None:
         get_run_logger().info("no panels: %s", advice(artifact))
     else:
-        text = joined([markdown(panel, hung(panel, artifact)) for panel in view.panels])
+        text = join_panels(
+            [markdown(panel, publish_picture(panel, artifact)) for panel in view.panels]
+        )
         if text:
             create_markdown_artifact(
                 key=f"stage-{artifact.stage}", markdown=text, description=view.description
@@ -162,7 +164,7 @@ def panels(artifact: Artifact) -> None:
             )
 
 
-def joined(panels: Sequence[str], limit: int = _MARKDOWN_LIMIT) -> str:
+def join_panels(panels: Sequence[str], limit: int = _MARKDOWN_LIMIT) -> str:
     """Panels below each other, whole ones only, up to `limit` characters; what is left out is said.
 
     A panel too long by itself is left out too: cut anywhere, its tables and quotes would break.

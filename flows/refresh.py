@@ -9,7 +9,7 @@ from pydantic import Field
 
 from flows import publish
 from flows.planning import RECIPE, planner
-from flows.running import looked_after, preview, run
+from flows.running import preview, run, watch_server
 
 
 @flow(name="refresh")
@@ -17,7 +17,7 @@ def refresh(
     recipe: str = Field("quickstart", description=RECIPE),
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early."""
-    with looked_after():
+    with watch_server():
         plan = planner(recipe)
         rows = preview(plan)
         if all(row.runs is False for row in rows):

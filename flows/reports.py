@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from flows.home import local_home
-from flows.processes import free_port, known, listens, locked, start_process, stop_process
+from flows.processes import find_process, free_port, listens, locked, start_process, stop_process
 from tasks.engine.store.artifact import Artifact, build_folder
 from tasks.engine.store.store import Store
 
@@ -34,7 +34,7 @@ def ensure_reports(store: Store) -> str | None:
     if not store.local:
         return None
     with locked(_NAME):
-        found = served(store)
+        found = report_address(store)
         if found is not None:
             return found
         stop_process(_NAME)  # it may serve another store
@@ -43,7 +43,7 @@ def ensure_reports(store: Store) -> str | None:
         for _ in range(_TRIES):
             port = free_port(port)
             if _start(store, port):
-                return served(store)
+                return report_address(store)
             port += 1
     return None
 
@@ -62,7 +62,7 @@ def _start(store: Store, port: int) -> bool:
     command += ["--directory", str(shown_folder()), str(port)]
     start_process(_NAME, command, port=port, store=store.url)
     deadline = time.monotonic() + _START_SECONDS
-    while (record := known(_NAME)) is not None and time.monotonic() < deadline:
+    while (record := find_process(_NAME)) is not None and time.monotonic() < deadline:
         if listens(record, port):
             return True
         time.sleep(_LOOK_SECONDS)
@@ -70,9 +70,9 @@ def _start(store: Store, port: int) -> bool:
     return False
 
 
-def served(store: Store) -> str | None:
+def report_address(store: Store) -> str | None:
     """Where the reports of a store are served; none where they are not."""
-    record = known(_NAME)
+    record = find_process(_NAME)
     if record is None or record.get("store") != store.url:
         return None
     return f"http://127.0.0.1:{record['port']}"
@@ -81,7 +81,7 @@ def served(store: Store) -> str | None:
 def page(artifact: Artifact) -> str:
     """The link to a report: served, else as a file."""
     path = artifact.data("report").folder() / "index.html"
-    address = served(artifact.store)
+    address = report_address(artifact.store)
     if address is None:
         return path.as_uri()
     manifest = artifact.manifest

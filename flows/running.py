@@ -13,20 +13,20 @@ from prefect.logging import get_run_logger
 from prefect.states import State
 
 from flows import publish
-from flows.elsewhere import run_elsewhere
-from flows.patience import KeptLogs, give_up, patient
-from flows.reaping import keep_lines, registered
-from flows.watch import Watch, wait_while_started, watching
-from tasks.best_effort import AWAY, unreachable
+from flows.crashed_runs import keep_log_lines, run_record
+from flows.other_pool import run_on_pool
+from flows.server_retry import RetryingLogWorker, retry_logs, stop_retrying
+from flows.server_watch import ServerWatch, wait_while_started, watching
+from tasks.best_effort import SERVER_AWAY, unreachable
 from tasks.engine.errors import IngotError
-from tasks.engine.progress import Silent
+from tasks.engine.progress import NullListener
 from tasks.engine.run.build import steps
 from tasks.engine.run.execute import BuildRequest, BuildResult, execute
 from tasks.engine.run.plan import Planner, Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published, sound
 from tasks.machine import require_devices
-from tasks.runner import Reference, Ticket, stage_task, ticket
+from tasks.runner import ArtifactReference, TaskRequest, as_task_request, stage_task
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Outcome:
 
 
 @dataclass
-class Told:
+class RunProgress:
     """How far the last `run` of this process came.
 
     Attributes:
@@ -57,7 +57,7 @@ class Told:
 
 
 # Where the server is away at the end, Prefect raises its own error in place of the flow's result.
-LAST = Told(complete=False, outcomes=[])
+LAST_RUN = RunProgress(complete=False, outcomes=[])
 
 
 def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
@@ -72,109 +72,114 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
     """
     states: dict[str, str] = {}
 
-    def through_prefect(order: BuildRequest, force: bool) -> BuildResult:
-        stage, pool = order.stage.name, order.config.pool
+    def through_prefect(request: BuildRequest, force: bool) -> BuildResult:
+        stage, pool = request.stage.name, request.config.pool
         try:
-            if pool and not here and (force or not _present(order, planner)):
-                built = run_elsewhere(_ticket(order, planner, force), pool, recipe)
+            if pool and not here and (force or not _present(request, planner)):
+                built = run_on_pool(_task_request(request, planner, force), pool, recipe)
                 states[stage] = "Completed"
             else:
-                built, states[stage] = _as_task(order, planner, force)
+                built, states[stage] = _as_task(request, planner, force)
         except Exception as error:
-            error.add_note(f"Stage {stage} failed. What was finished is kept: run again to go on.")
+            error.add_note(f"Stage {stage} failed. Finished work is kept: run again to continue.")
             raise
         return built
 
-    told = Told(complete=False, outcomes=[])
+    progress = RunProgress(complete=False, outcomes=[])
     shown: list[Future[None]] = []
     # Panels are drawn and sent while the next stage is looked at: half the time of a run in which
     # all is fresh would be spent waiting for the server.
-    with in_sight_of_the_server(told), ThreadPoolExecutor(1, "panels") as aside:
+    with tolerate_outage(progress), ThreadPoolExecutor(1, "panels") as aside:
         for step in steps(planner, through_prefect):
             if step.built is None:
                 continue
             outcome = Outcome(step.row.stage, states[step.row.stage], step.built.artifact)
-            told.outcomes.append(outcome)
+            progress.outcomes.append(outcome)
             here_and_now = contextvars.copy_context()  # Prefect's: which run it belongs to
             shown.append(aside.submit(here_and_now.run, publish.panels, outcome.artifact))
-        told.complete = True
+        progress.complete = True
     for panels in shown:
         panels.result()
-    return told.outcomes
+    return progress.outcomes
 
 
 @contextlib.contextmanager
-def in_sight_of_the_server(told: Told) -> Iterator[None]:
+def tolerate_outage(progress: RunProgress) -> Iterator[None]:
     """The block goes on when the server goes away, and its end is recorded, now or later."""
-    global LAST
-    LAST = told
+    global LAST_RUN
+    LAST_RUN = progress
 
     def settle(wait: bool) -> bool:
-        told.recorded = watch is None or watch.settle(wait)
-        if KeptLogs.left_out:
-            log.warning("%d log lines are not shown by the Prefect server", KeptLogs.left_out)
-        if not told.recorded:
-            keep_lines(give_up())
-        publish.catch_up(told.recorded)
-        return told.recorded
+        progress.recorded = watch is None or watch.wait_until_answering(wait)
+        if RetryingLogWorker.left_out:
+            log.warning(
+                "%d log lines are not shown by the Prefect server",
+                RetryingLogWorker.left_out,
+            )
+        if not progress.recorded:
+            keep_log_lines(stop_retrying())
+        publish.catch_up(progress.recorded)
+        return progress.recorded
 
     log = get_run_logger()
-    with looked_after() as watch, registered(settle):
+    with watch_server() as watch, run_record(settle):
         yield
 
 
 @contextlib.contextmanager
-def looked_after() -> Iterator[Watch | None]:
-    """The server of the current flow is watched, its log tells what becomes of it and is kept."""
+def watch_server() -> Iterator[ServerWatch | None]:
+    """Watch the server of the current flow; keep the log lines it cannot take."""
     log = get_run_logger()
-    with watching(lambda line: log.warning("%s", line)) as watch, patient():
+    with watching(lambda line: log.warning("%s", line)) as watch, retry_logs():
         yield watch
 
 
-def _present(order: BuildRequest, planner: Planner) -> Artifact | None:
-    return sound(planner.store, order.stage.name, order.build_id, order.config)
+def _present(request: BuildRequest, planner: Planner) -> Artifact | None:
+    return sound(planner.store, request.stage.name, request.build_id, request.config)
 
 
-def _ticket(order: BuildRequest, planner: Planner, force: bool) -> Ticket:
-    return ticket(order, planner.store, force, planner.selection.same_code)
+def _task_request(request: BuildRequest, planner: Planner, force: bool) -> TaskRequest:
+    return as_task_request(request, planner.store, force, planner.selection.same_code)
 
 
-def _as_task(order: BuildRequest, planner: Planner, force: bool) -> tuple[BuildResult, str]:
-    name, store = order.stage.name, planner.store
+def _as_task(request: BuildRequest, planner: Planner, force: bool) -> tuple[BuildResult, str]:
+    name, store = request.stage.name, planner.store
     # Prefect's own record is believed only if the store has the artifact, whole.
-    present = _present(order, planner)
+    present = _present(request, planner)
     task = stage_task(name).with_options(refresh_cache=force or present is None)
-    asked = _ticket(order, planner, force)
+    task_request = _task_request(request, planner, force)
     wait_while_started()
-    if AWAY.is_set():  # to try would only take time
-        return _untold(order, planner, force, present)
+    if SERVER_AWAY.is_set():  # to try would only take time
+        return _run_unrecorded(request, planner, force, present)
     try:
-        state: State[Any] = task(asked.model_dump(mode="json"), return_state=True)
-        told = Reference.model_validate(state.result())
+        state: State[Any] = task(task_request.model_dump(mode="json"), return_state=True)
+        result = ArtifactReference.model_validate(state.result())
     except Exception as error:
         if not unreachable(error):
             raise
-        return _untold(order, planner, force, present)
+        return _run_unrecorded(request, planner, force, present)
     label = state.name or "Completed"
     if label == "Cached" and present is not None:
         # Its record may name an earlier attempt than the one in force.
         return BuildResult(present, cached=True), label
-    artifact = published(store, name, told.build_id, told.attempt)
+    artifact = published(store, name, result.build_id, result.attempt)
     if artifact is None:
-        raise IngotError(f"{name}: {told.manifest} vanished right after it was built; run again")
+        raise IngotError(f"{name}: {result.manifest} vanished right after it was built; run again")
     return BuildResult(artifact, cached=label == "Cached"), label
 
 
-def _untold(
-    order: BuildRequest, planner: Planner, force: bool, before: Artifact | None
+def _run_unrecorded(
+    request: BuildRequest, planner: Planner, force: bool, before: Artifact | None
 ) -> tuple[BuildResult, str]:
-    """A stage whose task the server could not be told of: what it made, else made without."""
-    made = _present(order, planner)
+    """A stage whose task the server has no record of: what it made, else built without one."""
+    made = _present(request, planner)
     if made is not None and (before is None or made.folder != before.folder):
         return BuildResult(made, cached=False), "Completed"
     log = get_run_logger()
-    log.warning("%s runs without being shown: the Prefect server is away", order.stage.name)
-    built = execute(order, planner.store, Silent(), force, same_code=planner.selection.same_code)
+    log.warning("%s runs without being shown: the Prefect server is away", request.stage.name)
+    built = execute(
+        request, planner.store, NullListener(), force, same_code=planner.selection.same_code
+    )
     return built, "Cached" if built.cached else "Completed"
 
 

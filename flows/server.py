@@ -20,8 +20,8 @@ import psutil
 from flows.processes import (
     Record,
     family,
+    find_process,
     free_port,
-    known,
     listens,
     locked,
     log_file,
@@ -53,7 +53,7 @@ class _PortTakenError(Exception):
     """Another process was served on the port before ours could be."""
 
 
-def aloud(message: str) -> None:
+def print_error(message: str) -> None:
     """A line on standard error."""
     print(message, file=sys.stderr, flush=True)
 
@@ -74,17 +74,17 @@ def address(port: int | str | float) -> str:
 
 def find_server() -> str | None:
     """API URL of the server to use: the one the user set, else ours if it is up."""
-    given = os.environ.get("PREFECT_API_URL")
-    if given:
-        return given
-    record = known(_NAME)
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        return configured
+    record = find_process(_NAME)
     if record is None or not listens(record, int(record["port"])):
         return None
     url = address(record["port"])
     return url if healthy(url) else None
 
 
-def ensure_server(say: Say = aloud) -> tuple[str, bool]:
+def ensure_server(say: Say = print_error) -> tuple[str, bool]:
     """The API URL of a server that answers, started if need be; and whether it was.
 
     A real server also for one run: the in-process one loses task-run records.
@@ -99,14 +99,14 @@ def ensure_server(say: Say = aloud) -> tuple[str, bool]:
     return url, found is None
 
 
-def restart_server(port: int, say: Say = aloud) -> bool:
+def restart_server(port: int, say: Say = print_error) -> bool:
     """Start this home's server again where it was; False where another process has its port.
 
     Raises:
         ServerError: as for `ensure_server`.
     """
     with locked(_NAME):
-        record = known(_NAME)
+        record = find_process(_NAME)
         if record is None:
             if free_port(port) != port:
                 return False
@@ -128,7 +128,7 @@ def _waited_for(say: Say) -> str | None:
     Raises:
         OutOfReachError: it serves others, in another network namespace.
     """
-    record = known(_NAME)
+    record = find_process(_NAME)
     if record is None:
         return None
     try:
@@ -176,10 +176,10 @@ def _wait(port: int, say: Say) -> None:
         _PortTakenError: it ended, or is about to, because the port belongs to another process.
         ServerError: it ended for another reason, or hangs.
     """
-    began = told = moved = time.monotonic()
+    began = reported = moved = time.monotonic()
     before = -1.0
     while True:
-        record = known(_NAME)
+        record = find_process(_NAME)
         if record is None:
             if free_port(port) != port:
                 raise _PortTakenError
@@ -196,8 +196,8 @@ def _wait(port: int, say: Say) -> None:
                 f"the Prefect server (process {record['pid']}) has neither answered nor done "
                 f"anything for {_STUCK_SECONDS:.0f} s; {_log_end()}"
             )
-        if now - told > _SAY_SECONDS:
-            told = now
+        if now - reported > _SAY_SECONDS:
+            reported = now
             say(f"the Prefect server is still starting, after {now - began:.0f} s")
         time.sleep(_LOOK_SECONDS)
 

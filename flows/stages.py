@@ -17,22 +17,22 @@ from pydantic import Field
 
 from flows.home import open_store
 from flows.planning import RECIPE, planner_for
-from flows.running import looked_after, preview, run
-from tasks.engine.stage import Stage
+from flows.running import preview, run, watch_server
+from tasks.engine.stage.stage import Stage
 from tasks.recipe import load
 from tasks.registry import STAGES
 
-_CONFIG = "Of this stage; left as it is, or none = as in the recipe."
-_FORCE = "Make a new attempt although it is fresh."
+_CONFIG = "Config of this stage; fields left as they are come from the recipe."
+_FORCE = "Build it again even if it is fresh."
 
 
 def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: bool) -> State[None]:
     loaded = load(recipe)
     configs = {}
-    if config is not None and config != _prefilled(stage):
+    if config is not None and config != _prefill(stage):
         configs = {stage: config}
     forced = [stage] if force else []
-    with looked_after():
+    with watch_server():
         plan = planner_for(loaded, recipe, open_store(), [stage], (), forced, configs, inputs)
         preview(plan)
         (outcome,) = run(plan, recipe, here=True)
@@ -41,7 +41,7 @@ def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: b
     return Completed(name=outcome.state, message=message)
 
 
-def _prefilled(stage: str) -> Any:
+def _prefill(stage: str) -> Any:
     """What the form showed before anybody changed it; `None` where nobody filled in a form.
 
     A config left as it was means "as in the recipe": the recipe chosen, as its file is now.

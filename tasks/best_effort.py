@@ -21,7 +21,7 @@ _WORDS = ("Failed to reach API", "Cannot create flow run. Failed to reach API")
 
 LOG = logging.getLogger("ingot")
 # Set while the server is away and nothing is being done about it: nobody tries to reach it.
-AWAY = threading.Event()
+SERVER_AWAY = threading.Event()
 
 
 def unreachable(error: BaseException | None) -> bool:
@@ -37,7 +37,7 @@ def unreachable(error: BaseException | None) -> bool:
     return False
 
 
-class Newest:
+class LatestCall:
     """A thread that makes the newest of the calls it is given; those before it are dropped.
 
     A call that does not reach the server is made again until a newer one is there. One that
@@ -54,7 +54,7 @@ class Newest:
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._send,), daemon=True).start()
 
-    def give(self, call: Callable[[], None]) -> None:
+    def submit(self, call: Callable[[], None]) -> None:
         """Have a call made soon; returns at once."""
         with self._changed:
             self._call = call
@@ -70,7 +70,7 @@ class Newest:
             self._changed.notify_all()
 
     def _send(self) -> None:
-        told = False
+        warned = False
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._call is not None or self._closed)
@@ -80,14 +80,14 @@ class Newest:
             assert call is not None
             failing = False
             try:
-                if AWAY.is_set():
+                if SERVER_AWAY.is_set():
                     failing = True
                 else:
                     call()
             except Exception as error:  # noqa: BLE001 - whatever it is, the stage goes on
                 failing = unreachable(error)
-                if not failing and not told:
-                    told = True
+                if not failing and not warned:
+                    warned = True
                     LOG.warning("progress is not shown: %s: %s", type(error).__name__, error)
             with self._changed:
                 self._busy, self._failing = False, failing

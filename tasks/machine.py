@@ -30,7 +30,7 @@ def require_devices(configs: Mapping[str, StageConfig], stages: Iterable[str]) -
         device, processes = getattr(config, "device", "cpu"), getattr(config, "processes", 1)
         if config.pool or (device in _ANYWHERE and (processes == 1 or device == "cpu")):
             continue
-        problem = _lack(device, processes)
+        problem = _missing_device(device, processes)
         if problem:
             found.append(
                 f"{stage}.device: {problem}; change it (--set {stage}.device=auto takes what is "
@@ -41,7 +41,7 @@ def require_devices(configs: Mapping[str, StageConfig], stages: Iterable[str]) -
 
 
 @functools.cache
-def _lack(device: str, processes: int) -> str:
+def _missing_device(device: str, processes: int) -> str:
     """Why a device cannot be used here, as torch says it; in a process of its own, because what
     only plans or hands on work has no need of torch."""
     with Child(None) as child:

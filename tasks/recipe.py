@@ -61,7 +61,7 @@ def recipe_path(name: str) -> Path:
     near = difflib.get_close_matches(name, shipped, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise RecipeError(
-        f"no recipe {_shown(name)}: neither a file nor one of {', '.join(shipped)}{hint}"
+        f"no recipe {_format_value(name)}: neither a file nor one of {', '.join(shipped)}{hint}"
     )
 
 
@@ -85,10 +85,10 @@ def load(name: str, changes: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path}: a recipe is a mapping of stage names to fields")
     for change in changes:
         _set(record, change, path)
-    return validated(record, path)
+    return validate_recipe(record, path)
 
 
-def validated(record: Mapping[str, Any], path: Path) -> Recipe:
+def validate_recipe(record: Mapping[str, Any], path: Path) -> Recipe:
     """The recipe in a parsed YAML mapping; `path` is for messages."""
     problems: list[str] = []
     known = [*_OWN_FIELDS, *STAGES]
@@ -100,29 +100,31 @@ def validated(record: Mapping[str, Any], path: Path) -> Recipe:
     drift = record.get("on_code_drift", "warn")
     if drift not in _DRIFT_POLICIES:
         problems.append(
-            f"on_code_drift: {_shown(drift)} is not one of {', '.join(_DRIFT_POLICIES)}"
+            f"on_code_drift: {_format_value(drift)} is not one of {', '.join(_DRIFT_POLICIES)}"
         )
     name = record.get("name") or path.stem
     if not _usable(name):
         problems.append(
-            f"name: {_shown(name)} is used in paths; letters, digits, - and _ only, "
+            f"name: {_format_value(name)} is used in paths; letters, digits, - and _ only, "
             f"{_LONGEST_NAME} at most"
         )
     description = record.get("description") or ""
     if not isinstance(description, str):
-        problems.append(f"description: a text was expected, found {_shown(description)}")
+        problems.append(f"description: a text was expected, found {_format_value(description)}")
     configs: dict[str, StageConfig] = {}
     for stage, declared in STAGES.items():
         if stage not in record:
             continue
         section = record[stage] if record[stage] is not None else {}
         if not isinstance(section, dict):
-            problems.append(f"{stage}: a mapping of fields was expected, found {_shown(section)}")
+            problems.append(
+                f"{stage}: a mapping of fields was expected, found {_format_value(section)}"
+            )
             continue
         try:
             configs[stage] = declared.config.model_validate(section)
         except ValidationError as error:
-            problems += _explained(stage, declared.config, error)
+            problems += _explain(stage, declared.config, error)
     if not configs and not problems:
         problems.append(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
     if problems:
@@ -136,7 +138,7 @@ def _usable(name: object) -> bool:
     return name.replace("-", "").replace("_", "").isalnum()
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     """What was found, for a message: one line, not a long one."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
@@ -145,11 +147,11 @@ def _shown(value: object) -> str:
 def _key(key: object) -> str:
     """A key, or a step of a location, as a message names it: as written where that is readable."""
     text = str(key)
-    return text if text.isprintable() and 0 < len(text) <= _SHOWN else _shown(key)
+    return text if text.isprintable() and 0 < len(text) <= _SHOWN else _format_value(key)
 
 
 def _set(record: dict[str, Any], change: str, path: Path) -> None:
-    option = f"--set {_shown(change)}"
+    option = f"--set {_format_value(change)}"
     key, sign, text = change.partition("=")
     if not sign or "." not in key:
         raise RecipeError(f"{option}: write it as stage.field=value")
@@ -157,7 +159,7 @@ def _set(record: dict[str, Any], change: str, path: Path) -> None:
     *steps, last = key.split(".")
     if steps[0] not in record:
         have = ", ".join(stage for stage in STAGES if stage in record)
-        raise RecipeError(f"{option}: {path} has no stage {_shown(steps[0])}; it has {have}")
+        raise RecipeError(f"{option}: {path} has no stage {_format_value(steps[0])}; it has {have}")
     place: Any = record
     for step in steps:
         if isinstance(place, dict) and place.get(step) is None:
@@ -169,7 +171,9 @@ def _set(record: dict[str, Any], change: str, path: Path) -> None:
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise RecipeError(f"{option}: {_shown(steps[-1])} is {_shown(place)}, which has no fields")
+        raise RecipeError(
+            f"{option}: {_format_value(steps[-1])} is {_format_value(place)}, which has no fields"
+        )
 
 
 def _step(place: Any, step: str, option: str) -> Any:
@@ -179,7 +183,7 @@ def _step(place: Any, step: str, option: str) -> Any:
     index = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else None
     if isinstance(place, list) and index is not None and index < len(place):
         return place[index]
-    raise RecipeError(f"{option}: there is nothing at {_shown(step)}")
+    raise RecipeError(f"{option}: there is nothing at {_format_value(step)}")
 
 
 def _near(name: str, known: Sequence[str]) -> str:
@@ -202,7 +206,7 @@ def _fields(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     return list(current.model_fields)
 
 
-def _explained(stage: str, config: type[StageConfig], error: ValidationError) -> list[str]:
+def _explain(stage: str, config: type[StageConfig], error: ValidationError) -> list[str]:
     lines = []
     for problem in error.errors():
         where = ".".join([stage, *(_key(step) for step in problem["loc"])])
@@ -211,10 +215,12 @@ def _explained(stage: str, config: type[StageConfig], error: ValidationError) ->
             fields = _fields(config, problem["loc"][:-1])
             lines.append(f"{where}: no such field{_near(step, fields)}")
         else:
-            said = problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ")
             # Of a rule over several fields the input is the whole section.
             found = (
-                "" if isinstance(problem["input"], dict) else f" (found {_shown(problem['input'])})"
+                ""
+                if isinstance(problem["input"], dict)
+                else f" (found {_format_value(problem['input'])})"
             )
-            lines.append(f"{where}: {' '.join(said.split())}{found}")
+            lines.append(f"{where}: {' '.join(message.split())}{found}")
     return lines

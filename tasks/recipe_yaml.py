@@ -17,8 +17,8 @@ from yaml.constructor import ConstructorError
 from tasks.engine.errors import RecipeError
 
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
-MOST_CHARACTERS = 250_000
-MOST_NODES = 50_000
+MAX_CHARACTERS = 250_000
+MAX_NODES = 50_000
 DEEPEST = 40
 
 
@@ -47,8 +47,8 @@ class _Loader(yaml.SafeLoader):
             raise ConstructorError(
                 None,
                 None,
-                f"{value[:40]!r} is read as {node.tag.rpartition(':')[2]}, and is none "
-                f"({error}); put it into quotation marks",
+                f"{value[:40]!r} looks like {node.tag.rpartition(':')[2]}, but is not valid "
+                f"({error}); put it in quotation marks",
                 node.start_mark,
             ) from error
 
@@ -96,15 +96,15 @@ def parse(text: str, where: str) -> Any:
         RecipeError: it is no YAML, has a key twice, or is beyond the bounds of this module;
             one line, with the place.
     """
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > MAX_CHARACTERS:
         raise RecipeError(
-            f"{where}: {len(text):,} characters; a recipe has {MOST_CHARACTERS:,} at most"
+            f"{where}: {len(text):,} characters; a recipe has {MAX_CHARACTERS:,} at most"
         )
     try:
         _check_size(text, where)
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise RecipeError(f"{where}: {_told(error)}") from error
+        raise RecipeError(f"{where}: {_format_error(error)}") from error
 
 
 def _check_size(text: str, where: str) -> None:
@@ -120,7 +120,7 @@ def _check_size(text: str, where: str) -> None:
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in {anchor for anchor, _ in open_nodes}:
                 raise RecipeError(
-                    f"{where}: line {line}: *{event.anchor} stands for something it lies in itself"
+                    f"{where}: line {line}: *{event.anchor} refers to something that contains it"
                 )
             nodes += sizes.get(event.anchor or "", 1)  # an unknown one is the composer's to refuse
         elif isinstance(event, yaml.ScalarEvent):
@@ -139,14 +139,14 @@ def _check_size(text: str, where: str) -> None:
             anchor, before = open_nodes.pop()
             if anchor:
                 sizes[anchor] = nodes - before
-        if nodes > MOST_NODES:
+        if nodes > MAX_NODES:
             raise RecipeError(
-                f"{where}: line {line}: more than {MOST_NODES:,} values, those that aliases stand "
+                f"{where}: line {line}: more than {MAX_NODES:,} values, those that aliases stand "
                 "for counted; name files in `paths` instead of listing their content"
             )
 
 
-def _told(error: yaml.YAMLError) -> str:
+def _format_error(error: yaml.YAMLError) -> str:
     """`line 3, column 5: what is wrong`, on one line whatever PyYAML says."""
     if isinstance(error, yaml.MarkedYAMLError):
         parts = [part for part in (error.context, error.problem, error.note) if part]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.engine.stage import Stage, registry
+from tasks.engine.stage.stage import Stage, registry
 from tasks.stages import (
     annotate,
     clean,
@@ -14,6 +14,7 @@ from tasks.stages import (
     evaluate,
     examples,
     export,
+    fetch,
     filter,
     pack,
     pretrain,
@@ -27,6 +28,7 @@ from tasks.stages import (
 STAGES: Mapping[str, Stage] = registry(
     module.STAGE
     for module in (
+        fetch,
         source,
         clean,
         quality,

@@ -1,8 +1,8 @@
 """A stage as a Prefect task: cached by build id, watched, cancellable.
 
 The only file outside `flows/` that imports Prefect. What crosses into a task is
-a `Ticket`: plain strings that name a stage, its config and the exact artifacts
-it reads, so the same ticket runs here or on a worker of another pool.
+a `TaskRequest`: plain strings that name a stage, its config and the exact artifacts
+it reads, so the same request runs here or on a worker of another pool.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
-from tasks.best_effort import Newest, unreachable
+from tasks.best_effort import LatestCall, unreachable
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.run.execute import BuildRequest, execute
@@ -49,8 +49,8 @@ class InputName(BaseModel):
     output: str
 
 
-class Ticket(BaseModel):
-    """An order in plain values."""
+class TaskRequest(BaseModel):
+    """A `BuildRequest` in plain values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,7 +63,7 @@ class Ticket(BaseModel):
     same_code: bool
 
 
-class Reference(BaseModel):
+class ArtifactReference(BaseModel):
     """What a task returns and Prefect stores: where the manifest is, and what it vouches for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,13 +75,15 @@ class Reference(BaseModel):
     data_ids: dict[str, str]
 
 
-def ticket(order: BuildRequest, store: Store, force: bool, same_code: bool) -> Ticket:
-    """The order as plain values."""
-    return Ticket(
-        stage=order.stage.name,
-        build_id=order.build_id,
+def as_task_request(
+    request: BuildRequest, store: Store, force: bool, same_code: bool
+) -> TaskRequest:
+    """A request in plain values, to cross into a task."""
+    return TaskRequest(
+        stage=request.stage.name,
+        build_id=request.build_id,
         home=store.url,
-        config=order.config.model_dump(mode="json"),
+        config=request.config.model_dump(mode="json"),
         inputs={
             name: InputName(
                 stage=artifact.stage,
@@ -89,43 +91,43 @@ def ticket(order: BuildRequest, store: Store, force: bool, same_code: bool) -> T
                 attempt=artifact.manifest.attempt,
                 output=output,
             )
-            for name, (artifact, output) in order.inputs.items()
+            for name, (artifact, output) in request.inputs.items()
         },
         force=force,
         same_code=same_code,
     )
 
 
-def order_of(given: Ticket, store: Store) -> BuildRequest:
-    """The order a ticket stands for.
+def build_request(plain: TaskRequest, store: Store) -> BuildRequest:
+    """The request that a task was handed in plain values.
 
     Raises:
         MissingInputError: an attempt it names is gone.
         ExternalInputError: what it reads from outside the store is not what was planned.
     """
-    stage = STAGES[given.stage]
-    config = stage.config.model_validate(given.config)
+    stage = STAGES[plain.stage]
+    config = stage.config.model_validate(plain.config)
     inputs: dict[str, tuple[Artifact, str]] = {}
-    for name, wanted in given.inputs.items():
+    for name, wanted in plain.inputs.items():
         artifact = published(store, wanted.stage, wanted.build_id, wanted.attempt)
         if artifact is None:
             raise MissingInputError(
-                f"{given.stage} reads {wanted.stage} {wanted.build_id[:16]}/{wanted.attempt}, "
-                "which is gone; run the recipe again"
+                f"{plain.stage} reads {wanted.stage} {wanted.build_id[:16]}/"
+                f"{wanted.attempt}, which is gone; run the recipe again"
             )
         inputs[name] = (artifact, wanted.output)
-    order = BuildRequest(stage, config, inputs, stage.externals(config))
-    if order.build_id != given.build_id:
+    request = BuildRequest(stage, config, inputs, stage.externals(config))
+    if request.build_id != plain.build_id:
         raise ExternalInputError(
-            f"{given.stage}: the files it reads changed between plan and run; run it again"
+            f"{plain.stage}: the files it reads changed between plan and run; run it again"
         )
-    return order
+    return request
 
 
-def reference(artifact: Artifact) -> Reference:
+def reference(artifact: Artifact) -> ArtifactReference:
     """What Prefect is given to remember of an artifact."""
     manifest = artifact.manifest
-    return Reference(
+    return ArtifactReference(
         stage=manifest.stage,
         build_id=manifest.build_id,
         attempt=manifest.attempt,
@@ -145,25 +147,25 @@ class RecipePolicy(CachePolicy):
         flow_parameters: dict[str, Any],
         **kwargs: Any,
     ) -> str | None:
-        given: Mapping[str, Any] = inputs["given"]
-        return f"{given['stage']}-{given['build_id'][:32]}"
+        values: Mapping[str, Any] = inputs["values"]
+        return f"{values['stage']}-{values['build_id'][:32]}"
 
 
-def spoken(figures: Mapping[str, Figure]) -> str:
-    """Figures beside a bar as people say them: "loss 4.705, 17,650 tokens/s, 12.0 s left"."""
-    said = []
+def figures_text(figures: Mapping[str, Figure]) -> str:
+    """Figures beside a bar, in words: "loss 4.705, 17,650 tokens/s, 12.0 s left"."""
+    words = []
     for name, value in figures.items():
         if isinstance(value, str):
-            said.append(f"{name} {value}")
+            words.append(f"{name} {value}")
         elif name == "seconds_left":
             if value:
-                said.append(f"{duration(float(value))} left")
+                words.append(f"{duration(float(value))} left")
         elif name.endswith("per_second"):
             what = name.removesuffix("per_second").rstrip("_").replace("_", " ")
-            said.append(f"{number(value)} {what}/s".replace(" /s", "/s"))
+            words.append(f"{number(value)} {what}/s".replace(" /s", "/s"))
         else:
-            said.append(f"{name.replace('_', ' ')} {number(value)}")
-    return ", ".join(said)
+            words.append(f"{name.replace('_', ' ')} {number(value)}")
+    return ", ".join(words)
 
 
 @contextlib.contextmanager
@@ -188,7 +190,7 @@ class PrefectListener:
 
     def __init__(self) -> None:
         self._logger = get_run_logger()
-        self._server = Newest()
+        self._server = LatestCall()
         self._artifact: Any = None
         self._last = 0.0
         self._logged = 0.0
@@ -214,9 +216,9 @@ class PrefectListener:
             self._ended = (total, unit)
         self._last = now
         share = 100.0 * done / max(total, 1)
-        text = spoken(figures)
+        text = figures_text(figures)
         description = f"{done:,}/{total:,} {unit}s" + (f" ({text})" if text else "")
-        self._server.give(lambda: self._show(stage, share, description))
+        self._server.submit(lambda: self._show(stage, share, description))
         if now - self._logged > 10 * _EVERY_SECONDS or done >= total:
             self._logged = now
             self._logger.info("%s: %s", stage, description)
@@ -246,54 +248,54 @@ def has_gpu() -> bool:
 
 
 @contextlib.contextmanager
-def gpu_slot(order: BuildRequest, store: Store, force: bool) -> Iterator[None]:
+def gpu_slot(request: BuildRequest, store: Store, force: bool) -> Iterator[None]:
     """A slot of the global limit `gpu` for a stage that is about to use one, else nothing.
 
     So the runs of one server never train on a GPU at once, whichever pool they are on; a server
-    without that limit (`ingot up` creates it), or one that is away, has no such order.
+    without that limit (`ingot up` creates it), or one that is away, sets no such limit.
     """
-    wanted = getattr(order.config, "device", "cpu") != "cpu" and has_gpu()
-    served = not force and sound(store, order.stage.name, order.build_id, order.config)
+    wanted = getattr(request.config, "device", "cpu") != "cpu" and has_gpu()
+    served = not force and sound(store, request.stage.name, request.build_id, request.config)
     with contextlib.ExitStack() as slot:
         if wanted and not served:
-            _though_unreachable(
+            _warn_if_unreachable(
                 lambda: slot.enter_context(
                     concurrency("gpu", occupy=1, raise_on_lease_renewal_failure=False)
                 ),
-                "the Prefect server cannot give a turn on the GPU; training without one",
+                "the Prefect server cannot hand out the GPU slot; training without it",
             )
         yield
-        _though_unreachable(slot.close, "the turn on the GPU ends by itself in five minutes")
+        _warn_if_unreachable(slot.close, "the GPU slot is released by itself in five minutes")
 
 
-def _though_unreachable(call: Callable[[], None], told: str) -> None:
+def _warn_if_unreachable(call: Callable[[], None], warning: str) -> None:
     try:
         call()
     except Exception as error:
         if not unreachable(error):
             raise
-        get_run_logger().warning("%s", told)
+        get_run_logger().warning("%s", warning)
 
 
-def _run(given: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
-    asked = Ticket.model_validate(given)
-    store = Store(asked.home)
+def _run(values: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
+    plain = TaskRequest.model_validate(values)
+    store = Store(plain.home)
     ids = {"flow_run_id": str(flow_run.id or ""), "task_run_id": str(task_run.id or "")}
-    order, listener = order_of(asked, store), PrefectListener()
+    request, listener = build_request(plain, store), PrefectListener()
     try:
-        with gpu_slot(order, store, asked.force):
-            built = execute(order, store, listener, asked.force, ids, same_code=asked.same_code)
+        with gpu_slot(request, store, plain.force):
+            built = execute(request, store, listener, plain.force, ids, same_code=plain.same_code)
     finally:
         listener.close()
-    told = reference(built.artifact).model_dump()
+    result = reference(built.artifact).model_dump()
     if built.cached:
         # The store had it though Prefect's own record did not: say so where people look.
-        return Completed(name="Cached", message="already in the store", data=told)
-    return told
+        return Completed(name="Cached", message="already in the store", data=result)
+    return result
 
 
 def stage_task(stage: str) -> Task[..., Any]:
-    """The Prefect task that brings one stage up to date; takes `given`, a dumped `Ticket`."""
+    """The Prefect task that brings one stage up to date; takes a dumped `TaskRequest`."""
     return Task(
         fn=_run,
         name=stage,

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import psutil
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Whether a process has ended; its entry may still wait for whoever inherited it."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -21,5 +21,5 @@ def alive_after(pids: Iterable[int], seconds: float) -> list[int]:
     left, deadline = list(pids), time.monotonic() + seconds
     while left and time.monotonic() < deadline:
         time.sleep(0.02)
-        left = [pid for pid in left if not gone(pid)]
+        left = [pid for pid in left if not has_ended(pid)]
     return left

@@ -34,15 +34,15 @@ RECIPE: dict[str, Any] = {
     "examples": {
         "make_from_documents": False,
         "instruction_files": ["instructions.jsonl"],
-        "held_out": 0.0,
-        "least_answer_chars": 1,
+        "validation_fraction": 0.0,
+        "min_answer_chars": 1,
     },
     "sft": {
         "epochs": 8,
         "batch_size": 8,
         "max_length": 64,
         "long_rows": "cut",
-        "most_truncated": 1.0,
+        "max_truncated": 1.0,
         "threads": 1,
         "device": "cpu",
         "precision": "fp32",
@@ -78,7 +78,7 @@ def interrupted(root: Path, home: Path, stage: str) -> int:
     terminal.press_ctrl_c()
     assert terminal.exit_code() == -signal.SIGINT
     said = "\n".join(terminal.said)
-    assert "was stopped; the next run goes on from its last checkpoint" in said
+    assert "was stopped; the next run resumes from its last checkpoint" in said
     assert not alive_after(trainers, seconds=2)
     told = re.search(r"stopped after step (\d+)\b.*, with a checkpoint", said)
     assert told is not None, said
@@ -118,7 +118,7 @@ def test_training_and_tuning_go_on_where_ctrl_c_stopped_them(tmp_path: Path) -> 
     tuned = interrupted(tmp_path, home, "sft")
     last = run(tmp_path, home)
     assert last.exit_code() == 0, "\n".join(last.said)
-    assert any(f"goes on from checkpoint-{tuned}" in line for line in last.said)
+    assert any(f"resumes from checkpoint-{tuned}" in line for line in last.said)
     resumed = latest(home, "pretrain").facts["training"]["resumed_from_step"]
     assert resumed == pretrained
     undisturbed = run(tmp_path, other)

@@ -12,17 +12,21 @@ from fsspec.registry import known_implementations
 from packaging.requirements import Requirement
 
 from flows.cli.main import app
-from tasks.recipe import SHIPPED, validated
+from tasks.recipe import SHIPPED, validate_recipe
 from tasks.recipe_yaml import parse
 from tasks.registry import STAGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = [p for part in ("llm", "tasks", "flows", "deployments") for p in (ROOT / part).rglob("*.py")]
+SHOWN = [path for kind in ("jinja", "css") for path in (ROOT / "tasks").rglob(f"*.{kind}")]
+SOURCES = [*CODE, *(ROOT / "tests").rglob("*.py"), *SHOWN]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _TREE = r"(?:llm|tasks|flows|deployments|benchmarks|tests|docs)"
 # Names of classes that end so and are other projects', or Python's.
 _OTHERS = {"MemoryError", "RecursionError"}
+# Files of outputs, which a page may name.
+_WRITTEN = {"chat_template.jinja"}
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -36,6 +40,22 @@ def test_files_that_are_named_are_there(page: tuple[Path, str]) -> None:
         assert (ROOT / name).exists(), name
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (path.parent / link).exists(), link
+
+
+def test_files_that_are_named_shortly_are_there(page: tuple[Path, str]) -> None:
+    """`page.py`, `methods/dpo.py`: files that the sentence says the folder of."""
+    places = [p.relative_to(ROOT).as_posix() for p in SOURCES]
+    for name in re.findall(r"`([\w./-]+\.(?:py|jinja|css))`", page[1]):
+        found = any(f"/{place}".endswith(f"/{name}") for place in places)
+        assert found or name in _WRITTEN, name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_page_of_a_stage_names_its_files(stage: str) -> None:
+    text = (ROOT / "docs" / "stages" / f"{stage}.md").read_text(encoding="utf-8")
+    assert f"`tasks/stages/{stage}.py`" in text
+    for path in (ROOT / "tasks" / "stages").glob(f"{stage}_*.py"):
+        assert f"`{path.name}`" in text
 
 
 def test_modules_to_start_are_there(page: tuple[Path, str]) -> None:
@@ -90,7 +110,7 @@ def test_fields_in_the_examples_of_a_stage_are_its_own(stage: str) -> None:
 def test_recipes_in_the_pages_are_sound(page: tuple[Path, str]) -> None:
     """Sections alone, of which each must be what its stage takes."""
     for block in re.findall(r"^```yaml\n(.*?)^```", page[1], flags=re.MULTILINE | re.DOTALL):
-        validated(parse(block, page[0].name), page[0])
+        validate_recipe(parse(block, page[0].name), page[0])
 
 
 def test_every_extra_has_code_that_uses_it() -> None:

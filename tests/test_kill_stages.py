@@ -214,7 +214,7 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint_to_the_same_model(tmp_path
     assert not list(home.glob("artifacts/pretrain/*/*/manifest.json"))
     shutil.copytree(home, other, ignore=shutil.ignore_patterns("pretrain"))
     logged = " ".join(Run(tmp_path, home).finished())
-    told = re.search(r"goes on from the checkpoint of step (\d+)", logged)
+    told = re.search(r"resumes from the checkpoint of step (\d+)", logged)
     assert told is not None, logged
     assert 10 <= int(told[1]) < STEPS
     assert f"steps {int(told[1]) + 1} to {STEPS}" in logged

@@ -58,7 +58,7 @@ RECIPE: dict[str, Any] = {
         "threads": 1,
         "compile": False,
     },
-    "examples": {"most_instructions": 40, "most_preferences": 40, "most_held_out": 20},
+    "examples": {"max_instructions": 40, "max_preferences": 40, "max_validation_examples": 20},
     "sft": {
         "max_length": 192,
         "long_rows": "remove",
@@ -75,9 +75,9 @@ RECIPE: dict[str, Any] = {
     },
     "evaluate": {
         "validation_bytes": 4000,
-        "most_instructions": 4,
-        "most_preferences": 4,
-        "most_generated": 2,
+        "max_instructions": 4,
+        "max_preferences": 4,
+        "max_generated": 2,
         "new_tokens": 4,
         "device": "cpu",
     },

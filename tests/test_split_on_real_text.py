@@ -15,7 +15,7 @@ from tasks.engine.run.chain import chain
 from tasks.engine.run.plan import Planner, Selection
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
-from tasks.recipe import validated
+from tasks.recipe import validate_recipe
 from tasks.registry import STAGES
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
@@ -37,7 +37,7 @@ RECIPE: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Artifact]:
     store = Store(str(tmp_path_factory.mktemp("split") / "home"))
-    recipe = validated(RECIPE, Path("split.yaml"))
+    recipe = validate_recipe(RECIPE, Path("split.yaml"))
     stages = chain(STAGES, recipe.configs)
     done = build(Planner(stages, recipe.configs, recipe.name, store, Selection()))
     return {name: built.artifact for name, built in done.items()}

@@ -24,6 +24,7 @@ from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.manifest import columns_of
 from tasks.engine.store.published import current, published
 from tasks.engine.store.store import Store
+from tasks.engine.store.views import FILE as PANELS
 from tasks.engine.upkeep import gc as collecting
 from tasks.engine.upkeep import trace as tracing
 from tasks.engine.upkeep import verify as verifying
@@ -66,8 +67,8 @@ def why(
     plan = planner(recipe, changes)
     plan.chain.require([stage], "why")
     # What has no part in the answer is not looked at: its files may be missing.
-    asked = plan.chain.ancestors(stage)
-    rows = {name: plan.row(name) for name in plan.chain.stages if name in asked}
+    ancestors = plan.chain.ancestors(stage)
+    rows = {name: plan.row(name) for name in plan.chain.stages if name in ancestors}
     row = rows[stage]
     print(f"{stage} is {row.status.value}")
     for reason in row.reasons:
@@ -200,7 +201,9 @@ def removed(
     told_reasons = {**artifact.manifest.totals.removed, **artifact.manifest.totals.rejected}
     if reason is not None and reason not in told_reasons:
         known = ", ".join(sorted(told_reasons)) or "none"
-        raise MissingInputError(f"{stage} left out nothing as {reason!r}; its reasons are: {known}")
+        raise MissingInputError(
+            f"{stage} removed or rejected nothing as {reason!r}; its reasons are: {known}"
+        )
     rows: list[dict[str, Any]] = []
     for output, record in artifact.manifest.outputs.items():
         if record.columns not in (columns_of(REMOVED), columns_of(REJECTED)):
@@ -213,8 +216,8 @@ def removed(
                 break
     totals = artifact.manifest.totals
     if as_json:
-        told = {"removed": totals.removed, "rejected": totals.rejected, "rows": rows[:limit]}
-        print(json.dumps(told, default=str, indent=1))
+        listing = {"removed": totals.removed, "rejected": totals.rejected, "rows": rows[:limit]}
+        print(json.dumps(listing, default=str, indent=1))
         return
     for fate, reasons in (("removed", totals.removed), ("rejected", totals.rejected)):
         for name, count in sorted(reasons.items(), key=lambda pair: -pair[1]):
@@ -232,10 +235,12 @@ def verify(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that published files are present, complete and (with --deep) unchanged."""
+    """Check that published files are present, complete and (with --deep) unchanged.
+
+    What the report shows of each artifact is always read."""
     store = open_store()
-    told: list[str] = []
-    found = verifying.verify(store, deep, unmarked=lambda error: told.append(str(error)))
+    unmarked: list[str] = []
+    found = verifying.verify(store, deep, unmarked=lambda error: unmarked.append(str(error)))
     count = sum(1 for _ in verifying.artifacts(store))
     if as_json:
         print(json.dumps({"artifacts": count, "damaged": found}, indent=1))
@@ -243,10 +248,12 @@ def verify(
         for folder, files in found.items():
             print(f"damaged {folder}: {', '.join(files)}")
         print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
-        if found:
-            print("`ingot run` builds again what its recipe needs of these")
-    for why_not in told[:1]:  # the same for all
-        print(f"not marked for plans and runs: {why_not}", file=sys.stderr)
+        if any(files != [PANELS] for files in found.values()):
+            print("`ingot run` rebuilds those its recipe needs")
+        if any(PANELS in files for files in found.values()):
+            print(f"{PANELS} is what the report shows; `ingot run --force STAGE` makes it again")
+    for why_not in unmarked[:1]:  # the same for all
+        print(f"could not be marked as damaged: {why_not}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
 
@@ -273,7 +280,7 @@ def gc(
         table.add_row(candidate.folder, candidate.why, f"{candidate.bytes / 1e6:,.1f} MB")
     if candidates:
         Console().print(table)
-    size = collecting.freed(store, candidates) / 1e6
+    size = collecting.freed_bytes(store, candidates) / 1e6
     if apply:
         collecting.remove(store, candidates)
         take_down(pictures)

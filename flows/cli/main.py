@@ -15,7 +15,7 @@ from flows.cli.stopping import Stopping
 from flows.home import prepare_environment
 
 _INTERRUPTED = 130
-_KEPT = "interrupted; finished shards and the checkpoints written are kept: run again to go on"
+_KEPT = "interrupted; finished shards and checkpoints are kept: run again to continue"
 
 app = typer.Typer(
     help="Raw web pages in, a language model that answers out.",
@@ -27,8 +27,8 @@ for group in (running, inspecting, results, services):
     group.register(app)
 
 
-def _say_version(asked: bool) -> None:
-    if not asked:
+def _say_version(requested: bool) -> None:
+    if not requested:
         return
     try:
         print(f"ingot {version('ingot')}")
@@ -39,7 +39,7 @@ def _say_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    asked: Annotated[
+    requested: Annotated[
         bool,
         typer.Option(
             "--version", is_eager=True, callback=_say_version, help="Print the version and exit."
@@ -79,7 +79,7 @@ def _leave(code: int) -> NoReturn:
     What matters is written by then: the store has the artifacts, the run's note has its end.
     """
     running = sys.modules.get("flows.running")
-    if running is not None and not running.LAST.recorded:
+    if running is not None and not running.LAST_RUN.recorded:
         print(
             "the Prefect server was away when the run ended; the next command records its end",
             file=sys.stderr,

@@ -26,7 +26,7 @@ Channel = Annotated[
 ]
 
 
-def _built(recipe: str, channel: str) -> dict[str, Artifact]:
+def _find_artifacts(recipe: str, channel: str) -> dict[str, Artifact]:
     """What a channel of a recipe means, by stage."""
     store, name = open_store(), recipe_name(recipe)
     found = {stage: channels.resolve(store, name, stage, channel) for stage in STAGES}
@@ -34,7 +34,7 @@ def _built(recipe: str, channel: str) -> dict[str, Artifact]:
 
 
 def _first_built(recipe: str, channel: str, stages: tuple[str, ...]) -> Artifact:
-    built = _built(recipe, channel)
+    built = _find_artifacts(recipe, channel)
     for stage in stages:
         if stage in built:
             return built[stage]
@@ -61,7 +61,7 @@ def report(
     if funnel is not None:
         from tasks.report.page import funnel_picture
 
-        funnel.write_text(funnel_picture(_built(recipe, channel)), encoding="utf-8")
+        funnel.write_text(funnel_picture(_find_artifacts(recipe, channel)), encoding="utf-8")
         print(funnel)
     if show:
         webbrowser.open(page.as_uri())
@@ -74,7 +74,7 @@ def export(
 ) -> None:
     """Copy the exported model, which transformers loads unchanged, to a folder."""
     if folder.exists():
-        raise IngotError(f"{folder} is there already; name a folder that is not")
+        raise IngotError(f"{folder} exists already; name a new folder")
     artifact = _first_built(recipe, channel, ("export",))
     shutil.copytree(artifact.data("model").folder(), folder)
     print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:,.1f} MB")
@@ -84,7 +84,9 @@ def chat(
     recipe: Recipe = "quickstart",
     say: Annotated[
         list[str],
-        typer.Option("--say", help="Say this, print the answer, exit. May be repeated."),
+        typer.Option(
+            "--say", help="Send this message, print the answer and exit. May be repeated."
+        ),
     ] = [],  # noqa: B006 - Typer reads the default, nobody writes it
     temperature: Annotated[
         float, typer.Option(min=0.0, help="Sampling temperature; 0 = always the most likely token.")
@@ -103,7 +105,7 @@ def chat(
         for turn in say:
             check_text(turn)
     except TurnNotTextError as error:
-        raise _misused(f"--say: {error}") from error
+        raise _usage_error(f"--say: {error}") from error
     sampling = Sampling(temperature, top_k=0, top_p=0.95, seed=seed)
     conversation = Conversation(artifact.data("model").folder(), sampling, new_tokens)
     if say:
@@ -120,7 +122,7 @@ def chat(
         except TurnTooLongError as error:
             print(error)
         except TurnNotTextError as error:
-            raise _misused(str(error)) from error
+            raise _usage_error(str(error)) from error
 
 
 def promote(
@@ -130,7 +132,7 @@ def promote(
     """Point a channel at what the recipe built last, so that `gc` keeps it."""
     if channel == channels.LATEST or not channel.replace("-", "").isalnum():
         raise IngotError(f"{channel!r} cannot be set; take a name of letters, digits and - (prod)")
-    built = _built(recipe, channels.LATEST)
+    built = _find_artifacts(recipe, channels.LATEST)
     if not built:
         raise MissingInputError(f"nothing to promote: run `ingot run --recipe {recipe}` first")
     for artifact in built.values():
@@ -150,10 +152,10 @@ def _turn() -> str:
     except EOFError:
         return ""
     except UnicodeDecodeError as error:
-        raise _misused(f"the turn is not UTF-8: {error.reason}; convert it to UTF-8") from error
+        raise _usage_error(f"the turn is not UTF-8: {error.reason}; convert it to UTF-8") from error
 
 
-def _misused(what: str) -> typer.Exit:
+def _usage_error(what: str) -> typer.Exit:
     """The end of a command whose input is no use: one line, and the exit code of wrong usage."""
     print(what, file=sys.stderr)
     return typer.Exit(2)

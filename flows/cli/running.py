@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
 from flows.home import open_store, require_writable
 from flows.planning import planner
@@ -27,7 +28,7 @@ _COLOURS = {
     Status.DAMAGED: "red",
     Status.DRIFT: "magenta",
     Status.FORCED: "yellow",
-    Status.GIVEN: "dim",
+    Status.UNSELECTED: "dim",
 }
 
 
@@ -96,11 +97,11 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Bring a recipe up to date; starts a Prefect server if none is running."""
-    asked = (recipe, changes, only, start, force)
+    selection = (recipe, changes, only, start, force)
     if dry_run:
-        plan(*asked, as_json)
+        plan(*selection, as_json)
         return
-    planned = planner(*asked)
+    planned = planner(*selection)
     rows = planned.plan()
     if not as_json:
         show_plan(rows)
@@ -111,12 +112,13 @@ def run(
     ui = url.removesuffix("/api")
     if not as_json:
         print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
-    from flows.cli.terminal import run_build
-    from flows.reaping import reap
+    with all_of_it_stays():
+        from flows.cli.terminal import run_build
+        from flows.crashed_runs import report_crashed_runs
 
-    reap()
+    report_crashed_runs()
     began = time.monotonic()
-    outcomes = run_build(asked, planned)
+    outcomes = run_build(selection, planned)
     record = {
         "seconds": round(time.monotonic() - began, 1),
         "ui": ui,

@@ -33,9 +33,9 @@ def up(
     url, started = ensure_server()
     print(f"server {'started' if started else 'was running'}: {url.removesuffix('/api')}")
     ensure_reports(open_store())
-    from flows.reaping import reap
+    from flows.crashed_runs import report_crashed_runs
 
-    for run in reap():
+    for run in report_crashed_runs():
         print(f"flow run {run} was marked Crashed: its process is gone")
     # A process of its own: deployments may import flows, never the other way round.
     command = [sys.executable, "-P", "-m", "deployments.bootstrap", "--recipe", recipe]

@@ -4,7 +4,7 @@ Python raises for Ctrl-C alone; the other two end a process on the spot, before 
 asked for a checkpoint. Within a flow Prefect raises for SIGTERM too, and sends it again behind.
 
 Unwinding waits for others: a trainer, a server. A second Ctrl-C cuts that short, and what is then
-not over within seconds is ended as `kill -9` would; the next run goes on from that too.
+not over within seconds is ended as `kill -9` would; the next run resumes from that too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import psutil
 
 _AT_ONCE_SECONDS = 4.0
 _STOPPING = b"stopping; what is finished is kept (Ctrl-C again ends it at once)\n"
-_ENDED = b"ended at once; run again to go on\n"
+_ENDED = b"ended at once; run again to continue\n"
 
 
 class Stopped(KeyboardInterrupt):

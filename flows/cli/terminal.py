@@ -19,16 +19,16 @@ from flows import running
 from flows.build import PLANNED, build
 from flows.cli.faults import explains_itself
 from flows.home import open_store
-from flows.patience import patient
 from flows.running import Outcome
-from flows.server import ServerError, aloud
-from flows.watch import Watch, watching
+from flows.server import ServerError, print_error
+from flows.server_retry import retry_logs
+from flows.server_watch import ServerWatch, watching
 from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.progress import Figure
 from tasks.engine.run.plan import Planner
 from tasks.engine.store.published import published
-from tasks.runner import PrefectListener, other_settings, spoken
+from tasks.runner import PrefectListener, figures_text, other_settings
 
 _HEARTBEAT = ("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT_RUNNER_HEARTBEAT_FREQUENCY")
 
@@ -124,7 +124,7 @@ class Bar:
             self._task,
             completed=done,
             total=total,
-            figures=spoken(figures),
+            figures=figures_text(figures),
             visible=done < total,
         )
 
@@ -132,7 +132,7 @@ class Bar:
         return False
 
 
-def _begun(given: dict[str, Any], watch: Watch | None) -> Any:
+def _run_flow(arguments: dict[str, Any], watch: ServerWatch | None) -> Any:
     """What the flow returns; tried once more where the server went away before it began.
 
     Raises:
@@ -140,13 +140,13 @@ def _begun(given: dict[str, Any], watch: Watch | None) -> Any:
     """
     tried = False
     while True:
-        before = running.LAST
+        before = running.LAST_RUN
         try:
-            return build(**given)
+            return build(**arguments)
         except Exception as error:
-            if watch is None or running.LAST is not before or not unreachable(error):
+            if watch is None or running.LAST_RUN is not before or not unreachable(error):
                 raise
-            if tried or not watch.settle():
+            if tried or not watch.wait_until_answering():
                 raise ServerError(
                     f"the Prefect server at {watch.process} did not answer when the run was to be "
                     "recorded, so nothing was run. Run again; if it still does not answer, "
@@ -159,8 +159,8 @@ def _begun(given: dict[str, Any], watch: Watch | None) -> Any:
 def _without_heartbeat() -> Iterator[None]:
     """No events that say that the run lives, unless they are asked for.
 
-    What they are for, telling the runs of dead processes, `flows.reaping` does by process; Prefect
-    would wait up to a second at the end for the thread that sends them.
+    They tell the runs of dead processes, which `flows.crashed_runs` finds by process; Prefect would
+    wait up to a second at the end for the thread that sends them.
     """
     if any(name in os.environ for name in _HEARTBEAT):
         yield
@@ -170,7 +170,7 @@ def _without_heartbeat() -> Iterator[None]:
 
 
 def run_build(
-    asked: tuple[str, list[str], list[str], list[str], list[str]], planned: Planner
+    selection: tuple[str, list[str], list[str], list[str], list[str]], planned: Planner
 ) -> list[Outcome]:
     """Run the `build` flow in this process.
 
@@ -180,30 +180,30 @@ def run_build(
     Raises:
         IngotError: the error of the stage that failed.
     """
-    recipe, changes, only, start, force = asked
-    given = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
-    for worker in ("EventsWorker", "APILogWorker", "KeptLogs"):
+    recipe, changes, only, start, force = selection
+    arguments = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
+    for worker in ("EventsWorker", "APILogWorker", "RetryingLogWorker"):
         logging.getLogger(worker).addFilter(LateWork())
     # Begun here: Prefect asks the server for the run before anything of ours is called.
-    with Bar() as bar, watching(aloud, "the run waits for it") as watch, patient():
+    with Bar() as bar, watching(print_error, "the run waits for it") as watch, retry_logs():
         PrefectListener.watchers.append(bar)
         mark = PLANNED.set(planned)
         try:
             with _without_heartbeat():
-                told_of: Any = _begun(given, watch)
+                results: Any = _run_flow(arguments, watch)
         except Exception as error:
-            if running.LAST.recorded or not running.LAST.complete:
+            if running.LAST_RUN.recorded or not running.LAST_RUN.complete:
                 raise
             # Prefect could not record the end, and says so in place of the flow's result.
             logging.getLogger(__name__).debug("not recorded: %s", error)
-            return running.LAST.outcomes
+            return running.LAST_RUN.outcomes
         finally:
             PLANNED.reset(mark)
             PrefectListener.watchers.remove(bar)
     store, outcomes = open_store(), []
-    for told in told_of:
-        artifact = published(store, told["stage"], told["build_id"], told["attempt"])
+    for result in results:
+        artifact = published(store, result["stage"], result["build_id"], result["attempt"])
         if artifact is None:
-            raise IngotError(f"{told['stage']}: its artifact vanished after the run")
-        outcomes.append(Outcome(told["stage"], told["state"], artifact))
+            raise IngotError(f"{result['stage']}: its artifact vanished after the run")
+        outcomes.append(Outcome(result["stage"], result["state"], artifact))
     return outcomes

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from llm.alignment.channel import Channel
-from llm.alignment.run_file import DpoRun, SftRun, read_run
-from llm.process.main import launched
+from llm.alignment.reporter import Reporter
+from llm.alignment.run_file import Run, read_run
+from llm.process.main import run_launched
 from llm.process.parent import StopRequest
 
 
 def main(arguments: list[str]) -> int:
     """Train; the exit code."""
-    return launched("llm.alignment", arguments, read_run, _run)
+    return run_launched("llm.alignment", arguments, read_run, _run)
 
 
-def _run(run: SftRun | DpoRun) -> None:
+def _run(run: Run) -> None:
     stop = StopRequest()
     # Before the libraries are imported: no cache outside the scratch folder.
     os.environ["HF_HOME"] = str(Path(run.scratch) / "huggingface")
     # TRL refuses several visible GPUs in one process.
     os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    _train(run, Channel(), stop)
+    _train(run, Reporter(), stop)
 
 
-def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> None:
-    from llm.alignment.methods import dpo, sft
+def _train(run: Run, reporter: Reporter, stop: StopRequest) -> None:
     from llm.training.devices import advise_on_memory
 
     advice = (
@@ -35,10 +35,7 @@ def _train(run: SftRun | DpoRun, channel: Channel, stop: StopRequest) -> None:
         "max_length; if rows were being scored, score_tokens"
     )
     with advise_on_memory(advice):
-        if isinstance(run, SftRun):
-            sft.train(run, channel, stop)
-        else:
-            dpo.train(run, channel, stop)
+        import_module(f"llm.alignment.methods.{run.method}").train(run, reporter, stop)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from llm.alignment import checkpoints
-from llm.alignment.channel import Channel
+from llm.alignment.reporter import Reporter
 from llm.process.parent import StopRequest
 from llm.training.divergence import NonFiniteLossError
 from llm.training.threads import ThreadTuner
@@ -32,13 +32,13 @@ class Steps(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        channel: Channel,
+        reporter: Reporter,
         stop: StopRequest,
         seconds: float,
         digest: str,
         threads: ThreadTuner,
     ) -> None:
-        self._channel, self._stop, self._threads = channel, stop, threads
+        self._channel, self._stop, self._threads = reporter, stop, threads
         self._began = time.monotonic()
         self._seconds, self._digest = seconds, digest
         self._saved = time.monotonic()
@@ -63,7 +63,7 @@ class Steps(TrainerCallback):  # type: ignore[misc]
             self._channel.step(state.global_step, **shown)
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._stop.asked:  # weights are those of the last whole step, which is what is saved
+        if self._stop.requested:  # weights are those of the last whole step, which is what is saved
             control.should_save = control.should_training_stop = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -71,9 +71,9 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         self._threads.done(1.0, time.monotonic() - self._began)
         due = time.monotonic() - self._saved >= self._seconds
         last = state.global_step >= state.max_steps
-        if due or last or self._stop.asked:
+        if due or last or self._stop.requested:
             control.should_save = True
-        if self._stop.asked:
+        if self._stop.requested:
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

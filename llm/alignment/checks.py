@@ -56,7 +56,7 @@ def check_context(max_length: int, context: int) -> None:
         )
 
 
-def check_rows(rows: Rows, most_truncated: float, limit: Limit) -> int:
+def check_rows(rows: Rows, max_truncated: float, limit: Limit) -> int:
     """How many rows are longer than the limit, those removed for it included.
 
     Raises:
@@ -65,10 +65,10 @@ def check_rows(rows: Rows, most_truncated: float, limit: Limit) -> int:
     cut: int = pc.sum(rows.used.column("truncated"), min_count=0).as_py()
     too_long: int = cut + rows.removed.num_rows
     everything = rows.used.num_rows + rows.removed.num_rows
-    if limit.cut and too_long > most_truncated * everything:
+    if limit.cut and too_long > max_truncated * everything:
         raise TruncatedRowsError(
             f"{too_long} of {everything} rows ({too_long / everything:.1%}) are longer than "
-            f"max_length ({limit.tokens} tokens); most_truncated allows {most_truncated:.1%}. "
+            f"max_length ({limit.tokens} tokens); max_truncated allows {max_truncated:.1%}. "
             f"{cut} would lose the end of their answer, {rows.removed.num_rows} all of it. Raise "
             "max_length (and the model's context), shorten the examples, leave long ones out "
             "(long_rows=remove), or allow more"

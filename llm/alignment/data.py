@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from llm.errors import ExpectedError
 from llm.tables import INSTRUCTION_ROWS, PREFERENCE_ROWS, REJECTED, REMOVED, TRAIN, VALIDATION
-from llm.tokens.chat import ChatEncoder, Rendered, UnusableMessagesError
+from llm.tokens.chat import ChatEncoder, Rendered
+from llm.tokens.messages import UnusableMessagesError
 
 
 class SplitError(ExpectedError, ValueError):
@@ -144,7 +145,9 @@ def preference_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit)
     """
 
     def convert(row: Mapping[str, Any]) -> dict[str, Any]:
-        chosen, rejected = (_answer(chat, row, name) for name in ("chosen", "rejected"))
+        chosen, rejected = (
+            chat.render_answer(row["prompt"], row[name], name) for name in ("chosen", "rejected")
+        )
         if chosen.completion_ids == rejected.completion_ids:
             raise EqualPairError(
                 f"example {row['doc_id']}: chosen and rejected are the same tokens; nothing can "
@@ -169,13 +172,6 @@ def preference_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit)
 
     columns = ["doc_id", "split", "prompt", "chosen", "rejected"]
     return _collect(tables, columns, PREFERENCE_ROWS, convert)
-
-
-def _answer(chat: ChatEncoder, row: Mapping[str, Any], name: str) -> Rendered:
-    answer = row[name]
-    if not answer or len(answer) != 1 or answer[0]["role"] != "assistant":
-        raise UnusableMessagesError("no_answer", f"{name} is not one turn of the assistant")
-    return chat.render([*(row["prompt"] or []), *answer])
 
 
 def _check_length(rendered: Rendered, length: int, room: bool, limit: Limit) -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from llm.process.run_file import RunFileError, made, read_record
+from llm.process.run_file import RunFileError, from_record, read_record
 from llm.sha256 import sha256_file
 from llm.training.run_file import CudaOrCpu, Precision
 
 Schedule = Literal["constant", "linear", "cosine"]
 LongRows = Literal["cut", "remove"]
-Packing = Literal["none", "bfd"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What both methods need.
+    """What every method needs; what one needs besides is in `methods/<method>_run.py`.
 
     Attributes:
         model: folder of the starting model, its tokenizer in it.
@@ -30,15 +30,15 @@ class Run:
         batch_size: rows a step; micro_batch_size: rows a forward pass, 0 = all of them.
         warmup_share: share of the steps in which the learning rate rises.
         max_length: tokens of a row, 0 = the model's context.
-        long_rows: what becomes of longer ones, "cut" or "remove"; most_truncated: the share of
+        long_rows: what becomes of longer ones, "cut" or "remove"; max_truncated: the share of
             all rows that may be cut.
-        score_tokens: of a forward pass over held-out rows, padding included.
+        score_tokens: of a forward pass over validation rows, padding included.
         precision: "fp32", "bf16" = autocast over float32 weights, or "auto": bf16 where the
             device multiplies it.
         device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.
         checkpoint_seconds: a checkpoint at the first step this long after the last one.
         execution: names of the settings that say how to run, not what: with another value of
-            theirs a run goes on from the same checkpoint.
+            theirs a run resumes from the same checkpoint.
     """
 
     method: str
@@ -59,7 +59,7 @@ class Run:
     gradient_clip: float
     max_length: int
     long_rows: LongRows
-    most_truncated: float
+    max_truncated: float
     precision: Precision
     seed: int
     device: CudaOrCpu
@@ -68,37 +68,24 @@ class Run:
     checkpoint_seconds: float
     execution: tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class SftRun(Run):
-    """Supervised fine-tuning.
-
-    Attributes:
-        packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
-    """
-
-    packing: Packing
+    @property
+    def packed(self) -> bool:
+        """Whether several rows share one of `max_length`."""
+        return False
 
 
-@dataclass(frozen=True)
-class DpoRun(Run):
-    """Direct preference optimisation (Rafailov et al. 2023).
-
-    Attributes:
-        beta: strength of the tie to the starting model.
-        sft_weight: weight of the chosen answers' negative log-likelihood; 0 = without.
-    """
-
-    beta: float
-    sft_weight: float
-
-
-_METHODS: dict[str, type[SftRun] | type[DpoRun]] = {"sft": SftRun, "dpo": DpoRun}
+_METHODS = Path(__file__).with_name("methods")
 # Where the files of a run lie is no part of what it computes.
-_PLACES = ("output", "results", "scratch")
+_PATHS = ("output", "results", "scratch")
 
 
-def read_run(path: Path) -> SftRun | DpoRun:
+def methods() -> list[str]:
+    """Names of the methods there are: each has a `<name>_run.py`, which says what it is told, and a
+    `<name>.py`, which trains."""
+    return sorted(path.name.removesuffix("_run.py") for path in _METHODS.glob("*_run.py"))
+
+
+def read_run(path: Path) -> Run:
     """Parse a run file.
 
     Raises:
@@ -107,14 +94,16 @@ def read_run(path: Path) -> SftRun | DpoRun:
     return parse_run(read_record(path), str(path))
 
 
-def parse_run(record: dict[str, Any], where: str) -> SftRun | DpoRun:
+def parse_run(record: dict[str, Any], where: str) -> Run:
     """The same from the parsed JSON; `where` names it in errors."""
     method = record.get("method")
-    if method not in _METHODS:
-        raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(_METHODS)}")
-    run = made(_METHODS[method], record, where)
+    known = methods()
+    if method not in known:
+        raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(known)}")
+    kind: type[Run] = import_module(f"llm.alignment.methods.{method}_run").RUN
+    run = from_record(kind, record, where)
     for name in run.execution:
-        if name not in record or name in (*_PLACES, "execution"):
+        if name not in record or name in (*_PATHS, "execution"):
             raise RunFileError(f"{where}: execution names {name!r}, which is no setting")
     micro = run.micro_batch_size or run.batch_size
     if run.batch_size % micro:
@@ -130,7 +119,7 @@ def run_digest(run: Run) -> str:
     Model and examples count by content, not by where they lie.
     """
     record: dict[str, Any] = asdict(run)
-    for name in {"execution", *_PLACES, *run.execution}:
+    for name in {"execution", *_PATHS, *run.execution}:
         del record[name]
     model = Path(run.model)
     record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}

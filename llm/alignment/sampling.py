@@ -58,5 +58,5 @@ class LengthGrouped(Sampler[int]):
             yield from batch.tolist()
 
 
-def _cut(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+def _split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]

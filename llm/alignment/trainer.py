@@ -1,4 +1,4 @@
-"""What SFT and DPO share: reading rows, the model, the trainer's arguments, training to the end."""
+"""What all methods share: reading rows, the model, the trainer's arguments, training to the end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from llm.alignment import checkpoints
 from llm.alignment.callbacks import Steps
-from llm.alignment.channel import Channel
 from llm.alignment.checks import check_context
 from llm.alignment.data import Limit, Rows
-from llm.alignment.run_file import Run, SftRun, run_digest
-from llm.alignment.shell import compute_with, shell
+from llm.alignment.reporter import Reporter
+from llm.alignment.run_file import Run, run_digest
+from llm.alignment.transformers_model import compute_with, transformers_model
 from llm.model import folder as model_folder
+from llm.model.config_file import architecture, check_tokenizer
 from llm.model.scoring import Scorer
 from llm.model.transformer import Transformer
 from llm.process.parent import StoppedError, StopRequest
@@ -44,14 +45,14 @@ class Session:
         DeviceError: there is no such device.
     """
 
-    def __init__(self, run: Run, channel: Channel, stop: StopRequest) -> None:
+    def __init__(self, run: Run, reporter: Reporter, stop: StopRequest) -> None:
         self.device = find(run.device, CUDA_OR_CPU)
         # What "auto" stands for here: a checkpoint of another precision is another run's.
         run = replace(run, precision=precision_on(self.device, run.precision))
-        self.run, self.channel, self.stop = run, channel, stop
+        self.run, self.reporter, self.stop = run, reporter, stop
         self.start = Path(run.model)
-        model_folder.check_tokenizer(self.start, self.start)
-        context = model_folder.architecture(self.start).context
+        check_tokenizer(self.start, self.start)
+        context = architecture(self.start).context
         self.limit = Limit(run.max_length or context, run.long_rows == "cut")
         check_context(self.limit.tokens, context)
         self.chat = ChatEncoder(self.start)
@@ -62,7 +63,7 @@ class Session:
         """Raises:
         StoppedError: SIGTERM came.
         """
-        if self.stop.asked:
+        if self.stop.requested:
             raise StoppedError(
                 "stopped between steps; the last checkpoint, if there is one, is kept"
             )
@@ -77,19 +78,19 @@ class Session:
 
     def report(self, rows: Rows, too_long: int) -> None:
         """Tell the user what became of the rows."""
-        self.channel.log(
+        self.reporter.log(
             f"{rows.used.num_rows} rows used, {too_long} longer than {self.limit.tokens} "
-            f"tokens; removed {_told(rows.reasons(rows.removed))}, "
-            f"rejected {_told(rows.reasons(rows.rejected))}"
+            f"tokens; removed {_format_reasons(rows.reasons(rows.removed))}, "
+            f"rejected {_format_reasons(rows.reasons(rows.rejected))}"
         )
 
     def load(self) -> Transformer:
         """The starting model, float32, on the device."""
         return model_folder.load(self.start).to(self.device)
 
-    def shell(self, model: Transformer) -> Any:
-        """What a trainer is given for the model: see `llm.alignment.shell`."""
-        return shell(model, self.start)
+    def transformers_model(self, model: Transformer) -> Any:
+        """What a trainer is given for the model: see `llm.alignment.transformers_model`."""
+        return transformers_model(model, self.start)
 
     def compute_with(self, model: Transformer, trainer: Any) -> None:
         """Let the trainer's forward passes be ours where its own are slow: on a CPU.
@@ -105,16 +106,15 @@ class Session:
         self._scoring.enforce()
         return _Scorer(self, model, self._scoring)
 
-    def scored(self, done: int, total: int) -> None:
-        """So many rows are scored; the channel knows the total."""
-        self.channel.step(done)
+    def report_scored(self, done: int, total: int) -> None:
+        """So many rows are scored; the reporter knows the total."""
+        self.reporter.step(done)
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of transformers' trainer; every default of TRL that differs is set here."""
         run = self.run
         # Packed rows of one pass are laid end to end, and attention is over all of them.
-        packed = isinstance(run, SftRun) and run.packing == "bfd"
-        micro = run.micro_batch_size or (1 if packed else run.batch_size)
+        micro = run.micro_batch_size or (1 if run.packed else run.batch_size)
         return {
             "output_dir": run.scratch,
             "num_train_epochs": run.epochs,
@@ -142,7 +142,7 @@ class Session:
             "logging_steps": 1,
             "logging_nan_inf_filter": False,
             "save_strategy": "no",  # the callback decides
-            "eval_strategy": "no",  # held-out rows are scored before and after
+            "eval_strategy": "no",  # validation rows are scored before and after
             "report_to": "none",
             "disable_tqdm": True,
             "max_length": self.limit.tokens,
@@ -157,7 +157,7 @@ class Session:
         """The callback every trainer gets."""
         run, found = self.run, self._checkpoint()
         threads = self.threads(checkpoints.threads(found) if found else UNKNOWN)
-        return Steps(self.channel, self.stop, run.checkpoint_seconds, self.digest, threads)
+        return Steps(self.reporter, self.stop, run.checkpoint_seconds, self.digest, threads)
 
     def _checkpoint(self) -> Path | None:
         return checkpoints.newest(Path(self.run.scratch), self.digest)
@@ -177,7 +177,7 @@ class Session:
         trainer.remove_callback(PrinterCallback)
         found = self._checkpoint()
         if found is not None:
-            self.channel.log(f"goes on from {found.name}")
+            self.reporter.log(f"resumes from {found.name}")
         trainer.train(resume_from_checkpoint=str(found) if found else None)
         if trainer.state.global_step < trainer.state.max_steps:
             raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")
@@ -215,5 +215,5 @@ class _Scorer:
         return logits
 
 
-def _told(reasons: dict[str, int]) -> str:
+def _format_reasons(reasons: dict[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"

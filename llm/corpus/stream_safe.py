@@ -12,7 +12,7 @@ import functools
 import re
 import unicodedata
 
-MOST_MARKS = 30
+MAX_MARKS = 30
 _JOINER = "\u034f"
 # All but Latin letters, punctuation and symbols: no combining mark and no joiner is outside.
 _OTHER = re.compile("[^\x00-\u02ff\u2000-\u200b\u200e-\u20cf\u2100-\u2cee]")
@@ -28,20 +28,20 @@ def _combining(codes: range) -> str:
 
 
 @functools.cache
-def _suspect() -> re.Pattern[str]:
+def _suspect_characters() -> re.Pattern[str]:
     """Enough characters in a row of which those beyond the basic plane need not be marks."""
     marks = _combining(range(0x300, 0x10000)) + "\U00010000-\U0001ffff"
-    return re.compile(f"[{marks}]{{{MOST_MARKS + 1}}}")
+    return re.compile(f"[{marks}]{{{MAX_MARKS + 1}}}")
 
 
 @functools.cache
 def _too_many() -> re.Pattern[str]:
     marks = _combining(range(0x300, 0x20000))  # none has a combining class beyond
-    return re.compile(f"[{marks}]{{{MOST_MARKS}}}(?=[{marks}])")
+    return re.compile(f"[{marks}]{{{MAX_MARKS}}}(?=[{marks}])")
 
 
 def stream_safe(text: str) -> str:
     """The text with at most 30 combining marks in a row; the same object where it had no more."""
-    if is_simple(text) or not _suspect().search(text):
+    if is_simple(text) or not _suspect_characters().search(text):
         return text
     return _too_many().sub(lambda match: match[0] + _JOINER, text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from llm.evaluation.run_file import Run, read
 from llm.process import events
-from llm.process.main import launched
+from llm.process.main import run_launched
 
 if TYPE_CHECKING:
     from llm.training.threads import ThreadTuner
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Evaluate; the exit code."""
-    return launched("llm.evaluation", arguments, read, _evaluate)
+    return run_launched("llm.evaluation", arguments, read, _evaluate)
 
 
 def _evaluate(run: Run) -> None:
@@ -41,7 +41,7 @@ def _evaluate(run: Run) -> None:
         tuners[what].enforce()
         return _Watched(f"{model}: {what}", tuners[what])
 
-    with advise_on_memory("lower evaluate.batch_tokens, which changes no result"):
+    with advise_on_memory("lower evaluate.eval_batch_tokens, which changes no result"):
         result = evaluate(run, begin)
     run.results.mkdir(parents=True, exist_ok=True)
     pq.write_table(result.scores, run.results / "scores.parquet")

@@ -66,7 +66,7 @@ def document_losses(
     model: Transformer,
     encoder: DocumentEncoder,
     texts: Sequence[str],
-    batch_tokens: int,
+    eval_batch_tokens: int,
     report: Report,
 ) -> DocumentLosses:
     """What each document costs; the batch size changes nothing but rounding."""
@@ -86,7 +86,7 @@ def document_losses(
             owners.append(document)
     by_window = np.zeros(len(pieces))
     device = model.lm_head.weight.device
-    for index, values in token_logprobs(model, pieces, scored, batch_tokens, device, report):
+    for index, values in token_logprobs(model, pieces, scored, eval_batch_tokens, device, report):
         by_window[index] = -values.sum()
     nats = np.zeros(len(texts))
     for document, value in zip(owners, by_window, strict=True):

@@ -30,7 +30,7 @@ class Estimate:
 
 def estimate(measure: Measure, resamples: int, seed: int) -> Estimate:
     """A measure with its interval."""
-    drawn = _resampled([measure], resamples, seed)
+    drawn = _resample([measure], resamples, seed)
     return _estimate(measure.value, drawn[0], len(measure.ids))
 
 
@@ -44,7 +44,7 @@ def difference(after: Measure, before: Measure, resamples: int, seed: int) -> Es
     if not shared:
         return None
     after, before = after.on(shared), before.on(shared)
-    drawn = _resampled([after, before], resamples, seed)
+    drawn = _resample([after, before], resamples, seed)
     return _estimate(after.value - before.value, drawn[0] - drawn[1], len(shared))
 
 
@@ -55,7 +55,7 @@ def _estimate(value: float, drawn: NDArray[np.float64], n: int) -> Estimate:
     return Estimate(value, float(low), float(high), n)
 
 
-def _resampled(measures: Sequence[Measure], resamples: int, seed: int) -> NDArray[np.float64]:
+def _resample(measures: Sequence[Measure], resamples: int, seed: int) -> NDArray[np.float64]:
     """float64 (measures, resamples): each resample drawn once for all measures."""
     n = len(measures[0].ids)
     generator = np.random.default_rng(seed)

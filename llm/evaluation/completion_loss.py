@@ -1,4 +1,4 @@
-"""How well a model foresees held-out answers: nats a token, the end of the turn included."""
+"""How well a model foresees validation answers: nats a token, the end of the turn included."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ COMPLETION_LOSS = "completion_loss"
 
 
 def completion_loss(
-    model: Transformer, exchanges: Sequence[Exchange], batch_tokens: int, report: Report
+    model: Transformer, exchanges: Sequence[Exchange], eval_batch_tokens: int, report: Report
 ) -> Measure:
     """Mean negative log-likelihood of an answer's token given prompt and answer so far."""
     prompts = [exchange.prompt for exchange in exchanges]
     answers = [exchange.answer for exchange in exchanges]
     device = model.lm_head.weight.device
-    sums, counts = completion_logprobs(model, prompts, answers, batch_tokens, device, report)
+    sums, counts = completion_logprobs(model, prompts, answers, eval_batch_tokens, device, report)
     ids = tuple(exchange.doc_id for exchange in exchanges)
     return Measure(COMPLETION_LOSS, ids, -sums, counts.astype(float))

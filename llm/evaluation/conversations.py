@@ -1,4 +1,4 @@
-"""Held-out conversations as tokens, exactly as the model was tuned on them."""
+"""Validation conversations as tokens, exactly as the model was tuned on them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from llm.tokens.chat import ChatEncoder, Message, UnusableMessagesError
+from llm.tokens.chat import ChatEncoder, Rendered
+from llm.tokens.messages import Message, UnusableMessagesError
 
 Made = TypeVar("Made")
 
@@ -40,12 +41,15 @@ def exchange(encoder: ChatEncoder, doc_id: str, messages: Sequence[Message]) -> 
         UnusableMessagesError: it is no conversation that ends with an answer.
         TemplateError: the chat template is at fault.
     """
-    rendered = encoder.render(messages)
+    return _exchange(doc_id, encoder.render(messages))
+
+
+def _exchange(doc_id: str, rendered: Rendered) -> Exchange:
     return Exchange(doc_id, rendered.prompt_ids, rendered.completion_ids)
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationRows:
     """Rows to measure on.
 
     Attributes:
@@ -63,7 +67,7 @@ def tokenise(
     instructions: Sequence[Mapping[str, Any]],
     preferences: Sequence[Mapping[str, Any]],
     context: int,
-) -> HeldOut:
+) -> ValidationRows:
     """Exchanges of instruction rows and pairs of preference rows, for a model's context."""
 
     def alone(row: Mapping[str, Any]) -> Exchange:
@@ -71,7 +75,7 @@ def tokenise(
 
     def pair(row: Mapping[str, Any]) -> Pair:
         chosen, rejected = (
-            exchange(encoder, row["doc_id"], [*row["prompt"], *row[side]])
+            _exchange(row["doc_id"], encoder.render_answer(row["prompt"], row[side], side))
             for side in ("chosen", "rejected")
         )
         return Pair(chosen, rejected)
@@ -81,7 +85,7 @@ def tokenise(
 
     exchanges, without = _usable(instructions, alone, lambda made: made.predictions, context)
     pairs, unpaired = _usable(preferences, pair, pair_size, context)
-    return HeldOut(exchanges, pairs, {"instructions": without, "preferences": unpaired})
+    return ValidationRows(exchanges, pairs, {"instructions": without, "preferences": unpaired})
 
 
 def _usable(

@@ -1,4 +1,4 @@
-"""Every model of a chain on the same held-out text, answers and prompts."""
+"""Every model of a chain on the same validation text, answers and prompts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from llm.evaluation.bits_per_byte import document_losses
 from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.compression import XZ, xz_bits_per_byte
-from llm.evaluation.conversations import HeldOut, tokenise
-from llm.evaluation.held_out import held_out
+from llm.evaluation.conversations import ValidationRows, tokenise
 from llm.evaluation.measure import Measure
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
@@ -29,6 +28,7 @@ from llm.evaluation.score_tables import (
     score_table,
 )
 from llm.evaluation.validation_bytes import ValidationText, validation_text
+from llm.evaluation.validation_examples import validation_examples
 from llm.model.folder import load
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
@@ -58,8 +58,10 @@ def evaluate(run: Run, begin: Begin) -> Result:
     device = find(run.device, CUDA_OR_CPU)
     tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
     text = validation_text(tables, run.validation_bytes)
-    instructions = held_out(run.instructions, ["messages"], run.most_instructions)
-    preferences = held_out(run.preferences, ["prompt", "chosen", "rejected"], run.most_preferences)
+    instructions = validation_examples(run.instructions, ["messages"], run.max_instructions)
+    preferences = validation_examples(
+        run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
+    )
     scores: list[Score] = []
     samples: list[dict[str, str]] = []
     left_out: dict[str, Any] = {}
@@ -71,8 +73,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
         left_out[named.name] = rows.left_out
         with autocast(device, run.precision):
             measures = list(_measures(run, named, model, encoder, text, rows, begin))
-            said, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
-        samples += said
+            replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
+        samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
             found = estimate(measure, run.resamples, run.seed)
@@ -90,8 +92,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
         "validation_documents": len(text.texts),
         "validation_bytes": len(text.content),
         "validation_bytes_available": text.available,
-        "held_out_instructions": len(instructions),
-        "held_out_preferences": len(preferences),
+        "validation_instructions": len(instructions),
+        "validation_preferences": len(preferences),
         "left_out": left_out,
     }
     return Result(score_table(scores), pa.Table.from_pylist(samples, schema=SAMPLES), facts)
@@ -103,25 +105,25 @@ def _measures(
     model: Transformer,
     encoder: ChatEncoder,
     text: ValidationText,
-    rows: HeldOut,
+    rows: ValidationRows,
     begin: Begin,
 ) -> Iterator[Measure]:
     """What there are rows for, one metric after the other."""
     report = begin(named.name, "window of text")
     losses = document_losses(
-        model, DocumentEncoder(named.folder), text.texts, run.batch_tokens, report
+        model, DocumentEncoder(named.folder), text.texts, run.eval_batch_tokens, report
     )
     yield Measure(BITS_PER_BYTE, text.doc_ids, losses.bits, losses.sizes.astype(np.float64))
     if rows.exchanges:
-        report = begin(named.name, "held-out answer")
-        yield completion_loss(model, rows.exchanges, run.batch_tokens, report)
+        report = begin(named.name, "validation answer")
+        yield completion_loss(model, rows.exchanges, run.eval_batch_tokens, report)
     if rows.pairs:
-        report = begin(named.name, "held-out pair's answer")
-        yield from preference_measures(model, rows.pairs, run.batch_tokens, report)
-    asked = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.most_generated]
-    if asked:
+        report = begin(named.name, "validation pair's answer")
+        yield from preference_measures(model, rows.pairs, run.eval_batch_tokens, report)
+    exchanges = (rows.exchanges or [pair.chosen for pair in rows.pairs])[: run.max_generated]
+    if exchanges:
         report = begin(named.name, "generated answer")
-        yield generated_length(model, asked, encoder.stops, run.new_tokens, report)
+        yield generated_length(model, exchanges, encoder.stops, run.new_tokens, report)
 
 
 def _samples(
@@ -132,7 +134,7 @@ def _samples(
     found: list[dict[str, str]] = []
     too_long = 0
     for prompts, chat in ((run.continuations if continued else (), False), (run.prompts, True)):
-        said = answers(model, encoder, prompts, run.new_tokens, chat)
-        too_long += sum(prompt not in said for prompt in prompts)
-        found += [{"model": name, "prompt": p, "completion": text} for p, text in said.items()]
+        replies = answers(model, encoder, prompts, run.new_tokens, chat)
+        too_long += sum(prompt not in replies for prompt in prompts)
+        found += [{"model": name, "prompt": p, "completion": text} for p, text in replies.items()]
     return found, too_long

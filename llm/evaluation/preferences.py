@@ -14,7 +14,7 @@ CHOSEN_LOGPROB = "chosen_logprob"
 
 
 def preference_measures(
-    model: Transformer, pairs: Sequence[Pair], batch_tokens: int, report: Report
+    model: Transformer, pairs: Sequence[Pair], eval_batch_tokens: int, report: Report
 ) -> list[Measure]:
     """Over pairs: share with the chosen answer ahead, and log-probability of the chosen one.
 
@@ -26,7 +26,7 @@ def preference_measures(
         model,
         [exchange.prompt for exchange in exchanges],
         [exchange.answer for exchange in exchanges],
-        batch_tokens,
+        eval_batch_tokens,
         model.lm_head.weight.device,
         report,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from llm.process.run_file import RunFileError, made, read_record
+from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
 
 Precision = Literal["fp32", "bf16"]
@@ -28,12 +28,12 @@ class Run:
         models: each is compared with the one before it.
         documents, instructions, preferences: Parquet files; only validation rows are used.
         validation_bytes: of documents that are scored.
-        most_instructions, most_preferences: held-out rows and pairs scored.
-        most_generated: held-out prompts answered to measure the length of answers.
+        max_instructions, max_preferences: validation rows and pairs scored.
+        max_generated: validation prompts answered to measure the length of answers.
         prompts: asked of every model; `continuations`: texts the first model goes on with.
         new_tokens: longest answer.
         resamples, seed: of the bootstrap.
-        batch_tokens: padded tokens a batch.
+        eval_batch_tokens: padded tokens a batch.
         threads: of the CPU; 0 = the number that is fastest.
         device: auto, cpu or cuda; `precision`: fp32, or bf16 = autocast over float32 weights.
         results: a folder for scores.parquet, samples.parquet and facts.json.
@@ -44,15 +44,15 @@ class Run:
     instructions: tuple[Path, ...]
     preferences: tuple[Path, ...]
     validation_bytes: int
-    most_instructions: int
-    most_preferences: int
-    most_generated: int
+    max_instructions: int
+    max_preferences: int
+    max_generated: int
     prompts: tuple[str, ...]
     continuations: tuple[str, ...]
     new_tokens: int
     resamples: int
     seed: int
-    batch_tokens: int
+    eval_batch_tokens: int
     threads: int
     device: CudaOrCpu
     precision: Precision
@@ -65,7 +65,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: see `llm.process.run_file`; or there is no model.
     """
-    run = made(Run, read_record(path), str(path))
+    run = from_record(Run, read_record(path), str(path))
     if not run.models:
         raise RunFileError(f"{path}: models is empty; name at least one")
     return run

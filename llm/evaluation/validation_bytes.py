@@ -1,4 +1,4 @@
-"""An exact stretch of held-out text: the same for every model, and for a compressor."""
+"""An exact piece of validation text: the same for every model, and for a compressor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llm.tables import VALIDATION
 
 
 class NoValidationTextError(ExpectedError, ValueError):
-    """No document is held out."""
+    """No document is in the validation split."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ValidationText:
     """Documents in order of doc_id; the last may be cut.
 
     Attributes:
-        available: bytes of all held-out documents.
+        available: bytes of all validation documents.
     """
 
     doc_ids: tuple[str, ...]
@@ -34,8 +34,8 @@ class ValidationText:
         return "".join(self.texts).encode()
 
 
-def validation_text(tables: Iterable[pa.Table], most_bytes: int) -> ValidationText:
-    """The first `most_bytes` bytes of the held-out documents.
+def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationText:
+    """The first `max_bytes` bytes of the validation documents.
 
     Fewer if there are no more, or if a character would be cut in two.
 
@@ -43,7 +43,7 @@ def validation_text(tables: Iterable[pa.Table], most_bytes: int) -> ValidationTe
         tables: with doc_id, split and text; documents without a text are passed over.
 
     Raises:
-        NoValidationTextError: there is no held-out document with a text.
+        NoValidationTextError: there is no validation document with a text.
     """
     held = [
         table.filter(pc.equal(table.column("split"), VALIDATION)).select(["doc_id", "text"])
@@ -52,7 +52,7 @@ def validation_text(tables: Iterable[pa.Table], most_bytes: int) -> ValidationTe
     documents = pa.concat_tables(held).sort_by("doc_id") if held else None
     ids: list[str] = []
     texts: list[str] = []
-    available, room = 0, most_bytes
+    available, room = 0, max_bytes
     for row in documents.to_pylist() if documents is not None else []:
         content = (row["text"] or "").encode()
         available += len(content)

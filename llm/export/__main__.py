@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 from llm.export.run_file import Run, read
-from llm.process.main import launched
+from llm.process.main import run_launched
 
 
 def main(arguments: list[str]) -> int:
     """Export; the exit code."""
-    return launched("llm.export", arguments, read, _export)
+    return run_launched("llm.export", arguments, read, _export)
 
 
 def _export(run: Run) -> None:

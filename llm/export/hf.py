@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm.model.folder import architecture
+from llm.model.config_file import architecture
 from llm.tokens.special_tokens import SPECIAL_TOKENS
 
 CARD = "README.md"
@@ -61,7 +61,7 @@ def write_card(folder: Path, name: str, chat: bool, figures: Mapping[str, str | 
         "output matrix": "the embedding" if a.tied else "of its own",
         **figures,
     }
-    rows = "\n".join(f"| {key} | {_shown(value)} |" for key, value in known.items())
+    rows = "\n".join(f"| {key} | {_format_value(value)} |" for key, value in known.items())
     kind = "takes turns in its chat template" if chat else "is a base model: it goes on with a text"
     lines = [
         "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---",
@@ -77,5 +77,5 @@ def write_card(folder: Path, name: str, chat: bool, figures: Mapping[str, str | 
     (folder / CARD).write_text("\n\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _shown(value: str | int) -> str:
+def _format_value(value: str | int) -> str:
     return f"{value:,}" if isinstance(value, int) else value.replace("|", "\\|")

@@ -67,13 +67,13 @@ def compare(
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True  # as text: see llm/tokens/chat.py
     context = model.architecture.context
-    asked = {prompt: _ids(tokenizer, prompt) for prompt in prompts}
-    fitting = {prompt: row for prompt, row in asked.items() if 0 < len(row) < context}
+    token_ids = {prompt: _ids(tokenizer, prompt) for prompt in prompts}
+    fitting = {prompt: row for prompt, row in token_ids.items() if 0 < len(row) < context}
     if not fitting:
-        told = ", ".join(f"{prompt[:40]!r} has {len(row)}" for prompt, row in asked.items())
+        lengths = ", ".join(f"{prompt[:40]!r} has {len(row)}" for prompt, row in token_ids.items())
         raise PromptTooLongError(
             f"no prompt has between 1 and {context - 1} tokens, which leave room for a "
-            f"continuation: {told}; shorten them"
+            f"continuation: {lengths}; shorten them"
         )
     prompts, ids = list(fitting), list(fitting.values())
     texts = [*TEXTS, *prompts]
@@ -87,23 +87,23 @@ def compare(
         "chats": CHATS,
         "threads": threads,
     }
-    reply = _asked(ask, scratch)
+    reply = _ask_reference(ask, scratch)
     with np.load(scratch / "logits.npz") as stored:
         theirs = [stored[f"prompt{number}"] for number in range(len(prompts))]
     checks = [
-        Check("logits", prompt, _relative(model, row, given), tolerance)
-        for prompt, row, given in zip(prompts, ids, theirs, strict=True)
+        Check("logits", prompt, _relative(model, row, expected), tolerance)
+        for prompt, row, expected in zip(prompts, ids, theirs, strict=True)
     ]
     stops = _stops(folder)
     ours = generate(model, ids, new_tokens, stops)
     for prompt, row, made in zip(prompts, ours, reply["continued"], strict=True):
         ended = list(itertools.takewhile(lambda token: token not in stops, made))
         checks.append(Check("greedy", prompt, _differing(row, ended), 0))
-    for text, given in zip(texts, reply["ids"], strict=True):
-        checks.append(Check("tokenizer", text, _differing(_ids(tokenizer, text), given), 0))
-    for chat, text, given in zip(CHATS, reply["chats"], reply["chat_ids"], strict=True):
+    for text, expected in zip(texts, reply["ids"], strict=True):
+        checks.append(Check("tokenizer", text, _differing(_ids(tokenizer, text), expected), 0))
+    for chat, text, expected in zip(CHATS, reply["chats"], reply["chat_ids"], strict=True):
         wanted = chatml(chat)
-        difference = _differing(wanted, text) + _differing(_ids(framed, wanted), given)
+        difference = _differing(wanted, text) + _differing(_ids(framed, wanted), expected)
         checks.append(Check("chat_template", wanted, difference, 0))
     return checks
 
@@ -113,7 +113,7 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return ids
 
 
-def _asked(ask: dict[str, Any], scratch: Path) -> dict[str, Any]:
+def _ask_reference(ask: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Run the reference in an interpreter that cannot import this project."""
     scratch.mkdir(parents=True, exist_ok=True)
     path = scratch / "ask.json"
@@ -129,10 +129,10 @@ def _asked(ask: dict[str, Any], scratch: Path) -> dict[str, Any]:
     # Its standard input stays open as long as this process lives, and so does it.
     assert process.stdout is not None
     with process:
-        said = process.stdout.read().decode(errors="replace")
+        output = process.stdout.read().decode(errors="replace")
         code = process.wait()
     if code:
-        lines = "\n".join(said.splitlines()[-12:])
+        lines = "\n".join(output.splitlines()[-12:])
         raise UnusableExportError(f"transformers alone cannot use {ask['folder']}:\n{lines}")
     reply: dict[str, Any] = json.loads((scratch / "reply.json").read_text(encoding="utf-8"))
     return reply

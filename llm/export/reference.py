@@ -39,8 +39,8 @@ def answer(ask: dict[str, Any], folder: Path) -> None:
 
     def ids_of(text: str, frame: bool) -> Any:
         """Special tokens in a text are characters, in a rendered conversation they are tokens."""
-        given = tokenizer(text, add_special_tokens=False, split_special_tokens=not frame)
-        return given["input_ids"]
+        encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=not frame)
+        return encoded["input_ids"]
 
     model = AutoModelForCausalLM.from_pretrained(
         ask["folder"], local_files_only=True, dtype=torch.float32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm.process.run_file import made, read_record
+from llm.process.run_file import from_record, read_record
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: see `llm.process.run_file`.
     """
-    return made(Run, read_record(path), str(path))
+    return from_record(Run, read_record(path), str(path))

@@ -59,8 +59,8 @@ def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Te
     wide = logits.cpu().double()
     scaled = (wide - wide.amax(-1, keepdim=True)) / sampling.temperature
     if sampling.top_k:
-        least = scaled.topk(min(sampling.top_k, scaled.shape[-1]), dim=-1).values[:, -1:]
-        scaled = scaled.masked_fill(scaled < least, float("-inf"))
+        lowest = scaled.topk(min(sampling.top_k, scaled.shape[-1]), dim=-1).values[:, -1:]
+        scaled = scaled.masked_fill(scaled < lowest, float("-inf"))
     if sampling.top_p < 1:
         ordered, places = scaled.sort(dim=-1, descending=True)
         before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
@@ -75,17 +75,17 @@ def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Te
 def generate(
     model: Transformer,
     prompts: Sequence[Sequence[int]],
-    most: int,
+    max_new_tokens: int,
     stop: Sequence[int],
     sampling: Sampling = GREEDY,
 ) -> list[list[int]]:
-    """Continue each prompt by up to `most` tokens, ending at (and without) a stop token.
+    """Continue each prompt by up to `max_new_tokens` tokens, ending at (and without) a stop token.
 
     Raises:
         ValueError: a prompt is empty or fills the context.
     """
     answers: list[list[int]] = [[] for _ in prompts]
-    for step in stream(model, prompts, most, stop, sampling):
+    for step in stream(model, prompts, max_new_tokens, stop, sampling):
         for row, token in step.items():
             answers[row].append(token)
     return answers
@@ -94,7 +94,7 @@ def generate(
 def stream(
     model: Transformer,
     prompts: Sequence[Sequence[int]],
-    most: int,
+    max_new_tokens: int,
     stop: Sequence[int],
     sampling: Sampling = GREEDY,
 ) -> Iterator[dict[int, int]]:
@@ -116,7 +116,7 @@ def stream(
             )
     if not prompts:
         return iter(())
-    rooms = [min(most, context - len(prompt)) for prompt in prompts]
+    rooms = [min(max_new_tokens, context - len(prompt)) for prompt in prompts]
     generator = torch.Generator().manual_seed(sampling.seed)
     return _steps(model, prompts, rooms, set(stop), sampling, generator)
 

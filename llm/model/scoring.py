@@ -66,7 +66,7 @@ def token_logprobs(
     In natural logarithms, computed from float32 logits. The order is that of the batches.
 
     Args:
-        scored: of each sequence, which of its tokens; never the first, which nothing foretells.
+        scored: of each sequence, which of its tokens; never the first, which nothing precedes.
         batch_tokens: most tokens of a batch, padding included; a longer sequence is one alone. On
             a CPU never more than 2,048.
 
@@ -76,7 +76,7 @@ def token_logprobs(
     for index, mask in enumerate(scored):
         if len(mask) and mask[0]:
             raise UnscorableSequenceError(
-                f"sequence {index}: its first token is to be scored, which nothing foretells"
+                f"sequence {index}: its first token is to be scored, which nothing precedes"
             )
     if device.type == "cpu":
         batch_tokens = min(batch_tokens, _CPU_TOKENS)

@@ -110,8 +110,8 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, groups: int
     for start in range(0, length, block):
         end = min(start + block, length)
         rows = end - start
-        asked = scaled[:, :, :, start:end].reshape(pairs, groups * rows, size)
-        scores = (asked @ keys[:, :end].mT).float().view(pairs, groups, rows, end)
+        queries_block = scaled[:, :, :, start:end].reshape(pairs, groups * rows, size)
+        scores = (queries_block @ keys[:, :end].mT).float().view(pairs, groups, rows, end)
         scores = scores + F.pad(ahead[:rows, :rows], (start, 0))
         shares = scores.softmax(-1).to(values.dtype).view(pairs, groups * rows, end)
         found.append((shares @ values[:, :end]).view(batch, heads, rows, size))

@@ -17,25 +17,19 @@ call that hangs, and leaves its workers running when the parent is killed.
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
-import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from llm.errors import ExpectedError
-from llm.process.child_main import HEADER
-from llm.process.parent import deaf_to_the_terminal
+import psutil
 
-_CHUNK = 1 << 20
-# How long a wait may go on before looking whether the process is still there.
-_LOOK = 0.5
+from llm.errors import ExpectedError
+from llm.process.child_process import ChildProcess, DeadlinePassed, ProcessGone, TransferStopped
+
 # How long an idle child may take to leave by itself once its input has ended.
 _LEAVE = 2.0
 
@@ -109,112 +103,6 @@ def _cause(returncode: int | None) -> str:
     return f"exit code {returncode}"
 
 
-class _DeadlineError(Exception):
-    """The deadline of a transfer has passed."""
-
-
-class _GoneError(Exception):
-    """The process at the other end of the pipe is gone."""
-
-
-class _StoppedError(Exception):
-    """Nobody waits for the transfer any more."""
-
-
-class _Process:
-    """A running child and the parent's ends of its pipes."""
-
-    def __init__(
-        self, environment: Mapping[str, str] | None, stopped: Callable[[], bool] | None
-    ) -> None:
-        self._stopped = stopped
-        environment = dict(os.environ if environment is None else environment)
-        # "" stands for the working folder; as a relative entry it would break after a chdir.
-        environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
-        read_end, self.lifeline = os.pipe()
-        try:
-            with deaf_to_the_terminal():  # the parent hears it too, and decides
-                self.popen = subprocess.Popen(
-                    # -P: the working folder is on the path only if it is on the parent's.
-                    [sys.executable, "-P", "-m", "llm.process.child_main", str(read_end)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    bufsize=0,
-                    pass_fds=(read_end,),
-                    env=environment,
-                )
-        except BaseException:
-            os.close(self.lifeline)
-            raise
-        finally:
-            os.close(read_end)
-        assert self.popen.stdin is not None
-        assert self.popen.stdout is not None
-        self._input, self._output = self.popen.stdin, self.popen.stdout
-        os.set_blocking(self._input.fileno(), False)
-        os.set_blocking(self._output.fileno(), False)
-
-    def _wait(self, descriptor: int, event: int, deadline: float | None) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
-        while True:
-            left = _LOOK if deadline is None else min(_LOOK, deadline - time.monotonic())
-            if left <= 0:
-                raise _DeadlineError
-            if poll.poll(left * 1000):
-                return
-            if self._stopped is not None and self._stopped():
-                raise _StoppedError
-            # A process that the child itself forked may hold the pipe open after its death.
-            if self.popen.poll() is not None:
-                raise _GoneError
-
-    def send(self, payload: bytes, deadline: float | None) -> None:
-        descriptor = self._input.fileno()
-        for block in (HEADER.pack(len(payload)), payload):
-            rest = memoryview(block)
-            while rest:
-                self._wait(descriptor, select.POLLOUT, deadline)
-                try:
-                    rest = rest[os.write(descriptor, rest[:_CHUNK]) :]
-                except BlockingIOError:
-                    continue
-                except BrokenPipeError as error:
-                    raise _GoneError from error
-
-    def receive(self, deadline: float | None) -> bytearray:
-        (length,) = HEADER.unpack(self._read(HEADER.size, deadline))
-        return self._read(length, deadline)
-
-    def _read(self, length: int, deadline: float | None) -> bytearray:
-        descriptor = self._output.fileno()
-        block = bytearray()
-        while len(block) < length:
-            self._wait(descriptor, select.POLLIN, deadline)
-            try:
-                piece = os.read(descriptor, min(_CHUNK, length - len(block)))
-            except BlockingIOError:
-                continue
-            if not piece:
-                raise _GoneError
-            block += piece
-        return block
-
-    def end(self, patience: float) -> int:
-        """Close the pipes, wait, kill what does not leave; returns the exit code."""
-        with contextlib.suppress(BrokenPipeError):
-            self._input.close()
-        try:
-            if patience > 0:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self.popen.wait(patience)
-            self.popen.kill()
-            return self.popen.wait()
-        finally:
-            self._output.close()
-            os.close(self.lifeline)
-
-
 class Child:
     """A process that runs functions by name, started by the first call.
 
@@ -233,7 +121,7 @@ class Child:
             stopped: asked twice a second during a call; once it is true the call ends.
         """
         self._environment, self._stopped = environment, stopped
-        self._process: _Process | None = None
+        self._process: ChildProcess | None = None
         self._calls = threading.Lock()
         self._state = threading.Lock()
         self._killed = False
@@ -246,8 +134,6 @@ class Child:
 
     def rss_bytes(self) -> int:
         """Resident memory of the process in bytes; 0 when there is none."""
-        import psutil
-
         process = self._process
         if process is None:
             return 0
@@ -277,14 +163,14 @@ class Child:
             try:
                 process.send(request, deadline)
                 reply = process.receive(deadline)
-            except _DeadlineError:
+            except DeadlinePassed:
                 self._end(process, 0)
                 assert timeout is not None
                 raise ChildTimeoutError(function, timeout) from None
-            except _StoppedError:
+            except TransferStopped:
                 self._end(process, 0)
                 raise ChildStoppedError(function) from None
-            except _GoneError:
+            except ProcessGone:
                 # Not killed at once: the exit code it is about to leave with is the evidence.
                 returncode = self._end(process, _LEAVE)
                 if self._killed:
@@ -299,7 +185,7 @@ class Child:
             raise ChildFailedError(function, *result)
         return result
 
-    def _start(self, function: str) -> _Process:
+    def _start(self, function: str) -> ChildProcess:
         with self._state:
             if self._killed:
                 raise ChildClosedError(function)
@@ -308,10 +194,10 @@ class Child:
                 self._process.end(0)
                 self._process = None
             if self._process is None:
-                self._process = _Process(self._environment, self._stopped)
+                self._process = ChildProcess(self._environment, self._stopped)
             return self._process
 
-    def _end(self, process: _Process, patience: float) -> int:
+    def _end(self, process: ChildProcess, patience: float) -> int:
         with self._state:
             if self._process is process:
                 self._process = None

@@ -29,22 +29,22 @@ import threading
 import traceback
 from typing import Any, NoReturn
 
-from llm.process.parent import OF_A_TERMINAL
+from llm.process.parent import TERMINAL_SIGNALS
 from llm.process.stdout import set_stdout_aside
 
 HEADER = struct.Struct("!Q")  # length of the pickle that follows
 
 
-def _die_with(lifeline: int) -> None:
-    """Ask the kernel to end this process when the last writer of `lifeline` is gone."""
+def _exit_with_parent(parent_pipe: int) -> None:
+    """Ask the kernel to end this process when the last writer of `parent_pipe` is gone."""
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGIO})
-    os.set_inheritable(lifeline, False)
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    os.set_inheritable(parent_pipe, False)
+    fcntl.fcntl(parent_pipe, fcntl.F_SETOWN, os.getpid())
+    flags = fcntl.fcntl(parent_pipe, fcntl.F_GETFL)
+    fcntl.fcntl(parent_pipe, fcntl.F_SETFL, flags | os.O_ASYNC)
     # The parent may have died before the line above.
-    if select.select([lifeline], [], [], 0)[0]:
+    if select.select([parent_pipe], [], [], 0)[0]:
         os._exit(1)
 
 
@@ -88,14 +88,14 @@ def _answer(request: bytes) -> bytes:
         function, args, kwargs = pickle.loads(request)
         return pickle.dumps((True, resolve(function)(*args, **kwargs)), protocol=5)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent is told
-        told = (type(error).__name__, str(error), traceback.format_exc())
-        return pickle.dumps((False, told), protocol=5)
+        failure = (type(error).__name__, str(error), traceback.format_exc())
+        return pickle.dumps((False, failure), protocol=5)
 
 
-def serve(lifeline: int) -> NoReturn:
-    _die_with(lifeline)
+def serve(parent_pipe: int) -> NoReturn:
+    _exit_with_parent(parent_pipe)
     # The parent hears of Ctrl-C and of a closed terminal too, and decides what they mean.
-    for number in OF_A_TERMINAL:
+    for number in TERMINAL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # Prints of the functions, C code included, must not end up between the frames.
     source, sink = os.dup(0), set_stdout_aside()

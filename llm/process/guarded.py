@@ -3,7 +3,7 @@ costs that document.
 
 A function over tables of documents runs in a child process, a small batch of rows at a time. A
 batch that takes longer than its deadline, or whose process dies, goes row by row; a row that fails
-alone, twice, is `Lost` (llm/process/sandbox.py). The deadline is by the clock and far above
+alone, twice, is `LostDocument` (llm/process/sandbox.py). The deadline is by the clock and far above
 what any sound text takes: results do not depend on it unless it is hit, and batches are cut by
 rows and bytes alone.
 """
@@ -38,7 +38,7 @@ TIMEOUT = "timeout"
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostDocument:
     """A document that was given up, twice alone: the reason is "timeout" or "crashed"."""
 
     doc_id: str
@@ -75,10 +75,10 @@ class Rows(Sequence[Any]):
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.table.schema) as stream:
             stream.write_table(self.table)
-        return _received, (sink.getvalue().to_pybytes(),)
+        return _receive, (sink.getvalue().to_pybytes(),)
 
 
-def _received(raw: bytes) -> Rows:
+def _receive(raw: bytes) -> Rows:
     with pa.ipc.open_stream(raw) as stream:
         return Rows(stream.read_all())
 
@@ -87,7 +87,7 @@ def guarded(
     function: str, arguments: Sequence[Any], tables: Iterable[pa.Table], text: str = "text"
 ) -> Iterator[Any]:
     """What `function(table, *arguments)` returns for consecutive rows of tables, in order, and a
-    `Lost` in the place of each document it could not be had for.
+    `LostDocument` in the place of each document it could not be had for.
 
     The function sees at most `BATCH_ROWS` rows and, of more than one row, `BATCH_BYTES` of text
     at once, and may be called with none, to load what it needs. Its process stays for the next
@@ -144,6 +144,6 @@ def _results(sandbox: Sandbox[Any, Any], rows: Rows, size: int) -> Iterator[Any]
     ids = rows.table.column("doc_id").to_pylist()
     for doc_id, result in zip(ids, results, strict=True):
         if isinstance(result, Failure):
-            yield Lost(doc_id, result.reason, result.detail)
+            yield LostDocument(doc_id, result.reason, result.detail)
         else:
             yield result

@@ -14,7 +14,7 @@ from llm.process.parent import TERMINATED, StoppedError, exit_with_parent
 Run = TypeVar("Run")
 
 
-def launched(
+def run_launched(
     module: str, arguments: Sequence[str], read: Callable[[Path], Run], work: Callable[[Run], None]
 ) -> int:
     """Do the work that a run file describes; tell the launcher in events.

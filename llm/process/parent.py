@@ -1,6 +1,6 @@
 """A trainer ends with whoever started it, and writes a checkpoint when asked to stop.
 
-A launcher gives the process a pipe as standard input and sets `INGOT_LIFELINE=1`. When the
+A launcher gives the process a pipe as standard input and sets `INGOT_PARENT_PIPE=1`. When the
 launcher is gone, however that happened, the pipe ends, and so does the process, at once. Started
 by hand, with a terminal or nothing on standard input, it runs on.
 
@@ -21,11 +21,11 @@ from types import FrameType
 from llm.errors import ExpectedError
 
 TERMINATED = 143
-OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def deaf_to_the_terminal() -> Iterator[None]:
+def ignore_terminal_signals() -> Iterator[None]:
     """Processes started in this block, and theirs, never hear Ctrl-C nor that the terminal was
     closed, from their first moment on.
 
@@ -33,7 +33,7 @@ def deaf_to_the_terminal() -> Iterator[None]:
     handlers of their own (torchrun does), and set for this thread alone. One that comes meanwhile
     reaches this process at the end of the block.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
     try:
         yield
     finally:
@@ -41,7 +41,7 @@ def deaf_to_the_terminal() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """What a signal that asks to stop does to this process, it does at the end of the block.
 
     A mask alone does not do that: the signal reaches another thread, and Python calls the handler
@@ -57,7 +57,7 @@ def undisturbed() -> Iterator[None]:
 
     handlers = {}
     with contextlib.ExitStack() as restored:
-        for asks in (*OF_A_TERMINAL, signal.SIGTERM):
+        for asks in (*TERMINAL_SIGNALS, signal.SIGTERM):
             handler = signal.getsignal(asks)
             if callable(handler):
                 handlers[int(asks)] = handler
@@ -70,10 +70,10 @@ def undisturbed() -> Iterator[None]:
 
 def exit_with_parent() -> None:
     """Watch standard input in a thread; leave the terminal to the launcher, if there is one."""
-    if os.environ.get("INGOT_LIFELINE") == "1":
-        for number in OF_A_TERMINAL:
+    if os.environ.get("INGOT_PARENT_PIPE") == "1":
+        for number in TERMINAL_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        threading.Thread(target=_watch, daemon=True, name="lifeline").start()
+        threading.Thread(target=_watch, daemon=True, name="parent_pipe").start()
 
 
 def _watch() -> None:
@@ -100,11 +100,11 @@ class StopRequest:
     is noted, and work that may be dropped half done (`may_drop`) is dropped.
 
     Attributes:
-        asked: SIGTERM came. Whoever works looks at it at safe points.
+        requested: SIGTERM came. Whoever works looks at it at safe points.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._held = self._dropping = False
         signal.signal(signal.SIGTERM, self._note)
 
@@ -136,11 +136,11 @@ class StopRequest:
         Raises:
             Interrupted: SIGTERM came.
         """
-        if self._dropping and self.asked:
+        if self._dropping and self.requested:
             raise Interrupted
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        again, self.asked = self.asked, True
+        again, self.requested = self.requested, True
         if not self._held:
             os._exit(TERMINATED)
         if not again:

@@ -44,7 +44,7 @@ def read_record(path: Path) -> dict[str, Any]:
     return found
 
 
-def made(kind: type[Made], record: Any, where: str, at: str = "") -> Made:
+def from_record(kind: type[Made], record: Any, where: str, at: str = "") -> Made:
     """A dataclass from the values of its fields; nested dataclasses, lists and tuples too.
 
     Args:
@@ -68,7 +68,7 @@ def made(kind: type[Made], record: Any, where: str, at: str = "") -> Made:
 
 def _value(hint: Any, value: Any, where: str, name: str) -> Any:
     if is_dataclass(hint):
-        return made(hint, value, where, f"{name}.")  # type: ignore[arg-type]
+        return from_record(hint, value, where, f"{name}.")  # type: ignore[arg-type]
     container = get_origin(hint)
     if container is Literal:
         if value not in get_args(hint):

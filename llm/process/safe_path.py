@@ -21,8 +21,8 @@ def safe_path(environment: Mapping[str, str]) -> dict[str, str]:
     Args:
         environment: the child's so far; entries of its `PYTHONPATH` are kept, after ours.
     """
-    given = environment.get("PYTHONPATH", "").split(os.pathsep)
-    others = [entry for entry in given if entry and entry != str(CHECKOUT)]
+    entries = environment.get("PYTHONPATH", "").split(os.pathsep)
+    others = [entry for entry in entries if entry and entry != str(CHECKOUT)]
     return {
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *others]),

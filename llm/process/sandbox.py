@@ -80,7 +80,7 @@ class Sandbox(Generic[T, R]):
     def _ready(self) -> None:
         if self._first is not None and self._child.pid is None:
             items, seconds = self._first
-            self._called(items, seconds)
+            self._call(items, seconds)
 
     def run(self, items: Sequence[T], more_seconds: float = 0.0) -> list[R | Failure]:
         """A result or a failure for each item, in order.
@@ -97,7 +97,8 @@ class Sandbox(Generic[T, R]):
             results: list[R | Failure] = list(self.call(items, more_seconds))
         except (ChildCrashedError, ChildTimeoutError):
             results = [
-                self._alone(items[place : place + 1], more_seconds) for place in range(len(items))
+                self._call_alone(items[place : place + 1], more_seconds)
+                for place in range(len(items))
             ]
         if self._max_rss_bytes is not None and self.rss_bytes() > self._max_rss_bytes:
             self.close()
@@ -111,9 +112,9 @@ class Sandbox(Generic[T, R]):
             ChildFailedError: the function raised.
         """
         self._ready()
-        return self._called(items, self._deadline + more_seconds)
+        return self._call(items, self._deadline + more_seconds)
 
-    def _called(self, items: Sequence[T], seconds: float) -> list[R]:
+    def _call(self, items: Sequence[T], seconds: float) -> list[R]:
         results: list[R] = self._child.call(
             _ENTRY,
             self._max_memory_bytes,
@@ -128,7 +129,7 @@ class Sandbox(Generic[T, R]):
         """Resident memory of the process in bytes; 0 when there is none."""
         return self._child.rss_bytes()
 
-    def _alone(self, item: Sequence[T], more_seconds: float) -> R | Failure:
+    def _call_alone(self, item: Sequence[T], more_seconds: float) -> R | Failure:
         try:
             return self.call(item, more_seconds)[0]
         except (ChildCrashedError, ChildTimeoutError):

@@ -51,8 +51,8 @@ def question(definition: Definition, seed: int) -> str:
     return chosen.format(name=definition.name, signature=definition.signature)
 
 
-def answer(definition: Definition, most_chars: int) -> str | None:
-    """The prose a docstring begins with, up to the first list, code, title or `most_chars`.
+def answer(definition: Definition, max_chars: int) -> str | None:
+    """The prose a docstring begins with, up to the first list, code, title or `max_chars`.
 
     The first paragraph may lack a full stop, later ones end a sentence. What is too long is cut
     behind the last sentence that fits.
@@ -61,15 +61,15 @@ def answer(definition: Definition, most_chars: int) -> str | None:
         `None` where the docstring does not begin with prose, or its first sentence is too long.
     """
     taken = ""
-    for number, paragraph in enumerate(_behind_own_name(definition)):
+    for number, paragraph in enumerate(_skip_own_name(definition)):
         text = paragraph.strip()
         if not _is_prose(text) or (number and not _WHOLE.fullmatch(text)):
             break
         if not number and (text.endswith((":", ",")) or len(text.split()) < _FEWEST_WORDS):
             break
         longer = f"{taken}\n\n{text}" if taken else text
-        if len(longer) > most_chars:
-            room = most_chars - len(longer) + len(text)
+        if len(longer) > max_chars:
+            room = max_chars - len(longer) + len(text)
             sentences = text[: _last_end(text, room)]
             taken = f"{taken}\n\n{sentences}" if taken and sentences else taken or sentences
             break
@@ -77,7 +77,7 @@ def answer(definition: Definition, most_chars: int) -> str | None:
     return taken or None
 
 
-def _behind_own_name(definition: Definition) -> Sequence[str]:
+def _skip_own_name(definition: Definition) -> Sequence[str]:
     """Paragraphs without the definition's name or call that some docstrings begin with."""
     last = re.escape(definition.name.rpartition(".")[2])
     own = re.compile(rf"{re.escape(definition.name)}|(?:\w+\.)*{last}\s*\(.*", re.DOTALL)

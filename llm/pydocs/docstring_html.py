@@ -20,7 +20,7 @@ from llm.pydocs.docstring_lines import (
     TABLE,
     UNDERLINE,
     block_end,
-    dedented,
+    dedent,
     indent,
     pre,
     section_level,
@@ -124,7 +124,7 @@ def _directive(lines: list[str], at: int, depth: int, out: list[str]) -> int:
     if not lines[at].startswith(".. "):
         return 0
     end = block_end(lines, at + 1, 1)
-    body = dedented(lines[at + 1 : end])
+    body = dedent(lines[at + 1 : end])
     citation = _CITATION.match(lines[at])
     match = _DIRECTIVE.match(lines[at])
     if citation:
@@ -136,7 +136,7 @@ def _directive(lines: list[str], at: int, depth: int, out: list[str]) -> int:
             body = body[1:]  # options of the directive
         if name.rpartition(":")[2] in _CODE_DIRECTIVES:
             shown = [] if name.startswith(("code", "source", "plot", "ipython")) else [argument]
-            out.append(pre([line for line in shown if line] + dedented(body)))
+            out.append(pre([line for line in shown if line] + dedent(body)))
         elif name in _VERSION_NOTES:
             lead = f"{_VERSION_NOTES[name]} {argument}"
             out.extend(_blocks([lead + (":" if any(body) else ""), *body], depth + 1))
@@ -168,13 +168,13 @@ def _table(lines: list[str], at: int, depth: int, out: list[str]) -> int:
     return end - at
 
 
-def _indented(lines: list[str], at: int, depth: int, out: list[str]) -> int:
+def _add_indented(lines: list[str], at: int, depth: int, out: list[str]) -> int:
     """A block further in than its surroundings: quoted text, or code left unmarked."""
     if not indent(lines[at]):
         return 0
     end = block_end(lines, at, 1)
     out.append("<blockquote>")
-    out.extend(_blocks(dedented(lines[at:end]), depth + 1))
+    out.extend(_blocks(dedent(lines[at:end]), depth + 1))
     out.append("</blockquote>")
     return end - at
 
@@ -208,7 +208,7 @@ _RULES: tuple[_Rule, ...] = (
     partial(fields, blocks=_blocks),
     _table,
     partial(items, blocks=_blocks),
-    _indented,
+    _add_indented,
     partial(definition, blocks=_blocks),
     _paragraph,
 )

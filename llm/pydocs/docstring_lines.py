@@ -29,13 +29,13 @@ def block_end(lines: list[str], start: int, margin: int) -> int:
     return last
 
 
-def dedented(lines: list[str]) -> list[str]:
+def dedent(lines: list[str]) -> list[str]:
     margin = min((indent(line) for line in lines if line.strip()), default=0)
     return [line[margin:] for line in lines]
 
 
 def pre(lines: list[str]) -> str:
-    code = "\n".join(line.rstrip() for line in dedented(lines)).strip("\n")
+    code = "\n".join(line.rstrip() for line in dedent(lines)).strip("\n")
     return f"<pre>{escape(code, quote=False)}</pre>" if code else ""
 
 

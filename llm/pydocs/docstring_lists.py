@@ -18,7 +18,7 @@ from llm.pydocs.docstring_lines import (
     NUMBER,
     UNDERLINE,
     block_end,
-    dedented,
+    dedent,
     indent,
     pre,
     section_level,
@@ -67,7 +67,7 @@ def numpy_list(lines: list[str], start: int, out: list[str], depth: int, blocks:
         close = block_end(body, position + 1, margin + 1)
         found.append(f"<dt>{inline_html(line.strip())}</dt>")
         if close > position + 1:
-            inner = "\n".join(blocks(dedented(body[position + 1 : close]), depth + 1))
+            inner = "\n".join(blocks(dedent(body[position + 1 : close]), depth + 1))
             found.append(f"<dd>{inner}</dd>")
         position = max(close, position + 1)
     out.append("<dl>\n" + "\n".join(found) + "\n</dl>")
@@ -84,7 +84,7 @@ def google(lines: list[str], at: int, depth: int, out: list[str], blocks: Blocks
     tag = section_level(depth)
     out.append(f"<{tag}>{escape(title)}</{tag}>")
     end = block_end(lines, at + 1, indent(lines[at]) + 1)
-    body = dedented(lines[at + 1 : end])
+    body = dedent(lines[at + 1 : end])
     if lines[at].rstrip().endswith("::") and title.startswith(("Example", "Usage")):
         out.append(pre(body))
     elif title in _TERM_SECTIONS:
@@ -118,7 +118,7 @@ def _terms(lines: list[str], depth: int, blocks: Blocks) -> list[str]:
             position = end
             continue
         end = block_end(lines, position + 1, 1)
-        rest = dedented(lines[position + 1 : end])
+        rest = dedent(lines[position + 1 : end])
         inner = "\n".join(blocks([line[match.start(2) :], *rest], depth))
         found.append(f"<dt>{inline_html(match.group(1))}</dt>\n<dd>{inner}</dd>")
         position = max(end, position + 1)
@@ -136,7 +136,7 @@ def definition(lines: list[str], at: int, depth: int, out: list[str], blocks: Bl
         if lines[position].rstrip().endswith("::") or special(lines[position]):
             break
         end = block_end(lines, position + 1, 1)
-        inner = "\n".join(blocks(dedented(lines[position + 1 : end]), depth + 1))
+        inner = "\n".join(blocks(dedent(lines[position + 1 : end]), depth + 1))
         found.append(f"<dt>{inline_html(lines[position].strip())}</dt>\n<dd>{inner}</dd>")
         position = end
         while position < len(lines) and not lines[position].strip():
@@ -155,7 +155,7 @@ def fields(lines: list[str], at: int, depth: int, out: list[str], blocks: Blocks
         while end < len(lines) and lines[end].strip() and indent(lines[end]) > 0:
             end += 1
         kind, name, first = match.groups()
-        words = [first, *dedented(lines[position + 1 : end])]
+        words = [first, *dedent(lines[position + 1 : end])]
         inner = "\n".join(blocks(words, depth + 1)).removeprefix("<p>").removesuffix("</p>")
         plain = kind in ("param", "parameter", "arg", "argument", "key", "keyword", "ivar", "var")
         label = name if plain and name else " ".join(filter(None, (kind, name)))
@@ -175,7 +175,7 @@ def items(lines: list[str], at: int, depth: int, out: list[str], blocks: Blocks)
     position = at
     while position < len(lines) and (match := marker.match(lines[position])):
         end = block_end(lines, position + 1, 1)
-        words = [lines[position][match.end() :], *dedented(lines[position + 1 : end])]
+        words = [lines[position][match.end() :], *dedent(lines[position + 1 : end])]
         inner = "\n".join(blocks(words, depth + 1))
         if inner.count("<p>") == 1:
             inner = inner.replace("<p>", "", 1).replace("</p>", "", 1)

@@ -10,36 +10,36 @@ import pyarrow.compute as pc
 
 from llm.alignment.examples.tables import INSTRUCTION, PREFERENCE, Dropped, Kind, Outcome
 from llm.corpus.identity import doc_id
-from llm.process.guarded import Lost, guarded
+from llm.process.guarded import LostDocument, guarded
 from llm.pydocs.pages import SCHEME, module_of
-from llm.pydocs.pairs import Document, Making, examples_of
+from llm.pydocs.pairs import Document, PairSettings, examples_of
 
 COLUMNS = ["doc_id", "url", "text", "source", "split"]
 _KINDS: tuple[Kind, ...] = (INSTRUCTION, PREFERENCE)
 
 
-def documentation_examples(tables: Iterable[pa.Table], making: Making) -> Iterator[Outcome]:
+def documentation_examples(tables: Iterable[pa.Table], settings: PairSettings) -> Iterator[Outcome]:
     """An outcome for every candidate of the pages of documentation among documents (`COLUMNS`)."""
     for table in tables:
         pages = table.filter(pc.fill_null(pc.starts_with(table.column("url"), SCHEME), False))
-        for found in guarded("llm.pydocs.examples:made", (making,), [pages]):
-            if isinstance(found, Lost):
-                yield from _lost(found, pages)
+        for found in guarded("llm.pydocs.examples:make_examples", (settings,), [pages]):
+            if isinstance(found, LostDocument):
+                yield from _drop_lost(found, pages)
             else:
                 yield from found
 
 
-def made(documents: pa.Table, making: Making) -> list[Outcome]:
+def make_examples(documents: pa.Table, settings: PairSettings) -> list[Outcome]:
     """Of documents (`COLUMNS`), in order; none of those that are no page of documentation."""
     outcomes: list[Outcome] = []
     for row in documents.select(COLUMNS).to_pylist():
         module = module_of(row["url"])
         if module is not None and row["text"]:
-            outcomes += examples_of(Document(module=module, **row), making)
+            outcomes += examples_of(Document(module=module, **row), settings)
     return outcomes
 
 
-def _lost(lost: Lost, pages: pa.Table) -> Iterator[Dropped]:
+def _drop_lost(lost: LostDocument, pages: pa.Table) -> Iterator[Dropped]:
     """One candidate of either kind stands for all of a page that was given up."""
     (row,) = pages.filter(pc.equal(pages.column("doc_id"), lost.doc_id)).to_pylist()
     for kind in _KINDS:

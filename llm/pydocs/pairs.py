@@ -48,22 +48,22 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Making:
+class PairSettings:
     """How examples are made.
 
     Attributes:
-        least_chars, most_chars: of an answer.
+        min_chars, max_chars: of an answer.
         tolerance: by what share of the chosen answer's length the rejected one may differ.
-        most_overlap: Jaccard index of their words from which two answers are too alike.
-        most_uses: pairs of a page in which one answer is the rejected one.
+        max_overlap: Jaccard index of their words from which two answers are too alike.
+        max_uses: pairs of a page in which one answer is the rejected one.
         seed: of wordings and of the choice of rejected answers.
     """
 
-    least_chars: int
-    most_chars: int
+    min_chars: int
+    max_chars: int
     tolerance: float
-    most_overlap: float
-    most_uses: int
+    max_overlap: float
+    max_uses: int
     seed: int
 
 
@@ -75,30 +75,30 @@ class _Usable:
     words: frozenset[str]
 
 
-def examples_of(document: Document, making: Making) -> Iterator[Outcome]:
+def examples_of(document: Document, settings: PairSettings) -> Iterator[Outcome]:
     """An instruction and a preference, or why there is none, for every definition of a page."""
     found = definitions(document.module, document.text)
     headings = Counter(definition.name for definition in found)
     usable: list[_Usable] = []
     for place, definition in enumerate(found):
-        text = answer(definition, making.most_chars)
+        text = answer(definition, settings.max_chars)
         if headings[definition.name] > 1:
             # One of them is a name in running text, and the page does not say which.
-            yield from _dropped(document, definition, place, "ambiguous_heading", None, None)
+            yield from _drop(document, definition, place, "ambiguous_heading", None, None)
         elif not definition.paragraphs:
-            yield from _dropped(document, definition, place, "undocumented", None, None)
+            yield from _drop(document, definition, place, "undocumented", None, None)
         elif text is None:
-            yield from _dropped(document, definition, place, "no_prose", None, None)
-        elif len(text) < making.least_chars:
-            limit = making.least_chars
-            yield from _dropped(document, definition, place, "short", len(text), limit)
+            yield from _drop(document, definition, place, "no_prose", None, None)
+        elif len(text) < settings.min_chars:
+            limit = settings.min_chars
+            yield from _drop(document, definition, place, "short", len(text), limit)
         else:
             words = frozenset(_WORD.findall(text.lower()))
-            usable.append(_Usable(definition, question(definition, making.seed), text, words))
+            usable.append(_Usable(definition, question(definition, settings.seed), text, words))
     for item in usable:
         turns = (Message("user", item.question), Message("assistant", item.answer))
         yield _example(document, INSTRUCTION, (turns,))
-    for item, other in zip(usable, _siblings(usable, making), strict=True):
+    for item, other in zip(usable, _siblings(usable, settings), strict=True):
         prompt, chosen = (Message("user", item.question),), (Message("assistant", item.answer),)
         if other is None:
             identity = _identity(document, PREFERENCE, item.definition.name, 0)
@@ -119,24 +119,24 @@ def examples_of(document: Document, making: Making) -> Iterator[Outcome]:
             yield _example(document, PREFERENCE, (prompt, chosen, rejected))
 
 
-def _siblings(usable: Sequence[_Usable], making: Making) -> list[_Usable | None]:
+def _siblings(usable: Sequence[_Usable], settings: PairSettings) -> list[_Usable | None]:
     """For each definition the one whose answer its pair rejects."""
     chosen: list[_Usable | None] = [None] * len(usable)
     uses: Counter[str] = Counter()
     by_length = sorted(usable, key=lambda item: (len(item.answer), item.definition.name))
-    order = sorted(range(len(usable)), key=lambda at: _point(usable[at], None, making.seed))
+    order = sorted(range(len(usable)), key=lambda at: _point(usable[at], None, settings.seed))
     for at in order:
         item = usable[at]
         length = len(item.answer)
         fitting = [
             other
             for other in by_length
-            if abs(len(other.answer) - length) <= making.tolerance * length
+            if abs(len(other.answer) - length) <= settings.tolerance * length
             and other is not item
-            and uses[other.definition.name] < making.most_uses
+            and uses[other.definition.name] < settings.max_uses
         ]
-        for other in sorted(fitting, key=lambda other: _point(item, other, making.seed)):
-            if _overlap(item, other) < making.most_overlap:
+        for other in sorted(fitting, key=lambda other: _point(item, other, settings.seed)):
+            if _overlap(item, other) < settings.max_overlap:
                 chosen[at] = other
                 uses[other.definition.name] += 1
                 break
@@ -159,7 +159,7 @@ def _example(document: Document, kind: Kind, turns: tuple[tuple[Message, ...], .
     return Example(kind, document.source, document.split, (document.doc_id,), turns, document.url)
 
 
-def _dropped(
+def _drop(
     document: Document,
     definition: Definition,
     place: int,

@@ -52,7 +52,7 @@ def read_distribution(name: str, folder: Path, limit: int) -> Iterator[Record]:
     about = describe(name, folder)
     if about.text.strip():
         html = _page(name, f"{name} README", _nav(name, [], []), _readme(about))
-        yield _sized(module_url(name, README), html, about.license, limit)
+        yield _check_size(module_url(name, README), html, about.license, limit)
     modules: dict[str, Module] = {}
     for file in module_files(name, folder):
         try:
@@ -82,10 +82,10 @@ def read_distribution(name: str, folder: Path, limit: int) -> Iterator[Record]:
         bar = _nav(name, [p for p in above if p in known], children.get(module_name, []))
         body = _module(modules[module_name], documented[module_name])
         html = _page(name, module_name, bar, body)
-        yield _sized(url, html, about.license, limit)
+        yield _check_size(url, html, about.license, limit)
 
 
-def _sized(url: str, html: str, license: str, limit: int) -> Record:
+def _check_size(url: str, html: str, license: str, limit: int) -> Record:
     payload = html.encode("utf-8", "replace")
     if len(payload) > limit:
         detail = f"{url}: {len(payload)} bytes, the limit is {limit}"
@@ -135,10 +135,10 @@ def _readme(about: Description) -> str:
         return str(MarkdownIt("commonmark", {"html": True}).enable("table").render(about.text))
     if about.content_type == "text/plain":
         return f"<pre>{escape(about.text, quote=False)}</pre>"
-    return _restructured(about.text)
+    return _restructure(about.text)
 
 
-def _restructured(text: str) -> str:
+def _restructure(text: str) -> str:
     from docutils.core import publish_parts
 
     settings = {

@@ -90,24 +90,24 @@ def read_module(name: str, path: Path, package: bool) -> Module:
     for node in _statements(tree.body):
         _collect(node, module, parent)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            module.attached += _attached(node.value)
+            module.attached += _attached_docstrings(node.value)
     return module
 
 
-def _attached(call: ast.Call) -> Iterator[tuple[str, str]]:
-    name, given = _last_name(call), call.args
-    if name == "add_newdoc" and len(given) == 3:
-        place, thing, doc = given
+def _attached_docstrings(call: ast.Call) -> Iterator[tuple[str, str]]:
+    name, values = _last_name(call), call.args
+    if name == "add_newdoc" and len(values) == 3:
+        place, thing, doc = values
         dotted = ".".join(_text(part) for part in (place, thing))
         for entry in doc.elts if isinstance(doc, ast.List) else [doc]:
             if isinstance(entry, ast.Tuple) and len(entry.elts) == 2:
-                yield f"{dotted}.{_text(entry.elts[0])}", _cleaned(_text(entry.elts[1]))
+                yield f"{dotted}.{_text(entry.elts[0])}", _clean(_text(entry.elts[1]))
             else:
-                yield dotted, _cleaned(_text(entry))
-    elif name == "add_docstr" and len(given) == 2 and isinstance(given[0], ast.Attribute):
-        yield ast.unparse(given[0]), _cleaned(_text(given[1]))
-    elif name == "add_docstr_all" and len(given) == 2:
-        yield f"torch.Tensor.{_text(given[0])}", _cleaned(_text(given[1]))
+                yield dotted, _clean(_text(entry))
+    elif name == "add_docstr" and len(values) == 2 and isinstance(values[0], ast.Attribute):
+        yield ast.unparse(values[0]), _clean(_text(values[1]))
+    elif name == "add_docstr_all" and len(values) == 2:
+        yield f"torch.Tensor.{_text(values[0])}", _clean(_text(values[1]))
 
 
 def _text(node: ast.expr) -> str:
@@ -174,10 +174,10 @@ def _strings(node: ast.expr) -> list[str]:
 
 
 def _docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    return _cleaned(ast.get_docstring(node, clean=False) or "")
+    return _clean(ast.get_docstring(node, clean=False) or "")
 
 
-def _cleaned(text: str) -> str:
+def _clean(text: str) -> str:
     # A lone surrogate can be spelt in a literal and has no UTF-8 form.
     return cleandoc(text).encode("utf-8", "replace").decode()
 

@@ -72,13 +72,13 @@ class Conversation:
         if len(prompt) > context - room:
             raise TurnTooLongError(
                 f"{len(prompt)} tokens leave no room for an answer of {room} in a context of "
-                f"{context}; say less at once"
+                f"{context}; send a shorter message"
             )
         return self._answer(turns, prompt, room)
 
     def _answer(self, turns: list[dict[str, str]], prompt: list[int], room: int) -> Iterator[str]:
         ids: list[int] = []
-        told = ""
+        streamed = ""
         for step in generation.stream(
             self._model, [prompt], room, self._encoder.stops, self._sampling
         ):
@@ -86,13 +86,13 @@ class Conversation:
             # What the next token may change is kept back: white space that may be the last, and
             # a character of which bytes are missing.
             sure = self._encoder.decode(ids).rstrip("\ufffd").strip()
-            yield sure[len(told) :]
-            told = sure
+            yield sure[len(streamed) :]
+            streamed = sure
         # It enters again as it was said, white space and all; no turn is without a text.
         answer = self._encoder.decode(ids)
-        yield answer.strip()[len(told) :]
-        said = answer if answer.strip() else "…"
-        self._turns = [*turns, {"role": "assistant", "content": said}]
+        yield answer.strip()[len(streamed) :]
+        content = answer if answer.strip() else "…"
+        self._turns = [*turns, {"role": "assistant", "content": content}]
 
     def forget(self) -> None:
         """Begin anew."""

@@ -11,13 +11,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from typing import TYPE_CHECKING
 
 from llm.errors import ExpectedError
 from llm.tokens.hf_folder import write_folder
 from llm.tokens.special_tokens import END_OF_TEXT, SPECIAL_TOKENS
 from llm.tokens.text_file import TextFile
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer, pre_tokenizers, trainers
 
 # Matrix units of accelerators want it, and no row has to be added to the embedding that no text
 # trains and sampling could still hit.
@@ -86,7 +88,7 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
         raise ValueError(f"vocabulary_size {size} is not a multiple of {VOCABULARY_MULTIPLE}")
     # Counting words once for both trainings would need the trainer's inside; a corpus that is
     # exhausted is small.
-    tokenizer = _trained(texts, settings, size)
+    tokenizer = _train(texts, settings, size)
     reached = tokenizer.get_vocab_size()
     if reached == size:
         return tokenizer
@@ -98,10 +100,10 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
             f"{_least()} tokens, needs {_least() - alphabet}: give more text, or lower "
             "min_frequency"
         )
-    return _trained(texts, settings, lower)
+    return _train(texts, settings, lower)
 
 
-def least_tokens(text: str, longest_token: int) -> int:
+def min_tokens(text: str, longest_token: int) -> int:
     """Tokens a text has at least, whatever the vocabulary: no token reaches over the split.
 
     Args:
@@ -112,6 +114,8 @@ def least_tokens(text: str, longest_token: int) -> int:
 
 
 def _split() -> pre_tokenizers.Split:
+    from tokenizers import Regex, pre_tokenizers
+
     return pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
 
 
@@ -121,6 +125,8 @@ def _least() -> int:
 
 
 def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
+    from tokenizers import pre_tokenizers, trainers
+
     return trainers.BpeTrainer(
         vocab_size=size,
         min_frequency=settings.min_frequency,
@@ -132,7 +138,9 @@ def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
     )
 
 
-def _trained(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenizer:
+def _train(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     short = pre_tokenizers.FixedLength(LONGEST_WORD)
     tokenizer = Tokenizer(models.BPE())

@@ -11,19 +11,19 @@ newline of the frame.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError as JinjaError
 from tokenizers import Tokenizer
 
 from llm.errors import ExpectedError
+from llm.tokens.messages import Message, UnusableMessagesError, check_messages
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
 
-Message = Mapping[str, Any]
-ROLES = ("system", "user", "assistant")
 # Stands for a message's text where the frame is looked for; letters of a private use area, which
 # no template treats in a way of its own.
 _PLACE = re.compile("\ue000(\\d+)\ue001")
@@ -38,18 +38,6 @@ class TemplateError(ExpectedError, ValueError):
 
 class PadTokenError(ExpectedError, ValueError):
     """Padding is a token the model must learn to produce, and would be masked out with it."""
-
-
-class UnusableMessagesError(ExpectedError, ValueError):
-    """Messages that are no conversation to learn from.
-
-    Attributes:
-        reason: one of `empty`, `role`, `no_answer`.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ class Rendered:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A stretch of a rendered conversation.
+    """A span of a rendered conversation.
 
     Attributes:
         special: the id of the special token it is; else it is text.
@@ -177,6 +165,23 @@ class ChatEncoder:
             [message in learned for _, message in tokens],
         )
 
+    def render_answer(
+        self, prompt: Sequence[Message] | None, answer: Sequence[Message] | None, name: str
+    ) -> Rendered:
+        """A prompt and one of the answers that a preference sets against each other.
+
+        Args:
+            name: of the answer, for messages.
+
+        Raises:
+            UnusableMessagesError: the answer is not one turn of the assistant, or a message is
+                unusable.
+            TemplateError: the template is at fault.
+        """
+        if not answer or len(answer) != 1 or answer[0].get("role") != "assistant":
+            raise UnusableMessagesError("no_answer", f"{name} is not one turn of the assistant")
+        return self.render([*(prompt or []), *answer])
+
     def _pieces(self, frame: Frame, messages: Sequence[Message]) -> Iterator[_Piece]:
         """Stretches of the conversation, in order; empty ones are left out."""
         speaking: int | None = None
@@ -245,11 +250,12 @@ class ChatEncoder:
             at = frame.index(place)
             before = frame[:at]
             # Nothing is asked before the first message; transformers renders no empty prompt.
-            asked = self._frame(roles[:place], True) if place else before
-            if asked != before:
+            alone = self._frame(roles[:place], True) if place else before
+            if alone != before:
                 raise TemplateError(
                     "the chat template renders a prompt otherwise once an answer follows: alone "
-                    f"it ends {_shown(asked)!r}, with the answer it begins {_shown(before)!r}. "
+                    f"it ends {_format_frame(alone)!r}, with the answer it begins "
+                    f"{_format_frame(before)!r}. "
                     "The model would learn from prompts it never gets; correct chat_template.jinja"
                 )
             behind = frame[at + 1] if at + 1 < len(frame) else ""
@@ -260,15 +266,13 @@ class ChatEncoder:
                 )
 
     def _template(self, messages: Iterator[tuple[str, str]], open_turn: bool) -> str:
-        from jinja2 import TemplateError as JinjaError
-
-        given = [{"role": role, "content": content} for role, content in messages]
+        conversation = [{"role": role, "content": content} for role, content in messages]
         try:
             text: str = self.tokenizer.apply_chat_template(
-                given, tokenize=False, add_generation_prompt=open_turn
+                conversation, tokenize=False, add_generation_prompt=open_turn
             )
         except JinjaError as error:
-            roles = ", ".join(message["role"] for message in given)
+            roles = ", ".join(message["role"] for message in conversation)
             raise TemplateError(
                 f"the chat template refuses a conversation of {roles}: {error}. Correct "
                 "chat_template.jinja, or leave such conversations out"
@@ -276,25 +280,5 @@ class ChatEncoder:
         return text
 
 
-def _shown(frame: Frame) -> str:
+def _format_frame(frame: Frame) -> str:
     return "".join(part if isinstance(part, str) else "…" for part in frame)[-60:]
-
-
-def check_messages(messages: Sequence[Message] | None) -> list[dict[str, Any]]:
-    """Messages with a known role, a text, and whether the message is an answer to be learned.
-
-    Raises:
-        UnusableMessagesError: there are none, or one is unusable; names its place.
-    """
-    if not messages:
-        raise UnusableMessagesError("empty", "no messages")
-    checked: list[dict[str, Any]] = []
-    for place, message in enumerate(messages):
-        role, content = message.get("role"), message.get("content")
-        if role not in ROLES:
-            raise UnusableMessagesError("role", f"message {place}: role {role!r}")
-        if not content or not content.strip():
-            raise UnusableMessagesError("empty", f"message {place}: no text")
-        learned = role == "assistant" and message.get("supervised") is not False
-        checked.append({"role": role, "content": content, "supervised": learned})
-    return checked

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
-from llm.tokens.hf_folder import special_id
+from llm.tokens.hf_folder import load_tokenizer, special_id
 from llm.tokens.special_tokens import END_OF_TEXT
 
 
@@ -42,7 +41,7 @@ class DocumentEncoder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer = load_tokenizer(folder)
         self._tokenizer.encode_special_tokens = True
         self.end_id = special_id(self._tokenizer, END_OF_TEXT)
 

@@ -1,6 +1,6 @@
 """All tokens of a corpus in one flat file, addressed by document.
 
-Packing takes documents in an order of its own; a memory map gives any stretch of any document
+Packing takes documents in an order of its own; a memory map gives any span of any document
 while only the index (three numbers and an id a document) is held in memory.
 """
 
@@ -48,6 +48,6 @@ class FlatTokens:
             else np.empty(0, dtype=np.int32)
         )
 
-    def stretch(self, start: int, length: int) -> NDArray[np.int32]:
+    def span(self, start: int, length: int) -> NDArray[np.int32]:
         """int32 (length,): tokens from a place in the file on."""
         return self._values[start : start + length]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-from tokenizers import Tokenizer
+from typing import TYPE_CHECKING, Any
 
 from llm.errors import ExpectedError
 from llm.tokens.chat_template import CHAT_TEMPLATE
 from llm.tokens.special_tokens import PAD, SPECIAL_TOKENS
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 FILES = (
     "tokenizer.json",
@@ -90,6 +91,13 @@ def special_id(tokenizer: Tokenizer, token: str) -> int:
             f"which gives it {', '.join(SPECIAL_TOKENS)}"
         )
     return found
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a folder."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def _write_json(path: Path, record: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Laying documents into rows of equal length, every token exactly once.
 
-A plan says which stretch of which document lies in which row; it holds no tokens. Best fit
+A plan says which span of which document lies in which row; it holds no tokens. Best fit
 follows Ding et al. 2024, "Fewer Truncations Improve Language Modeling": a document is cut only
 where it is longer than a row, and what remains is placed best-fit decreasing.
 """
@@ -74,7 +74,7 @@ def best_fit(lengths: Ints, capacity: int) -> Plan:
     left = np.flatnonzero(rest)
     left = left[np.argsort(-rest[left], kind="stable")]
     bins, count = _bins(rest[left].tolist(), capacity)
-    return _sorted(
+    return _sort(
         np.concatenate([whole, left]),
         np.concatenate([offset, (full * capacity)[left]]),
         np.concatenate([np.full(whole.size, capacity, dtype=np.int64), rest[left]]),
@@ -147,6 +147,6 @@ def check(plan: Plan, lengths: Ints, capacity: int) -> None:
         raise TokenLossError(f"rows hold {filled.min():.0f} to {filled.max():.0f} of {capacity}")
 
 
-def _sorted(document: Ints, offset: Ints, length: Ints, row: Ints, rows: int) -> Plan:
+def _sort(document: Ints, offset: Ints, length: Ints, row: Ints, rows: int) -> Plan:
     order = np.argsort(row, kind="stable")
     return Plan(document[order], offset[order], length[order], row[order], rows)

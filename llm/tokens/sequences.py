@@ -112,7 +112,7 @@ def rows(packed: Packed, flat: FlatTokens, split: str, pad: int, first: int) -> 
         for at, where, start, size in zip(
             row.tolist(), place.tolist(), starts.tolist(), length.tolist(), strict=True
         ):
-            tokens[at, where : where + size] = flat.stretch(start, size)
+            tokens[at, where : where + size] = flat.span(start, size)
         yield pa.table(
             [
                 pa.array(np.arange(first + begin, first + end)),

@@ -90,14 +90,14 @@ class TokenFile:
         for split in SPLITS:
             counts = header["splits"][split]
             path = folder / f"{split}.tokens"
-            tokens[split] = _mapped(path, header["dtype"], (counts["rows"], columns))
+            tokens[split] = _map(path, header["dtype"], (counts["rows"], columns))
             sizes = {
                 "lengths": counts["rows"],
                 "starts": counts["segments"],
                 "bounds": counts["rows"] + 1,
             }
             for kind, dtype in _KINDS.items():
-                others[kind][split] = _mapped(folder / f"{split}.{kind}", dtype, (sizes[kind],))
+                others[kind][split] = _map(folder / f"{split}.{kind}", dtype, (sizes[kind],))
         return cls(
             folder=folder,
             data_id=header["data_id"],
@@ -291,7 +291,7 @@ def _verify(folder: Path, header: Mapping[str, Any], deep: bool) -> None:
             )
 
 
-def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _map(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if 0 in shape:  # an empty file cannot be mapped
         return np.empty(shape, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)

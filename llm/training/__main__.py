@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from llm.process.main import launched
+from llm.process.main import run_launched
 from llm.process.parent import StopRequest
 from llm.training.run_file import Run, read
 
 
 def main(arguments: list[str]) -> int:
     """Train; the exit code."""
-    return launched("llm.training", arguments, read, _train)
+    return run_launched("llm.training", arguments, read, _train)
 
 
 def _train(run: Run) -> None:

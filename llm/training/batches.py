@@ -34,9 +34,9 @@ class Batches:
         if rows < 1:
             raise NoSequencesError("there are no training sequences; look at the pack stage")
         self._rows, self._batch_rows, self._seed = rows, batch_rows, seed
-        self._order = lru_cache(maxsize=2)(self._shuffled)
+        self._order = lru_cache(maxsize=2)(self._shuffle)
 
-    def _shuffled(self, epoch: int) -> NDArray[np.int64]:
+    def _shuffle(self, epoch: int) -> NDArray[np.int64]:
         key = np.array([self._seed, epoch], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=key)).permutation(self._rows)
 

@@ -1,9 +1,12 @@
 """Checkpoints of a run in progress: whole, verified, or not there.
 
-    <folder>/step-00000120/weights.safetensors   optimisers.pt   state.json
+    <folder>/step-00000120/state.json   weights.safetensors   optimisers.pt
+    <folder>/step-00000240/state.json   shard-00001-....safetensors   shard-00002-....safetensors
 
-A checkpoint is written aside and renamed into place; state.json holds the run's digest and the
-SHA-256 of the other files. The two newest are kept. Reading takes the newest that verifies.
+Processes that hold the whole model write the first kind, those that share it out the second; any
+number of processes reads either. A checkpoint is written aside and renamed into place; state.json
+holds the run's digest and the SHA-256 of the other files. The two newest are kept. Reading takes
+the newest that verifies.
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
 
+from llm.model.transformer import Transformer
 from llm.sha256 import sha256_file
+from llm.training import whole_state
+from llm.training.strategy import Strategy
 
 _KEPT = 2
-_FILES = ("weights.safetensors", "optimisers.pt")
 
 
 @dataclass(frozen=True)
@@ -43,45 +46,59 @@ class Checkpoint:
     threads: tuple[int, float]
     rejected: tuple[str, ...]
 
-    def restore(self, model: nn.Module, optimisers: list[torch.optim.Optimizer]) -> None:
+    def restore(self, model: Transformer, optimisers: list[torch.optim.Optimizer]) -> None:
         """Put its weights and optimiser states in place."""
-        state = load_file(self.folder / _FILES[0])
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(state[name])
-        # On the CPU: loading puts moments beside their weights and leaves AdamW's counts there.
-        states = torch.load(self.folder / _FILES[1], map_location="cpu", weights_only=True)
-        for optimiser, saved in zip(optimisers, states, strict=True):
-            optimiser.load_state_dict(saved)
+        if (self.folder / whole_state.WEIGHTS).exists():
+            whole_state.load(self.folder, model, optimisers)
+        else:
+            from llm.training import sharded_state  # takes a second to import
+
+            sharded_state.load(self.folder, model, optimisers)
 
 
 def write(
     folder: Path,
     digest: str,
     step: int,
-    model: nn.Module,
+    model: Transformer,
     optimisers: list[torch.optim.Optimizer],
     metrics: list[tuple[int, str, float]],
     threads: tuple[int, float],
+    strategy: Strategy,
 ) -> None:
-    """Write one and remove all but the newest two.
+    """Write one and remove all but the newest two; all processes of a run call it.
 
     Raises:
         OSError: no space, or no permission; what was there stays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"step-{step:08d}"
     aside = folder / f"step-{step:08d}.tmp"
-    for cut_short in folder.glob("step-*.tmp"):
-        shutil.rmtree(cut_short)
-    aside.mkdir()
-    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-    save_file(weights, aside / _FILES[0])
-    torch.save([optimiser.state_dict() for optimiser in optimisers], aside / _FILES[1])
+    if strategy.processes.first:
+        folder.mkdir(parents=True, exist_ok=True)
+        for cut_short in folder.glob("step-*.tmp"):
+            shutil.rmtree(cut_short)
+        aside.mkdir()
+    strategy.processes.wait()
+    strategy.save(aside, model, optimisers)
+    strategy.processes.wait()
+    if strategy.processes.first:
+        _complete(aside, digest, step, metrics, threads)
+        _put_in_place(aside, place)
+    strategy.processes.wait()
+
+
+def _complete(
+    aside: Path,
+    digest: str,
+    step: int,
+    metrics: list[tuple[int, str, float]],
+    threads: tuple[int, float],
+) -> None:
+    """What makes a folder of weights and states a checkpoint."""
     state = {
         "run": digest,
         "step": step,
-        "files": {name: sha256_file(aside / name) for name in _FILES},
+        "files": {path.name: sha256_file(path) for path in sorted(aside.iterdir())},
         "metrics": metrics,
         "threads": threads,
     }
@@ -89,11 +106,15 @@ def write(
     for path in aside.iterdir():
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
+
+
+def _put_in_place(aside: Path, place: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
     aside.rename(place)
     # What claims to be further on is damaged or of another run: this one never got there.
-    ahead = [other for other in _newest_first(folder) if other.name > place.name]
-    for old in [*ahead, *_newest_first(folder)[len(ahead) + _KEPT :]]:
+    newest = _newest_first(place.parent)
+    ahead = [other for other in newest if other.name > place.name]
+    for old in [*ahead, *newest[len(ahead) + _KEPT :]]:
         shutil.rmtree(old)
 
 
@@ -102,20 +123,36 @@ def latest(folder: Path, digest: str) -> Checkpoint | None:
     damaged: list[str] = []
     for place in _newest_first(folder):
         try:
-            state: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
+            state = _state(place)
             if state["run"] != digest:
                 continue
-            whole = all(sha256_file(place / name) == state["files"][name] for name in _FILES)
-            metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
-            step, (number, rate) = int(state["step"]), state["threads"]
-            threads = int(number), float(rate)
-            found = Checkpoint(place, step, metrics, threads, tuple(damaged))
+            files = state["files"]
+            whole = bool(files) and all(
+                sha256_file(place / name) == files[name] for name in sorted(files)
+            )
+            found = _checkpoint(place, state, tuple(damaged))
         except (OSError, ValueError, KeyError, TypeError):
             whole = False
         if whole:
             return found
         damaged.append(place.name)
     return None
+
+
+def verified_elsewhere(place: Path) -> Checkpoint:
+    """A checkpoint that another process has found to be whole."""
+    return _checkpoint(place, _state(place), ())
+
+
+def _state(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((place / "state.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _checkpoint(place: Path, state: dict[str, Any], rejected: tuple[str, ...]) -> Checkpoint:
+    metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
+    number, rate = state["threads"]
+    return Checkpoint(place, int(state["step"]), metrics, (int(number), float(rate)), rejected)
 
 
 def _newest_first(folder: Path) -> list[Path]:

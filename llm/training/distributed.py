@@ -1,28 +1,42 @@
-"""Several processes on one batch (data parallelism): plain sums over their gradients.
-
-Each process has the whole model and its share of a batch's rows. Losses are sums divided by the
-tokens of the whole batch, so gradients add up whatever the number of processes.
-"""
+"""The processes of a run: how they find each other, and what they tell each other."""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
+from torch.distributed import HashStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
+from llm.errors import ExpectedError
+from llm.process.parent import StoppedError
 from llm.training.devices import DeviceError
+
+
+class RendezvousError(ExpectedError, RuntimeError):
+    """The processes of a run did not find each other."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among its like: number `rank` of `count`."""
+    """This process among its like: number `rank` of `count`.
+
+    Attributes:
+        control: the group words are passed in, on the CPU while GPUs work; tensors go through
+            another, so that no word is taken for a piece of a collective another process is in.
+            `None` = alone.
+    """
 
     rank: int
     count: int
+    control: dist.ProcessGroup | None = None
 
     @property
     def threads(self) -> int:
@@ -41,52 +55,96 @@ class Processes:
             dist.all_reduce(values)
         return values
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether the flag is set in any process."""
-        if self.count == 1:
-            return flag
-        return bool(self.total(torch.tensor(float(flag), device=device)).item())
+    def highest(self, value: int, patience: float | None = None) -> int:
+        """Of the values all processes give.
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Add up the gradients of all processes, in one flat buffer."""
+        Args:
+            patience: seconds to wait for the others; `None` = as long as PyTorch does.
+
+        Raises:
+            RuntimeError: one of them is gone, or did not come.
+        """
         if self.count == 1:
-            return
-        gradients = []
-        for parameter in parameters:
-            if parameter.grad is None:  # fewer rows than processes: this one had none
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-        flat = self.total(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        start = 0
-        for gradient in gradients:
-            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
-            start += gradient.numel()
+            return value
+        values = torch.tensor(value)
+        work = dist.all_reduce(values, dist.ReduceOp.MAX, self.control, async_op=True)
+        assert work is not None
+        if patience is None:
+            work.wait()
+        else:
+            work.wait(timedelta(seconds=patience))
+        return int(values)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return bool(self.highest(int(flag)))
+
+    def agree(self, value: str) -> str:
+        """The value of the first process."""
+        values = [value]
+        if self.count > 1:
+            dist.broadcast_object_list(values, group=self.control)
+        return values[0]
 
     def wait(self) -> None:
         """Until all have come here."""
         if self.count > 1:
-            dist.barrier()
+            dist.barrier(self.control)
 
 
-def join(device: torch.device) -> Processes:
-    """Join the group torchrun started this process in; alone without one.
+@contextlib.contextmanager
+def group(device: torch.device, seconds: float, grouped: bool = False) -> Iterator[Processes]:
+    """The processes torchrun started this one among; alone without it. They part at the end.
+
+    Args:
+        seconds: to wait for the others.
+        grouped: make a group of one process too.
 
     Raises:
         DeviceError: there are more processes on this machine than GPUs.
+        RendezvousError: another process did not come in time.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        return Processes(0, 1)
+    count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if count == 1 and not grouped:
+        yield Processes(0, 1)
+        return
     if device.type == "cuda":
         place, have = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if place >= have:
-            raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process a GPU")
+            raise DeviceError(f"process {place + 1} finds {have} GPUs; start one process per GPU")
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(dist.get_rank(), count)
-
-
-def leave(processes: Processes) -> None:
-    """Take leave of the group."""
-    if processes.count > 1:
+    store = HashStore() if count == 1 else _meeting_place(rank, count, seconds)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count)
+    try:
+        yield Processes(rank, count, dist.new_group(backend="gloo"))
+    except StoppedError:  # as the others do
         dist.destroy_process_group()
+        raise
+    except BaseException:
+        # Others may be in the middle of a collective, and Python's exit would wait for them.
+        if count > 1:
+            atexit.register(os._exit, 1)
+        raise
+    dist.destroy_process_group()
+
+
+def _meeting_place(rank: int, count: int, seconds: float) -> Store:
+    """What all of them write to, once they are there."""
+    store: Store
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=seconds)))
+    except RuntimeError as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise RendezvousError(
+            f"process {rank + 1} of {count} waited {seconds:g} s at {where} and not all came: "
+            f"{str(error).splitlines()[0]}. Is one of them still starting, or was one not "
+            "started? All need this address, and a port no firewall closes"
+        ) from error
+    return store
+
+
+def nodes() -> int:
+    """Machines that torchrun started processes of this run on."""
+    everywhere = int(os.environ.get("WORLD_SIZE", "1"))
+    return everywhere // int(os.environ.get("LOCAL_WORLD_SIZE", str(everywhere)))

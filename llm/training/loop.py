@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 
 from llm.model import folder as model_folder
+from llm.model.config_file import ModelFolderError, check_tokenizer
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.process.events import Progress, log
@@ -24,11 +25,13 @@ from llm.tokens.token_file import TokenFile
 from llm.training import checkpoints, devices
 from llm.training.batches import Batches
 from llm.training.compilation import compile_blocks, compiled_softmax
-from llm.training.distributed import Processes, join, leave
+from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
+from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.step import Stepper
+from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 
@@ -39,15 +42,18 @@ def train(run: Run, stop: StopRequest) -> None:
     """Train, and write model, metrics and result to the places the run names.
 
     Raises:
-        StoppedError: SIGTERM came; the next start goes on from the checkpoint.
+        StoppedError: SIGTERM came; the next start resumes from the checkpoint.
         NonFiniteLossError, DoesNotFitError, TokenizerMismatchError, BadSequencesError: see there.
+        RendezvousError: of several processes not all came.
     """
-    device = devices.find(run.execution.device)
-    processes = join(device)
-    try:
-        _Training(on_device(run, device), stop, device, processes).run()
-    finally:
-        leave(processes)
+    device, wanted = devices.find(run.execution.device), run.execution
+    with group(device, wanted.rendezvous_seconds, wanted.parallel == "fsdp") as processes:
+        train_among(run, stop, device, processes)
+
+
+def train_among(run: Run, stop: StopRequest, device: torch.device, processes: Processes) -> None:
+    """The same, in processes that have found each other."""
+    _Training(on_device(run, device), stop, device, processes).run()
 
 
 def on_device(run: Run, device: torch.device) -> Run:
@@ -61,25 +67,28 @@ class _Training:
         self, run: Run, stop: StopRequest, device: torch.device, processes: Processes
     ) -> None:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
-        self._scratch = Path(run.places.scratch)
+        self._strategy = choose(run, device, processes)
+        self._scratch = Path(run.paths.scratch)
         self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
-        self._model = _first_model(run).to(device)
+        model = _first_model(run)
+        recompute(model, run.execution.activation_checkpointing)
         self._compiled = run.execution.compile and compile_blocks(
-            self._model, self._scratch / "compiled", device
+            model, self._scratch / "compiled", device
         )
+        self._model = self._strategy.wrap(model)
         self._stepper = Stepper(
             self._model,
             run.optimisation,
             self._tokens,
             device,
-            processes,
+            self._strategy,
             run.execution.micro_batch_rows or self._known_micro_batch(),
             stop,
             compiled_softmax() if self._compiled else softmax,
         )
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
-        tokenizer = Path(run.places.tokenizer)
+        tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
         self._metrics: list[tuple[int, str, float]] = []
         self._done = self._saved = self._validated = 0  # steps
@@ -96,6 +105,9 @@ class _Training:
             raise StoppedError(
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
             ) from None
+        except devices.DoesNotFitError:
+            self._remember_micro_batch()  # where a step cannot be done again, the next start does
+            raise
 
     def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
@@ -127,7 +139,7 @@ class _Training:
             self._require_no_stop()
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
             # The last one too: nothing that befalls the writing of the model costs its training.
-            if self._done == o.steps or self._processes.any(late, self._device):
+            if self._done == o.steps or self._processes.any(late):
                 self._save()
                 saved = time.monotonic()
         self._finish(batches, trained, time.monotonic() - began, start)
@@ -136,13 +148,16 @@ class _Training:
         """Raises:
         Interrupted: any of the processes was asked to stop.
         """
-        if self._processes.any(self._stop.asked, self._device):
+        if self._processes.any(self._stop.requested):
             raise Interrupted
 
     def _resume(self) -> int:
-        found = checkpoints.latest(self._scratch / "checkpoints", self._digest)
-        if found is None:
+        folder = self._scratch / "checkpoints"
+        found = checkpoints.latest(folder, self._digest) if self._processes.first else None
+        name = self._processes.agree(found.folder.name if found else "")
+        if not name:
             return 0
+        found = found or checkpoints.verified_elsewhere(folder / name)
         for name in found.rejected:
             self._say(f"checkpoint {name} is damaged and was passed over")
         found.restore(self._model, self._stepper.optimisers)
@@ -152,7 +167,7 @@ class _Training:
         self._done = self._saved = found.step
         validated = (step for step, name, _ in found.metrics if name == _MEASURED)
         self._validated = max(validated, default=0)
-        self._say(f"goes on from the checkpoint of step {found.step}")
+        self._say(f"resumes from the checkpoint of step {found.step}")
         return found.step
 
     def _describe(self, batches: Batches, start: int) -> None:
@@ -163,11 +178,15 @@ class _Training:
                 "float32; pretrain.precision=auto takes what is fast"
             )
         self._say(
-            f"{a.parameters / 1e6:.2f} M parameters on {self._device}, {o.precision}, "
-            f"{'compiled' if self._compiled else 'uncompiled'}; steps {start + 1} to {o.steps} of "
-            f"{o.batch_rows} x {self._tokens.sequence_length} tokens, "
-            f"{batches.epochs(o.steps):.2f} epochs"
+            f"{a.parameters / 1e6:.2f} M parameters on {self._device}{self._others()}, "
+            f"{o.precision}, {'compiled' if self._compiled else 'uncompiled'}; "
+            f"steps {start + 1} to {o.steps} of {o.batch_rows} x {self._tokens.sequence_length} "
+            f"tokens, {batches.epochs(o.steps):.2f} epochs"
         )
+
+    def _others(self) -> str:
+        count = self._processes.count
+        return f" in {count} processes ({self._strategy.name})" if count > 1 else ""
 
     def _validation_is_due(self) -> bool:
         o, done = self._run.optimisation, self._done
@@ -175,25 +194,25 @@ class _Training:
 
     def _validate(self) -> None:
         rows = self._stepper.micro_batch_rows
-        for name, value in self._validation(self._model, rows, self._processes).items():
+        for name, value in self._validation(self._model, rows, self._strategy).items():
             self._metrics.append((self._done, name, value))
             if name == _MEASURED:
                 self._say(f"step {self._done}: {value:.4f} bits per byte on validation rows")
         self._validated = self._done
 
     def _save(self) -> None:
+        checkpoints.write(
+            self._scratch / "checkpoints",
+            self._digest,
+            self._done,
+            self._model,
+            self._stepper.optimisers,
+            self._metrics,
+            self._threads.found,
+            self._strategy,
+        )
         if self._processes.first:
-            checkpoints.write(
-                self._scratch / "checkpoints",
-                self._digest,
-                self._done,
-                self._model,
-                self._stepper.optimisers,
-                self._metrics,
-                self._threads.found,
-            )
-            self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
-        self._processes.wait()
+            self._remember_micro_batch()
         self._saved = self._done
         self._stop.release()
 
@@ -204,6 +223,9 @@ class _Training:
     def _micro_batch_file(self) -> Path:
         return self._scratch / "micro_batch_rows"
 
+    def _remember_micro_batch(self) -> None:
+        self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
+
     def _known_micro_batch(self) -> int:
         """What an earlier start found to fit; 0 if there was none."""
         path = self._micro_batch_file()
@@ -211,14 +233,14 @@ class _Training:
         return int(text) if text.isdigit() else 0
 
     def _finish(self, batches: Batches, trained: float, seconds: float, start: int) -> None:
-        run = self._run
-        if not self._processes.first:
+        run, model = self._run, self._strategy.whole(self._model)
+        if model is None:
             return
-        places = run.places
-        model_folder.save(self._model, Path(places.model), Path(places.tokenizer), END_OF_TEXT)
+        paths = run.paths
+        model_folder.save(model, Path(paths.model), Path(paths.tokenizer), END_OF_TEXT)
         steps, names, values = zip(*self._metrics, strict=True)
         table = pa.table([steps, names, values], schema=METRICS)
-        pq.write_table(table, places.metrics)
+        pq.write_table(table, paths.metrics)
         flops = run.architecture.flops_per_token(self._tokens.sequence_length)
         result = {
             "parameters": run.architecture.parameters,
@@ -229,6 +251,8 @@ class _Training:
             "epochs": batches.epochs(run.optimisation.steps),
             "flops_per_token": flops,
             "device": str(self._device),
+            "processes": self._processes.count,
+            "parallel": self._strategy.name,
             "precision": run.optimisation.precision,
             "newton_schulz_precision": self._muon_precision(),
             "threads": self._threads.threads,
@@ -239,26 +263,26 @@ class _Training:
             "tokens_per_second": round(trained / seconds, 1) if seconds else None,
             "teraflops_per_second": round(trained / seconds * flops / 1e12, 4) if seconds else None,
         }
-        Path(places.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
+        Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
 def _open_tokens(run: Run) -> TokenFile:
-    parts = sorted(Path(run.places.sequences).glob("*.parquet"))
+    parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
     return token_file.build(
-        parts, Path(run.places.scratch), run.data_id, run.architecture.vocabulary_size
+        parts, Path(run.paths.scratch), run.data_id, run.architecture.vocabulary_size
     )
 
 
 def _first_model(run: Run) -> Transformer:
-    if not run.places.start:
+    if not run.paths.start:
         model = Transformer(run.architecture)
         initialise(model, run.optimisation.seed)
         return model
-    start = Path(run.places.start)
-    model_folder.check_tokenizer(start, Path(run.places.tokenizer))
+    start = Path(run.paths.start)
+    check_tokenizer(start, Path(run.paths.tokenizer))
     model = model_folder.load(start)
     if model.architecture != run.architecture:
-        raise model_folder.ModelFolderError(
+        raise ModelFolderError(
             f"{start} is another architecture than the one configured: {model.architecture}; "
             f"configured is {run.architecture}"
         )

@@ -24,11 +24,11 @@ _ON_CPU, _ELSEWHERE = 1 << 21, 1 << 27
 
 def _chunk(weight: Tensor) -> int:
     """Positions at a time, for an output matrix (V, D)."""
-    return max(1, _most_logits(weight.device) // weight.shape[0])
+    return max(1, _max_logits(weight.device) // weight.shape[0])
 
 
 @cache
-def _most_logits(device: torch.device) -> int:
+def _max_logits(device: torch.device) -> int:
     """Of a GPU, what takes a hundredth of its memory: fewer, larger pieces keep it busier."""
     if device.type != "cuda":
         return _ON_CPU if device.type == "cpu" else _ELSEWHERE

@@ -9,8 +9,8 @@ thirty times slower than float32.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,26 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     return x.mT if tall else x
 
 
+def orthogonalise_all(matrices: list[Tensor], dtype: torch.dtype) -> Sequence[Tensor]:
+    """The same, of matrices of one shape."""
+    return orthogonalise(torch.stack(matrices), dtype).unbind()
+
+
+class Orthogonaliser(NamedTuple):
+    """Who orthogonalises.
+
+    Attributes:
+        function: `orthogonalise_all`, or what makes the same of matrices that are sharded.
+        processes: that share this work.
+    """
+
+    function: Callable[[list[Tensor], torch.dtype], Sequence[Tensor]]
+    processes: int
+
+
+ALONE = Orthogonaliser(orthogonalise_all, 1)
+
+
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; weight decay decoupled.
 
@@ -55,6 +75,7 @@ class Muon(torch.optim.Optimizer):
     Args:
         parameters: matrices, or groups of them with a `weight_decay` each.
         dtype: of Newton-Schulz.
+        orthogonaliser: does the work.
     """
 
     def __init__(
@@ -64,10 +85,11 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float,
         dtype: torch.dtype,
         momentum: float = 0.95,
+        orthogonaliser: Orthogonaliser = ALONE,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(parameters, defaults)
-        self._dtype = dtype
+        self._dtype, self._orthogonaliser = dtype, orthogonaliser
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -82,7 +104,8 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape[tuple(parameter.shape)].append(parameter)
             for parameters in by_shape.values():
-                size = max(1, _BATCH_ELEMENTS // parameters[0].numel())
+                shared = self._orthogonaliser.processes * _BATCH_ELEMENTS
+                size = max(1, shared // parameters[0].numel())
                 for start in range(0, len(parameters), size):
                     self._update(group, parameters[start : start + size])
         return loss
@@ -99,7 +122,7 @@ class Muon(torch.optim.Optimizer):
             mean = state["momentum_buffer"]
             mean.lerp_(gradient, 1 - momentum)
             directions.append(gradient.lerp(mean, momentum))
-        updates = orthogonalise(torch.stack(directions), self._dtype)
+        updates = self._orthogonaliser.function(directions, self._dtype)
         size = 0.2 * max(parameters[0].shape) ** 0.5
         for parameter, update in zip(parameters, updates, strict=True):
             parameter.mul_(1 - rate * group["weight_decay"])

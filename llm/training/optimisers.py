@@ -1,10 +1,10 @@
-"""Optimisers and which parameters each of them has.
+"""Optimisers and which parameters each of them has, by their roles (llm/model/parametrisation.py).
 
-| parameters | "adamw" | "muon" | weight decay |
+| role | "adamw" | "muon" | weight decay |
 |---|---|---|---|
-| matrices of the blocks | AdamW | Muon | yes |
-| embedding, output matrix | AdamW | AdamW | no |
-| norms | AdamW | AdamW | no |
+| matrix | AdamW | Muon | yes |
+| embedding, output | AdamW | AdamW | no |
+| vector | AdamW | AdamW | no |
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import torch
 from torch import nn
 
 from llm.errors import ExpectedError
+from llm.model.parametrisation import roles
+from llm.model.transformer import Transformer
 from llm.training import devices
-from llm.training.muon import Muon
+from llm.training.muon import ALONE, Muon, Orthogonaliser
 from llm.training.run_file import Optimisation, Optimiser
 
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
@@ -38,8 +40,30 @@ def muon_precision(device: torch.device) -> str:
     return "bf16" if device.type != "cpu" and devices.multiplies_bf16(device) else "fp32"
 
 
-def build(model: nn.Module, o: Optimisation) -> list[torch.optim.Optimizer]:
+def build(
+    model: Transformer, o: Optimisation, orthogonaliser: Orthogonaliser = ALONE
+) -> list[torch.optim.Optimizer]:
     """The optimisers of a model, on the device it is on, at the peak learning rate.
+
+    Args:
+        orthogonaliser: Muon's.
+
+    Raises:
+        UnknownOptimiserError: no such optimiser.
+    """
+    parameters, role = dict(model.named_parameters()), roles(model)
+    matrices = [p for name, p in parameters.items() if role[name] == "matrix"]
+    others = [p for name, p in parameters.items() if role[name] != "matrix"]
+    return for_parameters(matrices, others, o, orthogonaliser)
+
+
+def for_parameters(
+    matrices: list[nn.Parameter],
+    others: list[nn.Parameter],
+    o: Optimisation,
+    orthogonaliser: Orthogonaliser = ALONE,
+) -> list[torch.optim.Optimizer]:
+    """The same for parameters that somebody else told apart.
 
     Raises:
         UnknownOptimiserError: no such optimiser.
@@ -47,15 +71,13 @@ def build(model: nn.Module, o: Optimisation) -> list[torch.optim.Optimizer]:
     if o.optimiser not in OPTIMISERS:
         known = ", ".join(OPTIMISERS)
         raise UnknownOptimiserError(f"optimiser {o.optimiser!r} is none of {known}")
-    matrices = [p for name, p in model.named_parameters() if ".layers." in name and p.ndim == 2]
-    held = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in held]
     groups: list[dict[str, object]] = [{"params": others, "weight_decay": 0.0}]
     found: list[torch.optim.Optimizer] = []
     if o.optimiser == "muon":
         device = matrices[0].device
         kind = devices.dtype(muon_precision(device))
-        found.append(Muon(matrices, o.learning_rate, o.weight_decay, kind))
+        decay = o.weight_decay
+        found.append(Muon(matrices, o.learning_rate, decay, kind, orthogonaliser=orthogonaliser))
     else:
         groups.append({"params": matrices, "weight_decay": o.weight_decay})
     betas = (o.beta1, o.beta2)

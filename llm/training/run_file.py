@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Literal
 
 from llm.model.architecture import Architecture
-from llm.process.run_file import made, read_record
+from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
 
 Optimiser = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "wsd"]
 Precision = Literal["auto", "bf16", "fp32"]
+Parallel = Literal["auto", "single", "ddp", "fsdp"]
+Recomputation = Literal["none", "selective", "full"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 # Of tuning and evaluation.
 CudaOrCpu = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
-class Places:
+class Paths:
     """Folders and files of a run. They decide nothing.
 
     Attributes:
@@ -97,6 +99,11 @@ class Execution:
         compile: whether blocks are compiled.
         micro_batch_rows: sequences at once; 0 = all, halved where memory does not suffice.
         checkpoint_seconds: between checkpoints.
+        parallel: "single" (one process), "ddp" (several, each with the whole model), "fsdp" (each
+            with a share of it), or "auto": ddp where the model fits on a GPU, else fsdp.
+        activation_checkpointing: what of a block is computed again for the backward pass, to save
+            memory: "none", "selective" (what is cheap) or "full".
+        rendezvous_seconds: that processes wait for each other at the start.
     """
 
     device: Device
@@ -104,6 +111,9 @@ class Execution:
     compile: bool
     micro_batch_rows: int
     checkpoint_seconds: float
+    parallel: Parallel
+    activation_checkpointing: Recomputation
+    rendezvous_seconds: float
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ class Run:
     """
 
     data_id: str
-    places: Places
+    paths: Paths
     architecture: Architecture
     optimisation: Optimisation
     execution: Execution
@@ -127,7 +137,7 @@ class Run:
             "data_id": self.data_id,
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
-            "start": _weights_digest(self.places.start),
+            "start": _weights_digest(self.paths.start),
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -138,7 +148,7 @@ def read(path: Path) -> Run:
     Raises:
         RunFileError: it cannot be read, or a field is missing, unknown or of the wrong type.
     """
-    return made(Run, read_record(path), str(path))
+    return from_record(Run, read_record(path), str(path))
 
 
 def _weights_digest(folder: str) -> str:

@@ -8,9 +8,8 @@ its sums. Batch and learning rate are never touched.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +20,11 @@ from llm.model.transformer import Transformer
 from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_file import TokenFile
 from llm.training import devices, document_masks, optimisers, schedules
-from llm.training.distributed import Processes
 from llm.training.divergence import NonFiniteLossError
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
 from llm.training.residual import narrow_residual
 from llm.training.run_file import Optimisation
+from llm.training.strategy import LeftTogether, Outcome, Strategy
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ def read_rows(
         # opens the next, as it does where texts are scored one by one.
         segments = torch.from_numpy(tokens.segment_ids(split, rows))[:, 1:]
         make = document_masks.bounds if mask_kind == "bounds" else document_masks.dense
-        mask = _sent(make(segments), device)
-    return Rows(_sent(values[:, :-1].contiguous(), device), _sent(targets, device), mask)
+        mask = _send(make(segments), device)
+    return Rows(_send(values[:, :-1].contiguous(), device), _send(targets, device), mask)
 
 
-def _sent(values: Tensor, device: torch.device) -> Tensor:
+def _send(values: Tensor, device: torch.device) -> Tensor:
     """On the device; a GPU copies from pinned memory while it computes."""
     if device.type == "cuda":
         return values.pin_memory().to(device, non_blocking=True)
@@ -82,6 +81,7 @@ class Stepper:
 
     Attributes:
         micro_batch_rows: what memory turned out to allow.
+        strategy: how the work is spread over processes.
     """
 
     def __init__(
@@ -90,21 +90,21 @@ class Stepper:
         o: Optimisation,
         tokens: TokenFile,
         device: torch.device,
-        processes: Processes,
+        strategy: Strategy,
         micro_batch_rows: int,
         stop: StopRequest,
         softmax: Softmax = softmax,
     ) -> None:
         self._softmax = softmax
         self.model, self._o, self._tokens, self._stop = model, o, tokens, stop
-        self._device, self._processes = device, processes
-        share = -(-o.batch_rows // processes.count)
+        self._device, self.strategy = device, strategy
+        share = -(-o.batch_rows // strategy.processes.count)
         self.micro_batch_rows = min(micro_batch_rows or share, share)
         self._mask_kind = document_masks.choose_kind(
             o.document_mask, device, o.precision, model.architecture
         )
         narrow_residual(model, device, o.precision)
-        self.optimisers = optimisers.build(model, o)
+        self.optimisers = optimisers.build(model, o, strategy.orthogonaliser)
 
     def __call__(self, step: int, rows: NDArray[np.int64]) -> dict[str, float]:
         """Do step number `step` (from 0) on these rows.
@@ -117,16 +117,16 @@ class Stepper:
             DoesNotFitError: one row does not fit into memory.
             Interrupted: asked to stop before the update; weights are those of before the step.
         """
-        mine = rows[self._processes.rank :: self._processes.count]
+        processes = self.strategy.processes
+        mine = rows[processes.rank :: processes.count]
+        share = -(-len(rows) // processes.count)
         lengths = self._tokens.lengths["train"][rows]
         # A row of one token predicts nothing; a batch of such rows has a loss of zero.
         tokens = max(1, int((lengths - 1).sum()))
-        loss = self._with_memory(lambda: self._gradients(mine, tokens))
-        parameters = list(self.model.parameters())
-        self._processes.sum_gradients(parameters)
-        total = float(self._processes.total(loss).item())
+        loss = self._with_memory(lambda: self._gradients(mine, share, tokens))
+        total = float(processes.total(loss).item())
         largest = self._o.clip or float("inf")
-        norm = float(torch.nn.utils.clip_grad_norm_(parameters, largest).item())
+        norm = self.strategy.clip(self.model.parameters(), largest)
         if not np.isfinite(total) or not np.isfinite(norm):
             raise NonFiniteLossError(
                 f"step {step + 1}: loss {total}, gradient norm {norm}. Lower the learning rate, "
@@ -136,7 +136,7 @@ class Stepper:
         optimisers.set_learning_rate(self.optimisers, rate)
         for optimiser in self.optimisers:
             optimiser.step()
-        self.model.zero_grad(set_to_none=True)
+        self.strategy.clear(self.model)
         return {
             "loss": total,
             "gradient_norm": norm,
@@ -144,13 +144,23 @@ class Stepper:
             "tokens": float(tokens),
         }
 
-    def _gradients(self, rows: NDArray[np.int64], tokens: int) -> Tensor:
-        """Accumulate the gradient of the mean loss; returns this process's share of the loss."""
+    def _gradients(self, rows: NDArray[np.int64], share: int, tokens: int) -> Tensor:
+        """Accumulate the gradient of the mean loss; returns this process's share of the loss.
+
+        Args:
+            share: most rows a process has: all do as many pieces as that takes.
+        """
         o, device = self._o, self._device
         loss = torch.zeros((), dtype=devices.widest(device), device=device)
-        for piece in _cut(rows, self.micro_batch_rows):
-            self._stop.check()
+        starts = range(0, share, self.micro_batch_rows)
+        for start in starts:
+            self.strategy.check(self._stop)
+            piece = rows[start : start + self.micro_batch_rows]
+            idle = not len(piece)  # a row less than the others, or fewer rows than processes
+            piece = np.zeros(1, dtype=np.int64) if idle else piece
             batch = read_rows(self._tokens, "train", piece, self._mask_kind, device)
+            if idle:
+                batch.targets.fill_(IGNORED)
             with devices.autocast(device, o.precision):
                 hidden = self.model.hidden(batch.inputs, batch.mask)
             total, nll = summed_loss(
@@ -161,39 +171,50 @@ class Stepper:
                 devices.dtype(o.precision),
                 self._softmax,
             )
-            (total / tokens).backward()  # type: ignore[no-untyped-call]
+            self.strategy.backward(total / tokens, start == starts[-1])
             loss += nll.detach() / tokens
         return loss
 
     def _with_memory(self, work: Callable[[], Tensor]) -> Tensor:
         while True:
-            done: Tensor | None = None
-            dropped = False
-            try:
-                with self._stop.may_drop():
-                    done = work()
-            except Interrupted:
-                dropped = True
-            except devices.MEMORY_ERRORS as error:
-                if not devices.is_out_of_memory(error):
-                    raise
-            if not self._processes.any(done is None, self._device):
+            outcome, done = self._attempt(work)
+            if outcome is Outcome.DONE:
                 assert done is not None
                 return done
-            self.model.zero_grad(set_to_none=True)
-            if self._processes.any(dropped, self._device):
+            if outcome is Outcome.STOPPED:
+                self.strategy.clear(self.model)
                 raise Interrupted
-            if self.micro_batch_rows == 1:
-                raise devices.DoesNotFitError(
-                    "one sequence at a time does not fit into memory; take a smaller model, "
-                    "shorter sequences or a larger machine"
-                )
-            self.micro_batch_rows = (self.micro_batch_rows + 1) // 2
+            self._halve()
+            self.strategy.recover(self.model)
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
+    def _attempt(self, work: Callable[[], Tensor]) -> tuple[Outcome, Tensor | None]:
+        """What all processes agree on, and what was done in this one."""
+        done, outcome = None, Outcome.DONE
+        try:
+            with self.strategy.dropping(self._stop):
+                done = work()
+        except LeftTogether as agreed:
+            return agreed.outcome, None
+        except Interrupted:
+            outcome = Outcome.STOPPED
+        except devices.MEMORY_ERRORS as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            outcome = Outcome.NO_MEMORY
+        self.strategy.reduce(self.model.parameters())
+        try:
+            return self.strategy.settle(self.model, outcome), done
+        except devices.DoesNotFitError:
+            self._halve()  # for the next start
+            raise
 
-def _cut(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    def _halve(self) -> None:
+        if self.micro_batch_rows == 1:
+            raise devices.DoesNotFitError(
+                "one sequence at a time does not fit into memory; take a smaller model, "
+                "shorter sequences or a larger machine"
+            )
+        self.micro_batch_rows = (self.micro_batch_rows + 1) // 2

@@ -60,20 +60,22 @@ class ThreadTuner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._set, self._clock = set_threads, clock
-        most = cores or _CORES
-        self._tuned = device.type == "cpu" and not fixed and most > 1
-        doubled = [1 << power for power in range(most.bit_length())]
-        self._numbers = sorted({*(n for n in doubled if n < most), most}, reverse=True)
+        max_threads = cores or _CORES
+        self._tuned = device.type == "cpu" and not fixed and max_threads > 1
+        doubled = [1 << power for power in range(max_threads.bit_length())]
+        self._numbers = sorted(
+            {*(n for n in doubled if n < max_threads), max_threads}, reverse=True
+        )
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._rates: dict[int, list[float]] = {}
         self._waiting: list[int] = []
         number, rate = known
         self._spent = 0.0
         # Without its rate, what a busy machine makes of it would pass for the usual.
-        usable = 0 < number <= most and rate > 0
+        usable = 0 < number <= max_threads and rate > 0
         self.found = known if self._tuned and usable else UNKNOWN
         self._looked, self._pause, self._since = clock(), _SOONEST, 0
-        self.threads = fixed or self.found[0] or most
+        self.threads = fixed or self.found[0] or max_threads
         self._fresh = 1  # pieces not to be timed: what comes first also compiles and allocates
         set_threads(self.threads)
         if self._tuned and self.found == UNKNOWN:
@@ -97,7 +99,7 @@ class ThreadTuner:
         if self._fresh:
             self._fresh -= 1
         elif self._rates:
-            self._tried(work / seconds, seconds)
+            self._record_trial(work / seconds, seconds)
         else:
             self._watch(work / seconds)
 
@@ -107,7 +109,7 @@ class ThreadTuner:
         self._waiting = list(numbers[1:])
         self._use(numbers[0])
 
-    def _tried(self, rate: float, seconds: float) -> None:
+    def _record_trial(self, rate: float, seconds: float) -> None:
         rates = self._rates[self.threads]
         rates.append(rate)
         self._spent += seconds

@@ -14,11 +14,11 @@ from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_bytes import token_bytes
 from llm.tokens.token_file import TokenFile
 from llm.training import devices
-from llm.training.distributed import Processes
 from llm.training.document_masks import choose_kind
 from llm.training.loss import IGNORED, token_losses
 from llm.training.run_file import Optimisation
 from llm.training.step import read_rows
+from llm.training.strategy import LeftTogether, Outcome, Strategy
 
 
 class Validation:
@@ -48,7 +48,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(
-        self, model: Transformer, micro_batch_rows: int, processes: Processes
+        self, model: Transformer, micro_batch_rows: int, strategy: Strategy
     ) -> dict[str, float]:
         """validation_loss (nats a token) and validation_bits_per_byte.
 
@@ -60,17 +60,21 @@ class Validation:
         if not self.rows:
             return {}
         sums = torch.zeros(3, dtype=devices.widest(self._device), device=self._device)
+        processes = strategy.processes
         mine = np.arange(self.rows)[processes.rank :: processes.count]
-        dropped = False
+        share = -(-self.rows // processes.count)  # all do as many pieces as the most rows take
+        outcome = Outcome.DONE
         try:
-            with self._stop.may_drop():
-                for start in range(0, len(mine), micro_batch_rows):
-                    self._stop.check()
+            with strategy.dropping(self._stop):
+                for start in range(0, share, micro_batch_rows):
+                    strategy.check(self._stop)
                     rows = mine[start : start + micro_batch_rows]
-                    sums += self._measured(model, rows, micro_batch_rows)
+                    sums += self._measure(model, rows, micro_batch_rows)
+        except LeftTogether:
+            raise Interrupted from None
         except Interrupted:
-            dropped = True
-        if processes.any(dropped, self._device):
+            outcome = Outcome.STOPPED
+        if strategy.settle(model, outcome) is not Outcome.DONE:
             raise Interrupted
         nll, tokens, size = processes.total(sums).tolist()
         return {
@@ -78,7 +82,7 @@ class Validation:
             "validation_bits_per_byte": nll / math.log(2) / size if size else float("nan"),
         }
 
-    def _measured(
+    def _measure(
         self, model: Transformer, rows: NDArray[np.int64], micro_batch_rows: int
     ) -> torch.Tensor:
         """(3,): sums of loss, tokens and bytes."""

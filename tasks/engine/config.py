@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from tasks.engine.form import formed
+from tasks.engine.form import form_schema
 
 _MARK, _NEUTRAL = "execution", "neutral"
 _SCIENTIFIC = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
@@ -79,10 +79,11 @@ def _whole(value: Any) -> Any:
 class _Settings(BaseModel):
     """What a config and its parts have in common."""
 
+    # Built when first asked for: a command or a worker needs few of all that it imports.
     # Defaults are validated too: 60 and 60.0 would be two identities of one setting. Infinity
     # and NaN have no canonical form, and no setting means them.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True
     )
 
     @field_validator("*", mode="before")
@@ -116,7 +117,7 @@ class _Settings(BaseModel):
     ) -> dict[str, Any]:
         """The schema laid out for forms."""
         made = handler(core_schema)
-        formed(cls, handler.resolve_ref_schema(made))
+        form_schema(cls, handler.resolve_ref_schema(made))
         return made
 
 

@@ -1,8 +1,8 @@
-"""What a stage declares of its inputs and outputs, and the law its rows obey."""
+"""What a stage declares of its inputs and outputs, of others, and the law its rows obey."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,8 +44,9 @@ class Conservation:
     """Rows in = kept + removed + rejected, on ids.
 
     Attributes:
-        rows_in: the input whose rows must all be accounted for; `None` when rows come from
-            outside the store, and the shard functions report `RowsIn` themselves.
+        rows_in: the input whose rows must all be accounted for, or the output, where the stage
+            first lists what it goes over; `None` when rows come from outside the store, and the
+            shard functions report `RowsIn` themselves.
         kept, removed, rejected: the outputs that account for them.
         ids: compare the doc_ids themselves, not only their number.
     """
@@ -57,12 +58,31 @@ class Conservation:
     ids: bool = True
 
 
+@dataclass(frozen=True)
+class Requirement:
+    """What must hold between a stage's config and those of others, asked before any stage runs.
+
+    Attributes:
+        of: fields of other stages' configs, as "stage.field". It is asked where a recipe has all of
+            these stages; one whose name ends in `?` may be missing, and its value is None then.
+        problems: given the stage's own config and those values, in that order: what is wrong,
+            naming the fields of both, and what would do.
+    """
+
+    of: tuple[str, ...]
+    problems: Callable[..., Iterator[str]]
+
+
 class Declared(Protocol):
     """A stage, as far as what it writes goes."""
 
     @property
     def name(self) -> str:
         """Of the stage."""
+
+    @property
+    def version(self) -> int:
+        """Of the meaning of what it writes."""
 
     @property
     def outputs(self) -> Mapping[str, Output]:

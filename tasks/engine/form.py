@@ -15,7 +15,7 @@ from pydantic import BaseModel
 _SINGULAR = {" characters": " character", " entries": " entry"}
 
 
-def formed(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
+def form_schema(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
     """The JSON schema of a model as forms show it best.
 
     A class's own fields come before those of its parents: what a person changes is in a stage's
@@ -23,7 +23,7 @@ def formed(model: type[BaseModel], schema: dict[str, Any]) -> dict[str, Any]:
     """
     shown = schema.get("properties", {})
     schema["properties"] = {
-        name: {**shown[name], "description": described(shown[name]), "position": position}
+        name: {**shown[name], "description": describe(shown[name]), "position": position}
         for position, name in enumerate(_order(model))
         if name in shown
     }
@@ -39,20 +39,20 @@ def _order(model: type[BaseModel]) -> list[str]:
     return list(names)
 
 
-def described(field: Mapping[str, Any]) -> str:
+def describe(field: Mapping[str, Any]) -> str:
     """A field's description, then its bounds."""
-    said = str(field.get("description", "")).strip()
+    description = str(field.get("description", "")).strip()
     limits = bounds(field)
     if not limits:
-        return said
-    end = "" if not said or said.endswith((".", "!", "?", ")")) else "."
-    return f"{said}{end} {limits}".strip()
+        return description
+    end = "" if not description or description.endswith((".", "!", "?", ")")) else "."
+    return f"{description}{end} {limits}".strip()
 
 
 def bounds(field: Mapping[str, Any]) -> str:
     """The constraints of a JSON schema in words: "From 1 to 64." Empty where there are none."""
-    said = [_one(kind) for kind in field.get("anyOf", [field])]
-    return " ".join(text for text in said if text)
+    description = [_one(kind) for kind in field.get("anyOf", [field])]
+    return " ".join(text for text in description if text)
 
 
 def _one(kind: Mapping[str, Any]) -> str:
@@ -70,9 +70,9 @@ def _one(kind: Mapping[str, Any]) -> str:
     return f"{sentence} {each}".strip()
 
 
-def _range(kind: Mapping[str, Any], least: str, most: str, unit: str) -> str:
-    low, high = kind.get(least), kind.get(most)
-    above, below = kind.get(f"exclusive{least.title()}"), kind.get(f"exclusive{most.title()}")
+def _range(kind: Mapping[str, Any], minimum: str, maximum: str, unit: str) -> str:
+    low, high = kind.get(minimum), kind.get(maximum)
+    above, below = kind.get(f"exclusive{minimum.title()}"), kind.get(f"exclusive{maximum.title()}")
     single = unit in _SINGULAR and (high if low is None else low) == 1 and None in (low, high)
     unit = _SINGULAR[unit] if single else unit
     if low is not None and high is not None:

@@ -26,7 +26,7 @@ class Listener(Protocol):
         """Whether the run should stop at the next safe point."""
 
 
-class Silent:
+class NullListener:
     """Hears nothing and never cancels."""
 
     def log(self, stage: str, message: str) -> None:

@@ -14,6 +14,6 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\ufffd", text)
 
 
-def escaped(text: str) -> str:
+def escape_xml(text: str) -> str:
     """For element content and for attributes in double quotes."""
     return html.escape(printable(text), quote=True)

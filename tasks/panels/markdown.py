@@ -163,12 +163,12 @@ def _samples(panel: Samples) -> str:
         blocks.append(
             f"**{inline(item.heading) or '(no heading)'}**" + (f" ({facts})" * bool(facts))
         )
-        blocks.append(_quoted(item.text))
+        blocks.append(_quote(item.text))
     left = len(panel.items) - _SAMPLES
     return "\n\n".join(blocks) + (f"\n\n({number(left)} more)" if left > 0 else "")
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """A quote with a fenced block that no run of backticks in the text can close."""
     cut = text[:_SAMPLE_CHARACTERS]
     longest = max((len(run) for run in re.findall(r"`+", cut)), default=0)

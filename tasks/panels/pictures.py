@@ -11,7 +11,7 @@ from tasks.panels.svg_graph import graph
 _VIEW = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
 _PAPER, _INK = "#ffffff", "#1d2129"
 _MARGIN = 12
-_LEAST_WIDTH = 640
+_MIN_WIDTH = 640
 
 
 def picture(panel: Panel) -> str:
@@ -40,7 +40,7 @@ def standalone(drawn: str) -> str:
         raise ValueError(f"no drawing with a viewBox: {drawn[:80]}")
     width, height = (int(side) for side in view.groups())
     # Pages stretch a picture to their width: a small drawing keeps its size on a wider paper.
-    whole, high = max(width + 2 * _MARGIN, _LEAST_WIDTH), height + 2 * _MARGIN
+    whole, high = max(width + 2 * _MARGIN, _MIN_WIDTH), height + 2 * _MARGIN
     left = (whole - width) / 2
     inner = drawn.replace(
         "<svg ", f'<svg x="{left:g}" y="{_MARGIN}" width="{width}" height="{height}" ', 1

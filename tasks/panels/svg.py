@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tasks.panels.escaping import escaped
+from tasks.panels.escaping import escape_xml
 from tasks.panels.numbers import number
-from tasks.panels.svg_axes import Scale, drawable, exact, fitted, tick_label
+from tasks.panels.svg_axes import Scale, drawable, exact, fit_scale, tick_label
 
 COLOURS = ("#4c82d9", "#d9772b", "#2f9e6e", "#c4527f", "#8b6fd6", "#a98a1f", "#2f9bb5", "#8a8f98")
 _WIDTH, _HEIGHT = 720, 300
@@ -56,15 +56,15 @@ def line_chart(
     xs = [x for points in shown.values() for x, _ in points]
     ys = [y for points in shown.values() for _, y in points]
     if log_x or min(xs) == max(xs):
-        across = fitted(xs, _LEFT, _WIDTH - _RIGHT, log_x, 8)
+        across = fit_scale(xs, _LEFT, _WIDTH - _RIGHT, log_x, 8)
     else:  # no room is left beside the first and last point
         across = exact(min(xs), max(xs), _LEFT, _WIDTH - _RIGHT)
-    up = fitted(ys, bottom, top, log_y, 6)
+    up = fit_scale(ys, bottom, top, log_y, 6)
     parts = [legend, _axes(across.ticks(8), up, bottom, x_label, y_label)]
     for index, points in enumerate(shown.values()):
         colour = COLOURS[index % len(COLOURS)]
         dash = ' stroke-dasharray="6 4"' if index >= len(COLOURS) else ""
-        places = [(across.place(x), up.place(y)) for x, y in thinned(points, _POINTS)]
+        places = [(across.place(x), up.place(y)) for x, y in thin_out(points, _POINTS)]
         if len(places) == 1:
             x, y = places[0]
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
@@ -87,7 +87,7 @@ def bar_chart(
     legend, top = _legend(list(counts) if len(counts) > 1 else [])
     bottom = top + _HEIGHT - _BOTTOM
     values = [value for series in counts.values() for value in series]
-    up = fitted([0.0, *values, *([] if any(values) else [1.0])], bottom, top, False, 6)
+    up = fit_scale([0.0, *values, *([] if any(values) else [1.0])], bottom, top, False, 6)
     widths = [high - low for low, high in pairwise(edges)]
     if min(widths) > 0 and max(widths) / min(widths) <= _EVEN:
         across = exact(edges[0], edges[-1], _LEFT, _WIDTH - _RIGHT)
@@ -109,7 +109,7 @@ def bar_chart(
             hint = f"{name}, {number(low)} to {number(high)}: {number(value)}"
             parts.append(
                 f'<rect x="{left:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{bottom - y:.1f}" '
-                f'fill="{COLOURS[index % len(COLOURS)]}"><title>{escaped(hint)}</title></rect>'
+                f'fill="{COLOURS[index % len(COLOURS)]}"><title>{escape_xml(hint)}</title></rect>'
             )
     return _svg(title, bottom + _BOTTOM, parts)
 
@@ -139,23 +139,23 @@ def stacked_bars(title: str, parts_of: Sequence[str], bars: Sequence[Bar]) -> st
             named = f"{parts_of[index]}: {number(length)}"
             drawn.append(
                 f'<rect x="{x:.1f}" y="{y + 4}" width="{wide:.1f}" height="{_ROW - 8}" '
-                f'fill="{COLOURS[index % len(COLOURS)]}"><title>{escaped(named)}</title></rect>'
+                f'fill="{COLOURS[index % len(COLOURS)]}"><title>{escape_xml(named)}</title></rect>'
             )
             x += wide
         drawn.append(_text(x + 6, middle, bar.text, "start"))
     return _svg(title, top + len(bars) * _ROW + 6, drawn)
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
-    """About `most` of the points, with the lowest and highest of each stretch, and both ends."""
-    if len(points) <= most:
+def thin_out(points: Sequence[tuple[float, float]], max_points: int) -> list[tuple[float, float]]:
+    """About `max_points` of the points: both ends, the lowest and highest of each interval."""
+    if len(points) <= max_points:
         return list(points)
-    groups = max(1, most // 2)
+    groups = max(1, max_points // 2)
     chosen = {0, len(points) - 1}
     for group in range(groups):
-        stretch = range(group * len(points) // groups, (group + 1) * len(points) // groups)
-        chosen.add(min(stretch, key=lambda index: points[index][1]))
-        chosen.add(max(stretch, key=lambda index: points[index][1]))
+        interval = range(group * len(points) // groups, (group + 1) * len(points) // groups)
+        chosen.add(min(interval, key=lambda index: points[index][1]))
+        chosen.add(max(interval, key=lambda index: points[index][1]))
     return [points[index] for index in sorted(chosen)]
 
 
@@ -200,17 +200,17 @@ def _axes(
         middle = (up.start + up.end) / 2
         drawn.append(
             f'<text transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">'
-            f"{escaped(y_label)}</text>"
+            f"{escape_xml(y_label)}</text>"
         )
     return "".join(drawn)
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escaped(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape_xml(text)}</text>'
 
 
 def _svg(title: str, height: float, parts: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{escaped(title)}" '
+        f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{escape_xml(title)}" '
         f'font-size="12" fill="currentColor">{"".join(parts)}</svg>'
     )

@@ -42,7 +42,7 @@ def drawable(values: Iterable[float], log: bool) -> list[float]:
     return [value for value in values if math.isfinite(value) and (value > 0 or not log)]
 
 
-def fitted(values: Iterable[float], start: float, end: float, log: bool, wanted: int) -> Scale:
+def fit_scale(values: Iterable[float], start: float, end: float, log: bool, wanted: int) -> Scale:
     """The scale that shows all values; a linear one reaches out to round numbers."""
     known = drawable(values, log) or [1.0]
     low, high = min(known), max(known)

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from tasks.panels.escaping import escaped
+from tasks.panels.escaping import escape_xml
 
 _BOX_HEIGHT, _GAP_DOWN, _GAP_ACROSS = 42, 46, 24
-_CHARACTER, _MARGIN, _THROUGH, _LEAST = 6.8, 12, 72, 90
+_CHARACTER, _MARGIN, _THROUGH, _MIN = 6.8, 12, 72, 90
 _SWEEPS = 6
 
 Place = tuple[str, int] | str  # a node, or where edge number so-and-so crosses a layer
@@ -64,7 +64,7 @@ def graph(title: str, nodes: Mapping[str, str], edges: Sequence[tuple[str, str, 
     pairs = list(dict.fromkeys((source, target) for source, target, _ in edges))
     labels = {name: nodes.get(name, name).split("\n") for name in names}
     widths = {
-        name: max(_LEAST, max(map(len, lines)) * _CHARACTER + 2 * _MARGIN)
+        name: max(_MIN, max(map(len, lines)) * _CHARACTER + 2 * _MARGIN)
         for name, lines in labels.items()
     }
     depth = layers(names, pairs)
@@ -80,7 +80,7 @@ def graph(title: str, nodes: Mapping[str, str], edges: Sequence[tuple[str, str, 
     height = _top(max(depth.values())) + _BOX_HEIGHT + 8
     return (
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width:.0f}px" role="img" '
-        f'aria-label="{escaped(title)}" font-size="12" fill="currentColor">'
+        f'aria-label="{escape_xml(title)}" font-size="12" fill="currentColor">'
         f"{''.join(taken)}{''.join(words)}{''.join(boxes)}</svg>"
     )
 
@@ -192,7 +192,9 @@ def _word(
     """A label in the last gap of its edge, where edges to one box have parted."""
     x = (centre[way[-2]] + 3 * centre[way[-1]]) / 4 if len(way) == 2 else centre[way[-2]]
     y = _top(depth[pair[1]]) - (_GAP_DOWN / 2 - 4 if len(way) == 2 else _GAP_DOWN + 8)
-    return f'<text class="edge" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escaped(text)}</text>'
+    return (
+        f'<text class="edge" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape_xml(text)}</text>'
+    )
 
 
 def _box(lines: Sequence[str], x: float, y: int, width: float) -> str:
@@ -205,6 +207,6 @@ def _box(lines: Sequence[str], x: float, y: int, width: float) -> str:
         weight = ' font-weight="600"' if index == 0 else ' fill-opacity="0.7" font-size="11"'
         drawn.append(
             f'<text x="{x:.1f}" y="{first + index * 16:.1f}" text-anchor="middle"{weight}>'
-            f"{escaped(line)}</text>"
+            f"{escape_xml(line)}</text>"
         )
     return "".join(drawn)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2.environment import TemplateModule
 from markupsafe import Markup
 
 from tasks.panels.escaping import printable
+
+if TYPE_CHECKING:
+    from jinja2.environment import TemplateModule
 
 
 class Template:
@@ -30,11 +32,14 @@ class Template:
 
     @cached_property
     def _macros(self) -> TemplateModule:
+        # Not before: every command imports the report, and few draw it.
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
         environment = Environment(
             loader=PackageLoader(self._package, ""),
             autoescape=True,
             undefined=StrictUndefined,
-            finalize=_finalized,
+            finalize=_finalize,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -53,6 +58,6 @@ class Template:
         return Markup(getattr(self._macros, macro)(**values)).strip()
 
 
-def _finalized(value: object) -> object:
+def _finalize(value: object) -> object:
     # Jinja asks this of every value before it escapes it.
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

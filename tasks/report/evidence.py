@@ -28,9 +28,9 @@ def lineage(artifacts: Mapping[str, Artifact]) -> Graph:
         for external, files in artifact.manifest.externals.items():
             if files.items:
                 source = f"{name}/{external}"
-                nodes[source] = f"{external}\n{number(len(files.items))} from outside"
+                nodes[source] = f"{external}\n{number(len(files.items))} external files"
                 edges.append((source, name, files.data_id[:_SHORT]))
-    return Graph("Who read what of whom", nodes, edges)
+    return Graph("Which stage read which output", nodes, edges)
 
 
 def inputs(artifacts: Mapping[str, Artifact]) -> Table:
@@ -42,17 +42,20 @@ def inputs(artifacts: Mapping[str, Artifact]) -> Table:
             if parent is None:
                 state = "not in this report"
             else:
-                state = "yes" if same_rows(record, parent) else "no: another build of it"
+                state = "yes" if same_rows(record, parent) else "no, another build"
             source = f"{record.stage}.{record.output}"
             rows.append([name, field, source, record.data_id[: 2 * _SHORT], state])
         for field, external in artifact.manifest.externals.items():
-            source = f"{number(len(external.items))} from outside"
+            source = f"{number(len(external.items))} external files"
             rows.append([name, field, source, external.data_id[: 2 * _SHORT], "yes"])
-    note = "The last column says whether the stage read what this report shows of its parent."
+    note = (
+        "The last column says whether the stage read the build of its parent that this "
+        "report shows."
+    )
     return Table("Inputs", ["stage", "input", "from", "data id", "as shown"], rows, note)
 
 
-def strangers(artifacts: Mapping[str, Artifact]) -> list[str]:
+def foreign_inputs(artifacts: Mapping[str, Artifact]) -> list[str]:
     """Inputs that are another build of a stage than the one shown, as "dedup reads clean"."""
     return [
         f"{name} reads {record.stage}.{record.output}"

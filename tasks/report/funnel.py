@@ -17,26 +17,26 @@ class Step:
     """One stage of the funnel.
 
     Attributes:
-        given: rows the stage before handed on; `None` where there is none, or where this stage
+        handed_on: rows the stage before handed on; `None` where there is none, or where this stage
             was built from other rows than the ones reported on here.
     """
 
     stage: str
     rows_in: int
-    given: int | None
+    handed_on: int | None
     kept: int
     removed: Mapping[str, int]
     rejected: Mapping[str, int]
 
     @property
-    def gone(self) -> int:
+    def left_out(self) -> int:
         """Rows removed or rejected."""
         return sum(self.removed.values()) + sum(self.rejected.values())
 
     @property
     def adds_up(self) -> bool:
         """In = kept + removed + rejected, and in is what the stage before handed on."""
-        return self.rows_in == self.kept + self.gone and self.given in (None, self.rows_in)
+        return self.rows_in == self.kept + self.left_out and self.handed_on in (None, self.rows_in)
 
 
 def funnel(artifacts: Mapping[str, Artifact]) -> list[Step]:
@@ -51,14 +51,14 @@ def funnel(artifacts: Mapping[str, Artifact]) -> list[Step]:
         if not packs and not artifact.manifest.outputs.keys() & set(_HANDED_ON):
             continue
         record = _record(artifact)
-        given = None if record is None else rows_given(record, artifacts)
+        handed_on = None if record is None else rows_given(record, artifacts)
         if packs:
-            steps.append(_packed(artifact, given))
+            steps.append(_packing_step(artifact, handed_on))
             continue
         totals = artifact.manifest.totals
         if totals.rows_in:
             removed, rejected = totals.removed, totals.rejected
-            steps.append(Step(stage, totals.rows_in, given, totals.kept, removed, rejected))
+            steps.append(Step(stage, totals.rows_in, handed_on, totals.kept, removed, rejected))
     return steps
 
 
@@ -88,13 +88,13 @@ def _record(artifact: Artifact) -> InputRecord | None:
     return next((inputs[name] for name in _HANDED_ON if name in inputs), None)
 
 
-def _packed(artifact: Artifact, given: int | None) -> Step:
+def _packing_step(artifact: Artifact, handed_on: int | None) -> Step:
     """pack states its law in tokens; its documents are counted from its tables."""
     tokenised = artifact.data("tokens").rows
     removed, rejected = _by_reason(artifact, "removed"), _by_reason(artifact, "rejected")
     rows_in = tokenised + sum(rejected.values())
     kept = tokenised - sum(removed.values())
-    return Step(artifact.stage, rows_in, given, kept, removed, rejected)
+    return Step(artifact.stage, rows_in, handed_on, kept, removed, rejected)
 
 
 def _by_reason(artifact: Artifact, output: str) -> dict[str, int]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tasks.engine.run.difference import flat
 from tasks.engine.store.artifact import Artifact
-from tasks.engine.store.views import stated
+from tasks.engine.store.views import as_text
 from tasks.panels.html import html, table
 from tasks.panels.numbers import duration, number, size
 from tasks.panels.panels import Cell, Panel, StageView
@@ -20,7 +20,7 @@ from tasks.panels.svg import Bar, stacked_bars
 from tasks.panels.templates import Template
 from tasks.report import evidence, samples
 from tasks.report.funnel import Step, funnel, shares
-from tasks.report.samples import Extent
+from tasks.report.samples import SampleLimits
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ _draw = Template(
 )
 
 
-def page(title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], extent: Extent) -> str:
+def page(
+    title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], limits: SampleLimits
+) -> str:
     """The whole file.
 
     Args:
@@ -58,7 +60,7 @@ def page(title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], ext
     artifacts = {name: chapter.artifact for name, chapter in chapters.items()}
     sections = [
         _Section("funnel", "From pages to training data", _funnel(steps, chapters)),
-        _samples(artifacts, extent),
+        _samples(artifacts, limits),
         *_licences(artifacts),
         _Section(
             "stages",
@@ -117,12 +119,12 @@ def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> Markup:
         for fate, by_reason in (("removed", step.removed), ("rejected", step.rejected))
         for reason, count in sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))
     ]
-    told = {step.stage for step in steps}
+    shown = {step.stage for step in steps}
     others: list[list[Cell]] = []
     for name, chapter in chapters.items():
         totals = chapter.artifact.manifest.totals
         # What is packed is told in documents above, and here in tokens.
-        if (name in told and totals.unit != "token") or not totals.rows_in:
+        if (name in shown and totals.unit != "token") or not totals.rows_in:
             continue
         removed, rejected = sum(totals.removed.values()), sum(totals.rejected.values())
         mark = "✓" if totals.rows_in == totals.kept + removed + rejected else "✗"
@@ -141,16 +143,18 @@ def _funnel_rows(steps: Sequence[Step]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for step in steps:
         removed, rejected = sum(step.removed.values()), sum(step.rejected.values())
-        mark = "✓" if step.adds_up else f"✗ {number(step.rows_in - step.kept - step.gone)} missing"
-        rows.append([step.stage, step.given, step.rows_in, step.kept, removed, rejected, mark])
+        mark = (
+            "✓" if step.adds_up else f"✗ {number(step.rows_in - step.kept - step.left_out)} missing"
+        )
+        rows.append([step.stage, step.handed_on, step.rows_in, step.kept, removed, rejected, mark])
     return rows
 
 
-def _samples(artifacts: Mapping[str, Artifact], extent: Extent) -> _Section:
-    kept = samples.kept(artifacts, extent)
+def _samples(artifacts: Mapping[str, Artifact], limits: SampleLimits) -> _Section:
+    kept = samples.kept_samples(artifacts, limits)
     panels = [] if kept is None else [kept]
     for artifact in artifacts.values():
-        panels += samples.gone(artifact, artifacts, extent)
+        panels += samples.left_out_samples(artifact, artifacts, limits)
     return _Section("samples", "Kept and removed, to read", _figures(*panels))
 
 
@@ -169,7 +173,7 @@ def _chapter(chapter: Chapter) -> Markup:
         for name, record in manifest.inputs.items()
     ]
     read += [
-        [name, f"{number(len(record.items))} from outside", record.data_id]
+        [name, f"{number(len(record.items))} external files", record.data_id]
         for name, record in manifest.externals.items()
     ]
     made: list[list[Cell]] = [
@@ -197,13 +201,13 @@ def _chapter(chapter: Chapter) -> Markup:
         config=chapter.view.config.rows,
         inputs=read,
         outputs=made,
-        execution=[[key, stated(value)] for key, value in flat(manifest.execution).items()],
+        execution=[[key, as_text(value)] for key, value in flat(manifest.execution).items()],
     )
 
 
 def _lineage(artifacts: Mapping[str, Artifact]) -> Markup:
     panels = [evidence.lineage(artifacts), evidence.inputs(artifacts)]
-    return _draw("lineage", strangers=evidence.strangers(artifacts), panels=panels)
+    return _draw("lineage", foreign_inputs=evidence.foreign_inputs(artifacts), panels=panels)
 
 
 def _time(artifacts: Mapping[str, Artifact]) -> Markup:

@@ -15,7 +15,7 @@ from tasks.engine.store.manifest import File
 from tasks.engine.store.part_files import read_part
 from tasks.panels.panels import Cell, Sample, Samples
 
-_FATES = ("removed", "rejected")
+_LEFT_OUT = ("removed", "rejected")
 _TALKS = ("messages", "prompt", "chosen", "rejected")
 _TEXTS = ("text", "html", *_TALKS)
 _FACTS = ("value", "threshold", "detail")
@@ -24,33 +24,35 @@ _BYTES_A_CHARACTER = 4
 
 
 @dataclass(frozen=True)
-class Extent:
+class SampleLimits:
     """How much is shown: samples a group, and characters a sample."""
 
     count: int
     characters: int
 
 
-def kept(artifacts: Mapping[str, Artifact], extent: Extent) -> Samples | None:
+def kept_samples(artifacts: Mapping[str, Artifact], limits: SampleLimits) -> Samples | None:
     """Documents a split from the last stage that passes documents on, if there is one.
 
     Args:
         artifacts: by stage name, in the order of the chain.
     """
     stages = [name for name, made in artifacts.items() if "documents" in made.manifest.outputs]
-    if not stages or not extent.count:
+    if not stages or not limits.count:
         return None
     stage = stages[-1]
     artifact = artifacts[stage]
     group = "split" if "split" in columns(artifact, "documents") else None
-    chosen = _smallest(artifact, "documents", group, extent.count)
-    texts = _texts([(artifact, "documents")], chosen, extent)
+    chosen = _smallest(artifact, "documents", group, limits.count)
+    texts = _texts([(artifact, "documents")], chosen, limits)
     items = [_sample(row[group] if group else "kept", row, texts) for row in chosen]
     note = f"After {stage}: those with the smallest doc_ids, which are hashes of the content."
     return Samples("Kept", items, note)
 
 
-def gone(artifact: Artifact, artifacts: Mapping[str, Artifact], extent: Extent) -> list[Samples]:
+def left_out_samples(
+    artifact: Artifact, artifacts: Mapping[str, Artifact], limits: SampleLimits
+) -> list[Samples]:
     """Rows a reason of what a stage removed, and of what it rejected.
 
     Args:
@@ -62,19 +64,19 @@ def gone(artifact: Artifact, artifacts: Mapping[str, Artifact], extent: Extent) 
         for record in artifact.manifest.inputs.values()
         if record.stage in artifacts
     ]
-    for fate in _FATES:
-        if not extent.count or not {"doc_id", "reason"} <= set(columns(artifact, fate)):
+    for output_name in _LEFT_OUT:
+        if not limits.count or not {"doc_id", "reason"} <= set(columns(artifact, output_name)):
             continue
-        chosen = _smallest(artifact, fate, "reason", extent.count)
+        chosen = _smallest(artifact, output_name, "reason", limits.count)
         if not chosen:
             continue
         reasons = list(dict.fromkeys(row["reason"] for row in chosen))
         chosen = [row for row in chosen if row["reason"] in reasons[:_REASONS]]
-        texts = _texts(parents, chosen, extent)
+        texts = _texts(parents, chosen, limits)
         items = [_sample(row["reason"], row, texts) for row in chosen]
         left = len(reasons) - _REASONS
         note = f"{left} more reasons are not shown." if left > 0 else ""
-        found.append(Samples(f"{artifact.stage}: {fate}", items, note))
+        found.append(Samples(f"{artifact.stage}: {output_name}", items, note))
     return found
 
 
@@ -102,7 +104,7 @@ def _smallest(
 
 
 def _texts(
-    outputs: Sequence[tuple[Artifact, str]], rows: Sequence[Mapping[str, Any]], extent: Extent
+    outputs: Sequence[tuple[Artifact, str]], rows: Sequence[Mapping[str, Any]], limits: SampleLimits
 ) -> dict[str, tuple[str, str]]:
     """By doc_id, (URL, text) from the first output that has the row; one part in memory."""
     found: dict[str, tuple[str, str]] = {}
@@ -118,7 +120,7 @@ def _texts(
                 return found
             known = [name for name in names if name in ("doc_id", "url", *_TEXTS)]
             for row in _with_ids(data, part, known, waiting):
-                found[row["doc_id"]] = (row.get("url") or "", readable(row, extent.characters))
+                found[row["doc_id"]] = (row.get("url") or "", readable(row, limits.characters))
     return found
 
 
@@ -139,10 +141,10 @@ def readable(row: Mapping[str, Any], characters: int) -> str:
     elif row.get("html") is not None:
         text = bytes(row["html"])[: characters * _BYTES_A_CHARACTER + 1].decode("utf-8", "replace")
     else:
-        said = [(name, turn) for name in _TALKS for turn in row.get(name) or []]
+        turns = [(name, turn) for name in _TALKS for turn in row.get(name) or []]
         text = "\n\n".join(
             f"[{name if name != 'messages' else turn['role']}] {turn['content']}"
-            for name, turn in said
+            for name, turn in turns
         )
     return text if len(text) <= characters else text[:characters] + " …"
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.alignment.run_file import LongRows, Schedule
+from llm.tables import METRICS, REJECTED, REMOVED
 from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
+from tasks.engine.declare import Output, Requirement
+from tasks.engine.stage.out import Out
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.stages.prompts import CONTEXT
 
 LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
 SAMPLES_SHOWN = 10
@@ -32,41 +35,44 @@ class TuningConfig(StageConfig):
     schedule: Schedule = Field(
         "cosine", description="Learning rate after the warm-up: stays, or falls to zero."
     )
-    weight_decay: float = Field(0.0, description="AdamW's, on all but norms.", ge=0.0, le=1.0)
+    weight_decay: float = Field(
+        0.0, description="AdamW's weight decay, on all weights but norms.", ge=0.0, le=1.0
+    )
     adam_beta1: float = Field(0.9, description="AdamW's decay of the mean.", ge=0.0, lt=1.0)
     adam_beta2: float = Field(0.95, description="AdamW's decay of the variance.", ge=0.0, lt=1.0)
     gradient_clip: float = Field(1.0, description="Largest norm of the gradient.", gt=0.0)
     max_length: int = Field(
         0,
-        description="Tokens of a row, 0 = the model's context.",
+        description="Longest row, in tokens; 0 = the model's context.",
         ge=0,
         le=1_048_576,
     )
     long_rows: LongRows = Field(
-        "cut", description="What becomes of longer rows: they lose their end, or are left out."
+        "cut",
+        description="What happens to longer rows: cut drops their end, remove leaves them out.",
     )
-    most_truncated: float = Field(
+    max_truncated: float = Field(
         0.05,
-        description="cut: share of rows that may be longer; with more the stage fails.",
+        description="With cut: share of rows that may be longer; beyond it the stage fails.",
         ge=0.0,
         le=1.0,
     )
     precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
-        "where the device multiplies it, else fp32.",
+        "where the device supports it, else fp32.",
     )
-    seed: int = Field(0, description="Of the order of rows.", ge=0, le=2**31 - 1)
+    seed: int = Field(0, description="Random seed of the order of rows.", ge=0, le=2**31 - 1)
     device: CudaOrCpu = execution("auto", "Where to train; auto takes a GPU if there is one.")
-    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
+    threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
     score_tokens: int = execution(
         8_192,
-        "Tokens of a forward pass over held-out rows; on a CPU 2,048 at most.",
+        "Tokens per forward pass over validation rows; at most 2,048 on a CPU.",
         ge=1,
         le=2**24,
     )
     checkpoint_seconds: float = execution(
-        600.0, "Seconds between checkpoints, from which a stopped run goes on.", ge=0.0
+        600.0, "Seconds between checkpoints, from which a stopped run resumes.", ge=0.0
     )
 
     @model_validator(mode="after")
@@ -80,10 +86,57 @@ class TuningConfig(StageConfig):
         return self
 
 
+def requirements(stage: str, kind: str, files: str, cap: str) -> tuple[Requirement, ...]:
+    """What a method asks of other stages: rows no longer than the context, and examples.
+
+    Args:
+        kind: of the examples it learns from, the output of `examples` it reads.
+        files, cap: the fields of `examples` that decide whether there are any: files of them, and
+            how many are made from documents at most.
+    """
+
+    def rows_fit(config: TuningConfig, context: int) -> Iterator[str]:
+        if config.max_length > context:
+            yield (
+                f"{stage}.max_length: {config.max_length} is more than {CONTEXT}: {context}; lower "
+                "it (0 = the context), or raise pack.sequence_length"
+            )
+
+    def some_examples(
+        config: TuningConfig, from_documents: bool, limit: int, named: list[str]
+    ) -> Iterator[str]:
+        if not (from_documents and limit) and not named:
+            yield (
+                f"{stage}: learns from {kind}, and examples makes none; name examples.{files}, "
+                f"or set make_from_documents and {cap} there"
+            )
+
+    made = ("examples.make_from_documents", f"examples.{cap}", f"examples.{files}")
+    return (Requirement(("pack.sequence_length",), rows_fit), Requirement(made, some_examples))
+
+
+def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[str, Output]:
+    """The outputs of a method, which `launch` fills.
+
+    Args:
+        what: it learns from, as a plural.
+        schema: of those as the model saw them.
+        more: tables of the method's own.
+    """
+    return {
+        "model": Output("The tuned model, a Hugging Face folder."),
+        "metrics": Output(f"Figures of every step, and of validation {what}.", METRICS),
+        "examples": Output(f"{what.title()} as rendered and tokenised.", schema, unique_ids=True),
+        **more,
+        "removed": Output(f"{what.title()} that do not fit.", REMOVED, unique_ids=True),
+        "rejected": Output(f"{what.title()} that no model can learn from.", REJECTED, True),
+    }
+
+
 def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:
     """Run the trainer; write model and tables; state the law. Returns the trainer's counts."""
-    given = inputs["examples"]
-    folder = given.folder()
+    examples = inputs["examples"]
+    folder = examples.folder()
     results = out.scratch / "results"
     settings = config.model_dump(mode="json", exclude={"pool"})
     out.launch(
@@ -93,7 +146,7 @@ def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[
             "execution": sorted(config.execution().keys() & settings.keys()),
             "method": method,
             "model": str(inputs["model"].folder()),
-            "examples": [str(folder / part.path) for part in given.parts],
+            "examples": [str(folder / part.path) for part in examples.parts],
             "output": str(out.folder("model")),
             "results": str(results),
             "scratch": str(out.scratch / "checkpoints"),
@@ -104,7 +157,9 @@ def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[
         with out.table(file.stem) as writer:
             writer.write(pq.read_table(file))
     counts: dict[str, Any] = json.loads((results / "counts.json").read_text(encoding="utf-8"))
-    out.conserve(given.rows, counts["used"], removed=counts["removed"], rejected=counts["rejected"])
+    out.conserve(
+        examples.rows, counts["used"], removed=counts["removed"], rejected=counts["rejected"]
+    )
     for name in ("used", "removed", "rejected"):
         del counts[name]
     for name, value in counts.items():
@@ -116,7 +171,10 @@ def counts_panel(artifact: Artifact) -> Table:
     """What became of the rows."""
     totals, facts = artifact.manifest.totals, artifact.facts
     rows: list[list[Cell]] = [["in", totals.rows_in], ["used", totals.kept]]
-    rows += [["of these trained on", facts["train_rows"]], ["held out", facts["held_out_rows"]]]
+    rows += [
+        ["of these trained on", facts["train_rows"]],
+        ["for validation", facts["validation_rows"]],
+    ]
     rows += [[f"removed: {reason}", n] for reason, n in sorted(totals.removed.items())]
     rows += [[f"rejected: {reason}", n] for reason, n in sorted(totals.rejected.items())]
     rows += [["longer than max_length", facts["truncated"]], ["steps", facts["steps"]]]

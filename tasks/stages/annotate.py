@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from llm.corpus.annotate import language_model
 from llm.corpus.annotate.attributes import ATTRIBUTES, QUALITY, score_fields
+from llm.corpus.annotate.by_path import Sources
+from llm.process.guarded import LostDocument, guarded
 from llm.tables import REJECTED
 from tasks.engine.config import ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import ExternalInputError, MissingInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import passed_over
-from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.shards.lost_documents import reject_lost
+from tasks.engine.shards.unit import Emitted, Fact, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Histogram, Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
 
 _HISTOGRAMS = (
     ("quality_score", 0.0, 1.0),
@@ -40,16 +41,18 @@ class AnnotateConfig(ShardedConfig):
 
     language_model: str = execution(
         "",
-        "A fastText language model of yours; empty = lid.176.ftz, which setting up brings.",
+        "A fastText language model of your own; empty = lid.176.ftz, which `make setup` installs.",
     )
     language_characters: int = Field(
-        5_000, description="How much of a text's beginning tells its language; 0 = all.", ge=0
+        5_000,
+        description="Characters at the beginning of a text that identify its language; 0 = all.",
+        ge=0,
     )
     blocked_domains: list[str] = execution(
-        [], "Files or globs of domains, one a line; .gz, .zst. Subdomains count as hits."
+        [], "Files or globs of domains, one per line; .gz, .zst. Subdomains count as hits."
     )
     blocked_words: list[str] = execution(
-        [], "Files or globs of words or phrases to look for in URLs, one a line; .gz, .zst."
+        [], "Files or globs of words or phrases to look for in URLs, one per line; .gz, .zst."
     )
 
 
@@ -60,8 +63,6 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
         ExternalInputError: a file does not exist, more than one language model is named, or
             the standard one was not set up or is not the pinned file.
     """
-    from llm.corpus.annotate import language_model
-
     path = config.language_model
     try:
         path = path or str(language_model.installed())
@@ -84,8 +85,6 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
 
 def _check_digest(standard: Snapshot) -> None:
     """Another file in the place of the standard model would be read for it in silence."""
-    from llm.corpus.annotate import language_model
-
     (item,) = standard.items
     if item.sha256 != language_model.SHA256:
         raise ExternalInputError(
@@ -97,28 +96,25 @@ def _check_digest(standard: Snapshot) -> None:
 
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     """Attributes of one part of documents."""
-    from llm.corpus.annotate.by_path import Sources
-    from llm.process.guarded import Lost, guarded
-
     (model_item,) = unit.external["language_model"]
     sources = Sources(
         (model_item.path, model_item.sha256),
         language_characters,
         _files(unit, "blocked_domains"),
         _files(unit, "blocked_words"),
-        _models(unit.side["model"]) if "model" in unit.side else (),
+        _models(unit.shared["model"]) if "model" in unit.shared else (),
     )
     documents = unit.tables(["doc_id", "url", "text", "robots"])
-    for found in guarded("llm.corpus.annotate.by_path:annotated", (sources,), documents):
-        if isinstance(found, Lost):
-            yield from passed_over(found)
+    for found in guarded("llm.corpus.annotate.by_path:annotate_documents", (sources,), documents):
+        if isinstance(found, LostDocument):
+            yield from reject_lost(found)
             continue
         yield "attributes", found.attributes
         lost = found.without_text
         if lost:
             reasons, details = ["no_text"] * len(lost), ["null or whitespace only"] * len(lost)
             yield "rejected", pa.table([lost, reasons, details], schema=REJECTED)
-        yield Note("without_language", found.attributes.column("language").null_count)
+        yield Fact("without_language", found.attributes.column("language").null_count)
 
 
 def _models(folder: Path) -> tuple[tuple[str, int], ...]:
@@ -155,7 +151,7 @@ def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
         annotate_part,
         over="documents",
         arguments={"language_characters": config.language_characters},
-        side=("model", "language_model", "blocked_domains", "blocked_words"),
+        shared=("model", "language_model", "blocked_domains", "blocked_words"),
     )
     if QUALITY not in classifiers:
         out.log("no classifier called quality in the recipe: quality_score is null")
@@ -163,8 +159,6 @@ def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
 
 def panels(artifact: Artifact) -> list[Panel]:
     """Languages, medians of every metric, and histograms of the scores."""
-    import numpy as np
-
     table = artifact.data("attributes").table()
     shown: list[Panel] = [_languages(table)]
     rows = []
@@ -214,7 +208,7 @@ STAGE = Stage(
     },
     outputs={
         "attributes": Output(
-            "A row a document, a column a metric; behind them a column a classifier.",
+            "One row per document, one column per metric, then one per classifier.",
             ATTRIBUTES,
             unique_ids=True,
         ),

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from llm.corpus.clean.pages import Document, Extraction, Limits, Outcome, Page, Removed
+from llm.process.guarded import TIMEOUT
+from llm.process.sandbox import Failure, batches, warm_sandbox
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
+from tasks.engine.shards.unit import Emitted, Fact, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Histogram, Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 DOCUMENTS = pa.schema(
     [
@@ -69,10 +71,10 @@ class CleanConfig(ShardedConfig):
     )
     comments: bool = Field(False, description="Keep readers' comments below an article.")
     max_bytes: int = Field(
-        16_000_000, description="Bytes a page may have.", ge=1_000, le=1_000_000_000
+        16_000_000, description="Largest page, in bytes.", ge=1_000, le=1_000_000_000
     )
     max_nodes: int = Field(
-        300_000, description="Elements a parsed page may have.", ge=100, le=10_000_000
+        300_000, description="Most elements a parsed page may have.", ge=100, le=10_000_000
     )
     max_depth: int = Field(
         256,
@@ -92,8 +94,8 @@ class CleanConfig(ShardedConfig):
     )
     deadline_seconds: float = Field(
         60,
-        description="A net under the limits above, by the clock: a page that takes longer, alone "
-        "and twice, is rejected and listed as timing-dependent.",
+        description="Time limit in seconds, a net under the limits above: a page that takes longer,"
+        " twice and by itself, is rejected and listed as timing-dependent.",
         ge=1,
         le=3600,
     )
@@ -105,9 +107,6 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
     Args:
         arguments: identity fields of `CleanConfig`.
     """
-    from llm.corpus.clean.pages import Extraction, Limits, Outcome
-    from llm.process.sandbox import Failure, batches, warm_sandbox
-
     limits = Limits(
         max_bytes=arguments["max_bytes"],
         max_nodes=arguments["max_nodes"],
@@ -138,17 +137,15 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         timed_out += [
             doc_id
             for doc_id, outcome in zip(doc_ids, outcomes, strict=True)
-            if isinstance(outcome, Failure) and outcome.reason == "timeout"
+            if isinstance(outcome, Failure) and outcome.reason == TIMEOUT
         ]
         yield from _tables(table, outcomes)
     if timed_out:
-        yield Note("timing_dependent", timed_out)
+        yield Fact(TIMING_DEPENDENT, timed_out)
 
 
 def _pages(table: pa.Table) -> Iterator[Any]:
     """Pages one at a time: the payloads of a row group are not all copied at once."""
-    from llm.corpus.clean.pages import Page
-
     columns = [table.column(name) for name in ("html", "content_type", "charset", "robots")]
     for html, *known in zip(*columns, strict=True):
         yield Page(html.as_py() or b"", *(value.as_py() for value in known))
@@ -156,8 +153,6 @@ def _pages(table: pa.Table) -> Iterator[Any]:
 
 def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
     """Outcomes, one for each row of `table`, as rows of the three outputs."""
-    from llm.corpus.clean.pages import Document, Removed
-
     rows = table.select(["doc_id", "url", "source"]).to_pylist()
     sizes = pc.fill_null(pc.binary_length(table.column("html")), 0).to_pylist()
     documents, removed, rejected = [], [], []
@@ -222,7 +217,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     made = artifact.manifest.totals
     reasons = [("removed", *item) for item in sorted(made.removed.items())]
     reasons += [("rejected", *item) for item in sorted(made.rejected.items())]
-    timing = artifact.facts.get("timing_dependent", [])
+    timing = artifact.facts.get(TIMING_DEPENDENT, [])
     return [
         Table(
             "Documents by source and extractor",

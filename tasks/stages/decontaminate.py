@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from llm.corpus.decontaminate.items import EvaluationFileError, read_items
+from llm.corpus.decontaminate.ngrams import item_ngrams
 from llm.corpus.decontaminate.tables import MATCHES, NGRAMS
+from llm.process.guarded import LostDocument, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS
 from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import passed_over
+from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 # Reasons and names of external inputs: the evaluation set's name comes after it.
 _PREFIX = "evaluation:"
@@ -33,13 +35,16 @@ _SAMPLES_SHOWN = 10
 class EvaluationSet(Part):
     """Files of questions that no training document may contain."""
 
-    name: str = Field(description="Name in reasons and tables.", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    name: str = Field(
+        description="Name of the set, for reasons and tables.", pattern=r"^[A-Za-z0-9._-]{1,64}$"
+    )
     paths: list[str] = execution(
         ..., "Files, folders or globs: JSONL, JSON, CSV, TSV or text; .gz, .zst.", min_length=1
     )
     fields: list[str] = Field(
         [],
-        description="Fields to look into, a dot going down (choices.text); empty = every string.",
+        description="Fields to search, with dots for nested ones (choices.text); empty = every "
+        "string.",
     )
 
 
@@ -50,11 +55,12 @@ class DecontaminateConfig(ShardedConfig):
         [], description="Sets to keep out of the training data; none = every document passes."
     )
     ngram: int = Field(
-        13, description="Words in a row that a document may not share with an item.", ge=5, le=50
+        13, description="Consecutive words that a document may not share with an item.", ge=5, le=50
     )
     shortest_item: int = Field(
         8,
-        description="Texts shorter than an n-gram count as a whole from this many words on.",
+        description="Texts shorter than an n-gram are looked for as a whole if they have this many "
+        "words.",
         ge=3,
         le=50,
     )
@@ -82,16 +88,14 @@ def externals(config: DecontaminateConfig) -> Mapping[str, Snapshot]:
 
 def decontaminate_part(unit: Unit) -> Iterator[Emitted]:
     """Documents of one part without overlap, and the evidence against the others."""
-    from llm.process.guarded import Lost, guarded
-
-    files = tuple(str(file) for file in unit.side_files("ngrams"))
+    files = tuple(str(file) for file in unit.shared_files("ngrams"))
     for documents in unit.tables(SPLIT_DOCUMENTS.names):
         texts = documents.select(["doc_id", "text"])
         lost, hits = set(), dict[str, list[dict[str, Any]]]()
         for found in guarded("llm.corpus.decontaminate.ngrams:matches_in", (files,), [texts]):
-            if isinstance(found, Lost):
+            if isinstance(found, LostDocument):
                 lost.add(found.doc_id)
-                yield from passed_over(found)
+                yield from reject_lost(found)
                 continue
             yield "matches", found
             for row in found.to_pylist():
@@ -119,11 +123,6 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
     Raises:
         ExternalInputError: an evaluation file cannot be read.
     """
-    from dataclasses import asdict
-
-    from llm.corpus.decontaminate.items import EvaluationFileError, read_items
-    from llm.corpus.decontaminate.ngrams import item_ngrams
-
     coverage = {}
     with out.table("ngrams") as writer:
         for chosen in config.evaluation_sets:
@@ -139,7 +138,7 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
             coverage[chosen.name] = asdict(counts)
             writer.write(table)
     out.fact("evaluation_sets", coverage)
-    out.map(decontaminate_part, over="documents", side=("ngrams",))
+    out.map(decontaminate_part, over="documents", shared=("ngrams",))
 
 
 def panels(artifact: Artifact) -> list[Panel]:

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from llm.corpus.dedup.decide import Search, deduplicate
+from llm.corpus.dedup.lsh import Banding, choose_banding
+from llm.corpus.dedup.near import Levels
+from llm.corpus.dedup.signatures import align, gather, keep_order
 from llm.corpus.dedup.tables import CLUSTERS, PAIRS, SIGNATURES
 from llm.corpus.split import SPLIT_JACCARD, split_of
+from llm.process.guarded import LostDocument, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS, VALIDATION
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.passed_over import passed_over
-from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
-from tasks.panels.panels import Cell, Curve, Histogram, Panel, Table
-
-if TYPE_CHECKING:
-    from llm.corpus.dedup.lsh import Banding
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
-
-_CURVE_POINTS = 101
-_CLUSTERS_SHOWN = 20
-_PAIRS_SHOWN = 20
-_BINS = 20
+from tasks.engine.shards.lost_documents import reject_lost
+from tasks.engine.shards.unit import Emitted, Fact, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Inputs
+from tasks.stages.dedup_panels import panels
 
 
 class DedupConfig(ShardedConfig):
@@ -48,9 +45,12 @@ class DedupConfig(ShardedConfig):
         "quality_score is passed over when the recipe has no annotate stage.",
         min_length=1,
     )
-    shingle_words: int = Field(5, description="Words a shingle.", ge=1, le=50)
+    shingle_words: int = Field(5, description="Words per shingle.", ge=1, le=50)
     num_perm: int = Field(
-        128, description="Values a MinHash signature; 4 bytes each per document.", ge=16, le=1024
+        128,
+        description="Values per MinHash signature; 4 bytes each for every document.",
+        ge=16,
+        le=1024,
     )
     recall: float = Field(
         0.985,
@@ -72,27 +72,32 @@ class DedupConfig(ShardedConfig):
         le=4096,
     )
     validation_fraction: float = Field(
-        0.02, description="Share of groups of near-duplicates held out.", ge=0.0, le=0.5
+        0.02,
+        description="Share of groups of near-duplicates that go to validation.",
+        ge=0.0,
+        le=0.5,
     )
-    split_seed: int = Field(0, description="Another seed holds out other documents.", ge=0)
+    split_seed: int = Field(
+        0, description="Another seed picks other documents for validation.", ge=0
+    )
 
 
 def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted]:
     """Signatures of one part of documents."""
-    from llm.process.guarded import Lost, guarded
-
     documents = unit.tables(["doc_id", "text"])
-    for signed in guarded("llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents):
-        if isinstance(signed, Lost):
-            yield from passed_over(signed)
+    for signatures in guarded(
+        "llm.corpus.dedup.signatures:sign", (num_perm, shingle_words), documents
+    ):
+        if isinstance(signatures, LostDocument):
+            yield from reject_lost(signatures)
         else:
-            yield "signatures", signed
+            yield "signatures", signatures
 
 
 def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Iterator[Emitted]:
     """The kept documents of one part, with their split."""
     removed, groups = _decisions(
-        tuple(unit.side_files("clusters")), tuple(unit.side_files("rejected"))
+        tuple(unit.shared_files("clusters")), tuple(unit.shared_files("rejected"))
     )
     for documents in unit.tables([name for name in SPLIT_DOCUMENTS.names if name != "split"]):
         ids = documents.column("doc_id").to_pylist()
@@ -103,10 +108,10 @@ def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Itera
         ]
         kept = kept.append_column("split", pa.array(splits, pa.string()))
         yield "documents", kept.cast(SPLIT_DOCUMENTS)
-        held_out = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
-        yield Note("validation_documents", held_out.num_rows)
-        characters = held_out.column("text_chars").to_pylist()
-        yield Note("validation_chars", sum(value or 0 for value in characters))
+        validation = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
+        yield Fact("validation_documents", validation.num_rows)
+        characters = validation.column("text_chars").to_pylist()
+        yield Fact("validation_chars", sum(value or 0 for value in characters))
 
 
 # A worker splits many parts with the same decisions.
@@ -130,13 +135,6 @@ def _decisions(
 
 def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     """Sign every document, decide over all of them, write the kept ones with their split."""
-    from dataclasses import asdict
-
-    from llm.corpus.dedup.decide import Search, deduplicate
-    from llm.corpus.dedup.lsh import choose_banding
-    from llm.corpus.dedup.near import Levels
-    from llm.corpus.dedup.signatures import align, gather, keep_order
-
     removal = choose_banding(config.num_perm, config.threshold, config.recall)
     split = choose_banding(config.num_perm, SPLIT_JACCARD, config.split_recall)
     out.map(
@@ -144,7 +142,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         over="documents",
         arguments={"num_perm": config.num_perm, "shingle_words": config.shingle_words},
     )
-    signed = gather(out.data("signatures").tables(), config.num_perm)
+    signatures = gather(out.data("signatures").tables(), config.num_perm)
     attributes = inputs.get("attributes")
     keep: list[str] = list(config.keep)
     if attributes is None and "quality_score" in keep:
@@ -152,10 +150,10 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         out.log("no attributes in the recipe: the quality score has no part in the keep order")
     scores = None
     if attributes is not None:
-        scores = align(signed, attributes.tables(["doc_id", "quality_score"]), "quality_score")
+        scores = align(signatures, attributes.tables(["doc_id", "quality_score"]), "quality_score")
     found = deduplicate(
-        signed,
-        keep_order(signed, keep, scores),
+        signatures,
+        keep_order(signatures, keep, scores),
         Search(
             Levels(config.threshold, SPLIT_JACCARD),
             tuple(dict.fromkeys((removal, split))),
@@ -182,7 +180,7 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
             "split_seed": config.split_seed,
             "validation_fraction": config.validation_fraction,
         },
-        side=("clusters", "rejected"),
+        shared=("clusters", "rejected"),
     )
     _record(out, keep, found.pairs, removal, split, config.threshold)
     out.fact("search", asdict(found.counts))
@@ -210,110 +208,6 @@ def _record(
     out.fact("pairs", {row["values"]: row["counts"] for row in counts})
 
 
-def panels(artifact: Artifact) -> list[Panel]:
-    """What was found, the S-curve behind it, the closest calls and the largest clusters."""
-    config, totals = artifact.manifest.config, artifact.manifest.totals
-    facts = artifact.facts
-    threshold: float = config["threshold"]
-    rows: list[list[Cell]] = [["documents in", totals.rows_in]]
-    rows += [[f"removed: {reason}", count] for reason, count in sorted(totals.removed.items())]
-    rows += [[f"rejected: {reason}", count] for reason, count in sorted(totals.rejected.items())]
-    rows += [["kept", totals.kept], ["of these validation", facts["validation_documents"]]]
-    rows += [[f"pairs: {rule}", count] for rule, count in sorted(facts["pairs"].items())]
-    rows += [[name.replace("_", " "), count] for name, count in facts["search"].items()]
-    rows.append(["largest group of the split", facts["largest_split_group"]])
-    return [
-        Table("Deduplication", ["", "count"], rows),
-        _bandings(artifact),
-        _s_curve(artifact, threshold),
-        _jaccards(artifact, threshold),
-        _closest_calls(artifact),
-        _largest_clusters(artifact),
-    ]
-
-
-def _bandings(artifact: Artifact) -> Table:
-    rows: list[list[Cell]] = []
-    for name, purpose in (("banding", "removal"), ("split_banding", "split")):
-        fact = artifact.facts[name]
-        rows.append(
-            [
-                purpose,
-                fact["from_jaccard"],
-                fact["bands"],
-                fact["rows"],
-                fact["recall"],
-                fact["recall_at_threshold"],
-            ]
-        )
-    return Table(
-        "Bands of the signatures",
-        ["for", "from Jaccard", "bands", "rows", "recall above", "recall at"],
-        rows,
-        "Predicted. A pair found by either banding is compared, so actual recall is higher.",
-    )
-
-
-def _s_curve(artifact: Artifact, threshold: float) -> Curve:
-    from llm.corpus.dedup.lsh import Banding
-
-    series: dict[str, list[tuple[float, float]]] = {}
-    for name, purpose in (("banding", "removal"), ("split_banding", "split")):
-        fact = artifact.facts[name]
-        banding = Banding(fact["bands"], fact["rows"])
-        points = [index / (_CURVE_POINTS - 1) for index in range(_CURVE_POINTS)]
-        title = f"{purpose}: {banding.bands} bands of {banding.rows}"
-        series[title] = [(jaccard, banding.probability(jaccard)) for jaccard in points]
-    series[f"threshold {threshold:g}"] = [(threshold, 0.0), (threshold, 1.0)]
-    return Curve("Probability that a pair is compared", "Jaccard index", "probability", series)
-
-
-def _jaccards(artifact: Artifact, threshold: float) -> Histogram:
-    import numpy as np
-
-    pairs = artifact.data("pairs").table(["jaccard", "rule"])
-    values, rules = pairs.column("jaccard").to_numpy(), pairs.column("rule").to_pylist()
-    edges = np.linspace(SPLIT_JACCARD, 1.0, _BINS + 1)
-    counts: dict[str, list[float]] = {}
-    for rule in ("near", "split"):
-        chosen = values[np.array([found == rule for found in rules], dtype=np.bool_)]
-        counts[rule] = [float(count) for count in np.histogram(chosen, bins=edges)[0]]
-    return Histogram(
-        "Verified pairs",
-        "Jaccard index",
-        edges.tolist(),
-        counts,
-        f"Pairs from {threshold:g} on are duplicates; all shown here share a side of the split.",
-    )
-
-
-def _closest_calls(artifact: Artifact) -> Table:
-    removed = artifact.data("removed").table(["doc_id", "reason", "value", "detail"])
-    near = [row for row in removed.to_pylist() if row["reason"] == "near"]
-    near.sort(key=lambda row: (row["value"], row["doc_id"]))
-    return Table(
-        "Closest calls: removed with the lowest Jaccard index",
-        ["removed", "kept instead", "Jaccard"],
-        [[row["doc_id"], row["detail"], row["value"]] for row in near[:_PAIRS_SHOWN]],
-    )
-
-
-def _largest_clusters(artifact: Artifact) -> Table:
-    clusters = artifact.data("clusters").table(["cluster_id", "size", "kept"])
-    clusters = clusters.filter(pc.greater(clusters.column("size"), 1))
-    found: dict[str, list[int]] = {}  # not by Arrow's `group_by`: that imports pandas
-    for cluster, size, kept in zip(*(c.to_pylist() for c in clusters.columns), strict=True):
-        row = found.setdefault(cluster, [size, 0])
-        row[1] += kept
-    largest = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
-    return Table(
-        "Largest clusters of duplicates",
-        ["cluster", "documents", "kept"],
-        [[cluster, *counts] for cluster, counts in largest[:_CLUSTERS_SHOWN]],
-        "More than one is kept where members of a cluster are linked only through others.",
-    )
-
-
 STAGE = Stage(
     name="dedup",
     version=4,
@@ -332,7 +226,7 @@ STAGE = Stage(
         ),
         "pairs": Output("Verified pairs from Jaccard 0.5 on.", PAIRS),
         "removed": Output("Duplicates, each with the document kept instead.", REMOVED, True),
-        "rejected": Output("Documents that could not be signed, and why.", REJECTED, True),
+        "rejected": Output("Documents without a signature, and why.", REJECTED, True),
         "signatures": Output("MinHash signatures and text digests.", SIGNATURES, unique_ids=True),
     },
     run=run,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from llm.tables import METRICS, PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS, REJECTED, REMOVED
+from llm.tables import PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS
 from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
@@ -18,11 +19,9 @@ from tasks.stages.alignment import (
     counts_panel,
     curve_panels,
     launch,
+    outputs,
+    requirements,
 )
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 _BINS = 20
 
@@ -30,7 +29,7 @@ _BINS = 20
 class DpoConfig(TuningConfig):
     """How the model is tuned on preferences."""
 
-    epochs: int = Field(1, description="Times each pair is seen.", ge=1, le=1_000)
+    epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)
     learning_rate: float = Field(
         1e-5,
         description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
@@ -45,15 +44,15 @@ class DpoConfig(TuningConfig):
     )
     sft_weight: float = Field(
         0.0,
-        description="Weight of the chosen answers' own loss beside the preference loss; 0.2 keeps "
-        "their probability from falling along with that of the rejected.",
+        description="Weight of an additional loss on the chosen answers; 0.2 keeps their "
+        "probability from falling along with that of the rejected.",
         ge=0.0,
         le=100.0,
     )
     # Not execution: the sft term is a mean over it, and so is the last, smaller batch.
     micro_batch_size: int = Field(
         0,
-        description="Pairs a forward pass, a divisor of batch_size; 0 = all of them.",
+        description="Pairs per forward pass; must divide batch_size; 0 = the whole batch.",
         ge=0,
         le=65_536,
     )
@@ -67,22 +66,24 @@ def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     counts = launch("dpo", config, inputs, out)
-    name = "held_out/preference_accuracy"
-    if name in counts["held_out_before"]:
-        before, after = counts["held_out_before"][name], counts["held_out_after"][name]
-        out.log(f"held-out pairs with the chosen answer more probable: {before:.1%} -> {after:.1%}")
+    name = "validation/preference_accuracy"
+    if name in counts["validation_before"]:
+        before, after = counts["validation_before"][name], counts["validation_after"][name]
+        out.log(
+            f"validation pairs with the chosen answer more probable: {before:.1%} -> {after:.1%}"
+        )
 
 
 def panels(artifact: Artifact) -> list[Panel]:
-    """Held-out figures, curves, margins, and the pairs that moved least and most."""
+    """Validation figures, curves, margins, and the pairs that moved least and most."""
     facts = artifact.facts
-    before, after = facts["held_out_before"], facts["held_out_after"]
+    before, after = facts["validation_before"], facts["validation_after"]
     rows: list[list[Cell]] = [
-        [name.removeprefix("held_out/").replace("_", " "), before.get(name), after[name]]
+        [name.removeprefix("validation/").replace("_", " "), before.get(name), after[name]]
         for name in sorted(after)
     ]
-    held_out = Table(
-        "Held-out pairs",
+    validation = Table(
+        "Validation pairs",
         ["", "before", "after"],
         rows,
         "Log-probabilities in nats a token; rewards are relative to the starting model.",
@@ -104,12 +105,16 @@ def panels(artifact: Artifact) -> list[Panel]:
         },
     )
     pairs = artifact.data("pairs").table()
-    return [counts_panel(artifact), held_out, *curves, *_margins(pairs), _samples(artifact, pairs)]
+    return [
+        counts_panel(artifact),
+        validation,
+        *curves,
+        *_margins(pairs),
+        _samples(artifact, pairs),
+    ]
 
 
 def _margins(pairs: pa.Table) -> list[Panel]:
-    import numpy as np
-
     margin, split = pairs.column("margin").to_numpy(), pairs.column("split").to_pylist()
     edges = np.histogram_bin_edges(margin, bins=_BINS)
     counts = {}
@@ -121,8 +126,6 @@ def _margins(pairs: pa.Table) -> list[Panel]:
 
 
 def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
-    import numpy as np
-
     order = np.argsort(pairs.column("margin").to_numpy(), kind="stable")
     ends = [*order[: SAMPLES_SHOWN // 2], *order[::-1][: SAMPLES_SHOWN // 2]]
     chosen = list(dict.fromkeys(int(row) for row in ends))
@@ -147,18 +150,16 @@ STAGE = Stage(
         "model": Input(("sft.model", "pretrain.model"), "The model to start from."),
         "examples": Input(("examples.preferences",), "Pairs of answers with their split."),
     },
-    outputs={
-        "model": Output("The tuned model, a Hugging Face folder."),
-        "metrics": Output("Figures of every step, and of held-out pairs.", METRICS),
-        "examples": Output("Pairs as rendered and tokenised.", PREFERENCE_ROWS, unique_ids=True),
-        "pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True),
-        "removed": Output("Pairs that do not fit.", REMOVED, unique_ids=True),
-        "rejected": Output("Rows that are no pair of answers.", REJECTED, unique_ids=True),
-    },
+    outputs=outputs(
+        "pairs",
+        PREFERENCE_ROWS,
+        {"pairs": Output("Log-probabilities before and after.", PAIRS, unique_ids=True)},
+    ),
     run=run,
     panels=panels,
+    requires=requirements("dpo", "preferences", "preference_files", "max_preferences"),
     reproducible=False,
     libraries=LIBRARIES,
-    code=("llm.alignment.__main__",),
+    code=("llm.alignment.__main__", "llm.alignment.methods.dpo"),
     makes_model="dpo",
 )

@@ -1,10 +1,9 @@
-"""evaluate: every model of the recipe on the same held-out text, answers and prompts."""
+"""evaluate: every model of the recipe on the same validation text, answers and prompts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import pyarrow.parquet as pq
 from pydantic import Field
@@ -13,14 +12,13 @@ from llm.evaluation.run_file import Precision
 from llm.evaluation.score_tables import CHANGE, SAMPLES, SCORES
 from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Table
 from tasks.panels.panels import Samples as SamplesPanel
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.stages.prompts import answers_fit, texts_fit
 
 _SAMPLES_SHOWN = 60
 
@@ -30,19 +28,19 @@ class EvaluateConfig(StageConfig):
 
     validation_bytes: int = Field(
         250_000,
-        description="Bytes of held-out documents scored, from the first doc_id on.",
+        description="Bytes of validation documents scored, from the first doc_id on.",
         ge=100,
         le=10_000_000_000,
     )
-    most_instructions: int = Field(
-        500, description="Held-out instructions whose answers are scored.", ge=1, le=1_000_000
+    max_instructions: int = Field(
+        500, description="Validation instructions whose answers are scored.", ge=1, le=1_000_000
     )
-    most_preferences: int = Field(
-        500, description="Held-out pairs whose two answers are scored.", ge=1, le=1_000_000
+    max_preferences: int = Field(
+        500, description="Validation pairs whose two answers are scored.", ge=1, le=1_000_000
     )
-    most_generated: int = Field(
+    max_generated: int = Field(
         32,
-        description="Held-out prompts answered, to measure the length of answers; 0 = none.",
+        description="Validation prompts answered, to measure the length of answers; 0 = none.",
         ge=0,
         le=100_000,
     )
@@ -52,33 +50,47 @@ class EvaluateConfig(StageConfig):
             "What is a context manager?",
             "How do I read a CSV file with pandas?",
         ],
-        description="Questions every model answers, to be read.",
+        description="Questions every model answers, for you to read.",
     )
     continuations: list[str] = Field(
         ["Return the", "This function", "Parameters\n"],
-        description="Texts the base model goes on with, to be read.",
+        description="Texts the base model continues, for you to read.",
     )
-    new_tokens: int = Field(128, description="Tokens of an answer at most.", ge=1, le=65_536)
+    new_tokens: int = Field(128, description="Longest answer, in tokens.", ge=1, le=65_536)
     resamples: int = Field(
         1_000, description="Bootstrap resamples behind an interval.", ge=100, le=100_000
     )
-    seed: int = Field(0, description="Of the bootstrap.", ge=0, le=2**31 - 1)
+    seed: int = Field(0, description="Random seed of the bootstrap.", ge=0, le=2**31 - 1)
     precision: Precision = Field(
         "fp32",
         description="bf16: matrix products in bfloat16, quicker on a GPU; scores shift a little.",
     )
-    batch_tokens: int = execution(
-        8_192, "Tokens of a forward pass, padding included; on a CPU 2,048 at most.", ge=1, le=2**24
+    eval_batch_tokens: int = execution(
+        8_192, "Tokens per forward pass, padding included; at most 2,048 on a CPU.", ge=1, le=2**24
     )
     device: CudaOrCpu = execution("auto", "Where to run; auto takes a GPU if there is one.")
-    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
+    threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
+
+
+def _prompts_fit(config: EvaluateConfig, longest_token: int, context: int) -> Iterator[str]:
+    yield from answers_fit("evaluate", config.new_tokens, context)
+    yield from texts_fit("evaluate.prompts", config.prompts, context, longest_token, chat=True)
+    yield from texts_fit("evaluate.continuations", config.continuations, context, longest_token)
+
+
+def _validation_documents(config: EvaluateConfig, validation_fraction: float) -> Iterator[str]:
+    if not validation_fraction:
+        yield (
+            "dedup.validation_fraction: 0 holds no document out, and evaluate scores validation "
+            "documents; raise it, or remove the section evaluate"
+        )
 
 
 def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     """Measure in a process of its own.
 
     Raises:
-        TrainerError: it failed: no held-out document (`NoValidationTextError`), a damaged
+        TrainerError: it failed: no validation document (`NoValidationTextError`), a damaged
             model.
     """
     results = out.scratch / "results"
@@ -107,8 +119,8 @@ def _models(stages: Sequence[Stage]) -> dict[str, Input]:
     found: dict[str, Input] = {}
     for stage in stages:
         if stage.makes_model:
-            source, said = f"{stage.name}.model", stage.outputs["model"].description
-            found[stage.makes_model] = Input((source,), said, optional=bool(found))
+            source, description = f"{stage.name}.model", stage.outputs["model"].description
+            found[stage.makes_model] = Input((source,), description, optional=bool(found))
     return found
 
 
@@ -124,15 +136,15 @@ def panels(artifact: Artifact) -> list[Panel]:
     changes = [row for row in rows if row["metric"].endswith(CHANGE)]
     facts = artifact.facts
     note = (
-        f"{facts['validation_bytes']} bytes of {facts['validation_documents']} held-out "
-        f"documents, {facts['held_out_instructions']} instructions, "
-        f"{facts['held_out_preferences']} pairs. In brackets: 95 % bootstrap interval."
+        f"{facts['validation_bytes']} bytes of {facts['validation_documents']} validation "
+        f"documents, {facts['validation_instructions']} instructions, "
+        f"{facts['validation_preferences']} pairs. In brackets: 95 % bootstrap interval."
     )
     shown: list[Panel] = [_side_by_side("Scores", scores, note)]
     if changes:
-        difference = "Less the model before, on the same units, resampled in pairs."
+        difference = "Differences from the model before, on the same units, resampled in pairs."
         shown.append(_side_by_side("Changes", changes, difference))
-    shown.append(_left_out(artifact))
+    shown.append(_left_out_table(artifact))
     samples = artifact.data("samples").table().slice(0, _SAMPLES_SHOWN).to_pylist()
     items = [
         Sample(row["prompt"], row["completion"], {"model": row["model"]})
@@ -161,41 +173,45 @@ def _with_interval(row: dict[str, Cell]) -> str:
     return f"{value} [{row['low']:.4g}, {row['high']:.4g}]"
 
 
-def _left_out(artifact: Artifact) -> Table:
-    """Held-out rows a model could not be measured on."""
+def _left_out_table(artifact: Artifact) -> Table:
+    """Validation rows a model could not be measured on."""
     rows: list[list[Cell]] = [
         [model, kind, reason, count]
         for model, kinds in artifact.facts["left_out"].items()
         for kind, reasons in kinds.items()
         for reason, count in sorted(reasons.items())
     ]
-    note = "Held-out rows that are no conversation, or, as prompts, too long for the context."
+    note = "Validation rows that are no conversation, or, as prompts, too long for the context."
     return Table("Rows not measured on", ["model", "rows", "reason", "count"], rows, note)
 
 
 STAGE = Stage(
     name="evaluate",
     version=3,
-    description="Scores every model on held-out text, answers and preferences.",
+    description="Scores every model on validation text, answers and preferences.",
     config=EvaluateConfig,
     inputs={
         "documents": Input(
             ("decontaminate.documents", "dedup.documents"), "Documents with their split."
         ),
         "instructions": Input(
-            ("examples.instructions",), "Held-out answers to foresee.", optional=True
+            ("examples.instructions",), "Validation answers to score.", optional=True
         ),
         "preferences": Input(
-            ("examples.preferences",), "Held-out pairs to tell apart.", optional=True
+            ("examples.preferences",), "Validation pairs to tell apart.", optional=True
         ),
     },
     inputs_from=_models,
     outputs={
-        "scores": Output("A figure a model and metric, with its 95 % interval.", SCORES),
-        "samples": Output("What the models say to fixed prompts.", SAMPLES),
+        "scores": Output("A value per model and metric, with its 95 % interval.", SCORES),
+        "samples": Output("Replies of the models to fixed prompts.", SAMPLES),
     },
     run=run,
     panels=panels,
+    requires=(
+        Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),
+        Requirement(("dedup.validation_fraction",), _validation_documents),
+    ),
     reproducible=False,  # the last digits depend on device, threads and batch
     libraries=("torch", "transformers", "tokenizers", "numpy"),
     code=("llm.evaluation.__main__",),

@@ -6,18 +6,27 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
+from llm.alignment.examples import candidates
+from llm.alignment.examples.candidates import TABLES, CandidateResult, batches
+from llm.alignment.examples.decontaminate import without_evaluation_items
+from llm.alignment.examples.files import ExampleFileError, FileSettings, examples_in
+from llm.alignment.examples.outcome_file import read_outcomes, write_outcomes
+from llm.alignment.examples.selection import Caps, ExampleSelector
 from llm.alignment.examples.tables import (
     INSTRUCTION,
     INSTRUCTIONS,
     PREFERENCE,
     PREFERENCES,
+    Example,
     Kind,
+    Outcome,
 )
 from llm.process.guarded import TIMEOUT
+from llm.pydocs.examples import COLUMNS, documentation_examples
+from llm.pydocs.pairs import PairSettings
 from llm.tables import REJECTED, REMOVED
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output
@@ -28,16 +37,11 @@ from tasks.engine.errors import (
     MissingInputError,
 )
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import TIMING_DEPENDENT
-from tasks.engine.stage import Stage
+from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Inputs
 from tasks.stages.examples_panels import panels
-
-if TYPE_CHECKING:
-    from llm.alignment.examples.fates import Fate
-    from llm.alignment.examples.selection import Caps
-    from llm.alignment.examples.tables import Outcome
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Inputs
 
 _FILES: Mapping[str, Kind] = {"instruction_files": INSTRUCTION, "preference_files": PREFERENCE}
 _AT_ONCE = 1024  # rows held before they are written
@@ -51,10 +55,10 @@ class NoExamplesError(IngotError):
 
 
 class ExamplesConfig(StageConfig):
-    """Where examples come from, how they are made of documents, and what is held out."""
+    """Where examples come from, how they are made of documents, and what goes to validation."""
 
     make_from_documents: bool = Field(
-        True, description="Make examples of pages of Python documentation (URLs pydocs://...)."
+        True, description="Make examples from pages of Python documentation (URLs pydocs://...)."
     )
     instruction_files: list[str] = execution(
         [], "Files, folders or globs of instructions: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
@@ -62,18 +66,18 @@ class ExamplesConfig(StageConfig):
     preference_files: list[str] = execution(
         [], "Files, folders or globs of preferences: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
     )
-    held_out: float = Field(
+    validation_fraction: float = Field(
         0.05,
-        description="Share of prompts in files that is held out; documents bring their own split.",
+        description="Share of prompts in files for validation; documents bring their own split.",
         ge=0,
         le=0.5,
     )
-    least_answer_chars: int = Field(
+    min_answer_chars: int = Field(
         40, description="Shorter answers of documents are left out.", ge=1, le=10_000
     )
-    most_answer_chars: int = Field(
+    max_answer_chars: int = Field(
         600,
-        description="Longer answers of documents are cut behind a sentence.",
+        description="Longer answers of documents are cut after a sentence.",
         ge=50,
         le=100_000,
     )
@@ -83,48 +87,53 @@ class ExamplesConfig(StageConfig):
         ge=0,
         le=1,
     )
-    most_overlap: float = Field(
+    max_overlap: float = Field(
         0.7,
-        description="Answers that share this much of their words (Jaccard) are no pair.",
+        description="Answers whose words overlap this much (Jaccard) make no pair.",
         gt=0,
         le=1,
     )
-    most_sibling_uses: int = Field(
-        3, description="Pairs of a document in which one answer is the rejected one.", ge=1, le=1000
+    max_sibling_uses: int = Field(
+        3,
+        description="Pairs of a document in which the same answer may be the rejected one.",
+        ge=1,
+        le=1000,
     )
-    most_instructions: int = Field(
-        50_000, description="Instructions made of train documents at most; 0 = none.", ge=0
+    max_instructions: int = Field(
+        50_000, description="Most instructions made from train documents; 0 = none.", ge=0
     )
-    most_preferences: int = Field(
-        20_000, description="Preferences made of train documents at most; 0 = none.", ge=0
+    max_preferences: int = Field(
+        20_000, description="Most preferences made from train documents; 0 = none.", ge=0
     )
-    most_held_out: int = Field(
-        1_000, description="Of either, made of validation documents at most; 0 = none.", ge=0
+    max_validation_examples: int = Field(
+        1_000, description="Most of either kind made from validation documents; 0 = none.", ge=0
     )
-    most_from_files: int = Field(
-        0, description="Of either, read from files, at most; 0 = all.", ge=0
+    max_from_files: int = Field(
+        0, description="Most of either kind read from files; 0 = all.", ge=0
     )
-    most_row_bytes: int = Field(
+    max_row_bytes: int = Field(
         16 << 20, description="Longer lines of JSONL files are rejected.", ge=1 << 10, le=1 << 30
     )
-    most_file_bytes: int = Field(
+    max_file_bytes: int = Field(
         512 << 20,
         description="A JSON list is read as a whole; larger ones are rejected.",
         ge=1 << 10,
         le=1 << 34,
     )
-    seed: int = Field(0, description="Of wordings, pairs and what stays under the caps.", ge=0)
-    split_seed: int = Field(0, description="Another seed holds out other prompts of files.", ge=0)
+    seed: int = Field(0, description="Random seed of wordings, pairs and what the caps keep.", ge=0)
+    split_seed: int = Field(
+        0, description="Another seed draws other prompts of files for validation.", ge=0
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> ExamplesConfig:
         if not (self.make_from_documents or self.instruction_files or self.preference_files):
             raise ValueError(
-                "no examples from anywhere: set make_from_documents, instruction_files or "
-                "preference_files"
+                "there is nothing to make examples from: set make_from_documents, "
+                "instruction_files or preference_files"
             )
-        if self.least_answer_chars > self.most_answer_chars:
-            raise ValueError("least_answer_chars exceeds most_answer_chars: no answer would fit")
+        if self.min_answer_chars > self.max_answer_chars:
+            raise ValueError("min_answer_chars exceeds max_answer_chars: no answer would fit")
         return self
 
 
@@ -147,41 +156,36 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
         ExternalInputError: a file has no usable row.
         NoExamplesError: nothing is left.
     """
-    from llm.alignment.examples.fates import TABLES, batches
-    from llm.alignment.examples.outcome_file import read_outcomes
-    from llm.alignment.examples.selection import Ledger
-    from llm.alignment.examples.tables import Example
-
     if config.make_from_documents and inputs.get("documents") is None:
         raise MissingInputError(
             "examples.make_from_documents: the recipe has no dedup stage to make examples of; "
             "add it, or set make_from_documents: false"
         )
-    ledger, candidates, unread = Ledger(), [], Unread()
+    selector, doc_ids, unread = ExampleSelector(), list[str](), Unread()
     path, timed_out = out.scratch / "outcomes", list[str]()
     try:
         _prepare(config, inputs, unread, path)
         for outcome in read_outcomes(path):
-            candidates.append(outcome.doc_id)
+            doc_ids.append(outcome.doc_id)
             if isinstance(outcome, Example):
-                ledger.add(outcome)
+                selector.add(outcome)
             elif outcome.reason == TIMEOUT:
                 timed_out.append(outcome.doc_id)
-        removals = ledger.decide(_caps(config))
-        counts: Counter[Fate] = Counter()
+        removals = selector.decide(_caps(config))
+        counts: Counter[CandidateResult] = Counter()
         with contextlib.ExitStack() as stack:
             writers = {name: stack.enter_context(out.table(name)) for name in TABLES}
             for name, table in batches(read_outcomes(path), removals, _AT_ONCE, counts):
                 writers[name].write(table)
-                out.progress(counts.total(), len(candidates), "example")
+                out.progress(counts.total(), len(doc_ids), "example")
     finally:
         path.unlink(missing_ok=True)
-    _account(out, candidates, counts)
+    _account(out, doc_ids, counts)
     if timed_out:
         out.fact(TIMING_DEPENDENT, timed_out)
     for name, fields in unread.items():
-        told = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
-        out.log(f"{name}: fields that nothing was made of: {told}")
+        listed = ", ".join(f"{field} ({rows} rows)" for field, rows in sorted(fields.items()))
+        out.log(f"{name}: fields that were not used: {listed}")
     out.fact(
         "unread_fields",
         [
@@ -193,27 +197,21 @@ def run(config: ExamplesConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _caps(config: ExamplesConfig) -> Caps:
-    from llm.alignment.examples.selection import Caps
-
     return Caps(
-        instructions=config.most_instructions,
-        preferences=config.most_preferences,
-        held_out=config.most_held_out,
-        from_files=config.most_from_files or None,
+        instructions=config.max_instructions,
+        preferences=config.max_preferences,
+        validation=config.max_validation_examples,
+        from_files=config.max_from_files or None,
         seed=config.seed,
     )
 
 
 def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path) -> None:
     """Write every candidate's outcome, in an order that is the same each time, to a file."""
-    from llm.alignment.examples.outcome_file import read_outcomes, write_outcomes
-
     write_outcomes(_candidates(config, inputs, unread), path)
     ngrams = inputs.get("ngrams")
     if ngrams is None or not ngrams.rows:
         return
-    from llm.alignment.examples.decontaminate import without_evaluation_items
-
     files = [str(ngrams.path(part)) for part in ngrams.parts]
     searched = path.with_name(f"{path.name}-searched")
     try:
@@ -224,92 +222,89 @@ def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path)
 
 
 def _candidates(config: ExamplesConfig, inputs: Inputs, unread: Unread) -> Iterator[Outcome]:
-    from llm.alignment.examples.files import ExampleFileError, FileReading, examples_in
-
     for name, kind in _FILES.items():
-        reading = FileReading(
+        file_settings = FileSettings(
             kind=kind,
-            most_row_bytes=config.most_row_bytes,
-            most_file_bytes=config.most_file_bytes,
-            held_out=config.held_out,
+            max_row_bytes=config.max_row_bytes,
+            max_file_bytes=config.max_file_bytes,
+            validation_fraction=config.validation_fraction,
             split_seed=config.split_seed,
         )
         snapshot = inputs.external.get(name)
         for item in snapshot.items if snapshot else ():
             try:
                 fields = unread.setdefault(item.name, Counter())
-                yield from examples_in(Path(item.path), item.name, reading, fields)
+                yield from examples_in(Path(item.path), item.name, file_settings, fields)
             except ExampleFileError as error:
                 raise ExternalInputError(f"examples.{name}: {error}") from error
     if config.make_from_documents:
-        yield from _made(config, inputs)
+        yield from _make_from_documents(config, inputs)
 
 
-def _made(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
-    from llm.pydocs.examples import COLUMNS, documentation_examples
-    from llm.pydocs.pairs import Making
-
-    making = Making(
-        least_chars=config.least_answer_chars,
-        most_chars=config.most_answer_chars,
+def _make_from_documents(config: ExamplesConfig, inputs: Inputs) -> Iterator[Outcome]:
+    settings = PairSettings(
+        min_chars=config.min_answer_chars,
+        max_chars=config.max_answer_chars,
         tolerance=config.length_tolerance,
-        most_overlap=config.most_overlap,
-        most_uses=config.most_sibling_uses,
+        max_overlap=config.max_overlap,
+        max_uses=config.max_sibling_uses,
         seed=config.seed,
     )
-    yield from documentation_examples(inputs["documents"].tables(COLUMNS), making)
+    yield from documentation_examples(inputs["documents"].tables(COLUMNS), settings)
 
 
-def _account(out: Out, candidates: list[str], counts: Counter[Fate]) -> None:
+def _account(out: Out, doc_ids: list[str], counts: Counter[CandidateResult]) -> None:
     """State the law of conservation, after comparing ids in with ids out."""
-    from llm.alignment.examples.fates import KEPT, REJECTED, REMOVED, TABLES
-
-    fates: dict[str, Counter[str]] = {name: Counter() for name in (KEPT, REMOVED, REJECTED)}
+    reasons: dict[str, Counter[str]] = {
+        name: Counter() for name in (candidates.KEPT, candidates.REMOVED, candidates.REJECTED)
+    }
     for key, count in sorted(counts.items()):
-        fates[key.fate][key.reason] += count
-    kept = fates[KEPT].total()
+        reasons[key.result][key.reason] += count
+    kept = reasons[candidates.KEPT].total()
+    removed, rejected = reasons[candidates.REMOVED], reasons[candidates.REJECTED]
     if not kept:
-        reasons = dict(fates[REMOVED] + fates[REJECTED])
         raise NoExamplesError(
-            f"examples: not one example of {len(candidates)} candidates; left out were "
-            f"{reasons or 'none'}. Documents must be pages of Python documentation (a source of "
-            "kind pydocs); or name instruction_files or preference_files"
+            f"examples: no example from any of {len(doc_ids)} candidates; left out were "
+            f"{dict(removed + rejected) or 'none'}. Documents must be pages of Python "
+            "documentation (a source of kind pydocs); or name instruction_files or preference_files"
         )
     written = Counter[str]()
     for name in TABLES:
         for table in out.data(name).tables(["doc_id"]):
             written.update(table.column("doc_id").to_pylist())
-    given = Counter(candidates)
-    if written != given:
-        shown = ", ".join(sorted((written - given) + (given - written))[:_IDS_SHOWN])
+    expected = Counter(doc_ids)
+    if written != expected:
+        shown = ", ".join(sorted((written - expected) + (expected - written))[:_IDS_SHOWN])
         raise ConservationError(
             f"examples: the ids of candidates and of rows written differ, in {shown}; "
             "nothing was published"
         )
-    out.conserve(len(candidates), kept, dict(fates[REMOVED]), dict(fates[REJECTED]), unit="example")
-    out.fact("fates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
+    out.conserve(len(doc_ids), kept, dict(removed), dict(rejected), unit="example")
+    out.fact("candidates", [{**key._asdict(), "rows": n} for key, n in sorted(counts.items())])
 
 
 STAGE = Stage(
     name="examples",
     version=4,
-    description="Instructions and preferences, made of documents or read from files.",
+    description="Instructions and preferences, made from documents or read from files.",
     config=ExamplesConfig,
     inputs={
         "documents": Input(
             ("decontaminate.documents", "dedup.documents"),
-            "Documents with their split, to make examples of.",
+            "Documents with their split, to make examples from.",
             optional=True,
         ),
         "ngrams": Input(
-            ("decontaminate.ngrams",), "Of evaluation sets: not to be learned.", optional=True
+            ("decontaminate.ngrams",),
+            "N-grams of evaluation sets, not to be learned.",
+            optional=True,
         ),
     },
     outputs={
         "instructions": Output("Conversations that end with an answer.", INSTRUCTIONS, True),
         "preferences": Output("A prompt with a better and a worse answer.", PREFERENCES, True),
         "removed": Output("Candidates a setting leaves out, and duplicates.", REMOVED),
-        "rejected": Output("Rows and pages that no example could be made of.", REJECTED),
+        "rejected": Output("Rows and pages that no example could be made from.", REJECTED),
     },
     run=run,
     panels=panels,

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.store.artifact import Artifact
 
 _SAMPLES_SHOWN = 8
 
 
 def panels(artifact: Artifact) -> list[Panel]:
     """How many examples from where, why others were left out, and some to read."""
-    fates = artifact.facts["fates"]
+    candidates = artifact.facts["candidates"]
     kept: Counter[tuple[str, str, str]] = Counter()
     dropped: Counter[tuple[str, str, str]] = Counter()
-    for row in fates:
-        if row["fate"] == "kept":
+    for row in candidates:
+        if row["result"] == "kept":
             kept[row["kind"], row["source"], row["split"]] += row["rows"]
         else:
-            dropped[row["kind"], row["fate"], row["reason"]] += row["rows"]
+            dropped[row["kind"], row["result"], row["reason"]] += row["rows"]
     unread = [[row["file"], row["field"], row["rows"]] for row in artifact.facts["unread_fields"]]
     groups = sorted({(kind, source) for kind, source, _ in kept})
     shown: list[Panel] = [
@@ -41,13 +39,13 @@ def panels(artifact: Artifact) -> list[Panel]:
         ),
         Table(
             "Left out",
-            ["kind", "fate", "reason", "candidates"],
+            ["kind", "result", "reason", "candidates"],
             [[*key, count] for key, count in sorted(dropped.items())],
         ),
     ]
     if unread:
-        note = "Fields of usable rows that nothing was made of."
-        shown.append(Table("Fields not read", ["file", "field", "rows"], unread, note))
+        note = "Fields of usable rows that were not used."
+        shown.append(Table("Fields not used", ["file", "field", "rows"], unread, note))
     for name, title in (("instructions", "Instructions"), ("preferences", "Preferences")):
         # The smallest ids: hashes, and so a sample of all sources.
         ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())

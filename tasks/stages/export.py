@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from llm.export.hf import write_card
 from llm.export.parity_table import PARITY
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.stages.prompts import answers_fit, texts_fit
 
 _BASE = "pretrain"
 
@@ -44,7 +43,12 @@ class ExportConfig(StageConfig):
         gt=0.0,
         le=0.1,
     )
-    threads: int = execution(0, "Threads of torch; 0 = as it finds fit.", ge=0, le=1024)
+    threads: int = execution(0, "PyTorch threads; 0 = PyTorch's own choice.", ge=0, le=1024)
+
+
+def _prompts_fit(config: ExportConfig, longest_token: int, context: int) -> Iterator[str]:
+    yield from answers_fit("export", config.new_tokens, context)
+    yield from texts_fit("export.prompts", config.prompts, context, longest_token)
 
 
 def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
@@ -53,8 +57,6 @@ def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
     Raises:
         TrainerError: it failed; `ParityError` in its message gives the figures.
     """
-    from llm.export.hf import write_card
-
     results, folder = out.scratch / "results", out.folder("model")
     settings = config.model_dump(mode="json", exclude={"pool", "name"})
     out.launch(
@@ -128,7 +130,10 @@ def panels(artifact: Artifact) -> list[Panel]:
         [row["check"], repr(row["text"]), row["difference"], row["limit"], row["passed"]]
         for row in rows
     ]
-    note = "logits: relative to the largest; else places that differ. Against transformers alone."
+    note = (
+        "logits: relative to the largest; otherwise positions that differ. Compared "
+        "with plain transformers."
+    )
     card: list[list[Cell]] = [[name, value] for name, value in facts["card"].items()]
     files: list[list[Cell]] = [[name, size] for name, size in facts["files"].items()]
     columns = ["check", "text", "difference", "limit", "passed"]
@@ -142,7 +147,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 STAGE = Stage(
     name="export",
     version=2,
-    description="The model as a Hugging Face folder, proven equal with plain transformers.",
+    description="The model as a Hugging Face folder, compared with plain transformers.",
     config=ExportConfig,
     inputs={
         "sequences": Input(
@@ -152,10 +157,11 @@ STAGE = Stage(
     inputs_from=_last_model,
     outputs={
         "model": Output("The Hugging Face folder with its card."),
-        "parity": Output("Differences from what transformers makes of it.", PARITY),
+        "parity": Output("Differences from what transformers computes with it.", PARITY),
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),),
     reproducible=False,  # the differences' last digits depend on threads
     libraries=("torch", "transformers", "tokenizers", "safetensors"),
     code=("llm.export.__main__", "llm.export.reference"),

@@ -7,26 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
-from llm.corpus.annotate.attributes import ATTRIBUTES
+from llm.corpus.annotate.attributes import ATTRIBUTES, score_fields
 from llm.corpus.filter import rules as filtering
 from llm.corpus.filter.join import co_partitioned, rows_of
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
-from tasks.engine.config import Part, ShardedConfig
-from tasks.engine.declare import Conservation, Input, Output
-from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.config import ShardedConfig
+from tasks.engine.declare import Conservation, Input, Output, Requirement
+from tasks.engine.shards.unit import Emitted, Fact, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.stages.filter_rules import GOPHER_FINEWEB, Rule, plain_rules
 
 SAMPLES = pa.schema(
     [
@@ -40,78 +39,6 @@ SAMPLES = pa.schema(
 NOT_ANNOTATED = "not_annotated"
 _SAMPLES_A_REASON = 5
 _SAMPLE_CHARS = 500
-
-
-class Rule(Part):
-    """A condition on one column of the attributes that a document must meet to be kept."""
-
-    column: str = Field(description="Column of the attributes.", min_length=1)
-    minimum: float | None = Field(default=None, description="Smaller values are removed.")
-    maximum: float | None = Field(default=None, description="Greater values are removed.")
-    allowed: list[str] = Field(
-        default=[], description="Values kept of a text column, such as languages."
-    )
-    keep_fraction: float | None = Field(
-        default=None,
-        description="Keep this share of all documents, those of highest value.",
-        gt=0,
-        le=1,
-    )
-    name: str = Field(
-        default="", description="Reason recorded for removed documents; empty = column."
-    )
-
-    @property
-    def reason(self) -> str:
-        """What a document removed by it is recorded under."""
-        return self.name or self.column
-
-    @model_validator(mode="after")
-    def _states_one_thing(self) -> Rule:
-        bounded = self.minimum is not None or self.maximum is not None
-        if sum((bounded, bool(self.allowed), self.keep_fraction is not None)) != 1:
-            raise ValueError(
-                f"rule on {self.column!r}: give minimum and/or maximum, or allowed, or "
-                "keep_fraction, and no two of them"
-            )
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"rule on {self.column!r}: minimum is greater than maximum")
-        return self
-
-
-# English pages worth reading: the language rule of FineWeb, Gopher's quality and repetition
-# rules (Rae et al. 2021, appendix A1.1, table A1), the line rules FineWeb adds to them
-# (Penedo et al. 2024, section 3.6). FineWeb's bound on duplicate lines is the stricter one.
-GOPHER_FINEWEB = (
-    Rule(column="url_blocked_domain", maximum=0),
-    Rule(column="url_blocked_words", maximum=0),
-    Rule(column="language", allowed=["en"]),
-    Rule(column="language_score", minimum=0.65),
-    Rule(column="word_count", minimum=50, maximum=100_000),
-    Rule(column="mean_word_length", minimum=3, maximum=10),
-    Rule(column="hash_word_ratio", maximum=0.1),
-    Rule(column="ellipsis_word_ratio", maximum=0.1),
-    Rule(column="bullet_line_fraction", maximum=0.9),
-    Rule(column="ellipsis_line_fraction", maximum=0.3),
-    Rule(column="alphabetic_word_fraction", minimum=0.8),
-    Rule(column="stop_word_count", minimum=2),
-    Rule(column="duplicate_line_fraction", maximum=0.3),
-    Rule(column="duplicate_line_char_fraction", maximum=0.1),
-    Rule(column="duplicate_paragraph_fraction", maximum=0.3),
-    Rule(column="duplicate_paragraph_char_fraction", maximum=0.2),
-    Rule(column="top_2gram_char_fraction", maximum=0.2),
-    Rule(column="top_3gram_char_fraction", maximum=0.18),
-    Rule(column="top_4gram_char_fraction", maximum=0.16),
-    Rule(column="duplicate_5gram_char_fraction", maximum=0.15),
-    Rule(column="duplicate_6gram_char_fraction", maximum=0.14),
-    Rule(column="duplicate_7gram_char_fraction", maximum=0.13),
-    Rule(column="duplicate_8gram_char_fraction", maximum=0.12),
-    Rule(column="duplicate_9gram_char_fraction", maximum=0.11),
-    Rule(column="duplicate_10gram_char_fraction", maximum=0.10),
-    Rule(column="terminal_punctuation_fraction", minimum=0.12),
-    Rule(column="short_line_fraction", maximum=0.67),
-    Rule(column="newline_word_ratio", maximum=0.3),
-)
 
 
 class FilterConfig(ShardedConfig):
@@ -139,7 +66,7 @@ def filter_part(
     ruled = [filtering.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: filtering.Cutoff(*cut) for name, cut in cutoffs.items()}
     schema = pa.schema([_field(name) for name in _columns(ruled)])
-    parts = [unit.side_file("attributes")] if aligned else unit.side_files("attributes")
+    parts = [unit.aligned_file("attributes")] if aligned else unit.shared_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
     for documents in unit.tables(DOCUMENTS.names):
         places = pc.index_in(documents.column("doc_id"), value_set=known.column("doc_id"))
@@ -148,12 +75,12 @@ def filter_part(
         kept = verdict.first == filtering.KEPT
         yield "documents", found.filter(pa.array(kept))
         removed = found.column("doc_id").filter(pa.array(~kept))
-        yield "removed", _removed(removed, verdict, ~kept, [rule.name for rule in ruled])
-        yield "removed", _not_annotated(documents.column("doc_id").filter(places.is_null()))
+        yield "removed", _removed_rows(removed, verdict, ~kept, [rule.name for rule in ruled])
+        yield "removed", _reject_unannotated(documents.column("doc_id").filter(places.is_null()))
         counted = (verdict.failed_first, verdict.failed, verdict.null)
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
             for rule, count in zip(ruled, counts, strict=True):
-                yield Note(f"{what}.{rule.name}", count)
+                yield Fact(f"{what}.{rule.name}", count)
 
 
 def _field(column: str) -> pa.Field:
@@ -174,7 +101,7 @@ def _columns(rules: Sequence[filtering.Rule]) -> list[str]:
     return ["doc_id", *sorted({rule.column for rule in rules})]
 
 
-def _removed(
+def _removed_rows(
     ids: pa.ChunkedArray, verdict: filtering.Judgement, rows: Any, names: Sequence[str]
 ) -> pa.Table:
     columns = {
@@ -187,32 +114,26 @@ def _removed(
     return pa.table(columns, schema=REMOVED)
 
 
-def _not_annotated(ids: pa.ChunkedArray) -> pa.Table:
+def _reject_unannotated(ids: pa.ChunkedArray) -> pa.Table:
     nothing = pa.nulls(len(ids), pa.float64())
     reasons = pa.array([NOT_ANNOTATED] * len(ids), pa.string())
     details = pa.array(["annotate has no row for it"] * len(ids), pa.string())
     return pa.table([ids, reasons, nothing, nothing, details], schema=REMOVED)
 
 
-def plain_rules(config: FilterConfig) -> list[filtering.Rule]:
-    """The rules as the library takes them."""
-    return [
-        filtering.Rule(
-            name=rule.reason,
-            column=rule.column,
-            minimum=rule.minimum,
-            maximum=rule.maximum,
-            allowed=tuple(rule.allowed),
-            keep_fraction=rule.keep_fraction,
-        )
-        for rule in config.rules
-    ]
+def _rules_have_columns(config: FilterConfig, classifiers: list[str] | None) -> Iterator[str]:
+    columns = pa.schema([*ATTRIBUTES, *score_fields(classifiers or [])])
+    for place, rule in enumerate(plain_rules(config.rules)):
+        try:
+            filtering.check_rules([rule], columns)
+        except (filtering.UnknownColumnError, filtering.ColumnTypeError) as error:
+            yield f"filter.rules.{place}: {error}"
 
 
 def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     """Find the cuts of `keep_fraction` rules, then judge every part."""
     documents, attributes = inputs["documents"], inputs["attributes"]
-    rules = plain_rules(config)
+    rules = plain_rules(config.rules)
     filtering.check_rules(rules, _attributes_of(attributes))
     cutoffs: dict[str, tuple[float, str]] = {}
     for rule in rules:
@@ -230,9 +151,9 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
         "aligned": aligned,
     }
     if aligned:
-        out.map(filter_part, over="documents", arguments=arguments, beside=("attributes",))
+        out.map(filter_part, over="documents", arguments=arguments, aligned=("attributes",))
     else:
-        out.map(filter_part, over="documents", arguments=arguments, side=("attributes",))
+        out.map(filter_part, over="documents", arguments=arguments, shared=("attributes",))
     out.fact("rules", listed)
     out.fact("cuts", {name: value for name, (value, _) in cutoffs.items()})
     _write_samples(out, documents)
@@ -281,7 +202,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     for rule in facts.get("rules", []):
         name = rule["name"]
         counts = [facts.get(f"{what}.{name}", 0) for what in ("failed_first", "failed", "null")]
-        rows.append([name, _stated(rule, facts.get("cuts", {}).get(name)), *counts])
+        rows.append([name, _describe(rule, facts.get("cuts", {}).get(name)), *counts])
     columns = ["rule", "kept where", "removed by it first", "failing it at all", "without a value"]
     note = f"{totals.rows_in} documents in, {totals.kept} kept."
     if unknown := totals.removed.get(NOT_ANNOTATED):
@@ -300,7 +221,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     ]
 
 
-def _stated(rule: Mapping[str, Any], cut: float | None) -> str:
+def _describe(rule: Mapping[str, Any], cut: float | None) -> str:
     """A rule in words."""
     if rule["allowed"]:
         return f"{rule['column']} in {', '.join(rule['allowed'])}"
@@ -324,10 +245,11 @@ STAGE = Stage(
     outputs={
         "documents": Output("Documents that met every rule.", DOCUMENTS, unique_ids=True),
         "removed": Output("The first rule each other document failed.", REMOVED, unique_ids=True),
-        "samples": Output("A few removed documents a reason, to read.", SAMPLES),
+        "samples": Output("A few removed documents for every reason, to read.", SAMPLES),
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("quality.classifiers?",), _rules_have_columns),),
     conservation=Conservation("documents", kept="documents", removed="removed"),
     libraries=("numpy", "pyarrow"),
 )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.artifact import Artifact
 
 
 def metric_points(artifact: Artifact) -> dict[str, list[tuple[float, float]]]:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from llm.process.guarded import LostDocument, guarded
 from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS
+from llm.tokens import sequences
+from llm.tokens.flat_tokens import FlatTokens
+from llm.tokens.hf_folder import load_tokenizer, special_id
+from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
 from llm.tokens.sequences import SEQUENCES
+from llm.tokens.special_tokens import PAD
 from tasks.engine.config import Part, ShardedConfig
-from tasks.engine.declare import Input, Output
+from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import ConservationError, IngotError
-from tasks.engine.shards.passed_over import passed_over
-from tasks.engine.shards.unit import Emitted, Note, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.shards.lost_documents import reject_lost
+from tasks.engine.shards.unit import Emitted, Fact, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Histogram, Panel, Table
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from llm.tokens.flat_tokens import FlatTokens
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 TOKENS = pa.schema(
     [
@@ -65,7 +68,9 @@ class PackConfig(ShardedConfig):
         "concatenate cuts wherever a row is full.",
     )
     weights: list[Weight] = Field([], description="Mixture; sources not named are used once.")
-    seed: int = Field(0, description="Of the order of rows and of the mixture.", ge=0, le=2**31 - 1)
+    seed: int = Field(
+        0, description="Random seed of the order of rows and of the mixture.", ge=0, le=2**31 - 1
+    )
 
     @model_validator(mode="after")
     def _each_source_once(self) -> PackConfig:
@@ -76,13 +81,18 @@ class PackConfig(ShardedConfig):
         return self
 
 
+def _sources_exist(config: PackConfig, sources: Sequence[str]) -> Iterator[str]:
+    for place, weight in enumerate(config.weights):
+        if weight.source not in sources:
+            yield (
+                f"pack.weights.{place}.source: {weight.source!r} is none of source.sources, "
+                f"which are {', '.join(sources)}"
+            )
+
+
 def tokenise_part(unit: Unit) -> Iterator[Emitted]:
     """The tokens of one part of documents, each ended by the end of text."""
-    import pyarrow.compute as pc
-
-    from llm.process.guarded import Lost, guarded
-
-    folder = str(unit.side["tokenizer"])
+    folder = str(unit.shared["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
         size = pc.fill_null(pc.binary_length(table.column("text")), 0)
         empty = table.filter(pc.equal(size, 0)).column("doc_id")
@@ -94,12 +104,12 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
         lost: list[str] = []
         tokens: list[pa.ListArray] = []
         for found in guarded("llm.tokens.encoding:tokens_of", (folder,), [texts]):
-            if isinstance(found, Lost):
+            if isinstance(found, LostDocument):
                 lost.append(found.doc_id)
-                yield from passed_over(found)
+                yield from reject_lost(found)
             else:
                 tokens.append(found)
-                yield Note("tokens", len(found.values))
+                yield Fact("tokens", len(found.values))
         if lost:
             table = table.filter(pc.invert(pc.is_in(table.column("doc_id"), pa.array(lost))))
         columns = [table.column(name) for name in TOKENS.names[:-1]]
@@ -115,9 +125,7 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
             nothing is left to train on.
         ConservationError: a document is neither tokenised nor rejected.
     """
-    from llm.tokens.flat_tokens import FlatTokens
-
-    out.map(tokenise_part, over="documents", side=("tokenizer",))
+    out.map(tokenise_part, over="documents", shared=("tokenizer",))
     came, made = inputs["documents"].rows, out.data("tokens").rows
     lost = out.data("rejected").rows
     if came != made + lost:
@@ -133,19 +141,10 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> None:
-    import numpy as np
-    import pyarrow.compute as pc
-    from tokenizers import Tokenizer
-
-    from llm.tokens import sequences
-    from llm.tokens.hf_folder import special_id
-    from llm.tokens.special_tokens import PAD
-
-    folder = inputs["tokenizer"].folder()
-    pad = special_id(Tokenizer.from_file(str(folder / "tokenizer.json")), PAD)
+    pad = special_id(load_tokenizer(inputs["tokenizer"].folder()), PAD)
     uses = _uses(config, flat.index, out)
     length = flat.index.column("length").to_numpy()
-    given = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
+    tokens_in = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
     unused = int(length[uses == 0].sum())
     facts: dict[str, dict[str, Any]] = {}
     kept = first = 0
@@ -184,16 +183,11 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
         )
     out.fact("splits", facts)
     out.fact("sources", _sources(flat.index, uses))
-    out.conserve(given, kept, removed={"mixture": unused} if unused else {}, unit="token")
+    out.conserve(tokens_in, kept, removed={"mixture": unused} if unused else {}, unit="token")
 
 
 def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     """int64 (documents,): how often each is used; documents not used are written as removed."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
-
     found = index.column("split").unique().to_pylist()
     unknown = sorted(set(found) - set(SPLITS))
     if unknown:
@@ -298,6 +292,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("source.names",), _sources_exist),),
     libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
     code=("llm.tokens.encoding",),
 )

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
+from llm.model.architecture import Architecture
 from llm.tables import METRICS
-from llm.training.run_file import Device, Execution, Optimiser, Precision, Schedule
+from llm.tokens.hf_folder import load_tokenizer
+from llm.training.run_file import (
+    Device,
+    Execution,
+    Optimiser,
+    Parallel,
+    Precision,
+    Recomputation,
+    Schedule,
+)
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.errors import ExternalInputError, IngotError
-from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.errors import IngotError
+from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.ranks import Ranks
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
-
-_START_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+from tasks.stages.pretrain_start import other_architecture, start_folder, start_snapshot
 
 
 class UntrainableError(IngotError):
@@ -48,23 +58,27 @@ class PretrainConfig(StageConfig):
         0, description="Width inside the MLP; 0 = 8/3 of hidden_size, rounded up to 64.", ge=0
     )
     qk_norm: bool = Field(
-        True, description="Norm over queries and keys: a Qwen3; without, a Llama."
+        True, description="Normalise queries and keys: a Qwen3; without, a Llama."
     )
     tied_embeddings: bool = Field(
-        True, description="The output matrix is the embedding; below 500 M parameters it should be."
+        True, description="Use the embedding as output matrix; recommended below 500 M parameters."
     )
     rope_theta: float = Field(10_000.0, description="Base of the rotary angles.", gt=1.0)
     tokens: int = Field(
         0, description="Training tokens in all, repeats included; 0 = one pass over the data.", ge=0
     )
-    batch_tokens: int = Field(65_536, description="Tokens an optimiser step.", ge=16)
+    batch_tokens: int = Field(65_536, description="Tokens per optimiser step.", ge=16)
     optimiser: Optimiser = Field(
         "muon", description="muon: for matrices of the blocks; AdamW for the rest."
     )
     learning_rate: float = Field(3e-3, description="At its peak.", gt=0.0, le=1.0)
     schedule: Schedule = Field("wsd", description="Cosine, or warm-up, stable, then linear decay.")
-    warmup_share: float = Field(0.02, description="Share of the steps.", ge=0.0, le=0.9)
-    decay_share: float = Field(0.4, description="Share of the steps wsd decays in.", gt=0.0, le=1.0)
+    warmup_share: float = Field(
+        0.02, description="Share of the steps in which the learning rate rises.", ge=0.0, le=0.9
+    )
+    decay_share: float = Field(
+        0.4, description="Share of the steps in which wsd decays.", gt=0.0, le=1.0
+    )
     final_share: float = Field(
         0.0, description="Share of the peak learning rate left at the end.", ge=0.0, le=1.0
     )
@@ -83,7 +97,7 @@ class PretrainConfig(StageConfig):
     precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
-        "where the device multiplies it, else fp32.",
+        "where the device supports it, else fp32.",
     )
     validate_every: int = Field(
         100, description="Steps between measurements on validation sequences.", ge=1
@@ -91,17 +105,45 @@ class PretrainConfig(StageConfig):
     validation_rows: int = Field(
         128, description="Validation sequences measured; 0 = none.", ge=0, le=1_000_000
     )
-    seed: int = Field(0, description="Of first weights and order of sequences.", ge=0, le=2**63 - 1)
+    seed: int = Field(
+        0, description="Random seed of first weights and order of sequences.", ge=0, le=2**63 - 1
+    )
     continue_from: str = execution(
         "",
-        "Folder of a model to go on from, same architecture and tokenizer; empty = from nothing.",
+        "Folder of a model to continue from, of the same architecture and tokenizer; "
+        "empty = random weights.",
     )
     device: Device = execution("auto", "Where to train; auto takes a GPU if there is one.")
-    processes: int = execution(1, "Processes, one a GPU, started by torchrun.", ge=1, le=1024)
-    threads: int = execution(0, "CPU threads; 0 = as many as are fastest.", ge=0, le=1024)
-    compile: bool = execution(True, "Whether blocks are compiled, where that can be done.")
+    processes: int = execution(
+        1, "Processes on each node, one per GPU, started by torchrun.", ge=1, le=1024
+    )
+    nodes: int = execution(
+        1,
+        "Machines. The others, which need the same home folder, are started by hand with the "
+        "command that is shown.",
+        ge=1,
+        le=1024,
+    )
+    rendezvous: str = execution(
+        "", "host:port of this machine that other nodes reach; needed where there are some."
+    )
+    parallel: Parallel = execution(
+        "auto",
+        "Of several processes: ddp = each has the whole model; fsdp = each has a share of it; "
+        "auto = ddp where the model fits on a GPU, else fsdp; single = one process.",
+    )
+    activation_checkpointing: Recomputation = execution(
+        "none",
+        "What of a block is recomputed backwards to save memory: nothing, what is cheap "
+        "(selective), or all (full).",
+    )
+    rendezvous_seconds: float = execution(
+        300.0, "Seconds that processes wait for each other at the start.", gt=0.0, le=86_400.0
+    )
+    threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
+    compile: bool = execution(True, "Compile the blocks where possible.")
     micro_batch_rows: int = execution(
-        0, "Sequences at once; 0 = all, halved where memory does not suffice.", ge=0
+        0, "Sequences per forward pass; 0 = all, halved where memory does not suffice.", ge=0
     )
     checkpoint_seconds: float = execution(60.0, "Seconds between checkpoints.", ge=0.0)
 
@@ -125,15 +167,34 @@ class PretrainConfig(StageConfig):
             )
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
+        if self.parallel == "single" and self.processes * self.nodes > 1:
+            raise ValueError(
+                f"parallel: single is one process; processes and nodes make it "
+                f"{self.processes * self.nodes}"
+            )
+        if self.nodes > 1 and not re.fullmatch(r"\S+:[0-9]{1,5}", self.rendezvous):
+            raise ValueError(
+                f"rendezvous: {self.nodes} nodes meet at a host:port, found {self.rendezvous!r}"
+            )
         return self
 
 
 def externals(config: PretrainConfig) -> Mapping[str, Snapshot]:
     """The files of the model to go on from, if one is named."""
-    if not config.continue_from:
-        return {}
-    patterns = [f"{config.continue_from}/{name}" for name in _START_FILES]
-    return {"start": snapshot_files(patterns, "pretrain.continue_from", "start/")}
+    return start_snapshot(config.continue_from)
+
+
+def _same_architecture(config: PretrainConfig, context: int) -> Iterator[str]:
+    if config.continue_from:
+        wanted = {
+            "hidden_size": ("hidden_size", config.hidden_size),
+            "num_hidden_layers": ("layers", config.layers),
+            "num_attention_heads": ("heads", config.heads),
+            "num_key_value_heads": ("key_value_heads", config.key_value_heads),
+            "max_position_embeddings": ("pack.sequence_length", context),
+            "tie_word_embeddings": ("tied_embeddings", config.tied_embeddings),
+        }
+        yield from other_architecture(config.continue_from, wanted)
 
 
 def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
@@ -154,13 +215,13 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     rows = max(1, config.batch_tokens // length)
     tokens = config.tokens or train_rows * length
     steps = max(1, round(tokens / (rows * length)))
-    architecture = _architecture(config, _vocabulary_size(tokenizer), length)
+    architecture = _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
-    places = {
+    paths = {
         "sequences": str(sequences.folder()),
         "tokenizer": str(tokenizer),
-        "start": _start(inputs, tokenizer),
+        "start": start_folder(inputs, tokenizer),
         "scratch": str(out.scratch),
         "model": str(out.folder("model")),
         "metrics": str(results / "metrics.parquet"),
@@ -168,30 +229,17 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     }
     record = {
         "data_id": sequences.data_id,
-        "places": places,
+        "paths": paths,
         "architecture": asdict(architecture),
         "optimisation": _optimisation(config, steps, rows),
         "execution": {field.name: getattr(config, field.name) for field in fields(Execution)},
     }
     whole = "checkpoints/step-????????/state.json"
-    out.launch("llm.training", record, processes=config.processes, checkpoint=whole)
+    ranks = Ranks(config.processes, config.nodes, config.rendezvous, config.rendezvous_seconds)
+    out.launch("llm.training", record, ranks=ranks, checkpoint=whole)
     with out.table("metrics") as writer:
-        writer.write(pq.read_table(places["metrics"], schema=METRICS))
-    out.fact("training", json.loads(Path(places["result"]).read_text(encoding="utf-8")))
-
-
-def _start(inputs: Inputs, tokenizer: Path) -> str:
-    """The folder the snapshot found the starting model in; empty without one."""
-    if "start" not in inputs.external:
-        return ""
-    from llm.model.folder import ModelFolderError, TokenizerMismatchError, check_tokenizer
-
-    folder = Path(inputs.external["start"].items[0].path).parent
-    try:
-        check_tokenizer(folder, tokenizer)
-    except (ModelFolderError, TokenizerMismatchError) as error:
-        raise ExternalInputError(f"pretrain.continue_from: {error}") from error
-    return str(folder)
+        writer.write(pq.read_table(paths["metrics"], schema=METRICS))
+    out.fact("training", json.loads(Path(paths["result"]).read_text(encoding="utf-8")))
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:
@@ -217,9 +265,7 @@ def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, An
     }
 
 
-def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> Any:
-    from llm.model.architecture import Architecture
-
+def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> Architecture:
     return Architecture(
         vocabulary_size=vocabulary_size,
         hidden_size=config.hidden_size,
@@ -236,13 +282,6 @@ def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> 
     )
 
 
-def _vocabulary_size(tokenizer: Path) -> int:
-    from tokenizers import Tokenizer
-
-    found: int = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).get_vocab_size()
-    return found
-
-
 def _sequence_length(sequences: Data) -> int:
     for table in sequences.tables(columns=["tokens"]):
         if table.num_rows:
@@ -251,8 +290,6 @@ def _sequence_length(sequences: Data) -> int:
 
 
 def _train_rows(sequences: Data) -> int:
-    import pyarrow.compute as pc
-
     return sum(
         pc.sum(pc.equal(table.column("split"), "train")).as_py() or 0
         for table in sequences.tables(columns=["split"])
@@ -294,10 +331,13 @@ STAGE = Stage(
     },
     outputs={
         "model": Output("The base model, a Hugging Face folder."),
-        "metrics": Output("Loss, gradient norm and learning rate a step; validation.", METRICS),
+        "metrics": Output(
+            "Loss, gradient norm and learning rate of every step; validation.", METRICS
+        ),
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("pack.sequence_length",), _same_architecture),),
     externals=externals,
     reproducible=False,
     libraries=("torch", "numpy", "safetensors"),

@@ -5,30 +5,44 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from llm.corpus.annotate.attributes import QUALITY
-from llm.process.guarded import TIMEOUT
+from llm.corpus.quality.classifier import (
+    FastTextSettings,
+    QualityClassifier,
+    QualityTrainingError,
+    buckets_for,
+    epochs_for,
+    write_lines,
+)
+from llm.corpus.quality.labels import (
+    Division,
+    LabelledText,
+    OneClassError,
+    Sampler,
+    TooFewLabelsError,
+    divide,
+)
+from llm.corpus.quality.metrics import binary_metrics
+from llm.process.child import ChildFailedError
+from llm.process.guarded import TIMEOUT, seconds_for
 from llm.tables import DOC_ID, REJECTED
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.shards.passed_over import TIMING_DEPENDENT
-from tasks.engine.stage import Stage
-from tasks.stages.quality_labels import LabelSource, collected
-from tasks.stages.quality_panels import LEAST_SPREAD, THRESHOLD, fact_name, panels
+from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Inputs
+from tasks.stages.quality_labels import LabelSource, collect_labels
+from tasks.stages.quality_panels import MIN_SPREAD, THRESHOLD, fact_name, panels
 
-if TYPE_CHECKING:
-    from llm.corpus.quality.classifier import QualityClassifier
-    from llm.corpus.quality.labels import Division, LabelledText, Sampler
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Inputs
-
-HELD_OUT = pa.schema(
+VALIDATION_SCORES = pa.schema(
     [
         DOC_ID,
         pa.field("classifier", pa.string(), nullable=False),
@@ -39,26 +53,31 @@ HELD_OUT = pa.schema(
 )
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 _CLASSES = ("positives", "negatives")
-_LEAST_SECONDS = 600.0  # that training may take, whatever the texts
+_MIN_SECONDS = 600.0  # that training may take, whatever the texts
 
 
 class QualityConfig(StageConfig):
     """Settings of the classifiers. A source names the one it trains, `quality` if nothing else."""
 
     positives: list[LabelSource] = Field(
-        [], description="Texts that score high; of quality: as the model should read more of."
+        [],
+        description="Texts that should score high; for the classifier quality, such as the model "
+        "should read more of.",
     )
     negatives: list[LabelSource] = Field(
-        [], description="Texts that score low; of quality: ordinary or bad ones."
+        [],
+        description="Texts that should score low; for quality, ordinary or bad ones.",
     )
-    held_out_share: float = Field(
-        0.1, description="Share of the texts that measures instead of training.", gt=0, lt=1
+    validation_fraction: float = Field(
+        0.1, description="Share of the texts used for validation instead of training.", gt=0, lt=1
     )
     min_examples: int = Field(
         20, description="Fewest distinct texts a class must have to train on.", ge=1
     )
     dim: int = Field(16, description="Length of word vectors.", ge=1, le=1000)
-    learning_rate: float = Field(0.5, description="At the start; falls to 0.", gt=0, le=10)
+    learning_rate: float = Field(
+        0.5, description="Learning rate at the start; falls to 0.", gt=0, le=10
+    )
     epochs: int = Field(
         0,
         description="Passes over the texts; 0 = by their number: as many as make 10,000 updates, "
@@ -76,7 +95,10 @@ class QualityConfig(StageConfig):
         le=10_000_000,
     )
     seed: int = Field(
-        1, description="Of samples, order, held-out share and vectors.", ge=0, le=2**31 - 1
+        1,
+        description="Random seed of samples, order, validation share and vectors.",
+        ge=0,
+        le=2**31 - 1,
     )
 
     @model_validator(mode="after")
@@ -87,10 +109,10 @@ class QualityConfig(StageConfig):
             raise ValueError(f"two label sources are called {', '.join(repeated)}; rename one")
         return self
 
-
-def classifiers_of(config: QualityConfig) -> list[str]:
-    """Names of the classifiers a config trains, sorted; see `score_column` for their columns."""
-    return sorted({source.classifier for source in (*config.positives, *config.negatives)})
+    @property
+    def classifiers(self) -> list[str]:
+        """Names of those it trains, sorted; see `score_column` for their columns."""
+        return sorted({source.classifier for source in (*self.positives, *self.negatives)})
 
 
 def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
@@ -103,7 +125,7 @@ def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
     found = {}
     classes = {"positives": config.positives, "negatives": config.negatives}
     for name, sources in classes.items():
-        for classifier in classifiers_of(config) or [QUALITY]:
+        for classifier in config.classifiers or [QUALITY]:
             if classifier not in {source.classifier for source in sources}:
                 raise ExternalInputError(
                     f"quality.{name}: none for the classifier {classifier!r}; it needs at least "
@@ -123,21 +145,21 @@ def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
 
 
 def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
-    """Collect labels, train, score the held-out share, one classifier after the other."""
+    """Collect labels, train, score the validation share, one classifier after the other."""
     everything: list[tuple[str, Sampler]] = []
-    divisions, rejected, held_out = [], [], []
-    for classifier in classifiers_of(config):
+    divisions, rejected, validation = [], [], []
+    for classifier in config.classifiers:
         samplers: dict[str, list[Sampler]] = {}
         for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
             samplers[group] = []
             for source in sources:
                 if source.classifier == classifier:
-                    sampler, bad = collected(source, config.seed, inputs, group)
+                    sampler, bad = collect_labels(source, config.seed, inputs, group)
                     out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
                     samplers[group].append(sampler)
                     rejected += bad
-        division, scored = _trained(config, classifier, samplers, out)
-        held_out.append(scored)
+        division, scored = _train(config, classifier, samplers, out)
+        validation.append(scored)
         divisions.append(division)
         everything += [(group, s) for group, members in samplers.items() for s in members]
     if timed_out := [doc_id for doc_id, reason, _ in rejected if reason == TIMEOUT]:
@@ -146,37 +168,25 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
         if rejected:
             columns = [list(column) for column in zip(*rejected, strict=True)]
             table.write(pa.table(columns, schema=REJECTED))
-    with out.table("heldout") as table:
-        for scored in held_out:
+    with out.table("validation") as table:
+        for scored in validation:
             table.write(scored)
-    out.fact("classifiers", classifiers_of(config))
+    out.fact("classifiers", config.classifiers)
     _account(config, out, everything, divisions)
 
 
-def _trained(
+def _train(
     config: QualityConfig, classifier: str, samplers: Mapping[str, Sequence[Sampler]], out: Out
 ) -> tuple[Division, pa.Table]:
     """Train one classifier into a folder of its name; the division of its texts, and the scored
-    held-out ones.
+    validation ones.
     """
-    from llm.corpus.quality.classifier import (
-        FastTextSettings,
-        QualityClassifier,
-        QualityTrainingError,
-        buckets_for,
-        epochs_for,
-        write_lines,
-    )
-    from llm.corpus.quality.labels import OneClassError, TooFewLabelsError, divide
-    from llm.process.child import ChildFailedError
-    from llm.process.guarded import seconds_for
-
     positives, negatives = (
         [text for sampler in samplers[name] for text in sampler.texts()] for name in _CLASSES
     )
     try:
         division = divide(
-            positives, negatives, config.held_out_share, config.min_examples, config.seed
+            positives, negatives, config.validation_fraction, config.min_examples, config.seed
         )
     except (OneClassError, TooFewLabelsError) as error:
         error.add_note(f"the labels are those of the classifier {classifier!r}")
@@ -195,7 +205,7 @@ def _trained(
     path = out.scratch / "quality-train.txt"
     try:
         write_lines(lines, path)
-        seconds = _LEAST_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
+        seconds = _MIN_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
         out.alone("llm.corpus.quality.classifier:train", path, settings, folder, seconds=seconds)
     except ChildFailedError as error:
         if error.type_name == QualityTrainingError.__name__:
@@ -214,22 +224,18 @@ def _trained(
         "model_bytes": (folder / "model.bin").stat().st_size,
     }.items():
         out.fact(fact_name(classifier, name), value)
-    return division, _evaluated(out, classifier, division.held_out, QualityClassifier(folder))
+    return division, _evaluate(out, classifier, division.validation, QualityClassifier(folder))
 
 
-def _evaluated(
+def _evaluate(
     out: Out,
     classifier: str,
-    held_out: Sequence[tuple[bool, LabelledText]],
+    validation: Sequence[tuple[bool, LabelledText]],
     model: QualityClassifier,
 ) -> pa.Table:
-    """The scored held-out texts; what they say about the model is recorded."""
-    import numpy as np
-
-    from llm.corpus.quality.metrics import binary_metrics
-
-    labels = [label for label, _ in held_out]
-    scores = model.score([item.text for _, item in held_out])
+    """The scored validation texts; what they say about the model is recorded."""
+    labels = [label for label, _ in validation]
+    scores = model.score([item.text for _, item in validation])
     facts: dict[str, object] = asdict(binary_metrics(labels, scores, THRESHOLD))
     ranks = [f"p{rank}" for rank in _PERCENTILES]
     for name, wanted in (("positive", True), ("negative", False)):
@@ -240,24 +246,24 @@ def _evaluated(
     if scores:
         low, high = np.percentile(scores, (5, 95)).tolist()
         facts["score_spread"] = high - low
-        facts["hardly_spread"] = high - low < LEAST_SPREAD
-        if high - low < LEAST_SPREAD:
+        facts["hardly_spread"] = high - low < MIN_SPREAD
+        if high - low < MIN_SPREAD:
             out.log(f"warning: {classifier}: {_hardly_spread(low, high)}")
     for name, value in facts.items():
         out.fact(fact_name(classifier, name), value)
     columns = [
-        [item.id for _, item in held_out],
-        [classifier] * len(held_out),
-        [item.source for _, item in held_out],
+        [item.id for _, item in validation],
+        [classifier] * len(validation),
+        [item.source for _, item in validation],
         [int(label) for label in labels],
         scores,
     ]
-    return pa.table(columns, schema=HELD_OUT)
+    return pa.table(columns, schema=VALIDATION_SCORES)
 
 
 def _hardly_spread(low: float, high: float) -> str:
     return (
-        f"nine in ten held-out scores lie between {low:.3f} and {high:.3f}, so a threshold means "
+        f"nine in ten validation scores lie between {low:.3f} and {high:.3f}, so a threshold means "
         "nothing; raise epochs or learning_rate, or name more labels. keep_fraction in filter "
         "goes by their order alone"
     )
@@ -290,7 +296,7 @@ def _account(
         )
     for division in divisions:
         removed.update(division.removed)
-    kept = sum(len(division.train) + len(division.held_out) for division in divisions)
+    kept = sum(len(division.train) + len(division.validation) for division in divisions)
     removed_by_reason = dict(sorted(removed.items()))
     out.conserve(rows, kept, removed_by_reason, dict(sorted(rejected.items())), unit="text")
     out.fact("sources", sources)
@@ -308,7 +314,7 @@ STAGE = Stage(
     },
     outputs={
         "model": Output("A folder a classifier: model.bin, fastText's own format, and model.json."),
-        "heldout": Output("Scored texts that did not train it.", HELD_OUT),
+        "validation": Output("Scored texts that did not train it.", VALIDATION_SCORES),
         "rejected": Output("Labelled rows that could not be read.", REJECTED),
     },
     run=run,

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from llm.corpus.annotate.attributes import ATTRIBUTES, QUALITY, score_column
+from llm.corpus.quality.label_sources import Condition, offer_documents, offer_file
+from llm.corpus.quality.labels import Sampler
 from tasks.engine.config import Part, execution
 from tasks.engine.errors import MissingInputError
-
-if TYPE_CHECKING:
-    from llm.corpus.quality.labels import Sampler
-    from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.artifact import Inputs
 
 
 class LabelSource(Part):
     """Where labelled texts of one class come from."""
 
     name: str = Field(
-        description="Name of the source in counts and in the held-out table.",
+        description="Name of the source in counts and in the validation table.",
         pattern=r"^[A-Za-z0-9_.-]+$",
     )
     classifier: str = Field(
@@ -36,8 +35,8 @@ class LabelSource(Part):
     )
     paths: list[str] = execution(
         [],
-        "Files or globs for kind files: .parquet, .jsonl, .csv, .tsv, .txt (one text a line); "
-        "all but the first also .gz, .zst.",
+        "Files or globs for kind files: .parquet, .jsonl, .csv, .tsv, .txt (one text "
+        "per line); all but the first also .gz, .zst.",
     )
     text_field: str = Field("text", description="Field that holds the text.", min_length=1)
     where_field: str = Field("", description="Only rows whose field ... ; empty = all rows.")
@@ -83,7 +82,7 @@ class LabelSource(Part):
         return self
 
 
-def collected(
+def collect_labels(
     source: LabelSource, seed: int, inputs: Inputs, group: str
 ) -> tuple[Sampler, list[tuple[str, str, str]]]:
     """One source read to its end: the sampler that holds its texts, and its unusable rows.
@@ -94,9 +93,6 @@ def collected(
     Raises:
         MissingInputError: it is of kind documents, and the recipe has none.
     """
-    from llm.corpus.quality.label_sources import Condition, offer_documents, offer_file
-    from llm.corpus.quality.labels import Sampler
-
     condition = Condition(
         source.text_field,
         source.where_field,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llm.corpus.annotate.attributes import QUALITY
+from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Histogram, Panel, Table
 
-if TYPE_CHECKING:
-    from tasks.engine.store.artifact import Artifact
-
 THRESHOLD = 0.5
-# Held-out scores whose middle 90 % lie closer together say little more than their order.
-LEAST_SPREAD = 0.2
+# Validation scores whose middle 90 % lie closer together say little more than their order.
+MIN_SPREAD = 0.2
 
 
 def fact_name(classifier: str, name: str) -> str:
@@ -22,7 +20,7 @@ def fact_name(classifier: str, name: str) -> str:
 
 
 def panels(artifact: Artifact) -> list[Panel]:
-    """Held-out metrics, where the texts came from, and the scores of either class."""
+    """Validation metrics, where the texts came from, and the scores of either class."""
     facts = artifact.facts
     sources = [
         [
@@ -31,31 +29,31 @@ def panels(artifact: Artifact) -> list[Panel]:
             s["class"],
             s["rows"],
             s["used"],
-            _listed(s["removed"], s["rejected"]),
+            _format_counts(s["removed"], s["rejected"]),
         ]
         for s in facts.get("sources", [])
     ]
-    table = artifact.data("heldout").table(["classifier", "label", "score"])
+    table = artifact.data("validation").table(["classifier", "label", "score"])
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     shown: list[Panel] = []
     for name in facts.get("classifiers", []):
         scored = [(label, score) for classifier, label, score in rows if classifier == name]
-        shown += _shown(name, facts, scored)
+        shown += _classifier_panels(name, facts, scored)
     columns = ["source", "classifier", "class", "rows", "used", "left out"]
     return [*shown, Table("Labelled texts", columns, sources)]
 
 
-def _shown(
+def _classifier_panels(
     classifier: str, facts: Mapping[str, Any], scored: Sequence[tuple[int, float]]
 ) -> list[Panel]:
     """What is known about one classifier."""
     title = classifier.replace("_", " ").capitalize()
     figures = ("precision", "recall", "f1", "auc", "positives", "negatives")
     training = ("score_spread", "epochs", "bucket", "model_bytes")
-    told = [[name, facts.get(fact_name(classifier, name))] for name in (*figures, *training)]
+    lines = [[name, facts.get(fact_name(classifier, name))] for name in (*figures, *training)]
     note = f"Precision, recall and F1 at a score of {THRESHOLD}."
     shown: list[Panel] = [
-        Table(f"{title} classifier on held-out texts", ["metric", "value"], told, note)
+        Table(f"{title} classifier on validation texts", ["metric", "value"], lines, note)
     ]
     if not scored:
         return shown
@@ -63,17 +61,17 @@ def _shown(
     if facts.get(fact_name(classifier, "hardly_spread")):
         trained_on = facts[fact_name(classifier, "trained_on")]
         cells = [[name, count] for name, count in trained_on.items()]
-        note = f"Warning: nine in ten scores differ by less than {LEAST_SPREAD:g}. "
+        note = f"Warning: nine in ten scores differ by less than {MIN_SPREAD:g}. "
         note += "Raise epochs or learning_rate, or name more labels."
-        told = [*cells, ["lowest score", scores[0]], ["highest score", scores[-1]]]
-        shown.append(Table(f"{title}: held-out scores hardly spread", ["", "value"], told, note))
+        lines = [*cells, ["lowest score", scores[0]], ["highest score", scores[-1]]]
+        shown.append(Table(f"{title}: validation scores hardly spread", ["", "value"], lines, note))
     edges = [index / 20 for index in range(21)]
     counts = {"positive": [0.0] * 20, "negative": [0.0] * 20}
     for label, score in scored:
         counts["positive" if label else "negative"][min(int(score * 20), 19)] += 1
-    where = "held-out texts" if classifier == QUALITY else f"held-out texts, {classifier}"
+    where = "validation texts" if classifier == QUALITY else f"validation texts, {classifier}"
     return [*shown, Histogram(f"Scores of {where}", "score", edges, counts)]
 
 
-def _listed(*groups: Mapping[str, int]) -> str:
+def _format_counts(*groups: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for group in groups for reason, count in group.items())

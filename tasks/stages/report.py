@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.report.funnel import funnel
+from tasks.report.page import Chapter, page
+from tasks.report.samples import SampleLimits
 
 PAGE = "index.html"
 
@@ -51,11 +52,6 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         EmptyReportError: there is none.
         DamagedArtifactError: a stage's panels cannot be read.
     """
-    from tasks.engine.store.views import advice, kept_view, without_panels
-    from tasks.report.funnel import funnel
-    from tasks.report.page import Chapter, page
-    from tasks.report.samples import Extent
-
     artifacts = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
     if not artifacts:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")
@@ -67,7 +63,9 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         chapters[name] = Chapter(artifact, view or without_panels(artifact))
         out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
-    text = page(config.title, chapters, steps, Extent(config.samples, config.sample_characters))
+    text = page(
+        config.title, chapters, steps, SampleLimits(config.samples, config.sample_characters)
+    )
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
     out.fact("stages", list(artifacts))
     out.fact(
@@ -86,7 +84,7 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     )
 
 
-def _all(stages: Sequence[Stage]) -> dict[str, Input]:
+def _all_outputs(stages: Sequence[Stage]) -> dict[str, Input]:
     """Every stage, in the order of the chapters."""
     found = {stage.name: stage for stage in stages}
     names = list(found)
@@ -100,8 +98,8 @@ def _all(stages: Sequence[Stage]) -> dict[str, Input]:
 def _whole(stage: Stage) -> Input:
     """One output stands for all of a stage: `whole` covers the recipe and every output."""
     output = next(iter(stage.outputs))
-    said = f"All that {stage.name} made."
-    return Input((f"{stage.name}.{output}",), said, optional=True, whole=True)
+    description = f"All that {stage.name} made."
+    return Input((f"{stage.name}.{output}",), description, optional=True, whole=True)
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -124,7 +122,7 @@ STAGE = Stage(
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
     inputs={},
-    inputs_from=_all,
+    inputs_from=_all_outputs,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,
     panels=panels,

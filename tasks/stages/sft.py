@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
-from llm.alignment.run_file import Packing
-from llm.tables import INSTRUCTION_ROWS, METRICS, REJECTED, REMOVED
+from llm.alignment.methods.sft_run import Packing
+from llm.tables import INSTRUCTION_ROWS
 from tasks.engine.config import execution
-from tasks.engine.declare import Input, Output
-from tasks.engine.stage import Stage
+from tasks.engine.declare import Input
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
@@ -19,17 +19,15 @@ from tasks.stages.alignment import (
     counts_panel,
     curve_panels,
     launch,
+    outputs,
+    requirements,
 )
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
 
 
 class SftConfig(TuningConfig):
     """How the model is tuned on instructions."""
 
-    epochs: int = Field(3, description="Times each row is seen.", ge=1, le=1_000)
+    epochs: int = Field(3, description="Passes over the rows.", ge=1, le=1_000)
     learning_rate: float = Field(
         3e-4,
         description="Highest learning rate; small models take 3e-4, large ones 2e-5.",
@@ -38,12 +36,12 @@ class SftConfig(TuningConfig):
     )
     packing: Packing = Field(
         "none",
-        description="bfd: rows share one of max_length, best fit first, none seeing another; "
-        "batch_size then counts shared rows.",
+        description="bfd: several rows are packed into one of max_length, best fit first, and do "
+        "not see each other; batch_size then counts packed rows.",
     )
     micro_batch_size: int = execution(
         0,
-        "Rows a forward pass, a divisor of batch_size; 0 = all of them, one when packed.",
+        "Rows per forward pass; must divide batch_size; 0 = the whole batch, one when packed.",
         ge=0,
         le=65_536,
     )
@@ -57,9 +55,9 @@ def run(config: SftConfig, inputs: Inputs, out: Out) -> None:
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     counts = launch("sft", config, inputs, out)
-    before, after = counts["held_out_loss_before"], counts["held_out_loss_after"]
+    before, after = counts["validation_loss_before"], counts["validation_loss_after"]
     if before is not None:
-        out.log(f"held-out loss a completion token: {before:.4f} -> {after:.4f}")
+        out.log(f"validation loss a completion token: {before:.4f} -> {after:.4f}")
 
 
 def panels(artifact: Artifact) -> list[Panel]:
@@ -71,13 +69,13 @@ def panels(artifact: Artifact) -> list[Panel]:
         [
             ["tokens of train rows", facts["train_tokens"]],
             ["of these supervised", facts["supervised_tokens"]],
-            ["held-out supervised tokens", facts["held_out_tokens"]],
-            ["held-out loss before", facts["held_out_loss_before"]],
-            ["held-out loss after", facts["held_out_loss_after"]],
+            ["validation supervised tokens", facts["validation_tokens"]],
+            ["validation loss before", facts["validation_loss_before"]],
+            ["validation loss after", facts["validation_loss_after"]],
         ],
         "Loss: nats a supervised token.",
     )
-    loss = {"loss": "train", "held_out/completion_loss": "held out"}
+    loss = {"loss": "train", "validation/completion_loss": "validation"}
     curves = curve_panels(
         artifact,
         {"Loss": loss, "Learning rate": {"learning_rate": "learning rate"}},
@@ -112,17 +110,12 @@ STAGE = Stage(
         "model": Input(("pretrain.model",), "The model to start from."),
         "examples": Input(("examples.instructions",), "Instructions with their split."),
     },
-    outputs={
-        "model": Output("The tuned model, a Hugging Face folder."),
-        "metrics": Output("Figures of every step, and of held-out rows.", METRICS),
-        "examples": Output("Rows as rendered and tokenised.", INSTRUCTION_ROWS, unique_ids=True),
-        "removed": Output("Rows whose prompt leaves no room.", REMOVED, unique_ids=True),
-        "rejected": Output("Rows that are no conversation.", REJECTED, unique_ids=True),
-    },
+    outputs=outputs("rows", INSTRUCTION_ROWS, {}),
     run=run,
     panels=panels,
+    requires=requirements("sft", "instructions", "instruction_files", "max_instructions"),
     reproducible=False,
     libraries=LIBRARIES,
-    code=("llm.alignment.__main__",),
+    code=("llm.alignment.__main__", "llm.alignment.methods.sft"),
     makes_model="sft",
 )

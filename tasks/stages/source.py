@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.identity import doc_id
@@ -18,22 +17,21 @@ from llm.corpus.source.pages import PAGES, page_row
 from llm.corpus.source.records import Page, Record, Rejected, Removed
 from llm.corpus.source.repeats import CAPTURES, REPEATS, repeated_captures
 from llm.pydocs.distributions import DistributionNotFoundError, find_distribution
+from llm.pydocs.reader import read_pinned
 from llm.tables import REJECTED, REMOVED
-from tasks.engine.config import Part, ShardedConfig, execution
-from tasks.engine.declare import Conservation, Output
+from tasks.engine.config import Part, ShardedConfig, added, execution
+from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
-from tasks.engine.stage import Stage
-from tasks.panels.panels import Panel, Sample, Samples, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.shards.unit import Emitted, Fact, RowsIn, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Inputs
+from tasks.stages.source_panels import panels
 
 Kind = Literal["auto", "warc", "parquet", "jsonl", "html", "text", "pydocs"]
 _ROWS, _BYTES = 256, 16 << 20  # of a table handed to the engine
-_SAMPLES, _SAMPLE_CHARACTERS, _MOST_ROWS, _REASONS_TOLD = 5, 1500, 200, 5
+_REASONS_TOLD = 5
 
 
 class EmptySourceError(IngotError):
@@ -48,25 +46,44 @@ class SourceSpec(Part):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=64,
     )
-    kind: Kind = Field("auto", description="What the files are; auto goes by their ending.")
+    kind: Kind = Field("auto", description="Kind of the files; auto goes by their extension.")
     paths: list[str] = execution([], "Files, folders and globs (`**` too), relative to the root.")
     distributions: list[str] = execution(
         [],
         "pydocs: installed Python distributions to document; `python` is the standard library.",
     )
-    text_field: str = Field("text", description="Parquet and JSONL: the text.", min_length=1)
-    url_field: str = Field("url", description="Parquet and JSONL: the URL, where rows have one.")
-    id_field: str = Field("id", description="Parquet and JSONL: what names a row without a URL.")
-    date_field: str = Field("date", description="Parquet and JSONL: when a row was fetched.")
-    license_field: str = Field("license", description="Parquet and JSONL: a row's own licence.")
+    text_field: str = Field(
+        "text", description="Parquet and JSONL: field of the text.", min_length=1
+    )
+    url_field: str = Field(
+        "url", description="Parquet and JSONL: field of the URL, where rows have one."
+    )
+    id_field: str = Field(
+        "id", description="Parquet and JSONL: field that identifies a row without a URL."
+    )
+    date_field: str = Field(
+        "date", description="Parquet and JSONL: field of the date a row was fetched."
+    )
+    license_field: str = Field(
+        "license", description="Parquet and JSONL: field of a row's own licence."
+    )
     row_type: Literal["text/plain", "text/html"] = Field(
         "text/plain", description="Parquet and JSONL: what the text is."
     )
     license: str = Field("unknown", description="Licence of records that do not state their own.")
+    fetched: str = added(
+        "", "A place of the stage `fetch`: its files, instead of `paths`.", max_length=64
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> SourceSpec:
-        if self.kind == "pydocs":
+        if self.fetched:
+            if self.paths or self.distributions or self.kind == "pydocs":
+                raise ValueError(
+                    f"source {self.name!r}: with `fetched` it takes neither `paths` nor "
+                    "`distributions`, and its kind is none of pydocs"
+                )
+        elif self.kind == "pydocs":
             if not self.distributions or self.paths:
                 raise ValueError(
                     f"source {self.name!r}: kind pydocs takes `distributions` and no `paths`"
@@ -84,7 +101,7 @@ class SourceConfig(ShardedConfig):
     sources: list[SourceSpec] = Field([], description="The sources, each under a name of its own.")
     max_record_bytes: int = Field(
         10_000_000,
-        description="Most bytes of a page, decompressed; a larger record is rejected.",
+        description="Largest page, in bytes when decompressed; a larger record is rejected.",
         ge=1_000,
         le=1_000_000_000,
     )
@@ -96,6 +113,21 @@ class SourceConfig(ShardedConfig):
         if twice:
             raise ValueError(f"sources need names of their own; given twice: {', '.join(twice)}")
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """Of the sources, in their order."""
+        return [spec.name for spec in self.sources]
+
+
+def _places_exist(config: SourceConfig, places: Sequence[str] | None) -> Iterator[str]:
+    for number, spec in enumerate(config.sources):
+        if spec.fetched and spec.fetched not in (places or ()):
+            named = f"has {', '.join(places)}" if places else "names none"
+            yield (
+                f"source.sources.{number}.fetched: there is no place {spec.fetched!r}; "
+                f"fetch.places {named}"
+            )
 
 
 def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
@@ -111,15 +143,38 @@ def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
         field = f"source.sources[{spec.name}]"
         if spec.kind == "pydocs":
             items += [_distribution(spec.name, name, field) for name in spec.distributions]
-            continue
-        found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
-        for item in found.items:
-            try:
-                kind_of(item.name, spec.kind)
-            except UnknownKindError as error:
-                raise ExternalInputError(f"{field}: {error}") from error
-        items += found.items
+        elif not spec.fetched:
+            found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
+            items += _of_known_kind(found.items, spec, field)
     return {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+
+
+def _of_known_kind(items: Sequence[Item], spec: SourceSpec, field: str) -> Sequence[Item]:
+    """The items, once it is sure that each is of a kind there is a reader for."""
+    for item in items:
+        try:
+            kind_of(item.name, spec.kind)
+        except UnknownKindError as error:
+            raise ExternalInputError(f"{field}: {error}") from error
+    return items
+
+
+def _fetched_items(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
+    """The files of a place that the stage `fetch` has a snapshot of, as items of the source.
+
+    Raises:
+        ExternalInputError: there is none, or one is of no known kind.
+    """
+    field = f"source.sources[{spec.name}]"
+    data, folder = inputs.get("fetched"), f"{spec.fetched}/"
+    parts = [part for part in data.parts if part.path.startswith(folder)] if data else []
+    if data is None or not parts:
+        raise ExternalInputError(
+            f"{field}.fetched: fetch has no file of a place {spec.fetched!r}; name one of "
+            "fetch.places"
+        )
+    items = [data.item(part, f"{spec.name}/{part.path.removeprefix(folder)}") for part in parts]
+    return _of_known_kind(items, spec, field)
 
 
 def _distribution(source: str, name: str, field: str) -> Item:
@@ -132,8 +187,6 @@ def _distribution(source: str, name: str, field: str) -> Item:
 
 def _records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[Record]:
     if origin.kind == "pydocs":
-        from llm.pydocs.reader import read_pinned
-
         return read_pinned(path, name, limit)
     return read_records(path, name, origin, limit)
 
@@ -210,7 +263,7 @@ def read_unit(
     yield RowsIn(counts[f"records:{source}"])
     for note, count in sorted(counts.items()):
         if count:
-            yield Note(note, count)
+            yield Fact(note, count)
 
 
 def _tables(rows: dict[str, list[dict[str, Any]]]) -> Iterator[Emitted]:
@@ -238,10 +291,16 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
 
     Raises:
         EmptySourceError: there is no page in all the sources.
+        ExternalInputError: a place that a source names was not fetched.
     """
-    items = inputs.external["files"].items
+    items = list(inputs.external["files"].items)
+    for spec in config.sources:
+        if spec.fetched:
+            items += _fetched_items(spec, inputs)
+    items.sort(key=lambda item: item.name)
     sources = {
-        spec.name: spec.model_dump(exclude={"paths", "distributions"}) for spec in config.sources
+        spec.name: spec.model_dump(exclude={"paths", "distributions", "fetched"})
+        for spec in config.sources
     }
     limit = {"limit": config.max_record_bytes}
     many = [item for item in items if _may_repeat(item, sources)]
@@ -297,66 +356,12 @@ def _may_repeat(item: Item, sources: Mapping[str, Any]) -> bool:
     return kind_of(name, sources[source]["kind"]) in REPEATING_KINDS
 
 
-def panels(artifact: Artifact) -> list[Panel]:
-    """What each source gave, why records were left out, under which licences, and some pages."""
-    facts, totals = artifact.facts, artifact.manifest.totals
-    sources = sorted(name.partition(":")[2] for name in facts if name.startswith("records:"))
-    columns = ("records", "pages", "removed", "rejected", "mended", "bytes")
-    reasons = [(reason, "removed", count) for reason, count in totals.removed.items()]
-    reasons += [(reason, "rejected", count) for reason, count in totals.rejected.items()]
-    reasons.sort(key=lambda row: (-row[2], row[0]))
-    licences: list[tuple[str, str, int]] = []
-    for name, count in facts.items():
-        if name.startswith("license:"):
-            _, source, terms = name.split(":", 2)
-            licences.append((source, terms, int(count)))
-    licences.sort(key=lambda row: (row[0], -row[2], row[1]))
-    return [
-        Table(
-            "Sources",
-            ("source", *columns),
-            [(name, *(facts.get(f"{c}:{name}", 0) for c in columns)) for name in sources],
-            note="mended: pages whose record declared fewer bytes than it has; all are kept",
-        ),
-        Table(
-            "Records that are no pages",
-            ("reason", "fate", "records"),
-            reasons,
-            note="removed: sound, but not a page to learn from; rejected: could not be read",
-        ),
-        Table("Licences", ("source", "license", "pages"), licences[:_MOST_ROWS]),
-        Samples("Pages", _samples(artifact)),
-    ]
-
-
-def _samples(artifact: Artifact) -> list[Sample]:
-    """Pages spread evenly over the parts of the output."""
-    data = artifact.data("pages")
-    parts = [part for part in data.parts if part.rows]
-    samples = []
-    for part in parts[:: max(1, len(parts) // _SAMPLES)][:_SAMPLES]:
-        columns = ["url", "source", "content_type", "html", "provenance"]
-        with pq.ParquetFile(data.path(part)) as file:
-            batch = next(file.iter_batches(batch_size=1, columns=columns))
-        row = batch.to_pylist()[0]
-        text = row["html"][: 4 * _SAMPLE_CHARACTERS].decode("utf-8", "replace")
-        facts = {
-            "source": row["source"],
-            "content_type": row["content_type"],
-            "bytes": len(row["html"]),
-            "file": row["provenance"]["file"],
-            "license": row["provenance"]["license"],
-        }
-        samples.append(Sample(row["url"], text[:_SAMPLE_CHARACTERS], facts))
-    return samples
-
-
 STAGE = Stage(
     name="source",
     version=5,
     description="Read web archives, tables, files and installed documentation as pages.",
     config=SourceConfig,
-    inputs={},
+    inputs={"fetched": Input(("fetch.files",), "Files that were fetched.", optional=True)},
     outputs={
         "pages": Output("One row a page, payload as bytes.", PAGES, unique_ids=True),
         "removed": Output("Sound records that are no pages, with the reason.", REMOVED),
@@ -366,6 +371,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    requires=(Requirement(("fetch.names?",), _places_exist),),
     externals=externals,
     conservation=Conservation(None, kept="pages", removed="removed", rejected="rejected"),
     libraries=("fastwarc", "resiliparse", "docutils", "markdown-it-py", "zstandard"),

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
+from llm.process.child import ChildFailedError
+from llm.process.guarded import LostDocument, guarded, seconds_for
 from llm.sha256 import sha256_file
 from llm.tables import DOC_ID, REJECTED, REMOVED
+from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
+from llm.tokens.fertility import Fertility
+from llm.tokens.sample import sample
+from llm.tokens.text_file import write_texts
+from llm.tokens.token_bytes import token_bytes
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import IngotError
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Panel, Table
-
-if TYPE_CHECKING:
-    from tasks.engine.out import Out
-    from tasks.engine.store.artifact import Artifact, Data, Inputs
 
 SAMPLED = pa.schema(
     [DOC_ID, pa.field("source", pa.string()), pa.field("bytes", pa.int64(), nullable=False)]
@@ -38,7 +43,7 @@ FERTILITY = pa.schema(
     ]
 )
 _LONGEST_SHOWN = 40
-_LEAST_SECONDS = 600.0  # that training may take, whatever the sample
+_MIN_SECONDS = 600.0  # that training may take, whatever the sample
 
 
 class UnusableCorpusError(IngotError):
@@ -72,11 +77,11 @@ class TokenizerConfig(StageConfig):
     )
     longest_token: int = Field(
         32,
-        description="Bytes a learned token has at most; keeps rulers and keys out.",
+        description="Longest learned token, in bytes; keeps separator lines and keys out.",
         ge=2,
         le=256,
     )
-    seed: int = Field(0, description="Of the choice of documents.", ge=0, le=2**31 - 1)
+    seed: int = Field(0, description="Random seed of the choice of documents.", ge=0, le=2**31 - 1)
 
 
 def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
@@ -86,10 +91,10 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
         UnusableCorpusError: no training document fits the sample, or it gives too few merges.
     """
     index = _index(inputs["documents"])
-    sampled = _sampled(config, index, out)
+    sampled = _sample(config, index, out)
     out.log(f"learning from {sampled.num_rows} of {index.num_rows} documents")
     folder = out.folder("tokenizer")
-    size = _trained(config, inputs["documents"], sampled, folder, out)
+    size = _train(config, inputs["documents"], sampled, folder, out)
     if size < config.vocabulary_size:
         out.log(
             f"the sample gives {size} tokens, {config.vocabulary_size} were asked for "
@@ -105,8 +110,6 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
 
 def _index(documents: Data) -> pa.Table:
     """doc_id, split, source and bytes (null without a text) of every document, by doc_id."""
-    import pyarrow.compute as pc
-
     columns = ["doc_id", "split", "source", "text"]
     kept = []
     for table in documents.tables(columns):
@@ -120,12 +123,8 @@ def _index(documents: Data) -> pa.Table:
     return index.set_column(index.schema.get_field_index("source"), "source", source)
 
 
-def _sampled(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
+def _sample(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
     """The rows of `SAMPLED`; writes them, and every other document as removed or rejected."""
-    import pyarrow.compute as pc
-
-    from llm.tokens.sample import sample
-
     text = pc.greater(pc.fill_null(index.column("bytes"), 0), 0)
     with out.table("rejected") as rejected:
         rejected.write(_reasons(index.filter(pc.invert(text)), "no_text", REJECTED))
@@ -162,20 +161,15 @@ def _reasons(rows: pa.Table, reason: str, schema: pa.Schema) -> pa.Table:
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _trained(
+def _train(
     config: TokenizerConfig, documents: Data, chosen: pa.Table, folder: Path, out: Out
 ) -> int:
     """Train on the texts of the chosen documents into `folder`; the size of the vocabulary."""
-    from llm.process.child import ChildFailedError
-    from llm.process.guarded import seconds_for
-    from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
-    from llm.tokens.text_file import write_texts
-
     settings = BpeSettings(config.vocabulary_size, config.min_frequency, config.longest_token)
     path = out.scratch / "texts.arrow"
     try:
         size = write_texts(_texts(documents, chosen), path)
-        seconds = _LEAST_SECONDS + seconds_for(size)
+        seconds = _MIN_SECONDS + seconds_for(size)
         trained: int = out.alone(
             "llm.tokens.bpe:train_folder", path, settings, folder, seconds=seconds
         )
@@ -190,8 +184,6 @@ def _trained(
 
 def _texts(documents: Data, chosen: pa.Table) -> Iterator[pa.Table]:
     """The chosen documents part by part; the vocabulary does not depend on their order."""
-    import pyarrow.compute as pc
-
     wanted = chosen.column("doc_id").combine_chunks()
     for table in documents.tables(["doc_id", "text"]):
         yield table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
@@ -199,19 +191,14 @@ def _texts(documents: Data, chosen: pa.Table) -> Iterator[pa.Table]:
 
 def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:
     """Write the fertility on a sample of every source and split; reads the documents once."""
-    import pyarrow.compute as pc
-
-    from llm.process.guarded import Lost, guarded
-    from llm.tokens.fertility import Fertility
-
     folder = str(out.folder("tokenizer"))
-    wanted = _measured(config, index)
+    wanted = _measure_fertility(config, index)
     found: dict[tuple[str, str], Fertility] = {}
     lost: list[str] = []
     for done, table in enumerate(documents.tables(["doc_id", "source", "split", "text"])):
         chosen = table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
         for counted in guarded("llm.tokens.fertility:by_group", (folder,), [chosen]):
-            if isinstance(counted, Lost):
+            if isinstance(counted, LostDocument):
                 out.log(f"fertility is measured without {counted.doc_id}: {counted.detail}")
                 lost.append(counted.doc_id)
                 continue
@@ -238,12 +225,8 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
         writer.write(pa.Table.from_pylist(rows, schema=FERTILITY))
 
 
-def _measured(config: TokenizerConfig, index: pa.Table) -> pa.Array:
+def _measure_fertility(config: TokenizerConfig, index: pa.Table) -> pa.Array:
     """doc_ids of a sample of each source and split."""
-    import pyarrow.compute as pc
-
-    from llm.tokens.sample import sample
-
     index = index.filter(pc.greater(pc.fill_null(index.column("bytes"), 0), 0))
     taken: list[str] = []
     for group in index.group_by(["source", "split"]).aggregate([]).to_pylist():
@@ -260,8 +243,6 @@ def _measured(config: TokenizerConfig, index: pa.Table) -> pa.Array:
 
 def _longest(path: Path) -> list[str]:
     """The longest learned tokens that are whole characters, as text."""
-    from llm.tokens.token_bytes import token_bytes
-
     pieces = sorted(token_bytes(path), key=lambda piece: (-len(piece), piece))
     return [piece.decode("utf-8", "backslashreplace") for piece in pieces[:_LONGEST_SHOWN]]
 
@@ -301,7 +282,7 @@ STAGE = Stage(
     },
     outputs={
         "tokenizer": Output("tokenizer.json and the files transformers loads it with."),
-        "fertility": Output("Tokens a word and bytes a token, by source and split.", FERTILITY),
+        "fertility": Output("Tokens per word and bytes per token, by source and split.", FERTILITY),
         "sampled": Output("The documents learned from.", SAMPLED, unique_ids=True),
         "unsampled": Output("Documents not learned from, and why.", REMOVED, unique_ids=True),
         "rejected": Output("Documents without a text.", REJECTED, unique_ids=True),

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows.cli.inspecting import _manifest, diff, removed, why
 from flows.cli.main import app
-from flows.cli.results import _built, _first_built, promote
+from flows.cli.results import _find_artifacts, _first_built, promote
 from flows.cli.running import show_plan
 from flows.planning import planner_for, recipe_name
 from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError, RecipeError
@@ -93,8 +93,8 @@ def test_questions_understand_recipe_files_and_whole_ids(
     promote("prod", recipe=file)
     assert f"prod  {kept}" in capsys.readouterr().out
     build(planner_for(load(file, ["dedup.threshold=0.6"]), file, store))
-    assert _built(file, "latest")["dedup"].folder != kept
-    assert _built(file, "prod")["dedup"].folder == kept
+    assert _find_artifacts(file, "latest")["dedup"].folder != kept
+    assert _find_artifacts(file, "prod")["dedup"].folder == kept
     with pytest.raises(MissingInputError, match="`ingot promote beta"):
         _first_built(file, "beta", ("dedup",))
     with pytest.raises(MissingInputError, match="has no section export"):

@@ -112,7 +112,7 @@ def test_a_background_process_works_in_the_home(
     monkeypatch.setenv("INGOT_HOME", str(tmp_path))
     processes.start_process("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        record = processes.known("sleeper")
+        record = processes.find_process("sleeper")
         assert record is not None
         (member,) = processes.family(record)
         assert member.cwd() == str(tmp_path / "prefect")

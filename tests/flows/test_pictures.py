@@ -37,7 +37,9 @@ def built(tmp_path: Path, store: Store, topic: str) -> Artifact:
 
 
 def hung(artifact: Artifact, name: str) -> Path:
-    address = pictures.hung(Curve(name, "step", "loss", {"train": [(0, 2.0), (1, 1.0)]}), artifact)
+    address = pictures.publish_picture(
+        Curve(name, "step", "loss", {"train": [(0, 2.0), (1, 1.0)]}), artifact
+    )
     assert address is not None
     with urllib.request.urlopen(address) as served:
         assert name.encode() in served.read()
@@ -77,14 +79,14 @@ def test_what_was_hung_where_attempts_had_no_folders_goes(store: Store) -> None:
 def test_the_lineages_shown_last_stay(store: Store) -> None:
     graphs = [Graph("Lineage", {"a": f"stage {number}"}, []) for number in range(25)]
     for age, graph in enumerate(reversed(graphs)):
-        address = pictures.hung_lineage(graph, store)
+        address = pictures.publish_lineage(graph, store)
         assert address is not None
         path = reports.shown_folder() / address.split("/", 3)[3]
         os.utime(path, (1e9 - age, 1e9 - age))
     going = set(pictures.outdated(store))
     assert len(going) == 5
     # Shown again, the oldest is the newest.
-    pictures.hung_lineage(graphs[0], store)
+    pictures.publish_lineage(graphs[0], store)
     assert len(set(pictures.outdated(store)) & going) == 4
 
 

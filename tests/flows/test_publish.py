@@ -8,25 +8,25 @@ import httpx
 import pytest
 
 from flows import publish
-from flows.publish import joined
-from tasks.best_effort import AWAY
+from flows.publish import join_panels
+from tasks.best_effort import SERVER_AWAY
 from tasks.panels.markdown import markdown
 from tasks.panels.panels import Curve, Sample, Samples, Table
 
 
 def test_what_does_not_fit_is_left_out_whole_and_said():
-    assert joined(["a" * 10, "b" * 100, "c" * 10], limit=50) == (
+    assert join_panels(["a" * 10, "b" * 100, "c" * 10], limit=50) == (
         "a" * 10 + "\n\n" + "c" * 10 + "\n\n*1 longer panel only in the report.*"
     )
-    assert joined(["a", "b"]) == "a\n\nb"
-    assert joined([]) == ""
+    assert join_panels(["a", "b"]) == "a\n\nb"
+    assert join_panels([]) == ""
 
 
 def test_a_fence_is_never_left_open():
     text = "x" * 2000
     samples = Samples("Removed", [Sample(str(n), text, {}) for n in range(20)])
     table = Table("Rows", ["n"], [[n] for n in range(3)])
-    shown = joined([markdown(table), markdown(samples)], limit=500)
+    shown = join_panels([markdown(table), markdown(samples)], limit=500)
     assert "```" not in shown
     assert "| 2 |" in shown
     assert "1 longer panel" in shown
@@ -35,7 +35,7 @@ def test_a_fence_is_never_left_open():
 def test_loss_and_samples_read_as_text():
     curve = Curve("Loss", "step", "loss", {"train": [(0, 8.0), (1, 4.0), (2, 2.0)]})
     samples = Samples("Said", [Sample("q", "an answer", {"tokens": 2})])
-    shown = joined([markdown(curve), markdown(samples)])
+    shown = join_panels([markdown(curve), markdown(samples)])
     assert "| train | " in shown
     assert "> an answer" in shown
 
@@ -64,7 +64,7 @@ def warned(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(publish, "get_run_logger", Log)
     yield told
-    AWAY.clear()
+    SERVER_AWAY.clear()
     publish._LATER.clear()
 
 
@@ -72,9 +72,9 @@ def test_what_the_server_missed_it_is_shown_at_the_end(warned: list[str]) -> Non
     server = Server()
     show = publish.best_effort(server.show)
     show("a stage's panels")
-    AWAY.set()
+    SERVER_AWAY.set()
     show("another's")
-    AWAY.clear()
+    SERVER_AWAY.clear()
     server.away = False
     show("a third's")
     publish.catch_up(answers=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from flows import processes, server
-from tasks.engine.store import living
+from tasks.engine.store import process_identity
 from tests.flows.stand_in_server import Healthy
 from tests.network_record import without_network
 
@@ -61,7 +61,7 @@ def stands_in(monkeypatch: pytest.MonkeyPatch, delay: float = 0.0, busy: bool = 
 
 def owner(url: str) -> int:
     port = int(url.split(":")[2].split("/")[0])
-    record = processes.known("server")
+    record = processes.find_process("server")
     assert record is not None
     assert processes.listens(record, port)
     return port
@@ -88,11 +88,11 @@ def test_a_port_lost_to_another_server_is_not_talked_to(
 def test_a_living_process_is_no_proof_where_another_is_served(home: Path, foreign: int) -> None:
     others = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        record = {**living.note(others.pid), "port": foreign}
+        record = {**process_identity.identify(others.pid), "port": foreign}
         (home / "prefect").mkdir()
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         assert server.find_server() is None
-        record = {**living.note(), "port": foreign}
+        record = {**process_identity.identify(), "port": foreign}
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         assert server.find_server() == server.address(foreign)
     finally:
@@ -147,7 +147,7 @@ def test_a_server_that_hangs_is_stopped_and_told(monkeypatch: pytest.MonkeyPatch
     stands_in(monkeypatch, delay=600, busy=False)
     with pytest.raises(server.ServerError, match="neither answered nor done anything"):
         server.ensure_server()
-    assert processes.known("server") is None
+    assert processes.find_process("server") is None
 
 
 def test_its_own_death_is_told_at_once_with_its_last_words(
@@ -171,9 +171,9 @@ def test_one_that_is_slow_to_answer_is_not_replaced(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("PREFECT_API_URL")
     answers = iter([False, False, True])
     monkeypatch.setattr(server, "healthy", lambda url: next(answers))
-    before = processes.known("server")
+    before = processes.find_process("server")
     assert server.ensure_server()[0] == server.address(port)
-    assert processes.known("server") == before
+    assert processes.find_process("server") == before
 
 
 def test_one_in_another_network_namespace_is_told_and_left_alone(home: Path) -> None:
@@ -188,7 +188,7 @@ def test_one_in_another_network_namespace_is_told_and_left_alone(home: Path) -> 
             assert time.monotonic() < deadline
             time.sleep(0.02)
         (home / "prefect").mkdir()
-        record = {**living.note(elsewhere.pid), "port": FIRST_PORT}
+        record = {**process_identity.identify(elsewhere.pid), "port": FIRST_PORT}
         (home / "prefect" / "server.json").write_text(json.dumps(record))
         with pytest.raises(
             server.OutOfReachError,
@@ -196,7 +196,7 @@ def test_one_in_another_network_namespace_is_told_and_left_alone(home: Path) -> 
         ):
             server.ensure_server()
         assert elsewhere.poll() is None
-        assert processes.known("server") == record
+        assert processes.find_process("server") == record
     finally:
         (home / "prefect" / "server.json").unlink(missing_ok=True)
         elsewhere.kill()

@@ -30,7 +30,7 @@ def take_away():
     if way == "stopped":
         processes.stop_process("server")
         return
-    for member in processes.family(processes.known("server")):
+    for member in processes.family(processes.find_process("server")):
         member.kill() if way == "killed" else member.suspend()
 
 def slowly(order, store, listener, *rest, **named):

@@ -1,5 +1,5 @@
 """`ingot run` stopped while it trains, in each way there is: a checkpoint is written, Prefect is
-told, and the next run goes on from it."""
+told, and the next run resumes from it."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_second_ctrl_c_ends_also_a_trainer_that_hears_nothing(trained: dict[st
     trainer.suspend()
     terminal.press_ctrl_c()
     assert any(line.startswith("stopping; what is finished is kept") for line in lines)
-    assert any("stopping llm.training: what it did since its last" in line for line in lines)
+    assert any("stopping llm.training: it writes a checkpoint first" in line for line in lines)
     assert alive_after([trainer.pid], seconds=1), "the first one waits for it"
     began = time.monotonic()
     terminal.press_ctrl_c()

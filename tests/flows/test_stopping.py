@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import alive_after, gone
+from tests.processes import alive_after, has_ended
 from tests.terminal import Terminal
 
 INTERRUPT, TERMINATE, HANG_UP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
@@ -51,7 +51,7 @@ while True:
     except KeyboardInterrupt:
         pass
 """
-KEPT = "interrupted; finished shards and the checkpoints written are kept: run again to go on\n"
+KEPT = "interrupted; finished shards and checkpoints are kept: run again to continue\n"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -150,10 +150,10 @@ def test_what_does_not_end_after_a_second_ctrl_c_is_ended_with_what_it_started()
             process.wait(1)
         began = time.monotonic()
         process.send_signal(INTERRUPT)
-        assert process.stderr.read() == "ended at once; run again to go on\n"
+        assert process.stderr.read() == "ended at once; run again to continue\n"
         assert process.wait(timeout=20) == 128 + INTERRUPT
         assert time.monotonic() - began < 10
         assert not alive_after([started], seconds=2)
-        assert not gone(served), "a server has a session of its own"
+        assert not has_ended(served), "a server has a session of its own"
     finally:
         os.kill(served, signal.SIGKILL)

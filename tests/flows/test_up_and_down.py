@@ -65,15 +65,15 @@ def test_reports_are_served_on_the_loopback_interface(
     monkeypatch.setenv("INGOT_HOME", str(tmp_path))
     store = Store(str(tmp_path))
     store.replace("artifacts/report/0123/0001/report/index.html", b"<h1>How it was made</h1>")
-    assert reports.served(store) is None
+    assert reports.report_address(store) is None
     try:
-        served = reports.ensure_reports(store)
-        assert served is not None
-        assert reports.ensure_reports(store) == served, "started once"
-        page = f"{served}/reports/0123/0001/report/index.html"
+        report_address = reports.ensure_reports(store)
+        assert report_address is not None
+        assert reports.ensure_reports(store) == report_address, "started once"
+        page = f"{report_address}/reports/0123/0001/report/index.html"
         assert _read(page) == b"<h1>How it was made</h1>"
         elsewhere = Store(str(tmp_path / "other"))
-        assert reports.served(elsewhere) is None
+        assert reports.report_address(elsewhere) is None
         assert reports.ensure_reports(Store("memory://reports")) is None
     finally:
         assert processes.stop_process("reports")

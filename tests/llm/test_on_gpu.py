@@ -70,10 +70,10 @@ def test_stopped_it_ends_as_if_undisturbed(tmp_path: Path, optimiser: str) -> No
     assert code == TERMINATED
     code, heard = launched(asdict(cut), tmp_path / "cut")
     assert code == 0
-    assert any("goes on from the checkpoint of step" in e.get("message", "") for e in heard)
+    assert any("resumes from the checkpoint of step" in e.get("message", "") for e in heard)
     assert weights(cut) == weights(whole)
     assert metrics(cut) == metrics(whole)
-    result = json.loads(Path(cut.places.result).read_text())
+    result = json.loads(Path(cut.paths.result).read_text())
     assert result["compiled"]
     assert result["resumed_from_step"] > 0
 
@@ -81,7 +81,7 @@ def test_stopped_it_ends_as_if_undisturbed(tmp_path: Path, optimiser: str) -> No
 def test_a_model_trained_on_a_gpu_loads_on_a_cpu(tmp_path: Path) -> None:
     run = run_of(tmp_path, GPU)
     trained(run)
-    model = model_folder.load(Path(run.places.model))
+    model = model_folder.load(Path(run.paths.model))
     assert {p.device.type for p in model.parameters()} == {"cpu"}
     assert all(p.isfinite().all() for p in model.parameters())
 

@@ -13,7 +13,7 @@ from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.stage import Stage, registry
+from tasks.engine.stage.stage import Stage, registry
 from tasks.engine.store.store import Store
 from tasks.stages import clean, decontaminate, dedup, pack, report, source, tokenizer
 from tests.llm.tokens.small_tokenizer import library_texts

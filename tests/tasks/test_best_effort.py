@@ -10,14 +10,14 @@ import httpx
 import pytest
 
 from tasks import best_effort
-from tasks.best_effort import AWAY, Newest, unreachable
+from tasks.best_effort import SERVER_AWAY, LatestCall, unreachable
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(best_effort, "_AGAIN_SECONDS", 0.05)
     yield
-    AWAY.clear()
+    SERVER_AWAY.clear()
 
 
 def answer(status: int) -> httpx.HTTPStatusError:
@@ -46,12 +46,12 @@ def test_a_call_that_hangs_delays_nobody_and_only_the_newest_follows() -> None:
         go_on.wait(10)
         seen.append(0)
 
-    newest = Newest()
-    newest.give(slow)
+    newest = LatestCall()
+    newest.submit(slow)
     assert began.wait(10)
     before = time.monotonic()
     for number in range(1, 50):
-        newest.give(lambda number=number: seen.append(number))  # type: ignore[misc]
+        newest.submit(lambda number=number: seen.append(number))  # type: ignore[misc]
     assert time.monotonic() - before < 5
     go_on.set()
     newest.close()
@@ -68,8 +68,8 @@ def test_the_last_call_is_made_again_when_the_server_is_back() -> None:
             raise httpx.ConnectError("refused")
         seen.append("100 %")
 
-    newest = Newest()
-    newest.give(shown)
+    newest = LatestCall()
+    newest.submit(shown)
     deadline = time.monotonic() + 10
     while not seen and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -81,8 +81,8 @@ def test_another_error_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
         raise ValueError("progress of 200 %")
 
     for _ in range(2):
-        newest = Newest()
-        newest.give(wrong)
+        newest = LatestCall()
+        newest.submit(wrong)
         newest.close()
     assert [record.message for record in caplog.records] == [
         "progress is not shown: ValueError: progress of 200 %"
@@ -91,9 +91,9 @@ def test_another_error_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_nobody_is_called_where_the_server_is_given_up() -> None:
     seen: list[int] = []
-    AWAY.set()
-    newest = Newest()
-    newest.give(lambda: seen.append(1))
+    SERVER_AWAY.set()
+    newest = LatestCall()
+    newest.submit(lambda: seen.append(1))
     began = time.monotonic()
     newest.close()
     assert time.monotonic() - began < 3

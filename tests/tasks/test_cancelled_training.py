@@ -21,17 +21,14 @@ from llm.tokens import bpe
 from llm.tokens.bpe import BpeSettings
 from llm.tokens.text_file import TextFile, write_texts
 from tasks.engine.errors import CancelledError, StalledError
-from tasks.engine.out import Out
-from tasks.engine.progress import Silent
-from tasks.engine.run.build import build
-from tasks.engine.run.chain import chain
-from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.store.store import Store
+from tasks.engine.progress import NullListener
+from tasks.engine.stage.out import Out
+from tasks.stages.tokenizer import STAGE as TOKENIZER
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.processes import alive_after
-from tests.tasks.given_documents import write_parts
-from tests.tasks.split_documents import STAGES, SplitConfig, document
+from tests.tasks.documents_stage import built_on, write_parts
+from tests.tasks.split_documents import STAGES, document
 
 SIZE = 262_144
 
@@ -41,7 +38,7 @@ def words() -> str:
     return " ".join(map("".join, itertools.product(string.ascii_lowercase, repeat=4)))
 
 
-class Cancels(Silent):
+class Cancels(NullListener):
     """Cancels some time after the training has begun, and notes when."""
 
     def __init__(self, home: Path) -> None:
@@ -56,13 +53,9 @@ class Cancels(Silent):
         return self.when > 0
 
 
-def run(home: Path, documents: Path, listener: Silent) -> None:
-    configs = {
-        "dedup": SplitConfig(folder=str(documents), workers=1),
-        "tokenizer": TokenizerConfig(vocabulary_size=SIZE, min_frequency=1),
-    }
-    planner = Planner(chain(STAGES, configs), configs, "test", Store(str(home)), Selection())
-    build(planner, listener)
+def run(home: Path, documents: Path, listener: NullListener) -> None:
+    config = TokenizerConfig(vocabulary_size=SIZE, min_frequency=1)
+    built_on(home, STAGES, documents, {"tokenizer": config}, listener)
 
 
 def children() -> list[int]:
@@ -97,7 +90,7 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path: Path) -> None:
     thread = threading.Thread(target=press)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "home", documents, Silent())
+        run(tmp_path / "home", documents, NullListener())
     assert time.monotonic() - pressed[0] < 2
     thread.join()
     assert set(children()) <= set(before)
@@ -107,7 +100,7 @@ class Alone:
     """`Out.alone` without the rest of an attempt."""
 
     def __init__(self, cancelled: Callable[[], bool]) -> None:
-        self.cancelled, self._stage = cancelled, STAGES["tokenizer"]
+        self.cancelled, self._stage = cancelled, TOKENIZER
 
     alone = Out.alone
 

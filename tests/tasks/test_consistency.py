@@ -11,10 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from flows.planning import planner_for
-from llm.tokens.bpe import least_tokens
-from tasks.consistency import problems, require
+from llm.tokens.bpe import min_tokens
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
+from tasks.engine.run.requirements import problems, require
 from tasks.engine.store.store import Store
 from tasks.recipe import SHIPPED, Recipe, load
 from tasks.registry import STAGES
@@ -66,7 +66,7 @@ FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_f
             "dedup.validation_fraction: 0 holds no document out",
         ),
         ({"examples": FILES | {"instruction_files": []}, "sft": {}}, "examples.instruction_files"),
-        ({"examples": {"most_instructions": 0}, "sft": {}}, "sft: learns from instructions"),
+        ({"examples": {"max_instructions": 0}, "sft": {}}, "sft: learns from instructions"),
         ({"examples": FILES | {"preference_files": []}, "dpo": {}}, "examples.preference_files"),
         (
             {
@@ -86,7 +86,7 @@ FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_f
     ],
 )
 def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], message: str) -> None:
-    (found,) = problems(configs(**sections))
+    (found,) = problems(STAGES, configs(**sections))
     assert message in found
 
 
@@ -103,12 +103,12 @@ def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], mes
     ],
 )
 def test_stages_that_do(sections: dict[str, dict[str, Any]]) -> None:
-    assert problems(configs(**sections)) == []
+    assert problems(STAGES, configs(**sections)) == []
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_go_together(path: Path) -> None:
-    assert problems(load(path.stem).configs) == []
+    assert problems(STAGES, load(path.stem).configs) == []
 
 
 def test_all_of_it_is_told_at_once_and_before_the_store_is_read(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_all_of_it_is_told_at_once_and_before_the_store_is_read(tmp_path: Path) 
         evaluate={"new_tokens": 64},
     )
     with pytest.raises(RecipeError) as caught:
-        require(made, "mine.yaml")
+        require(STAGES, made, "mine.yaml")
     assert [line.split(": ")[:2] for line in str(caught.value).splitlines()] == [
         ["mine.yaml", "sft.max_length"],
         ["mine.yaml", "evaluate.new_tokens"],
@@ -135,6 +135,15 @@ def test_all_of_it_is_told_at_once_and_before_the_store_is_read(tmp_path: Path) 
         planner_for(sound, "quickstart", store, configs=wrong)
     assert isinstance(sound, Recipe)
     planner_for(sound, "quickstart", store)
+
+
+def test_what_stages_ask_of_others_are_fields_of_theirs() -> None:
+    asked = {field for stage in STAGES.values() for need in stage.requires for field in need.of}
+    assert "pack.sequence_length" in asked
+    for field in asked:
+        stage, _, name = field.removesuffix("?").partition(".")
+        config = STAGES[stage].config
+        assert name in config.model_fields or isinstance(getattr(config, name), property), field
 
 
 def test_files_of_examples_are_read_before_anything_is_trained() -> None:
@@ -153,9 +162,9 @@ def test_a_model_to_go_on_from(tmp_path: Path) -> None:
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     here = f"pretrain.continue_from={tmp_path}"
-    assert problems(load("quickstart", [here]).configs) == []
+    assert problems(STAGES, load("quickstart", [here]).configs) == []
     changes = [here, "pretrain.layers=5", "pack.sequence_length=512"]
-    (found,) = problems(load("quickstart", changes).configs)
+    (found,) = problems(STAGES, load("quickstart", changes).configs)
     assert "layers 4 there, 5 here, pack.sequence_length 256 there, 512 here" in found
 
 
@@ -179,6 +188,6 @@ def test_no_tokenizer_needs_fewer_tokens() -> None:
         WORDS,
         "日本語" * 9,
     ):
-        assert 0 < least_tokens(text, 16) <= len(tokenizer.encode(text).ids)
-    assert least_tokens("x" * 999, 16) == 63
-    assert least_tokens("one two 34", 16) == 5
+        assert 0 < min_tokens(text, 16) <= len(tokenizer.encode(text).ids)
+    assert min_tokens("x" * 999, 16) == 63
+    assert min_tokens("one two 34", 16) == 5

@@ -11,11 +11,8 @@ import pytest
 
 from llm.process import guarded, sandbox
 from tasks.engine.config import StageConfig
-from tasks.engine.run.build import build
-from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
-from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.store.store import Store
+from tasks.engine.stage.stage import Stage
 from tasks.stages import decontaminate, dedup, examples, pack, tokenizer
 from tasks.stages.annotate import AnnotateConfig
 from tasks.stages.decontaminate import DecontaminateConfig, EvaluationSet
@@ -29,7 +26,9 @@ from tests.hostile_texts import CRASHES, HANGS
 from tests.language_model import language_model
 from tests.llm.pydocs.documentation import pages
 from tests.llm.tokens.small_tokenizer import library_texts
-from tests.tasks import given_documents, split_documents
+from tests.tasks import split_documents
+from tests.tasks import stand_in_documents as stand_in
+from tests.tasks.documents_stage import CLEAN, DEDUP, built_on, data_id, rows, write_parts
 from tests.tasks.stages.test_quality_stage import BAD, GOOD, SMALL, text
 
 PROSE = (
@@ -50,66 +49,49 @@ def _totals(done: Mapping[str, BuildResult], stage: str) -> tuple[int, int, dict
 
 
 def _rejected(done: Mapping[str, BuildResult], stage: str) -> dict[str, str]:
-    rows = done[stage].artifact.data("rejected").table().to_pylist()
-    return {row["doc_id"]: row["reason"] for row in rows}
+    return {row["doc_id"]: row["reason"] for row in rows(done, stage, "rejected")}
 
 
 def _chained(
-    home: Path, stages: Mapping[str, Any], documents: Sequence[Any], **configs: StageConfig
+    home: Path, stages: Sequence[Stage], documents: Sequence[Any], **configs: StageConfig
 ) -> dict[str, BuildResult]:
-    folder = given_documents.write_parts(home / "documents", [documents])
-    everything = {"dedup": split_documents.SplitConfig(folder=str(folder), workers=1), **configs}
-    store = Store(str(home / "home"))
-    return build(Planner(chain(stages, everything), everything, "test", store, Selection()))
+    return built_on(home / "home", stages, write_parts(home / "documents", [documents]), configs)
 
 
 def test_a_text_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guarded, "DEADLINE_SECONDS", 4.0)
-    sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
-    bad = given_documents.document("https://a.example/bad", f"{PROSE} {HANGS}")
+    sound = [stand_in.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
+    bad = stand_in.document("https://a.example/bad", f"{PROSE} {HANGS}")
     settings = AnnotateConfig(workers=1, language_model=str(language_model()))
-    parts = given_documents.write_parts(tmp_path / "with", [[*sound[:3], bad, *sound[3:]]])
-    done = given_documents.built(tmp_path / "one", parts, annotate=settings)
+    parts = write_parts(tmp_path / "with", [[*sound[:3], bad, *sound[3:]]])
+    done = stand_in.built(tmp_path / "one", parts, annotate=settings)
     assert _totals(done, "annotate") == (7, 6, {"timeout": 1})
     assert _rejected(done, "annotate") == {bad["doc_id"]: "timeout"}
     assert done["annotate"].artifact.facts["timing_dependent"] == [bad["doc_id"]]
-    parts = given_documents.write_parts(tmp_path / "without", [sound])
-    without = given_documents.built(tmp_path / "two", parts, annotate=settings)
-    assert given_documents.data_id(done, "annotate", "attributes") == given_documents.data_id(
-        without, "annotate", "attributes"
-    )
+    parts = write_parts(tmp_path / "without", [sound])
+    without = stand_in.built(tmp_path / "two", parts, annotate=settings)
+    assert data_id(done, "annotate", "attributes") == data_id(without, "annotate", "attributes")
     assert "timing_dependent" not in without["annotate"].artifact.facts
 
 
 def test_dedup(tmp_path: Path) -> None:
-    given = {"clean": given_documents.GIVEN, "dedup": dedup.STAGE}
-    sound = [given_documents.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
-    bad = given_documents.document("https://a.example/bad", f"{PROSE} {CRASHES}")
+    sound = [stand_in.document(f"https://a.example/{n}", f"{PROSE} {n}.") for n in range(6)]
+    bad = stand_in.document("https://a.example/bad", f"{PROSE} {CRASHES}")
 
     def run(name: str, documents: list[dict[str, Any]]) -> dict[str, BuildResult]:
-        folder = given_documents.write_parts(tmp_path / name / "documents", [documents])
-        configs: dict[str, Any] = {
-            "clean": given_documents.GivenConfig(folder=str(folder), workers=1),
-            "dedup": DedupConfig(workers=1, keep=["doc_id"]),
-        }
-        store = Store(str(tmp_path / name / "home"))
-        return build(Planner(chain(given, configs), configs, "test", store, Selection()))
+        config = DedupConfig(workers=1, keep=["doc_id"])
+        return _chained(tmp_path / name, (CLEAN, dedup.STAGE), documents, dedup=config)
 
     done, without = run("with", [bad, *sound]), run("without", sound)
     assert _rejected(done, "dedup") == {bad["doc_id"]: "crashed"}
     rows_in, kept, _ = _totals(done, "dedup")
     assert (rows_in, kept) == (7, _totals(without, "dedup")[1])
     for output in ("documents", "clusters", "pairs", "removed", "signatures"):
-        assert given_documents.data_id(done, "dedup", output) == given_documents.data_id(
-            without, "dedup", output
-        )
+        assert data_id(done, "dedup", output) == data_id(without, "dedup", output)
 
 
 def test_decontaminate_tokenizer_and_pack(tmp_path: Path) -> None:
-    stages = {
-        stage.name: stage
-        for stage in (split_documents.DEDUP, decontaminate.STAGE, tokenizer.STAGE, pack.STAGE)
-    }
+    stages = (DEDUP, decontaminate.STAGE, tokenizer.STAGE, pack.STAGE)
     (tmp_path / "questions.txt").write_text(f"{PROSE} seven hundred and one.\n")
     asked = EvaluationSet(name="asked", paths=[str(tmp_path / "questions.txt")])
     library = library_texts()[1]
@@ -126,7 +108,7 @@ def test_decontaminate_tokenizer_and_pack(tmp_path: Path) -> None:
     done = _chained(tmp_path / "one", stages, given, decontaminate=searched, **configs)
     assert _totals(done, "decontaminate") == (42, 40, {"crashed": 1})
     assert _rejected(done, "decontaminate") == {bad["doc_id"]: "crashed"}
-    removed = split_documents.rows(done, "decontaminate", "removed")
+    removed = rows(done, "decontaminate", "removed")
     assert [row["doc_id"] for row in removed] == [hit["doc_id"]]
 
     # Without the stage before them that catches it, the later ones do.
@@ -134,13 +116,11 @@ def test_decontaminate_tokenizer_and_pack(tmp_path: Path) -> None:
     assert late["tokenizer"].artifact.facts["not_measured"] == [bad["doc_id"]]
     assert _rejected(late, "pack") == {bad["doc_id"]: "crashed"}
     assert late["pack"].artifact.data("tokens").rows == 40
-    assert sum(
-        row["documents"] for row in split_documents.rows(late, "tokenizer", "fertility")
-    ) == len(sound)
+    assert sum(row["documents"] for row in rows(late, "tokenizer", "fertility")) == len(sound)
 
 
 def test_examples(tmp_path: Path) -> None:
-    stages = {stage.name: stage for stage in (split_documents.DEDUP, examples.STAGE)}
+    stages = (DEDUP, examples.STAGE)
     sound = [
         {**split_documents.document(body, "docs"), "url": url}
         for url, body in sorted(pages().items())[:4]
@@ -150,31 +130,25 @@ def test_examples(tmp_path: Path) -> None:
     done = _chained(tmp_path / "one", stages, [bad, *sound], examples=ExamplesConfig())
     without = _chained(tmp_path / "two", stages, sound, examples=ExamplesConfig())
     assert _totals(done, "examples")[2] == {"crashed": 2}  # one of each kind
-    for row in split_documents.rows(done, "examples", "rejected"):
+    for row in rows(done, "examples", "rejected"):
         assert bad["doc_id"] in row["detail"]
     for output in ("instructions", "preferences", "removed"):
-        assert split_documents.data_id(done, "examples", output) == split_documents.data_id(
-            without, "examples", output
-        )
+        assert data_id(done, "examples", output) == data_id(without, "examples", output)
 
 
 def test_quality(tmp_path: Path) -> None:
-    sound = [given_documents.document(f"https://shop.example/{n}", text(BAD, n)) for n in range(60)]
-    sound += [
-        given_documents.document(f"https://wiki.example/{n}", text(GOOD, n)) for n in range(60)
-    ]
-    bad = given_documents.document("https://wiki.example/bad", f"{PROSE} {CRASHES}")
+    sound = [stand_in.document(f"https://shop.example/{n}", text(BAD, n)) for n in range(60)]
+    sound += [stand_in.document(f"https://wiki.example/{n}", text(GOOD, n)) for n in range(60)]
+    bad = stand_in.document("https://wiki.example/bad", f"{PROSE} {CRASHES}")
     config = QualityConfig(
         positives=[LabelSource(name="wiki", url_pattern=r"^https://wiki\.", min_chars=10)],
         negatives=[LabelSource(name="shop", url_pattern=r"^https://shop\.", min_chars=10)],
         **SMALL,  # type: ignore[arg-type]
     )
-    parts = given_documents.write_parts(tmp_path / "with", [[bad, *sound]])
-    done = given_documents.built(tmp_path / "one", parts, quality=config)
-    parts = given_documents.write_parts(tmp_path / "without", [sound])
-    without = given_documents.built(tmp_path / "two", parts, quality=config)
+    parts = write_parts(tmp_path / "with", [[bad, *sound]])
+    done = stand_in.built(tmp_path / "one", parts, quality=config)
+    parts = write_parts(tmp_path / "without", [sound])
+    without = stand_in.built(tmp_path / "two", parts, quality=config)
     assert _totals(done, "quality")[2] == {"crashed": 2}  # once a label source
     assert _rejected(done, "quality") == {bad["doc_id"]: "crashed"}
-    assert given_documents.data_id(done, "quality", "model") == given_documents.data_id(
-        without, "quality", "model"
-    )
+    assert data_id(done, "quality", "model") == data_id(without, "quality", "model")

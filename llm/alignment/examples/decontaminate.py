@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from llm.alignment.examples.tables import Dropped, Example, Outcome
 from llm.corpus.decontaminate.ngrams import Match, ngram_index
-from llm.process.guarded import Lost, guarded
+from llm.process.guarded import LostDocument, guarded
 from llm.process.sandbox import batches
 
 REASON = "evaluation:"  # and the name of the set
@@ -31,7 +31,7 @@ def without_evaluation_items(
     """
     for some in batches(outcomes, lambda _: 0, _AT_ONCE, 0):
         examples = [outcome for outcome in some if isinstance(outcome, Example)]
-        found = _searched(examples, tuple(ngrams))
+        found = _search(examples, tuple(ngrams))
         for outcome in some:
             yield next(found) if isinstance(outcome, Example) else outcome
 
@@ -46,7 +46,7 @@ def worst_matches(examples: pa.Table, ngrams: tuple[str, ...]) -> list[Match | N
     return worst
 
 
-def _searched(examples: Sequence[Example], ngrams: tuple[str, ...]) -> Iterator[Outcome]:
+def _search(examples: Sequence[Example], ngrams: tuple[str, ...]) -> Iterator[Outcome]:
     turns = [
         json.dumps(
             list(dict.fromkeys(t.content for t in chain(*example.turns))), ensure_ascii=False
@@ -57,8 +57,8 @@ def _searched(examples: Sequence[Example], ngrams: tuple[str, ...]) -> Iterator[
     table = pa.table(columns, schema=_SCHEMA)
     waiting = iter(examples)
     for found in guarded("llm.alignment.examples.decontaminate:worst_matches", (ngrams,), [table]):
-        if isinstance(found, Lost):
-            yield _dropped(next(waiting), True, found.reason, None, found.detail)
+        if isinstance(found, LostDocument):
+            yield _drop(next(waiting), True, found.reason, None, found.detail)
             continue
         for match in found:
             example = next(waiting)
@@ -66,15 +66,13 @@ def _searched(examples: Sequence[Example], ngrams: tuple[str, ...]) -> Iterator[
                 yield example
             else:
                 name, item, ngram, count = match
-                yield _dropped(example, False, f"{REASON}{name}", count, f"{item}: {ngram}")
+                yield _drop(example, False, f"{REASON}{name}", count, f"{item}: {ngram}")
 
 
 _SCHEMA = pa.schema([("doc_id", pa.string()), ("text", pa.large_string())])
 
 
-def _dropped(
-    example: Example, rejected: bool, reason: str, count: int | None, detail: str
-) -> Dropped:
+def _drop(example: Example, rejected: bool, reason: str, count: int | None, detail: str) -> Dropped:
     return Dropped(
         example.kind,
         example.source,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_MOST_NAMES = 100  # of a file, each counted by itself; some files have a field a row
+_MAX_NAMES = 100  # of a file, each counted by itself; some files have a field a row
 OTHERS = "(others)"
 
 
@@ -55,4 +55,4 @@ def count(unread: set[str], rows: Counter[str]) -> None:
     """Add a row's unread fields to the count of rows by field."""
     for spelled in sorted(unread):
         name = spelled.encode("utf-8", "replace").decode()  # a lone surrogate is no text
-        rows[name if name in rows or len(rows) < _MOST_NAMES else OTHERS] += 1
+        rows[name if name in rows or len(rows) < _MAX_NAMES else OTHERS] += 1

@@ -31,10 +31,10 @@ from llm.alignment.examples.tables import (
 )
 from llm.corpus.identity import doc_id
 from llm.corpus.source.arrow_rows import NotUtf8
-from llm.corpus.source.compressed import Break
+from llm.corpus.source.compressed import StreamDamage
 from llm.corpus.source.delimited import delimited_rows, delimiter_of, records
-from llm.corpus.source.json_text import DuplicateFieldError, parsed
-from llm.corpus.source.parquet_rows import LostRows, opened, rows_and_losses
+from llm.corpus.source.json_text import DuplicateFieldError, parse_json
+from llm.corpus.source.parquet_rows import LostRows, open_parquet, rows_and_losses
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines_and_breaks, whole
 from llm.corpus.split import split_of
 from llm.errors import ExpectedError
@@ -48,21 +48,21 @@ class ExampleFileError(ExpectedError, ValueError):
 
 
 @dataclass(frozen=True)
-class FileReading:
+class FileSettings:
     """How files are read.
 
     Attributes:
         kind: what the files hold, "instruction" or "preference".
-        most_row_bytes: of a line.
-        most_file_bytes: of a JSON list, which is read as a whole; decompressed.
-        held_out: share of openings that go to validation.
+        max_row_bytes: of a line.
+        max_file_bytes: of a JSON list, which is read as a whole; decompressed.
+        validation_fraction: share of openings that go to validation.
         split_seed: another holds out others.
     """
 
     kind: Kind
-    most_row_bytes: int
-    most_file_bytes: int
-    held_out: float
+    max_row_bytes: int
+    max_file_bytes: int
+    validation_fraction: float
     split_seed: int
 
 
@@ -78,7 +78,7 @@ class _Row:
 
 
 def examples_in(
-    path: Path, name: str, reading: FileReading, unread: Counter[str]
+    path: Path, name: str, settings: FileSettings, unread: Counter[str]
 ) -> Iterator[Outcome]:
     """An outcome a row, in the file's order.
 
@@ -91,11 +91,11 @@ def examples_in(
         ExampleFileError: the ending is unknown, or no row is usable (after the last one).
     """
     used, unusable, first = 0, Counter[str](), ""
-    for row in _rows(path, name, reading):
+    for row in _rows(path, name, settings):
         instances = rows_in(row.record) if isinstance(row.record, dict) else [row.record]
         for place, record in enumerate(instances):
             where = f"{row.where}, instance {place + 1}" if len(instances) > 1 else row.where
-            outcome = _outcome(record, row, where, name, reading, unread)
+            outcome = _outcome(record, row, where, name, settings, unread)
             if isinstance(outcome, Dropped):
                 unusable[outcome.reason] += 1
                 first = first or outcome.detail
@@ -103,10 +103,10 @@ def examples_in(
                 used += 1
             yield outcome
     if not used:
-        _nothing(name, reading.kind, unusable, first)
+        _raise_no_usable_row(name, settings.kind, unusable, first)
 
 
-def _nothing(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoReturn:
+def _raise_no_usable_row(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoReturn:
     shapes = INSTRUCTION_SHAPES if kind == INSTRUCTION else PREFERENCE_SHAPES
     found = ", ".join(f"{reason} {count}" for reason, count in sorted(unusable.items()))
     why = f"none of its {unusable.total()} rows is usable ({found}; {first})" if found else "empty"
@@ -118,7 +118,7 @@ def _nothing(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoRet
 
 
 def _outcome(
-    record: Any, row: _Row, where: str, name: str, reading: FileReading, unread: Counter[str]
+    record: Any, row: _Row, where: str, name: str, settings: FileSettings, unread: Counter[str]
 ) -> Outcome:
     reason, detail = row.reason, row.detail
     if not reason:
@@ -126,31 +126,33 @@ def _outcome(
             if not isinstance(record, dict):
                 kind = type(record).__name__
                 raise UnusableRowError("malformed_json", f"a {kind}, expected an object")
-            take = instruction if reading.kind == INSTRUCTION else preference
+            take = instruction if settings.kind == INSTRUCTION else preference
             fields = Fields(record)
             turns = take(fields)
         except UnusableRowError as error:
             reason, detail = error.reason, str(error)
         else:
             count(fields.unread, unread)
-            split = split_of(opening(turns[0]), reading.split_seed, reading.held_out)
-            return Example(reading.kind, name, split, (), turns, where)
+            split = split_of(opening(turns[0]), settings.split_seed, settings.validation_fraction)
+            return Example(settings.kind, name, split, (), turns, where)
     # Of a row with several instances each is a row of its own.
     key = row.raw + (where.removeprefix(row.where)).encode()
-    identity = doc_id(name, f"unusable {reading.kind}", key)
-    return Dropped(reading.kind, name, "", identity, True, reason, None, None, f"{where}: {detail}")
+    identity = doc_id(name, f"unusable {settings.kind}", key)
+    return Dropped(
+        settings.kind, name, "", identity, True, reason, None, None, f"{where}: {detail}"
+    )
 
 
-def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
+def _rows(path: Path, name: str, settings: FileSettings) -> Iterator[_Row]:
     bare = bare_name(name)
     if bare.endswith(_JSON_LINES):
-        yield from _json_lines(path, name, reading.most_row_bytes)
+        yield from _json_lines(path, name, settings.max_row_bytes)
     elif bare.endswith(".json"):
-        yield from _json_list(path, name, reading.most_file_bytes)
+        yield from _json_list(path, name, settings.max_file_bytes)
     elif bare.endswith(".parquet"):
         yield from _parquet(path, name)
     elif delimiter := delimiter_of(name):
-        yield from _table(path, name, delimiter, reading.most_row_bytes)
+        yield from _table(path, name, delimiter, settings.max_row_bytes)
     else:
         raise ExampleFileError(
             f"{name}: files of examples end in .jsonl, .ndjson, .json, .csv, .tsv (these also "
@@ -160,21 +162,21 @@ def _rows(path: Path, name: str, reading: FileReading) -> Iterator[_Row]:
 
 def _json_lines(path: Path, name: str, limit: int) -> Iterator[_Row]:
     for found in lines_and_breaks(path, limit):
-        if isinstance(found, Break):
-            yield _damaged(name, found)
+        if isinstance(found, StreamDamage):
+            yield _damaged_row(name, found)
             continue
         number, line, length = found
         where = f"{name}:{number}"
         if length > limit:
-            detail = f"{length} bytes, the limit is {limit} (most_row_bytes)"
+            detail = f"{length} bytes, the limit is {limit} (max_row_bytes)"
             yield _Row(where, line, None, "too_large", detail)
         elif line.strip():
-            yield _parsed(where, line)
+            yield _parse(where, line)
 
 
-def _parsed(where: str, raw: bytes) -> _Row:
+def _parse(where: str, raw: bytes) -> _Row:
     try:
-        return _Row(where, raw, parsed(raw.decode("utf-8-sig")), "", "")
+        return _Row(where, raw, parse_json(raw.decode("utf-8-sig")), "", "")
     except UnicodeDecodeError as error:
         return _Row(where, raw, None, "undecodable", f"not UTF-8 at byte {error.start}")
     except DuplicateFieldError as error:
@@ -187,13 +189,13 @@ def _json_list(path: Path, name: str, limit: int) -> Iterator[_Row]:
     try:
         data = whole(path, limit)
     except DamagedStreamError as error:
-        yield _damaged(name, error)
+        yield _damaged_row(name, error)
         return
     if data is None:
-        detail = f"more than {limit} bytes (most_file_bytes); keep it as JSON lines"
+        detail = f"more than {limit} bytes (max_file_bytes); keep it as JSON lines"
         yield _Row(name, b"", None, "too_large", detail)
         return
-    found = _parsed(name, data)
+    found = _parse(name, data)
     if found.reason or not isinstance(found.record, list):
         yield _Row(name, data, None, found.reason or "malformed_json", found.detail or "no list")
         return
@@ -214,13 +216,13 @@ def _table(path: Path, name: str, delimiter: str, limit: int) -> Iterator[_Row]:
                 filled = {field: cell or None for field, cell in cells.items()}
                 yield _Row(where, row.raw, filled, "", "")
     except DamagedStreamError as error:
-        yield _damaged(name, error)
+        yield _damaged_row(name, error)
 
 
 def _parquet(path: Path, name: str) -> Iterator[_Row]:
     with path.open("rb") as stream:
         try:
-            file = opened(stream)
+            file = open_parquet(stream)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             yield _Row(name, b"not_parquet@0", None, "not_parquet", str(error))
             return
@@ -240,7 +242,7 @@ def _parquet(path: Path, name: str) -> Iterator[_Row]:
                 yield _Row(where, raw, None, "undecodable", detail)
 
 
-def _damaged(name: str, error: Break | DamagedStreamError) -> _Row:
+def _damaged_row(name: str, error: StreamDamage | DamagedStreamError) -> _Row:
     reason = "truncated_file" if error.cut else "bad_record"
     where = f"{name}, byte {error.offset}"
     return _Row(where, f"{reason}@{error.offset}".encode(), None, reason, error.cause)

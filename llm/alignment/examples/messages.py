@@ -83,8 +83,8 @@ def _weighs(value: Mapping[str, Any], role: str, where: str) -> bool:
     learned = {name: yes_or_no(weight) for name, weight in weights.items()}
     if role != "assistant":
         return True
-    for name, said in learned.items():
-        if said is None:
+    for name, flag in learned.items():
+        if flag is None:
             detail = f"{where}: {name} is {weights[name]!r}; an answer is learned (1) or not (0)"
             raise UnusableRowError("bad_weight", detail)
     return all(learned.values())

@@ -1,4 +1,4 @@
-"""Which examples stay: one of every content, nothing held out in training, no more than wanted."""
+"""Which examples stay: one of every content, no validation prompt in training, and the caps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import xxhash
 from llm.alignment.examples.tables import INSTRUCTION, Example, Kind
 from llm.tables import VALIDATION
 
-_OF_FILES, _HELD_OUT, _TRAINED_ON = "of files", "held out", "trained on"
+_OF_FILES, _OF_VALIDATION, _OF_TRAINING = "of files", "validation", "train"
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class Caps:
 
     Attributes:
         instructions, preferences: made of documents of the training split.
-        held_out: of either, made of documents of the validation split.
+        validation: of either, made of documents of the validation split.
         from_files: of either, of both splits together; none = all.
         seed: of the order in which they are taken.
     """
 
     instructions: int
     preferences: int
-    held_out: int
+    validation: int
     from_files: int | None
     seed: int
 
@@ -34,8 +34,8 @@ class Caps:
         """How many of a kind may stay in a group; none = all."""
         if group == _OF_FILES:
             return self.from_files
-        if group == _HELD_OUT:
-            return self.held_out
+        if group == _OF_VALIDATION:
+            return self.validation
         return self.instructions if kind == INSTRUCTION else self.preferences
 
 
@@ -54,14 +54,14 @@ class _Entry:
     """Of an example what decides over it: some hundred bytes, whatever its length."""
 
     kind: Kind
-    held_out: bool
+    validation: bool
     parents: tuple[str, ...]
     doc_id: str
     same: int
     opening: int
 
 
-class Ledger:
+class ExampleSelector:
     """Every example there is, in the order they are added."""
 
     def __init__(self) -> None:
@@ -70,25 +70,28 @@ class Ledger:
     def add(self, example: Example) -> None:
         """Remember what decides over an example; its text is not kept."""
         opening = xxhash.xxh3_128_intdigest(example.opening().encode())
-        held_out = example.split == VALIDATION
+        validation = example.split == VALIDATION
         self._entries.append(
-            _Entry(example.kind, held_out, example.parents, example.doc_id, example.same(), opening)
+            _Entry(
+                example.kind, validation, example.parents, example.doc_id, example.same(), opening
+            )
         )
 
     def decide(self, caps: Caps) -> list[Removal | None]:
         """For each example, in order of adding, why it goes, or `None`.
 
-        Duplicates go first (kind and content are equal; a held-out one stays before one to train
-        on), then training examples that begin like a held-out one, then what exceeds the caps.
+        Duplicates go first (kind and content are equal; one for validation stays before one
+        to train on), then training examples that begin like one for validation, then what
+        exceeds the caps.
         The order of adding decides over nothing.
         """
         removals: dict[int, Removal] = {}
-        self._duplicates(removals)
-        self._held_out_openings(removals)
-        self._beyond(caps, removals)
+        self._remove_duplicates(removals)
+        self._remove_validation_prompts(removals)
+        self._apply_caps(caps, removals)
         return [removals.get(place) for place in range(len(self._entries))]
 
-    def _duplicates(self, removals: dict[int, Removal]) -> None:
+    def _remove_duplicates(self, removals: dict[int, Removal]) -> None:
         entries = self._entries
         kept: dict[int, str] = {}
         for place in sorted(range(len(entries)), key=lambda place: _rank(entries[place])):
@@ -99,44 +102,44 @@ class Ledger:
             else:
                 kept[entry.same] = entry.doc_id
 
-    def _held_out_openings(self, removals: dict[int, Removal]) -> None:
+    def _remove_validation_prompts(self, removals: dict[int, Removal]) -> None:
         held: dict[int, str] = {}
-        for _, entry in self._staying(removals):
-            if entry.held_out:
+        for _, entry in self._remaining(removals):
+            if entry.validation:
                 held[entry.opening] = min(entry.doc_id, held.get(entry.opening, entry.doc_id))
-        for place, entry in list(self._staying(removals)):
-            if not entry.held_out and entry.opening in held:
-                detail = f"begins like {held[entry.opening]}, which is held out"
-                removals[place] = Removal("held_out_prompt", None, None, detail)
+        for place, entry in list(self._remaining(removals)):
+            if not entry.validation and entry.opening in held:
+                detail = f"begins like {held[entry.opening]}, which is for validation"
+                removals[place] = Removal("validation_prompt", None, None, detail)
 
-    def _beyond(self, caps: Caps, removals: dict[int, Removal]) -> None:
+    def _apply_caps(self, caps: Caps, removals: dict[int, Removal]) -> None:
         groups: dict[tuple[Kind, str], list[int]] = {}
-        for place, entry in self._staying(removals):
-            groups.setdefault((entry.kind, _counted_with(entry)), []).append(place)
+        for place, entry in self._remaining(removals):
+            groups.setdefault((entry.kind, _group(entry)), []).append(place)
         for (kind, group), places in groups.items():
-            most = caps.of(kind, group)
-            if most is None:
+            limit = caps.of(kind, group)
+            if limit is None:
                 continue
-            order = _drawn({place: self._entries[place].doc_id for place in places}, caps.seed)
-            for place in order[most:]:
-                detail = f"{len(places)} {kind}s, the first {most} by hash stay"
-                removals[place] = Removal("cap", float(len(places)), float(most), detail)
+            order = _shuffle({place: self._entries[place].doc_id for place in places}, caps.seed)
+            for place in order[limit:]:
+                detail = f"{len(places)} {kind}s, the first {limit} by hash stay"
+                removals[place] = Removal("cap", float(len(places)), float(limit), detail)
 
-    def _staying(self, removals: Mapping[int, Removal]) -> Iterable[tuple[int, _Entry]]:
+    def _remaining(self, removals: Mapping[int, Removal]) -> Iterable[tuple[int, _Entry]]:
         return ((at, entry) for at, entry in enumerate(self._entries) if at not in removals)
 
 
-def _counted_with(entry: _Entry) -> str:
+def _group(entry: _Entry) -> str:
     if not entry.parents:
         return _OF_FILES
-    return _HELD_OUT if entry.held_out else _TRAINED_ON
+    return _OF_VALIDATION if entry.validation else _OF_TRAINING
 
 
 def _rank(entry: _Entry) -> tuple[bool, str, tuple[str, ...]]:
-    return not entry.held_out, entry.doc_id, entry.parents
+    return not entry.validation, entry.doc_id, entry.parents
 
 
-def _drawn(ids: Mapping[int, str], seed: int) -> list[int]:
+def _shuffle(ids: Mapping[int, str], seed: int) -> list[int]:
     """Places in an order that depends on seed and ids alone."""
 
     def point(place: int) -> tuple[int, str]:

@@ -66,25 +66,25 @@ def instruction(record: Record) -> tuple[Turns]:
     Raises:
         UnusableRowError
     """
-    given = _fields(record)
-    output = _first(given, _OUTPUTS) or ("output" if "output" in given else None)
-    if given.has("messages"):
-        messages = messages_of(given["messages"], "messages")
-    elif given.has("conversations"):
-        messages = messages_of(given["conversations"], "conversations")
-    elif given.has("instruction") and output:
-        messages = _history(given) + _alpaca(given) + _answer(given[output], output)
+    fields = _fields(record)
+    output = _first(fields, _OUTPUTS) or ("output" if "output" in fields else None)
+    if fields.has("messages"):
+        messages = messages_of(fields["messages"], "messages")
+    elif fields.has("conversations"):
+        messages = messages_of(fields["conversations"], "conversations")
+    elif fields.has("instruction") and output:
+        messages = _history(fields) + _alpaca(fields) + _answer(fields[output], output)
     else:
-        prompt, answer = _first(given, _PROMPTS), _first(given, _ANSWERS)
+        prompt, answer = _first(fields, _PROMPTS), _first(fields, _ANSWERS)
         if prompt is None or answer is None:
-            raise _unknown(given, INSTRUCTION_SHAPES)
-        messages = _history(given) + _prompt(given[prompt], prompt)
-        messages += _answer(given[answer], answer)
-    messages = _with_system(given, messages)
+            raise _unknown(fields, INSTRUCTION_SHAPES)
+        messages = _history(fields) + _prompt(fields[prompt], prompt)
+        messages += _answer(fields[answer], answer)
+    messages = _with_system(fields, messages)
     if messages[-1].role != "assistant":
         raise UnusableRowError("no_answer", f"the last turn is the {messages[-1].role}'s")
-    _check_label(given)
-    _check_weight(given)
+    _check_label(fields)
+    _check_weight(fields)
     messages = _to_the_last_learned(messages)
     _check_prompt(messages[:-1])
     return (messages,)
@@ -96,13 +96,13 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
     Raises:
         UnusableRowError
     """
-    given = _fields(record)
-    if not given.has("chosen") or not given.has("rejected"):
-        raise _unknown(given, PREFERENCE_SHAPES)
-    _check_weight(given)
-    prompt = _stated_prompt(given)
+    fields = _fields(record)
+    if not fields.has("chosen") or not fields.has("rejected"):
+        raise _unknown(fields, PREFERENCE_SHAPES)
+    _check_weight(fields)
+    prompt = _stated_prompt(fields)
     chosen, rejected = (
-        _conversation(given[name], name, transcript=not prompt) for name in ("chosen", "rejected")
+        _conversation(fields[name], name, transcript=not prompt) for name in ("chosen", "rejected")
     )
     if prompt and all(len(turns) == 1 for turns in (chosen, rejected)):
         chosen, rejected = prompt + chosen, prompt + rejected
@@ -121,7 +121,7 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
             )
         if not turns[-1].supervised:
             raise UnusableRowError("nothing_to_learn", f"the answer in {name} has weight 0")
-    head = _with_system(given, head)
+    head = _with_system(fields, head)
     _check_prompt(head)
     if not all(any(_same(message, other) for other in head) for message in prompt):
         raise UnusableRowError("other_prompt", "the answers belong to another prompt than stated")
@@ -228,9 +228,9 @@ def _alpaca(record: Fields) -> Turns:
     """The instruction and, behind it, what it is about; that may be blank."""
     texts = [text_of(record["instruction"], "instruction")]
     for name in _INPUTS:
-        given = record[name] if record.has(name) else ""
-        if not isinstance(given, str) or given.strip():
-            texts.append(text_of(given, name))
+        value = record[name] if record.has(name) else ""
+        if not isinstance(value, str) or value.strip():
+            texts.append(text_of(value, name))
     return (Message("user", "\n\n".join(texts)),)
 
 

@@ -124,13 +124,13 @@ def opening(turns: Turns) -> str:
     Examples with the same opening stay on one side of the split: a conversation and its
     continuation, an instruction and a preference for the same prompt.
     """
-    said: list[str] = []
+    words: list[str] = []
     for message in turns:
         if message.role == "assistant":
             break
         if message.role == "user":
-            said += message.content.split()
-    return " ".join(said).casefold()
+            words += message.content.split()
+    return " ".join(words).casefold()
 
 
 def instruction_table(examples: Sequence[Example]) -> pa.Table:
@@ -143,7 +143,7 @@ def preference_table(examples: Sequence[Example]) -> pa.Table:
     return _table(examples, ("prompt", "chosen", "rejected"), PREFERENCES)
 
 
-def _learned(message: Message) -> bool:
+def _is_supervised(message: Message) -> bool:
     return message.role == "assistant" and message.supervised
 
 
@@ -155,7 +155,10 @@ def _table(examples: Sequence[Example], names: Sequence[str], schema: pa.Schema)
             "split": example.split,
             "parent_doc_ids": list(example.parents),
             **{
-                name: [{**message._asdict(), "supervised": _learned(message)} for message in turns]
+                name: [
+                    {**message._asdict(), "supervised": _is_supervised(message)}
+                    for message in turns
+                ]
                 for name, turns in zip(names, example.turns, strict=True)
             },
         }

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from llm.alignment import results
-from llm.alignment.channel import Channel
 from llm.alignment.checks import TrainerDataError, check_pairs, check_rows, flat
 from llm.alignment.data import preference_rows
-from llm.alignment.run_file import DpoRun
+from llm.alignment.methods.dpo_run import DpoRun
+from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
 from llm.model.scoring import completion_logprobs
@@ -42,14 +42,14 @@ class Scores:
     rejected_tokens: NDArray[np.int64]
 
 
-def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
+def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
     """Train on the pairs of split train, score all of them before and after.
 
     Writes as `llm.alignment.methods.sft.train`, and the pairs with their margins.
     """
-    session = Session(run, channel, stop)
+    session = Session(run, reporter, stop)
     rows = preference_rows(session.tables(), session.chat, session.limit)
-    too_long = check_rows(rows, run.most_truncated, session.limit)
+    too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
     check_pairs(rows.used, session.chat.end)
     in_training = pc.equal(rows.used.column("split"), TRAIN).to_numpy()
@@ -60,30 +60,30 @@ def train(run: DpoRun, channel: Channel, stop: StopRequest) -> None:
     after = _scores(session, model, rows.used)
     session.save(model)
     last = trainer.state.global_step
-    held_out = ~in_training
-    first, final = (held_out_figures(scores, held_out) for scores in (before, after))
+    validation = ~in_training
+    first, final = (validation_figures(scores, validation) for scores in (before, after))
     pairs = pair_table(rows.used, before, after, run.beta)
-    margin = pairs.column("margin").to_numpy()[held_out]
+    margin = pairs.column("margin").to_numpy()[validation]
     if len(margin):
-        final["held_out/reward_accuracy"] = float((margin > 0).mean())
-        final["held_out/reward_margin"] = float(margin.mean())
+        final["validation/reward_accuracy"] = float((margin > 0).mean())
+        final["validation/reward_margin"] = float(margin.mean())
     counts = {
         "used": rows.used.num_rows,
         "removed": rows.reasons(rows.removed),
         "rejected": rows.reasons(rows.rejected),
         "truncated": too_long,
         "train_rows": rows.split(TRAIN).num_rows,
-        "held_out_rows": rows.split(VALIDATION).num_rows,
+        "validation_rows": rows.split(VALIDATION).num_rows,
         "steps": last,
         "precision": session.run.precision,
-        "held_out_before": first,
-        "held_out_after": final,
+        "validation_before": first,
+        "validation_after": final,
     }
     figures = [*results.at(0, first), *metrics, *results.at(last, final)]
     results.write(Path(run.results), rows, figures, counts, pairs)
 
 
-def held_out_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float]:
+def validation_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float]:
     """Figures of the pairs chosen; none where there are no pairs.
 
     `preference_accuracy`: share of pairs whose chosen answer has the higher mean log-probability
@@ -94,9 +94,9 @@ def held_out_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float
     chosen = scores.chosen[rows] / scores.chosen_tokens[rows]
     rejected = scores.rejected[rows] / scores.rejected_tokens[rows]
     return {
-        "held_out/preference_accuracy": float((chosen > rejected).mean()),
-        "held_out/chosen_logprob": float(chosen.mean()),
-        "held_out/rejected_logprob": float(rejected.mean()),
+        "validation/preference_accuracy": float((chosen > rejected).mean()),
+        "validation/chosen_logprob": float(chosen.mean()),
+        "validation/rejected_logprob": float(rejected.mean()),
     }
 
 
@@ -130,14 +130,14 @@ def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
     model.eval()
     prompts = table.column("prompt_tokens").to_pylist()
     chosen, rejected = (table.column(name).to_pylist() for name in _ANSWERS)
-    session.channel.begin(2 * table.num_rows, 0, "answer")
+    session.reporter.begin(2 * table.num_rows, 0, "answer")
     sums, counts = completion_logprobs(
         session.scorer(model),
         [*prompts, *prompts],
         [*chosen, *rejected],
         session.run.score_tokens,
         session.device,
-        session.scored,
+        session.report_scored,
     )
     pairs = table.num_rows
     return Scores(sums[:pairs], sums[pairs:], counts[:pairs], counts[pairs:])
@@ -186,7 +186,7 @@ def _trainer(
         disable_dropout=True,
     )
     trainer = PreparedTrainer(
-        model=session.shell(model),
+        model=session.transformers_model(model),
         args=arguments,
         train_dataset=Dataset(InMemoryTable(pa.table(columns, names=list(_DATASET)))),
         processing_class=session.chat.tokenizer,

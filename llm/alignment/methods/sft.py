@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from llm.alignment import results
-from llm.alignment.channel import Channel
 from llm.alignment.checks import check_rows, check_supervised, check_trained_tokens, flat
 from llm.alignment.data import instruction_rows
-from llm.alignment.run_file import SftRun
+from llm.alignment.methods.sft_run import SftRun
+from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
 from llm.model.scoring import summed_logprobs
@@ -24,49 +24,49 @@ from llm.tables import TRAIN, VALIDATION
 _IGNORED = -100  # torch's cross-entropy and TRL leave this label out of the loss
 
 
-def train(run: SftRun, channel: Channel, stop: StopRequest) -> None:
+def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     """Train on the rows of split train, score those of validation before and after.
 
     Writes the model to `run.output` and the tables of `llm.alignment.results` to `run.results`.
 
     Raises:
-        Every error of `llm.alignment.checks`, `rendering`, `rows` and `session`.
+        Every error of `llm.alignment.checks`, `data` and `trainer`, and of `llm.tokens.chat`.
     """
-    session = Session(run, channel, stop)
+    session = Session(run, reporter, stop)
     rows = instruction_rows(session.tables(), session.chat, session.limit)
-    too_long = check_rows(rows, run.most_truncated, session.limit)
+    too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
     check_supervised(rows.used, session.chat.end)
-    training, held_out = rows.split(TRAIN), rows.split(VALIDATION)
+    training, validation = rows.split(TRAIN), rows.split(VALIDATION)
     model = session.load()
-    before, scored = _held_out_loss(session, model, held_out)
+    before, scored = _validation_loss(session, model, validation)
     trainer = _trainer(session, run, model, training)
     metrics = session.fit(trainer)
-    after, _ = _held_out_loss(session, model, held_out)
+    after, _ = _validation_loss(session, model, validation)
     session.save(model)
     last = trainer.state.global_step
-    figures = [*results.at(0, {"held_out/completion_loss": before}), *metrics]
-    figures += results.at(last, {"held_out/completion_loss": after})
+    figures = [*results.at(0, {"validation/completion_loss": before}), *metrics]
+    figures += results.at(last, {"validation/completion_loss": after})
     counts = {
         "used": rows.used.num_rows,
         "removed": rows.reasons(rows.removed),
         "rejected": rows.reasons(rows.rejected),
         "truncated": too_long,
         "train_rows": training.num_rows,
-        "held_out_rows": held_out.num_rows,
+        "validation_rows": validation.num_rows,
         "train_tokens": len(flat(training.column("tokens"))[1]),
-        "supervised_tokens": _supervised(training),
-        "held_out_tokens": scored,
+        "supervised_tokens": _count_supervised(training),
+        "validation_tokens": scored,
         "trainer_rows": len(trainer.train_dataset),
         "steps": last,
         "precision": session.run.precision,
-        "held_out_loss_before": before,
-        "held_out_loss_after": after,
+        "validation_loss_before": before,
+        "validation_loss_after": after,
     }
     results.write(Path(run.results), rows, figures, counts, None)
 
 
-def labelled(table: pa.Table) -> pa.Table:
+def with_labels(table: pa.Table) -> pa.Table:
     """INSTRUCTION_ROWS as the trainer takes them: input_ids and labels, list<int64> both."""
     offsets, tokens = flat(table.column("tokens"))
     _, supervised = flat(table.column("supervised"))
@@ -101,37 +101,37 @@ def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Tab
         dataset_kwargs={"skip_prepare_dataset": not packed},
     )
     trainer = GroupedTrainer(
-        model=session.shell(model),
+        model=session.transformers_model(model),
         args=arguments,
-        train_dataset=Dataset(InMemoryTable(labelled(training))),
+        train_dataset=Dataset(InMemoryTable(with_labels(training))),
         processing_class=session.chat.tokenizer,
         callbacks=[session.steps()],
     )
     if not packed:  # rows that share one are kept apart by transformers' own attention
         session.compute_with(model, trainer)
     _, labels = flat(trainer.train_dataset.data.table.column("labels"))
-    check_trained_tokens(_supervised(training), int((labels != _IGNORED).sum()))
+    check_trained_tokens(_count_supervised(training), int((labels != _IGNORED).sum()))
     return trainer
 
 
-def _held_out_loss(
+def _validation_loss(
     session: Session, model: Transformer, table: pa.Table
 ) -> tuple[float | None, int]:
     """Mean negative log-probability of a supervised token, in nats, and how many there are."""
     if not table.num_rows:
         return None, 0
     model.eval()
-    session.channel.begin(table.num_rows, 0, "held-out row")
+    session.reporter.begin(table.num_rows, 0, "validation row")
     sums, counts = summed_logprobs(
         session.scorer(model),
         table.column("tokens").to_pylist(),
         [np.array(mask) for mask in table.column("supervised").to_pylist()],
         session.run.score_tokens,
         session.device,
-        session.scored,
+        session.report_scored,
     )
     return -float(sums.sum()) / int(counts.sum()), int(counts.sum())
 
 
-def _supervised(table: pa.Table) -> int:
+def _count_supervised(table: pa.Table) -> int:
     return int(flat(table.column("supervised"))[1].sum())

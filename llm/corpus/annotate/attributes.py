@@ -82,7 +82,7 @@ def annotate(
             adds a column, see `score_fields`.
     """
     ids, rows, texts, without = [], [], [], []
-    for identity, url, text, asked in zip(
+    for identity, url, text, rules in zip(
         documents.column("doc_id").to_pylist(),
         documents.column("url").to_pylist(),
         documents.column("text").to_pylist(),
@@ -94,7 +94,7 @@ def annotate(
         else:
             ids.append(identity)
             texts.append(text)
-            rows.append(_measured(url, text, asked, lists))
+            rows.append(_measure(url, text, rules, lists))
     columns: list[Sequence[Any]] = [ids]
     columns += list(zip(*rows, strict=True)) or [()] * (len(ATTRIBUTES) - 4)
     found = language.identify(texts)
@@ -110,7 +110,13 @@ def annotate(
     return Annotated(pa.Table.from_arrays(arrays, schema=schema), without)
 
 
-def _measured(url: str | None, text: str, asked: str | None, lists: BlockLists) -> tuple[Any, ...]:
+def _measure(url: str | None, text: str, rules: str | None, lists: BlockLists) -> tuple[Any, ...]:
     segments = segment(text)
     facts: tuple[Any, ...] = url_facts(url, lists) if url else (None,) * len(UrlFacts._fields)
-    return (*facts, *robots(asked), *heuristics(segments), *repetition(segments), *pii_counts(text))
+    return (
+        *facts,
+        *robots(rules),
+        *heuristics(segments),
+        *repetition(segments),
+        *pii_counts(text),
+    )

@@ -34,14 +34,14 @@ class Sources:
     classifiers: tuple[tuple[str, int], ...]
 
 
-def annotated(documents: pa.Table, sources: Sources) -> Annotated:
+def annotate_documents(documents: pa.Table, sources: Sources) -> Annotated:
     """Attributes of documents (doc_id, url, text, robots); models are loaded once a process."""
-    lists, language, classifiers = _loaded(sources)
+    lists, language, classifiers = _load(sources)
     return annotate(documents, lists, language, classifiers)
 
 
 @lru_cache(maxsize=1)
-def _loaded(
+def _load(
     sources: Sources,
 ) -> tuple[BlockLists, LanguageIdentifier, dict[str, QualityClassifier]]:
     domains, words = (

@@ -11,8 +11,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import fasttext
-
 from llm.errors import ExpectedError
 
 _LABEL = "__label__"
@@ -38,6 +36,8 @@ class LanguageIdentifier:
     """
 
     def __init__(self, path: Path, characters: int) -> None:
+        import fasttext
+
         try:
             self._model = fasttext.load_model(str(path))
             labels = self._model.get_labels()

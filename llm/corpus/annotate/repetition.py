@@ -92,7 +92,7 @@ def ngram_fractions(segments: Segments) -> list[float]:
             break
         # Numbers of grams and words are below `words`, so the product is exact in 64 bits.
         keys = gram[starts] * words + ids[starts + n - 1]
-        number, first, counts = _grouped(keys)
+        number, first, counts = _group(keys)
         repeats = counts[number] > 1
         if not repeats.any():
             break
@@ -101,13 +101,13 @@ def ngram_fractions(segments: Segments) -> list[float]:
             covering = starts[number == _top(starts[first], counts, ends, n)]
         else:
             covering = starts[repeats]
-        result[place] = _covered(covering, ends, n) / int(ends[-1])
+        result[place] = _covered_length(covering, ends, n) / int(ends[-1])
         gram = np.full(words, -1, dtype=np.int64)
         gram[starts[repeats]] = number[repeats]
     return result
 
 
-def _grouped(
+def _group(
     keys: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Group number of each key, index of each group's first key, size of each group."""
@@ -133,7 +133,7 @@ def _top(
     return int(candidates[np.lexsort((begin, -lengths))[0]])
 
 
-def _covered(starts: NDArray[np.int64], ends: NDArray[np.int64], n: int) -> int:
+def _covered_length(starts: NDArray[np.int64], ends: NDArray[np.int64], n: int) -> int:
     """Characters of the words in the n-grams at `starts` (ascending), each word once."""
     begin = np.maximum(starts[1:], starts[:-1] + n)
     return int(ends[starts[0] + n] - ends[starts[0]] + (ends[starts[1:] + n] - ends[begin]).sum())

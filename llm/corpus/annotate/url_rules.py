@@ -87,7 +87,7 @@ def _entries(paths: Sequence[Path]) -> Iterable[str]:
         except UnicodeDecodeError as error:
             raise BlockListError(
                 f"{path}, line {number}: not UTF-8 text ({error.reason} at byte {error.start}); "
-                "a block list holds one entry a line"
+                "a block list holds one entry per line"
             ) from error
         except DamagedStreamError as error:
             raise BlockListError(
@@ -117,7 +117,7 @@ def url_facts(url: str, lists: BlockLists) -> UrlFacts:
         url_length=len(url),
         url_digits=sum(url.count(digit) for digit in "0123456789"),
         url_hyphens=host.count("-") if host else 0,
-        url_blocked_domain=bool(lists.domains) and _listed(host, lists.domains),
+        url_blocked_domain=bool(lists.domains) and _is_listed(host, lists.domains),
         url_blocked_words=_word_hits(_url_words(url), lists.words) if lists.words else 0,
     )
 
@@ -133,7 +133,7 @@ def _is_ip(host: str | None) -> bool:
     return True
 
 
-def _listed(host: str | None, domains: frozenset[str]) -> bool:
+def _is_listed(host: str | None, domains: frozenset[str]) -> bool:
     while host:
         if host in domains:
             return True

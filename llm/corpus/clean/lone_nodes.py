@@ -46,7 +46,7 @@ _PLACEHOLDER = re.compile("[\u0100-\u07ff][\x01-\x08\x0e-\x1f]")
 _GUARD = "\x7f"
 
 
-def _unchanged(text: str) -> str:
+def _identity(text: str) -> str:
     return text
 
 
@@ -77,7 +77,7 @@ def guard(markup: str) -> tuple[str, Callable[[str], str]]:
     if "<![CDATA[" in guarded:
         guarded = _LONE_CDATA.sub(replace, guarded)
     if not known:
-        return markup, _unchanged
+        return markup, _identity
     original = {placeholder: text for text, placeholder in known.items()}
 
     def restore(extracted: str) -> str:

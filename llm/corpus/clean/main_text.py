@@ -15,9 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.html import HTMLParserException, HTMLTree
-
 from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.figures import open_figures
 from llm.corpus.clean.formulas import give_once, has_formulas
@@ -115,6 +112,8 @@ def _keep_shallow_lists(tree: Any, restore: Restore) -> None:
 
 
 def _resiliparse(tree: Any, restore: Restore, comments: bool) -> str:
+    from resiliparse.extract.html2text import extract_plain_text
+
     _keep_shallow_lists(tree, restore)
     try:
         text: str = extract_plain_text(
@@ -180,6 +179,8 @@ def extract(
         TooManyNodesError, TooDeepError: the page passes a limit.
         EngineError: the engine raised.
     """
+    from resiliparse.parse.html import HTMLParserException, HTMLTree
+
     guarded, restore = lone_nodes.guard(markup)
     try:
         tree: Any = HTMLTree.parse(guarded)

@@ -7,14 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resiliparse.parse.encoding import detect_mime
-
 from llm.corpus.clean.main_text import EngineError, TooDeepError, TooManyNodesError, extract
 from llm.corpus.clean.normalise import normalise
 from llm.corpus.source.encoding import UndecodableError, decode
 from llm.corpus.source.records import HTML_TYPES
 from llm.corpus.source.records import media_type as declared_type
-from llm.corpus.source.robots import joined
+from llm.corpus.source.robots import join_directives
 
 _PLAIN = frozenset(("text/plain", "text/markdown", "text/x-markdown", "text/x-rst"))
 # Marks of HTML at the start of a page (WHATWG MIME Sniffing, section 7.1).
@@ -121,6 +119,8 @@ def media_type(page: Page) -> str:
         return named
     if _MARKUP.match(page.payload):
         return "text/html"
+    from resiliparse.parse.encoding import detect_mime
+
     found = str(detect_mime(page.payload) or "")
     # Its other verdicts on text depend on the share of bytes outside ASCII; decoding tells better.
     return found if found.startswith(_BINARY_TYPES) else "text/plain"
@@ -178,7 +178,10 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
         except Exception as error:  # noqa: BLE001 - no page may take the others down
             return Rejected("extractor_error", f"{type(error).__name__}: {error}")
         document = Document(
-            found.title, normalise(found.text), found.engine, joined(page.robots, found.robots)
+            found.title,
+            normalise(found.text),
+            found.engine,
+            join_directives(page.robots, found.robots),
         )
     else:
         document = Document(None, normalise(decoded.text), "plain", page.robots)

@@ -29,7 +29,7 @@ def _needs_guard(character: str) -> bool:
     )
 
 
-def _unchanged(text: str) -> str:
+def _identity(text: str) -> str:
     return text
 
 
@@ -49,7 +49,7 @@ def guard(markup: str) -> tuple[str, Callable[[str], str]]:
             references[source] = character
     deleted.update(references.values())
     if not deleted:
-        return markup, _unchanged
+        return markup, _identity
     free: Iterator[str] = (chr(code) for code in _STAND_INS if chr(code) not in present)
     # Where more are needed than there are stand-ins, the last ones are lost as before.
     stand_in = dict(zip(sorted(deleted), free, strict=False))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llm.corpus.source.delimited import DELIMITERS, delimited_rows, records
-from llm.corpus.source.json_text import DuplicateFieldError, parsed
+from llm.corpus.source.json_text import DuplicateFieldError, parse_json
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines, whole
 from llm.errors import ExpectedError
 
@@ -65,7 +65,7 @@ def _items(path: Path, name: str, fields: Sequence[str]) -> Iterator[EvaluationI
     kind = _kind(path, name)
     try:
         if kind in ("csv", "tsv"):
-            yield from _delimited(path, name, f".{kind}", fields)
+            yield from _read_delimited(path, name, f".{kind}", fields)
         elif kind == "text":
             for where, line in _lines(path, name):
                 yield EvaluationItem(where, (line.strip(),))
@@ -80,7 +80,7 @@ def _items(path: Path, name: str, fields: Sequence[str]) -> Iterator[EvaluationI
         raise EvaluationFileError(f"{name}: {error.cause}; get the whole file") from error
 
 
-def _delimited(
+def _read_delimited(
     path: Path, name: str, ending: str, fields: Sequence[str]
 ) -> Iterator[EvaluationItem]:
     """Rows with all their cells, the first line's among them: not every file has a header, and
@@ -120,10 +120,10 @@ def _lines(path: Path, name: str) -> Iterator[tuple[str, str]]:
     for number, line, _ in lines(path, sys.maxsize):
         if line.strip():
             where = f"{name}:{number}"
-            yield where, _decoded(line, where)
+            yield where, _decode(line, where)
 
 
-def _decoded(data: bytes, where: str) -> str:
+def _decode(data: bytes, where: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -132,9 +132,9 @@ def _decoded(data: bytes, where: str) -> str:
         ) from error
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parse(text: str, where: str) -> Any:
     try:
-        return parsed(text)
+        return parse_json(text)
     except DuplicateFieldError as error:
         raise EvaluationFileError(f"{where}: {error}; remove one") from error
     except (ValueError, RecursionError) as error:
@@ -143,11 +143,11 @@ def _parsed(text: str, where: str) -> Any:
 
 def _records(path: Path, name: str) -> Iterator[tuple[str, Any]]:
     for where, line in _lines(path, name):
-        yield where, _parsed(line, where)
+        yield where, _parse(line, where)
 
 
 def _json_list(path: Path, name: str) -> Iterator[tuple[str, Any]]:
-    found = _parsed(_decoded(whole(path, sys.maxsize) or b"", name), name)
+    found = _parse(_decode(whole(path, sys.maxsize) or b"", name), name)
     if not isinstance(found, list):
         raise EvaluationFileError(f"{name}: a .json file holds a list of objects")
     for number, record in enumerate(found, 1):

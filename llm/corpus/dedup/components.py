@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def components(nodes: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -14,6 +12,9 @@ def components(nodes: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     Args:
         pairs: `(pairs, 2)` undirected edges between 0 … nodes - 1.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     if not nodes:
         return np.empty(0, dtype=np.int64)
     edges = coo_array(
@@ -25,7 +26,7 @@ def components(nodes: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     return result
 
 
-class Forest:
+class DisjointSets:
     """Components that grow: a disjoint-set forest over nodes whose root is the smallest.
 
     Tarjan 1975, "Efficiency of a good but not linear set union algorithm"; path halving.

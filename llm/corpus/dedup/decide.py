@@ -19,7 +19,7 @@ from llm.corpus.dedup.components import components
 from llm.corpus.dedup.lsh import Banding
 from llm.corpus.dedup.near import Counts, Levels, NearDuplicates, find_near_duplicates
 from llm.corpus.dedup.shingle_store import ShingleStore, write_shingles
-from llm.corpus.dedup.signatures import Signed
+from llm.corpus.dedup.signatures import Signatures
 from llm.corpus.dedup.tables import CLUSTERS, PAIRS
 from llm.tables import REMOVED
 
@@ -59,7 +59,7 @@ class Deduplicated:
 
 
 def deduplicate(
-    signed: Signed,
+    signatures: Signatures,
     order: npt.NDArray[np.int64],
     search: Search,
     tables: Callable[[], Iterable[pa.Table]],
@@ -68,24 +68,24 @@ def deduplicate(
     """Decide which documents go.
 
     Args:
-        order: row numbers of `signed` in keep order (`signed.keep_order`).
+        order: row numbers of `signatures` in keep order (`signatures.keep_order`).
         tables: the documents (doc_id, text), read once, for the texts that are compared.
         scratch: an existing folder for the shingles of those texts, removed afterwards.
     """
-    representative = _representatives(signed.digests[order])
+    representative = _representatives(signatures.digests[order])
     alone = representative == np.arange(len(order))
     # Node k of the search is the document at place nodes[k] of the keep order.
-    nodes = np.flatnonzero(alone & (signed.shingles[order] > 0))
+    nodes = np.flatnonzero(alone & (signatures.shingles[order] > 0))
     path = scratch / "shingles.bin"
 
     def open_store(wanted: npt.NDArray[np.int64]) -> ShingleStore:
-        names = signed.doc_ids[order[nodes[wanted]]]
+        names = signatures.doc_ids[order[nodes[wanted]]]
         by_id = {name.decode(): node for name, node in zip(names, wanted.tolist(), strict=True)}
         return write_shingles(tables() if by_id else (), by_id, len(nodes), search.words, path)
 
     try:
         near = find_near_duplicates(
-            signed.minhash[order[nodes]],
+            signatures.minhash[order[nodes]],
             search.bandings,
             search.levels,
             search.bucket_cap,
@@ -93,7 +93,7 @@ def deduplicate(
         )
     finally:
         path.unlink(missing_ok=True)
-    return _Report(signed.doc_ids, order, representative, nodes, near, search.levels).tables()
+    return _Report(signatures.doc_ids, order, representative, nodes, near, search.levels).tables()
 
 
 def _representatives(digests: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
@@ -132,7 +132,9 @@ class _Report:
         self._value[copies] = np.where(self._by_copy, 1.0, self._value[first])
 
     def tables(self) -> Deduplicated:
-        return Deduplicated(self._clusters(), self._pairs(), self._removed(), self._near.counts)
+        return Deduplicated(
+            self._clusters(), self._pairs(), self._removed_table(), self._near.counts
+        )
 
     def _names(self, rows: npt.NDArray[np.int64]) -> pa.Array:
         return pa.array(self._ids[rows].tolist(), pa.binary()).cast(pa.string())
@@ -184,7 +186,7 @@ class _Report:
         ]
         return pa.table(columns, schema=PAIRS)
 
-    def _removed(self) -> pa.Table:
+    def _removed_table(self) -> pa.Table:
         places = np.flatnonzero(self._keeper >= 0)
         places = places[np.argsort(self._order[places])]
         exact = np.zeros(len(self._order), dtype=np.bool_)

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from datasketch import MinHash
 
 SEED = 1
 SCHEME = "affine32"
@@ -28,7 +27,7 @@ def _pieces(sets: Sequence[Iterable[bytes]]) -> Iterator[tuple[int, list[bytes]]
             yield index, whole[start : start + _PIECE]
 
 
-def signatures(sets: Sequence[Iterable[bytes]], num_perm: int) -> npt.NDArray[np.uint32]:
+def minhash_signatures(sets: Sequence[Iterable[bytes]], num_perm: int) -> npt.NDArray[np.uint32]:
     """MinHash signature of each set of shingles.
 
     Equal to `datasketch.MinHash(num_perm, seed=1, scheme="affine32", hashfunc=xxh32)` updated
@@ -37,6 +36,8 @@ def signatures(sets: Sequence[Iterable[bytes]], num_perm: int) -> npt.NDArray[np
     Returns:
         `(sets, num_perm)`; a row of 2^32 - 1 for an empty set.
     """
+    from datasketch import MinHash
+
     result = np.full((len(sets), num_perm), np.iinfo(np.uint32).max, dtype=np.uint32)
     owners: list[int] = []
 

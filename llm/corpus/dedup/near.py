@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from llm.corpus.dedup.components import Forest, components
+from llm.corpus.dedup.components import DisjointSets, components
 from llm.corpus.dedup.lsh import Banding, candidate_pairs
 from llm.corpus.dedup.minhash import estimated_jaccard
 from llm.corpus.dedup.shingle_store import ShingleStore
@@ -162,7 +162,7 @@ class _Sweep:
     ) -> None:
         """Fill `keeper`, and `pairs` with those that only the sweep found."""
         nodes = len(self.keeper)
-        forest = Forest(components(nodes, pairs[jaccard >= self._levels.split]))
+        forest = DisjointSets(components(nodes, pairs[jaccard >= self._levels.split]))
         buckets_of: dict[int, list[int]] = {}
         for bucket, members in enumerate(oversized):
             for node in members.tolist():
@@ -203,7 +203,7 @@ class _Sweep:
         return result
 
     def _verify(
-        self, node: int, others: npt.NDArray[np.int64], forest: Forest
+        self, node: int, others: npt.NDArray[np.int64], forest: DisjointSets
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Those of others that had to be compared, and their Jaccard with the node."""
         estimate = estimated_jaccard(self._signatures[node], self._signatures[others])
@@ -223,7 +223,7 @@ class _Sweep:
         return np.concatenate(compared), np.concatenate(values)
 
     def _compare(
-        self, node: int, others: npt.NDArray[np.int64], forest: Forest
+        self, node: int, others: npt.NDArray[np.int64], forest: DisjointSets
     ) -> npt.NDArray[np.float64]:
         values = self._store.jaccard(node, others)
         self.verified += len(others)

@@ -36,27 +36,27 @@ class ShingleStore:
         else:
             self._hashes = np.empty(0, dtype=np.uint64)
 
-    def _of(self, node: int) -> npt.NDArray[np.uint64]:
+    def _shingles_of(self, node: int) -> npt.NDArray[np.uint64]:
         start = self._starts[node]
         return self._hashes[start : start + self._sizes[node]]
 
     def jaccard(self, one: int, others: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Jaccard index |A ∩ B| / |A ∪ B| of one document with each of others, `(others,)`."""
-        own = self._of(one)
+        own = self._shingles_of(one)
         shared = np.empty(len(others), dtype=np.int64)
         begin, held = 0, 0
         for index, other in enumerate(others):
             held += int(self._sizes[other])
             if held >= _HASHES_AT_ONCE or index + 1 == len(others):
-                shared[begin : index + 1] = self._shared(own, others[begin : index + 1])
+                shared[begin : index + 1] = self._count_shared(own, others[begin : index + 1])
                 begin, held = index + 1, 0
         result: npt.NDArray[np.float64] = shared / (len(own) + self._sizes[others] - shared)
         return result
 
-    def _shared(
+    def _count_shared(
         self, own: npt.NDArray[np.uint64], others: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
-        theirs = np.concatenate([self._of(int(other)) for other in others])
+        theirs = np.concatenate([self._shingles_of(int(other)) for other in others])
         at = np.searchsorted(own, theirs)
         at[at == len(own)] = 0
         starts = np.cumsum(self._sizes[others]) - self._sizes[others]

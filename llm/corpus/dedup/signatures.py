@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from llm.corpus.dedup.minhash import signatures
+from llm.corpus.dedup.minhash import minhash_signatures
 from llm.corpus.dedup.shingles import shingles, text_digest
 from llm.corpus.dedup.tables import SIGNATURES
 from llm.errors import ExpectedError
@@ -35,7 +35,7 @@ def sign(documents: pa.Table, num_perm: int, words: int) -> pa.Table:
     """
     texts = [text or "" for text in documents.column("text").to_pylist()]
     sets = [shingles(text, words) for text in texts]
-    matrix = signatures(sets, num_perm).astype("<u4", copy=False)
+    matrix = minhash_signatures(sets, num_perm).astype("<u4", copy=False)
     columns = {
         "doc_id": documents.column("doc_id"),
         "text_digest": [text_digest(text) for text in texts],
@@ -47,8 +47,8 @@ def sign(documents: pa.Table, num_perm: int, words: int) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Signed:
-    """Signed documents in ascending order of doc_id, however they came in.
+class Signatures:
+    """Signatures of documents, in ascending order of doc_id, however they came in.
 
     Attributes:
         doc_ids, digests: `(documents,)` bytes (dtype S).
@@ -63,7 +63,7 @@ class Signed:
     minhash: npt.NDArray[np.uint32]
 
 
-def gather(tables: Iterable[pa.Table], num_perm: int) -> Signed:
+def gather(tables: Iterable[pa.Table], num_perm: int) -> Signatures:
     """Bring tables of `SIGNATURES` together; 4 num_perm + 80 bytes a document.
 
     Raises:
@@ -91,7 +91,7 @@ def gather(tables: Iterable[pa.Table], num_perm: int) -> Signed:
             f"doc_id {doc_ids[repeated[0]].decode()} occurs twice ({len(repeated)} repeated rows); "
             "documents must be unique before they are deduplicated"
         )
-    return Signed(
+    return Signatures(
         doc_ids,
         np.concatenate(digests)[order],
         np.concatenate(chars)[order],
@@ -100,33 +100,35 @@ def gather(tables: Iterable[pa.Table], num_perm: int) -> Signed:
     )
 
 
-def align(signed: Signed, tables: Iterable[pa.Table], column: str) -> npt.NDArray[np.float64]:
-    """Values of a numeric column in the order of `signed`, NaN for null and for no row.
+def align(
+    signatures: Signatures, tables: Iterable[pa.Table], column: str
+) -> npt.NDArray[np.float64]:
+    """Values of a numeric column in the order of `signatures`, NaN for null and for no row.
 
     Args:
         tables: columns doc_id and `column`, rows in any order; unknown documents are ignored.
     """
-    values = np.full(len(signed.doc_ids), np.nan)
+    values = np.full(len(signatures.doc_ids), np.nan)
     for table in tables:
         ids = np.array([text.encode() for text in table.column("doc_id").to_pylist()], dtype="S")
-        at = np.minimum(np.searchsorted(signed.doc_ids, ids), max(len(values) - 1, 0))
+        at = np.minimum(np.searchsorted(signatures.doc_ids, ids), max(len(values) - 1, 0))
         if not len(values) or not len(ids):
             continue
-        known = signed.doc_ids[at] == ids
+        known = signatures.doc_ids[at] == ids
         values[at[known]] = table.column(column).cast(pa.float64()).to_numpy()[known]
     return values
 
 
 def keep_order(
-    signed: Signed, keep: Sequence[str], quality: npt.NDArray[np.float64] | None
+    signatures: Signatures, keep: Sequence[str], quality: npt.NDArray[np.float64] | None
 ) -> npt.NDArray[np.int64]:
-    """Row numbers of `signed`, the document to keep before all others first.
+    """Row numbers of `signatures`, the document to keep before all others first.
 
     Args:
         keep: criteria, the first one that tells two documents apart decides: "quality_score"
             (higher first, unknown last), "longest" (characters), "doc_id" (ascending, always
             the last resort).
-        quality: score of each document in the order of `signed`, NaN where unknown.
+        quality: score of each document in the order of `signatures`, NaN where unknown.
 
     Raises:
         KeepOrderError: an unknown criterion, or "quality_score" without `quality`.
@@ -138,11 +140,11 @@ def keep_order(
                 raise KeepOrderError("keep: quality_score, but there are no attributes")
             keys.append(np.where(np.isnan(quality), np.inf, -quality))
         elif criterion == "longest":
-            keys.append(-signed.text_chars)
+            keys.append(-signatures.text_chars)
         elif criterion == "doc_id":
             break
         else:
             raise KeepOrderError(f"keep: unknown criterion {criterion!r}")
-    keys.append(np.arange(len(signed.doc_ids)))
+    keys.append(np.arange(len(signatures.doc_ids)))
     order: npt.NDArray[np.int64] = np.lexsort(keys[::-1])
     return order

@@ -155,7 +155,7 @@ def judge(attributes: pa.Table, rules: Sequence[Rule], cutoffs: Mapping[str, Cut
         first[new] = index
         value[new], threshold[new] = measured[new], limits[new]
         for row in np.flatnonzero(new).tolist():
-            detail[row] = _described(rule, column[row].as_py(), measured[row], limits[row])
+            detail[row] = _describe(rule, column[row].as_py(), measured[row], limits[row])
         failed_first.append(int(new.sum()))
         failed.append(int(fails.sum()))
         null.append(missing)
@@ -196,7 +196,7 @@ def _out_of_bounds(
     return fails, limits
 
 
-def _described(rule: Rule, raw: object, value: float, limit: float) -> str:
+def _describe(rule: Rule, raw: object, value: float, limit: float) -> str:
     if rule.allowed:
         return f"{rule.column} is {raw}, allowed: {', '.join(rule.allowed)}"
     if value == limit:

@@ -13,20 +13,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import fasttext
-
 from llm.errors import ExpectedError
 
 _POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
 _MODEL, _CARD = "model.bin", "model.json"
 
 # Updates (one a text) after which scores have spread at a learning rate of 0.5, and beyond which
-# held-out AUC no longer grows: 5,000 to 20,000 on 50 to 240 texts a class.
+# validation AUC no longer grows: 5,000 to 20,000 on 50 to 240 texts a class.
 UPDATES = 10_000
 FEWEST_EPOCHS = 5  # of DCLM, which has 400,000 texts
 # AUC did not depend on the buckets: the same with 8,192 and with 200,000 for 233,000 words.
 WORDS_A_BUCKET = 8
-FEWEST_BUCKETS, MOST_BUCKETS = 1 << 13, 1 << 21  # the latter is fastText's own number
+MIN_BUCKETS, MAX_BUCKETS = 1 << 13, 1 << 21  # the latter is fastText's own number
 
 
 class QualityTrainingError(ExpectedError, RuntimeError):
@@ -67,11 +65,11 @@ def epochs_for(texts: int) -> int:
 
 def buckets_for(texts: Iterable[str]) -> int:
     """Buckets for the n-grams of normalised texts: a power of two, one in `WORDS_A_BUCKET` words
-    or more, within `FEWEST_BUCKETS` and `MOST_BUCKETS`.
+    or more, within `MIN_BUCKETS` and `MAX_BUCKETS`.
     """
     words = sum(text.count(" ") + 1 for text in texts)
-    wanted = max(words // WORDS_A_BUCKET, FEWEST_BUCKETS)
-    return int(min(1 << (wanted - 1).bit_length(), MOST_BUCKETS))
+    wanted = max(words // WORDS_A_BUCKET, MIN_BUCKETS)
+    return int(min(1 << (wanted - 1).bit_length(), MAX_BUCKETS))
 
 
 def normalise(text: str) -> str:
@@ -107,6 +105,8 @@ def train(lines: Path, settings: FastTextSettings, folder: Path) -> None:
     Raises:
         QualityTrainingError: the loss diverged, or memory did not suffice for the buckets.
     """
+    import fasttext
+
     try:
         model = fasttext.train_supervised(
             input=str(lines),
@@ -149,6 +149,8 @@ class QualityClassifier:
     """
 
     def __init__(self, folder: Path) -> None:
+        import fasttext
+
         path = folder / _MODEL
         try:
             self._model = fasttext.load_model(str(path))

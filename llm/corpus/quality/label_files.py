@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from llm.corpus.source.arrow_rows import NotUtf8
-from llm.corpus.source.compressed import Break
+from llm.corpus.source.compressed import StreamDamage
 from llm.corpus.source.delimited import delimited_rows, delimiter_of, records
-from llm.corpus.source.json_text import DuplicateFieldError, parsed
-from llm.corpus.source.parquet_rows import LostRows, opened, rows_and_losses
+from llm.corpus.source.json_text import DuplicateFieldError, parse_json
+from llm.corpus.source.parquet_rows import LostRows, open_parquet, rows_and_losses
 from llm.corpus.source.streams import DamagedStreamError, bare_name, lines_and_breaks
 from llm.errors import ExpectedError
 
@@ -107,7 +107,7 @@ def _from_parquet(
 ) -> Iterator[LabelRow]:
     with path.open("rb") as stream:
         try:
-            file = opened(stream)
+            file = open_parquet(stream)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise LabelFormatError(f"{name}: not a readable Parquet file: {error}") from error
         present = file.schema_arrow.names
@@ -131,10 +131,10 @@ def _from_json_lines(
     met = {text_field: False, **({where_field: False} if where_field else {})}
     present: dict[str, None] = {}
     for number, raw in enumerate(_lines(path)):
-        if isinstance(raw, Break):
-            yield _damaged(number, raw)
+        if isinstance(raw, StreamDamage):
+            yield _damaged_row(number, raw)
             continue
-        record, problem = _decoded(raw)
+        record, problem = _decode(raw)
         if problem or not isinstance(record, dict):
             yield LabelRow(number, None, True, problem or "not_json")
         else:
@@ -167,10 +167,10 @@ def _from_delimited(
                 yield _row(number, record[text_field], chosen)
             number += 1
     except DamagedStreamError as error:
-        yield _damaged(number, error)
+        yield _damaged_row(number, error)
 
 
-def _damaged(number: int, damage: Break | DamagedStreamError) -> LabelRow:
+def _damaged_row(number: int, damage: StreamDamage | DamagedStreamError) -> LabelRow:
     return LabelRow(number, None, True, "damaged", f"byte {damage.offset}: {damage.cause}")
 
 
@@ -184,8 +184,8 @@ def _cell_meets(cell: str, wanted: str) -> bool:
 
 def _from_text(path: Path) -> Iterator[LabelRow]:
     for number, raw in enumerate(_lines(path)):
-        if isinstance(raw, Break):
-            yield _damaged(number, raw)
+        if isinstance(raw, StreamDamage):
+            yield _damaged_row(number, raw)
             continue
         try:
             yield _row(number, raw.decode("utf-8-sig"), True)
@@ -193,9 +193,9 @@ def _from_text(path: Path) -> Iterator[LabelRow]:
             yield LabelRow(number, None, True, "not_utf8")
 
 
-def _decoded(raw: bytes) -> tuple[Any, str | None]:
+def _decode(raw: bytes) -> tuple[Any, str | None]:
     try:
-        return parsed(raw.decode("utf-8-sig")), None
+        return parse_json(raw.decode("utf-8-sig")), None
     except UnicodeDecodeError:
         return None, "not_utf8"
     except DuplicateFieldError:
@@ -222,10 +222,10 @@ def _missing(name: str, field: str, present: list[str]) -> LabelFieldError:
     )
 
 
-def _lines(path: Path) -> Iterator[bytes | Break]:
+def _lines(path: Path) -> Iterator[bytes | StreamDamage]:
     """Lines without their newline, those of whitespace alone left out, and what is damaged."""
     for found in lines_and_breaks(path, sys.maxsize):
-        if isinstance(found, Break):
+        if isinstance(found, StreamDamage):
             yield found
         elif (line := found[1]).strip():
             yield line.rstrip(b"\r\n")

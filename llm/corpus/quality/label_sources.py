@@ -15,8 +15,8 @@ import pyarrow as pa
 import xxhash
 
 from llm.corpus.quality.label_files import LabelFieldError, meets, read_label_file
-from llm.corpus.quality.labels import Left, Sampler, within
-from llm.process.guarded import Lost, guarded
+from llm.corpus.quality.labels import LeftOut, Sampler, within
+from llm.process.guarded import LostDocument, guarded
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def module_docstring(url: str, text: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Candidate:
     """What a source makes of a document: a normalised text to sample, or why not.
 
     Attributes:
@@ -82,7 +82,7 @@ def offer_documents(
         _with_fields(sampler, tables, condition),
         condition.text_field,
     ):
-        if isinstance(found, Lost):
+        if isinstance(found, LostDocument):
             sampler.reject(found.reason)
             yield found.doc_id, found.reason, f"{source}: {found.detail}"
             continue
@@ -111,7 +111,7 @@ def _with_fields(
         yield table.select([name for name in dict.fromkeys(wanted) if name])
 
 
-def judge(documents: pa.Table, condition: Condition, bounds: tuple[int, int]) -> list[Judged]:
+def judge(documents: pa.Table, condition: Condition, bounds: tuple[int, int]) -> list[Candidate]:
     """What a source makes of each document.
 
     Args:
@@ -135,15 +135,15 @@ def judge(documents: pa.Table, condition: Condition, bounds: tuple[int, int]) ->
         # An opening is a text of its own: its page may be a label too.
         own = condition.opening
         if not chosen or not pattern.search(url or ""):
-            judged.append(Judged(identity, "", own, removed="not_selected"))
+            judged.append(Candidate(identity, "", own, removed="not_selected"))
         elif not isinstance(text, str) or not text.strip():
-            judged.append(Judged(identity, "", own, rejected="no_text"))
+            judged.append(Candidate(identity, "", own, rejected="no_text"))
         else:
             line = within(text, bounds)
-            if isinstance(line, Left):
-                judged.append(Judged(identity, "", own, removed=line.reason))
+            if isinstance(line, LeftOut):
+                judged.append(Candidate(identity, "", own, removed=line.reason))
             else:
-                judged.append(Judged(identity, line, own))
+                judged.append(Candidate(identity, line, own))
     return judged
 
 

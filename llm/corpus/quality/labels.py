@@ -37,20 +37,20 @@ class LabelledText:
 
 
 @dataclass(frozen=True)
-class Left:
+class LeftOut:
     """A text left out, and why: "too_short" or "too_long"."""
 
     reason: str
 
 
-def within(text: str, bounds: tuple[int, int]) -> str | Left:
+def within(text: str, bounds: tuple[int, int]) -> str | LeftOut:
     """The normalised text, if its characters are within bounds (least, most; 0 = no bound)."""
     shortest, longest = bounds
     if len(text) < shortest:
-        return Left("too_short")
+        return LeftOut("too_short")
     if longest and len(text) > longest:
-        return Left("too_long")
-    return normalise(text) or Left("too_short")
+        return LeftOut("too_long")
+    return normalise(text) or LeftOut("too_short")
 
 
 class Sampler:
@@ -94,7 +94,7 @@ class Sampler:
     def offer(self, identity: str | None, text: str) -> None:
         """Consider a text; `identity` of `None` stands for the hash of its normalised form."""
         found = within(text, self.bounds)
-        if isinstance(found, Left):
+        if isinstance(found, LeftOut):
             self.remove(found.reason)
         else:
             self.take(identity, found)
@@ -126,20 +126,20 @@ class Division:
     """Texts by use. Normalised texts are distinct across all of it.
 
     Attributes:
-        train, held_out: (is positive, text), in an order decided by hash.
+        train, validation: (is positive, text), in an order decided by hash.
         removed: texts left out: `duplicate` (of one of the same class), `also_positive`
             (a negative whose text is a positive too).
     """
 
     train: list[tuple[bool, LabelledText]]
-    held_out: list[tuple[bool, LabelledText]]
+    validation: list[tuple[bool, LabelledText]]
     removed: dict[str, int]
 
 
 def divide(
     positives: Iterable[LabelledText],
     negatives: Iterable[LabelledText],
-    held_out_share: float,
+    validation_fraction: float,
     min_examples: int,
     seed: int,
 ) -> Division:
@@ -162,20 +162,20 @@ def divide(
                 removed["duplicate" if other[0] == positive else "also_positive"] += 1
     order = sorted((_hash("order", seed, text), text) for text in chosen)
     train: list[tuple[bool, LabelledText]] = []
-    held_out: list[tuple[bool, LabelledText]] = []
+    validation: list[tuple[bool, LabelledText]] = []
     for _, text in order:
-        aside = _hash("held out", seed, text) < held_out_share * _SCALE
-        (held_out if aside else train).append(chosen[text])
-    _check(train, held_out, min_examples)
-    return Division(train, held_out, dict(sorted(removed.items())))
+        aside = _hash("held out", seed, text) < validation_fraction * _SCALE
+        (validation if aside else train).append(chosen[text])
+    _check(train, validation, min_examples)
+    return Division(train, validation, dict(sorted(removed.items())))
 
 
 def _check(
     train: list[tuple[bool, LabelledText]],
-    held_out: list[tuple[bool, LabelledText]],
+    validation: list[tuple[bool, LabelledText]],
     min_examples: int,
 ) -> None:
-    found = {name: sum(p is wanted for p, _ in train + held_out) for name, wanted in _CLASSES}
+    found = {name: sum(p is wanted for p, _ in train + validation) for name, wanted in _CLASSES}
     for name, _ in _CLASSES:
         if not found[name]:
             raise OneClassError(
@@ -197,5 +197,5 @@ _CLASSES = (("positive", True), ("negative", False))
 
 
 def _hash(purpose: str, seed: int, text: str) -> int:
-    # The purpose keeps sampling, order and held-out share independent of one another.
+    # The purpose keeps sampling, order and validation share independent of one another.
     return xxhash.xxh3_64_intdigest(f"{purpose}\0{seed}\0{text}".encode())

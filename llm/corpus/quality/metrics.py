@@ -37,9 +37,9 @@ def binary_metrics(
         threshold: a score at or above it says "positive".
     """
     actual, score = np.array(truth, dtype=bool), np.array(scores, dtype=np.float64)
-    said = score >= threshold
-    hits = int((said & actual).sum())
-    claimed, existing = int(said.sum()), int(actual.sum())
+    predicted = score >= threshold
+    hits = int((predicted & actual).sum())
+    claimed, existing = int(predicted.sum()), int(actual.sum())
     return BinaryMetrics(
         positives=existing,
         negatives=len(actual) - existing,

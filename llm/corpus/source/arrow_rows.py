@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY = 86_400
-_LEAST = {pa.int64(): -(2**63), pa.int32(): -(2**31)}
-_MOST = {pa.int64(): 2**63 - 1, pa.int32(): 2**31 - 1}
+_MIN = {pa.int64(): -(2**63), pa.int32(): -(2**31)}
+_MAX = {pa.int64(): 2**63 - 1, pa.int32(): 2**31 - 1}
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800  # seconds since 1970
 
 _MICRO = {"ns": "us"}
@@ -59,7 +59,7 @@ def _values(column: pa.Array) -> list[Any]:
         if not (isinstance(error, UnicodeDecodeError) and _is_text(column.type)):
             return [_decodable(scalar) for scalar in column]
         wide = column.cast(pa.large_binary()).to_pylist()
-        return [None if value is None else _decoded(value) for value in wide]
+        return [None if value is None else _decode(value) for value in wide]
     return values
 
 
@@ -96,7 +96,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
-def _decoded(raw: bytes) -> str | NotUtf8:
+def _decode(raw: bytes) -> str | NotUtf8:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -150,6 +150,6 @@ def _with_dates_of_people(column: pa.Array) -> pa.Array:
     if pa.types.is_date64(kind):
         column = pc.divide(column.cast(pa.int64()), _DAY * 1000).cast(pa.int32(), safe=False)
     count = column.cast(ticks)
-    first, beyond = (min(max(bound, _LEAST[ticks]), _MOST[ticks]) for bound in bounds)
+    first, beyond = (min(max(bound, _MIN[ticks]), _MAX[ticks]) for bound in bounds)
     sound = pc.and_(pc.greater_equal(count, first), pc.less(count, beyond))
     return pc.if_else(sound, count, pa.scalar(None, ticks)).cast(plain)

@@ -51,7 +51,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class StreamDamage:
     """A place behind which decompression cannot go on; the next piece is of a later member.
 
     Attributes:
@@ -66,7 +66,7 @@ class Break:
     whole: bool
 
 
-_Reading = Generator[Piece, None, int | Break]  # returns where the next member starts
+_Reading = Generator[Piece, None, int | StreamDamage]  # returns where the next member starts
 
 
 def compression(head: bytes) -> str | None:
@@ -84,20 +84,20 @@ class Members:
         self._tried = 0
         self._dictionary: zstandard.ZstdCompressionDict | None = None
         if kind == "zstd" and raw[:4] == _DICTIONARY_FRAME:
-            self._dictionary = _dictionary(raw[8 : _behind_skippable(raw, 0)])
+            self._dictionary = _dictionary(raw[8 : _skip_skippable_frames(raw, 0)])
 
-    def pieces(self, start: int = 0) -> Iterator[Piece | Break]:
+    def pieces(self, start: int = 0) -> Iterator[Piece | StreamDamage]:
         """Everything from the member at `start` on. Zeros between members are padding, which
-        gzip(1) skips as well; other bytes, and members that are damaged, are a `Break`."""
+        gzip(1) skips as well; other bytes, and members that are damaged, are a `StreamDamage`."""
         position: int | None = start
-        while position is not None and (position := self._behind_zeros(position)) < self._size:
+        while position is not None and (position := self._skip_zeros(position)) < self._size:
             if not _BEGINNING[self._kind].match(self._raw, position):
-                yield Break(position, f"no {self._kind} data", False, False)
+                yield StreamDamage(position, f"no {self._kind} data", False, False)
                 position = self.sound_from(position + 1)
             elif self._kind == "zstd" and _SKIPPABLE.match(self._raw, position):
-                behind = _behind_skippable(self._raw, position)
+                behind = _skip_skippable_frames(self._raw, position)
                 if behind > self._size:
-                    yield Break(position, "a skippable frame is cut off", True, False)
+                    yield StreamDamage(position, "a skippable frame is cut off", True, False)
                     position = self.sound_from(position + 1, whole=True)
                 else:
                     position = behind
@@ -110,7 +110,7 @@ class Members:
                 # Wrong bytes can keep a decoder busy to the end of the file.
                 onward = self.sound_from(position + 1, whole=end.cut)
                 cut = end.cut and onward is None
-                yield Break(position, end.cause, cut, end.whole and cut)
+                yield StreamDamage(position, end.cause, cut, end.whole and cut)
                 position = onward
 
     def sound_from(self, position: int, whole: bool = False) -> int | None:
@@ -138,7 +138,7 @@ class Members:
             return False
         return engine.eof or (not whole and bool(made))
 
-    def _behind_zeros(self, position: int) -> int:
+    def _skip_zeros(self, position: int) -> int:
         while position < self._size:
             piece = self._raw[position : position + _FIRST_STEP]
             if kept := len(piece.lstrip(b"\0")):
@@ -156,11 +156,11 @@ class Members:
         while not engine.eof:
             step = raw[read : read + _ZSTD_STEP]
             if not step:
-                return Break(position, "the zstd stream is cut off", True, False)
+                return StreamDamage(position, "the zstd stream is cut off", True, False)
             try:
                 data = engine.decompress(step)
             except zstandard.ZstdError as error:
-                return Break(position, f"bad zstd data ({error})", False, False)
+                return StreamDamage(position, f"bad zstd data ({error})", False, False)
             read += len(step)
             if data:
                 yield Piece(data, start if start == position else None)
@@ -173,17 +173,19 @@ def _read_gzip(raw: mmap.mmap, position: int) -> _Reading:
     while not engine.eof:
         data = raw[read : read + step]
         if not data:
-            return Break(position, "the gzip stream is cut off", True, _lacks_its_trailer(engine))
+            return StreamDamage(
+                position, "the gzip stream is cut off", True, _lacks_its_trailer(engine)
+            )
         read += len(data)
         while data and not engine.eof:
             before = engine.copy()
             try:
                 made = engine.decompress(data, _PIECE)
             except zlib.error as error:
-                for made in _salvaged(before, data):
+                for made in _salvage(before, data):
                     yield Piece(made, start if start == position else None)
                     start = -1
-                return Break(position, f"bad gzip data ({error})", False, False)
+                return StreamDamage(position, f"bad gzip data ({error})", False, False)
             data = engine.unconsumed_tail
             if made:
                 yield Piece(made, start if start == position else None)
@@ -192,7 +194,7 @@ def _read_gzip(raw: mmap.mmap, position: int) -> _Reading:
     return min(read, len(raw)) - len(engine.unused_data)
 
 
-def _salvaged(engine: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+def _salvage(engine: zlib._Decompress, data: bytes) -> Iterator[bytes]:
     """What comes out before the damage: an error in a large step hides all of it."""
     try:
         while data and not engine.eof:
@@ -216,7 +218,7 @@ def _gzip_engine() -> zlib._Decompress:
     return zlib.decompressobj(_GZIP_WINDOW)
 
 
-def _behind_skippable(raw: mmap.mmap, position: int) -> int:
+def _skip_skippable_frames(raw: mmap.mmap, position: int) -> int:
     """Where the skippable frame at `position` ends, as its header says."""
     return position + 8 + int.from_bytes(raw[position + 4 : position + 8], "little")
 

@@ -115,10 +115,10 @@ def _look_like_rows(texts: list[str], delimiter: str, width: int) -> bool:
 
 def _plain_cells(text: str, delimiter: str) -> list[str]:
     """The cells of a line where a quotation mark is text, but for those around a whole cell."""
-    return [_unquoted(cell) for cell in text.rstrip("\r\n").split(delimiter)]
+    return [_unquote(cell) for cell in text.rstrip("\r\n").split(delimiter)]
 
 
-def _unquoted(cell: str) -> str:
+def _unquote(cell: str) -> str:
     inner = cell[1:-1]
     if len(cell) < 2 or not cell[0] == cell[-1] == '"' or '"' in inner.replace('""', ""):
         return cell

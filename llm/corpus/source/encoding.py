@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
-
 from llm.corpus.source.stateful_encodings import stateful
 from llm.errors import ExpectedError
 
@@ -65,6 +63,8 @@ class Decoded:
 
 def codec(label: str) -> str | None:
     """Python's codec for an encoding label, None for a label nobody knows."""
+    from resiliparse.parse.encoding import map_encoding_to_html5
+
     name = map_encoding_to_html5(label.strip(), False)
     return None if name is None else _WIDER.get(name, name)
 
@@ -84,6 +84,8 @@ def declared_in_page(data: bytes) -> str | None:
 
 
 def _candidates(data: bytes, charset: str | None, max_replaced: float) -> Iterator[str]:
+    from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
     valid_utf8 = _valid_utf8(data)
     # No other text is valid UTF-8 by accident, or nearly so, and many labels, a server's default
     # among them, are wrong.
@@ -185,5 +187,5 @@ def decode(data: bytes, charset: str | None, max_replaced: float) -> Decoded:
             best = Decoded(text, name, replaced)
     if best is not None:
         return best
-    told = "; ".join(tried) or "none declared, none detected"
-    raise UndecodableError(f"the bytes fit no encoding (tried: {told})")
+    tried_names = "; ".join(tried) or "none declared, none detected"
+    raise UndecodableError(f"the bytes fit no encoding (tried: {tried_names})")

@@ -12,8 +12,8 @@ from llm.corpus.source.streams import DamagedStreamError, whole
 
 # A text with more of these than one in a hundred characters is not text.
 _CONTROL = frozenset(chr(code) for code in range(32) if chr(code) not in "\t\n\r\f\x1b")
-_MOST_CONTROL = 0.01
-_MOST_REPLACED = 0.01  # of the characters outside ASCII
+_MAX_CONTROL = 0.01
+_MAX_REPLACED = 0.01  # of the characters outside ASCII
 
 
 def file_url(source: str, name: str) -> str:
@@ -48,9 +48,9 @@ def decoded_text(data: bytes) -> str:
         UndecodableError: no encoding fits, or the result holds the control characters of a
             binary file.
     """
-    found = decode(data, "utf-8", _MOST_REPLACED)
+    found = decode(data, "utf-8", _MAX_REPLACED)
     controls = sum(found.text.count(character) for character in _CONTROL)
-    if controls > len(found.text) * _MOST_CONTROL:
+    if controls > len(found.text) * _MAX_CONTROL:
         raise UndecodableError(
             f"as {found.encoding} it has {controls} control characters: a binary file"
         )

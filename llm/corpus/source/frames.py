@@ -55,7 +55,7 @@ class Frames(Generic[H]):
         self._window = Window(path)
         self._name, self._form, self._limit = name, form, limit
         self._tests = 0
-        self._told: int | None = None  # member whose damage a row tells of
+        self._reported: int | None = None  # member whose damage a row tells of
 
     def __iter__(self) -> Iterator[Frame[H] | Rejected]:
         """In order; every byte is in a record, in what is told as lost, or a line end."""
@@ -70,12 +70,12 @@ class Frames(Generic[H]):
                 if damage is None:
                     return
                 window.pass_damage()
-                if damage.offset != self._told:
+                if damage.offset != self._reported:
                     detail = f"{self._name}, byte {damage.offset}: {damage.cause}"
                     archive = found or window.fill(1)
                     reason = "truncated_file" if damage.cut else _no_record(archive)
-                    yield self._lost(damage.offset, reason, detail)
-                self._told, lost = None, not aligned
+                    yield self._reject(damage.offset, reason, detail)
+                self._reported, lost = None, not aligned
                 continue
             head = self._form.head(window)
             if head is not None:
@@ -92,19 +92,19 @@ class Frames(Generic[H]):
             cut, detail = self._form.is_cut(window), f"{where}: no record begins with"
             if cut:
                 detail = f"{where}: a record that breaks off within its header,"
-            detail = f"{detail} {self._shown()}"
+            detail = f"{detail} {self._first_bytes()}"
             if window.packed:
-                self._told = window.member()
+                self._reported = window.member()
             window.drop(1)
             again = window.search(self._form.start, None, aligned)
             if cut:
                 found = True
-                yield self._lost(place, "truncated_record", detail)
+                yield self._reject(place, "truncated_record", detail)
             elif not lost:  # one row for all that lies between two records
-                yield self._lost(place, _no_record(found or again), detail)
+                yield self._reject(place, _no_record(found or again), detail)
             lost = not (again and aligned)
 
-    def _lost(self, place: int, reason: str, detail: str) -> Rejected:
+    def _reject(self, place: int, reason: str, detail: str) -> Rejected:
         """Bytes that are no record that could be read."""
         return Rejected(reason, self._name, f"{reason}@{place}".encode(), detail)
 
@@ -114,7 +114,7 @@ class Frames(Generic[H]):
             return f"{self._name}, byte {offset}"
         return f"{self._name}, byte {self._window.position} when unpacked"
 
-    def _shown(self) -> str:
+    def _first_bytes(self) -> str:
         return repr(bytes(self._window.data[:_SHOWN]))[1:]
 
     def _at_a_member(self) -> bool:
@@ -165,8 +165,8 @@ class Frames(Generic[H]):
         if boundary < end:
             then = "then the next record" if how == "start" else "the file ends within the record"
             cause = window.damage.cause if how == "damage" and window.damage else then
-            told = f"{boundary - begin} bytes of {end - begin}, {cause}"
-            return self._fault(head, at, boundary, "truncated_record", told)
+            detail = f"{boundary - begin} bytes of {end - begin}, {cause}"
+            return self._fault(head, at, boundary, "truncated_record", detail)
         tail = self._form.ending.search(window.data, max(end, boundary - _LOOKED_AT), boundary)
         content = tail.start() if tail else boundary
         stray = content - end
@@ -213,8 +213,8 @@ class Frames(Generic[H]):
         http_end = _HTTP_END.search(data, begin, end)
         if http_end is None:
             return False
-        said = _HTTP_LENGTH.search(data, begin, http_end.end())
-        return said is not None and http_end.end() + int(said[1]) == end
+        declared = _HTTP_LENGTH.search(data, begin, http_end.end())
+        return declared is not None and http_end.end() + int(declared[1]) == end
 
     def _whole(
         self, head: H, at: _Place, end: int, behind: int, mended: str | None = None
@@ -227,7 +227,7 @@ class Frames(Generic[H]):
     def _fault(self, head: H, at: _Place, behind: int, reason: str, cause: str) -> Frame[H]:
         size, damage = max(0, behind - head.size), self._window.damage
         if damage is not None and behind == len(self._window.data):
-            self._told = damage.offset
+            self._reported = damage.offset
         self._window.drop(behind)
         return Frame(head, at.offset, at.where, None, size, reason, cause)
 
@@ -264,5 +264,5 @@ class Frames(Generic[H]):
         cause = "then the next record" if window.fill(1) else "the file ends within the record"
         if window.damage is not None and not window.data:
             cause = window.damage.cause
-        told = f"{size} bytes of {length}, {cause}"
-        return self._fault(head, at, 0, "truncated_record", told)
+        detail = f"{size} bytes of {length}, {cause}"
+        return self._fault(head, at, 0, "truncated_record", detail)

@@ -6,7 +6,6 @@ import io
 import zlib
 
 import zstandard
-from fastwarc.stream_io import BrotliReader
 
 from llm.errors import ExpectedError
 
@@ -51,11 +50,11 @@ def decoded_body(
     in_transfer = [coding for coding in _codings(transfer_encoding) if coding in _KNOWN]
     for coding in reversed(_codings(content_encoding) + in_transfer):  # the last was put on last
         if coding == "chunked":
-            raw = _dechunked(raw)
+            raw = _dechunk(raw)
         elif coding in ("gzip", "x-gzip"):
-            raw = _inflated(raw, _GZIP_WINDOW, limit) if raw[:2] == b"\x1f\x8b" else raw
+            raw = _inflate(raw, _GZIP_WINDOW, limit) if raw[:2] == b"\x1f\x8b" else raw
         elif coding == "deflate":
-            raw = _deflated(raw, limit)
+            raw = _decode_deflate(raw, limit)
         elif coding == "br":
             raw = _brotli(raw, limit)
         elif coding == "zstd":
@@ -74,7 +73,7 @@ def _codings(header: str | None) -> list[str]:
     return [coding for coding in named if coding not in _NO_CODINGS]
 
 
-def _dechunked(raw: bytes) -> bytes:
+def _dechunk(raw: bytes) -> bytes:
     pieces: list[bytes] = []
     position = 0
     while True:
@@ -104,7 +103,7 @@ def _chunk_size(line: bytes) -> int | None:
     return int(digits, 16)
 
 
-def _inflated(raw: bytes, window: int, limit: int) -> bytes:
+def _inflate(raw: bytes, window: int, limit: int) -> bytes:
     pieces: list[bytes] = []
     total = 0
     while True:
@@ -129,19 +128,21 @@ def _is_markup(raw: bytes) -> bool:
     return not raw or start[:1] == b"<"
 
 
-def _deflated(raw: bytes, limit: int) -> bytes:
+def _decode_deflate(raw: bytes, limit: int) -> bytes:
     # "deflate" means zlib by the standard and raw deflate by half of the servers.
     if _is_markup(raw):
         return raw
     try:
-        return _inflated(raw, _ZLIB_WINDOW, limit)
+        return _inflate(raw, _ZLIB_WINDOW, limit)
     except BodyError as error:
         if error.reason == "too_large":
             raise
-        return _inflated(raw, _RAW_WINDOW, limit)
+        return _inflate(raw, _RAW_WINDOW, limit)
 
 
 def _brotli(raw: bytes, limit: int) -> bytes:
+    from fastwarc.stream_io import BrotliReader
+
     if _is_markup(raw):
         return raw
     try:

@@ -12,7 +12,7 @@ class DuplicateFieldError(ExpectedError, ValueError):
     """An object has a field twice: which of the two is meant, nothing tells."""
 
 
-def parsed(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:

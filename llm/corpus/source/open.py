@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm.corpus.source.archives import read_archive
+from llm.corpus.source.files import file_url, read_html_file, read_text_file
 from llm.corpus.source.records import Record, Rejected, Removed
+from llm.corpus.source.rows import Fields, read_jsonl, read_parquet
 from llm.corpus.source.streams import bare_name, is_blank
 from llm.errors import ExpectedError
 
@@ -81,10 +84,10 @@ def read_records(path: Path, name: str, origin: Origin, limit: int) -> Iterator[
         found = True
         yield record
     if not found:
-        yield _nothing(path, name, kind)
+        yield _reject_empty(path, name, kind)
 
 
-def _nothing(path: Path, name: str, kind: str) -> Record:
+def _reject_empty(path: Path, name: str, kind: str) -> Record:
     """What a file is of which its reader made no record."""
     if kind == "parquet":
         return Removed("empty_file", name, b"", f"{name}: a table of no rows")
@@ -97,16 +100,10 @@ def _nothing(path: Path, name: str, kind: str) -> Record:
 
 def _read(path: Path, name: str, kind: str, origin: Origin, limit: int) -> Iterator[Record]:
     if kind == "warc":
-        from llm.corpus.source.archives import read_archive
-
         return read_archive(path, name, limit)
     if kind in ("html", "text"):
-        from llm.corpus.source.files import file_url, read_html_file, read_text_file
-
         read = read_html_file if kind == "html" else read_text_file
         return read(path, name, file_url(origin.name, name), limit)
-    from llm.corpus.source.rows import Fields, read_jsonl, read_parquet
-
     fields = Fields(
         text=origin.text_field,
         url=origin.url_field,

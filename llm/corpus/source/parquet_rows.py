@@ -24,7 +24,7 @@ class LostRows:
     cause: str
 
 
-def opened(stream: BinaryIO) -> pq.ParquetFile:
+def open_parquet(stream: BinaryIO) -> pq.ParquetFile:
     """A Parquet file whose pages are checked as they are read. From a stream: Arrow takes no path
     that is not UTF-8.
 

@@ -57,10 +57,10 @@ def directives(markup: str, tree: Any) -> str | None:
         name = (element.getattr("name") or "").strip().lower()
         content = (element.getattr("content") or "").lower()
         if name == "robots":
-            found.update(_asked(content))
+            found.update(_parse_directives(content))
         elif name == _RESERVED and content.strip() == "1":
             found.add(_RESERVED)
-    return _listed(found)
+    return _join(found)
 
 
 def header_directives(tags: Iterable[str], reserved: str | None) -> str | None:
@@ -72,27 +72,27 @@ def header_directives(tags: Iterable[str], reserved: str | None) -> str | None:
     """
     found: set[str] = set()
     for tag in tags:
-        found.update(_asked(tag))
+        found.update(_parse_directives(tag))
     if (reserved or "").strip() == "1":
         found.add(_RESERVED)
-    return _listed(found)
+    return _join(found)
 
 
-def _asked(listed: str) -> Iterator[str]:
+def _parse_directives(listed: str) -> Iterator[str]:
     """What one value asks of every robot: its directives, whether commas, semicolons or blanks
     are between them; those with a value as `name: value`, a date without its commas."""
     meant, at = True, 0
     listed = listed.lower()
     for valued in _VALUED.finditer(listed):
-        meant = yield from _simple(listed[at : valued.start()], meant)
+        meant = yield from _parse_plain(listed[at : valued.start()], meant)
         if meant:
             name, _, value = valued[0].partition(":")
             yield f"{name.strip()}: {' '.join(value.replace(',', ' ').split())}".strip()
         at = valued.end()
-    yield from _simple(listed[at:], meant)
+    yield from _parse_plain(listed[at:], meant)
 
 
-def _simple(listed: str, meant: bool) -> Generator[str, None, bool]:
+def _parse_plain(listed: str, meant: bool) -> Generator[str, None, bool]:
     """Directives without a value; returns whether what follows them is asked of every robot."""
     for item in re.split("[,;]", listed):
         name, colon, rest = item.partition(":")
@@ -104,12 +104,12 @@ def _simple(listed: str, meant: bool) -> Generator[str, None, bool]:
     return meant
 
 
-def joined(*listed: str | None) -> str | None:
+def join_directives(*listed: str | None) -> str | None:
     """Directives from several places, as one list."""
-    return _listed({item for items in listed if items for item in items.split(", ")})
+    return _join({item for items in listed if items for item in items.split(", ")})
 
 
-def _listed(found: set[str]) -> str | None:
+def _join(found: set[str]) -> str | None:
     return ", ".join(sorted(found)) or None
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from llm.corpus.identity import content_url
 from llm.corpus.source.arrow_rows import NotUtf8
-from llm.corpus.source.compressed import Break
-from llm.corpus.source.json_text import DuplicateFieldError, parsed
-from llm.corpus.source.parquet_rows import LostRows, opened, rows_and_losses
+from llm.corpus.source.compressed import StreamDamage
+from llm.corpus.source.json_text import DuplicateFieldError, parse_json
+from llm.corpus.source.parquet_rows import LostRows, open_parquet, rows_and_losses
 from llm.corpus.source.records import Page, Record, Rejected, Removed, readable
 from llm.corpus.source.streams import lines_and_breaks
 
@@ -48,7 +48,7 @@ def read_jsonl(path: Path, name: str, fields: Fields, limit: int) -> Iterator[Re
         limit: most bytes of a line.
     """
     for found in lines_and_breaks(path, limit):
-        if isinstance(found, Break):
+        if isinstance(found, StreamDamage):
             reason = "truncated_file" if found.cut else "bad_record"
             detail = f"{name}, byte {found.offset}: {found.cause}"
             yield Rejected(reason, name, f"{reason}@{found.offset}".encode(), detail)
@@ -59,12 +59,12 @@ def read_jsonl(path: Path, name: str, fields: Fields, limit: int) -> Iterator[Re
             detail = f"{where}: {length} bytes, the limit is {limit}"
             yield Rejected("too_large", name, line, detail)
         elif line.strip():
-            yield _parsed(line, where, name, fields, number, limit)
+            yield _parse(line, where, name, fields, number, limit)
 
 
-def _parsed(line: bytes, where: str, name: str, fields: Fields, number: int, limit: int) -> Record:
+def _parse(line: bytes, where: str, name: str, fields: Fields, number: int, limit: int) -> Record:
     try:
-        row = parsed(line.decode("utf-8-sig"))
+        row = parse_json(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         return Rejected("undecodable", name, line, f"{where}: not UTF-8 at byte {error.start}")
     except DuplicateFieldError as error:
@@ -85,7 +85,7 @@ def read_parquet(path: Path, name: str, fields: Fields, limit: int) -> Iterator[
     """
     with path.open("rb") as stream:
         try:
-            file = opened(stream)
+            file = open_parquet(stream)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             yield Rejected("not_parquet", name, b"not_parquet", f"{name}: {error}")
             return
@@ -118,15 +118,15 @@ def _row(
     def key() -> bytes:
         return line if line is not None else repr(sorted(row.items())).encode("utf-8", "replace")
 
-    def refused(reason: str, cause: str) -> Rejected:
+    def reject(reason: str, cause: str) -> Rejected:
         return Rejected(reason, name, key(), f"{where}: {cause}")
 
     text = row.get(fields.text)
     if text is None:
         known = ", ".join(name[:_SHOWN] for name in sorted(map(str, row))[:_SHOWN]) or "no field"
-        return refused("missing_field", f"no {fields.text!r}; it has {known}")
+        return reject("missing_field", f"no {fields.text!r}; it has {known}")
     if isinstance(text, NotUtf8):
-        return refused("undecodable", f"{fields.text!r} is not UTF-8 at byte {text.start}")
+        return reject("undecodable", f"{fields.text!r} is not UTF-8 at byte {text.start}")
     if isinstance(text, bytes):
         payload, charset = text, None
     elif isinstance(text, str):
@@ -135,9 +135,9 @@ def _row(
             payload, charset = text.encode(), "utf-8"
         except UnicodeEncodeError as error:
             cause = f"{fields.text!r} holds a lone surrogate at {error.start}"
-            return refused("undecodable", cause)
+            return reject("undecodable", cause)
     else:
-        return refused("wrong_type", f"{fields.text!r} is {type(text).__name__}, expected text")
+        return reject("wrong_type", f"{fields.text!r} is {type(text).__name__}, expected text")
     url = _url(row, fields, payload)
     if not payload.strip():
         return Removed("empty_body", url, key(), where)

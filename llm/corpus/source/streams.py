@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from llm.corpus.source.compressed import Break, Members, Piece, compression
+from llm.corpus.source.compressed import Members, Piece, StreamDamage, compression
 from llm.errors import ExpectedError
 
 _CHUNK = 1 << 18
@@ -25,7 +25,7 @@ class DamagedStreamError(ExpectedError, ValueError):
         cut: the file ends too early, as opposed to holding wrong bytes.
     """
 
-    def __init__(self, path: Path, damage: Break) -> None:
+    def __init__(self, path: Path, damage: StreamDamage) -> None:
         super().__init__(f"{path.name}: {damage.cause} at byte {damage.offset}")
         self.offset, self.cut, self.cause = damage.offset, damage.cut, damage.cause
 
@@ -39,7 +39,7 @@ def bare_name(name: str) -> str:
     return bare
 
 
-def pieces(path: Path, start: int = 0) -> Iterator[Piece | Break]:
+def pieces(path: Path, start: int = 0) -> Iterator[Piece | StreamDamage]:
     """The decompressed bytes of a plain, gzip (also of many members) or zstd file, in portions.
 
     The file's first bytes decide, not its name; where they are damaged, the first member that
@@ -76,12 +76,12 @@ def chunks(path: Path) -> Iterator[bytes]:
         DamagedStreamError: after every byte before the damage was handed out.
     """
     for piece in pieces(path):
-        if isinstance(piece, Break):
+        if isinstance(piece, StreamDamage):
             raise DamagedStreamError(path, piece)
         yield piece.data
 
 
-def lines_and_breaks(path: Path, limit: int) -> Iterator[tuple[int, bytes, int] | Break]:
+def lines_and_breaks(path: Path, limit: int) -> Iterator[tuple[int, bytes, int] | StreamDamage]:
     """(line number from 1, its bytes without the line end, its full length) of a file, and each
     place where it is damaged; a line that damage cuts in two is not handed out.
 
@@ -89,7 +89,7 @@ def lines_and_breaks(path: Path, limit: int) -> Iterator[tuple[int, bytes, int] 
     """
     number, pending, length = 1, bytearray(), 0
     for piece in pieces(path):
-        if isinstance(piece, Break):
+        if isinstance(piece, StreamDamage):
             if piece.whole and length:
                 yield number, bytes(pending), length
             number, pending, length = number + bool(length), bytearray(), 0
@@ -114,7 +114,7 @@ def lines(path: Path, limit: int) -> Iterator[tuple[int, bytes, int]]:
         DamagedStreamError: after every whole line before the damage.
     """
     for line in lines_and_breaks(path, limit):
-        if isinstance(line, Break):
+        if isinstance(line, StreamDamage):
             raise DamagedStreamError(path, line)
         yield line
 

@@ -58,8 +58,8 @@ class Warc:
         if self.start.search(window.data, 1, end.end()) is not None:
             return None  # cut off by the next
         fields = _fields(bytes(window.data[version.end() : end.start()]))
-        said = fields.get("content-length", "")
-        return WarcHead(end.end(), int(said) if _LENGTH.fullmatch(said) else None, fields)
+        declared = fields.get("content-length", "")
+        return WarcHead(end.end(), int(declared) if _LENGTH.fullmatch(declared) else None, fields)
 
     def is_cut(self, window: Window) -> bool:
         if _VERSION.match(window.data) is None:

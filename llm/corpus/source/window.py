@@ -6,7 +6,7 @@ import re
 from collections import deque
 from pathlib import Path
 
-from llm.corpus.source.compressed import Break, Piece
+from llm.corpus.source.compressed import Piece, StreamDamage
 from llm.corpus.source.streams import pieces
 
 _NO_LINE_END = re.compile(rb"[^\r\n]")
@@ -36,7 +36,7 @@ class Window:
     def _open(self, position: int, start: int) -> None:
         self._feed = pieces(self._path, start)
         self.data, self.position = bytearray(), position
-        self.damage: Break | None = None
+        self.damage: StreamDamage | None = None
         self._ended = False
         self._starts: deque[tuple[int, int]] = deque()
 

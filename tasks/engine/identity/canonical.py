@@ -19,7 +19,7 @@ from typing import Any
 from tasks.engine.errors import CanonicalJsonError
 
 
-def _checked(value: Any, where: str) -> Any:
+def _check(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     # Exact types: a subclass (numpy scalar, IntEnum) may print as something else.
@@ -35,9 +35,9 @@ def _checked(value: Any, where: str) -> Any:
                 raise CanonicalJsonError(
                     f"{where}: key {key!r} is a {type(key).__name__}; JSON keys are strings"
                 )
-        return {key: _checked(value[key], f"{where}.{key}") for key in sorted(value)}
+        return {key: _check(value[key], f"{where}.{key}") for key in sorted(value)}
     if isinstance(value, (list, tuple)):
-        return [_checked(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [_check(item, f"{where}[{index}]") for index, item in enumerate(value)]
     raise CanonicalJsonError(
         f"{where}: a {type(value).__name__} has no canonical JSON form; "
         "convert it to str, int, float, bool, None, list or dict first"
@@ -51,7 +51,7 @@ def canonical_json(value: Any) -> str:
         CanonicalJsonError: for a type JSON does not know, a non-string key, NaN or infinity.
     """
     return json.dumps(
-        _checked(value, "$"), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        _check(value, "$"), ensure_ascii=False, separators=(",", ":"), allow_nan=False
     )
 
 

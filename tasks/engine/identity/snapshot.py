@@ -21,12 +21,18 @@ from tasks.engine.identity.memory import Memory
 
 @dataclass(frozen=True)
 class Item:
-    """One external thing. `path` says where it is now and enters no identity."""
+    """One external thing, or one file of the store. `path` says where it is now and enters no
+    identity.
+
+    Attributes:
+        stored: the path is relative to the store, and not one of this machine.
+    """
 
     name: str
     size: int
     sha256: str
     path: str
+    stored: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ class Snapshot:
 
 def root() -> Path:
     """The folder relative paths in a recipe start from: `INGOT_ROOT`, else the current one."""
-    given = os.environ.get("INGOT_ROOT")
-    return Path(os.path.expanduser(given)) if given else Path.cwd()  # noqa: PTH111 - no error
+    configured = os.environ.get("INGOT_ROOT")
+    return Path(os.path.expanduser(configured)) if configured else Path.cwd()  # noqa: PTH111 - no error
 
 
 def _digests(paths: Iterable[Path]) -> dict[Path, tuple[int, str]]:
@@ -89,7 +95,7 @@ def _matches(text: str) -> tuple[Path, list[Path]]:
     return pattern.parent, [pattern] if pattern.is_file() else []
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 
 
@@ -113,11 +119,11 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
         except (OSError, ValueError, RuntimeError) as error:
             # A name too long, `a**b`, `~nobody`: what the file system or the glob makes of it.
             raise ExternalInputError(
-                f"{field}: {_shown(text)} cannot be looked for: {error}; correct the path"
+                f"{field}: {_shorten(text)} cannot be looked for: {error}; correct the path"
             ) from error
         if not matches:
             raise ExternalInputError(
-                f"{field}: {_shown(text)} matches no file (looked in {base}); "
+                f"{field}: {_shorten(text)} matches no file (looked in {base}); "
                 "correct the path or remove it from the recipe"
             )
         for path in matches:

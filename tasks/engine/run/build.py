@@ -1,6 +1,6 @@
 """Running the stages of a recipe in order, without an orchestrator.
 
-`flows/build.py` does the same with each stage as a Prefect task; both ask the
+`flows/running.py` does the same with each stage as a Prefect task; both ask the
 same planner, stage by stage, because a stage's identity is known only once its
 inputs exist.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tasks.engine.progress import Listener, Silent
+from tasks.engine.progress import Listener, NullListener
 from tasks.engine.run.execute import BuildRequest, BuildResult, execute
 from tasks.engine.run.plan import Planner, Row, Status
 from tasks.engine.store import channels
@@ -31,7 +31,7 @@ def steps(planner: Planner, run: Runner) -> Iterator[Step]:
 
     Args:
         planner: its `plan` may have been asked for, and is then not made again.
-        run: builds one order; told whether it must make a new attempt.
+        run: builds one request; told whether it must make a new attempt.
     """
     chosen = planner.selection.stages(planner.chain)
     for stage in planner.chain.stages:
@@ -39,9 +39,9 @@ def steps(planner: Planner, run: Runner) -> Iterator[Step]:
         if stage not in chosen:
             yield Step(row, None)
             continue
-        order = planner.order(stage)
+        request = planner.request(stage)
         force = row.status is Status.FORCED or (row.status is Status.DRIFT and bool(row.runs))
-        built = run(order, force)
+        built = run(request, force)
         planner.artifacts[stage] = built.artifact
         channels.point(planner.store, planner.name, built.artifact)
         yield Step(row, built)
@@ -49,11 +49,11 @@ def steps(planner: Planner, run: Runner) -> Iterator[Step]:
 
 def build(planner: Planner, listener: Listener | None = None) -> dict[str, BuildResult]:
     """Run in this process, without a server."""
-    listener = listener or Silent()
+    listener = listener or NullListener()
     same_code = planner.selection.same_code
 
-    def run(order: BuildRequest, force: bool) -> BuildResult:
-        return execute(order, planner.store, listener, force, same_code=same_code)
+    def run(request: BuildRequest, force: bool) -> BuildResult:
+        return execute(request, planner.store, listener, force, same_code=same_code)
 
     done = {}
     for step in steps(planner, run):

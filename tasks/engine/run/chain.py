@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tasks.engine.errors import RecipeError
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tasks.engine.declare import Conservation
 from tasks.engine.errors import ConservationError
-from tasks.engine.out import Out
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import File, Totals
 
@@ -93,23 +93,27 @@ def _by_law(law: Conservation, inputs: Inputs, out: Out) -> Totals:
         return dict(sorted(out.reasons.get(output, {}).items())) if output else {}
 
     return Totals(
-        rows_in=out.rows_in if law.rows_in is None else inputs[law.rows_in].rows,
+        rows_in=out.rows_in if law.rows_in is None else _given(law.rows_in, inputs, out).rows,
         kept=out.data(law.kept).rows,
         removed=reasons(law.removed),
         rejected=reasons(law.rejected),
     )
 
 
+def _given(name: str, inputs: Inputs, out: Out) -> Data:
+    return inputs[name] if name in inputs else out.data(name)
+
+
 def _check_ids(stage: Stage, law: Conservation, inputs: Inputs, out: Out) -> None:
     assert law.rows_in is not None
-    given = _ids(inputs[law.rows_in])
+    ids_in = _ids(_given(law.rows_in, inputs, out))
     fates = [name for name in (law.kept, law.removed, law.rejected) if name is not None]
     found = np.sort(np.concatenate([_ids(out.data(name)) for name in fates]))
-    if given.shape == found.shape and bool(np.all(given == found)):
+    if ids_in.shape == found.shape and bool(np.all(ids_in == found)):
         return
-    lost, new = np.setdiff1d(given, found), np.setdiff1d(found, given)
+    lost, new = np.setdiff1d(ids_in, found), np.setdiff1d(found, ids_in)
     shown = ", ".join(value.decode() for value in [*lost[:_SHOWN], *new[:_SHOWN]])
     raise ConservationError(
-        f"{stage.name}: of {given.size} ids in, {lost.size} came out nowhere, {new.size} came out "
-        f"that never went in, {found.size - np.unique(found).size} came out twice: {shown}"
+        f"{stage.name}: of {ids_in.size} ids in, {lost.size} are in no output, {new.size} of the "
+        f"outputs were not in, {found.size - np.unique(found).size} are there twice: {shown}"
     )

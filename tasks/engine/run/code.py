@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tasks.engine.identity.canonical import sha256_json
 from tasks.engine.identity.memory import Memory
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.manifest import CodeRecord
 
 _PROJECT = Path(__file__).resolve().parents[3]
@@ -55,13 +55,13 @@ def _memory() -> Memory:
 
 
 @functools.cache
-def _known(path: Path) -> tuple[str, list[str]]:
+def _cached(path: Path) -> tuple[str, list[str]]:
     """The same for as long as this process runs, whose code is what it was when it was loaded."""
-    digest, imports = _memory().recall(path, _parsed)
+    digest, imports = _memory().recall(path, _parse)
     return digest, imports
 
 
-def _parsed(path: Path) -> tuple[str, list[str]]:
+def _parse(path: Path) -> tuple[str, list[str]]:
     """Digest of a file's code, and the dotted names it imports."""
     tree = ast.parse(path.read_bytes(), filename=str(path))
     names: list[str] = []
@@ -77,11 +77,11 @@ def _parsed(path: Path) -> tuple[str, list[str]]:
 
 def reached_files(modules: tuple[str, ...]) -> dict[str, str]:
     """Project file -> digest, over everything the modules import, themselves included."""
-    return dict(_reached(modules))
+    return dict(_reach(modules))
 
 
 @functools.cache
-def _reached(modules: tuple[str, ...]) -> Mapping[str, str]:
+def _reach(modules: tuple[str, ...]) -> Mapping[str, str]:
     waiting, seen, files = list(modules), set[str](), dict[str, str]()
     while waiting:
         module = waiting.pop()
@@ -93,7 +93,7 @@ def _reached(modules: tuple[str, ...]) -> Mapping[str, str]:
         path = _module_file(module)
         if path is None:
             continue
-        digest, imports = _known(path)
+        digest, imports = _cached(path)
         files[path.relative_to(_PROJECT).as_posix()] = digest
         for beside in map(path.with_suffix, _BESIDE):
             if beside.is_file():

@@ -50,12 +50,12 @@ def value_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
     return changes
 
 
-def difference(before: Manifest, order: BuildRequest) -> list[str]:
-    """Why an order is not what a manifest was made from."""
+def difference(before: Manifest, request: BuildRequest) -> list[str]:
+    """Why a request is not what a manifest was made from."""
     reasons = [
-        *config_difference(before, order.stage.version, order.config),
-        *input_difference(before.inputs, order.records()),
-        *external_difference(before.externals, order.externals),
+        *config_difference(before, request.stage.version, request.config),
+        *input_difference(before.inputs, request.records()),
+        *external_difference(before.externals, request.externals),
     ]
     return reasons or ["never built with these inputs"]
 

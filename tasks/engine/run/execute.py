@@ -18,14 +18,14 @@ from tasks.engine.config import StageConfig
 from tasks.engine.errors import CancelledError, StoreFullError
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Snapshot
-from tasks.engine.out import Out
-from tasks.engine.progress import Listener, Silent
+from tasks.engine.progress import Listener, NullListener
 from tasks.engine.run.checks import check_unique, totals
 from tasks.engine.run.code import code_record
 from tasks.engine.run.code import identity as code_identity
 from tasks.engine.run.view import keep_view
-from tasks.engine.shards.earlier import known_receipts
-from tasks.engine.stage import Stage
+from tasks.engine.shards.earlier_receipts import known_receipts
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs, build_folder
 from tasks.engine.store.lease import TIME_TO_LIVE, Holder, Lease
 from tasks.engine.store.manifest import (
@@ -67,7 +67,7 @@ class BuildRequest:
 
     @property
     def build_id(self) -> str:
-        """Identity of this order: see DESIGN, "Identity"."""
+        """Identity of this request: see docs/architecture.md, "Identity"."""
         ids = {name: record.data_id for name, record in self.records().items()}
         ids.update({name: snapshot.data_id for name, snapshot in self.externals.items()})
         return canonical.build_id(self.stage.name, self.stage.version, self.config.identity(), ids)
@@ -82,7 +82,7 @@ class BuildResult:
 
 
 def execute(
-    order: BuildRequest,
+    request: BuildRequest,
     store: Store,
     listener: Listener | None = None,
     force: bool = False,
@@ -90,7 +90,7 @@ def execute(
     time_to_live: float = TIME_TO_LIVE,
     same_code: bool = False,
 ) -> BuildResult:
-    """Serve the artifact of an order, building it if there is none that is sound.
+    """Serve the artifact of a request, building it if there is none that is sound.
 
     Args:
         force: make a new attempt although a sound one exists; nothing is adopted or resumed.
@@ -101,24 +101,24 @@ def execute(
         LeaseLostError: another run took over, because this one's heartbeat did not arrive.
         IngotError: whatever else kept the stage from being published; nothing half-done is visible.
     """
-    listener = listener or Silent()
-    stage, build = order.stage, order.build_id
-    if not force and (artifact := sound(store, stage.name, build, order.config)):
+    listener = listener or NullListener()
+    stage, build = request.stage, request.build_id
+    if not force and (artifact := sound(store, stage.name, build, request.config)):
         return BuildResult(artifact, cached=True)
     folder = build_folder(stage.name, build)
 
     def waiting(other: Holder) -> None:
-        listener.log(stage.name, f"waiting for {other}, which is building the same recipe")
+        listener.log(stage.name, f"waiting for {other}, which is building the same stage")
 
     began = time.time()
     lease = Lease(store, f"{folder}/lease", time_to_live, waiting, listener.cancelled)
-    with _space_advised(store), lease:
-        artifact = sound(store, stage.name, build, order.config)
-        if artifact is not None and (not force or _since(artifact, began)):
+    with _advise_on_space(store), lease:
+        artifact = sound(store, stage.name, build, request.config)
+        if artifact is not None and (not force or _is_since(artifact, began)):
             return BuildResult(artifact, cached=True)  # the run we waited for built it
         watched = _WhileHeld(listener, lease)
         try:
-            artifact = _attempt(order, store, watched, lease, force, same_code, prefect or {})
+            artifact = _attempt(request, store, watched, lease, force, same_code, prefect or {})
         except CancelledError:
             lease.check()  # what stopped it may be that it is no longer the holder
             raise
@@ -128,24 +128,24 @@ def execute(
 
 
 @contextlib.contextmanager
-def _space_advised(store: Store) -> Iterator[None]:
+def _advise_on_space(store: Store) -> Iterator[None]:
     """A full disk, whoever noticed it, is told as one, with what `gc` would make of it."""
     try:
         yield
     except Exception as error:
         if not is_full(error):
             raise
-        told = str(error) if isinstance(error, StoreFullError) else full(Path(store.root))
+        reason = str(error) if isinstance(error, StoreFullError) else full(Path(store.root))
         because = "" if isinstance(error, StoreFullError) else f" ({error})"
-        raise StoreFullError(f"{told}{because}. {advice(store)}") from error
+        raise StoreFullError(f"{reason}{because}. {advice(store)}") from error
 
 
-def _since(artifact: Artifact, moment: float) -> bool:
+def _is_since(artifact: Artifact, moment: float) -> bool:
     started = datetime.datetime.fromisoformat(artifact.manifest.timings.started)
     return started.timestamp() >= moment
 
 
-def _reserved(store: Store, folder: str) -> str:
+def _reserve(store: Store, folder: str) -> str:
     """The number of a new attempt, which no other run can have taken."""
     while True:
         numbers = [int(name) for name in store.names(folder) if name.isdigit()]
@@ -179,7 +179,7 @@ class _WhileHeld:
 
 
 def _attempt(
-    order: BuildRequest,
+    request: BuildRequest,
     store: Store,
     listener: Listener,
     lease: Lease,
@@ -187,18 +187,18 @@ def _attempt(
     same_code: bool,
     prefect: Mapping[str, str],
 ) -> Artifact:
-    stage, config, build = order.stage, order.config, order.build_id
+    stage, config, build = request.stage, request.config, request.build_id
     folder = build_folder(stage.name, build)
-    attempt = _reserved(store, folder)
+    attempt = _reserve(store, folder)
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     code = code_record(stage)
-    # In the order of the declaration, however the order was put together.
+    # In the order of the declaration, however the request was put together.
     data: dict[str, Data] = {}
     for name in stage.inputs:
-        if name in order.inputs:
-            artifact, output = order.inputs[name]
+        if name in request.inputs:
+            artifact, output = request.inputs[name]
             data[name] = artifact.data(output)
-    inputs = Inputs(data, order.externals)
+    inputs = Inputs(data, request.externals)
     known = {} if force else known_receipts(store, stage.name)
     where = f"{folder}/{attempt}"
     out = Out(
@@ -226,11 +226,9 @@ def _attempt(
             shards_adopted=out.work.adopted,
         )
         code = code.model_copy(update={"adopted": out.work.adopted_otherwise})
-        manifest = _manifest(order, attempt, outputs, code, counted, out.facts, timings, prefect)
-        written = manifest.model_dump_json(indent=1).encode()
-        # As whoever reads it later will see it.
-        artifact = Artifact(store, Manifest.model_validate_json(written))
-        keep_view(stage, artifact)
+        manifest = _manifest(request, attempt, outputs, code, counted, out.facts, timings, prefect)
+        panels = keep_view(stage, Artifact(store, _as_read_later(manifest)))
+        manifest = _as_read_later(manifest.model_copy(update={"panels": panels}))
     except BaseException as error:
         try:
             out.abandon()
@@ -238,14 +236,19 @@ def _attempt(
             error.add_note(f"What it left in {store.full(where)} could not be removed: {problem}")
         raise
     lease.check()
-    store.create(f"{where}/manifest.json", written)
+    store.create(f"{where}/manifest.json", manifest.model_dump_json(indent=1).encode())
     store.replace(f"{folder}/current.json", f'{{"attempt": "{attempt}"}}'.encode())
     shutil.rmtree(out.scratch, ignore_errors=True)  # checkpoints served their purpose
-    return artifact
+    return Artifact(store, manifest)
+
+
+def _as_read_later(manifest: Manifest) -> Manifest:
+    """The same after JSON, which has no tuples and no names but texts."""
+    return Manifest.model_validate_json(manifest.model_dump_json())
 
 
 def _manifest(
-    order: BuildRequest,
+    request: BuildRequest,
     attempt: str,
     outputs: dict[str, OutputRecord],
     code: CodeRecord,
@@ -257,14 +260,14 @@ def _manifest(
     """What is known of an attempt whose outputs are in place."""
     return Manifest(
         schema_version=SCHEMA_VERSION,
-        stage=order.stage.name,
-        build_id=order.build_id,
+        stage=request.stage.name,
+        build_id=request.build_id,
         attempt=attempt,
         outputs=outputs,
-        config=order.config.identity(),
-        execution=order.config.execution(),
+        config=request.config.identity(),
+        execution=request.config.execution(),
         code=code,
-        inputs=order.records(),
+        inputs=request.records(),
         externals={
             name: ExternalRecord(
                 data_id=snapshot.data_id,
@@ -272,7 +275,7 @@ def _manifest(
                     ExternalItem(name=i.name, size=i.size, sha256=i.sha256) for i in snapshot.items
                 ],
             )
-            for name, snapshot in sorted(order.externals.items())
+            for name, snapshot in sorted(request.externals.items())
         },
         totals=counted,
         facts=dict(sorted(facts.items())),

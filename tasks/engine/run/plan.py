@@ -33,7 +33,7 @@ class Status(StrEnum):
     DRIFT = "code drift"
     DAMAGED = "damaged"
     FORCED = "forced"
-    GIVEN = "given"
+    UNSELECTED = "not selected"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Selection:
         if beyond:
             raise SelectionError(
                 f"--force {beyond[0]}: it is not among the stages selected; add it to --only, "
-                "or leave --only and --from away"
+                "or drop --only and --from"
             )
         return chosen
 
@@ -128,8 +128,8 @@ class Planner:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     planned: dict[str, Row] = field(default_factory=dict)
 
-    def order(self, stage: str) -> BuildRequest:
-        """The order for a stage whose inputs are all resolved.
+    def request(self, stage: str) -> BuildRequest:
+        """The request for a stage whose inputs are all resolved.
 
         Raises:
             MissingInputError: one is not; the message names the command that builds it.
@@ -146,54 +146,54 @@ class Planner:
         declared, config = self.chain.stages[stage], self.configs[stage]
         return BuildRequest(declared, config, inputs, declared.externals(config))
 
-    def given(self, stage: str) -> Row:
+    def unselected(self, stage: str) -> Row:
         """A stage outside the selection: the pinned attempt, else the recipe's pointer."""
         pinned = self.pinned.get(stage)
         artifact = pinned or channels.resolve(self.store, self.name, stage)
         if artifact is None:
-            return _row(stage, Status.GIVEN, ("not selected; never built",), False, None)
+            return _row(stage, Status.UNSELECTED, ("never built",), False, None)
         self.artifacts[stage] = artifact
         which = f"attempt {pinned.manifest.attempt} as asked" if pinned else "as last built"
-        return _row(stage, Status.GIVEN, (f"not selected; {which}",), False, artifact)
+        return _row(stage, Status.UNSELECTED, (which,), False, artifact)
 
     def row(self, stage: str) -> Row:
         """The line of a stage whose parents' rows have been asked for already."""
         if stage not in self.selection.stages(self.chain):
-            return self.given(stage)
+            return self.unselected(stage)
         before = channels.resolve(self.store, self.name, stage)
         waiting = sorted(self.chain.parents(stage) - self.artifacts.keys())
         if waiting:
-            given = [p for p in waiting if p not in self.selection.stages(self.chain)]
-            if given:
-                self.order(stage)  # raises: a parent outside the selection was never built
-            return self._blocked(stage, waiting, before)
-        order = self.order(stage)
+            unselected = [p for p in waiting if p not in self.selection.stages(self.chain)]
+            if unselected:
+                self.request(stage)  # raises: a parent outside the selection was never built
+            return self._blocked_row(stage, waiting, before)
+        request = self.request(stage)
         if stage in self.selection.force:
-            return _row(stage, Status.FORCED, ("asked for",), True, before, order.build_id)
-        artifact = current(self.store, stage, order.build_id)
+            return _row(stage, Status.FORCED, ("asked for",), True, before, request.build_id)
+        artifact = current(self.store, stage, request.build_id)
         if artifact is None:
             if before is None:
                 why = ("never built",)
-                return _row(stage, Status.MISSING, why, True, None, order.build_id)
-            reasons = tuple(difference(before.manifest, order))
-            return _row(stage, Status.STALE, reasons, True, before, order.build_id)
-        broken = _broken(artifact, order.config)
+                return _row(stage, Status.MISSING, why, True, None, request.build_id)
+            reasons = tuple(difference(before.manifest, request))
+            return _row(stage, Status.STALE, reasons, True, before, request.build_id)
+        broken = _broken(artifact, request.config)
         if broken:
-            return _row(stage, Status.DAMAGED, broken, True, artifact, order.build_id)
-        drifted = drift(artifact.manifest.code, code_record(order.stage, commits=False))
+            return _row(stage, Status.DAMAGED, broken, True, artifact, request.build_id)
+        drifted = drift(artifact.manifest.code, code_record(request.stage, commits=False))
         if drifted and self.selection.on_code_drift == "fail":
             raise CodeDriftError(
-                f"{stage}: code changed under version {order.stage.version}: "
+                f"{stage}: code changed under version {request.stage.version}: "
                 f"{', '.join(drifted)}. Raise the version if the meaning of the output changed, "
                 "or choose on_code_drift warn or rerun"
             )
         if drifted and self.selection.on_code_drift == "rerun":
-            return _row(stage, Status.DRIFT, tuple(drifted), True, artifact, order.build_id)
+            return _row(stage, Status.DRIFT, tuple(drifted), True, artifact, request.build_id)
         self.artifacts[stage] = artifact
         status = Status.DRIFT if drifted else Status.FRESH
-        return _row(stage, status, tuple(drifted), False, artifact, order.build_id)
+        return _row(stage, status, tuple(drifted), False, artifact, request.build_id)
 
-    def _blocked(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
+    def _blocked_row(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
         """A stage of which some inputs are not known yet: pending, unless it will run anyhow."""
         after = f"after {', '.join(waiting)}"
         declared, config = self.chain.stages[stage], self.configs[stage]
@@ -239,11 +239,11 @@ class Planner:
         the inputs there are now.
         """
         planned = self.planned.get(stage)
-        if planned is None or planned.runs is not False or self._changed(stage):
+        if planned is None or planned.runs is not False or self._has_changed(stage):
             return self.row(stage)
         return planned
 
-    def _changed(self, stage: str) -> bool:
+    def _has_changed(self, stage: str) -> bool:
         """Whether a parent was built again since the plan."""
         return any(
             (before := self.planned[parent].artifact) is None
@@ -273,7 +273,7 @@ def _row(
         status,
         reasons,
         runs,
-        build_id or (manifest.build_id if manifest and status is Status.GIVEN else None),
+        build_id or (manifest.build_id if manifest and status is Status.UNSELECTED else None),
         manifest.timings.seconds if manifest else None,
         manifest.bytes if manifest else None,
         artifact,

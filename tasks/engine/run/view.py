@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from pydantic_core import PydanticUndefined
 
-from tasks.engine.stage import Stage
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact
-from tasks.engine.store.views import CONFIG_COLUMNS, FILE, stated
+from tasks.engine.store.manifest import File
+from tasks.engine.store.views import CONFIG_COLUMNS, FILE, as_text
 from tasks.panels.panels import Cell, StageView, Table
 from tasks.panels.stored import dumps
 
 
-def keep_view(stage: Stage, artifact: Artifact) -> None:
-    """Write a stage's description, config and panels into the folder of an attempt.
+def keep_view(stage: Stage, artifact: Artifact) -> File:
+    """Write a stage's description, config and panels into the folder of an attempt; the file.
 
     Args:
         artifact: about to be published: all of it is in place but the manifest.
@@ -27,6 +30,8 @@ def keep_view(stage: Stage, artifact: Artifact) -> None:
         error.add_note(f"{stage.name}: its panels could not be made, so nothing was published.")
         raise
     artifact.store.create(f"{artifact.folder}/{FILE}", written)
+    digest = hashlib.sha256(written).hexdigest()
+    return File(path=FILE, rows=None, bytes=len(written), sha256=digest)
 
 
 def _view(stage: Stage, artifact: Artifact) -> StageView:
@@ -41,6 +46,6 @@ def _config(stage: Stage, artifact: Artifact) -> list[list[Cell]]:
     for name, value in artifact.manifest.config.items():
         field = fields[name]
         default = field.get_default(call_default_factory=True)
-        usual = "" if default in (PydanticUndefined, value) else stated(default)
-        rows.append([name, stated(value), usual, field.description or ""])
+        usual = "" if default in (PydanticUndefined, value) else as_text(default)
+        rows.append([name, as_text(value), usual, field.description or ""])
     return rows

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -16,12 +18,13 @@ from tasks.engine.declare import Declared
 from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.progress import Listener
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.earlier import verified_receipt
-from tasks.engine.shards.executors import executor
+from tasks.engine.shards.earlier_receipts import verified_receipt
+from tasks.engine.shards.executors import Executor, executor
 from tasks.engine.shards.job import Job
 from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import Failure, run_jobs
+from tasks.engine.shards.unit_files import open_unit
 from tasks.engine.store.store import Store
 
 # Digests are computed side by side, and several answers of the file system are waited for at once.
@@ -54,8 +57,11 @@ class ShardWork:
     adopted_otherwise: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
-    def adopt(self, shards: Iterable[str]) -> dict[str, Receipt]:
+    def adopt(self, shards: Iterable[str], again: str = "") -> dict[str, Receipt]:
         """Take over those shards that an earlier attempt has, whole; their receipts by shard id.
+
+        Args:
+            again: shards that wrote to this output are left alone.
 
         Raises:
             CancelledError: the run is to stop.
@@ -65,7 +71,7 @@ class ShardWork:
         receipts: dict[str, Receipt] = {}
         pool = ThreadPoolExecutor(_READERS)
         try:
-            for batch in pool.map(self._adopted, batches):
+            for batch in pool.map(partial(self._adopt_batch, again), batches):
                 if self.listener.cancelled():
                     raise CancelledError("cancelled; finished shards are kept")
                 receipts |= {receipt.shard_id: receipt for receipt in batch}
@@ -75,14 +81,14 @@ class ShardWork:
         self.adopted_otherwise += sum(receipt.code != self.code for receipt in receipts.values())
         return receipts
 
-    def _adopted(self, shards: Sequence[str]) -> list[Receipt]:
+    def _adopt_batch(self, again: str, shards: Sequence[str]) -> list[Receipt]:
         """Of some shards those that are whole, taken over."""
         code = self.code if self.same_code else None
         receipts = []
         for shard in shards:
             where = self.known[shard]
             receipt = verified_receipt(self.store, where, shard, code)
-            if receipt is not None:
+            if receipt is not None and again not in receipt.files:
                 self.files.adopt(receipt, where)
                 receipts.append(receipt)
         return receipts
@@ -103,45 +109,47 @@ class ShardWork:
         total = done + len(jobs)
         pace = Pace(total, done)
         failed: list[tuple[str, Failure]] = []
-        asked = int(getattr(self.config, "workers", 1))
-        with closing(executor(asked, len(jobs))) as place:
-            for job, outcome in run_jobs(jobs, place, self.listener.cancelled):
+        # Other processes do not see what one has in its memory.
+        workers = 1 if self.store.in_memory else int(getattr(self.config, "workers", 1))
+        with closing(executor(workers, len(jobs))) as place:
+            taker = _Lending(place, self.files.lend) if place.elsewhere else place
+            for job, outcome in run_jobs(jobs, taker, self.listener.cancelled):
                 if isinstance(outcome, Failure):
                     failed.append((job.name, outcome))
                     name = self.stage.name
                     self.listener.log(name, f"shard {job.name} failed twice: {outcome.kind}")
                     if len(failed) > allowed:
-                        raise ShardError(self._told(failed, allowed))
-                    receipts[job.name] = self._given_up(job, outcome)
+                        raise ShardError(self._failure_message(failed, allowed))
+                    receipts[job.name] = self._reject_rows(job, outcome)
                 else:
-                    receipts[job.name] = self._finished(job, outcome)
+                    receipts[job.name] = self._finish(outcome)
                 self.built += 1
                 done += 1
                 self.listener.progress(self.stage.name, done, total, "shard", pace.figures(done))
         self.failed |= {name: failure.kind for name, failure in failed}
         return receipts
 
-    def _finished(self, job: Job, receipt: Receipt) -> Receipt:
+    def _finish(self, receipt: Receipt) -> Receipt:
         for output, files in receipt.files.items():
             for file in files:
-                self.files.publish(output, file, job.staging / output / file.path)
+                self.files.receive_part(output, file)
         signed = receipt.model_copy(update={"code": self.code})
         self.files.receive(signed)
         return signed
 
-    def _told(self, failed: Sequence[tuple[str, Failure]], allowed: int) -> str:
+    def _failure_message(self, failed: Sequence[tuple[str, Failure]], allowed: int) -> str:
         lines = [f"- {name}: {failure.kind}\n{failure.message}" for name, failure in failed]
         return (
             f"{self.stage.name}: {len(failed)} shard(s) failed twice, {allowed} allowed "
             "(max_failed_shards):\n" + "\n".join(lines)
         )
 
-    def _given_up(self, job: Job, failure: Failure) -> Receipt:
+    def _reject_rows(self, job: Job, failure: Failure) -> Receipt:
         """Account for the rows of a shard that could not be built: all are rejected."""
         schema, unit = self.stage.outputs.get("rejected"), job.unit
         if schema is None or schema.schema != REJECTED or unit.rows is None:
-            raise ShardError(self._told([(unit.name, failure)], 0))
-        ids = unit.table(["doc_id"]).column("doc_id")
+            raise ShardError(self._failure_message([(unit.name, failure)], 0))
+        ids = open_unit(unit, self.store, Path()).table(["doc_id"]).column("doc_id")
         reasons = pa.array(["shard_failed"] * len(ids), pa.string())
         details = pa.array([failure.kind] * len(ids), pa.string())
         table = pa.table({"doc_id": ids, "reason": reasons, "detail": details}, schema=REJECTED)
@@ -159,3 +167,19 @@ class ShardWork:
             notes={},
             seconds=0.0,
         )
+
+
+class _Lending:
+    """An executor elsewhere, given with each job what that reads of this machine."""
+
+    elsewhere = True
+
+    def __init__(self, place: Executor, lend: Callable[[Job], Job]) -> None:
+        self.at_once = place.at_once
+        self._place, self._lend = place, lend
+
+    def submit(self, job: Job) -> Future[Receipt]:
+        return self._place.submit(self._lend(job))
+
+    def close(self) -> None:
+        self._place.close()

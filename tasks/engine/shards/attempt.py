@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,8 @@ from llm.sha256 import sha256_file
 from tasks.engine.declare import Declared
 from tasks.engine.errors import OutputError
 from tasks.engine.identity import canonical
+from tasks.engine.identity.snapshot import Item
+from tasks.engine.shards.job import Job
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.artifact import Data
 from tasks.engine.store.manifest import File, OutputRecord, columns_of
@@ -47,6 +50,7 @@ class AttemptFiles:
 
     Attributes:
         staging: a local folder for files that are not finished.
+        shared: where in the store those of jobs are delivered, from whatever machine.
     """
 
     def __init__(self, stage: Declared, store: Store, where: str) -> None:
@@ -54,6 +58,7 @@ class AttemptFiles:
         self._files: dict[str, dict[str, File]] = {name: {} for name in stage.outputs}
         self._folders: dict[str, Path] = {}
         self._further: dict[str, list[pa.Field]] = {}
+        self.shared = f"{where}/staging/shards"
         if store.local:
             self.staging = store.local_path(f"{where}/staging")
             self.staging.mkdir(parents=True, exist_ok=True)
@@ -117,13 +122,48 @@ class AttemptFiles:
         Raises:
             OutputError: there is one of that name.
         """
+        self._claim(output, file)
+        self._store.put(f"{self._where}/{output}/{file.path}", source)
+
+    def receive_part(self, output: str, file: File) -> None:
+        """Publish a part that a job has delivered.
+
+        Raises:
+            OutputError: there is one of that name.
+        """
+        self._claim(output, file)
+        delivered = f"{self.shared}/{output}/{file.path}"
+        self._store.move(delivered, f"{self._where}/{output}/{file.path}")
+
+    def _claim(self, output: str, file: File) -> None:
         if file.path in self._files[output]:
             raise OutputError(
                 f"{self._stage.name}.{output}: {file.path} is written twice; every map call "
                 "over the same units needs outputs of its own"
             )
-        self._store.put(f"{self._where}/{output}/{file.path}", source)
         self._files[output][file.path] = file
+
+    def lend(self, job: Job) -> Job:
+        """The job with what it reads from outside the store put into it, until the attempt ends:
+        for workers that see nothing else of this machine.
+
+        What is no file (an installed distribution), and what the function reads by itself, stays
+        where it is: workers need their own.
+        """
+        if not job.checked:
+            return job
+        unit = job.unit
+        external = {name: tuple(map(self._lent, items)) for name, items in unit.external.items()}
+        files = tuple(map(self._lent, unit.files))
+        return replace(job, unit=replace(unit, files=files, external=external))
+
+    def _lent(self, item: Item) -> Item:
+        source = Path(item.path)
+        if item.stored or not source.is_file():
+            return item
+        path = f"{self._where}/staging/items/{item.sha256}"
+        self._store.add(path, source)
+        return replace(item, path=path, stored=True)
 
     def adopt(self, receipt: Receipt, where: str) -> None:
         """Take over a shard of another attempt, its receipt too. May be called from threads."""
@@ -173,7 +213,6 @@ class AttemptFiles:
         return records
 
     def _close(self) -> None:
-        if self._store.local:
-            self._store.remove(f"{self._where}/staging")
-        else:
+        self._store.remove(f"{self._where}/staging")
+        if not self._store.local:
             self._elsewhere.close()

@@ -2,7 +2,7 @@
 
 An executor carries a job out somewhere and brings back its receipt; it knows nothing of stages,
 second tries or how many shards may fail (`tasks/engine/shards/run_jobs.py`). The parts of a job lie
-in its staging folder by then. llm/process/child.py says why the pool is ours.
+in the store's staging by then. llm/process/child.py says why the pool is ours.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class JobFailedError(ExpectedError):
         report: for people, a traceback where there is one.
     """
 
-    def __init__(self, kind: str, told: str, report: str) -> None:
-        super().__init__(f"{kind}: {told}")
+    def __init__(self, kind: str, text: str, report: str) -> None:
+        super().__init__(f"{kind}: {text}")
         self.kind, self.report = kind, report
 
 
@@ -50,9 +50,11 @@ class Executor(Protocol):
 
     Attributes:
         at_once: how many jobs are worth having submitted before the first of them has ended.
+        elsewhere: its workers see the store, and no other file of this machine.
     """
 
     at_once: int
+    elsewhere: bool
 
     def submit(self, job: Job) -> Future[Receipt]:
         """Have a job carried out.
@@ -69,6 +71,7 @@ class InProcess:
     """Runs each job where it is submitted: one after the other, under a debugger if need be."""
 
     at_once = 1
+    elsewhere = False
 
     def submit(self, job: Job) -> Future[Receipt]:
         future: Future[Receipt] = Future()
@@ -93,6 +96,8 @@ class ProcessPool:
 
     Memory is bounded by their number, and by replacing one that has grown.
     """
+
+    elsewhere = False
 
     def __init__(self, workers: int) -> None:
         # One job waits for each worker, so that none stands still while a receipt is taken in.
@@ -132,18 +137,18 @@ class ProcessPool:
         self._threads.shutdown(wait=True)
 
 
-def executor(asked: int, jobs: int) -> Executor:
+def executor(wanted: int, jobs: int) -> Executor:
     """The executor for a number of jobs.
 
     Args:
-        asked: worker processes; 1 = none, in this process; 0 = one per core this process may use.
+        wanted: worker processes; 1 = none, in this process; 0 = one per core this process may use.
     """
-    if asked == 1:
+    if wanted == 1:
         return InProcess()
-    return ProcessPool(_worker_count(asked, jobs))
+    return ProcessPool(_worker_count(wanted, jobs))
 
 
-def _worker_count(asked: int, jobs: int) -> int:
+def _worker_count(wanted: int, jobs: int) -> int:
     """As asked, or one per core this process may use; never more than jobs."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(asked or cores or 1, jobs))
+    return max(1, min(wanted or cores or 1, jobs))

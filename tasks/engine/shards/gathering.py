@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from tasks.engine.identity import canonical
-from tasks.engine.shards.unit import Member, Unit
+from tasks.engine.shards.unit_files import UnitFiles
 from tasks.engine.store.manifest import ROWS_PER_GROUP
 
 _SMALL_BYTES = 1 << 18  # a larger part is a shard of its own
@@ -25,51 +24,45 @@ _GROUP_BYTES = 1 << 20  # compressed: some ten times as much in memory
 _ENDS = 64
 
 
-@dataclass(frozen=True)
-class Sized:
-    """A part and the bytes of its file."""
-
-    unit: Unit
-    bytes: int
-
-
-def gathered(parts: Iterable[Sized]) -> Iterator[Unit]:
+def gather_units(parts: Iterable[UnitFiles]) -> Iterator[UnitFiles]:
     """The same parts in the same order, small ones several a unit.
 
     A unit of several is called `<first>+<how many more>`: no two units of an input share the first.
     """
-    group: list[Sized] = []
+    group: list[UnitFiles] = []
     for part in parts:
         if group and not _fits(group, part):
-            yield _together(group)
+            yield _merge(group)
             group = []
         group.append(part)
-        if part.bytes > _SMALL_BYTES or _ends_a_group(part.unit.name):
-            yield _together(group)
+        if _bytes(part) > _SMALL_BYTES or _ends_a_group(part.name):
+            yield _merge(group)
             group = []
     if group:
-        yield _together(group)
+        yield _merge(group)
 
 
-def _fits(group: list[Sized], part: Sized) -> bool:
-    rows = sum(known.unit.rows or 0 for known in group) + (part.unit.rows or 0)
-    size = sum(known.bytes for known in group) + part.bytes
-    return part.bytes <= _SMALL_BYTES and rows <= ROWS_PER_GROUP and size <= _GROUP_BYTES
+def _bytes(part: UnitFiles) -> int:
+    return part.files[0].size
+
+
+def _fits(group: list[UnitFiles], part: UnitFiles) -> bool:
+    rows = sum(known.rows or 0 for known in group) + (part.rows or 0)
+    size = sum(_bytes(known) for known in group) + _bytes(part)
+    return _bytes(part) <= _SMALL_BYTES and rows <= ROWS_PER_GROUP and size <= _GROUP_BYTES
 
 
 def _ends_a_group(name: str) -> bool:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[0] % _ENDS == 0
 
 
-def _together(group: list[Sized]) -> Unit:
-    units = [part.unit for part in group]
-    first = units[0]
-    if len(units) == 1:
+def _merge(group: list[UnitFiles]) -> UnitFiles:
+    first = group[0]
+    if len(group) == 1:
         return first
-    return Unit(
-        name=f"{first.name}+{len(units) - 1}",
-        path=first.path,
-        rows=None if first.rows is None else sum(unit.rows or 0 for unit in units),
-        sha256=canonical.sha256_json([[unit.name, unit.sha256] for unit in units]),
-        members=tuple(Member(unit.name, unit.path, unit.sha256) for unit in units),
+    return UnitFiles(
+        name=f"{first.name}+{len(group) - 1}",
+        rows=None if first.rows is None else sum(unit.rows or 0 for unit in group),
+        sha256=canonical.sha256_json([[unit.name, unit.sha256] for unit in group]),
+        files=tuple(file for unit in group for file in unit.files),
     )

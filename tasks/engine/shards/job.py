@@ -1,16 +1,19 @@
 """One shard to be built: what an executor is handed, and the work it amounts to.
 
-A job is a plain value that can be pickled: it may be carried out in this process, in another, or
-on another machine that sees the same files.
+A job is a plain value that can be pickled, and names files of a store by their place in it: it may
+be carried out in this process, in another, or on another machine that can open the store. Its parts
+are delivered into the store's staging, and the receipt says what they are.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import importlib
 import re
+import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +23,13 @@ import pyarrow as pa
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
-from tasks.engine.shards.parts import PartWriter
-from tasks.engine.shards.receipt import Receipt, add_note
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
+from tasks.engine.shards.receipt import Receipt
+from tasks.engine.shards.unit import Emitted, Unit
+from tasks.engine.shards.unit_files import UnitFiles, open_unit
+from tasks.engine.shards.written import Written
+from tasks.engine.store.manifest import File
+from tasks.engine.store.staging import Staging
+from tasks.engine.store.store import Store
 
 ShardFunction = Callable[..., Iterator[Emitted]]
 
@@ -34,19 +41,23 @@ class Job:
     Attributes:
         function: `module:qualname`, see `function_name`.
         arguments: what it gets beside the unit.
-        schemas: of every table the stage may write, by output.
-        staging: where parts are written, in a folder an output; the attempt publishes them from
-            there once it has the receipt.
+        schemas: of every output the stage may write; `None` for a folder.
+        home: what the store is opened by, whatever the current folder.
+        staging: where in the store parts are delivered, in a folder an output; the attempt
+            publishes them from there once it has the receipt.
         stem: file name of the first part of each output, without its ending.
+        checked: the unit's bytes must be those the plan saw; else the function sees to it.
     """
 
     function: str
-    unit: Unit
+    unit: UnitFiles
     arguments: Mapping[str, Any]
-    schemas: Mapping[str, pa.Schema]
-    staging: Path
+    schemas: Mapping[str, pa.Schema | None]
+    home: str
+    staging: str
     stem: str
     shard_id: str
+    checked: bool = True
 
     @property
     def name(self) -> str:
@@ -77,43 +88,72 @@ def part_stem(name: str, external: bool) -> str:
 
 
 def run_job(job: Job) -> Receipt:
-    """Run a shard function on its unit and write its parts into the staging folder.
+    """Run a shard function on its unit and deliver its parts and files into the store's staging.
 
     Raises:
         DamagedArtifactError: the unit's bytes are not those the plan saw.
-        OutputError: the function yielded an undeclared output or wrong columns.
+        StoreError: the store cannot be opened here, or not be written.
+        OutputError: the function yielded an undeclared output, wrong columns, or a file that is to
+            lie outside of its output.
     """
     started = time.perf_counter()
-    _check_bytes(job.unit)
+    store = opened(job.home)
     module, _, name = job.function.partition(":")
     body = cast("ShardFunction", getattr(importlib.import_module(module), name))
-    writers: dict[str, PartWriter] = {}
-    reasons: dict[str, Counter[str]] = {}
-    notes: dict[str, int | float | list[str]] = {}
-    rows_in = job.unit.rows or 0
-    for emitted in body(job.unit, **job.arguments):
-        if isinstance(emitted, RowsIn):
-            rows_in += emitted.count
-        elif isinstance(emitted, Note):
-            add_note(notes, emitted.name, emitted.value)
-        else:
-            output, table = emitted
-            if output not in writers:
-                writers[output] = _writer(job, output)
-            writers[output].write(table)
-            if "reason" in table.schema.names:
-                counted = table.column("reason").value_counts().to_pylist()
-                counter = reasons.setdefault(output, Counter())
-                counter.update({row["values"]: row["counts"] for row in counted})
+    with _own_folder(job, store) as folder:
+        drafts = folder / f"scratch-{job.shard_id}"
+        if drafts.exists():
+            shutil.rmtree(drafts)  # of a first try
+        unit = open_unit(job.unit, store, drafts)
+        if job.checked:
+            _check_bytes(unit)
+        rows = job.unit.rows or 0
+        written = Written(job.function, job.name, rows, job.schemas, folder, job.stem)
+        for emitted in body(unit, **job.arguments):
+            written.take(emitted)
+        if drafts.exists():
+            shutil.rmtree(drafts)
+        files = written.close()
+        if not store.local:
+            _deliver(files, folder, store, job.staging)
     return Receipt(
         shard_id=job.shard_id,
         unit=job.unit.name,
-        rows_in=rows_in,
-        files={output: writer.close() for output, writer in sorted(writers.items())},
-        reasons={output: dict(sorted(c.items())) for output, c in sorted(reasons.items())},
-        notes=dict(sorted(notes.items())),
+        rows_in=written.rows_in,
+        files=files,
+        reasons={output: dict(sorted(c.items())) for output, c in sorted(written.reasons.items())},
+        notes=dict(sorted(written.notes.items())),
         seconds=time.perf_counter() - started,
     )
+
+
+@functools.lru_cache(maxsize=8)
+def opened(home: str) -> Store:
+    """The store of a job: one in each process, however many jobs."""
+    return Store(home)
+
+
+def workplace(job: Job) -> Path:
+    """The local folder below which the job writes: where its parts are delivered, if the store is
+    local."""
+    store = opened(job.home)
+    return store.local_path(job.staging) if store.local else store.cache_folder("staging")
+
+
+@contextlib.contextmanager
+def _own_folder(job: Job, store: Store) -> Iterator[Path]:
+    """Where in it; of a store elsewhere, gone afterwards."""
+    if store.local:
+        yield workplace(job)
+        return
+    with contextlib.closing(Staging(workplace(job))) as staging:
+        yield staging.folder
+
+
+def _deliver(files: Mapping[str, list[File]], folder: Path, store: Store, staging: str) -> None:
+    for output, written in files.items():
+        for file in written:
+            store.put(f"{staging}/{output}/{file.path}", folder / output / file.path)
 
 
 def _check_bytes(unit: Unit) -> None:
@@ -123,12 +163,3 @@ def _check_bytes(unit: Unit) -> None:
                 f"{file.path}: the bytes changed since they were published or planned; "
                 "`ingot verify --deep` marks damaged artifacts, `ingot run` rebuilds them"
             )
-
-
-def _writer(job: Job, output: str) -> PartWriter:
-    if output not in job.schemas:
-        raise OutputError(
-            f"{job.function} yielded {output!r}, the stage declares {', '.join(job.schemas)}"
-        )
-    where = f"{output} of {job.unit.name}"
-    return PartWriter(job.staging / output, job.stem, job.schemas[output], where)

@@ -7,6 +7,7 @@ hands over its rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import OutputError
-from tasks.engine.store.arrow_alone import leave_pandas_out
+from tasks.engine.store.arrow_without_pandas import block_pandas
 from tasks.engine.store.manifest import (
     COMPRESSION,
     COMPRESSION_LEVEL,
@@ -25,10 +26,10 @@ from tasks.engine.store.manifest import (
 )
 from tasks.engine.store.space import space_checked
 
-leave_pandas_out()  # whatever writes parts comes by here
+block_pandas()  # whatever writes parts comes by here
 
 
-def conformed(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
+def conform(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
     """The table in exactly the declared columns.
 
     Raises:
@@ -67,7 +68,7 @@ class PartWriter:
         """Add rows."""
         if not table.num_rows:
             return
-        self._waiting.append(conformed(table, self._schema, self._where))
+        self._waiting.append(conform(table, self._schema, self._where))
         self._rows_waiting += table.num_rows
         while self._rows_waiting >= ROWS_PER_GROUP:
             self._group(ROWS_PER_GROUP)
@@ -136,3 +137,17 @@ class PartWriter:
         elif self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+class CountingWriter(PartWriter):
+    """A part writer that counts rows by their reason."""
+
+    def __init__(self, folder: Path, stem: str, schema: pa.Schema, where: str) -> None:
+        super().__init__(folder, stem, schema, where)
+        self.reasons: Counter[str] = Counter()
+
+    def write(self, table: pa.Table) -> None:
+        super().write(table)
+        if "reason" in table.schema.names:
+            counted = table.column("reason").value_counts().to_pylist()
+            self.reasons.update({row["values"]: row["counts"] for row in counted})

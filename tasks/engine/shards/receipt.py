@@ -2,7 +2,7 @@
 
 A receipt is what resume, repair, takeover and refresh are made of: a shard of
 equal id in any earlier attempt, whose files still have the recorded hashes, is
-adopted instead of built (`tasks/engine/shards/earlier.py`).
+adopted instead of built (`tasks/engine/shards/earlier_receipts.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Receipt(BaseModel):
     seconds: float
 
 
-def add_note(
+def add_fact(
     notes: dict[str, int | float | list[str]], name: str, value: int | float | list[str]
 ) -> None:
     """Sum numbers, join lists.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tasks.engine.errors import CancelledError, StoreFullError
 from tasks.engine.shards.executors import Executor, JobFailedError
-from tasks.engine.shards.job import Job
+from tasks.engine.shards.job import Job, workplace
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.space import full, means_full
 
@@ -63,5 +63,5 @@ def _outcome(future: Future[Receipt], job: Job) -> Receipt | Failure:
     except JobFailedError as error:
         # A full disk is no fault of the shard: its rows must not end up as rejected.
         if means_full(str(error)):
-            raise StoreFullError(f"{full(job.staging)} ({error})") from error
+            raise StoreFullError(f"{full(workplace(job))} ({error})") from error
         return Failure(error.kind, error.report)

@@ -26,14 +26,28 @@ class RowsIn:
 
 
 @dataclass(frozen=True)
-class Note:
+class Fact:
     """Evidence for the manifest: numbers of all shards are summed, lists joined in order."""
 
     name: str
     value: int | float | list[str]
 
 
-Emitted = tuple[str, pa.Table] | Note | RowsIn
+@dataclass(frozen=True)
+class NewFile:
+    """A finished file for an output that is a folder.
+
+    Attributes:
+        path: in the output; relative, with forward slashes.
+        source: where it is now, below `Unit.scratch`; it is moved from there.
+    """
+
+    output: str
+    path: str
+    source: Path
+
+
+Emitted = tuple[str, pa.Table] | NewFile | Fact | RowsIn
 
 
 @dataclass(frozen=True)
@@ -55,27 +69,32 @@ class Unit:
         path: where it lies on this machine; of several parts, the first.
         rows: of a part, or of all; `None` for an external item.
         sha256: of its content.
-        side: local folder of each side input.
-        external: items of each external snapshot passed as side.
+        shared: local folder of each shared input.
+        aligned: local file of each input cut alike: the part called like this one.
+        external: items of each external snapshot passed as shared.
         members: the parts or items, where there are several.
+        drafts: where `scratch` is made, once it is asked for.
     """
 
     name: str
     path: Path
     rows: int | None
     sha256: str
-    side: Mapping[str, Path] = field(default_factory=dict)
+    shared: Mapping[str, Path] = field(default_factory=dict)
     external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
+    drafts: Path = Path()
+    aligned: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def scratch(self) -> Path:
+        """A local folder of this shard's own, empty at first, for files that become a `NewFile`."""
+        self.drafts.mkdir(parents=True, exist_ok=True)
+        return self.drafts
 
     def files(self) -> tuple[Member, ...]:
         """Every file it consists of."""
         return self.members or (Member(self.name, self.path, self.sha256),)
-
-    @property
-    def part(self) -> str:
-        """The part's path in its output, and in outputs cut alike."""
-        return f"{self.name}.parquet"
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The part as one table; several parts one behind the other."""
@@ -93,22 +112,22 @@ class Unit:
             for index in range(source.num_row_groups):
                 yield source.read_row_group(index, columns=list(columns) if columns else None)
 
-    def side_files(self, name: str) -> list[Path]:
-        """The Parquet parts of a side input, in order of their names.
+    def shared_files(self, name: str) -> list[Path]:
+        """The Parquet parts of a shared input, in order of their names.
 
         Raises:
-            MissingInputError: the stage did not declare that side input.
+            MissingInputError: the stage did not declare that input.
         """
-        if name not in self.side:
-            raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
-        return sorted(self.side[name].rglob("*.parquet"))
+        if name not in self.shared:
+            raise MissingInputError(f"shard {self.name}: input {name!r} was not passed")
+        return sorted(self.shared[name].rglob("*.parquet"))
 
-    def side_file(self, name: str) -> Path:
-        """The one part of a side input that is called like this unit's.
+    def aligned_file(self, name: str) -> Path:
+        """The one part of an input cut alike that is called like this unit's.
 
         Raises:
-            MissingInputError: the stage did not declare that side input.
+            MissingInputError: the stage did not pass that input as `aligned`.
         """
-        if name not in self.side:
-            raise MissingInputError(f"shard {self.name}: side input {name!r} was not passed")
-        return self.side[name] / self.part
+        if name not in self.aligned:
+            raise MissingInputError(f"shard {self.name}: input {name!r} was not passed as aligned")
+        return self.aligned[name]

@@ -11,7 +11,8 @@ import pyarrow as pa
 from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, MissingInputError
 from tasks.engine.identity.canonical import sha256_json
-from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.identity.snapshot import Item, Snapshot
+from tasks.engine.store.local_copy import StoredFolder, local_copy
 from tasks.engine.store.manifest import File, InputRecord, Manifest
 from tasks.engine.store.part_files import read_part
 from tasks.engine.store.store import Store
@@ -67,13 +68,18 @@ class Data:
         Raises:
             DamagedArtifactError: it is missing or of another size than the manifest says.
         """
-        name = f"{self._folder}/{part.path}"
-        if self._store.size(name) != part.bytes:
-            raise DamagedArtifactError(
-                f"{self._store.full(name)} is missing or cut short; `ingot run` rebuilds what "
-                "the recipe last built, `ingot promote` then points other channels at it"
-            )
-        return self._store.fetch(name, self.data_id)
+        path = f"{self._folder}/{part.path}"
+        return local_copy(self._store, path, part.bytes, self.data_id)
+
+    def item(self, part: File, name: str) -> Item:
+        """One of its parts, for whoever opens it later, here or elsewhere."""
+        path = f"{self._folder}/{part.path}"
+        return Item(name, part.bytes, part.sha256, path, stored=True)
+
+    def stored_folder(self) -> StoredFolder:
+        """All of them, for whoever opens them later."""
+        size = sum(part.bytes for part in self.parts)
+        return StoredFolder(self._folder, self.data_id, len(self.parts), size)
 
     def folder(self) -> Path:
         """A local folder with all files, each with the bytes that were published.

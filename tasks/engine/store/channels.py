@@ -32,7 +32,7 @@ def resolve(store: Store, recipe: str, stage: str, channel: str = LATEST) -> Art
     return published(store, stage, target["build_id"], target["attempt"])
 
 
-def pointed(store: Store) -> set[tuple[str, str, str]]:
+def channel_targets(store: Store) -> set[tuple[str, str, str]]:
     """(stage, build_id, attempt) of everything some pointer means."""
     found = set()
     for path in store.files("refs"):

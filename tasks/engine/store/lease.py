@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import Any
 
 from tasks.engine.errors import CancelledError, LeaseLostError, StoreFullError
-from tasks.engine.store.living import lives, note
+from tasks.engine.store.process_identity import identify, is_alive
 from tasks.engine.store.store import Store
 
 TIME_TO_LIVE = 60.0
@@ -48,7 +48,7 @@ class Holder:
         record = self.record
         if record["released"]:
             return True
-        alive = lives(record)
+        alive = is_alive(record)
         if alive is None:  # of another machine
             return self.silent
         if alive and record["pid"] == os.getpid():
@@ -61,8 +61,8 @@ class Holder:
         return bool(time.time() > self.record["heartbeat"] + self.record["time_to_live"])
 
     def __str__(self) -> str:
-        told = f"process {self.record['pid']} on {self.record['host']}"
-        return f"{told} (alive, its heartbeat overdue)" if self.silent else told
+        owner = f"process {self.record['pid']} on {self.record['host']}"
+        return f"{owner} (alive, its heartbeat overdue)" if self.silent else owner
 
 
 def holder(store: Store, folder: str) -> Holder | None:
@@ -99,7 +99,7 @@ class Lease:
         self._thread: threading.Thread | None = None
         self._record: dict[str, Any] = {
             "holder": uuid.uuid4().hex,
-            **note(),
+            **identify(),
             "time_to_live": time_to_live,
             "released": False,
         }
@@ -111,7 +111,7 @@ class Lease:
         return json.dumps({**self._record, "heartbeat": time.time()}).encode()
 
     def __enter__(self) -> Lease:
-        told = 0.0
+        warned_at = 0.0
         _HELD.add(self._record["holder"])  # before others can see it
         while True:
             current = holder(self._store, self._folder)
@@ -125,9 +125,9 @@ class Lease:
                     continue
             if self._cancelled():
                 raise CancelledError(f"cancelled while waiting for {current}")
-            if time.monotonic() - told > 10:
+            if time.monotonic() - warned_at > 10:
                 self._on_wait(current)
-                told = time.monotonic()
+                warned_at = time.monotonic()
             time.sleep(min(0.5, self._ttl / 4))
         self._thread = threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True)
         self._thread.start()

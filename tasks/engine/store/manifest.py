@@ -18,7 +18,7 @@ COMPRESSION_LEVEL = 3
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class File(_Record):
@@ -105,7 +105,12 @@ class Timings(_Record):
 
 
 class Manifest(_Record):
-    """See DESIGN: written last, never overwritten; without it the attempt does not exist."""
+    """See DESIGN: written last, never overwritten; without it the attempt does not exist.
+
+    Attributes:
+        panels: the file of what is shown of it, beside the manifest; `None` of a version that did
+            not record it.
+    """
 
     schema_version: int
     stage: str
@@ -122,6 +127,7 @@ class Manifest(_Record):
     timings: Timings
     environment: dict[str, str]
     prefect: dict[str, str]
+    panels: File | None = None
 
     @property
     def bytes(self) -> int:

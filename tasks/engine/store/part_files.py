@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.engine.store.arrow_alone import leave_pandas_out
+from tasks.engine.store.arrow_without_pandas import block_pandas
 
 _ALONE = 1 << 20
 
-leave_pandas_out()  # whatever reads parts comes by here: commands, flows, workers
+block_pandas()  # whatever reads parts comes by here: commands, flows, workers
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

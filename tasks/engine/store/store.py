@@ -20,8 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import fsspec
-
 from llm.sha256 import sha256_file
 from tasks.engine.errors import ReadOnlyStoreError, StoreError
 from tasks.engine.store.space import space_checked
@@ -41,6 +39,9 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
+        # Not before: every worker imports stages, and none opens a store.
+        import fsspec
+
         self.url = url
         try:
             # A cached listing would hide what other machines do: takeovers, attempts, receipts.
@@ -54,6 +55,9 @@ class Store:
             self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
         )
         self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
+        # What other processes, whatever folder they are in, open the same store by.
+        self.address = self.root if self.local else url
+        self.in_memory = "memory" in self.fs.protocol  # of this process, which no other sees
         if self.local:
             try:
                 Path(self.root).mkdir(parents=True, exist_ok=True)
@@ -189,7 +193,7 @@ class Store:
                 self.fs.pipe_file(self.full(path), data, mode="create")
                 return
             target = self.local_path(path)
-            part = self._beside(target, data)
+            part = self._write_aside(target, data)
             try:
                 os.link(part, target)
             finally:
@@ -202,9 +206,9 @@ class Store:
                 self.fs.pipe_file(self.full(path), data)
                 return
             target = self.local_path(path)
-            self._beside(target, data).replace(target)
+            self._write_aside(target, data).replace(target)
 
-    def _beside(self, target: Path, data: bytes) -> Path:
+    def _write_aside(self, target: Path, data: bytes) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         try:
@@ -233,6 +237,30 @@ class Store:
             finally:
                 os.close(descriptor)
             source.replace(target)
+
+    def move(self, path: str, target: str) -> None:
+        """Give a finished file of the store its final name."""
+        if self.local:
+            self.put(target, self.local_path(path))
+            return
+        with self._writing(target):
+            self.fs.cp_file(self.full(path), self.full(target))
+            self.fs.rm_file(self.full(path))
+
+    def add(self, path: str, source: Path) -> None:
+        """Put a copy of a local file into the store, where it has none yet."""
+        if self.size(path) is not None:
+            return
+        with self._writing(path, source.stat().st_size):
+            if not self.local:
+                self.fs.makedirs(self.full(path).rsplit("/", 1)[0], exist_ok=True)
+                self.fs.put_file(str(source), self.full(path))
+                return
+            target = self.local_path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            shutil.copyfile(source, part)
+            part.replace(target)
 
     def copy(self, path: str, target: str) -> None:
         """Give a published file a second name: a hard link where there is one, else a copy."""
@@ -268,7 +296,7 @@ class Store:
             if not (isinstance(error, PermissionError) or error.errno == errno.EROFS):
                 raise
             raise ReadOnlyStoreError(
-                f"the home {self.url} can be read only: {self.full(path)} cannot be written "
-                f"({error.strerror or error}). Give this user the right to write there, or choose "
+                f"the home {self.url} is read-only: {self.full(path)} cannot be written "
+                f"({error.strerror or error}). Give this user write access, or choose "
                 "another home (INGOT_HOME)"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from tasks.engine.errors import DamagedArtifactError
@@ -17,23 +18,41 @@ def kept_view(artifact: Artifact) -> StageView | None:
     """What is shown of a published artifact; `None` if it was published before that was kept.
 
     Raises:
-        DamagedArtifactError: the file is not what this version of Ingot reads.
+        DamagedArtifactError: the file is missing, of another artifact, or not what this version of
+            Ingot reads.
     """
-    path = f"{artifact.folder}/{FILE}"
+    path, recorded = f"{artifact.folder}/{FILE}", artifact.manifest.panels
     try:
-        return loads(artifact.store.read(path))
+        written = artifact.store.read(path)
     except FileNotFoundError:
-        return None
+        if recorded is None:
+            return None
+        raise _damaged_error(artifact, "missing") from None
+    try:
+        view = loads(written)
     except PanelsFormatError as error:
-        raise DamagedArtifactError(
-            f"{artifact.store.full(path)}: {error}; `ingot run --force {artifact.stage}` builds "
-            "the artifact again"
-        ) from error
+        raise _damaged_error(artifact, str(error)) from error
+    if recorded is not None and hashlib.sha256(written).hexdigest() != recorded.sha256:
+        raise _damaged_error(artifact, "not the bytes that were published")
+    if [row[:2] for row in view.config.rows] != _config(artifact):
+        raise _damaged_error(artifact, "of another artifact: it shows another config")
+    return view
+
+
+def _damaged_error(artifact: Artifact, why: str) -> DamagedArtifactError:
+    return DamagedArtifactError(
+        f"{artifact.store.full(f'{artifact.folder}/{FILE}')}: {why}; `ingot run --force "
+        f"{artifact.stage}` builds the artifact again"
+    )
+
+
+def _config(artifact: Artifact) -> list[tuple[str, str]]:
+    return [(name, as_text(value)) for name, value in artifact.manifest.config.items()]
 
 
 def without_panels(artifact: Artifact) -> StageView:
     """What can be shown of an artifact that was published without panels: its config."""
-    rows = [(name, stated(value), "", "") for name, value in artifact.manifest.config.items()]
+    rows = [(*shown, "", "") for shown in _config(artifact)]
     return StageView(advice(artifact), Table("Config", CONFIG_COLUMNS, rows), ())
 
 
@@ -45,6 +64,6 @@ def advice(artifact: Artifact) -> str:
     )
 
 
-def stated(value: object) -> str:
+def as_text(value: object) -> str:
     """A value of a config as people read it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

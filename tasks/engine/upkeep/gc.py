@@ -39,7 +39,7 @@ def _attempts(store: Store) -> Iterator[tuple[str, str, str, Manifest | None]]:
                     yield stage, build, attempt, artifact.manifest if artifact else None
 
 
-def _held(store: Store, stage: str, build: str) -> bool:
+def _is_held(store: Store, stage: str, build: str) -> bool:
     current = holder(store, f"{build_folder(stage, build)}/lease")
     return current is not None and not current.free()
 
@@ -54,7 +54,7 @@ def collect(store: Store, keep_last: int, unfinished: bool = False) -> list[Cand
     every = list(_attempts(store))
     manifests = {(m.stage, m.build_id[:16], m.attempt): m for _, _, _, m in every if m is not None}
     kept: set[tuple[str, str, str]] = set()
-    waiting = [(s, r[:16], a) for s, r, a in channels.pointed(store)]
+    waiting = [(s, r[:16], a) for s, r, a in channels.channel_targets(store)]
     for stage in {stage for stage, *_ in every}:
         newest = sorted(
             (m for m in manifests.values() if m.stage == stage),
@@ -74,7 +74,7 @@ def collect(store: Store, keep_last: int, unfinished: bool = False) -> list[Cand
     for stage, build, attempt in manifests:
         finished[stage, build] = max(attempt, finished.get((stage, build), ""))
     for stage, build, attempt, manifest in every:
-        if (stage, build, attempt) in kept or _held(store, stage, build):
+        if (stage, build, attempt) in kept or _is_held(store, stage, build):
             continue
         folder = f"{build_folder(stage, build)}/{attempt}"
         if manifest is not None or attempt <= finished.get((stage, build), ""):
@@ -94,7 +94,7 @@ def _scratch(store: Store) -> Iterator[Candidate]:
     for stage in store.names("artifacts"):
         for build in store.names(f"artifacts/{stage}"):
             folder = f"{build_folder(stage, build)}/scratch"
-            if store.exists(folder) and not _held(store, stage, build):
+            if store.exists(folder) and not _is_held(store, stage, build):
                 yield _candidate(store, folder, "unfinished")
 
 
@@ -102,7 +102,7 @@ def _candidate(store: Store, folder: str, why: str) -> Candidate:
     return Candidate(folder, why, sum(store.size(path) or 0 for path in store.files(folder)))
 
 
-def freed(store: Store, candidates: Sequence[Candidate]) -> int:
+def freed_bytes(store: Store, candidates: Sequence[Candidate]) -> int:
     """Bytes their removal makes free: adopted shards lie on the disk once for several attempts."""
     paths = sorted({path for one in candidates for path in store.files(one.folder)})
     if not store.local:
@@ -121,7 +121,10 @@ def freed(store: Store, candidates: Sequence[Candidate]) -> int:
 def advice(store: Store) -> str:
     """What `gc` would do about a full disk, in a sentence."""
     sure = collect(store, keep_last=1)
-    some, most = freed(store, sure), freed(store, collect(store, keep_last=1, unfinished=True))
+    some, most = (
+        freed_bytes(store, sure),
+        freed_bytes(store, collect(store, keep_last=1, unfinished=True)),
+    )
     if not most:
         return "`ingot gc` finds nothing to remove: make room on that disk by other means"
     more = f", with --unfinished {size(most)}" if most > some else ""

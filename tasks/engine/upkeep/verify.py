@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-from tasks.engine.errors import ReadOnlyStoreError, StoreError, StoreFullError
+from tasks.engine.errors import (
+    DamagedArtifactError,
+    ReadOnlyStoreError,
+    StoreError,
+    StoreFullError,
+)
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import current, damage, published
 from tasks.engine.store.store import Store
+from tasks.engine.store.views import FILE as PANELS
+from tasks.engine.store.views import kept_view
 
 
 def artifacts(store: Store) -> Iterator[Artifact]:
@@ -21,7 +28,7 @@ def artifacts(store: Store) -> Iterator[Artifact]:
             if artifact is not None:
                 seen.add(artifact.folder)
                 yield artifact
-    for stage, build, attempt in sorted(channels.pointed(store)):
+    for stage, build, attempt in sorted(channels.channel_targets(store)):
         artifact = published(store, stage, build, attempt)
         if artifact is not None and artifact.folder not in seen:
             seen.add(artifact.folder)
@@ -34,10 +41,12 @@ def verify(
     progress: Callable[[Artifact], None] = lambda _: None,
     unmarked: Callable[[StoreError], None] = lambda _: None,
 ) -> dict[str, list[str]]:
-    """Damaged files by artifact folder.
+    """Damaged files by artifact folder, `PANELS` among them: what is shown of the artifact is
+    missing, is of another one, or cannot be read.
 
     With `deep` every byte is hashed, and an artifact found damaged is marked, so that plans show
-    it and the next run rebuilds what is broken; a mark that no longer holds is taken away.
+    it and the next run rebuilds what is broken; a mark that no longer holds is taken away. Panels
+    alone are no reason to build anything again, and are not marked.
 
     Args:
         unmarked: told why an artifact could not be marked: a store may be read only, or full.
@@ -54,9 +63,20 @@ def verify(
                 unmarked(error)
         else:
             broken = damage(artifact)
+        if not _has_panels(artifact):
+            broken = [*broken, PANELS]
         if broken:
             found[artifact.folder] = broken
     return found
+
+
+def _has_panels(artifact: Artifact) -> bool:
+    """Whether what was kept to be shown of it is whole, and its own."""
+    try:
+        kept_view(artifact)
+    except DamagedArtifactError:
+        return False
+    return True
 
 
 def _mark(artifact: Artifact, broken: list[str]) -> None:

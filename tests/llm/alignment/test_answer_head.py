@@ -11,7 +11,7 @@ from trl.trainer.utils import add_fused_lm_head
 from llm.alignment import answer_head
 from llm.alignment.answer_head import answer_statistics
 from llm.alignment.checks import TrainerDataError
-from llm.alignment.shell import compute_with, shell
+from llm.alignment.transformers_model import compute_with, transformers_model
 from llm.model.folder import load
 from tests.llm.alignment.tiny_run import model_folder
 
@@ -67,7 +67,7 @@ def batch() -> dict[str, torch.Tensor]:
 
 def test_the_shell_computes_what_trl_asks_transformers_for(folder: Path) -> None:
     ours, theirs = load(folder), load(folder)
-    held, reference = shell(ours, folder), shell(theirs, folder)
+    held, reference = transformers_model(ours, folder), transformers_model(theirs, folder)
     add_fused_lm_head(reference, outputs=OUTPUTS)
     compute_with(ours, held)
     found, wanted = (model(**batch(), fused_lm_head=True) for model in (held, reference))
@@ -81,7 +81,7 @@ def test_the_shell_computes_what_trl_asks_transformers_for(folder: Path) -> None
 
 def test_a_shell_trains_the_model_within(folder: Path) -> None:
     model = load(folder)
-    held = shell(model, folder)
+    held = transformers_model(model, folder)
     assert held.num_parameters() == sum(value.numel() for value in model.parameters())
     with torch.no_grad():
         for parameter in held.parameters():
@@ -92,7 +92,7 @@ def test_a_shell_trains_the_model_within(folder: Path) -> None:
 
 def test_rows_padded_on_the_left_are_refused(folder: Path) -> None:
     model = load(folder)
-    held = shell(model, folder)
+    held = transformers_model(model, folder)
     compute_with(model, held)
     turned = {name: value.flip(1) for name, value in batch().items()}
     with pytest.raises(TrainerDataError, match="on the left"):

@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, whatever a kill has left behind."""
+"""Which checkpoint a run resumes from, whatever a kill has left behind."""
 
 from __future__ import annotations
 

@@ -71,9 +71,9 @@ def test_train_pairs_come_to_be_preferred(tmp_path: Path, given: tuple[Path, Pat
     train = [row["margin"] for row in pairs if row["split"] == "train"]
     assert np.mean(np.array(train) > 0) == 1.0
     held = [row for row in pairs if row["split"] == "validation"]
-    after = counts["held_out_after"]
+    after = counts["validation_after"]
     expected = float(np.mean([row["margin"] > 0 for row in held]))
-    assert after["held_out/reward_accuracy"] == expected
+    assert after["validation/reward_accuracy"] == expected
 
 
 def test_pairs_hold_what_the_two_models_say(tmp_path: Path, given: tuple[Path, Path]) -> None:
@@ -99,8 +99,8 @@ def test_pairs_hold_what_the_two_models_say(tmp_path: Path, given: tuple[Path, P
 def test_the_sft_term_holds_chosen_answers_up(tmp_path: Path, given: tuple[Path, Path]) -> None:
     plain = trained(tmp_path / "plain", given, epochs=4, learning_rate=1e-3)
     held = trained(tmp_path / "held", given, epochs=4, learning_rate=1e-3, sft_weight=1.0)
-    name = "held_out/chosen_logprob"
-    assert held["held_out_after"][name] > plain["held_out_after"][name]
+    name = "validation/chosen_logprob"
+    assert held["validation_after"][name] > plain["validation_after"][name]
 
 
 def test_a_stopped_run_goes_on_as_if_undisturbed(tmp_path: Path, given: tuple[Path, Path]) -> None:
@@ -120,17 +120,17 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(tmp_path: Path, given: tuple[Pa
 
 def test_a_stop_before_the_first_step(tmp_path: Path, given: tuple[Path, Path]) -> None:
     stop = StopRequest()
-    stop.asked = True
+    stop.requested = True
     with pytest.raises(StoppedError):
         trained(tmp_path, given, stop=stop)
     assert not (tmp_path / "out").exists()
 
 
-def test_without_held_out_pairs(tmp_path: Path, given: tuple[Path, Path]) -> None:
+def test_without_validation_pairs(tmp_path: Path, given: tuple[Path, Path]) -> None:
     table = pq.read_table(given[1])
     pq.write_table(
         table.filter(pc.equal(table.column("split"), "train")), tmp_path / "train.parquet"
     )
     counts = trained(tmp_path, (given[0], tmp_path / "train.parquet"), precision="bf16")
-    assert (counts["held_out_before"], counts["held_out_after"]) == ({}, {})
+    assert (counts["validation_before"], counts["validation_after"]) == ({}, {})
     assert metrics(tmp_path, "loss")[0] == pytest.approx(math.log(2), abs=1e-2)

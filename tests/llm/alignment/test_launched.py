@@ -33,7 +33,7 @@ def launched(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "INGOT_LIFELINE": "1"},
+            env={**os.environ, "INGOT_PARENT_PIPE": "1"},
         )
         assert process.stdout is not None
         for line in process.stdout:
@@ -64,7 +64,7 @@ def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
 
     def sent(number: signal.Signals) -> Callable[[Event, subprocess.Popen], None]:
         def act(event: Event, process: subprocess.Popen) -> None:
-            # Held-out rows are scored before: stopped there, it has nothing to keep.
+            # Validation rows are scored before: stopped there, it has nothing to keep.
             if event.get("unit") == "step":
                 process.send_signal(number)
 
@@ -77,7 +77,7 @@ def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     assert code == -signal.SIGKILL
     code, heard = launched(record("cut"), tmp_path / "cut", ignore)
     assert code == 0
-    assert any("goes on from checkpoint-" in event.get("message", "") for event in heard)
+    assert any("resumes from checkpoint-" in event.get("message", "") for event in heard)
     code, _ = launched(record("whole"), tmp_path / "whole", ignore)
     assert code == 0
     one, two = (tmp_path / name / "out" / "model.safetensors" for name in ("cut", "whole"))

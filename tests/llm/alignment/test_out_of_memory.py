@@ -46,13 +46,13 @@ def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exce
         **{name: [] for name in ("documents", "instructions", "preferences")},
         **{name: [] for name in ("prompts", "continuations")},
         "validation_bytes": 1,
-        "most_instructions": 1,
-        "most_preferences": 1,
-        "most_generated": 1,
+        "max_instructions": 1,
+        "max_preferences": 1,
+        "max_generated": 1,
         "new_tokens": 1,
         "resamples": 1,
         "seed": 0,
-        "batch_tokens": 1,
+        "eval_batch_tokens": 1,
         "threads": 0,
         "device": "cpu",
         "precision": "fp32",
@@ -60,5 +60,5 @@ def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exce
     }
     (tmp_path / "run.json").write_text(json.dumps(record))
     monkeypatch.setattr(measuring, "evaluate", failing(cause))
-    with pytest.raises(DoesNotFitError, match=r"lower evaluate\.batch_tokens"):
+    with pytest.raises(DoesNotFitError, match=r"lower evaluate\.eval_batch_tokens"):
         evaluation._evaluate(run_file.read(tmp_path / "run.json"))

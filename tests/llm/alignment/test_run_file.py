@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from llm.alignment.methods.dpo_run import DpoRun
+from llm.alignment.methods.sft_run import SftRun
 from llm.alignment.run_file import (
-    DpoRun,
-    SftRun,
     parse_run,
     read_run,
     run_digest,

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from llm.alignment.methods import sft
 from llm.alignment.run_file import parse_run
-from llm.model.folder import TokenizerMismatchError, load
+from llm.model.config_file import TokenizerMismatchError
+from llm.model.folder import load
 from llm.model.scoring import summed_logprobs
 from llm.process.parent import StoppedError, StopRequest
 from llm.tokens.special_tokens import TURN_END
@@ -67,10 +68,10 @@ def same(one: Path, two: Path) -> bool:
 def test_it_learns_the_answers(tmp_path: Path, given: tuple[Path, Path]) -> None:
     counts = trained(tmp_path, given, epochs=3)
     assert counts["steps"] == 3 * -(-counts["train_rows"] // 4)
-    assert counts["held_out_loss_after"] < counts["held_out_loss_before"] - 0.5
-    assert metrics(tmp_path, "held_out/completion_loss") == [
-        counts["held_out_loss_before"],
-        counts["held_out_loss_after"],
+    assert counts["validation_loss_after"] < counts["validation_loss_before"] - 0.5
+    assert metrics(tmp_path, "validation/completion_loss") == [
+        counts["validation_loss_before"],
+        counts["validation_loss_after"],
     ]
     assert len(metrics(tmp_path, "loss")) == counts["steps"]
     # What is written is the trained model, and says by itself where an answer ends.
@@ -84,7 +85,7 @@ def test_it_learns_the_answers(tmp_path: Path, given: tuple[Path, Path]) -> None
         torch.device("cpu"),
         quiet,
     )
-    assert -sums.sum() / tokens.sum() == pytest.approx(counts["held_out_loss_after"], rel=1e-5)
+    assert -sums.sum() / tokens.sum() == pytest.approx(counts["validation_loss_after"], rel=1e-5)
     config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
     assert config["eos_token"] == TURN_END
 
@@ -168,14 +169,14 @@ def test_a_model_with_another_tokenizer(tmp_path: Path, given: tuple[Path, Path]
         trained(tmp_path, (model, given[1]))
 
 
-def test_without_held_out_rows(tmp_path: Path, given: tuple[Path, Path]) -> None:
+def test_without_validation_rows(tmp_path: Path, given: tuple[Path, Path]) -> None:
     table = pq.read_table(given[1])
     pq.write_table(
         table.filter(pc.equal(table.column("split"), "train")), tmp_path / "train.parquet"
     )
     changes: dict[str, Any] = {"precision": "bf16", "epochs": 3}
     counts = trained(tmp_path, (given[0], tmp_path / "train.parquet"), **changes)
-    assert (counts["held_out_rows"], counts["held_out_loss_after"]) == (0, None)
-    assert metrics(tmp_path, "held_out/completion_loss") == []
+    assert (counts["validation_rows"], counts["validation_loss_after"]) == (0, None)
+    assert metrics(tmp_path, "validation/completion_loss") == []
     loss = metrics(tmp_path, "loss")
     assert loss[-1] < loss[0]

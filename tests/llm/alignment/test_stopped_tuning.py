@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from llm.alignment import checkpoints
 from llm.alignment.methods import dpo, sft
-from llm.alignment.run_file import DpoRun, parse_run
+from llm.alignment.run_file import parse_run
 from llm.process.parent import TERMINATED, StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
@@ -57,7 +57,7 @@ def record(method: str, folder: Path, **changes: Any) -> dict[str, Any]:
 
 def trained(given: dict[str, Any], stop: StopRequest | None = None) -> Listener:
     run, listener = parse_run(given, "test"), Listener()
-    train: Any = dpo.train if isinstance(run, DpoRun) else sft.train
+    train: Any = dpo.train if run.method == "dpo" else sft.train
     train(run, listener, stop or StopRequest())
     return listener
 

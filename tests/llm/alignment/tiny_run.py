@@ -36,7 +36,7 @@ ARCHITECTURE = Architecture(
 
 
 class Listener:
-    """Stands for the channel: keeps what it is told, and may ask the run to stop at a step."""
+    """Stands in for the reporter: keeps what it is told, and may ask the run to stop at a step."""
 
     def __init__(self, stop: StopRequest | None = None, stop_at: int = 0) -> None:
         self.messages: list[str] = []
@@ -58,7 +58,7 @@ class Listener:
             return
         self.steps.append(done)
         if self._stop is not None and done == self._stop_at:
-            self._stop.asked = True
+            self._stop.requested = True
 
 
 def model_folder(parent: Path) -> Path:
@@ -138,7 +138,7 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
         "gradient_clip": 1.0,
         "max_length": 96,
         "long_rows": "cut",
-        "most_truncated": 0.2,
+        "max_truncated": 0.2,
         "precision": "fp32",
         "seed": 0,
         "device": "cpu",

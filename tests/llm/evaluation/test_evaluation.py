@@ -19,10 +19,10 @@ from llm.evaluation import samples
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.conversations import Exchange, Pair, exchange, tokenise
 from llm.evaluation.evaluation import evaluate
-from llm.evaluation.held_out import held_out
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import read
 from llm.evaluation.samples import answers, generated_length
+from llm.evaluation.validation_examples import validation_examples
 from llm.model.transformer import Transformer
 from llm.process.run_file import RunFileError
 from llm.tokens.chat import ChatEncoder
@@ -67,41 +67,15 @@ def learned(exchanges: list[Exchange], steps: int = 60) -> Transformer:
     return model
 
 
-def test_held_out_rows_are_the_first_of_the_validation_split(tmp_path: Path) -> None:
+def test_validation_rows_are_the_first_of_the_validation_split(tmp_path: Path) -> None:
     rows = instruction_rows()
     paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
     for path, half in zip(paths, (rows[::2], rows[1::2]), strict=True):
         pq.write_table(pa.Table.from_pylist(half[::-1]), path)
-    found = held_out(paths, ["messages"], 3)
+    found = validation_examples(paths, ["messages"], 3)
     wanted = [row for row in rows if row["split"] == "validation"][:3]
     assert found == [{name: row[name] for name in ("doc_id", "messages")} for row in wanted]
-    assert len(held_out(paths, ["messages"], 1_000)) == len(rows) - 1
-
-
-def test_exchanges_end_with_the_turn(encoder: ChatEncoder) -> None:
-    turns = [said("user", "Why?"), said("assistant", "So."), said("user", "\nAnd?")]
-    found = exchange(encoder, "x", [*turns, said("assistant", "\n Therefore.\n")])
-    assert encoder.decode(found.prompt) == (
-        "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo.<|im_end|>\n"
-        "<|im_start|>user\n\nAnd?<|im_end|>\n<|im_start|>assistant\n"
-    )
-    assert found.prompt == encoder.prompt(turns)
-    assert encoder.decode(found.answer) == "\n Therefore.\n<|im_end|>"
-    assert found.answer[-1] == encoder.end
-    assert found.predictions == len(found.prompt) + len(found.answer) - 1
-
-
-def test_rows_that_cannot_be_measured_are_counted(encoder: ChatEncoder) -> None:
-    rows = instruction_rows()
-    long = {**rows[0], "messages": [said("user", "word " * 200), said("assistant", "Yes.")]}
-    asked = {**rows[0], "messages": [said("user", "Why?")]}
-    made = tokenise(encoder, [*rows, long, asked], preference_rows(), CONTEXT)
-    assert len(made.exchanges) == len(rows)
-    assert made.left_out == {"instructions": {"too_long": 1, "no_answer": 1}, "preferences": {}}
-    shortest = min(exchange.predictions for exchange in made.exchanges)
-    few = tokenise(encoder, rows, preference_rows(), shortest)
-    assert {exchange.predictions for exchange in few.exchanges} == {shortest}
-    assert len(few.pairs) + few.left_out["preferences"]["too_long"] == len(made.pairs)
+    assert len(validation_examples(paths, ["messages"], 1_000)) == len(rows) - 1
 
 
 def test_what_was_learned_shows(encoder: ChatEncoder) -> None:
@@ -173,15 +147,15 @@ def record(folder: Path, encoder: ChatEncoder) -> dict[str, Any]:
             {"name": "sft", "folder": str(tuned)},
         ],
         "validation_bytes": 300,
-        "most_instructions": 5,
-        "most_preferences": 4,
-        "most_generated": 2,
+        "max_instructions": 5,
+        "max_preferences": 4,
+        "max_generated": 2,
         "prompts": ["What is wrap?"],
         "continuations": ["def"],
         "new_tokens": 4,
         "resamples": 200,
         "seed": 0,
-        "batch_tokens": 512,
+        "eval_batch_tokens": 512,
         "threads": 1,
         "device": "cpu",
         "precision": "fp32",
@@ -236,7 +210,7 @@ def test_a_chain_of_models(record: dict[str, Any], tmp_path: Path) -> None:
     ]
     assert fuller.samples.column("model").to_pylist() == ["base", "sft"]
     # Fewer tokens a batch, the same scores.
-    small = {**record, "batch_tokens": 1}
+    small = {**record, "eval_batch_tokens": 1}
     again = evaluate(read(run_file(tmp_path, small)), begin).scores
     np.testing.assert_allclose(
         again.column("value").to_numpy(), result.scores.column("value").to_numpy(), rtol=1e-4

@@ -1,4 +1,4 @@
-"""Model folders of a few thousand parameters, and held-out examples from docstrings."""
+"""Model folders of a few thousand parameters, and validation examples from docstrings."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from llm.export.hf import CARD, copy_folder, write_card
 from llm.export.parity import PromptTooLongError, UnusableExportError, compare
 from llm.export.parity_table import Check, ParityError, parity_table, require
 from llm.export.run_file import read
-from llm.model.folder import ForeignModelError, load
+from llm.model.config_file import ForeignModelError
+from llm.model.folder import load
 from llm.model.transformer import Transformer
 from llm.process.run_file import RunFileError
 from llm.tokens.chat import ChatEncoder

@@ -12,15 +12,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm.model.architecture import Architecture, ArchitectureError
-from llm.model.folder import (
+from llm.model.config_file import (
     ForeignModelError,
     ModelFolderError,
     TokenizerMismatchError,
     check_tokenizer,
-    load,
-    save,
     tokenizer_digest,
 )
+from llm.model.folder import load, save
 from llm.model.generation import GREEDY, Sampling, SamplingError, choose, generate, stream
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer, attend

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from llm.model.folder import ForeignModelError, ModelFolderError, load, save
+from llm.model.config_file import ForeignModelError, ModelFolderError
+from llm.model.folder import load, save
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.tokens.special_tokens import END_OF_TEXT

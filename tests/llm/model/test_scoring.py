@@ -101,8 +101,8 @@ def test_sequences_with_nothing_to_score_are_passed_over(model: Transformer) -> 
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 200))
-def test_batches_hold_every_row_once_and_no_more_than_asked(lengths: list[int], most: int) -> None:
-    found = batches(lengths, most)
+def test_batches_hold_every_row_once_and_no_more_than_asked(lengths: list[int], limit: int) -> None:
+    found = batches(lengths, limit)
     assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
     for batch in found:
-        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= most
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= limit

@@ -20,7 +20,7 @@ from llm.process.child import (
     ChildFailedError,
     ChildTimeoutError,
 )
-from tests.processes import gone
+from tests.processes import has_ended
 
 WORK = "tests.llm.process.child_work"
 ROOT = Path(__file__).parents[3]
@@ -112,7 +112,7 @@ def test_a_deadline_kills_even_a_call_that_holds_the_interpreter_lock(
     child.call(f"{WORK}:add", 1)
     with pytest.raises(ChildTimeoutError, match=r"0\.5 s"):
         child.call(f"{WORK}:pid_then_hang", str(file), timeout=0.5)
-    assert gone(int(file.read_text()))
+    assert has_ended(int(file.read_text()))
     assert child.call(f"{WORK}:add", 1, timeout=30) == 1
 
 
@@ -120,7 +120,7 @@ def test_close_ends_the_process_and_the_next_call_starts_another(child: Child) -
     pid = child.call("os:getpid")
     child.close()
     assert child.pid is None
-    assert gone(pid)
+    assert has_ended(pid)
     assert child.call("os:getpid") != pid
 
 
@@ -147,7 +147,7 @@ def test_kill_from_another_thread_ends_the_call_for_good(child: Child, tmp_path:
 def test_a_process_killed_between_calls_is_replaced(child: Child) -> None:
     pid = child.call("os:getpid")
     psutil.Process(pid).kill()
-    assert _wait_for(lambda: gone(pid), 5)
+    assert _wait_for(lambda: has_ended(pid), 5)
     time.sleep(0.2)  # a process is waited for only when its last thread is gone
     assert child.call("os:getpid") != pid
 
@@ -169,4 +169,4 @@ def test_no_child_outlives_a_killed_parent(function: str, tmp_path: Path) -> Non
     assert int(file.read_text()) in {process.pid for process in children}
     parent.kill()
     parent.wait()
-    assert _wait_for(lambda: all(gone(process.pid) for process in children), 2)
+    assert _wait_for(lambda: all(has_ended(process.pid) for process in children), 2)

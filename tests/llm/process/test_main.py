@@ -17,7 +17,7 @@ PROCESS = """
 import os, sys
 from pathlib import Path
 from llm.process import events
-from llm.process.main import launched
+from llm.process.main import run_launched
 from llm.process.parent import StoppedError
 from llm.process.run_file import read_record
 def work(run):
@@ -29,7 +29,7 @@ def work(run):
     if run["end"] == "failed":
         raise KeyError("no such token")
     Path(run["offline"]).write_text(os.environ["HF_HUB_OFFLINE"])
-sys.exit(launched("llm.work", sys.argv[1:], read_record, work))
+sys.exit(run_launched("llm.work", sys.argv[1:], read_record, work))
 """
 
 

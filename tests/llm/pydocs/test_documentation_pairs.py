@@ -13,11 +13,11 @@ import pytest
 from llm.alignment.examples.tables import Dropped, Example
 from llm.pydocs.answers import answer, question
 from llm.pydocs.pages import Definition, definitions, module_of
-from llm.pydocs.pairs import Document, Making, examples_of
+from llm.pydocs.pairs import Document, PairSettings, examples_of
 from tests.llm.pydocs.documentation import pages
 
-MAKING = Making(
-    least_chars=40, most_chars=600, tolerance=0.25, most_overlap=0.7, most_uses=2, seed=0
+SETTINGS = PairSettings(
+    min_chars=40, max_chars=600, tolerance=0.25, max_overlap=0.7, max_uses=2, seed=0
 )
 
 
@@ -25,10 +25,10 @@ def page(module: str) -> list[Definition]:
     return definitions(module, pages()[f"pydocs://python/{module}"])
 
 
-def outcomes(module: str, making: Making = MAKING) -> list[Example | Dropped]:
+def outcomes(module: str, settings: PairSettings = SETTINGS) -> list[Example | Dropped]:
     url = f"pydocs://python/{module}"
     document = Document("0" * 32, url, module, pages()[url], "docs", "validation")
-    return list(examples_of(document, making))
+    return list(examples_of(document, settings))
 
 
 def definition(*paragraphs: str, name: str = "shop.pay") -> Definition:
@@ -153,7 +153,7 @@ def test_pairs_reject_a_sibling_of_about_the_same_length(module: str) -> None:
         assert worse.content in own.values()
         assert abs(len(worse.content) - len(better.content)) <= 0.25 * len(better.content)
         uses[worse.content] += 1
-    assert max(uses.values()) <= MAKING.most_uses
+    assert max(uses.values()) <= SETTINGS.max_uses
     # Every instruction is a pair as well, or says that no sibling fits.
     lonely = [o for o in found if isinstance(o, Dropped) and o.reason == "no_sibling"]
     assert len(pairs) + len(lonely) == len(instructions)
@@ -164,7 +164,7 @@ def test_every_definition_has_two_fates_under_ids_of_their_own() -> None:
     assert len(found) == 2 * len(page("email.message"))
     assert len({o.doc_id for o in found}) == len(found)
     assert outcomes("email.message") == found
-    longer = outcomes("email.message", replace(MAKING, least_chars=120))
+    longer = outcomes("email.message", replace(SETTINGS, min_chars=120))
     short = [o for o in longer if isinstance(o, Dropped) and o.reason == "short"]
     assert short
     assert all((o.value or 0) < 120 == o.threshold for o in short)
@@ -172,7 +172,7 @@ def test_every_definition_has_two_fates_under_ids_of_their_own() -> None:
 
 
 def test_too_similar_answers_are_no_pair() -> None:
-    strict = Making(40, 600, 1.0, 0.2, 9, 0)
+    strict = PairSettings(40, 600, 1.0, 0.2, 9, 0)
     for outcome in outcomes("bisect", strict):
         # insort_left and insort_right differ in two words.
         assert isinstance(outcome, Dropped) or outcome.kind == "instruction"

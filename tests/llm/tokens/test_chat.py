@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from llm.tokens.chat import ChatEncoder, PadTokenError, TemplateError, UnusableMessagesError
+from llm.tokens.chat import ChatEncoder, PadTokenError, TemplateError
 from llm.tokens.hf_folder import set_eos_token
+from llm.tokens.messages import UnusableMessagesError
 from llm.tokens.special_tokens import PAD, SPECIAL_TOKENS, TURN_END, TURN_START
 from tests.llm.tokens.small_tokenizer import small_folder
 

@@ -20,7 +20,8 @@ from llm.tokens import token_file
 from llm.tokens.token_file import TokenFile
 from llm.training.distributed import Processes
 from llm.training.loop import train
-from llm.training.run_file import Execution, Optimisation, Places, Run
+from llm.training.run_file import Execution, Optimisation, Paths, Run
+from llm.training.single_process import Single
 from llm.training.step import Stepper
 from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_folder, small_tokenizer
 
@@ -28,7 +29,7 @@ torch.set_num_threads(1)
 
 LENGTH = 32
 CPU = torch.device("cpu")
-ALONE = Processes(0, 1)
+ALONE = Single(CPU, Processes(0, 1))
 ARCHITECTURE = Architecture(
     vocabulary_size=SIZE,
     hidden_size=32,
@@ -64,7 +65,14 @@ OPTIMISATION = Optimisation(
     seed=3,
 )
 EXECUTION = Execution(
-    device="cpu", threads=1, compile=False, micro_batch_rows=0, checkpoint_seconds=3600.0
+    device="cpu",
+    threads=1,
+    compile=False,
+    micro_batch_rows=0,
+    checkpoint_seconds=3600.0,
+    parallel="auto",
+    activation_checkpointing="none",
+    rendezvous_seconds=60.0,
 )
 
 
@@ -114,8 +122,8 @@ def stepper(
     return Stepper(model, settings, tokens, CPU, ALONE, micro_batch_rows, never())
 
 
-def places(folder: Path) -> Places:
-    return Places(
+def paths(folder: Path) -> Paths:
+    return Paths(
         sequences=str(sequences(folder / "sequences")),
         tokenizer=str(small_folder(folder / "tokenizer")),
         start="",
@@ -128,33 +136,33 @@ def places(folder: Path) -> Places:
 
 def run_of(folder: Path, execution: Execution = EXECUTION, **optimisation: Any) -> Run:
     settings = replace(OPTIMISATION, **optimisation)
-    return Run("0" * 64, places(folder), ARCHITECTURE, settings, execution)
+    return Run("0" * 64, paths(folder), ARCHITECTURE, settings, execution)
 
 
 def trained(run: Run) -> dict[str, Any]:
     """Train to the end; the result."""
     train(run, never())
-    result: dict[str, Any] = json.loads(Path(run.places.result).read_text())
+    result: dict[str, Any] = json.loads(Path(run.paths.result).read_text())
     return result
 
 
 def metrics(run: Run) -> dict[str, dict[int, float]]:
     """name -> step -> value."""
     found: dict[str, dict[int, float]] = {}
-    for row in pq.read_table(run.places.metrics).to_pylist():
+    for row in pq.read_table(run.paths.metrics).to_pylist():
         found.setdefault(row["name"], {})[row["step"]] = row["value"]
     return found
 
 
 def weights(run: Run) -> bytes:
-    return (Path(run.places.model) / "model.safetensors").read_bytes()
+    return (Path(run.paths.model) / "model.safetensors").read_bytes()
 
 
 class Never(StopRequest):
     """Is never asked, and leaves signals alone."""
 
     def __init__(self) -> None:
-        self.asked = self._held = self._dropping = False
+        self.requested = self._held = self._dropping = False
 
 
 def never() -> StopRequest:
@@ -165,10 +173,10 @@ class After(StopRequest):
     """Asked when so many steps are done."""
 
     def __init__(self, steps: int) -> None:
-        self._left, self.asked = steps, False
+        self._left, self.requested = steps, False
         self._held = self._dropping = False
 
     def hold(self) -> None:
         super().hold()
         self._left -= 1
-        self.asked = self._left <= 0
+        self.requested = self._left <= 0

@@ -13,7 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from llm.model.folder import ModelFolderError, TokenizerMismatchError, load
+from llm.model.config_file import ModelFolderError, TokenizerMismatchError
+from llm.model.folder import load
 from llm.process.parent import StoppedError
 from llm.tokens.token_file import TokenFile
 from llm.training.loop import train
@@ -81,7 +82,7 @@ def test_interrupted_it_ends_as_if_undisturbed(
     for looks, step in ((3, 3), (4, 7)):
         with pytest.raises(StoppedError, match=f"after step {step} of 12"):
             train(cut, After(looks))
-    assert not Path(cut.places.model).exists()
+    assert not Path(cut.paths.model).exists()
     assert trained(cut)["resumed_from_step"] == 7
     assert weights(cut) == weights(whole)
     assert metrics(cut) == metrics(whole)
@@ -98,7 +99,7 @@ def test_a_finished_run_s_last_checkpoint_is_enough(tmp_path: Path) -> None:
     run = run_of(tmp_path, replace(EXECUTION, checkpoint_seconds=0.0))
     trained(run)
     first, told = weights(run), metrics(run)
-    (Path(run.places.model) / "model.safetensors").unlink()
+    (Path(run.paths.model) / "model.safetensors").unlink()
     assert trained(run)["resumed_from_step"] == OPTIMISATION.steps
     assert (weights(run), metrics(run)) == (first, told)
 
@@ -118,7 +119,7 @@ def test_what_memory_allowed_is_remembered(tmp_path: Path) -> None:
 
 
 def _from(run: Run, start: Path) -> Run:
-    return replace(run, places=replace(run.places, start=str(start)))
+    return replace(run, paths=replace(run.paths, start=str(start)))
 
 
 def test_going_on_from_a_model(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_validation_is_that_of_the_text(tmp_path: Path, micro_batch_rows: int) -
     assert tokens.lengths["validation"][rows - 1] < LENGTH + 1, "a padded row is meant to be in it"
     for wanted in (3, 1000):
         o = replace(OPTIMISATION, validation_rows=wanted)
-        tokenizer = Path(run_of(tmp_path).places.tokenizer)
+        tokenizer = Path(run_of(tmp_path).paths.tokenizer)
         measured = Validation(tokens, o, tokenizer, CPU, never())(fresh(), micro_batch_rows, ALONE)
         loss, bits = _by_hand(tokens, min(wanted, rows))
         assert measured["validation_loss"] == pytest.approx(loss, rel=1e-5)

@@ -13,7 +13,7 @@ import torch
 from llm.sha256 import sha256_file
 from llm.training import checkpoints
 from llm.training.step import Stepper
-from tests.llm.training.small_run import fresh, opened, stepper
+from tests.llm.training.small_run import ALONE, fresh, opened, stepper
 
 ROWS = np.arange(8)
 METRICS = [(1, "loss", 6.5), (1, "gradient_norm", 0.1 + 0.2)]
@@ -27,7 +27,8 @@ def _trained(folder: Path, steps: int, optimiser: str = "muon") -> Stepper:
 
 
 def _write(folder: Path, step: Stepper, number: int, digest: str = "mine") -> None:
-    checkpoints.write(folder, digest, number, step.model, step.optimisers, METRICS, (2, 1.5))
+    found = (2, 1.5)
+    checkpoints.write(folder, digest, number, step.model, step.optimisers, METRICS, found, ALONE)
 
 
 def _names(folder: Path) -> list[str]:

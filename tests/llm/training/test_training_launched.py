@@ -44,7 +44,7 @@ def launched(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "INGOT_LIFELINE": "1", "OMP_NUM_THREADS": "1", **environment},
+            env={**os.environ, "INGOT_PARENT_PIPE": "1", "OMP_NUM_THREADS": "1", **environment},
         )
         assert process.stdout is not None
         for line in process.stdout:
@@ -82,10 +82,10 @@ def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     assert heard[-1]["message"].startswith("stopped after step")
     code, _ = launched(asdict(cut), tmp_path / "cut", _once(signal.SIGKILL))
     assert code == -signal.SIGKILL
-    assert not Path(cut.places.model).exists()
+    assert not Path(cut.paths.model).exists()
     code, heard = launched(asdict(cut), tmp_path / "cut")
     assert code == 0
-    assert any("goes on from the checkpoint of step" in e.get("message", "") for e in heard)
+    assert any("resumes from the checkpoint of step" in e.get("message", "") for e in heard)
     assert _sha256(cut) == _sha256(whole)
     assert metrics(cut) == metrics(whole)
 
@@ -132,10 +132,10 @@ def test_more_processes_than_rows_and_a_restart(tmp_path: Path) -> None:
     one, two = run_of(tmp_path / "one", **settings), run_of(tmp_path / "two", OFTEN, **settings)
     trained(one)
     launched(asdict(two), tmp_path / "two", _once(signal.SIGTERM), TWO)
-    assert not Path(two.places.model).exists()
+    assert not Path(two.paths.model).exists()
     code, heard = launched(asdict(two), tmp_path / "two", command=TWO)
     assert code == 0
-    assert any("goes on from" in event.get("message", "") for event in heard)
+    assert any("resumes from" in event.get("message", "") for event in heard)
     assert metrics(two)["loss"] == pytest.approx(metrics(one)["loss"], rel=1e-3)
 
 
@@ -147,6 +147,6 @@ def test_where_nothing_compiles_it_runs_uncompiled(
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     code, heard = launched(asdict(run), tmp_path, CXX="/nonexistent")
     assert code == 0
-    assert (Path(run.places.scratch) / "compiled").is_dir()
+    assert (Path(run.paths.scratch) / "compiled").is_dir()
     assert "training runs uncompiled" in heard[0]["message"]
-    assert not json.loads(Path(run.places.result).read_text())["compiled"]
+    assert not json.loads(Path(run.paths.result).read_text())["compiled"]

@@ -13,10 +13,10 @@ import pytest
 from llm.model.architecture import ArchitectureError
 from llm.process.run_file import RunFileError
 from llm.training.run_file import read
-from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Places, Run
+from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Paths, Run
 
-PLACES = Places("s", "t", "", "c", "m", "e", "r")
-RUN = Run("1" * 64, PLACES, ARCHITECTURE, OPTIMISATION, EXECUTION)
+PATHS = Paths("s", "t", "", "c", "m", "e", "r")
+RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION)
 Record = dict[str, Any]
 
 
@@ -39,7 +39,7 @@ def test_round_trip(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda r: r["optimisation"].update(stepz=1), "no such field: optimisation.stepz"),
-        (lambda r: r["places"].pop("model"), "missing field: places.model"),
+        (lambda r: r["paths"].pop("model"), "missing field: paths.model"),
         (lambda r: r.update(more=1), "no such field: more"),
         (lambda r: r.pop("execution"), "missing field: execution"),
         (lambda r: r["optimisation"].update(steps="9"), "steps must be int, found '9'"),
@@ -90,7 +90,7 @@ def test_what_decides_is_in_the_digest(tmp_path: Path) -> None:
     start.mkdir()
     (start / "config.json").write_text("{}")
     (start / "model.safetensors").write_bytes(b"one")
-    begun = replace(RUN, places=replace(PLACES, start=str(start)))
+    begun = replace(RUN, paths=replace(PATHS, start=str(start)))
     first = begun.digest
     (start / "model.safetensors").write_bytes(b"two")
     digests = {
@@ -102,6 +102,6 @@ def test_what_decides_is_in_the_digest(tmp_path: Path) -> None:
         replace(RUN, architecture=replace(ARCHITECTURE, qk_norm=False)).digest,
     }
     assert len(digests) == 6
-    elsewhere = replace(PLACES, scratch="x", model="y", sequences="z")
-    assert replace(RUN, places=elsewhere).digest == RUN.digest
+    elsewhere = replace(PATHS, scratch="x", model="y", sequences="z")
+    assert replace(RUN, paths=elsewhere).digest == RUN.digest
     assert replace(RUN, execution=replace(EXECUTION, threads=8)).digest == RUN.digest

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from llm.process.parent import TERMINATED, Interrupted, StoppedError, StopRequest, undisturbed
+from llm.process.parent import TERMINATED, Interrupted, StoppedError, StopRequest, defer_signals
 from llm.training import loop, step, validation
 from llm.training.loop import train
 from tasks.engine.errors import CancelledError
-from tasks.engine.launch import launch
+from tasks.engine.stage.launch import launch
 from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained, weights
 from tests.processes import alive_after
 
@@ -128,7 +128,7 @@ def test_while_the_first_step_is_compiled_it_ends_at_once_with_the_compiler(tmp_
     compiler = tmp_path / "compiler"
     compiler.write_text(SLOW_COMPILER.format(folder=tmp_path))
     compiler.chmod(0o755)
-    compiling, asked = tmp_path / "compiling", [0.0]
+    compiling, requested = tmp_path / "compiling", [0.0]
 
     def hear(event: dict[str, Any]) -> None:
         if "steps 1 to 12" in event.get("message", ""):
@@ -137,7 +137,7 @@ def test_while_the_first_step_is_compiled_it_ends_at_once_with_the_compiler(tmp_
     def cancelled() -> bool:
         if not (compiling.exists() and compiling.read_text().strip()):
             return False
-        asked[0] = asked[0] or time.monotonic()
+        requested[0] = requested[0] or time.monotonic()
         return True
 
     environment = {
@@ -155,7 +155,7 @@ def test_while_the_first_step_is_compiled_it_ends_at_once_with_the_compiler(tmp_
             environment,
             checkpoint="checkpoints/step-????????/state.json",
         )
-    assert time.monotonic() - asked[0] < 5
+    assert time.monotonic() - requested[0] < 5
     assert not alive_after([int(compiling.read_text())], seconds=2)
 
 
@@ -163,7 +163,7 @@ def test_what_may_not_be_dropped_is_finished_first() -> None:
     stop = StopRequest()
     stop.hold()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.asked
+    assert stop.requested
     stop.check()  # outside `may_drop` it is a look that finds nothing to leave
     with pytest.raises(Interrupted), stop.may_drop():
         raise AssertionError("asked before, it must not begin")
@@ -172,7 +172,7 @@ def test_what_may_not_be_dropped_is_finished_first() -> None:
 def test_a_signal_waits_until_what_is_started_can_be_ended() -> None:
     came: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    with undisturbed():
+    with defer_signals():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.05)
         assert came == []

@@ -30,8 +30,8 @@ class Loud:
 def main() -> None:
     home, corpus, workers, time_to_live = sys.argv[1:5]
     plan = planner(Store(home), Path(corpus), shout={"workers": int(workers)})
-    run = lambda order, force: execute(  # noqa: E731
-        order, plan.store, Loud(), force, time_to_live=float(time_to_live)
+    run = lambda request, force: execute(  # noqa: E731
+        request, plan.store, Loud(), force, time_to_live=float(time_to_live)
     )
     for step in steps(plan, run):
         assert step.built is not None

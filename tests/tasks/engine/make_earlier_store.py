@@ -36,7 +36,7 @@ BUILT = (
     "tokenizer",
     "pack",
 )
-_MOST_BYTES = 200_000
+_MAX_BYTES = 200_000
 
 
 def planner(home: Path) -> Planner:
@@ -75,8 +75,8 @@ def main() -> None:
     SETTINGS.write_text(f"{written}\n", encoding="utf-8")
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
     print(f"{FOLDER}: {size:,} bytes")
-    if size > _MOST_BYTES:
-        raise SystemExit(f"more than {_MOST_BYTES:,}: make the pages fewer or shorter")
+    if size > _MAX_BYTES:
+        raise SystemExit(f"more than {_MAX_BYTES:,}: make the pages fewer or shorter")
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig, StageConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.run.chain import chain
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.shards.unit import Emitted, Note, RowsIn, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.shards.unit import Emitted, Fact, RowsIn, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel, Table
@@ -90,7 +90,7 @@ def shout_part(unit: Unit, mark: str, lose: bool, crash_on: str) -> Iterator[Emi
             schema=pa.schema([DOC_ID, pa.field("length", pa.int64())]),
         ),
     )
-    yield Note("characters", sum(map(len, texts)))
+    yield Fact("characters", sum(map(len, texts)))
 
 
 def shout_run(config: ShoutConfig, inputs: Inputs, out: Out) -> None:

@@ -11,10 +11,10 @@ import pytest
 from llm.tables import DOC_ID
 from tasks.engine.declare import Output
 from tasks.engine.errors import ConservationError, MissingInputError, OutputError, ShardError
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Selection, Status
 from tasks.engine.shards.unit import Unit
+from tasks.engine.stage.out import Out
 from tasks.engine.store.store import Store
 from tasks.engine.upkeep.verify import verify
 from tests.tasks.engine import small_chain
@@ -186,7 +186,7 @@ def test_workers_do_not_change_the_bytes(tmp_path: Path, corpus: Path) -> None:
 
 
 def test_lost_row_fails_the_stage(store: Store, corpus: Path) -> None:
-    with pytest.raises(ConservationError, match="shout: of 35 ids in, 5 came out nowhere"):
+    with pytest.raises(ConservationError, match="shout: of 35 ids in, 5 are in no output"):
         build(planner(store, corpus, shout={"lose": True}))
     assert statuses(planner(store, corpus).plan())["shout"] is Status.MISSING
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.engine.errors import ConservationError
-from tasks.engine.out import Out
 from tasks.engine.run.checks import check_unique
+from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Data
 from tasks.engine.store.manifest import File
 from tasks.engine.store.store import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.engine.errors import StoreError
-from tasks.engine.shards.earlier import known_receipts, verified_receipt
+from tasks.engine.shards.earlier_receipts import known_receipts, verified_receipt
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.manifest import File
 from tasks.engine.store.store import Store

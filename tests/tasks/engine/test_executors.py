@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tasks.engine.errors import CancelledError, ShardError
+from tasks.engine.identity.snapshot import Item
 from tasks.engine.run.build import build
 from tasks.engine.shards import adoption
 from tasks.engine.shards.executors import JobFailedError
 from tasks.engine.shards.job import Job, run_job
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import run_jobs
-from tasks.engine.shards.unit import Unit
+from tasks.engine.shards.unit_files import unit_of
 from tasks.engine.store.store import Store
 from tests.tasks.engine.small_chain import planner, write_corpus
 from tests.tasks.engine.test_build import data_ids
@@ -30,6 +31,7 @@ class Elsewhere:
     """
 
     at_once = 2
+    elsewhere = True
 
     def __init__(self, faults: int = 0) -> None:
         self._faults = faults
@@ -54,6 +56,7 @@ class Patient:
     """Ends no job before it has as many as it wants at once, or all that are left."""
 
     at_once = 3
+    elsewhere = False
 
     def __init__(self, jobs: int) -> None:
         self.left = jobs
@@ -75,8 +78,9 @@ class Patient:
 
 
 def a_job(number: int, tmp_path: Path) -> Job:
-    unit = Unit(f"unit{number}", tmp_path / "nowhere", 0, "0" * 64)
-    return Job("nobody:calls", unit, {}, {}, tmp_path, unit.name, f"{number:064}")
+    unit = unit_of(Item(f"unit{number}", 0, "0" * 64, "nowhere"), 0)
+    home, shard = str(tmp_path), f"{number:064}"
+    return Job("nobody:calls", unit, {}, {}, home, "staging", unit.name, shard)
 
 
 def a_receipt(job: Job) -> Receipt:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tasks.engine.errors import ReadOnlyStoreError, StoreFullError
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.shards.unit import Emitted, Unit
+from tasks.engine.stage.out import Out
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Inputs
 from tasks.engine.store.lease import Lease, holder
@@ -164,8 +164,8 @@ def test_a_home_to_be_read_only_is_read(disk: Disk, corpus: Path) -> None:
     found = verify(store, deep=True, unmarked=lambda error: why.append(str(error)))
     assert list(found) == [done["shout"].artifact.folder]
     assert len(why) == 1
-    assert "can be read only" in why[0]
-    with pytest.raises(ReadOnlyStoreError, match=r"can be read only.*INGOT_HOME"):
+    assert "is read-only" in why[0]
+    with pytest.raises(ReadOnlyStoreError, match=r"is read-only.*INGOT_HOME"):
         build(planner(store, corpus, shout={"mark": "?"}))
     with pytest.raises(ReadOnlyStoreError):
         channels.point(store, "small", done["shout"].artifact, channel="prod")

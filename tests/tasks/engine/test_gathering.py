@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tasks.engine.errors import DamagedArtifactError, OutputError
-from tasks.engine.out import Out
+from tasks.engine.identity.snapshot import Item
 from tasks.engine.run.build import build
-from tasks.engine.shards.gathering import Sized, gathered
-from tasks.engine.shards.unit import Unit
+from tasks.engine.shards.gathering import gather_units
+from tasks.engine.shards.unit_files import UnitFiles, unit_of
+from tasks.engine.stage.out import Out
 from tasks.engine.store.store import Store
 from tests.tasks.engine import small_chain
 from tests.tasks.engine.small_chain import REGISTRY, SHOUT, planner, write_corpus
@@ -19,17 +20,17 @@ from tests.tasks.engine.small_chain import REGISTRY, SHOUT, planner, write_corpu
 FILES = 150
 
 
-def part(name: str, rows: int = 1, size: int = 3_000, sha256: str = "") -> Sized:
-    return Sized(Unit(name, Path(f"{name}.parquet"), rows, sha256 or f"sha of {name}"), size)
+def part(name: str, rows: int = 1, size: int = 3_000, sha256: str = "") -> UnitFiles:
+    return unit_of(Item(name, size, sha256 or f"sha of {name}", f"{name}.parquet", True), rows)
 
 
-def members(units: list[Unit]) -> list[list[str]]:
-    return [[member.path.stem for member in unit.files()] for unit in units]
+def members(units: list[UnitFiles]) -> list[list[str]]:
+    return [[file.name for file in unit.files] for unit in units]
 
 
-def groups(parts: list[Sized]) -> dict[tuple[str, str], list[str]]:
+def groups(parts: list[UnitFiles]) -> dict[tuple[str, str], list[str]]:
     """Members of each group by what identifies it."""
-    units = list(gathered(parts))
+    units = list(gather_units(parts))
     assert len({unit.name for unit in units}) == len(units)
     return {(u.name, u.sha256): m for u, m in zip(units, members(units), strict=True)}
 
@@ -38,11 +39,11 @@ PARTS = [part(f"page{number:04}") for number in range(1000)]
 
 
 def test_every_part_is_in_one_group_in_its_place() -> None:
-    units = list(gathered(PARTS))
-    assert [name for group in members(units) for name in group] == [p.unit.name for p in PARTS]
+    units = list(gather_units(PARTS))
+    assert [name for group in members(units) for name in group] == [p.name for p in PARTS]
     assert 5 < len(units) < 40
     assert sum(unit.rows or 0 for unit in units) == 1000
-    assert list(gathered(PARTS)) == units
+    assert list(gather_units(PARTS)) == units
 
 
 @pytest.mark.parametrize("place", [0, 1, 333, 998, 1000])
@@ -65,16 +66,16 @@ def test_a_changed_part_changes_its_own_group() -> None:
 
 def test_large_parts_are_shards_of_their_own_and_groups_are_bounded() -> None:
     large = part("m", size=300_000)
-    alone = list(gathered([part("a"), part("b"), large, part("x"), part("y")]))
+    alone = list(gather_units([part("a"), part("b"), large, part("x"), part("y")]))
     assert members(alone) == [["a", "b"], ["m"], ["x", "y"]]
-    assert alone[1] is large.unit
+    assert alone[1] is large
     for rows, size in ((200, 3_000), (1, 200_000)):
         many = [part(f"p{number:03}", rows, size) for number in range(50)]
-        for unit in gathered(many):
+        for unit in gather_units(many):
             assert (unit.rows or 0) <= 500
-            assert len(unit.files()) * size <= 1 << 20
-        assert any(len(unit.files()) > 1 for unit in gathered(many))
-    assert list(gathered([])) == []
+            assert len(unit.files) * size <= 1 << 20
+        assert any(len(unit.files) > 1 for unit in gather_units(many))
+    assert list(gather_units([])) == []
 
 
 def run(config: small_chain.ShoutConfig, inputs: object, out: Out) -> None:
@@ -130,7 +131,7 @@ def test_damage_of_one_of_several_parts_is_named(tmp_path: Path) -> None:
 
 def test_what_goes_by_names_of_parts_cannot_be_gathered(tmp_path: Path) -> None:
     def both(config: object, inputs: object, out: Out) -> None:
-        out.map(small_chain.shout_part, over="texts", beside=("texts",), gather=True)
+        out.map(small_chain.shout_part, over="texts", aligned=("texts",), gather=True)
 
     registry = {**REGISTRY, "shout": dataclasses.replace(SHOUT, run=both)}
     corpus, store = write_corpus(tmp_path / "corpus", 3), Store(str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""What is left when a run is killed, and how the next one goes on from it."""
+"""What is left when a run is killed, and how the next one resumes from it."""
 
 from __future__ import annotations
 
@@ -243,8 +243,8 @@ def test_holder_that_lost_its_lease_does_not_publish(
 ) -> None:
     store = Store(str(tmp_path / "home"))
     plan = planner(store, corpus)
-    order = plan.order("read")
-    folder = build_folder("read", order.build_id)
+    request = plan.request("read")
+    folder = build_folder("read", request.build_id)
 
     def usurped(self: Store, path: str, data: bytes, original: Any = Store.replace) -> None:
         original(self, path, data)

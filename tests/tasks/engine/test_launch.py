@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from tasks.engine import launch as launching
 from tasks.engine.errors import CancelledError, StoreFullError, TrainerError
-from tasks.engine.launch import launch
-from tests.processes import gone
+from tasks.engine.stage import launch as launching
+from tasks.engine.stage.launch import launch
+from tasks.engine.stage.ranks import Ranks
+from tests.processes import has_ended
 
 MODULE = "tests.tasks.engine.fake_trainer"
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -53,7 +54,8 @@ def test_a_folder_of_the_same_name_where_it_is_started_is_not_imported(
     heard: list[dict[str, Any]] = []
     run = {"pid_file": str(tmp_path / "pid")}
     environment = {**ENVIRONMENT, "OMP_NUM_THREADS": "1"}
-    launch(MODULE, run, tmp_path / "run", heard.append, lambda: False, environment, processes)
+    ranks = Ranks(processes)
+    launch(MODULE, run, tmp_path / "run", heard.append, lambda: False, environment, ranks)
     assert [event["done"] for event in heard if "done" in event].count(3) == processes
 
 
@@ -64,23 +66,23 @@ def test_a_crash_shows_the_end_of_its_log(tmp_path: Path) -> None:
 
 def test_cancelling_ends_it(tmp_path: Path) -> None:
     heard: list[dict[str, Any]] = []
-    with pytest.raises(CancelledError, match="goes on from its last checkpoint"):
+    with pytest.raises(CancelledError, match="resumes from its last checkpoint"):
         start(tmp_path, lambda: bool(heard), heard.append, sleep=0.2, steps=1000)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_a_silent_one_is_cancelled_too(tmp_path: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(CancelledError, match="goes on from its last checkpoint"):
+    with pytest.raises(CancelledError, match="resumes from its last checkpoint"):
         start(tmp_path, cancelled=lambda: time.monotonic() > began + 3, sleep=600)
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert has_ended(int((tmp_path / "pid").read_text()))
 
 
 def test_one_that_does_not_stop_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "GRACE_SECONDS", 1.0)
     with pytest.raises(CancelledError, match="did not stop in time and was ended"):
         start(tmp_path, lambda: (tmp_path / "pid").exists(), stubborn=True, sleep=600)
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert has_ended(int((tmp_path / "pid").read_text()))
 
 
 def test_a_kill_from_outside_is_told_as_what_it_mostly_is(tmp_path: Path) -> None:
@@ -142,8 +144,8 @@ def test_ctrl_c_lets_it_write_its_checkpoint(tmp_path: Path) -> None:
     said = [line for line in out.splitlines() if '"log"' in line]
     assert "waiting up to 120 s; Ctrl-C again ends it at once" in said[0]
     assert "checkpoint written" in said[1]
-    assert "was stopped; the next run goes on from its last checkpoint" in said[2]
-    assert gone(run.trainer())
+    assert "was stopped; the next run resumes from its last checkpoint" in said[2]
+    assert has_ended(run.trainer())
 
 
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
@@ -155,11 +157,11 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     while not (tmp_path / "asked").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert not gone(run.trainer())
+    assert not has_ended(run.trainer())
     run.ctrl_c()
     run.process.communicate(timeout=10)
     assert run.process.returncode == -signal.SIGINT
-    assert gone(run.trainer())
+    assert has_ended(run.trainer())
 
 
 @pytest.mark.parametrize("default", [True, False])
@@ -172,7 +174,7 @@ def test_whether_there_is_a_checkpoint_is_what_is_told(
     run = Interrupted(tmp_path, sleep=0.05, keeps_nothing=True, default=default)
     run.until('"done": 2')
     run.ctrl_c()
-    then = "goes on from its last checkpoint" if kept else "starts it from the beginning"
+    then = "resumes from its last checkpoint" if kept else "starts it from the beginning"
     run.until(f"was stopped; the next run {then}")
     run.process.communicate(timeout=10)
 

@@ -24,8 +24,8 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def run(plan: Planner) -> list[Step]:
-    def one(order: BuildRequest, force: bool) -> BuildResult:
-        return execute(order, plan.store, force=force)
+    def one(request: BuildRequest, force: bool) -> BuildResult:
+        return execute(request, plan.store, force=force)
 
     return list(steps(plan, one))
 

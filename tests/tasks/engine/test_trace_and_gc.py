@@ -10,9 +10,9 @@ import pytest
 
 from tasks.engine.declare import Output
 from tasks.engine.errors import MissingInputError
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Selection
+from tasks.engine.stage.out import Out
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Inputs, build_folder
 from tasks.engine.store.lease import Lease
@@ -145,9 +145,9 @@ def test_bytes_that_another_attempt_keeps_are_not_promised(store: Store, corpus:
     store.replace(f"{attempt}/own", b"12345")
     (left,) = gc.collect(store, keep_last=1)
     assert left.bytes > 5
-    assert gc.freed(store, [left]) == 5
+    assert gc.freed_bytes(store, [left]) == 5
     both = [left, gc.Candidate(f"{first.folder}/texts", "", 0)]
-    assert gc.freed(store, both) == left.bytes
+    assert gc.freed_bytes(store, both) == left.bytes
 
 
 def test_checkpoints_alone_keep_their_recipe(store: Store, corpus: Path) -> None:

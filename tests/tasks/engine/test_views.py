@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.run.build import build
-from tasks.engine.stage import Stage
+from tasks.engine.run.plan import Selection, Status
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
-from tasks.engine.store.views import kept_view
+from tasks.engine.store.views import FILE, kept_view
+from tasks.engine.upkeep.verify import verify
 from tasks.panels.panels import Panel, Table
 from tasks.panels.stored import PanelsFormatError
 from tests.tasks.engine.small_chain import REGISTRY, SHOUT, planner, write_corpus
@@ -92,3 +97,52 @@ def test_panels_that_fail_stop_their_stage_before_it_is_published(
     assert not names & {"manifest.json", "current.json", "panels.json"}
     again = build(planner(store, corpus))["shout"].artifact
     assert again.manifest.timings.shards_adopted == 5, "what was built is taken over"
+
+
+Wound = Callable[[Path, Path], object]
+WOUNDS: dict[str, tuple[Wound, str]] = {
+    "absent": (lambda own, other: own.unlink(), "missing"),
+    "cut short": (lambda own, other: own.write_bytes(own.read_bytes()[:-2]), "not JSON"),
+    "changed": (
+        lambda own, other: own.write_bytes(own.read_bytes().replace(b"totals", b"losses")),
+        "not the bytes that were published",
+    ),
+    "of another": (lambda own, other: own.write_bytes(other.read_bytes()), "not the bytes"),
+}
+
+
+@pytest.mark.parametrize("wound", WOUNDS)
+def test_what_is_shown_is_verified(store: Store, corpus: Path, wound: str) -> None:
+    done = build(planner(store, corpus))
+    artifact, other = done["shout"].artifact, done["count"].artifact
+    assert verify(store, deep=False) == verify(store, deep=True) == {}
+    spoil, told = WOUNDS[wound]
+    spoil(panels_of(artifact), panels_of(other))
+    with pytest.raises(DamagedArtifactError, match=told):
+        kept_view(artifact)
+    assert verify(store, deep=False) == verify(store, deep=True) == {artifact.folder: [FILE]}
+    # A model would be trained again for a page: that is for people to decide.
+    assert all(row.status is Status.FRESH for row in planner(store, corpus).plan())
+    build(planner(store, corpus, Selection(force=("shout",))))
+    assert verify(store, deep=True) == {}
+
+
+def test_what_a_version_showed_that_recorded_no_digest(store: Store, corpus: Path) -> None:
+    done = build(planner(store, corpus, shout={"mark": "?"}))
+    for built in done.values():
+        path = store.local_path(f"{built.artifact.folder}/manifest.json")
+        record = json.loads(path.read_text())
+        del record["panels"]
+        path.write_text(json.dumps(record))
+    assert verify(store, deep=True) == {}
+    mine, other = panels_of(done["shout"].artifact), panels_of(done["count"].artifact)
+    own = mine.read_bytes()
+    mine.write_bytes(other.read_bytes())
+    assert verify(store, deep=True) == {done["shout"].artifact.folder: [FILE]}
+    mine.write_bytes(own)
+    mine.unlink()  # such a version may have kept none
+    assert verify(store, deep=True) == {}
+
+
+def panels_of(artifact: Artifact) -> Path:
+    return artifact.store.local_path(f"{artifact.folder}/{FILE}")

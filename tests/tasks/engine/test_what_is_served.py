@@ -16,10 +16,10 @@ from tasks.engine.errors import (
     LeaseLostError,
     StoreError,
 )
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.execute import execute
 from tasks.engine.run.plan import Selection, SelectionError, Status
+from tasks.engine.stage.out import Out
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Inputs, build_folder
 from tasks.engine.store.lease import Lease
@@ -167,7 +167,7 @@ def test_a_heartbeat_outlives_a_store_out_of_reach(
 
 def test_a_run_that_lost_its_lease_stops_and_publishes_nothing(store: Store, corpus: Path) -> None:
     def slow(config: Any, inputs: Inputs, out: Out) -> None:
-        lease = f"{build_folder('shout', order.build_id)}/lease"
+        lease = f"{build_folder('shout', request.build_id)}/lease"
         other = {**store.read_json(f"{lease}/000001.json"), "holder": "other"}
         store.replace(f"{lease}/000002.json", json.dumps(other).encode())
         deadline = time.monotonic() + 10
@@ -180,9 +180,9 @@ def test_a_run_that_lost_its_lease_stops_and_publishes_nothing(store: Store, cor
     plan = planner(store, corpus, Selection(only=("shout",)), registry=stages)
     build(planner(store, corpus, Selection(only=("read",))))
     plan.row("read")
-    order = plan.order("shout")
+    request = plan.request("shout")
     with pytest.raises(LeaseLostError, match="taken over by"):
-        execute(order, store, time_to_live=0.2)
+        execute(request, store, time_to_live=0.2)
     assert channels.resolve(store, "small", "shout") is None
     assert not [path for path in store.files("artifacts/shout") if "manifest" in path]
 

@@ -11,8 +11,8 @@ import pytest
 from tasks.panels.html import html
 from tasks.panels.numbers import duration, number, size
 from tasks.panels.panels import Curve, Graph, Histogram, Panel, Sample, Samples, Table
-from tasks.panels.svg import Bar, stacked_bars, thinned
-from tasks.panels.svg_axes import fitted, log_ticks, ticks
+from tasks.panels.svg import Bar, stacked_bars, thin_out
+from tasks.panels.svg_axes import fit_scale, log_ticks, ticks
 from tasks.panels.svg_graph import layers
 from tests.tasks.report_chain import Page
 
@@ -95,16 +95,16 @@ def test_ticks_are_round() -> None:
     assert ticks(-250, 1000, 3) == [0, 500, 1000]
     assert log_ticks(1, 1e6) == [10.0**power for power in range(7)]
     assert log_ticks(2, 30) == [2, 5, 10, 20]
-    flat = fitted([3.0, 3.0], 0, 100, False, 5)
+    flat = fit_scale([3.0, 3.0], 0, 100, False, 5)
     assert flat.place(3.0) == pytest.approx(50, abs=10)
-    assert fitted([0.01, 100], 0, 100, True, 5).place(1.0) == pytest.approx(50)
+    assert fit_scale([0.01, 100], 0, 100, True, 5).place(1.0) == pytest.approx(50)
 
 
 def test_thinned_curves_keep_their_peaks_and_ends() -> None:
     points = [(float(n), 0.0) for n in range(10_000)]
     points[4321] = (4321.0, 9.0)
     points[77] = (77.0, -9.0)
-    kept = thinned(points, 500)
+    kept = thin_out(points, 500)
     assert len(kept) <= 502
     assert {points[0], points[77], points[4321], points[-1]} <= set(kept)
     assert kept == sorted(kept)

@@ -24,8 +24,8 @@ def test_a_picture_is_a_whole_file_with_a_size_of_its_own(panel: Panel) -> None:
     assert float(root.attrib["height"]) > 50
     drawn = root[2]
     assert drawn.tag == root.tag, "the drawing lies on its paper"
-    side, high = float(drawn.attrib["width"]), float(drawn.attrib["height"])
-    assert float(root.attrib["width"]) > float(drawn.attrib["x"]) + side
+    wide, high = float(drawn.attrib["width"]), float(drawn.attrib["height"])
+    assert float(root.attrib["width"]) > float(drawn.attrib["x"]) + wide
     assert float(root.attrib["height"]) > float(drawn.attrib["y"]) + high
 
 

@@ -13,7 +13,8 @@ from tasks.engine.errors import ExternalInputError
 from tasks.stages import annotate
 from tasks.stages.annotate import AnnotateConfig
 from tests.language_model import language_model
-from tests.tasks.given_documents import built, data_id, document, rows, write_parts
+from tests.tasks.documents_stage import data_id, rows, write_parts
+from tests.tasks.stand_in_documents import built, document
 
 PROSE = (
     "The river runs past the old town, and the people of the valley have lived with it for as "

@@ -18,7 +18,7 @@ from llm.tables import REJECTED, REMOVED
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.shards.unit import Note, Unit
+from tasks.engine.shards.unit import Fact, Unit
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Histogram, Samples, Table
@@ -68,7 +68,7 @@ def _clean(unit: Unit, **changes: Any) -> tuple[dict[str, pa.Table], dict[str, A
     tables: dict[str, list[pa.Table]] = {"documents": [], "removed": [], "rejected": []}
     notes: dict[str, Any] = {}
     for emitted in clean_part(unit, **CleanConfig(**changes).identity()):
-        if isinstance(emitted, Note):
+        if isinstance(emitted, Fact):
             notes[emitted.name] = emitted.value
         else:
             assert isinstance(emitted, tuple)

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import xxhash
 from pydantic import ValidationError
 
-from llm.tables import DOC_ID, DOCUMENTS, SPLIT_DOCUMENTS
-from tasks.engine.config import ShardedConfig, execution
+from llm.tables import DOC_ID, SPLIT_DOCUMENTS
+from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ExternalInputError
-from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.out import Out
-from tasks.engine.run.build import build
-from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
-from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.shards.unit import Emitted, RowsIn, Unit
-from tasks.engine.stage import Stage
+from tasks.engine.shards.unit import Emitted, Unit
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.engine.store.store import Store
-from tasks.panels.panels import Curve, Panel, Table
+from tasks.panels.panels import Curve, Table
 from tasks.stages import decontaminate, dedup
+from tests.tasks.documents_stage import CLEAN, built_on, no_panels
 
 SCORES = pa.schema([DOC_ID, pa.field("quality_score", pa.float64())])
 
 
-class CleanConfig(ShardedConfig):
-    paths: list[str] = execution([], "Parquet files of documents.")
-
-
 class AnnotateConfig(ShardedConfig):
     pass
-
-
-def read_part(unit: Unit) -> Iterator[Emitted]:
-    table = pq.read_table(unit.path).cast(DOCUMENTS)
-    yield RowsIn(table.num_rows)
-    yield "documents", table
 
 
 def score_part(unit: Unit) -> Iterator[Emitted]:
@@ -52,37 +38,12 @@ def score_part(unit: Unit) -> Iterator[Emitted]:
     yield "attributes", pa.table([table.column("doc_id"), scores], schema=SCORES)
 
 
-def clean_run(config: CleanConfig, inputs: Inputs, out: Out) -> None:
-    out.map(read_part, over=inputs.external["files"].items)
-    rows = out.data("documents").rows
-    out.conserve(rows_in=rows, kept=rows)
-
-
 def annotate_run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
     out.map(score_part, over="documents")
     rows = inputs["documents"].rows
     out.conserve(rows_in=rows, kept=rows)
 
 
-def clean_externals(config: CleanConfig) -> Mapping[str, Snapshot]:
-    return {"files": snapshot_files(config.paths, "clean.paths")}
-
-
-def no_panels(artifact: Artifact) -> list[Panel]:
-    return []
-
-
-CLEAN = Stage(
-    name="clean",
-    version=1,
-    description="Documents from files.",
-    config=CleanConfig,
-    inputs={},
-    outputs={"documents": Output("Documents.", DOCUMENTS, unique_ids=True)},
-    run=clean_run,
-    panels=no_panels,
-    externals=clean_externals,
-)
 ANNOTATE = Stage(
     name="annotate",
     version=1,
@@ -93,7 +54,7 @@ ANNOTATE = Stage(
     run=annotate_run,
     panels=no_panels,
 )
-REGISTRY = {stage.name: stage for stage in (CLEAN, ANNOTATE, dedup.STAGE, decontaminate.STAGE)}
+STAGES = (CLEAN, ANNOTATE, dedup.STAGE, decontaminate.STAGE)
 
 
 def _words(start: int, stop: int) -> str:
@@ -129,7 +90,7 @@ def _write(path: Path, names: list[str]) -> None:
         }
         for name in names
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), path)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture
@@ -138,13 +99,12 @@ def corpus(tmp_path: Path) -> Path:
     folder.mkdir()
     names = list(TEXTS)
     for part in range(3):
-        _write(folder / f"part{part}.parquet", names[part::3])
+        _write(folder / f"part{part}.jsonl", names[part::3])
     return folder
 
 
 def _build(home: Path, corpus: Path, workers: int = 1, **fields: Any) -> dict[str, BuildResult]:
     configs: dict[str, Any] = {
-        "clean": CleanConfig(paths=[str(corpus / "*.parquet")], workers=1),
         "dedup": dedup.DedupConfig(workers=workers, **fields.get("dedup", {})),
     }
     if fields.get("annotate"):
@@ -153,8 +113,7 @@ def _build(home: Path, corpus: Path, workers: int = 1, **fields: Any) -> dict[st
         configs["decontaminate"] = decontaminate.DecontaminateConfig(
             workers=workers, **fields["decontaminate"]
         )
-    planner = Planner(chain(REGISTRY, configs), configs, "small", Store(str(home)), Selection())
-    return build(planner)
+    return built_on(home, STAGES, corpus, configs)
 
 
 def _rows(artifact: Artifact, output: str) -> list[dict[str, Any]]:
@@ -209,9 +168,9 @@ def test_split_keeps_groups_together(tmp_path: Path, corpus: Path) -> None:
         split = {NAMES[row["doc_id"]]: row["split"] for row in _rows(artifact, "documents")}
         assert split["e"] == split["f"]
         assert set(split.values()) == {"train", "validation"}
-        held_out = [name for name, side in split.items() if side == "validation"]
-        assert artifact.facts["validation_documents"] == len(held_out)
-        assert artifact.facts["validation_chars"] == sum(len(TEXTS[n][0]) for n in held_out)
+        validation = [name for name, part in split.items() if part == "validation"]
+        assert artifact.facts["validation_documents"] == len(validation)
+        assert artifact.facts["validation_chars"] == sum(len(TEXTS[n][0]) for n in validation)
 
 
 def test_workers_and_cut_into_parts_do_not_matter(tmp_path: Path, corpus: Path) -> None:
@@ -223,8 +182,8 @@ def test_workers_and_cut_into_parts_do_not_matter(tmp_path: Path, corpus: Path) 
     other = tmp_path / "other"
     other.mkdir()
     names = sorted(TEXTS, reverse=True)
-    _write(other / "x.parquet", names[:50])
-    _write(other / "y.parquet", names[50:])
+    _write(other / "x.jsonl", names[:50])
+    _write(other / "y.jsonl", names[50:])
     cut = _build(tmp_path / "three", other)["dedup"].artifact
     for output in ("removed", "pairs", "clusters"):
         assert cut.data(output).data_id == one.data(output).data_id
@@ -237,10 +196,10 @@ def test_workers_and_cut_into_parts_do_not_matter(tmp_path: Path, corpus: Path) 
 
 def test_a_new_file_signs_only_itself(tmp_path: Path, corpus: Path) -> None:
     home = tmp_path / "home"
-    moved = tmp_path / "part2.parquet"
-    (corpus / "part2.parquet").rename(moved)
+    moved = tmp_path / "part2.jsonl"
+    (corpus / "part2.jsonl").rename(moved)
     _build(home, corpus)
-    moved.rename(corpus / "part2.parquet")
+    moved.rename(corpus / "part2.jsonl")
     again = _build(home, corpus)["dedup"].artifact
     # Six shards: three signed, of which two are adopted, and three split.
     assert (again.manifest.timings.shards_adopted, again.manifest.timings.shards_built) == (2, 4)
@@ -260,7 +219,7 @@ def test_panels_show_the_curve_with_its_threshold(tmp_path: Path, corpus: Path) 
 def test_a_corpus_of_nothing_is_shown_as_such(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
-    _write(folder / "part0.parquet", [])
+    _write(folder / "part0.jsonl", [])
     done = _build(tmp_path / "home", folder, decontaminate={})
     counts = dedup.STAGE.panels(done["dedup"].artifact)[0]
     assert isinstance(counts, Table)

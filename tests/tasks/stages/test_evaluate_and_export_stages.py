@@ -12,13 +12,13 @@ from tasks.stages.evaluate import EvaluateConfig
 from tasks.stages.evaluate import panels as evaluate_panels
 from tasks.stages.export import ExportConfig
 from tasks.stages.export import panels as export_panels
-from tests.tasks.given_models import GivenConfig, built
+from tests.tasks.stand_in_models import StandInConfig, built
 
 EVALUATE = EvaluateConfig(
     validation_bytes=400,
-    most_instructions=5,
-    most_preferences=5,
-    most_generated=2,
+    max_instructions=5,
+    max_preferences=5,
+    max_generated=2,
     prompts=["What is wrap?"],
     continuations=["def"],
     new_tokens=4,
@@ -27,16 +27,16 @@ EVALUATE = EvaluateConfig(
     device="cpu",
 )
 EXPORT = ExportConfig(name="tiny", prompts=["def f(x):"], new_tokens=8, threads=1)
-GIVEN = GivenConfig()
+STAND_IN = StandInConfig()
 
 
 def test_evaluate_scores_base_and_tuned(tmp_path: Path) -> None:
     done = built(
         tmp_path,
-        dedup=GIVEN,
-        pretrain=GIVEN,
-        examples=GIVEN,
-        sft=GivenConfig(seed=1),
+        dedup=STAND_IN,
+        pretrain=STAND_IN,
+        examples=STAND_IN,
+        sft=StandInConfig(seed=1),
         evaluate=EVALUATE,
     )
     artifact = done["evaluate"].artifact
@@ -67,14 +67,14 @@ def test_evaluate_scores_base_and_tuned(tmp_path: Path) -> None:
     assert "Changes" in shown
 
 
-def test_evaluate_without_held_out_documents_says_what_to_change(tmp_path: Path) -> None:
+def test_evaluate_without_validation_documents_says_what_to_change(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"NoValidationTextError.*dedup\.validation_fraction"):
-        built(tmp_path, dedup=GivenConfig(held_out=False), pretrain=GIVEN, evaluate=EVALUATE)
+        built(tmp_path, dedup=StandInConfig(validation=False), pretrain=STAND_IN, evaluate=EVALUATE)
 
 
 def test_export_takes_the_last_model_and_shows_it_is_the_same(tmp_path: Path) -> None:
-    tuned = GivenConfig(seed=1)
-    done = built(tmp_path, pack=GIVEN, pretrain=GIVEN, sft=tuned, export=EXPORT)
+    tuned = StandInConfig(seed=1)
+    done = built(tmp_path, pack=STAND_IN, pretrain=STAND_IN, sft=tuned, export=EXPORT)
     artifact, sft = done["export"].artifact, done["sft"].artifact
     folder, source = artifact.data("model").folder(), sft.data("model").folder()
     for path in source.iterdir():
@@ -97,5 +97,5 @@ def test_export_takes_the_last_model_and_shows_it_is_the_same(tmp_path: Path) ->
 
 def test_export_of_what_transformers_would_compute_otherwise_fails(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"ForeignModelError: .*rope_parameters\.rope_type is"):
-        built(tmp_path, pretrain=GivenConfig(spoiled=True), export=EXPORT)
+        built(tmp_path, pretrain=StandInConfig(spoiled=True), export=EXPORT)
     assert not list((tmp_path / "artifacts" / "export").rglob("manifest.json"))

@@ -23,14 +23,15 @@ from tasks.stages import decontaminate, examples
 from tasks.stages.decontaminate import DecontaminateConfig, EvaluationSet
 from tasks.stages.examples import ExamplesConfig, NoExamplesError, panels
 from tests.llm.pydocs.documentation import pages
-from tests.tasks.split_documents import DEDUP, SplitConfig, data_id, document, rows
+from tests.tasks.documents_stage import DEDUP, DocumentsConfig, data_id, rows, write_parts
+from tests.tasks.split_documents import document
 
 STAGES = {stage.name: stage for stage in (DEDUP, decontaminate.STAGE, examples.STAGE)}
 OUTPUTS = ("instructions", "preferences", "removed", "rejected")
 
 
 def documentation() -> list[dict[str, Any]]:
-    """Pages of the library, one of them held out."""
+    """Pages of the library, one of them for validation."""
     held = "pydocs://python/weakref"
     return [
         {**document(text, "docs", "validation" if url == held else "train"), "url": url}
@@ -46,10 +47,8 @@ def made(
 ) -> Mapping[str, BuildResult]:
     configs: dict[str, Any] = {"examples": config, **more}
     if documents is not None:
-        (folder / "documents").mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(row) + "\n" for row in documents)
-        (folder / "documents" / "part.jsonl").write_text(lines)
-        configs["dedup"] = SplitConfig(folder=str(folder / "documents"), workers=1)
+        parts = write_parts(folder / "documents", [documents])
+        configs["dedup"] = DocumentsConfig(folder=str(parts), workers=1)
     store = Store(str(folder / "home"))
     return build(Planner(chain(STAGES, configs), configs, "test", store, Selection()))
 
@@ -69,7 +68,7 @@ def files(folder: Path, prompts: int = 60) -> ExamplesConfig:
         make_from_documents=False,
         instruction_files=[str(folder / "asked.jsonl")],
         preference_files=[str(folder / "*rs.jsonl")],
-        held_out=0.3,
+        validation_fraction=0.3,
     )
 
 
@@ -93,10 +92,10 @@ def test_examples_of_documents_have_their_split_and_parents(tmp_path: Path) -> N
 
 def test_every_candidate_is_accounted_for(tmp_path: Path) -> None:
     config = ExamplesConfig(
-        least_answer_chars=60,
-        most_instructions=20,
-        most_preferences=10,
-        most_held_out=4,
+        min_answer_chars=60,
+        max_instructions=20,
+        max_preferences=10,
+        max_validation_examples=4,
         instruction_files=files(tmp_path).instruction_files,
     )
     documents = [*documentation(), {**documentation()[0], "doc_id": "9" * 32}]
@@ -137,7 +136,7 @@ def test_equal_prompts_are_on_one_side(tmp_path: Path) -> None:
     ]
 
 
-def test_a_prompt_held_out_in_documents_is_in_no_file(tmp_path: Path) -> None:
+def test_a_prompt_validation_in_documents_is_in_no_file(tmp_path: Path) -> None:
     documents = documentation()
     done = made(tmp_path / "one", ExamplesConfig(), documents)
     held = [r for r in rows(done, "examples", "instructions") if r["split"] == "validation"]
@@ -145,11 +144,13 @@ def test_a_prompt_held_out_in_documents_is_in_no_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     mine = [{"prompt": asked, "completion": "My own."}, {"prompt": "Hello?", "completion": "Hi."}]
     file.write_text("\n".join(map(json.dumps, mine)))
-    config = ExamplesConfig(instruction_files=[str(file)], held_out=0)
+    config = ExamplesConfig(instruction_files=[str(file)], validation_fraction=0)
     done = made(tmp_path / "two", config, documents)
     own = [r for r in rows(done, "examples", "instructions") if r["source"] == "mine.jsonl"]
     assert [row["messages"][0]["content"] for row in own] == ["Hello?"]
-    (removed,) = [r for r in rows(done, "examples", "removed") if r["reason"] == "held_out_prompt"]
+    (removed,) = [
+        r for r in rows(done, "examples", "removed") if r["reason"] == "validation_prompt"
+    ]
     assert removed["detail"].startswith("mine.jsonl:1: ")
     assert held[0]["doc_id"] in removed["detail"]
 
@@ -221,10 +222,10 @@ def test_what_cannot_be_built(tmp_path: Path) -> None:
     )
     with pytest.raises(ExternalInputError, match=r"c\.jsonl: none .*prompt/completion"):
         made(tmp_path / "c", config)
-    with pytest.raises(ValidationError, match="from anywhere"):
+    with pytest.raises(ValidationError, match="nothing to make examples from"):
         ExamplesConfig(make_from_documents=False)
-    with pytest.raises(ValidationError, match="least_answer_chars"):
-        ExamplesConfig(least_answer_chars=700)
+    with pytest.raises(ValidationError, match="min_answer_chars"):
+        ExamplesConfig(min_answer_chars=700)
 
 
 def test_what_rows_bring_along_is_honoured_or_told(tmp_path: Path) -> None:
@@ -250,7 +251,7 @@ def test_what_rows_bring_along_is_honoured_or_told(tmp_path: Path) -> None:
     told = [{"file": "mine.jsonl", "field": "id", "rows": 2}]
     assert artifact.facts["unread_fields"] == told
     shown = {panel.title: panel for panel in panels(artifact)}
-    assert isinstance(table := shown["Fields not read"], Table)
+    assert isinstance(table := shown["Fields not used"], Table)
     assert table.rows == [["mine.jsonl", "id", 2]]
     samples = shown["Instructions"]
     assert isinstance(samples, Samples)

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from llm.corpus.filter.rules import UnknownColumnError
 from tasks.panels.panels import Samples, Table
 from tasks.stages.annotate import AnnotateConfig
-from tasks.stages.filter import FilterConfig, Rule, panels
+from tasks.stages.filter import FilterConfig, panels
+from tasks.stages.filter_rules import Rule
 from tests.language_model import language_model
-from tests.tasks.given_documents import built, data_id, document, rows, write_parts
+from tests.tasks.documents_stage import data_id, rows, write_parts
+from tests.tasks.stand_in_documents import built, document
 
 WORDS = ["the", "river", "runs", "town", "and", "people", "have", "boats", "that", "be", "of"]
 

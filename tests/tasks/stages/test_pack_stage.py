@@ -15,7 +15,8 @@ from tasks.panels.panels import Histogram, Table
 from tasks.stages.pack import PackConfig, UnpackableError, Weight, panels
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
-from tests.tasks.split_documents import built, data_id, document, rows
+from tests.tasks.documents_stage import data_id, rows
+from tests.tasks.split_documents import built, document
 
 TOKENIZER = TokenizerConfig(vocabulary_size=640, sample_bytes=60_000)
 PAD = 3

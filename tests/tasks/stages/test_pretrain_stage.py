@@ -12,21 +12,18 @@ from pydantic import ValidationError
 from llm.model.folder import load
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import ExternalInputError
-from tasks.engine.run.build import build
-from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
-from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.store.store import Store
 from tasks.panels.panels import Curve, Table
 from tasks.stages import pack, pretrain, tokenizer
 from tasks.stages.pack import PackConfig
 from tasks.stages.pretrain import PretrainConfig, panels
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
-from tests.tasks.split_documents import DEDUP, SplitConfig, document
+from tests.tasks.documents_stage import DEDUP, built_on
 from tests.tasks.split_documents import built as documents_of
+from tests.tasks.split_documents import document
 
-STAGES = {stage.name: stage for stage in (DEDUP, tokenizer.STAGE, pack.STAGE, pretrain.STAGE)}
+STAGES = (DEDUP, tokenizer.STAGE, pack.STAGE, pretrain.STAGE)
 LENGTH = 32
 TOKENIZER = TokenizerConfig(vocabulary_size=640, sample_bytes=60_000)
 PACK = PackConfig(sequence_length=LENGTH, workers=1)
@@ -54,9 +51,7 @@ def built(folder: Path, **configs: StageConfig) -> dict[str, BuildResult]:
     everything: dict[str, StageConfig] = {"tokenizer": TOKENIZER, "pack": PACK, **configs}
     if not (folder / "documents").exists():
         documents_of(folder, [rows])
-    given = {"dedup": SplitConfig(folder=str(folder / "documents"), workers=1), **everything}
-    store = Store(str(folder / "home"))
-    return build(Planner(chain(STAGES, given), given, "test", store, Selection()))
+    return built_on(folder / "home", STAGES, folder / "documents", everything)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +118,18 @@ def test_going_on_from_a_model(home: Path, done: BuildResult, tmp_path: Path) ->
 def test_sizes_that_do_not_fit(values: dict[str, int], field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         PretrainConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"parallel": "single", "processes": 2}, "single is one process; .* make it 2"),
+        ({"nodes": 2}, "2 nodes meet at a host:port, found ''"),
+        ({"nodes": 2, "rendezvous": "head-node"}, "found 'head-node'"),
+    ],
+)
+def test_processes_that_do_not_fit(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        PretrainConfig(**values)
+    fitting = PretrainConfig(nodes=2, rendezvous="head-node:29400", processes=8, parallel="fsdp")
+    assert fitting.identity() == PretrainConfig().identity()

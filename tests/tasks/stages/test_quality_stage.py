@@ -14,10 +14,12 @@ from tasks.engine.errors import ExternalInputError
 from tasks.panels.panels import Histogram
 from tasks.stages import annotate, quality
 from tasks.stages.annotate import AnnotateConfig
-from tasks.stages.filter import FilterConfig, Rule
+from tasks.stages.filter import FilterConfig
+from tasks.stages.filter_rules import Rule
 from tasks.stages.quality import LabelSource, QualityConfig
 from tests.language_model import language_model
-from tests.tasks.given_documents import Heard, built, data_id, document, rows, write_parts
+from tests.tasks.documents_stage import data_id, rows, write_parts
+from tests.tasks.stand_in_documents import Heard, built, document
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 GOOD = ["because", "therefore", "which", "river", "history", "century", "people", "nature"]
@@ -50,15 +52,15 @@ def test_documents_as_labels(tmp_path: Path, documents: Path) -> None:
     artifact = done["quality"].artifact
     facts, totals = artifact.facts, artifact.manifest.totals
     assert facts["auc"] > 0.99
-    assert facts["positives"] + facts["negatives"] == artifact.data("heldout").rows
+    assert facts["positives"] + facts["negatives"] == artifact.data("validation").rows
     # Random pages that are positives as well are no negatives.
     assert facts["duplicates"]["also_positive"] > 100
     assert totals.rows_in == 802
     assert totals.rejected == {"no_text": 2}
     assert totals.removed["sampled_out"] == 100
-    assert totals.kept == sum(facts["trained_on"].values()) + artifact.data("heldout").rows
-    held_out = rows(done, "quality", "heldout")
-    assert {row["source"] for row in held_out if row["label"]} == {"wiki"}
+    assert totals.kept == sum(facts["trained_on"].values()) + artifact.data("validation").rows
+    validation = rows(done, "quality", "validation")
+    assert {row["source"] for row in validation if row["label"]} == {"wiki"}
     shown = quality.panels(artifact)
     assert any(isinstance(panel, Histogram) for panel in shown)
 
@@ -108,9 +110,11 @@ def test_scores_that_hardly_spread_are_told(tmp_path: Path, documents: Path) -> 
     assert artifact.facts["hardly_spread"] is True
     assert artifact.facts["score_spread"] < 0.2
     (warning,) = (line for line in heard.lines if "warning" in line)
-    assert warning.startswith("quality: warning: quality: nine in ten held-out scores lie between")
+    assert warning.startswith(
+        "quality: warning: quality: nine in ten validation scores lie between"
+    )
     titles = [panel.title for panel in quality.panels(artifact)]
-    assert "Quality: held-out scores hardly spread" in titles
+    assert "Quality: validation scores hardly spread" in titles
 
 
 def two_classifiers(**fields: object) -> QualityConfig:
@@ -136,16 +140,16 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
     stages = {"quality": two_classifiers(), "annotate": language, "filter": rules}
     done = built(tmp_path / "home", documents, **stages)
     artifact = done["quality"].artifact
-    assert quality.classifiers_of(two_classifiers()) == ["quality", "shopping"]
+    assert two_classifiers().classifiers == ["quality", "shopping"]
     names = {file.path for file in artifact.manifest.outputs["model"].files}
     assert names == {f"{c}/model.{e}" for c in ("quality", "shopping") for e in ("bin", "json")}
     assert artifact.facts["auc"] > 0.99
     assert artifact.facts["shopping.auc"] > 0.99
-    held_out = rows(done, "quality", "heldout")
+    validation = rows(done, "quality", "validation")
     for name in ("quality", "shopping"):
-        ids = [row["doc_id"] for row in held_out if row["classifier"] == name]
+        ids = [row["doc_id"] for row in validation if row["classifier"] == name]
         assert len(ids) == len(set(ids)) > 10
-    assert {row["source"] for row in held_out if row["classifier"] == "shopping"} == {
+    assert {row["source"] for row in validation if row["classifier"] == "shopping"} == {
         "wares",
         "others",
     }
@@ -159,10 +163,10 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
     assert kept == {"wiki.example"}
     shown = [panel.title for panel in annotate.panels(done["annotate"].artifact)]
     assert "shopping_score" in shown
-    (column,) = (c for c in artifact.manifest.outputs["heldout"].columns if "classifier" in c)
+    (column,) = (c for c in artifact.manifest.outputs["validation"].columns if "classifier" in c)
     assert column == "classifier: string"
     titles = [panel.title for panel in quality.panels(artifact)]
-    assert "Shopping classifier on held-out texts" in titles
+    assert "Shopping classifier on validation texts" in titles
     # Without it the column is gone, and a rule on it is an error that names those there are.
     single = {"quality": config(), "annotate": language, "filter": rules}
     with pytest.raises(UnknownColumnError, match=r"'shopping_score'.*quality_score"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.engine.errors import DamagedArtifactError
-from tasks.engine.progress import Silent
+from tasks.engine.progress import NullListener
 from tasks.engine.run.execute import BuildRequest, BuildResult, execute
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
@@ -17,18 +17,18 @@ from tasks.engine.store.views import kept_view
 from tasks.panels.html import html
 from tasks.panels.panels import Samples, Table
 from tasks.report import page as report_page
-from tasks.report.evidence import strangers
+from tasks.report.evidence import foreign_inputs
 from tasks.report.funnel import Step, funnel
 from tasks.report.page import Chapter
-from tasks.report.samples import Extent, gone, kept, readable
+from tasks.report.samples import SampleLimits, kept_samples, left_out_samples, readable
 from tasks.stages import report
 from tests.tasks.report_chain import HOSTILE, STAGES, Page, built, configs, page_of, write_pages
 
 Done = dict[str, BuildResult]
-NO_SAMPLES = Extent(0, 100)
+NO_SAMPLES = SampleLimits(0, 100)
 
 
-class Logged(Silent):
+class Logged(NullListener):
     """Hears what is said to the user."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def test_a_funnel_that_does_not_add_up_is_told(done: Done) -> None:
     between = Step("dedup", 63, 64, 60, {"exact": 3}, {})
     assert not lost.adds_up
     assert not between.adds_up, "the stage before handed on one more than came in"
-    assert replace(between, given=63).adds_up
+    assert replace(between, handed_on=63).adds_up
 
 
 def test_one_file_that_loads_nothing(page: Page, done: Done) -> None:
@@ -104,7 +104,7 @@ def test_sections_and_what_they_hold(page: Page, done: Done) -> None:
 
 def test_samples_of_every_fate_with_their_text(done: Done) -> None:
     artifacts = {name: built.artifact for name, built in done.items() if name != "report"}
-    shown = kept(artifacts, Extent(2, 200))
+    shown = kept_samples(artifacts, SampleLimits(2, 200))
     assert isinstance(shown, Samples)
     assert [item.heading for item in shown.items] == ["train", "train", "validation", "validation"]
     texts = {
@@ -113,15 +113,15 @@ def test_samples_of_every_fate_with_their_text(done: Done) -> None:
     }
     for item in shown.items:
         assert item.text[:200] == str(texts[str(item.facts["doc_id"])])[:200]
-    (copies,) = gone(artifacts["dedup"], artifacts, Extent(2, 200))
+    (copies,) = left_out_samples(artifacts["dedup"], artifacts, SampleLimits(2, 200))
     assert [item.heading for item in copies.items] == ["exact", "exact"]
     removed = sorted(artifacts["dedup"].data("removed").table()["doc_id"].to_pylist())
     assert [item.facts["doc_id"] for item in copies.items] == removed[:2]
     assert all(item.text[:200] == texts[item.facts["doc_id"]][:200] for item in copies.items)
-    (broken,) = gone(artifacts["source"], artifacts, Extent(2, 200))
+    (broken,) = left_out_samples(artifacts["source"], artifacts, SampleLimits(2, 200))
     assert broken.items[0].text == ""
     assert "line 65" in str(broken.items[0].facts["detail"])
-    assert kept(artifacts, Extent(0, 200)) is None
+    assert kept_samples(artifacts, SampleLimits(0, 200)) is None
 
 
 def test_what_is_read_of_a_row() -> None:
@@ -155,14 +155,14 @@ def test_equal_rows_by_another_recipe_are_another_report(done: Done) -> None:
 
 def test_a_parent_that_was_built_again_is_told(done: Done) -> None:
     artifacts = {name: built.artifact for name, built in done.items() if name != "report"}
-    assert strangers(artifacts) == []
+    assert foreign_inputs(artifacts) == []
     clean = artifacts["clean"]
     outputs = dict(clean.manifest.outputs)
     outputs["documents"] = outputs["documents"].model_copy(update={"data_id": "f" * 64})
     other = type(clean)(clean.store, clean.manifest.model_copy(update={"outputs": outputs}))
     mixed = {**artifacts, "clean": other}
-    assert strangers(mixed) == ["dedup reads clean.documents"]
-    assert next(step.given for step in funnel(mixed) if step.stage == "dedup") is None
+    assert foreign_inputs(mixed) == ["dedup reads clean.documents"]
+    assert next(step.handed_on for step in funnel(mixed) if step.stage == "dedup") is None
 
 
 def test_a_page_shows_what_was_kept_and_needs_no_stage(done: Done, tmp_path: Path) -> None:
@@ -184,7 +184,8 @@ def test_a_page_shows_what_was_kept_and_needs_no_stage(done: Done, tmp_path: Pat
 def test_an_artifact_published_without_panels_is_told(done: Done, tmp_path: Path) -> None:
     store = Store(str(tmp_path / "home"))
     shutil.copytree(done["pack"].artifact.store.root, store.root, dirs_exist_ok=True)
-    pack = Artifact(store, done["pack"].artifact.manifest)
+    manifest = done["pack"].artifact.manifest
+    pack = Artifact(store, manifest.model_copy(update={"panels": None}))
     store.remove(f"{pack.folder}/panels.json")
     logged = Logged()
     order = BuildRequest(STAGES["report"], report.ReportConfig(), {"pack": (pack, "sequences")})

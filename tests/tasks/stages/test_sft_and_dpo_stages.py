@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from llm.model.folder import tokenizer_digest
+from llm.model.config_file import tokenizer_digest
 from llm.tables import DOC_ID
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Output
 from tasks.engine.errors import TrainerError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
-from tasks.engine.out import Out
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.stage import Stage
+from tasks.engine.stage.out import Out
+from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel, Samples, Table
@@ -42,21 +42,21 @@ PREFERENCES = pa.schema(
 QUICK = {"batch_size": 8, "threads": 1, "device": "cpu", "precision": "fp32"}
 
 
-class GivenConfig(StageConfig):
+class StandInConfig(StageConfig):
     folder: str = execution("", "Files of a test.")
 
 
-def given_externals(config: GivenConfig) -> Mapping[str, Snapshot]:
+def given_externals(config: StandInConfig) -> Mapping[str, Snapshot]:
     return {"files": snapshot_files([config.folder], "test.folder")}
 
 
-def pretrain_run(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+def pretrain_run(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     for item in inputs.external["files"].items:
         shutil.copyfile(item.path, out.folder("model") / Path(item.name).name)
     out.conserve(0, 0)
 
 
-def examples_run(config: GivenConfig, inputs: Inputs, out: Out) -> None:
+def examples_run(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     rows = 0
     for item in inputs.external["files"].items:
         table = pq.read_table(item.path)
@@ -74,7 +74,7 @@ PRETRAIN = Stage(
     name="pretrain",
     version=1,
     description="A model of a test.",
-    config=GivenConfig,
+    config=StandInConfig,
     inputs={},
     outputs={"model": Output("The model.")},
     run=pretrain_run,
@@ -85,7 +85,7 @@ EXAMPLES = Stage(
     name="examples",
     version=1,
     description="Examples of a test.",
-    config=GivenConfig,
+    config=StandInConfig,
     inputs={},
     outputs={
         "instructions": Output("Instructions.", INSTRUCTIONS, unique_ids=True),
@@ -105,8 +105,8 @@ def built(folder: Path, sft_config: SftConfig, dpo_config: DpoConfig) -> dict[st
         instructions(folder / "rows" / "instructions.parquet")
         preferences(folder / "rows" / "preferences.parquet")
     configs: dict[str, StageConfig] = {
-        "pretrain": GivenConfig(folder=str(folder / "model")),
-        "examples": GivenConfig(folder=str(folder / "rows")),
+        "pretrain": StandInConfig(folder=str(folder / "model")),
+        "examples": StandInConfig(folder=str(folder / "rows")),
         "sft": sft_config,
         "dpo": dpo_config,
     }
@@ -133,7 +133,7 @@ def test_every_row_is_accounted_for(tuned: dict[str, BuildResult]) -> None:
         used = artifact.data("examples").table(["doc_id"]).column(0).to_pylist()
         assert used == ids
         assert artifact.manifest.totals.kept == len(ids)
-        assert artifact.facts["train_rows"] + artifact.facts["held_out_rows"] == len(ids)
+        assert artifact.facts["train_rows"] + artifact.facts["validation_rows"] == len(ids)
 
 
 def test_only_train_rows_are_learned(tuned: dict[str, BuildResult]) -> None:
@@ -143,7 +143,7 @@ def test_only_train_rows_are_learned(tuned: dict[str, BuildResult]) -> None:
     facts = artifact.facts
     assert facts["train_tokens"] == sum(len(row["tokens"]) for row in mine)
     assert facts["supervised_tokens"] == sum(sum(row["supervised"]) for row in mine)
-    assert facts["held_out_loss_after"] < facts["held_out_loss_before"]
+    assert facts["validation_loss_after"] < facts["validation_loss_before"]
 
 
 def test_the_chain_keeps_the_tokenizer(tuned: dict[str, BuildResult]) -> None:
@@ -176,10 +176,10 @@ def test_panels_show_what_happened(tuned: dict[str, BuildResult]) -> None:
 
 def test_a_guard_fails_the_stage(tmp_path: Path) -> None:
     settings: dict[str, Any] = QUICK
-    with pytest.raises(TrainerError, match=r"TruncatedRowsError: .*most_truncated allows 1\.0%"):
+    with pytest.raises(TrainerError, match=r"TruncatedRowsError: .*max_truncated allows 1\.0%"):
         built(
             tmp_path,
-            SftConfig(max_length=24, most_truncated=0.01, **settings),
+            SftConfig(max_length=24, max_truncated=0.01, **settings),
             DpoConfig(**settings),
         )
 

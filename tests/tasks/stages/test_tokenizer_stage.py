@@ -15,7 +15,8 @@ from llm.tokens.hf_folder import FILES
 from tasks.panels.panels import Table
 from tasks.stages.tokenizer import TokenizerConfig, UnusableCorpusError, panels
 from tests.llm.tokens.small_tokenizer import library_texts
-from tests.tasks.split_documents import built, data_id, document, rows
+from tests.tasks.documents_stage import data_id, rows
+from tests.tasks.split_documents import built, document
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.alignment.examples.fates import TABLES, Fate, batches
-from llm.alignment.examples.selection import Caps, Ledger, Removal
+from llm.alignment.examples.candidates import TABLES, CandidateResult, batches
+from llm.alignment.examples.selection import Caps, ExampleSelector, Removal
 from llm.alignment.examples.tables import Dropped, Example, Kind, Message, Outcome, content
 
-ALL = Caps(instructions=10**6, preferences=10**6, held_out=10**6, from_files=None, seed=0)
+ALL = Caps(instructions=10**6, preferences=10**6, validation=10**6, from_files=None, seed=0)
 
 
 def example(
@@ -31,10 +31,10 @@ def example(
 
 
 def decide(examples: list[Example], caps: Caps = ALL) -> list[Removal | None]:
-    ledger = Ledger()
+    selector = ExampleSelector()
     for one in examples:
-        ledger.add(one)
-    return ledger.decide(caps)
+        selector.add(one)
+    return selector.decide(caps)
 
 
 def reasons(examples: list[Example], caps: Caps = ALL) -> list[str]:
@@ -63,14 +63,14 @@ def test_one_of_equal_examples_stays_whatever_their_source() -> None:
     assert {removal.detail for removal in found if removal} == {f"of {kept}"}
 
 
-def test_the_held_out_one_of_two_equal_ones_stays() -> None:
+def test_the_validation_one_of_two_equal_ones_stays() -> None:
     assert reasons([example("Why?"), example("Why?", split="validation", source="z")]) == [
         "duplicate",
         "",
     ]
 
 
-def test_what_begins_like_a_held_out_example_does_not_train() -> None:
+def test_what_begins_like_a_validation_example_does_not_train() -> None:
     held = example("Why?", "It is so.", "validation")
     rows = [
         example("  why? ", "No."),
@@ -78,7 +78,7 @@ def test_what_begins_like_a_held_out_example_does_not_train() -> None:
         held,
         example("Why?", kind="preference"),
     ]
-    assert reasons(rows) == ["held_out_prompt", "", "", "held_out_prompt"]
+    assert reasons(rows) == ["validation_prompt", "", "", "validation_prompt"]
     detail = decide(rows)[0]
     assert detail is not None
     assert held.doc_id in detail.detail
@@ -90,7 +90,7 @@ def test_caps_count_examples_of_documents_by_kind_and_split() -> None:
     own = [example(f"mine {n}") for n in range(10)]
     pairs = [example(f"{n}?", parents=("p",), kind="preference") for n in range(10)]
     rows = [*made, *held, *own, *pairs]
-    caps = Caps(instructions=12, preferences=0, held_out=5, from_files=None, seed=3)
+    caps = Caps(instructions=12, preferences=0, validation=5, from_files=None, seed=3)
     found = reasons(rows, caps)
     stay = [row for row, reason in zip(rows, found, strict=True) if not reason]
     assert Counter(row.split for row in stay if row.parents) == {"train": 12, "validation": 5}
@@ -99,10 +99,14 @@ def test_caps_count_examples_of_documents_by_kind_and_split() -> None:
     removal = decide(rows, caps)[found.index("cap")]
     assert removal is not None
     assert (removal.value, removal.threshold) == (30, 12)
-    other = reasons(rows, Caps(instructions=12, preferences=0, held_out=5, from_files=None, seed=4))
+    other = reasons(
+        rows, Caps(instructions=12, preferences=0, validation=5, from_files=None, seed=4)
+    )
     assert other != found
     # A larger cap keeps what a smaller one kept.
-    more = reasons(rows, Caps(instructions=20, preferences=0, held_out=5, from_files=None, seed=3))
+    more = reasons(
+        rows, Caps(instructions=20, preferences=0, validation=5, from_files=None, seed=3)
+    )
     assert all(not b for a, b in zip(found, more, strict=True) if not a)
 
 
@@ -110,7 +114,7 @@ def test_examples_of_files_have_a_cap_of_their_own() -> None:
     made = [example(f"{n}?", parents=("p",)) for n in range(4)]
     own = [example(f"mine {n}", split=("train", "validation")[n % 2]) for n in range(40)]
     pairs = [example(f"pair {n}", kind="preference") for n in range(3)]
-    caps = Caps(instructions=4, preferences=4, held_out=4, from_files=8, seed=0)
+    caps = Caps(instructions=4, preferences=4, validation=4, from_files=8, seed=0)
     rows = [*made, *own, *pairs]
     found = reasons(rows, caps)
     stay = [row for row, reason in zip(rows, found, strict=True) if not reason]
@@ -137,11 +141,11 @@ _ROWS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=_ROWS, order=st.randoms(use_true_random=False), most=st.integers(0, 4))
-def test_order_decides_nothing_and_nothing_held_out_trains(
-    rows: list[Example], order: object, most: int
+@given(rows=_ROWS, order=st.randoms(use_true_random=False), cap=st.integers(0, 4))
+def test_order_decides_nothing_and_no_validation_trains(
+    rows: list[Example], order: object, cap: int
 ) -> None:
-    caps = Caps(instructions=most, preferences=most, held_out=most, from_files=most, seed=0)
+    caps = Caps(instructions=cap, preferences=cap, validation=cap, from_files=cap, seed=0)
 
     def staying(listed: list[Example]) -> list[tuple[str, str, tuple[str, ...]]]:
         found = decide(listed, caps)
@@ -167,7 +171,7 @@ def test_every_candidate_becomes_one_row() -> None:
         example("c"),
     ]
     cut = Removal("cap", 9.0, 1.0, "9 instructions")
-    counts: Counter[Fate] = Counter()
+    counts: Counter[CandidateResult] = Counter()
     tables: dict[str, list[dict]] = {name: [] for name in TABLES}
     for name, table in batches(outcomes, [None, None, cut], 2, counts):
         assert 0 < table.num_rows <= 2
@@ -193,7 +197,7 @@ def test_every_candidate_becomes_one_row() -> None:
         "detail": "w: 9 instructions",
     }
     assert counts.total() == 5
-    assert counts[Fate("preference", "s", "", "rejected", "empty_text")] == 1
+    assert counts[CandidateResult("preference", "s", "", "rejected", "empty_text")] == 1
 
 
 @pytest.mark.parametrize("removals", [[], [None, None]])

@@ -10,7 +10,7 @@ from resiliparse.parse.html import HTMLTree
 from llm.corpus.clean.main_text import extract
 from llm.corpus.clean.pages import Document, Extraction, Limits, Page, clean_page
 from llm.corpus.source import records
-from llm.corpus.source.robots import Robots, directives, header_directives, joined, robots
+from llm.corpus.source.robots import Robots, directives, header_directives, join_directives, robots
 from tests.llm.corpus.source.archive_bytes import read
 
 ENGINES = ["resiliparse", "trafilatura", "both"]
@@ -131,8 +131,8 @@ def test_what_a_header_asks_of_robots(
 
 
 def test_what_header_and_page_ask_is_one_list() -> None:
-    assert joined("noindex", None, "noai, noindex") == "noai, noindex"
-    assert joined(None, None) is None
+    assert join_directives("noindex", None, "noai, noindex") == "noai, noindex"
+    assert join_directives(None, None) is None
 
 
 HEADER = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nX-Robots-Tag: noai\r\nx-robots-tag: bot: none\r\n"

@@ -42,7 +42,7 @@ def _dedup(
     keep: Sequence[str] = ("longest", "doc_id"),
 ) -> Deduplicated:
     tables = _tables(texts, rows)
-    signed = gather((sign(table, NUM_PERM, WORDS) for table in tables), NUM_PERM)
+    signatures = gather((sign(table, NUM_PERM, WORDS) for table in tables), NUM_PERM)
     bandings = (
         choose_banding(NUM_PERM, threshold, 0.985),
         choose_banding(NUM_PERM, SPLIT_JACCARD, 0.95),
@@ -50,7 +50,7 @@ def _dedup(
     search = Search(Levels(threshold, SPLIT_JACCARD), bandings, cap, WORDS)
     with tempfile.TemporaryDirectory() as scratch:
         found = deduplicate(
-            signed, keep_order(signed, keep, None), search, lambda: tables, Path(scratch)
+            signatures, keep_order(signatures, keep, None), search, lambda: tables, Path(scratch)
         )
         assert not list(Path(scratch).iterdir())
     return found

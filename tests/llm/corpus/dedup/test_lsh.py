@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from llm.corpus.dedup.components import Forest, components
+from llm.corpus.dedup.components import DisjointSets, components
 from llm.corpus.dedup.lsh import Banding, BandingError, candidate_pairs, choose_banding
 
 
@@ -88,7 +88,7 @@ def test_candidates_are_those_of_a_plain_loop(
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=15))
 def test_components_two_ways(nodes: int, edges: list[tuple[int, int]]) -> None:
     edges = [(a % nodes, b % nodes) for a, b in edges]
-    forest = Forest(np.arange(nodes))
+    forest = DisjointSets(np.arange(nodes))
     joined = sum(forest.join(a, b) for a, b in edges)
     found = components(nodes, np.array(edges, dtype=np.int64).reshape(-1, 2))
     assert found.tolist() == [forest.root(node) for node in range(nodes)]

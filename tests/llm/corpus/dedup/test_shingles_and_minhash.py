@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm.corpus.dedup import minhash
-from llm.corpus.dedup.minhash import estimated_jaccard, signatures
+from llm.corpus.dedup.minhash import estimated_jaccard, minhash_signatures
 from llm.corpus.dedup.shingles import shingle_hashes, shingles, text_digest
 
 
@@ -70,7 +70,7 @@ def _reference(found: set[bytes], num_perm: int) -> np.ndarray:
 @given(st.lists(st.sets(st.binary(min_size=1, max_size=12), max_size=30), max_size=5))
 def test_signatures_equal_datasketch(sets: list[set[bytes]]) -> None:
     expected = [_reference(found, 64) for found in sets]
-    found = signatures(sets, 64)
+    found = minhash_signatures(sets, 64)
     assert found.shape == (len(sets), 64)
     assert found.dtype == np.uint32
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
@@ -78,13 +78,13 @@ def test_signatures_equal_datasketch(sets: list[set[bytes]]) -> None:
 
 def test_a_long_text_is_signed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = [{f"shingle {number}".encode() for number in range(size)} for size in (0, 95, 10, 11)]
-    whole = signatures(sets, 32)
+    whole = minhash_signatures(sets, 32)
     monkeypatch.setattr(minhash, "_PIECE", 10)
-    assert np.array_equal(signatures(sets, 32), whole)
+    assert np.array_equal(minhash_signatures(sets, 32), whole)
 
 
 def test_estimate_is_close_to_jaccard() -> None:
     one = {f"w{number}".encode() for number in range(300)}
     other = {f"w{number}".encode() for number in range(100, 400)}
-    first, second = signatures([one, other], 1024)
+    first, second = minhash_signatures([one, other], 1024)
     assert estimated_jaccard(first, second[None])[0] == pytest.approx(0.5, abs=0.06)

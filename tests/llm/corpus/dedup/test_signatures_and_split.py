@@ -23,11 +23,11 @@ from llm.tables import VALIDATION
 
 def test_split_is_a_share_of_groups_and_depends_on_the_seed() -> None:
     groups = [f"{number:032x}" for number in range(20_000)]
-    held_out = {group for group in groups if split_of(group, 0, 0.05) == VALIDATION}
-    assert len(held_out) / len(groups) == pytest.approx(0.05, abs=0.005)
+    validation = {group for group in groups if split_of(group, 0, 0.05) == VALIDATION}
+    assert len(validation) / len(groups) == pytest.approx(0.05, abs=0.005)
     wider = {group for group in groups if split_of(group, 0, 0.1) == VALIDATION}
-    assert held_out < wider
-    assert held_out != {group for group in groups if split_of(group, 1, 0.05) == VALIDATION}
+    assert validation < wider
+    assert validation != {group for group in groups if split_of(group, 1, 0.05) == VALIDATION}
     assert not any(split_of(group, 0, 0.0) == VALIDATION for group in groups)
 
 
@@ -37,29 +37,29 @@ def test_keep_order() -> None:
         pa.table({"doc_id": ids, "text": [texts[doc_id] for doc_id in ids]})
         for ids in (["b", "a"], ["d", "c"])
     ]
-    signed = gather([sign(table, 16, 5) for table in tables], 16)
+    signatures = gather([sign(table, 16, 5) for table in tables], 16)
     scores = pa.table({"doc_id": ["d", "a", "?", "c"], "quality_score": [0.5, 0.5, 9.0, None]})
-    aligned = align(signed, [scores], "quality_score")
+    aligned = align(signatures, [scores], "quality_score")
     assert np.array_equal(aligned, [0.5, np.nan, np.nan, 0.5], equal_nan=True)
 
     def names(keep: list[str]) -> str:
-        order = keep_order(signed, keep, aligned)
-        return b"".join(signed.doc_ids[order].tolist()).decode()
+        order = keep_order(signatures, keep, aligned)
+        return b"".join(signatures.doc_ids[order].tolist()).decode()
 
     assert names(["doc_id"]) == "abcd"
     assert names(["longest"]) == "badc"
     assert names(["quality_score", "longest"]) == "adbc"
     assert names(["doc_id", "longest"]) == "abcd"
     with pytest.raises(KeepOrderError, match="no attributes"):
-        keep_order(signed, ["quality_score"], None)
+        keep_order(signatures, ["quality_score"], None)
     with pytest.raises(KeepOrderError, match="unknown criterion"):
-        keep_order(signed, ["newest"], None)
+        keep_order(signatures, ["newest"], None)
 
 
 def test_repeated_documents_and_missing_texts_are_refused(tmp_path: Path) -> None:
-    signed = sign(pa.table({"doc_id": ["a", "a"], "text": ["x", "y"]}), 16, 5)
+    signatures = sign(pa.table({"doc_id": ["a", "a"], "text": ["x", "y"]}), 16, 5)
     with pytest.raises(RepeatedDocumentError, match="doc_id a occurs twice"):
-        gather([signed], 16)
+        gather([signatures], 16)
     tables = [pa.table({"doc_id": ["a"], "text": ["x"]})]
     with pytest.raises(MissingTextError, match="1 of 2"):
         write_shingles(tables, {"a": 0, "b": 1}, 2, 5, tmp_path / "shingles.bin")

@@ -1,4 +1,4 @@
-"""Samples, duplicates and the held-out share hang on content alone."""
+"""Samples, duplicates and the validation share hang on content alone."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def test_no_text_is_on_two_sides(good: list[int], bad: list[int]) -> None:
     except OneClassError:
         assert set(bad_texts) <= set(good_texts)
         return
-    texts = [item.text for _, item in found.train + found.held_out]
+    texts = [item.text for _, item in found.train + found.validation]
     assert len(texts) == len(set(texts))
     assert set(texts) == set(good_texts) | set(bad_texts)
-    labels = {item.text: label for label, item in found.train + found.held_out}
+    labels = {item.text: label for label, item in found.train + found.validation}
     assert all(labels[text] == (text in set(good_texts)) for text in labels)
     assert len(texts) + sum(found.removed.values()) == len(good) + len(bad)
 
@@ -74,10 +74,10 @@ def test_overlap_is_counted_and_the_split_is_by_text() -> None:
     good, bad = [f"g{n}" for n in range(400)], [f"b{n}" for n in range(400)]
     found = divide(made([*good, "g0"]), made([*bad, "g1", "b3"]), 0.25, 1, 1)
     assert found.removed == {"also_positive": 1, "duplicate": 2}
-    assert 0.19 < len(found.held_out) / 800 < 0.31
+    assert 0.19 < len(found.validation) / 800 < 0.31
     more = divide(made([*good, "another"]), made(bad[:200]), 0.25, 1, 1)
-    held = {item.text for _, item in found.held_out}
-    assert {item.text for _, item in more.held_out} - {"another"} <= held
+    held = {item.text for _, item in found.validation}
+    assert {item.text for _, item in more.validation} - {"another"} <= held
 
 
 def test_too_little_is_refused_with_the_numbers() -> None:

@@ -1,0 +1,139 @@
+"""A stage on another work pool: its own deployment is run there, on exactly the given inputs."""
+
+from __future__ import annotations
+
+import time
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelling
+
+from tasks.best_effort import unreachable
+from tasks.engine.errors import IngotError
+from tasks.engine.run.execute import BuildResult
+from tasks.engine.store.published import sound
+from tasks.engine.store.store import Store
+from tasks.registry import STAGES
+from tasks.runner import TaskRequest
+
+_POLL_SECONDS = 1.0
+# A run nobody picks up for this long is worth a word; again after every such time.
+_PATIENCE_SECONDS = 30.0
+
+
+class OtherPoolError(IngotError):
+    """A stage could not be run on the pool its config names; says what is amiss there."""
+
+
+def input_names(request: TaskRequest) -> list[str]:
+    """The artifacts a request names, as `stage/build_id/attempt`: what `inputs` of a form takes."""
+    return sorted(
+        {f"{item.stage}/{item.build_id}/{item.attempt}" for item in request.inputs.values()}
+    )
+
+
+def run_on_pool(request: TaskRequest, pool: str, recipe: str) -> BuildResult:
+    """Run a stage through its stage's deployment on a pool, and wait for it.
+
+    A parent that is cancelled or fails while it waits cancels the run it started.
+
+    Raises:
+        OtherPoolError: no such pool or deployment, the run failed, or its artifact is not in
+            the store that this process sees.
+    """
+    # Here, not above: it takes a while, and most runs have no other pool.
+    from prefect.deployments import run_deployment
+
+    name = request.stage
+    log = get_run_logger()
+    with get_client(sync_client=True) as client:
+        deployment = _deployment(client, name, pool)
+        started = run_deployment(
+            deployment,
+            parameters={
+                "recipe": recipe,
+                "config": request.config,
+                "inputs": input_names(request),
+                "force": request.force,
+            },
+            timeout=0,
+            as_subflow=True,
+            # A request sent twice must not start two runs; a retried flow must start another.
+            idempotency_key=f"{flow_run.id}-{flow_run.run_count}-{name}-{request.build_id}",
+        )
+        log.info("%s runs on pool %s as %r", name, pool, started.name)
+        try:
+            done = _wait(client, started, f"{name}: no worker of pool {pool} has picked it up yet")
+        except BaseException:
+            client.set_flow_run_state(started.id, Cancelling(message="its parent run ended"))
+            raise
+    assert done.state is not None
+    if not done.state.is_completed():
+        raise OtherPoolError(f"{name} on pool {pool}: {done.state.name}: {done.state.message}")
+    store, config = (
+        Store(request.home),
+        STAGES[name].config.model_validate(request.config),
+    )
+    artifact = sound(store, name, request.build_id, config)
+    if artifact is None:
+        raise OtherPoolError(
+            f"{name} ran on pool {pool}, but its artifact is not in {store.url}: workers of every "
+            "pool must see one store (INGOT_HOME: a shared folder or URL) and the same files"
+        )
+    return BuildResult(artifact, cached=False)
+
+
+def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
+    """Name of the stage's deployment on a pool: `stage/stage`, or a copy of it made for the pool.
+
+    A run goes to the pool of its deployment, so another pool needs another deployment.
+    """
+    try:
+        own = client.read_deployment_by_name(f"{stage}/{stage}")
+        client.read_work_pool(pool)
+    except ObjectNotFound as error:
+        raise OtherPoolError(
+            f"{stage}: its config asks for work pool {pool!r}, but this Prefect server has no such "
+            f"pool or no deployment {stage}/{stage}; run `ingot up` (pools cpu and gpu), or "
+            f"`prefect work-pool create {pool} --type process`, or clear {stage}.pool"
+        ) from error
+    if own.work_pool_name == pool:
+        return f"{stage}/{stage}"
+    copy = f"{stage}-{pool}"
+    client.create_deployment(
+        flow_id=own.flow_id,
+        name=copy,
+        description=own.description,
+        parameters=own.parameters,
+        parameter_openapi_schema=own.parameter_openapi_schema,
+        enforce_parameter_schema=True,
+        entrypoint=own.entrypoint,
+        path=own.path,
+        pull_steps=own.pull_steps,
+        work_pool_name=pool,
+        tags=own.tags,
+    )
+    return f"{stage}/{copy}"
+
+
+def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:
+    """The run once it has ended; says now and then that it has not begun."""
+    warned_at = time.monotonic()
+    while True:
+        try:
+            now = client.read_flow_run(run.id)
+        except Exception as error:
+            if not unreachable(error):
+                raise
+            time.sleep(_POLL_SECONDS)  # it runs on over there; the server may come back
+            continue
+        if now.state is not None:
+            if now.state.is_final():
+                return now
+            if now.state.is_scheduled() and time.monotonic() - warned_at > _PATIENCE_SECONDS:
+                warned_at = time.monotonic()
+                get_run_logger().warning("%s", idle)
+        time.sleep(_POLL_SECONDS)

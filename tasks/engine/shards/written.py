@@ -1,0 +1,111 @@
+"""What a shard function yields, written down as it comes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+
+from llm.sha256 import sha256_file
+from tasks.engine.errors import OutputError
+from tasks.engine.shards.parts import PartWriter
+from tasks.engine.shards.receipt import add_fact
+from tasks.engine.shards.unit import Emitted, Fact, NewFile, RowsIn
+from tasks.engine.store.manifest import File
+
+
+class Written:
+    """What a shard function has yielded so far.
+
+    Args:
+        function, unit: names, for messages.
+        rows: of the unit, where it is of a table.
+        schemas: of every output the stage may write; `None` for a folder.
+        folder: a local one, for a folder an output.
+        stem: file name of the first part of each table, without its ending.
+
+    Attributes:
+        rows_in: rows read.
+        reasons: by output, rows by their `reason` column, where it has one.
+        notes: evidence, summed and joined.
+    """
+
+    def __init__(
+        self,
+        function: str,
+        unit: str,
+        rows: int,
+        schemas: Mapping[str, pa.Schema | None],
+        folder: Path,
+        stem: str,
+    ) -> None:
+        self._function, self._unit, self._schemas = function, unit, schemas
+        self._folder, self._stem = folder, stem
+        self._writers: dict[str, PartWriter] = {}
+        self._files: dict[str, list[File]] = {}
+        self.rows_in = rows
+        self.reasons: dict[str, Counter[str]] = {}
+        self.notes: dict[str, int | float | list[str]] = {}
+
+    def take(self, emitted: Emitted) -> None:
+        """Write or count one thing that was yielded.
+
+        Raises:
+            OutputError: an undeclared output, wrong columns, a table for a folder or a file for a
+                table, or a file that is to lie outside of its output.
+        """
+        if isinstance(emitted, RowsIn):
+            self.rows_in += emitted.count
+        elif isinstance(emitted, Fact):
+            add_fact(self.notes, emitted.name, emitted.value)
+        elif isinstance(emitted, NewFile):
+            self._take_file(emitted)
+        else:
+            self._take_table(*emitted)
+
+    def _take_table(self, output: str, table: pa.Table) -> None:
+        if output not in self._writers:
+            self._writers[output] = self._writer(output)
+        self._writers[output].write(table)
+        if "reason" in table.schema.names:
+            counted = table.column("reason").value_counts().to_pylist()
+            counter = self.reasons.setdefault(output, Counter())
+            counter.update({row["values"]: row["counts"] for row in counted})
+
+    def _take_file(self, new: NewFile) -> None:
+        if self._declared(new.output) is not None:
+            raise OutputError(f"{self._function} yielded a file for the table {new.output!r}")
+        path = PurePosixPath(new.path)
+        if path.is_absolute() or ".." in path.parts or not path.parts or str(path) != new.path:
+            raise OutputError(
+                f"{self._function} yielded {new.path!r} for {new.output}: not a path in it"
+            )
+        target = self._folder / new.output / new.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new.source.replace(target)
+        size, digest = target.stat().st_size, sha256_file(target)
+        self._files.setdefault(new.output, []).append(
+            File(path=new.path, rows=None, bytes=size, sha256=digest)
+        )
+
+    def _declared(self, output: str) -> pa.Schema | None:
+        if output not in self._schemas:
+            raise OutputError(
+                f"{self._function} yielded {output!r}, the stage declares "
+                f"{', '.join(self._schemas)}"
+            )
+        return self._schemas[output]
+
+    def _writer(self, output: str) -> PartWriter:
+        schema = self._declared(output)
+        if schema is None:
+            raise OutputError(f"{self._function} yielded a table for the folder {output!r}")
+        where = f"{output} of {self._unit}"
+        return PartWriter(self._folder / output, self._stem, schema, where)
+
+    def close(self) -> dict[str, list[File]]:
+        """Finish every part; all files by output."""
+        parts = {output: writer.close() for output, writer in self._writers.items()}
+        return dict(sorted((parts | self._files).items()))

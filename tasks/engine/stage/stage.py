@@ -1,0 +1,88 @@
+"""The declaration of a stage: what it reads, what it writes, how it is configured.
+
+A stage is a value, not a class to inherit from: one module in `tasks/stages/` defines
+a config, a `run(config, inputs, out)` function and one `STAGE = Stage(...)`.
+Everything else (caching, resuming, planning, forms, deployments, panels) is
+derived from that value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tasks.engine.config import StageConfig
+from tasks.engine.declare import Conservation, Input, Output, Requirement
+from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.stage.out import Out
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.panels.panels import Panel
+
+
+def no_externals(config: Any) -> Mapping[str, Snapshot]:
+    """The externals of a stage that reads nothing from outside the store."""
+    return {}
+
+
+def no_further_inputs(stages: Sequence[Stage]) -> Mapping[str, Input]:
+    """The further inputs of a stage that names all it reads."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the chain.
+
+    Attributes:
+        name: its name in recipes, paths, the UI and on the command line.
+        version: bumped by hand when the meaning of its output changes.
+        config: its config class; defaults, bounds and descriptions live there.
+        run: the body; reads through `inputs`, writes through `out`, returns nothing.
+        inputs_from: further inputs, made of the stages before it in the registry: for a stage that
+            reads all of a kind, whichever there are.
+        requires: what its config asks of the configs of other stages.
+        externals: resolves what the config names outside the store to snapshots, at plan time.
+        conservation: the law checked before publishing; `None` where the body states its own
+            through `out.conserve`.
+        reproducible: equal recipe means equal bytes. False for training.
+        libraries: distributions whose version shapes the output; drift is shown.
+        code: modules the stage reaches beyond its imports (those it launches by name).
+        makes_model: what the language model in its output `model` is called beside others; "" where
+            it makes none. The stages that make one stand in the registry in the order in which a
+            model goes through them.
+        reported_after: the stage whose chapter comes before its own in the report; "" = the one
+            before it in the registry.
+        panels: what it shows of an artifact that is about to be published; kept with it.
+    """
+
+    name: str
+    version: int
+    description: str
+    config: type[StageConfig]
+    inputs: Mapping[str, Input]
+    outputs: Mapping[str, Output]
+    run: Callable[[Any, Inputs, Out], None]
+    panels: Callable[[Artifact], Sequence[Panel]]
+    inputs_from: Callable[[Sequence[Stage]], Mapping[str, Input]] = no_further_inputs
+    requires: tuple[Requirement, ...] = ()
+    externals: Callable[[Any], Mapping[str, Snapshot]] = no_externals
+    conservation: Conservation | None = None
+    reproducible: bool = True
+    libraries: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    makes_model: str = ""
+    reported_after: str = ""
+
+
+def registry(stages: Iterable[Stage]) -> dict[str, Stage]:
+    """Stages by name, each with all its inputs.
+
+    Args:
+        stages: each after those it may read from.
+    """
+    found: dict[str, Stage] = {}
+    for stage in stages:
+        further = stage.inputs_from(tuple(found.values()))
+        found[stage.name] = replace(stage, inputs={**stage.inputs, **further})
+    return found
