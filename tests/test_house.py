@@ -34,9 +34,8 @@ def imported(path: Path) -> Iterator[Path]:
 
 
 def folder(path: Path) -> str:
-    """Where a file lies; the trainer counts as one with the strategies it takes its steps by."""
-    name = path.parent.relative_to(ROOT).as_posix()
-    return "llm/training" if name == "llm/training/parallel" else name
+    """Where a file lies."""
+    return path.parent.relative_to(ROOT).as_posix()
 
 
 def test_no_two_folders_import_each_other() -> None:
