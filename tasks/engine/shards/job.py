@@ -101,17 +101,18 @@ def run_job(job: Job) -> Receipt:
     module, _, name = job.function.partition(":")
     body = cast("ShardFunction", getattr(importlib.import_module(module), name))
     with _own_folder(job, store) as folder:
-        scratch = folder / f"scratch-{job.shard_id}"
-        shutil.rmtree(scratch, ignore_errors=True)  # of a first try
-        scratch.mkdir(parents=True)
-        unit = open_unit(job.unit, store, scratch)
+        drafts = folder / f"scratch-{job.shard_id}"
+        if drafts.exists():
+            shutil.rmtree(drafts)  # of a first try
+        unit = open_unit(job.unit, store, drafts)
         if job.checked:
             _check_bytes(unit)
         rows = job.unit.rows or 0
         written = Written(job.function, job.name, rows, job.schemas, folder, job.stem)
         for emitted in body(unit, **job.arguments):
             written.take(emitted)
-        shutil.rmtree(scratch)
+        if drafts.exists():
+            shutil.rmtree(drafts)
         files = written.close()
         if not store.local:
             _deliver(files, folder, store, job.staging)

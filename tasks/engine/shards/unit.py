@@ -73,7 +73,7 @@ class Unit:
         aligned: local file of each input cut alike: the part called like this one.
         external: items of each external snapshot passed as shared.
         members: the parts or items, where there are several.
-        scratch: an empty local folder of this shard's own, for files that become a `NewFile`.
+        drafts: where `scratch` is made, once it is asked for.
     """
 
     name: str
@@ -83,8 +83,14 @@ class Unit:
     shared: Mapping[str, Path] = field(default_factory=dict)
     external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
-    scratch: Path = Path()
+    drafts: Path = Path()
     aligned: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def scratch(self) -> Path:
+        """A local folder of this shard's own, empty at first, for files that become a `NewFile`."""
+        self.drafts.mkdir(parents=True, exist_ok=True)
+        return self.drafts
 
     def files(self) -> tuple[Member, ...]:
         """Every file it consists of."""

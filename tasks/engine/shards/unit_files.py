@@ -48,11 +48,11 @@ def unit_of(item: Item, rows: int | None) -> UnitFiles:
     return UnitFiles(item.name, rows, item.sha256, (item,))
 
 
-def open_unit(given: UnitFiles, store: Store, scratch: Path) -> Unit:
+def open_unit(given: UnitFiles, store: Store, drafts: Path) -> Unit:
     """What a shard function is given.
 
     Args:
-        scratch: a local folder of the shard's own.
+        drafts: a local folder of the shard's own, which need not be there yet.
 
     Raises:
         DamagedArtifactError: a file of the store is missing or of another size.
@@ -69,7 +69,7 @@ def open_unit(given: UnitFiles, store: Store, scratch: Path) -> Unit:
             for name, items in given.external.items()
         },
         members=members if len(members) > 1 else (),
-        scratch=scratch,
+        drafts=drafts,
         aligned={name: local_path(store, item) for name, item in given.aligned.items()},
     )
 

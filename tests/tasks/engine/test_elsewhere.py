@@ -17,6 +17,7 @@ import pytest
 
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import DamagedArtifactError
+from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.run.build import build
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.shards import adoption
@@ -26,6 +27,9 @@ from tasks.engine.shards.unit import Emitted, NewFile, RowsIn, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
+from tasks.stages import fetch, source
+from tasks.stages.fetch import FetchConfig
+from tasks.stages.source import SourceConfig
 from tests.tasks.engine.shared_store import PROTOCOL
 from tests.tasks.engine.small_chain import (
     READ,
@@ -38,6 +42,7 @@ from tests.tasks.engine.small_chain import (
 )
 from tests.tasks.engine.test_build import data_ids
 
+NOTHING = Snapshot(())
 PROGRAM = (
     "import sys, pickle, tests.tasks.engine.shared_store; "
     "from tasks.engine.shards.job import run_job; "
@@ -218,3 +223,27 @@ def test_a_part_that_is_gone_from_the_store_is_told(
     plan.artifacts["read"] = read
     with pytest.raises(DamagedArtifactError, match=f"{part.path} is missing or cut short"):
         execute(plan.request("shout"), store)
+
+
+def test_what_was_fetched_is_read_from_the_store_alone(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGOT_CACHE", str(tmp_path / "cache"))
+    corpus = write_corpus(tmp_path / "corpus", files=2)
+    (tmp_path / "rows.jsonl").write_text('{"text": "one row"}\n{"text": "and another"}\n')
+    places = [{"name": "far", "paths": [str(corpus), str(tmp_path / "rows.jsonl")]}]
+    wanted = FetchConfig.model_validate({"workers": 1, "places": places})
+    request = BuildRequest(fetch.STAGE, wanted, {}, fetch.externals(wanted))
+    fetched = execute(request, store).artifact
+    config = SourceConfig.model_validate({"sources": [{"name": "own", "fetched": "far"}]})
+    read = BuildRequest(source.STAGE, config, {"fetched": (fetched, "files")}, {"files": NOTHING})
+    place = FreshProcess(tmp_path / "away", [corpus, tmp_path / "cache", tmp_path / "rows.jsonl"])
+    monkeypatch.setattr(adoption, "executor", lambda _asked, _jobs: place)
+    there = execute(read, store).artifact
+    assert place.jobs == 3
+    monkeypatch.undo()
+    paths = [str(corpus), str(tmp_path / "rows.jsonl")]
+    direct = SourceConfig.model_validate({"sources": [{"name": "own", "paths": paths}]})
+    request = BuildRequest(source.STAGE, direct, {}, source.externals(direct))
+    here = execute(request, Store(str(tmp_path / "here"))).artifact
+    assert receipts(here) == receipts(there), "not even a shard id tells where its file was"
