@@ -9,6 +9,7 @@ costs no other; first all are compiled side by side, then each is measured alone
 
 - checks: loss and gradient against float32 on a CPU, resume, replay after running out of memory,
   document masks (`gpu_checks.py`).
+- sharded: a model that is shared out (FSDP2), by a group of one process, against one that is not.
 - kernels: attention by each of PyTorch's backends, and the loss.
 - train: tokens a second, MFU and memory at 124 M, 350 M and 1 B parameters and 2,048 tokens, of
   Ingot and of transformers' Qwen3, compiled, at equal batch and micro-batch, with AdamW; at
@@ -171,7 +172,7 @@ def cases(tiny: bool) -> list[str]:
     sizes = list(TINY if tiny else SIZES)
     trained = [f"train {size} {side}" for size in sizes for side in _SIDES]
     trained += [f"train {sizes[0]} ingot-muon", f"train {sizes[0]} ingot-masked"]
-    return ["checks", "kernels", *trained, *(f"decode {size}" for size in sizes)]
+    return ["checks", "sharded", "kernels", *trained, *(f"decode {size}" for size in sizes)]
 
 
 def run_case(
@@ -181,6 +182,8 @@ def run_case(
     match name.split():
         case ["checks"]:
             return gpu_checks.run(device, cache)
+        case ["sharded"]:
+            return gpu_checks.run_sharded(device, cache)
         case ["kernels"]:
             shapes = {size: a for size, (a, _, _) in (TINY if tiny else SIZES).items()}
             return gpu_kernels.run(device, shapes, 1 if tiny else 8)

@@ -33,6 +33,7 @@ def test_gpu_benchmark_on_a_cpu(tmp_path: Path) -> None:
     assert record == json.loads(output.read_text())
     cases = {row["name"]: row for row in record["rows"]}
     assert cases["checks"]["holds"], cases["checks"]
+    assert cases["sharded"]["holds"], cases["sharded"]
     assert cases["train tiny ingot"]["loss"] == pytest.approx(
         cases["train tiny transformers"]["loss"], rel=1e-3
     )
