@@ -85,6 +85,7 @@ class Fsdp:
         mine = Outcome.STOPPED if stop.requested else Outcome.DONE
         agreed = Outcome(self.processes.highest(mine))
         if agreed is not Outcome.DONE:
+            self._rest()
             raise LeftTogether(agreed)
 
     def backward(self, loss: Tensor, last: bool) -> None:
@@ -96,14 +97,27 @@ class Fsdp:
         """Done with every piece."""
 
     def settle(self, model: Transformer, outcome: Outcome) -> Outcome:
+        if outcome is Outcome.NO_MEMORY:
+            return self._settle_without_memory(model)
+        agreed = Outcome(self.processes.highest(outcome))
+        if agreed is Outcome.DONE:
+            self._rest()
+        return agreed
+
+    def _settle_without_memory(self, model: Transformer) -> Outcome:
+        """The others may be waiting for a piece of a collective that will not come."""
         try:
-            patience = _PATIENCE if outcome is Outcome.NO_MEMORY else None
-            agreed = Outcome(self.processes.highest(outcome, patience))
+            agreed = Outcome(self.processes.highest(Outcome.NO_MEMORY, _PATIENCE))
         except RuntimeError as error:
             raise _irrecoverable() from error
-        if agreed is Outcome.DONE and self._root is not None:
-            self._root.reshard()  # after a forward pass alone, embedding and output are whole
+        if agreed is Outcome.STOPPED:
+            self.recover(model)  # for the checkpoint
         return agreed
+
+    def _rest(self) -> None:
+        """Let go of embedding and output, which after a forward pass alone are still whole."""
+        assert self._root is not None
+        self._root.reshard()
 
     def clip(self, parameters: Iterable[nn.Parameter], largest: float) -> float:
         held = list(parameters)

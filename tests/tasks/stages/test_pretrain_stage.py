@@ -118,3 +118,18 @@ def test_going_on_from_a_model(home: Path, done: BuildResult, tmp_path: Path) ->
 def test_sizes_that_do_not_fit(values: dict[str, int], field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         PretrainConfig(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"parallel": "single", "processes": 2}, "single is one process; .* make it 2"),
+        ({"nodes": 2}, "2 nodes meet at a host:port, found ''"),
+        ({"nodes": 2, "rendezvous": "head-node"}, "found 'head-node'"),
+    ],
+)
+def test_processes_that_do_not_fit(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        PretrainConfig(**values)
+    fitting = PretrainConfig(nodes=2, rendezvous="head-node:29400", processes=8, parallel="fsdp")
+    assert fitting.identity() == PretrainConfig().identity()

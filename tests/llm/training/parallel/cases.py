@@ -26,6 +26,19 @@ from tests.llm.training.small_run import CPU, After, never
 _attend = transformer.attend
 
 
+class AtLook(StopRequest):
+    """Found to be asked the n-th time that somebody looks, and from then on."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+        self._held = self._dropping = False
+
+    @property
+    def asked(self) -> bool:
+        self._left -= 1
+        return self._left <= 0
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     if "INGOT_TEST_LOCAL_WORLD_SIZE" in os.environ:  # torchrun sets the other itself
@@ -35,6 +48,7 @@ def main(folder: Path) -> None:
     with group(CPU, 60.0) as processes:
         for number, case in enumerate(json.loads((folder / "cases.json").read_text())):
             stop: StopRequest = After(case["stop_after"]) if case["stop_after"] else never()
+            stop = AtLook(case["stop_at_look"]) if case["stop_at_look"] else stop
             transformer.attend = _short_of_memory(processes, **case["no_memory"])
             try:
                 train_among(from_record(Run, case["run"], str(number)), stop, CPU, processes)

@@ -20,8 +20,11 @@ TOLERANCE = {"adamw": 1e-5, "muon": 1e-3}
 NEVER: dict[str, Any] = {"ranks": [], "call": 0, "backward": False}
 
 
-def case(run: Run, stop_after: int = 0, no_memory: dict[str, Any] = NEVER) -> dict[str, Any]:
-    return {"run": asdict(run), "stop_after": stop_after, "no_memory": no_memory}
+def case(
+    run: Run, stop_after: int = 0, stop_at_look: int = 0, no_memory: dict[str, Any] = NEVER
+) -> dict[str, Any]:
+    stops = {"stop_after": stop_after, "stop_at_look": stop_at_look}
+    return {"run": asdict(run), **stops, "no_memory": no_memory}
 
 
 def together(
@@ -129,6 +132,27 @@ def test_out_of_memory_in_one_of_those_who_share_is_known_to_the_next_start(tmp_
     done(together(2, tmp_path, [case(run)]))
     assert json.loads(Path(run.paths.result).read_text())["micro_batch_rows"] == 2
     assert far(run, one)["loss"] < TOLERANCE["adamw"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("look", "done_steps"), [(5 + 3, 1), (5 * 4 + 4 + 2, 5)])
+def test_asked_to_stop_between_pieces_all_leave_with_a_checkpoint(
+    tmp_path: Path, look: int, done_steps: int
+) -> None:
+    """A step is four pieces and a look at its end, the validation after step 5 three pieces."""
+    one = run_of(tmp_path / "one")
+    trained(one)
+    runs = []
+    for parallel in ("ddp", "fsdp"):
+        run = several(tmp_path / parallel, parallel)
+        runs.append(replace(run, execution=replace(run.execution, micro_batch_rows=1)))
+    done(together(2, tmp_path, [case(run, stop_at_look=look) for run in runs]))
+    assert not any(Path(run.places.model).exists() for run in runs)
+    done(together(2, tmp_path, [case(run) for run in runs]))
+    for run in runs:
+        result = json.loads(Path(run.places.result).read_text())
+        assert result["resumed_from_step"] == done_steps
+        assert far(run, one)["validation_loss"] < TOLERANCE["adamw"]
 
 
 @pytest.mark.long
