@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from llm.training.ddp import Ddp
 from llm.training.distributed import Processes
-from llm.training.parallel.choice import NotSingleError, choose
-from llm.training.parallel.ddp import Ddp
-from llm.training.parallel.fsdp import Fsdp
+from llm.training.fsdp import Fsdp
+from llm.training.strategy_choice import NotSingleError, choose
 from tests.llm.training.small_run import CPU, EXECUTION, run_of
 
 
@@ -42,7 +42,7 @@ def test_auto_shares_out_what_does_not_fit_on_a_gpu(
     found = SimpleNamespace(total_memory=gigabytes << 30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
     monkeypatch.setattr(
-        "llm.training.parallel.fsdp._mesh",
+        "llm.training.fsdp._mesh",
         lambda *_: SimpleNamespace(ndim=1, size=lambda dimension: 2),
     )
     chosen = choose(replace(run, architecture=wide), torch.device("cuda"), Processes(0, 2))
