@@ -233,8 +233,8 @@ def test_what_was_fetched_is_read_from_the_store_alone(
     (tmp_path / "rows.jsonl").write_text('{"text": "one row"}\n{"text": "and another"}\n')
     places = [{"name": "far", "paths": [str(corpus), str(tmp_path / "rows.jsonl")]}]
     wanted = FetchConfig.model_validate({"workers": 1, "places": places})
-    order = BuildRequest(fetch.STAGE, wanted, {}, fetch.externals(wanted))
-    fetched = execute(order, store).artifact
+    request = BuildRequest(fetch.STAGE, wanted, {}, fetch.externals(wanted))
+    fetched = execute(request, store).artifact
     config = SourceConfig.model_validate({"sources": [{"name": "own", "fetched": "far"}]})
     read = BuildRequest(source.STAGE, config, {"fetched": (fetched, "files")}, {"files": NOTHING})
     place = FreshProcess(tmp_path / "away", [corpus, tmp_path / "cache", tmp_path / "rows.jsonl"])
@@ -244,6 +244,6 @@ def test_what_was_fetched_is_read_from_the_store_alone(
     monkeypatch.undo()
     paths = [str(corpus), str(tmp_path / "rows.jsonl")]
     direct = SourceConfig.model_validate({"sources": [{"name": "own", "paths": paths}]})
-    order = BuildRequest(source.STAGE, direct, {}, source.externals(direct))
-    here = execute(order, Store(str(tmp_path / "here"))).artifact
+    request = BuildRequest(source.STAGE, direct, {}, source.externals(direct))
+    here = execute(request, Store(str(tmp_path / "here"))).artifact
     assert receipts(here) == receipts(there), "not even a shard id tells where its file was"

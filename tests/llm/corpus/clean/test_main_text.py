@@ -164,7 +164,7 @@ def test_what_an_engine_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: object, **options: object) -> str:
         raise IndexError("list index out of range")
 
-    monkeypatch.setattr(main_text, "extract_plain_text", broken)
+    monkeypatch.setattr("resiliparse.extract.html2text.extract_plain_text", broken)
     with pytest.raises(EngineError, match="resiliparse: IndexError: list index out of range"):
         _extract("<p>x")
 

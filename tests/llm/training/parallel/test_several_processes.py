@@ -147,10 +147,10 @@ def test_asked_to_stop_between_pieces_all_leave_with_a_checkpoint(
         run = several(tmp_path / parallel, parallel)
         runs.append(replace(run, execution=replace(run.execution, micro_batch_rows=1)))
     done(together(2, tmp_path, [case(run, stop_at_look=look) for run in runs]))
-    assert not any(Path(run.places.model).exists() for run in runs)
+    assert not any(Path(run.paths.model).exists() for run in runs)
     done(together(2, tmp_path, [case(run) for run in runs]))
     for run in runs:
-        result = json.loads(Path(run.places.result).read_text())
+        result = json.loads(Path(run.paths.result).read_text())
         assert result["resumed_from_step"] == done_steps
         assert far(run, one)["validation_loss"] < TOLERANCE["adamw"]
 
