@@ -61,7 +61,7 @@ class Fsdp:
 
     def wrap(self, model: Transformer) -> Transformer:
         narrow = devices.dtype(self._precision)
-        # What a block is given stays float32: the residual stream and the rotary tables.
+        # What a block is given stays as it is: the residual stream and the rotary tables.
         blocks = MixedPrecisionPolicy(
             param_dtype=None if narrow == torch.float32 else narrow,
             reduce_dtype=torch.float32,

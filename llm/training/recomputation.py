@@ -61,5 +61,6 @@ def _contexts() -> Any:
 
 
 def _policy(context: Any, operation: Any, *arguments: Any, **named: Any) -> CheckpointPolicy:
-    kept = operation in _KEPT
+    # Attention within bounds is there, and has a name, only once it was imported.
+    kept = operation in _KEPT or operation.namespace == "torch_attn"
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE

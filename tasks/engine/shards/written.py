@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import OutputError
-from tasks.engine.shards.parts import PartWriter
+from tasks.engine.shards.parts import CountingWriter
 from tasks.engine.shards.receipt import add_fact
 from tasks.engine.shards.unit import Emitted, Fact, NewFile, RowsIn
 from tasks.engine.store.manifest import File
@@ -28,7 +28,6 @@ class Written:
 
     Attributes:
         rows_in: rows read.
-        reasons: by output, rows by their `reason` column, where it has one.
         notes: evidence, summed and joined.
     """
 
@@ -43,11 +42,15 @@ class Written:
     ) -> None:
         self._function, self._unit, self._schemas = function, unit, schemas
         self._folder, self._stem = folder, stem
-        self._writers: dict[str, PartWriter] = {}
+        self._writers: dict[str, CountingWriter] = {}
         self._files: dict[str, list[File]] = {}
         self.rows_in = rows
-        self.reasons: dict[str, Counter[str]] = {}
         self.notes: dict[str, int | float | list[str]] = {}
+
+    @property
+    def reasons(self) -> dict[str, Counter[str]]:
+        """By output, rows by their `reason` column, where there is one and rows have it."""
+        return {output: w.reasons for output, w in self._writers.items() if w.reasons}
 
     def take(self, emitted: Emitted) -> None:
         """Write or count one thing that was yielded.
@@ -69,10 +72,6 @@ class Written:
         if output not in self._writers:
             self._writers[output] = self._writer(output)
         self._writers[output].write(table)
-        if "reason" in table.schema.names:
-            counted = table.column("reason").value_counts().to_pylist()
-            counter = self.reasons.setdefault(output, Counter())
-            counter.update({row["values"]: row["counts"] for row in counted})
 
     def _take_file(self, new: NewFile) -> None:
         if self._declared(new.output) is not None:
@@ -98,12 +97,12 @@ class Written:
             )
         return self._schemas[output]
 
-    def _writer(self, output: str) -> PartWriter:
+    def _writer(self, output: str) -> CountingWriter:
         schema = self._declared(output)
         if schema is None:
             raise OutputError(f"{self._function} yielded a table for the folder {output!r}")
         where = f"{output} of {self._unit}"
-        return PartWriter(self._folder / output, self._stem, schema, where)
+        return CountingWriter(self._folder / output, self._stem, schema, where)
 
     def close(self) -> dict[str, list[File]]:
         """Finish every part; all files by output."""

@@ -136,7 +136,7 @@ def test_equal_prompts_are_on_one_side(tmp_path: Path) -> None:
     ]
 
 
-def test_a_prompt_validation_in_documents_is_in_no_file(tmp_path: Path) -> None:
+def test_a_validation_prompt_of_documents_is_in_no_file(tmp_path: Path) -> None:
     documents = documentation()
     done = made(tmp_path / "one", ExamplesConfig(), documents)
     held = [r for r in rows(done, "examples", "instructions") if r["split"] == "validation"]

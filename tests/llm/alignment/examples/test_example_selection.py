@@ -63,7 +63,7 @@ def test_one_of_equal_examples_stays_whatever_their_source() -> None:
     assert {removal.detail for removal in found if removal} == {f"of {kept}"}
 
 
-def test_the_validation_one_of_two_equal_ones_stays() -> None:
+def test_of_two_equal_rows_the_validation_one_stays() -> None:
     assert reasons([example("Why?"), example("Why?", split="validation", source="z")]) == [
         "duplicate",
         "",
