@@ -35,12 +35,13 @@ up: $(SET_UP)
 down: $(READY)
 	$(BIN)/ingot down
 
-# pip below 23.3 does not know an extra of lxml by the name that jusText gives it, and warns.
+# pip below 23.3 does not know an extra of lxml by the name that jusText gives it, and warns; later
+# ones show setuptools' general advice on every editable install.
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Ingot needs Python 3.11 or newer; set PYTHON=python3.x"'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=23.3'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
 	touch $(READY)
 
 # All that is ever fetched comes with the packages and this; afterwards nothing asks a network.

@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 from flows.pictures import publish_lineage, publish_picture
 from flows.reports import page
 from tasks.best_effort import SERVER_AWAY, unreachable
+from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.run.chain import Chain
 from tasks.engine.run.plan import Row
 from tasks.engine.store.artifact import Artifact
@@ -143,10 +144,15 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
 @best_effort
 def panels(artifact: Artifact) -> None:
     """A stage's panels as one Markdown artifact; the report also as a link."""
-    view = kept_view(artifact)
-    if view is None:
-        get_run_logger().info("no panels: %s", advice(artifact))
+    try:
+        view = kept_view(artifact)
+    except DamagedArtifactError as error:  # what was built is whole, and is served
+        view = None
+        get_run_logger().warning("no panels: %s", error)
     else:
+        if view is None:
+            get_run_logger().info("no panels: %s", advice(artifact))
+    if view is not None:
         text = join_panels(
             [markdown(panel, publish_picture(panel, artifact)) for panel in view.panels]
         )

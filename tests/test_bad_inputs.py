@@ -153,7 +153,7 @@ def test_a_source_without_a_page_says_what_its_records_were(root: Path) -> None:
     with pytest.raises(
         EmptySourceError,
         match=r"no page in 1 file\(s\) of web .*removed 1 as empty_body, such as http://x\.org/b "
-        r"\(pages\.warc\.gz, byte \d+\); removed 1 as request.*Correct `paths`",
+        r"\(pages\.warc\.gz, byte \d+\); removed 1 as request.*Correct the paths",
     ):
         built(root)
     assert nothing_published(root)

@@ -61,7 +61,8 @@ def show_plan(rows: list[Row]) -> None:
     perhaps = sum(row.seconds or 0 for row in rows if row.runs is None)
     unknown = sum(row.seconds is None for row in rows if row.runs is not False)
     if sure or perhaps:
-        new = f"; {unknown} stages were never timed" if unknown else ""
+        stages = "1 stage was" if unknown == 1 else f"{unknown} stages were"
+        new = f"; {stages} never timed" if unknown else ""
         print(f"estimated: {sure:.0f} s, and {perhaps:.0f} s more if inputs change{new}")
 
 

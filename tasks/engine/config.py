@@ -86,6 +86,10 @@ class _Settings(BaseModel):
         frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True
     )
 
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the result, as plain JSON values, nested models included."""
+        return _identity(self)
+
     @field_validator("*", mode="before")
     @classmethod
     def _means_a_number(cls, value: Any, info: ValidationInfo) -> Any:
@@ -131,10 +135,6 @@ class StageConfig(_Settings):
     pool: str = execution(
         "", "Work pool to run on; empty = in the process of the flow that calls the stage."
     )
-
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the result, as plain JSON values, nested models included."""
-        return _identity(self)
 
     def execution(self) -> dict[str, Any]:
         """The top-level fields that do not, for the manifest's record of the run."""

@@ -81,7 +81,7 @@ class SourceSpec(Part):
             if self.paths or self.distributions or self.kind == "pydocs":
                 raise ValueError(
                     f"source {self.name!r}: with `fetched` it takes neither `paths` nor "
-                    "`distributions`, and its kind is none of pydocs"
+                    "`distributions`, and its kind cannot be pydocs"
                 )
         elif self.kind == "pydocs":
             if not self.distributions or self.paths:
@@ -123,11 +123,12 @@ class SourceConfig(ShardedConfig):
 def _places_exist(config: SourceConfig, places: Sequence[str] | None) -> Iterator[str]:
     for number, spec in enumerate(config.sources):
         if spec.fetched and spec.fetched not in (places or ()):
-            named = f"has {', '.join(places)}" if places else "names none"
-            yield (
-                f"source.sources.{number}.fetched: there is no place {spec.fetched!r}; "
-                f"fetch.places {named}"
+            named = (
+                f"fetch.places has {', '.join(places)}"
+                if places
+                else "name it in fetch.places, a section of its own in the recipe"
             )
+            yield f"source.sources.{number}.fetched: there is no place {spec.fetched!r}; {named}"
 
 
 def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
@@ -159,6 +160,11 @@ def _of_known_kind(items: Sequence[Item], spec: SourceSpec, field: str) -> Seque
     return items
 
 
+def _origin(spec: SourceSpec) -> dict[str, Any]:
+    """What decides how a file of a source is read: not from where."""
+    return {name: value for name, value in spec.identity().items() if name != "fetched"}
+
+
 def _fetched_items(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
     """The files of a place that the stage `fetch` has a snapshot of, as items of the source.
 
@@ -170,8 +176,8 @@ def _fetched_items(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
     parts = [part for part in data.parts if part.path.startswith(folder)] if data else []
     if data is None or not parts:
         raise ExternalInputError(
-            f"{field}.fetched: fetch has no file of a place {spec.fetched!r}; name one of "
-            "fetch.places"
+            f"{field}.fetched: fetch has no file of the place {spec.fetched!r}; "
+            "`ingot removed fetch` shows what was rejected, and why"
         )
     items = [data.item(part, f"{spec.name}/{part.path.removeprefix(folder)}") for part in parts]
     return _of_known_kind(items, spec, field)
@@ -298,10 +304,7 @@ def run(config: SourceConfig, inputs: Inputs, out: Out) -> None:
         if spec.fetched:
             items += _fetched_items(spec, inputs)
     items.sort(key=lambda item: item.name)
-    sources = {
-        spec.name: spec.model_dump(exclude={"paths", "distributions", "fetched"})
-        for spec in config.sources
-    }
+    sources = {spec.name: _origin(spec) for spec in config.sources}
     limit = {"limit": config.max_record_bytes}
     many = [item for item in items if _may_repeat(item, sources)]
     elsewhere: dict[str, dict[str, str]] = {}
@@ -342,7 +345,7 @@ def _no_page(out: Out, files: int, sources: Sequence[str]) -> str:
         ]
     listed = "; ".join(found[:_REASONS_TOLD])
     return (
-        f"source: no page in {where}: {listed}. Correct `paths`, `kind` or the fields, or mend "
+        f"source: no page in {where}: {listed}. Correct the paths, `kind` or the fields, or mend "
         "the files (docs/stages/source.md explains every reason)"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,8 +11,12 @@ import pytest
 from flows import publish
 from flows.publish import join_panels
 from tasks.best_effort import SERVER_AWAY
+from tasks.engine.run.build import build
+from tasks.engine.store.store import Store
+from tasks.engine.store.views import FILE
 from tasks.panels.markdown import markdown
 from tasks.panels.panels import Curve, Sample, Samples, Table
+from tests.tasks.engine.small_chain import planner, write_corpus
 
 
 def test_what_does_not_fit_is_left_out_whole_and_said():
@@ -111,3 +116,18 @@ def test_a_run_does_not_show_what_another_could_not(
     monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "00000000-0000-0000-0000-000000000001")
     publish.catch_up(answers=True)
     assert server.shown == []
+
+
+def test_what_is_shown_of_a_stage_may_be_damaged(
+    warned: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was built is whole: a run serves it, and says why it shows nothing of it."""
+    monkeypatch.setattr(publish, "create_markdown_artifact", pytest.fail)
+    corpus = write_corpus(tmp_path / "corpus")
+    store = Store(str(tmp_path / "home"))
+    artifact = build(planner(store, corpus))["shout"].artifact
+    (tmp_path / "home" / artifact.folder / FILE).write_text("{")
+    publish.panels(artifact)
+    (warning,) = warned
+    assert "no panels: " in warning
+    assert "`ingot run --force shout`" in warning

@@ -11,7 +11,7 @@ import glob
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import ExternalInputError
@@ -132,8 +132,15 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
             if other != path and other.resolve() != path.resolve():
                 raise ExternalInputError(
                     f"{field}: {other} and {path} both come under the name {name!r}; "
-                    "give them sources of their own"
+                    "list them apart, under names of their own"
                 )
+    for name in named:
+        folder = next((str(up) for up in PurePosixPath(name).parents if str(up) in named), None)
+        if folder is not None:
+            raise ExternalInputError(
+                f"{field}: {named[folder]} is a file, and {named[name]} comes to lie in a folder "
+                f"of its name, {folder!r}; list them apart, under names of their own"
+            )
     try:
         digests = _digests(named.values())
     except OSError as error:

@@ -105,7 +105,9 @@ class Timings(_Record):
 
 
 class Manifest(_Record):
-    """See DESIGN: written last, never overwritten; without it the attempt does not exist.
+    """What an attempt made, and of what.
+
+    Written last, never overwritten; without it the attempt does not exist.
 
     Attributes:
         panels: the file of what is shown of it, beside the manifest; `None` of a version that did

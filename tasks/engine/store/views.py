@@ -28,9 +28,11 @@ def kept_view(artifact: Artifact) -> StageView | None:
         if recorded is None:
             return None
         raise _damaged_error(artifact, "missing") from None
+    except OSError as error:
+        raise _damaged_error(artifact, f"cannot be read ({error})") from error
     try:
         view = loads(written)
-    except PanelsFormatError as error:
+    except (PanelsFormatError, RecursionError) as error:
         raise _damaged_error(artifact, str(error)) from error
     if recorded is not None and hashlib.sha256(written).hexdigest() != recorded.sha256:
         raise _damaged_error(artifact, "not the bytes that were published")

@@ -57,3 +57,12 @@ def test_names_start_where_the_pattern_does(root: Path) -> None:
     for pattern in ("folder", "folder/a.txt", "folder/*.txt", str(root / "folder" / "**" / "*")):
         (item,) = snapshot_files([pattern], "source.paths", prefix="s/").items
         assert (item.name, item.size) == ("s/a.txt", 1)
+
+
+def test_a_file_and_a_folder_of_one_name_are_told(root: Path) -> None:
+    (root / "other" / "a.txt").mkdir(parents=True)
+    (root / "other" / "a.txt" / "inner.txt").write_text("inner")
+    with pytest.raises(
+        ExternalInputError, match=r"a\.txt is a file, and .*inner\.txt comes to lie"
+    ):
+        snapshot_files(["folder", "other"], "fetch.places[web].paths", prefix="web/")

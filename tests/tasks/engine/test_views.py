@@ -100,6 +100,13 @@ def test_panels_that_fail_stop_their_stage_before_it_is_published(
 
 
 Wound = Callable[[Path, Path], object]
+
+
+def _make_a_folder(own: Path, other: Path) -> None:
+    own.unlink()
+    own.mkdir()
+
+
 WOUNDS: dict[str, tuple[Wound, str]] = {
     "absent": (lambda own, other: own.unlink(), "missing"),
     "cut short": (lambda own, other: own.write_bytes(own.read_bytes()[:-2]), "not JSON"),
@@ -107,6 +114,8 @@ WOUNDS: dict[str, tuple[Wound, str]] = {
         lambda own, other: own.write_bytes(own.read_bytes().replace(b"totals", b"losses")),
         "not the bytes that were published",
     ),
+    "nested": (lambda own, other: own.write_text("[" * 100_000), "recursion"),
+    "a folder": (_make_a_folder, "cannot be read"),
     "of another": (lambda own, other: own.write_bytes(other.read_bytes()), "not the bytes"),
 }
 

@@ -227,9 +227,10 @@ def test_places_and_sources_that_do_not_go_together_are_told(tmp_path: Path, fol
     assert not problems(STAGES, configs)
     lonely = {"source": configs["source"]}
     assert problems(STAGES, lonely) == [
-        "source.sources.0.fetched: there is no place 'texts'; fetch.places names none"
+        "source.sources.0.fetched: there is no place 'texts'; "
+        "name it in fetch.places, a section of its own in the recipe"
     ]
-    with pytest.raises(ExternalInputError, match=r"fetch has no file of a place 'texts'"):
+    with pytest.raises(ExternalInputError, match=r"fetch has no file of the place 'texts'"):
         built(tmp_path / "home", {"source": sections["source"]})
     other = {"name": "own", "fetched": "texts", "kind": "warc"}
     sections["source"]["sources"] = [{**other, "kind": "auto"}]
