@@ -187,8 +187,12 @@ def _step(place: Any, step: str, option: str) -> Any:
 
 
 def _near(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+    near = difflib.get_close_matches(name, known, 2)
+    # A minimum and a maximum of one thing: both, for the nearer one may be the opposite.
+    ends = {candidate.partition("_")[2] for candidate in near}
+    near = near if len(near) > 1 and len(ends) == 1 and ends != {""} else near[:1]
+    meant = " or ".join(map(repr, near))
+    return f"; did you mean {meant}?" if near else f"; there are {', '.join(known)}"
 
 
 def _fields(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:

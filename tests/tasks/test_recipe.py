@@ -41,6 +41,11 @@ def refused(file: Path, text: str, *changes: str) -> str:
     return said
 
 
+def test_beside_a_maximum_its_minimum_is_offered(file: Path) -> None:
+    said = refused(file, f"{SMALL}examples: {{least_answer_chars: 9}}\n")
+    assert "no such field; did you mean 'max_answer_chars' or 'min_answer_chars'?" in said
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
