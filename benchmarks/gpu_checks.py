@@ -58,7 +58,7 @@ def _gradient(step: Stepper, number: int = 0) -> tuple[float, Tensor]:
 
     hook = step.optimisers[-1].register_step_pre_hook(hold)
     rows = np.arange(number * ROWS, (number + 1) * ROWS)
-    loss = step(number, rows)["loss"]
+    loss = step(number, rows).read().loss
     hook.remove()
     return loss, held[0]
 
@@ -137,7 +137,7 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
 
 def _save(step: Stepper, folder: Path, done: int) -> None:
     held = (step.model, step.optimisers)
-    checkpoints.write(folder, "d", done, *held, [], (0, 0.0), step.strategy)
+    checkpoints.write(folder, "d", done, *held, [], (0, 0.0), step.strategy, {})
 
 
 def sharded(device: torch.device, cache: Path | None, optimiser: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Checkpoint:
         threads: of the CPU, as found by trial, and steps a second with them; (0, 0.0) = not
             known.
         rejected: names of checkpoints that were newer and damaged.
+        guard: what was known of skipped steps; empty in one of an earlier version.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Checkpoint:
     metrics: list[tuple[int, str, float]]
     threads: tuple[int, float]
     rejected: tuple[str, ...]
+    guard: dict[str, Any]
 
     def restore(self, model: Transformer, optimisers: list[torch.optim.Optimizer]) -> None:
         """Put its weights and optimiser states in place."""
@@ -65,14 +67,15 @@ def write(
     metrics: list[tuple[int, str, float]],
     threads: tuple[int, float],
     strategy: Strategy,
+    guard: dict[str, Any],
 ) -> None:
     """Write one and remove all but the newest two; all processes of a run call it.
 
     Raises:
         OSError: no space, or no permission; what was there stays.
     """
-    place = folder / f"step-{step:08d}"
-    aside = folder / f"step-{step:08d}.tmp"
+    place = folder / _name(step)
+    aside = folder / f"{_name(step)}.tmp"
     if strategy.processes.first:
         folder.mkdir(parents=True, exist_ok=True)
         for cut_short in folder.glob("step-*.tmp"):
@@ -82,7 +85,7 @@ def write(
     strategy.save(aside, model, optimisers)
     strategy.processes.wait()
     if strategy.processes.first:
-        _complete(aside, digest, step, metrics, threads)
+        _complete(aside, digest, step, metrics, threads, guard)
         _put_in_place(aside, place)
     strategy.processes.wait()
 
@@ -93,6 +96,7 @@ def _complete(
     step: int,
     metrics: list[tuple[int, str, float]],
     threads: tuple[int, float],
+    guard: dict[str, Any],
 ) -> None:
     """What makes a folder of weights and states a checkpoint."""
     state = {
@@ -101,6 +105,7 @@ def _complete(
         "files": {path.name: sha256_file(path) for path in sorted(aside.iterdir())},
         "metrics": metrics,
         "threads": threads,
+        "guard": guard,
     }
     (aside / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for path in aside.iterdir():
@@ -118,10 +123,17 @@ def _put_in_place(aside: Path, place: Path) -> None:
         shutil.rmtree(old)
 
 
-def latest(folder: Path, digest: str) -> Checkpoint | None:
-    """The newest checkpoint of this run that verifies, or none."""
+def latest(folder: Path, digest: str, before: int | None = None) -> Checkpoint | None:
+    """The newest checkpoint of this run that verifies, or none.
+
+    Args:
+        before: a step that is not in it; the oldest one there is where all of them have it.
+    """
     damaged: list[str] = []
-    for place in _newest_first(folder):
+    places = _newest_first(folder)
+    if before is not None:
+        places = [place for place in places if place.name < _name(before)] or places[::-1]
+    for place in places:
         try:
             state = _state(place)
             if state["run"] != digest:
@@ -152,7 +164,13 @@ def _state(place: Path) -> dict[str, Any]:
 def _checkpoint(place: Path, state: dict[str, Any], rejected: tuple[str, ...]) -> Checkpoint:
     metrics = [(int(step), str(name), float(v)) for step, name, v in state["metrics"]]
     number, rate = state["threads"]
-    return Checkpoint(place, int(state["step"]), metrics, (int(number), float(rate)), rejected)
+    threads = (int(number), float(rate))
+    guard = dict(state.get("guard", {}))
+    return Checkpoint(place, int(state["step"]), metrics, threads, rejected, guard)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _newest_first(folder: Path) -> list[Path]:

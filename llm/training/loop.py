@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,20 +16,22 @@ from llm.model import folder as model_folder
 from llm.model.config_file import ModelFolderError, check_tokenizer
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
-from llm.process.events import Progress, log
+from llm.process.events import log
 from llm.process.parent import Interrupted, StoppedError, StopRequest
 from llm.tables import METRICS
 from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.tokens.token_file import TokenFile
-from llm.training import checkpoints, devices
+from llm.training import checkpoints, devices, whole_state
 from llm.training.batches import Batches
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
+from llm.training.meters import Meters
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
+from llm.training.stability import Stability
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
@@ -90,7 +92,7 @@ class _Training:
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
-        self._metrics: list[tuple[int, str, float]] = []
+        self._meters = self._new_meters(Stability())
         self._done = self._saved = self._validated = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
 
@@ -113,36 +115,36 @@ class _Training:
         run, o = self._run, self._run.optimisation
         batches = Batches(len(self._tokens.train), o.batch_rows, o.seed)
         self._describe(batches, start)
-        progress = Progress(o.steps, "step", start)
-        began, saved = time.monotonic(), time.monotonic()
-        trained = 0.0
+        self._meters.begin(start)
+        saved = time.monotonic()
         if start and self._validation_is_due():
             self._validate()  # the start before this one was stopped meanwhile
-        for step in range(start, o.steps):
-            with self._threads.timed(1.0):
-                figures = self._stepper(step, batches.indices(step))
-            self._done = step + 1
-            self._stop.hold()
-            trained += figures["tokens"]
-            for name in ("loss", "gradient_norm", "learning_rate"):
-                self._metrics.append((self._done, name, figures[name]))
+        while self._done < o.steps:
+            self._step(batches)
             if self._validation_is_due():
                 self._validate()
-            rate = trained / (time.monotonic() - began)
-            if self._processes.first:
-                progress.report(
-                    self._done,
-                    loss=figures["loss"],
-                    tokens_per_second=rate,
-                    threads=self._threads.threads,
-                )
+            self._meters.report(self._done, self._threads.threads)
             self._require_no_stop()
+            stability, last = self._meters.stability, self._done == o.steps
+            if stability.in_trouble(self._done, o.steps):
+                self._roll_back()
+                continue
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
             # The last one too: nothing that befalls the writing of the model costs its training.
-            if self._done == o.steps or self._processes.any(late):
+            if last or self._processes.any(late and not stability.uncertain):
                 self._save()
                 saved = time.monotonic()
-        self._finish(batches, trained, time.monotonic() - began, start)
+        self._finish(batches, start)
+
+    def _step(self, batches: Batches) -> None:
+        if not self._meters.stability.passes_over(self._done + 1):
+            with self._threads.timed(1.0):
+                figures = self._stepper(self._done, batches.indices(self._done))
+            self._meters.add(self._done + 1, self._stepper.micro_batch_rows, figures)
+        self._done += 1
+        self._stop.hold()
+        if self._done == self._run.optimisation.steps:
+            self._meters.flush()
 
     def _require_no_stop(self) -> None:
         """Raises:
@@ -152,23 +154,61 @@ class _Training:
             raise Interrupted
 
     def _resume(self) -> int:
-        folder = self._scratch / "checkpoints"
-        found = checkpoints.latest(folder, self._digest) if self._processes.first else None
-        name = self._processes.agree(found.folder.name if found else "")
-        if not name:
+        found = self._checkpoint()
+        if found is None:
             return 0
-        found = found or checkpoints.verified_elsewhere(folder / name)
         for name in found.rejected:
             self._say(f"checkpoint {name} is damaged and was passed over")
-        found.restore(self._model, self._stepper.optimisers)
+        self._restore(found)
         fixed = self._run.execution.threads or self._processes.threads
         self._threads = ThreadTuner(self._device, fixed, known=found.threads)
-        self._metrics = list(found.metrics)
-        self._done = self._saved = found.step
-        validated = (step for step, name, _ in found.metrics if name == _MEASURED)
-        self._validated = max(validated, default=0)
         self._say(f"resumes from the checkpoint of step {found.step}")
+        stability = Stability.of(found.guard.get("stability", {}))
+        self._meters = self._new_meters(stability, found.metrics)
+        self._stepper.rate_share = stability.rate_share
+        self._validated = self._meters.last_step_of(_MEASURED)
         return found.step
+
+    def _checkpoint(self, before: int | None = None) -> checkpoints.Checkpoint | None:
+        """The newest one, or the newest one without step `before`."""
+        folder, first = self._scratch / "checkpoints", self._processes.first
+        found = checkpoints.latest(folder, self._digest, before) if first else None
+        name = self._processes.agree(found.folder.name if found else "")
+        return found or (checkpoints.verified_elsewhere(folder / name) if name else None)
+
+    def _restore(self, found: checkpoints.Checkpoint) -> None:
+        found.restore(self._model, self._stepper.optimisers)
+        self._stepper.guard.load(found.guard.get("window", {}))
+        self._done = self._saved = found.step
+
+    def _roll_back(self) -> None:
+        """Go on from before the trouble, with a smaller learning rate.
+
+        Raises:
+            NonFiniteLossError: that was done too often.
+        """
+        stability = self._meters.stability
+        found = self._checkpoint(before=stability.require_rollback())
+        if found is None:
+            whole_state.place_weights(self._model, dict(_first_model(self._run).named_parameters()))
+            for optimiser in self._stepper.optimisers:
+                optimiser.state.clear()
+            self._stepper.guard.load({})
+            self._done = 0
+        else:
+            self._restore(found)
+        event = stability.roll_back(self._done)
+        self._say(f"too many of the last steps were skipped: {event.event} {event.detail}")
+        self._stepper.rate_share = stability.rate_share
+        self._meters.rolled_back(self._done, event)
+        self._validated = self._meters.last_step_of(_MEASURED)
+        self._save()
+
+    def _new_meters(
+        self, stability: Stability, metrics: Sequence[tuple[int, str, float]] = ()
+    ) -> Meters:
+        flops = self._run.architecture.flops_per_token(self._tokens.sequence_length)
+        return Meters(self._run, self._device, self._processes, flops, stability, metrics)
 
     def _describe(self, batches: Batches, start: int) -> None:
         o, a = self._run.optimisation, self._run.architecture
@@ -194,23 +234,30 @@ class _Training:
 
     def _validate(self) -> None:
         rows = self._stepper.micro_batch_rows
-        for name, value in self._validation(self._model, rows, self._strategy).items():
-            self._metrics.append((self._done, name, value))
-            if name == _MEASURED:
-                self._say(f"step {self._done}: {value:.4f} bits per byte on validation rows")
+        with self._meters.aside():
+            found = self._validation(self._model, rows, self._strategy)
+        self._meters.measured(self._done, found)
+        if _MEASURED in found:
+            bits = found[_MEASURED]
+            self._say(f"step {self._done}: {bits:.4f} bits per byte on validation rows")
         self._validated = self._done
 
     def _save(self) -> None:
-        checkpoints.write(
-            self._scratch / "checkpoints",
-            self._digest,
-            self._done,
-            self._model,
-            self._stepper.optimisers,
-            self._metrics,
-            self._threads.found,
-            self._strategy,
-        )
+        with self._meters.aside():
+            checkpoints.write(
+                self._scratch / "checkpoints",
+                self._digest,
+                self._done,
+                self._model,
+                self._stepper.optimisers,
+                self._meters.rows,
+                self._threads.found,
+                self._strategy,
+                {
+                    "window": self._stepper.guard.state(),
+                    "stability": self._meters.stability.state(),
+                },
+            )
         if self._processes.first:
             self._remember_micro_batch()
         self._saved = self._done
@@ -232,16 +279,15 @@ class _Training:
         text = path.read_text() if path.is_file() else ""
         return int(text) if text.isdigit() else 0
 
-    def _finish(self, batches: Batches, trained: float, seconds: float, start: int) -> None:
+    def _finish(self, batches: Batches, start: int) -> None:
         run, model = self._run, self._strategy.whole(self._model)
         if model is None:
             return
         paths = run.paths
         model_folder.save(model, Path(paths.model), Path(paths.tokenizer), END_OF_TEXT)
-        steps, names, values = zip(*self._metrics, strict=True)
+        steps, names, values = zip(*self._meters.rows, strict=True)
         table = pa.table([steps, names, values], schema=METRICS)
         pq.write_table(table, paths.metrics)
-        flops = run.architecture.flops_per_token(self._tokens.sequence_length)
         result = {
             "parameters": run.architecture.parameters,
             "steps": run.optimisation.steps,
@@ -249,7 +295,7 @@ class _Training:
             * run.optimisation.batch_rows
             * self._tokens.sequence_length,
             "epochs": batches.epochs(run.optimisation.steps),
-            "flops_per_token": flops,
+            "flops_per_token": run.architecture.flops_per_token(self._tokens.sequence_length),
             "device": str(self._device),
             "processes": self._processes.count,
             "parallel": self._strategy.name,
@@ -259,9 +305,8 @@ class _Training:
             "compiled": self._compiled,
             "micro_batch_rows": self._stepper.micro_batch_rows,
             "resumed_from_step": start,
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(trained / seconds, 1) if seconds else None,
-            "teraflops_per_second": round(trained / seconds * flops / 1e12, 4) if seconds else None,
+            **self._meters.facts(),
+            "events": [asdict(event) for event in self._meters.stability.events],
         }
         Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
 

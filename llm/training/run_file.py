@@ -67,6 +67,8 @@ class Optimisation:
         validate_every: steps between measurements on validation rows.
         validation_rows: how many validation sequences are measured.
         seed: of first weights and order of the data.
+        outlier_sigmas: standard deviations above the mean of the last steps from which one whose
+            loss or gradient norm is there is skipped; 0 = only what is not finite.
     """
 
     steps: int
@@ -87,6 +89,7 @@ class Optimisation:
     validate_every: int
     validation_rows: int
     seed: int
+    outlier_sigmas: float
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -25,10 +26,7 @@ def save(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
 
 def load(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
     """Put what was saved in place."""
-    state = load_file(folder / WEIGHTS)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(_place(state[name], parameter))
+    place_weights(model, load_file(folder / WEIGHTS))
     # On the CPU: loading puts moments beside their weights and leaves AdamW's counts there.
     states = torch.load(folder / OPTIMISERS, map_location="cpu", weights_only=True)
     for optimiser, saved in zip(optimisers, states, strict=True):
@@ -40,6 +38,14 @@ def load(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
                 for key, value in held.items()
             }
         optimiser.load_state_dict(saved)
+
+
+def place_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a model these, by the names of its parameters; of a sharded one each process its
+    share."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(_place(weights[name], parameter))
 
 
 def _place(value: Tensor, like: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from llm.training.run_file import (
     Recomputation,
     Schedule,
 )
-from tasks.engine.config import StageConfig, execution
+from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import IngotError
 from tasks.engine.identity.snapshot import Snapshot
@@ -36,6 +36,8 @@ from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points
 from tasks.stages.pretrain_start import other_architecture, start_folder, start_snapshot
+
+_MAX_EVENTS = 200  # that are shown: the last ones; all are in the metrics
 
 
 class UntrainableError(IngotError):
@@ -107,6 +109,14 @@ class PretrainConfig(StageConfig):
     )
     seed: int = Field(
         0, description="Random seed of first weights and order of sequences.", ge=0, le=2**63 - 1
+    )
+    outlier_sigmas: float = added(
+        6.0,
+        "Skip a step whose loss or gradient norm lies so many standard deviations above the mean "
+        "of the last 128 steps; a run without such a step stays what it is. 0 = skip only what is "
+        "not finite.",
+        ge=0.0,
+        le=1000.0,
     )
     continue_from: str = execution(
         "",
@@ -239,7 +249,9 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     out.launch("llm.training", record, ranks=ranks, checkpoint=whole)
     with out.table("metrics") as writer:
         writer.write(pq.read_table(paths["metrics"], schema=METRICS))
-    out.fact("training", json.loads(Path(paths["result"]).read_text(encoding="utf-8")))
+    result = json.loads(Path(paths["result"]).read_text(encoding="utf-8"))
+    out.fact("events", result.pop("events")[-_MAX_EVENTS:])
+    out.fact("training", result)
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:
@@ -262,6 +274,7 @@ def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, An
         "validate_every": config.validate_every,
         "validation_rows": config.validation_rows,
         "seed": config.seed,
+        "outlier_sigmas": config.outlier_sigmas,
     }
 
 
@@ -303,7 +316,12 @@ def panels(artifact: Artifact) -> list[Panel]:
     shown: list[Panel] = [
         Table("Training", ["", "value"], [[name, value] for name, value in training.items()])
     ]
-    losses = {"train": points["loss"], "validation": points.get("validation_loss", [])}
+    if events := artifact.facts.get("events"):  # of an earlier version there are none
+        names = ("step", "event", "loss", "gradient_norm", "detail")
+        rows = [[event[name] for name in names] for event in events]
+        columns = [name.replace("_", " ") for name in names]
+        shown.append(Table("Events", columns, rows, "Steps that were not taken, and why."))
+    losses = {"train": points.get("loss", []), "validation": points.get("validation_loss", [])}
     shown.append(
         Curve(
             "Loss",
@@ -316,7 +334,8 @@ def panels(artifact: Artifact) -> list[Panel]:
         curve = {"validation": points["validation_bits_per_byte"]}
         shown.append(Curve("Bits per byte", "step", "bits per byte", curve))
     for name, title in (("learning_rate", "Learning rate"), ("gradient_norm", "Gradient norm")):
-        shown.append(Curve(title, "step", "", {title.lower(): points[name]}))
+        if name in points:
+            shown.append(Curve(title, "step", "", {title.lower(): points[name]}))
     return shown
 
 
@@ -332,7 +351,8 @@ STAGE = Stage(
     outputs={
         "model": Output("The base model, a Hugging Face folder."),
         "metrics": Output(
-            "Loss, gradient norm and learning rate of every step; validation.", METRICS
+            "Loss, gradient norm and learning rate of every step; rates, memory, validation.",
+            METRICS,
         ),
     },
     run=run,

@@ -16,6 +16,7 @@ from llm.training.step import Stepper
 from tests.llm.training.small_run import ALONE, fresh, opened, stepper
 
 ROWS = np.arange(8)
+GUARD = {"window": {"seen": 3}}
 METRICS = [(1, "loss", 6.5), (1, "gradient_norm", 0.1 + 0.2)]
 
 
@@ -28,7 +29,8 @@ def _trained(folder: Path, steps: int, optimiser: str = "muon") -> Stepper:
 
 def _write(folder: Path, step: Stepper, number: int, digest: str = "mine") -> None:
     found = (2, 1.5)
-    checkpoints.write(folder, digest, number, step.model, step.optimisers, METRICS, found, ALONE)
+    held = (step.model, step.optimisers)
+    checkpoints.write(folder, digest, number, *held, METRICS, found, ALONE, GUARD)
 
 
 def _names(folder: Path) -> list[str]:
@@ -42,6 +44,7 @@ def test_what_is_restored_goes_on_alike(tmp_path: Path, optimiser: str) -> None:
     found = checkpoints.latest(tmp_path / "c", "mine")
     assert found is not None
     assert (found.step, found.metrics, found.rejected) == (2, METRICS, ())
+    assert found.guard == GUARD
     other = _trained(tmp_path, 0, optimiser)
     found.restore(other.model, other.optimisers)
     step(2, ROWS)
@@ -85,6 +88,16 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path, name: str, damage: str) ->
     found = checkpoints.latest(tmp_path / "c", "mine")
     assert found is not None
     assert (found.step, found.rejected) == (2, ())
+
+
+def test_one_from_before_a_step_is_the_newest_of_them_or_the_oldest(tmp_path: Path) -> None:
+    step = _trained(tmp_path, 1)
+    for number in (5, 8):
+        _write(tmp_path / "c", step, number)
+    for before, expected in ((9, 8), (8, 5), (6, 5), (5, 5), (1, 5)):
+        found = checkpoints.latest(tmp_path / "c", "mine", before)
+        assert found is not None
+        assert found.step == expected
 
 
 @pytest.mark.parametrize("state", ["[]", "{}", '{"run": "mine", "step": 3, "files": {}}'])

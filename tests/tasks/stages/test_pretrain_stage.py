@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,6 +92,24 @@ def test_panels(done: BuildResult) -> None:
     assert [step for step, _ in shown["Bits per byte"].series["validation"]] == [5, 10, 12]
     rates = dict(shown["Learning rate"].series["learning rate"])
     assert max(rates.values()) == PretrainConfig(**TINY).learning_rate
+
+
+def test_steps_that_were_not_taken_are_shown(done: BuildResult) -> None:
+    facts = done.artifact.facts
+    assert facts["events"] == []
+    assert facts["training"]["skipped_steps"] == 0
+    skipped = {"event": "skipped", "loss": None, "gradient_norm": 3.5, "detail": "loss is nan"}
+    shown = SimpleNamespace(
+        facts={**facts, "events": [{"step": 7, **skipped}]}, data=done.artifact.data
+    )
+    tables = [panel for panel in panels(shown) if isinstance(panel, Table)]  # type: ignore[arg-type]
+    assert [table.title for table in tables] == ["Training", "Events"]
+    assert tables[1].rows == [[7, "skipped", None, 3.5, "loss is nan"]]
+
+
+def test_outliers_enter_identity_once_they_are_others() -> None:
+    assert "outlier_sigmas" not in PretrainConfig().identity()
+    assert PretrainConfig(outlier_sigmas=0).identity()["outlier_sigmas"] == 0.0
 
 
 def test_going_on_from_a_model(home: Path, done: BuildResult, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from llm.training.distributed import Processes, group
 from llm.training.loop import train_among
 from llm.training.run_file import Run
 from tests.llm.training.small_run import CPU, After, never
+from tests.llm.training.spoiled import spoil
 
 _attend = transformer.attend
 
@@ -50,10 +52,14 @@ def main(folder: Path) -> None:
             stop: StopRequest = After(case["stop_after"]) if case["stop_after"] else never()
             stop = AtLook(case["stop_at_look"]) if case["stop_at_look"] else stop
             transformer.attend = _short_of_memory(processes, **case["no_memory"])
+            patch = pytest.MonkeyPatch()
+            if processes.rank in case["spoiled_ranks"]:
+                spoil(patch, lambda step, share: step in (4, 9) or (12 < step < 30 and share == 1))
             try:
                 train_among(from_record(Run, case["run"], str(number)), stop, CPU, processes)
             except StoppedError as stopped:
                 print(f"case {number}: {stopped}", file=sys.stderr)
+            patch.undo()
 
 
 def _short_of_memory(processes: Processes, ranks: list[int], call: int, backward: bool) -> Any:

@@ -21,10 +21,15 @@ NEVER: dict[str, Any] = {"ranks": [], "call": 0, "backward": False}
 
 
 def case(
-    run: Run, stop_after: int = 0, stop_at_look: int = 0, no_memory: dict[str, Any] = NEVER
+    run: Run,
+    stop_after: int = 0,
+    stop_at_look: int = 0,
+    no_memory: dict[str, Any] = NEVER,
+    spoiled_ranks: list[int] | None = None,
 ) -> dict[str, Any]:
     stops = {"stop_after": stop_after, "stop_at_look": stop_at_look}
-    return {"run": asdict(run), **stops, "no_memory": no_memory}
+    spoiled = {"spoiled_ranks": spoiled_ranks or []}
+    return {"run": asdict(run), **stops, "no_memory": no_memory, **spoiled}
 
 
 def together(
@@ -59,7 +64,7 @@ def far(run: Run, reference: Run) -> dict[str, float]:
         name: set(told) for name, told in theirs.items()
     }
     return {
-        name: max(abs(told[step] - ours[name][step]) / abs(told[step]) for step in told)
+        name: max(abs(told[step] - ours[name][step]) / (abs(told[step]) or 1) for step in told)
         for name, told in theirs.items()
         if name != "learning_rate"
     }
