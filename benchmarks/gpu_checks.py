@@ -221,6 +221,38 @@ def _refuse(step: Stepper, limit: int) -> None:
     step.model.hidden = limited  # type: ignore[method-assign]
 
 
+def skipped(device: torch.device, cache: Path | None, optimiser: str) -> dict[str, Any]:
+    """A step whose gradient is no number leaves weights and states to the bit; the steps after it
+    are taken, and on a GPU none of them waits for it."""
+    settings = _settings(devices.precision_on(device, "auto"), optimiser=optimiser)
+    step = models.stepper(A, _tokens(), settings, device, cache)
+    _steps(step, range(2))
+    before = _states(step)
+    weight = step.model.model.embed_tokens.weight
+    spoiled = weight.register_hook(lambda gradient: gradient * float("nan"))
+    figures = step(2, np.arange(2 * ROWS, 3 * ROWS))
+    spoiled.remove()
+    kept = all(map(torch.equal, before, _states(step)))
+    if device.type == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        later = [step(n, np.arange(n * ROWS, (n + 1) * ROWS)) for n in range(3, 5)]
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    taken = not any(pending.read().skipped for pending in later)
+    moved = not all(map(torch.equal, before, _states(step)))
+    holds = figures.read().skipped and kept and taken and moved
+    return {"kept": kept, "taken_afterwards": taken and moved, "holds": holds}
+
+
+def _states(step: Stepper) -> list[Tensor]:
+    found = [p.detach().clone() for p in step.model.parameters()]
+    for made in step.optimisers:
+        found += [value.clone() for held in made.state.values() for value in held.values()]
+    return found
+
+
 def documents(device: torch.device) -> dict[str, Any]:
     """Hidden states of a packed row, under its mask, are those of its documents alone."""
     model = models.fresh(A).to(device)
@@ -246,6 +278,8 @@ def run(device: torch.device, cache: Path) -> dict[str, Any]:
     }
     found["resume adamw"] = resume(device, cache, "adamw")
     found["resume muon"] = resume(device, cache if device.type == "cuda" else None, "muon")
+    for optimiser in ("adamw", "muon"):
+        found[f"skipped {optimiser}"] = skipped(device, None, optimiser)
     if device.type == "cuda":  # on a CPU nothing is left to chance
         with _deterministic():
             found["resume deterministic"] = resume(device, cache, "adamw")
