@@ -35,6 +35,7 @@ from llm.training.stability import Stability
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
+from llm.training.trackers import open_trackers
 from llm.training.validation import Validation
 
 _MEASURED = "validation_bits_per_byte"
@@ -92,6 +93,7 @@ class _Training:
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
+        self._trackers = open_trackers(run) if processes.first else []
         self._meters = self._new_meters(Stability())
         self._done = self._saved = self._validated = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
@@ -110,6 +112,9 @@ class _Training:
         except devices.DoesNotFitError:
             self._remember_micro_batch()  # where a step cannot be done again, the next start does
             raise
+        finally:
+            for tracker in self._trackers:
+                tracker.close()
 
     def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
@@ -208,7 +213,9 @@ class _Training:
         self, stability: Stability, metrics: Sequence[tuple[int, str, float]] = ()
     ) -> Meters:
         flops = self._run.architecture.flops_per_token(self._tokens.sequence_length)
-        return Meters(self._run, self._device, self._processes, flops, stability, metrics)
+        return Meters(
+            self._run, self._device, self._processes, flops, stability, metrics, self._trackers
+        )
 
     def _describe(self, batches: Batches, start: int) -> None:
         o, a = self._run.optimisation, self._run.architecture

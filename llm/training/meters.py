@@ -22,6 +22,7 @@ from llm.training.memory import memory_in_use
 from llm.training.peak_flops import peak_flops
 from llm.training.run_file import Run
 from llm.training.stability import Event, Stability
+from llm.training.trackers import Tracker
 
 Metric = tuple[int, str, float]
 # Of a run's steps so many have the figures that change slowly: a table stays small.
@@ -37,6 +38,7 @@ class Meters:
     Args:
         flops_per_token: of the model.
         metrics: (step, name, value) of the steps before.
+        trackers: are told the same.
         behind: steps whose figures may wait; 0 = none.
 
     Attributes:
@@ -52,10 +54,11 @@ class Meters:
         flops_per_token: float,
         stability: Stability,
         metrics: Sequence[Metric] = (),
+        trackers: Sequence[Tracker] = (),
         behind: int | None = None,
     ) -> None:
         self.rows: list[Metric] = list(metrics)
-        self.stability = stability
+        self.stability, self._trackers = stability, trackers
         self._device, self._processes = device, processes
         self._steps = run.optimisation.steps
         self._every = -(-self._steps // _MARKS)
@@ -69,10 +72,15 @@ class Meters:
         known = [value for _, name, value in metrics if name == "micro_batch_rows"]
         self._micro_batch_rows = int(known[-1]) if known else 0
         self._loss: float | None = None  # of the last step that was taken
-        self.begin(0)
+        self._restart_clock(0)
 
     def begin(self, done: int) -> None:
         """The first step to come is the one after `done`."""
+        for tracker in self._trackers:
+            tracker.begin(done)
+        self._restart_clock(done)
+
+    def _restart_clock(self, done: int) -> None:
         self._progress = Progress(self._steps, "step", done)
         self._began = time.monotonic()
         self._interval()
@@ -110,6 +118,8 @@ class Meters:
     def measured(self, step: int, values: dict[str, float]) -> None:
         """What was measured after a step."""
         self.rows += [(step, name, value) for name, value in values.items()]
+        for tracker in self._trackers:
+            tracker.log(step, values)
 
     def _take(self, step: int, micro_batch_rows: int, figures: StepFigures) -> None:
         self._loss = self._loss if figures.skipped else figures.loss
@@ -154,6 +164,8 @@ class Meters:
         """What came after step `to` is to be done again; events stay."""
         self._pending.clear()
         self.rows = [row for row in self.rows if row[0] <= to or row[1] in _EVENTS]
+        for tracker in self._trackers:
+            tracker.begin(to)
         self.measured(event.step, {"rollback_to_step": float(to)})
         self._interval()
 

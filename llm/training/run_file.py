@@ -18,6 +18,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 Parallel = Literal["auto", "single", "ddp", "fsdp"]
 Recomputation = Literal["none", "selective", "full"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Wandb = Literal["off", "offline", "online"]
 # Of tuning and evaluation.
 CudaOrCpu = Literal["auto", "cpu", "cuda"]
 
@@ -107,6 +108,10 @@ class Execution:
         activation_checkpointing: what of a block is computed again for the backward pass, to save
             memory: "none", "selective" (what is cheap) or "full".
         rendezvous_seconds: that processes wait for each other at the start.
+        tensorboard: folder for event files; empty = none.
+        wandb: "off", "offline" or "online".
+        wandb_project: name of the project there.
+        wandb_folder: where W&B keeps what it is told.
     """
 
     device: Device
@@ -117,6 +122,10 @@ class Execution:
     parallel: Parallel
     activation_checkpointing: Recomputation
     rendezvous_seconds: float
+    tensorboard: str
+    wandb: Wandb
+    wandb_project: str
+    wandb_folder: str
 
 
 @dataclass(frozen=True)

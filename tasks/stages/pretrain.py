@@ -24,11 +24,12 @@ from llm.training.run_file import (
     Precision,
     Recomputation,
     Schedule,
+    Wandb,
 )
 from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import IngotError
-from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.identity.snapshot import Snapshot, root
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.ranks import Ranks
 from tasks.engine.stage.stage import Stage
@@ -156,6 +157,14 @@ class PretrainConfig(StageConfig):
         0, "Sequences per forward pass; 0 = all, halved where memory does not suffice.", ge=0
     )
     checkpoint_seconds: float = execution(60.0, "Seconds between checkpoints.", ge=0.0)
+    tensorboard: str = execution(
+        "", "Folder for TensorBoard's event files, a subfolder a run; empty = none."
+    )
+    wandb: Wandb = execution(
+        "off", "Whether Weights & Biases is told of the run, and whether it sends that at once."
+    )
+    wandb_project: str = execution("ingot", "Project of W&B.")
+    wandb_folder: str = execution("", "Folder in which W&B makes its own; empty = the current one.")
 
     @model_validator(mode="after")
     def _heads_fit(self) -> PretrainConfig:
@@ -242,7 +251,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "paths": paths,
         "architecture": asdict(architecture),
         "optimisation": _optimisation(config, steps, rows),
-        "execution": {field.name: getattr(config, field.name) for field in fields(Execution)},
+        "execution": _execution(config),
     }
     whole = "checkpoints/step-????????/state.json"
     ranks = Ranks(config.processes, config.nodes, config.rendezvous, config.rendezvous_seconds)
@@ -252,6 +261,13 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     result = json.loads(Path(paths["result"]).read_text(encoding="utf-8"))
     out.fact("events", result.pop("events")[-_MAX_EVENTS:])
     out.fact("training", result)
+
+
+def _execution(config: PretrainConfig) -> dict[str, Any]:
+    found = {field.name: getattr(config, field.name) for field in fields(Execution)}
+    found["wandb_folder"] = str(root() / config.wandb_folder)
+    found["tensorboard"] = config.tensorboard and str(root() / config.tensorboard)
+    return found
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:

@@ -75,6 +75,10 @@ EXECUTION = Execution(
     parallel="auto",
     activation_checkpointing="none",
     rendezvous_seconds=60.0,
+    tensorboard="",
+    wandb="off",
+    wandb_project="ingot",
+    wandb_folder="",
 )
 
 
