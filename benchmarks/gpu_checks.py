@@ -20,9 +20,11 @@ from torch import Tensor
 from benchmarks import models
 from llm.model.architecture import Architecture
 from llm.model.transformer import Transformer
-from llm.training import checkpoints, devices
+from llm.training import devices
+from llm.training.checkpoints import Position
 from llm.training.distributed import group
 from llm.training.run_file import Optimisation
+from llm.training.saver import Saver
 from llm.training.step import Stepper
 
 A = Architecture(
@@ -118,11 +120,9 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
         folder = Path(name)
         step = models.stepper(A, _tokens(), settings, device, cache)
         _steps(step, range(3))
-        _save(step, folder, 3)
+        _saver(step, folder).save(Position(3, []))
         again = models.stepper(A, _tokens(), settings, device, cache)
-        saved = checkpoints.latest(folder, "d")
-        assert saved is not None
-        saved.restore(again.model, again.optimisers)
+        assert _saver(again, folder).restore() is not None
         _steps(again, range(3, 6))
     repeated, resumed = (
         _relative_distance(whole[1], whole[0]),
@@ -135,9 +135,9 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
     }
 
 
-def _save(step: Stepper, folder: Path, done: int) -> None:
-    held = (step.model, step.optimisers)
-    checkpoints.write(folder, "d", done, *held, [], (0, 0.0), step.strategy)
+def _saver(step: Stepper, folder: Path) -> Saver:
+    held = (step.model, step.optimisers, step.strategy.processes)
+    return Saver(folder, {}, 1, *held, print)
 
 
 def sharded(device: torch.device, cache: Path | None, optimiser: str) -> dict[str, Any]:
@@ -153,11 +153,9 @@ def sharded(device: torch.device, cache: Path | None, optimiser: str) -> dict[st
         step = models.stepper(A, _tokens(), settings, device, cache, strategy=strategy)
         _steps(step, range(2))
         with tempfile.TemporaryDirectory() as name:
-            _save(step, Path(name), 2)
-            saved = checkpoints.latest(Path(name), "d")
-            assert saved is not None
+            _saver(step, Path(name)).save(Position(2, []))
             again = models.stepper(A, _tokens(), settings, device, cache)
-            saved.restore(again.model, again.optimisers)
+            assert _saver(again, Path(name)).restore() is not None
         _steps(again, range(2, 4))
         _steps(step, range(2, 4))
         gathered = strategy.whole(step.model)

@@ -22,14 +22,16 @@ from llm.tables import METRICS
 from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.tokens.token_file import TokenFile
-from llm.training import checkpoints, devices
+from llm.training import devices
 from llm.training.batches import Batches
+from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
+from llm.training.saver import Saver
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
@@ -69,7 +71,6 @@ class _Training:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
-        self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
@@ -93,6 +94,15 @@ class _Training:
         self._metrics: list[tuple[int, str, float]] = []
         self._done = self._saved = self._validated = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
+        self._saver = Saver(
+            self._scratch / "checkpoints",
+            run.identity(),
+            run.execution.keep_checkpoints,
+            self._model,
+            self._stepper.optimisers,
+            processes,
+            self._say,
+        )
 
     def run(self) -> None:
         start = self._resume()
@@ -152,15 +162,9 @@ class _Training:
             raise Interrupted
 
     def _resume(self) -> int:
-        folder = self._scratch / "checkpoints"
-        found = checkpoints.latest(folder, self._digest) if self._processes.first else None
-        name = self._processes.agree(found.folder.name if found else "")
-        if not name:
+        found = self._saver.restore()
+        if found is None:
             return 0
-        found = found or checkpoints.verified_elsewhere(folder / name)
-        for name in found.rejected:
-            self._say(f"checkpoint {name} is damaged and was passed over")
-        found.restore(self._model, self._stepper.optimisers)
         fixed = self._run.execution.threads or self._processes.threads
         self._threads = ThreadTuner(self._device, fixed, known=found.threads)
         self._metrics = list(found.metrics)
@@ -201,16 +205,7 @@ class _Training:
         self._validated = self._done
 
     def _save(self) -> None:
-        checkpoints.write(
-            self._scratch / "checkpoints",
-            self._digest,
-            self._done,
-            self._model,
-            self._stepper.optimisers,
-            self._metrics,
-            self._threads.found,
-            self._strategy,
-        )
+        self._saver.save(Position(self._done, self._metrics, self._threads.found))
         if self._processes.first:
             self._remember_micro_batch()
         self._saved = self._done

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from llm.model.architecture import Architecture
+from llm.model.config_file import tokenizer_digest
 from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
 
@@ -99,6 +99,7 @@ class Execution:
         compile: whether blocks are compiled.
         micro_batch_rows: sequences at once; 0 = all, halved where memory does not suffice.
         checkpoint_seconds: between checkpoints.
+        keep_checkpoints: how many of the newest stay.
         parallel: "single" (one process), "ddp" (several, each with the whole model), "fsdp" (each
             with a share of it), or "auto": ddp where the model fits on a GPU, else fsdp.
         activation_checkpointing: what of a block is computed again for the backward pass, to save
@@ -111,6 +112,7 @@ class Execution:
     compile: bool
     micro_batch_rows: int
     checkpoint_seconds: float
+    keep_checkpoints: int
     parallel: Parallel
     activation_checkpointing: Recomputation
     rendezvous_seconds: float
@@ -130,16 +132,16 @@ class Run:
     optimisation: Optimisation
     execution: Execution
 
-    @property
-    def digest(self) -> str:
-        """Identity of what is computed: a checkpoint of another digest is never gone on from."""
-        decides = {
+    def identity(self) -> dict[str, Any]:
+        """What is computed, as JSON values; a checkpoint of another identity is never gone on from.
+        Reads the starting weights."""
+        return {
             "data_id": self.data_id,
+            "tokenizer": tokenizer_digest(Path(self.paths.tokenizer)),
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
             "start": _weights_digest(self.paths.start),
         }
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def read(path: Path) -> Run:

@@ -146,6 +146,7 @@ class PretrainConfig(StageConfig):
         0, "Sequences per forward pass; 0 = all, halved where memory does not suffice.", ge=0
     )
     checkpoint_seconds: float = execution(60.0, "Seconds between checkpoints.", ge=0.0)
+    keep_checkpoints: int = execution(2, "Checkpoints kept: the newest ones.", ge=1, le=100)
 
     @model_validator(mode="after")
     def _heads_fit(self) -> PretrainConfig:

@@ -70,6 +70,7 @@ EXECUTION = Execution(
     compile=False,
     micro_batch_rows=0,
     checkpoint_seconds=3600.0,
+    keep_checkpoints=2,
     parallel="auto",
     activation_checkpointing="none",
     rendezvous_seconds=60.0,
