@@ -65,7 +65,7 @@ class Position:
 
 def begin(folder: Path, step: int) -> Path:
     """The folder a checkpoint is written to before it is one; all processes may call it."""
-    aside = folder / f"step-{step:08d}.tmp"
+    aside = folder / f"{_name(step)}.tmp"
     aside.mkdir(parents=True, exist_ok=True)
     return aside
 
@@ -142,16 +142,18 @@ def find(
 
     Args:
         say: is told of those that were passed over, and why.
-        before: look only at those of fewer steps.
+        before: look only at those of fewer steps; where there are none, at the oldest first.
 
     Raises:
         OtherRunError: there is none, and one of a run with other data, another tokenizer or
             architecture.
     """
     other: tuple[Path, Any] | None = None
-    for place in _newest_first(folder):
-        if before is not None and place.name >= f"step-{before:08d}":
-            continue
+    places = _newest_first(folder)
+    if before is not None:
+        earlier = [place for place in places if place.name < _name(before)]
+        places = earlier or places[::-1]
+    for place in places:
         try:
             state = _verified_state(place)
         except _UnusableError as why:
@@ -237,6 +239,10 @@ def _of_another_run(place: Path, differ: list[tuple[str, Any, Any]]) -> str:
         f"{place} is a checkpoint of another run: {told}. It is left as it is; give this run a "
         "scratch folder of its own, or remove that one"
     )
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _newest_first(folder: Path) -> list[Path]:

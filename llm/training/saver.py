@@ -61,7 +61,7 @@ class Saver:
         """Put the newest whole checkpoint's weights and optimiser states in place.
 
         Args:
-            before: the newest of fewer steps.
+            before: the newest of fewer steps; where there is none, the oldest there is.
 
         Returns:
             Where the run was then; none where there is no checkpoint, and nothing was changed.

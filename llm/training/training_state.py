@@ -6,7 +6,7 @@ Weights have their names in the model; the state `exp_avg` of a weight in the se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -48,6 +48,25 @@ def restore(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise StateError(f"{folder}: weights do not fit this model: {error}") from error
     restore_optimisers(folder, model, optimisers)
+
+
+@torch.no_grad()
+def place_weights(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Give a model these weights, by name; of a sharded one each process its share."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(_share(values[name], parameter))
+
+
+def _share(value: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor, or what this process holds of one that is laid out as another is."""
+    if not hasattr(like, "device_mesh"):
+        return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
+    # Each process has all of it: nobody sends anything.
+    whole = value.to(like.device)
+    return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)
 
 
 def restore_optimisers(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None:
