@@ -120,7 +120,7 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
         folder = Path(name)
         step = models.stepper(A, _tokens(), settings, device, cache)
         _steps(step, range(3))
-        _saver(step, folder).save(Position(3, []))
+        _save(step, folder, 3)
         again = models.stepper(A, _tokens(), settings, device, cache)
         assert _saver(again, folder).restore() is not None
         _steps(again, range(3, 6))
@@ -133,6 +133,12 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
         "resumed_apart": resumed,
         "holds": resumed <= 3 * repeated,
     }
+
+
+def _save(step: Stepper, folder: Path, done: int) -> None:
+    saver = _saver(step, folder)
+    saver.save(Position(done, []))
+    saver.finish()
 
 
 def _saver(step: Stepper, folder: Path) -> Saver:
@@ -153,7 +159,7 @@ def sharded(device: torch.device, cache: Path | None, optimiser: str) -> dict[st
         step = models.stepper(A, _tokens(), settings, device, cache, strategy=strategy)
         _steps(step, range(2))
         with tempfile.TemporaryDirectory() as name:
-            _saver(step, Path(name)).save(Position(2, []))
+            _save(step, Path(name), 2)
             again = models.stepper(A, _tokens(), settings, device, cache)
             assert _saver(again, Path(name)).restore() is not None
         _steps(again, range(2, 4))

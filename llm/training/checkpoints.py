@@ -63,13 +63,6 @@ class Position:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def begin(folder: Path, step: int) -> Path:
-    """The folder a checkpoint is written to before it is one; all processes may call it."""
-    aside = folder / f"{_name(step)}.tmp"
-    aside.mkdir(parents=True, exist_ok=True)
-    return aside
-
-
 def discard_unfinished(folder: Path) -> None:
     """Remove what earlier starts were in the middle of writing."""
     for cut_short in folder.glob("step-*.tmp"):
@@ -151,7 +144,7 @@ def find(
     other: tuple[Path, Any] | None = None
     places = _newest_first(folder)
     if before is not None:
-        earlier = [place for place in places if place.name < _name(before)]
+        earlier = [place for place in places if place.name < place_name(before)]
         places = earlier or places[::-1]
     for place in places:
         try:
@@ -241,7 +234,8 @@ def _of_another_run(place: Path, differ: list[tuple[str, Any, Any]]) -> str:
     )
 
 
-def _name(step: int) -> str:
+def place_name(step: int) -> str:
+    """Of the folder of a checkpoint."""
     return f"step-{step:08d}"
 
 

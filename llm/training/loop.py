@@ -111,6 +111,7 @@ class _Training:
         except Interrupted:
             if self._saved < self._done:
                 self._save()
+            self._saver.finish()
             steps = self._run.optimisation.steps
             raise StoppedError(
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
@@ -118,6 +119,8 @@ class _Training:
         except devices.DoesNotFitError:
             self._remember_micro_batch()  # where a step cannot be done again, the next start does
             raise
+        finally:
+            self._saver.close()
 
     def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
@@ -147,11 +150,14 @@ class _Training:
                     threads=self._threads.threads,
                 )
             self._require_no_stop()
+            self._saver.settle()
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
             # The last one too: nothing that befalls the writing of the model costs its training.
-            if self._done == o.steps or self._processes.any(late):
+            if self._done == o.steps or self._processes.any(late and not self._saver.writing):
                 self._save()
                 saved = time.monotonic()
+        self._saver.finish()
+        self._stop.release()
         self._finish(batches, trained, time.monotonic() - began, start)
 
     def _require_no_stop(self) -> None:
@@ -209,7 +215,6 @@ class _Training:
         if self._processes.first:
             self._remember_micro_batch()
         self._saved = self._done
-        self._stop.release()
 
     def _muon_precision(self) -> str | None:
         muon = self._run.optimisation.optimiser == "muon"

@@ -42,6 +42,7 @@ class _Saves:
 
     def save(self, number: int, **more: Any) -> None:
         self.saver.save(Position(number, METRICS, (2, 1.5), **more))
+        self.saver.finish()
 
     def restored(self) -> Position:
         found = self.saver.restore()
