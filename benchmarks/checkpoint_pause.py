@@ -3,8 +3,8 @@
     python -m benchmarks.checkpoint_pause [--device cpu] [--tiny]
 
 A model of 126 M parameters with AdamW: 1.5 GB of weights and states. `waiting` is what a run pays
-that writes and goes on afterwards, `beside` what Ingot's pays: the copy, and the steps that take
-longer while a thread writes. There is no peer to compare with.
+that writes and goes on afterwards, `copy` what Ingot's does; `slowdown` is what the steps beside
+the writing take longer, which on a CPU that others use too says little. There is no peer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SMALL = Architecture(
 )
 TINY = replace(SMALL, vocabulary_size=1000, hidden_size=128, intermediate_size=256, layers=2)
 ROWS, TIMED, CHECKPOINTS = 2, 3, 2
-TARGET = 0.5  # of the seconds that waiting for the disk takes
+TARGET = 0.3  # of the seconds that waiting for the disk takes
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -85,12 +85,7 @@ def measure(architecture: Architecture, device: torch.device, folder: Path) -> d
         list(folder.glob("step-*"))
     )
     middle = {name: statistics.median(values) for name, values in found.items()}
-    return {
-        "bytes": size,
-        "step": plain,
-        **middle,
-        "beside": middle["copy"] + max(0.0, middle["slowdown"]),
-    }
+    return {"bytes": size, "step": plain, **middle}
 
 
 def main() -> None:
@@ -107,8 +102,8 @@ def main() -> None:
     print(f"stands still, waiting         {found['waiting']:7.3f} s")
     print(f"stands still, copying         {found['copy']:7.3f} s")
     print(f"slower steps beside it        {found['slowdown']:7.3f} s in {found['steps']:.0f} steps")
-    share = found["beside"] / found["waiting"]
-    bar = {"name": "beside_to_waiting", "value": share, "target": TARGET, "holds": share <= TARGET}
+    share = found["copy"] / found["waiting"]
+    bar = {"name": "standing_still", "value": share, "target": TARGET, "holds": share <= TARGET}
     record = {
         "benchmark": "checkpoint_pause",
         "input": {"parameters": architecture.parameters, "device": str(device)},

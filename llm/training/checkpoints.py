@@ -116,6 +116,34 @@ def complete(
     return place
 
 
+def link(file: Path, other: Path) -> None:
+    """Let a file lie in another place as well: once on the disk, where one file system has both."""
+    other.unlink(missing_ok=True)
+    try:
+        os.link(file, other)
+    except OSError:
+        shutil.copyfile(file, other)
+
+
+def keep_aside(place: Path, folder: Path) -> None:
+    """Let a checkpoint lie in another folder as well, where none is removed."""
+    aside = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for file in place.iterdir():
+        link(file, aside / file.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+
+
+def is_of(folder: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether a folder holds a whole checkpoint of this run."""
+    try:
+        return bool(_verified_state(folder)["run"] == identity)
+    except _UnusableError:
+        return False
+
+
 def prune(place: Path, keep: int) -> None:
     """Remove all but the newest, up to this one. What claims to be further on is damaged, of
     another run, or was gone back from: this one never got there."""

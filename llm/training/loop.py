@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import torch
 
 from llm.model import folder as model_folder
-from llm.model.config_file import ModelFolderError, check_tokenizer
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.process.events import Progress, log
@@ -22,7 +21,7 @@ from llm.tables import METRICS
 from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.tokens.token_file import TokenFile
-from llm.training import devices
+from llm.training import devices, resumable
 from llm.training.batches import Batches
 from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
@@ -32,6 +31,7 @@ from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.saver import Saver
+from llm.training.schedules import stable_steps
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
@@ -94,6 +94,7 @@ class _Training:
         self._metrics: list[tuple[int, str, float]] = []
         self._done = self._saved = self._validated = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
+        self._stable = stable_steps(run.optimisation) if run.paths.resumable else 0
         self._saver = Saver(
             self._scratch / "checkpoints",
             run.identity(),
@@ -102,6 +103,8 @@ class _Training:
             self._stepper.optimisers,
             processes,
             self._say,
+            self._scratch / "resumable",
+            self._stable,
         )
 
     def run(self) -> None:
@@ -153,7 +156,8 @@ class _Training:
             self._saver.settle()
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
             # The last one too: nothing that befalls the writing of the model costs its training.
-            if self._done == o.steps or self._processes.any(late and not self._saver.writing):
+            wanted = self._done in (self._stable, o.steps)
+            if wanted or self._processes.any(late and not self._saver.writing):
                 self._save()
                 saved = time.monotonic()
         self._saver.finish()
@@ -170,6 +174,9 @@ class _Training:
     def _resume(self) -> int:
         found = self._saver.restore()
         if found is None:
+            start = resumable.restore(self._run, self._model, self._stepper.optimisers)
+            if start is not None:
+                self._say(resumable.describe(start))
             return 0
         fixed = self._run.execution.threads or self._processes.threads
         self._threads = ThreadTuner(self._device, fixed, known=found.threads)
@@ -238,6 +245,10 @@ class _Training:
             return
         paths = run.paths
         model_folder.save(model, Path(paths.model), Path(paths.tokenizer), END_OF_TEXT)
+        if paths.resumable:
+            kept, stable = self._saver.kept(self._done)
+            tokens_a_step = run.optimisation.batch_rows * self._tokens.sequence_length
+            resumable.write(Path(paths.resumable), kept, run, stable, tokens_a_step)
         steps, names, values = zip(*self._metrics, strict=True)
         table = pa.table([steps, names, values], schema=METRICS)
         pq.write_table(table, paths.metrics)
@@ -278,15 +289,7 @@ def _first_model(run: Run) -> Transformer:
         model = Transformer(run.architecture)
         initialise(model, run.optimisation.seed)
         return model
-    start = Path(run.paths.start)
-    check_tokenizer(start, Path(run.paths.tokenizer))
-    model = model_folder.load(start)
-    if model.architecture != run.architecture:
-        raise ModelFolderError(
-            f"{start} is another architecture than the one configured: {model.architecture}; "
-            f"configured is {run.architecture}"
-        )
-    return model.train()
+    return resumable.first_model(run)
 
 
 def _silent(message: str) -> None:

@@ -29,9 +29,11 @@ class Paths:
     Attributes:
         sequences: folder with the Parquet parts of `pack.sequences`.
         tokenizer: folder of the tokenizer the sequences were made with.
-        start: model folder whose weights training starts from; empty = fresh weights.
+        start: model folder whose weights training starts from, and whose optimiser states, where
+            it has some; empty = fresh weights.
         scratch: token files, checkpoints and the compiler's cache; kept between starts.
         model: where the finished model goes.
+        resumable: where what further training goes on from does; empty = nowhere.
         metrics: Parquet file for (step, name, value).
         result: JSON file with what the run was like (steps, tokens a second).
     """
@@ -41,6 +43,7 @@ class Paths:
     start: str
     scratch: str
     model: str
+    resumable: str
     metrics: str
     result: str
 
@@ -157,6 +160,7 @@ def _weights_digest(folder: str) -> str:
     if not folder:
         return ""
     digest = hashlib.sha256()
-    for name in ("config.json", "model.safetensors"):
-        digest.update(bytes.fromhex(sha256_file(Path(folder) / name)))
+    for name in ("config.json", "model.safetensors", "resumable.json"):
+        if name != "resumable.json" or (Path(folder) / name).exists():
+            digest.update(bytes.fromhex(sha256_file(Path(folder) / name)))
     return digest.hexdigest()

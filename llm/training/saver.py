@@ -51,6 +51,7 @@ class Saver:
         keep: how many of the newest stay.
         model, optimisers: as they are trained, sharded or not.
         say: is told what the user should know.
+        aside, at: the checkpoint of step `at`, if there is one, is kept in the folder `aside` too.
     """
 
     def __init__(
@@ -62,10 +63,13 @@ class Saver:
         optimisers: list[Optimizer],
         processes: Processes,
         say: Callable[[str], None],
+        aside: Path | None = None,
+        at: int = 0,
     ) -> None:
         self._folder, self._identity, self._keep, self._say = folder, identity, keep, say
         self._model, self._optimisers, self._processes = model, optimisers, processes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._aside, self._at = aside, at
         self._copy = HostCopy()
         self._write: _Write | None = None
         if processes.first:
@@ -131,6 +135,12 @@ class Saver:
             wait([self._write.future])
             self.settle()
 
+    def kept(self, step: int) -> tuple[Path, bool]:
+        """The checkpoint that was kept aside, and whether it is: else that of this step."""
+        if self._aside is not None and checkpoints.is_of(self._aside, self._identity):
+            return self._aside, True
+        return self._folder / checkpoints.place_name(step), False
+
     def close(self) -> None:
         """Wait until nothing is written any more, whatever becomes of it."""
         self._thread.shutdown()
@@ -167,7 +177,8 @@ class Saver:
         ):
             pieces = list(tensor_files.pieces_held(tensors, self._processes.first))
             if pieces:
-                files[self._file_name(kind, pieces)] = pieces
+                # By name: what was restored has its states in another order.
+                files[self._file_name(kind, pieces)] = sorted(pieces, key=lambda p: p.name)
         return files
 
     def _file_name(self, kind: str, pieces: Sequence[Piece]) -> str:
@@ -188,6 +199,8 @@ class Saver:
 
     def _complete(self, aside: Path, position: Position, digests: Mapping[str, str]) -> None:
         place = checkpoints.complete(aside, self._identity, position, digests)
+        if self._aside is not None and position.step == self._at:
+            checkpoints.keep_aside(place, self._aside)
         checkpoints.prune(place, self._keep)
 
     def _put_in_place(self, write: _Write, problem: BaseException | None) -> BaseException | None:

@@ -42,12 +42,21 @@ def restore(folder: Path, model: nn.Module, optimisers: list[Optimizer]) -> None
     Raises:
         StateError: something is missing, or of another shape.
     """
+    restore_weights(folder, model)
+    restore_optimisers(folder, model, optimisers)
+
+
+def restore_weights(folder: Path, model: nn.Module) -> None:
+    """Put the weights alone in place.
+
+    Raises:
+        StateError: something is missing, or of another shape.
+    """
     try:
         with TensorFiles(sorted(folder.glob(f"{WEIGHTS}*.safetensors"))) as files:
             _restore_weights(files, model)
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise StateError(f"{folder}: weights do not fit this model: {error}") from error
-    restore_optimisers(folder, model, optimisers)
 
 
 @torch.no_grad()

@@ -130,6 +130,7 @@ def paths(folder: Path) -> Paths:
         start="",
         scratch=str(folder / "scratch"),
         model=str(folder / "model"),
+        resumable=str(folder / "resumable"),
         metrics=str(folder / "metrics.parquet"),
         result=str(folder / "result.json"),
     )
