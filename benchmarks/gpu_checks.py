@@ -20,9 +20,11 @@ from torch import Tensor
 from benchmarks import models
 from llm.model.architecture import Architecture
 from llm.model.transformer import Transformer
-from llm.training import checkpoints, devices
+from llm.training import devices
+from llm.training.checkpoints import Position
 from llm.training.distributed import group
 from llm.training.run_file import Optimisation
+from llm.training.saver import Saver
 from llm.training.step import Stepper
 
 A = Architecture(
@@ -120,9 +122,7 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
         _steps(step, range(3))
         _save(step, folder, 3)
         again = models.stepper(A, _tokens(), settings, device, cache)
-        saved = checkpoints.latest(folder, "d")
-        assert saved is not None
-        saved.restore(again.model, again.optimisers)
+        assert _saver(again, folder).restore() is not None
         _steps(again, range(3, 6))
     repeated, resumed = (
         _relative_distance(whole[1], whole[0]),
@@ -136,8 +136,14 @@ def resume(device: torch.device, cache: Path | None, optimiser: str) -> dict[str
 
 
 def _save(step: Stepper, folder: Path, done: int) -> None:
-    held = (step.model, step.optimisers)
-    checkpoints.write(folder, "d", done, *held, [], (0, 0.0), step.strategy, {})
+    saver = _saver(step, folder)
+    saver.save(Position(done, []))
+    saver.finish()
+
+
+def _saver(step: Stepper, folder: Path) -> Saver:
+    held = (step.model, step.optimisers, step.strategy.processes)
+    return Saver(folder, {}, 1, *held, print)
 
 
 def sharded(device: torch.device, cache: Path | None, optimiser: str) -> dict[str, Any]:
@@ -154,10 +160,8 @@ def sharded(device: torch.device, cache: Path | None, optimiser: str) -> dict[st
         _steps(step, range(2))
         with tempfile.TemporaryDirectory() as name:
             _save(step, Path(name), 2)
-            saved = checkpoints.latest(Path(name), "d")
-            assert saved is not None
             again = models.stepper(A, _tokens(), settings, device, cache)
-            saved.restore(again.model, again.optimisers)
+            assert _saver(again, Path(name)).restore() is not None
         _steps(again, range(2, 4))
         _steps(step, range(2, 4))
         gathered = strategy.whole(step.model)

@@ -86,6 +86,13 @@ class Processes:
             dist.broadcast_object_list(values, group=self.control)
         return values[0]
 
+    def gather(self, value: dict[str, str]) -> list[dict[str, str]]:
+        """The values of all processes, in order of rank."""
+        values = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(values, value, group=self.control)
+        return values
+
     def wait(self) -> None:
         """Until all have come here."""
         if self.count > 1:

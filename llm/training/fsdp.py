@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -26,11 +25,10 @@ from torch.distributed.fsdp import (
     register_fsdp_forward_method,
 )
 from torch.distributed.tensor import DTensor
-from torch.optim import Optimizer
 
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
-from llm.training import devices, sharded_state
+from llm.training import devices
 from llm.training.distributed import Processes
 from llm.training.distributed_orthogonalisation import distributed_orthogonalise
 from llm.training.muon import Orthogonaliser
@@ -137,9 +135,6 @@ class Fsdp:
         self.clear(model)  # of what is gathered, where the reset forgets no gradients
         reset()
         self.clear(model)  # of the shares
-
-    def save(self, folder: Path, model: Transformer, optimisers: list[Optimizer]) -> None:
-        sharded_state.save(folder, model, optimisers, self.processes.control)
 
     def whole(self, model: Transformer) -> Transformer | None:
         gathered = Transformer(model.architecture) if self.processes.first else None

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import torch
 
 from llm.model import folder as model_folder
-from llm.model.config_file import ModelFolderError, check_tokenizer
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.process.events import log
@@ -22,8 +21,9 @@ from llm.tables import METRICS
 from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.tokens.token_file import TokenFile
-from llm.training import checkpoints, devices, whole_state
+from llm.training import devices, resumable, training_state
 from llm.training.batches import Batches
+from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
@@ -31,6 +31,8 @@ from llm.training.meters import Meters
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
+from llm.training.saver import Saver
+from llm.training.schedules import stable_steps
 from llm.training.stability import Stability
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
@@ -72,7 +74,6 @@ class _Training:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
-        self._digest = run.digest  # reads the starting weights, so once
         self._tokens = _open_tokens(run)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
@@ -97,6 +98,18 @@ class _Training:
         self._meters = self._new_meters(Stability())
         self._done = self._saved = self._validated = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
+        self._stable = stable_steps(run.optimisation) if run.paths.resumable else 0
+        self._saver = Saver(
+            self._scratch / "checkpoints",
+            run.identity(),
+            run.execution.keep_checkpoints,
+            self._model,
+            self._stepper.optimisers,
+            processes,
+            self._say,
+            self._scratch / "resumable",
+            self._stable,
+        )
 
     def run(self) -> None:
         start = self._resume()
@@ -105,6 +118,7 @@ class _Training:
         except Interrupted:
             if self._saved < self._done:
                 self._save()
+            self._saver.finish()
             steps = self._run.optimisation.steps
             raise StoppedError(
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
@@ -113,6 +127,7 @@ class _Training:
             self._remember_micro_batch()  # where a step cannot be done again, the next start does
             raise
         finally:
+            self._saver.close()
             for tracker in self._trackers:
                 tracker.close()
 
@@ -134,11 +149,15 @@ class _Training:
             if stability.in_trouble(self._done, o.steps):
                 self._roll_back()
                 continue
+            self._saver.settle()
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
+            late = late and not (self._saver.writing or stability.uncertain)
             # The last one too: nothing that befalls the writing of the model costs its training.
-            if last or self._processes.any(late and not stability.uncertain):
+            if last or self._done == self._stable or self._processes.any(late):
                 self._save()
                 saved = time.monotonic()
+        self._saver.finish()
+        self._stop.release()
         self._finish(batches, start)
 
     def _step(self, batches: Batches) -> None:
@@ -159,32 +178,29 @@ class _Training:
             raise Interrupted
 
     def _resume(self) -> int:
-        found = self._checkpoint()
+        found = self._restore()
         if found is None:
+            start = resumable.restore(self._run, self._model, self._stepper.optimisers)
+            if start is not None:
+                self._say(resumable.describe(start))
             return 0
-        for name in found.rejected:
-            self._say(f"checkpoint {name} is damaged and was passed over")
-        self._restore(found)
         fixed = self._run.execution.threads or self._processes.threads
         self._threads = ThreadTuner(self._device, fixed, known=found.threads)
         self._say(f"resumes from the checkpoint of step {found.step}")
-        stability = Stability.of(found.guard.get("stability", {}))
+        stability = Stability.of(found.extra.get("guard", {}).get("stability", {}))
         self._meters = self._new_meters(stability, found.metrics)
         self._stepper.rate_share = stability.rate_share
         self._validated = self._meters.last_step_of(_MEASURED)
         return found.step
 
-    def _checkpoint(self, before: int | None = None) -> checkpoints.Checkpoint | None:
-        """The newest one, or the newest one without step `before`."""
-        folder, first = self._scratch / "checkpoints", self._processes.first
-        found = checkpoints.latest(folder, self._digest, before) if first else None
-        name = self._processes.agree(found.folder.name if found else "")
-        return found or (checkpoints.verified_elsewhere(folder / name) if name else None)
-
-    def _restore(self, found: checkpoints.Checkpoint) -> None:
-        found.restore(self._model, self._stepper.optimisers)
-        self._stepper.guard.load(found.guard.get("window", {}))
-        self._done = self._saved = found.step
+    def _restore(self, before: int | None = None) -> Position | None:
+        """Be where the newest checkpoint is, or the newest one without step `before`; nothing is
+        changed where there is none."""
+        found = self._saver.restore(before)
+        if found is not None:
+            self._stepper.guard.load(found.extra.get("guard", {}).get("window", {}))
+            self._done = self._saved = found.step
+        return found
 
     def _roll_back(self) -> None:
         """Go on from before the trouble, with a smaller learning rate.
@@ -193,15 +209,14 @@ class _Training:
             NonFiniteLossError: that was done too often.
         """
         stability = self._meters.stability
-        found = self._checkpoint(before=stability.require_rollback())
-        if found is None:
-            whole_state.place_weights(self._model, dict(_first_model(self._run).named_parameters()))
+        if self._restore(before=stability.require_rollback()) is None:
+            first = dict(_first_model(self._run).named_parameters())
+            training_state.place_weights(self._model, first)
             for optimiser in self._stepper.optimisers:
                 optimiser.state.clear()
+            resumable.restore(self._run, self._model, self._stepper.optimisers)
             self._stepper.guard.load({})
             self._done = 0
-        else:
-            self._restore(found)
         event = stability.roll_back(self._done)
         self._say(f"too many of the last steps were skipped: {event.event} {event.detail}")
         self._stepper.rate_share = stability.rate_share
@@ -250,25 +265,17 @@ class _Training:
         self._validated = self._done
 
     def _save(self) -> None:
+        guard = {
+            "window": self._stepper.guard.state(),
+            "stability": self._meters.stability.state(),
+        }
         with self._meters.aside():
-            checkpoints.write(
-                self._scratch / "checkpoints",
-                self._digest,
-                self._done,
-                self._model,
-                self._stepper.optimisers,
-                self._meters.rows,
-                self._threads.found,
-                self._strategy,
-                {
-                    "window": self._stepper.guard.state(),
-                    "stability": self._meters.stability.state(),
-                },
+            self._saver.save(
+                Position(self._done, self._meters.rows, self._threads.found, {"guard": guard})
             )
         if self._processes.first:
             self._remember_micro_batch()
         self._saved = self._done
-        self._stop.release()
 
     def _muon_precision(self) -> str | None:
         muon = self._run.optimisation.optimiser == "muon"
@@ -292,6 +299,10 @@ class _Training:
             return
         paths = run.paths
         model_folder.save(model, Path(paths.model), Path(paths.tokenizer), END_OF_TEXT)
+        if paths.resumable:
+            kept, stable = self._saver.kept(self._done)
+            tokens_a_step = run.optimisation.batch_rows * self._tokens.sequence_length
+            resumable.write(Path(paths.resumable), kept, run, stable, tokens_a_step)
         steps, names, values = zip(*self._meters.rows, strict=True)
         table = pa.table([steps, names, values], schema=METRICS)
         pq.write_table(table, paths.metrics)
@@ -330,15 +341,7 @@ def _first_model(run: Run) -> Transformer:
         model = Transformer(run.architecture)
         initialise(model, run.optimisation.seed)
         return model
-    start = Path(run.paths.start)
-    check_tokenizer(start, Path(run.paths.tokenizer))
-    model = model_folder.load(start)
-    if model.architecture != run.architecture:
-        raise ModelFolderError(
-            f"{start} is another architecture than the one configured: {model.architecture}; "
-            f"configured is {run.architecture}"
-        )
-    return model.train()
+    return resumable.first_model(run)
 
 
 def _silent(message: str) -> None:

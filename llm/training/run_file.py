@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from llm.model.architecture import Architecture
+from llm.model.config_file import tokenizer_digest
 from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
 
@@ -30,9 +30,11 @@ class Paths:
     Attributes:
         sequences: folder with the Parquet parts of `pack.sequences`.
         tokenizer: folder of the tokenizer the sequences were made with.
-        start: model folder whose weights training starts from; empty = fresh weights.
+        start: model folder whose weights training starts from, and whose optimiser states, where
+            it has some; empty = fresh weights.
         scratch: token files, checkpoints and the compiler's cache; kept between starts.
         model: where the finished model goes.
+        resumable: where what further training goes on from does; empty = nowhere.
         metrics: Parquet file for (step, name, value).
         result: JSON file with what the run was like (steps, tokens a second).
     """
@@ -42,6 +44,7 @@ class Paths:
     start: str
     scratch: str
     model: str
+    resumable: str
     metrics: str
     result: str
 
@@ -103,6 +106,7 @@ class Execution:
         compile: whether blocks are compiled.
         micro_batch_rows: sequences at once; 0 = all, halved where memory does not suffice.
         checkpoint_seconds: between checkpoints.
+        keep_checkpoints: how many of the newest stay.
         parallel: "single" (one process), "ddp" (several, each with the whole model), "fsdp" (each
             with a share of it), or "auto": ddp where the model fits on a GPU, else fsdp.
         activation_checkpointing: what of a block is computed again for the backward pass, to save
@@ -119,6 +123,7 @@ class Execution:
     compile: bool
     micro_batch_rows: int
     checkpoint_seconds: float
+    keep_checkpoints: int
     parallel: Parallel
     activation_checkpointing: Recomputation
     rendezvous_seconds: float
@@ -142,16 +147,16 @@ class Run:
     optimisation: Optimisation
     execution: Execution
 
-    @property
-    def digest(self) -> str:
-        """Identity of what is computed: a checkpoint of another digest is never gone on from."""
-        decides = {
+    def identity(self) -> dict[str, Any]:
+        """What is computed, as JSON values; a checkpoint of another identity is never gone on from.
+        Reads the starting weights."""
+        return {
             "data_id": self.data_id,
+            "tokenizer": tokenizer_digest(Path(self.paths.tokenizer)),
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
             "start": _weights_digest(self.paths.start),
         }
-        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def read(path: Path) -> Run:
@@ -167,6 +172,7 @@ def _weights_digest(folder: str) -> str:
     if not folder:
         return ""
     digest = hashlib.sha256()
-    for name in ("config.json", "model.safetensors"):
-        digest.update(bytes.fromhex(sha256_file(Path(folder) / name)))
+    for name in ("config.json", "model.safetensors", "resumable.json"):
+        if name != "resumable.json" or (Path(folder) / name).exists():
+            digest.update(bytes.fromhex(sha256_file(Path(folder) / name)))
     return digest.hexdigest()

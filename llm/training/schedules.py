@@ -30,8 +30,16 @@ def share(step: int, o: Optimisation) -> float:
         done = (step - o.warmup_steps) / max(1, o.steps - o.warmup_steps)
         return o.final_share + (1 - o.final_share) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
     if o.schedule == "wsd":
-        # What warm-up leaves bounds it: otherwise the rate would jump where they meet.
-        decay = max(1, min(round(o.steps * o.decay_share), o.steps - o.warmup_steps))
-        left = min(1.0, (o.steps - step) / decay)
+        left = min(1.0, (o.steps - step) / _decay_steps(o))
         return o.final_share + (1 - o.final_share) * left
     raise UnknownScheduleError(f"schedule {o.schedule!r} is none of {', '.join(SCHEDULES)}")
+
+
+def _decay_steps(o: Optimisation) -> int:
+    # What warm-up leaves bounds it: otherwise the rate would jump where they meet.
+    return max(1, min(round(o.steps * o.decay_share), o.steps - o.warmup_steps))
+
+
+def stable_steps(o: Optimisation) -> int:
+    """Steps after which the learning rate is at its peak for the last time; 0 = never is."""
+    return max(0, o.steps - _decay_steps(o)) if o.schedule == "wsd" else 0

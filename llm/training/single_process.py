@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
-from llm.training import whole_state
 from llm.training.distributed import Processes
 from llm.training.gradient_norms import gradient_norms
 from llm.training.muon import ALONE
@@ -55,10 +52,6 @@ class Single:
 
     def recover(self, model: Transformer) -> None:
         self.clear(model)
-
-    def save(self, folder: Path, model: Transformer, optimisers: list[Optimizer]) -> None:
-        if self.processes.first:
-            whole_state.save(folder, model, optimisers)
 
     def whole(self, model: Transformer) -> Transformer | None:
         return model if self.processes.first else None

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from enum import IntEnum
-from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
@@ -99,10 +97,6 @@ class Strategy(Protocol):
         Raises:
             DoesNotFitError: that cannot be done.
         """
-        ...
-
-    def save(self, folder: Path, model: Transformer, optimisers: list[Optimizer]) -> None:
-        """Write weights and optimiser states into a folder; all processes call it."""
         ...
 
     def whole(self, model: Transformer) -> Transformer | None:

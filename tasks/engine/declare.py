@@ -16,16 +16,19 @@ class Output:
     Attributes:
         schema: columns the table has, in order; `None` for a folder of files (a model).
         unique_ids: the table has a `doc_id` column in which no value repeats (checked).
+        optional: a folder that may stay empty: the artifact then lacks the output.
     """
 
     description: str
     schema: pa.Schema | None = None
     unique_ids: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class Input:
-    """A named input: the first of `sources` ("stage.output") whose stage the recipe has.
+    """A named input: the first of `sources` ("stage.output") whose stage the recipe has. Without
+    sources it is an artifact that the config names (`Stage.named`).
 
     Attributes:
         optional: the stage also runs without it, when the recipe has none of the sources.

@@ -34,9 +34,16 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.ranks import Ranks
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.engine.store.store import Store
 from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points
-from tasks.stages.pretrain_start import other_architecture, start_folder, start_snapshot
+from tasks.stages.pretrain_start import (
+    is_warm,
+    other_architecture,
+    start_artifact,
+    start_folder,
+    start_snapshot,
+)
 
 _MAX_EVENTS = 200  # that are shown: the last ones; all are in the metrics
 
@@ -121,8 +128,14 @@ class PretrainConfig(StageConfig):
     )
     continue_from: str = execution(
         "",
-        "Folder of a model to continue from, of the same architecture and tokenizer; "
-        "empty = random weights.",
+        "What to continue from, of the same architecture and tokenizer: an artifact as "
+        "pretrain.resumable@<build id> (its optimiser states too) or pretrain@<build id> (its "
+        "weights), or the folder of one; empty = random weights.",
+    )
+    resumable: bool = execution(
+        True,
+        "Also publish what a later run continues from: weights and optimiser states before the "
+        "decay, two to three times the size of the model.",
     )
     device: Device = execution("auto", "Where to train; auto takes a GPU if there is one.")
     processes: int = execution(
@@ -165,6 +178,7 @@ class PretrainConfig(StageConfig):
     )
     wandb_project: str = execution("ingot", "Project of W&B.")
     wandb_folder: str = execution("", "Folder in which W&B makes its own; empty = the current one.")
+    keep_checkpoints: int = execution(2, "Checkpoints kept: the newest ones.", ge=1, le=100)
 
     @model_validator(mode="after")
     def _heads_fit(self) -> PretrainConfig:
@@ -199,21 +213,31 @@ class PretrainConfig(StageConfig):
 
 
 def externals(config: PretrainConfig) -> Mapping[str, Snapshot]:
-    """The files of the model to go on from, if one is named."""
+    """The files of the model to go on from, if a folder is named."""
     return start_snapshot(config.continue_from)
+
+
+def named(config: PretrainConfig, store: Store) -> Mapping[str, tuple[Artifact, str]]:
+    """The artifact to go on from, if one is named."""
+    return start_artifact(config.continue_from, store, _stated_architecture(config))
 
 
 def _same_architecture(config: PretrainConfig, context: int) -> Iterator[str]:
     if config.continue_from:
-        wanted = {
-            "hidden_size": ("hidden_size", config.hidden_size),
-            "num_hidden_layers": ("layers", config.layers),
-            "num_attention_heads": ("heads", config.heads),
-            "num_key_value_heads": ("key_value_heads", config.key_value_heads),
-            "max_position_embeddings": ("pack.sequence_length", context),
-            "tie_word_embeddings": ("tied_embeddings", config.tied_embeddings),
-        }
+        length = ("pack.sequence_length", context)
+        wanted = {**_stated_architecture(config), "max_position_embeddings": length}
         yield from other_architecture(config.continue_from, wanted)
+
+
+def _stated_architecture(config: PretrainConfig) -> dict[str, tuple[str, Any]]:
+    """Field of config.json -> what it is called here, and its value here."""
+    return {
+        "hidden_size": ("hidden_size", config.hidden_size),
+        "num_hidden_layers": ("layers", config.layers),
+        "num_attention_heads": ("heads", config.heads),
+        "num_key_value_heads": ("key_value_heads", config.key_value_heads),
+        "tie_word_embeddings": ("tied_embeddings", config.tied_embeddings),
+    }
 
 
 def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
@@ -235,14 +259,16 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     tokens = config.tokens or train_rows * length
     steps = max(1, round(tokens / (rows * length)))
     architecture = _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
+    start = start_folder(inputs, tokenizer)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
     paths = {
         "sequences": str(sequences.folder()),
         "tokenizer": str(tokenizer),
-        "start": start_folder(inputs, tokenizer),
+        "start": start,
         "scratch": str(out.scratch),
         "model": str(out.folder("model")),
+        "resumable": str(out.folder("resumable")) if config.resumable else "",
         "metrics": str(results / "metrics.parquet"),
         "result": str(results / "result.json"),
     }
@@ -250,7 +276,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "data_id": sequences.data_id,
         "paths": paths,
         "architecture": asdict(architecture),
-        "optimisation": _optimisation(config, steps, rows),
+        "optimisation": _optimisation(config, steps, rows, is_warm(start)),
         "execution": _execution(config),
     }
     whole = "checkpoints/step-????????/state.json"
@@ -270,14 +296,17 @@ def _execution(config: PretrainConfig) -> dict[str, Any]:
     return found
 
 
-def _optimisation(config: PretrainConfig, steps: int, rows: int) -> dict[str, Any]:
+def _optimisation(config: PretrainConfig, steps: int, rows: int, warm: bool) -> dict[str, Any]:
+    """Args:
+    warm: what it goes on from is in its stable phase.
+    """
     return {
         "steps": steps,
         "batch_rows": rows,
         "optimiser": config.optimiser,
         "learning_rate": config.learning_rate,
         "schedule": config.schedule,
-        "warmup_steps": round(steps * config.warmup_share),
+        "warmup_steps": 0 if warm else round(steps * config.warmup_share),
         "decay_share": config.decay_share,
         "final_share": config.final_share,
         "weight_decay": config.weight_decay,
@@ -363,9 +392,14 @@ STAGE = Stage(
     inputs={
         "sequences": Input(("pack.sequences",), "Rows of tokens."),
         "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer they were made with."),
+        "start": Input((), "The artifact that continue_from names.", optional=True),
     },
     outputs={
         "model": Output("The base model, a Hugging Face folder."),
+        "resumable": Output(
+            "What later training continues from: the model before its decay, optimiser states.",
+            optional=True,
+        ),
         "metrics": Output(
             "Loss, gradient norm and learning rate of every step; rates, memory, validation.",
             METRICS,
@@ -375,6 +409,7 @@ STAGE = Stage(
     panels=panels,
     requires=(Requirement(("pack.sequence_length",), _same_architecture),),
     externals=externals,
+    named=named,
     reproducible=False,
     libraries=("torch", "numpy", "safetensors"),
     code=("llm.training.__main__",),

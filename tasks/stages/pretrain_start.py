@@ -10,37 +10,88 @@ from typing import Any
 from llm.model.config_file import ModelFolderError, TokenizerMismatchError, check_tokenizer
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot, root, snapshot_files
-from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.named import is_named, named_artifact
+from tasks.engine.store.store import Store
 
+# Names of files beside the model's own (llm/training/resumable.py), whose module imports torch.
+RESUMABLE, OPTIMISERS = "resumable.json", "optimisers"
 _FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_FIELD = "pretrain.continue_from"
+
+
+def start_artifact(
+    continue_from: str, store: Store, wanted: Mapping[str, tuple[str, Any]]
+) -> dict[str, tuple[Artifact, str]]:
+    """The artifact of that name as the input `start`; nothing where none is named.
+
+    Args:
+        wanted: field of config.json -> what it is called here, and its value here.
+
+    Raises:
+        ExternalInputError: there is none, it has no such output, or is of another architecture.
+    """
+    if not is_named(continue_from):
+        return {}
+    artifact, output = named_artifact(store, continue_from, "model", _FIELD)
+    data = artifact.data(output)
+    path = next((data.path(part) for part in data.parts if part.path == "config.json"), None)
+    if path is None:
+        raise ExternalInputError(f"{_FIELD}: {continue_from} is no model: it has no config.json")
+    differ = _differences(json.loads(path.read_text(encoding="utf-8")), wanted)
+    if differ:
+        raise ExternalInputError(_other(continue_from, differ))
+    return {"start": (artifact, output)}
 
 
 def start_snapshot(continue_from: str) -> dict[str, Snapshot]:
-    """The files of the model in that folder as the external `start`; nothing where none is named.
+    """The files in that folder as the external `start`: those of the model, and optimiser states
+    where there are some; nothing where no folder is named.
 
     Raises:
         ExternalInputError: one of them does not exist.
     """
-    if not continue_from:
+    if not continue_from or is_named(continue_from):
         return {}
     patterns = [f"{continue_from}/{name}" for name in _FILES]
-    return {"start": snapshot_files(patterns, "pretrain.continue_from", "start/")}
+    if (root() / Path(continue_from).expanduser() / RESUMABLE).is_file():
+        patterns += [f"{continue_from}/{RESUMABLE}", f"{continue_from}/{OPTIMISERS}*.safetensors"]
+    return {"start": snapshot_files(patterns, _FIELD, "start/")}
 
 
 def start_folder(inputs: Inputs, tokenizer: Path) -> str:
-    """The folder the snapshot found the model in; empty without one.
+    """The local folder of what is gone on from; empty without.
 
     Raises:
         ExternalInputError: it is no model, or was trained with another tokenizer.
+        DamagedArtifactError: its files are not those that were published.
     """
-    if "start" not in inputs.external:
+    if "start" in inputs:
+        folder = inputs["start"].folder()
+    elif "start" in inputs.external:
+        folder = Path(inputs.external["start"].items[0].path).parent
+    else:
         return ""
-    folder = Path(inputs.external["start"].items[0].path).parent
     try:
         check_tokenizer(folder, tokenizer)
     except (ModelFolderError, TokenizerMismatchError) as error:
-        raise ExternalInputError(f"pretrain.continue_from: {error}") from error
+        raise ExternalInputError(f"{_FIELD}: {error}") from error
     return str(folder)
+
+
+def is_warm(start: str) -> bool:
+    """Whether what lies in the folder is to go on at the rate it has, without a warm-up.
+
+    Raises:
+        ExternalInputError: its state cannot be read.
+    """
+    path = Path(start) / RESUMABLE
+    if not start or not path.is_file():
+        return False
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8"))["stable"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ExternalInputError(f"{_FIELD}: {path} does not say what it is: {error!r}") from error
 
 
 def other_architecture(continue_from: str, wanted: Mapping[str, tuple[str, Any]]) -> Iterator[str]:
@@ -55,13 +106,21 @@ def other_architecture(continue_from: str, wanted: Mapping[str, tuple[str, Any]]
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # missing files are told with the others that are missing
-    differ = [
+    differ = _differences(found, wanted)
+    if differ:
+        yield _other(continue_from, differ)
+
+
+def _differences(found: Any, wanted: Mapping[str, tuple[str, Any]]) -> list[str]:
+    return [
         f"{field} {found[name]} there, {value} here"
         for name, (field, value) in wanted.items()
         if name in found and found[name] != value
     ]
-    if differ:
-        yield (
-            f"pretrain.continue_from: the model in {continue_from} is of another "
-            f"architecture: {', '.join(differ)}; set the fields to what it has"
-        )
+
+
+def _other(continue_from: str, differ: list[str]) -> str:
+    return (
+        f"{_FIELD}: the model in {continue_from} is of another architecture: "
+        f"{', '.join(differ)}; set the fields to what it has"
+    )

@@ -144,6 +144,7 @@ class Planner:
                 )
             inputs[name] = (self.artifacts[parent], output)
         declared, config = self.chain.stages[stage], self.configs[stage]
+        inputs |= declared.named(config, self.store)
         return BuildRequest(declared, config, inputs, declared.externals(config))
 
     def unselected(self, stage: str) -> Row:
@@ -198,7 +199,7 @@ class Planner:
         after = f"after {', '.join(waiting)}"
         declared, config = self.chain.stages[stage], self.configs[stage]
         # What it reads from outside is resolved now: a wrong path is told before hours of work.
-        externals = declared.externals(config)
+        externals, named = declared.externals(config), declared.named(config, self.store)
         if before is None:
             return _row(stage, Status.MISSING, ("never built", after), True, None)
         if stage in self.selection.force:
@@ -209,6 +210,8 @@ class Planner:
             for name, (parent, output) in wiring.items()
             if parent in self.artifacts
         }
+        for name, (artifact, output) in named.items():
+            known[name] = artifact.as_input(output, declared.inputs[name].whole)
         unknown = {name: before.manifest.inputs.get(name) for name in wiring.keys() - known.keys()}
         own = [
             *config_difference(before.manifest, declared.version, config),

@@ -17,11 +17,17 @@ from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel
 
 
 def no_externals(config: Any) -> Mapping[str, Snapshot]:
     """The externals of a stage that reads nothing from outside the store."""
+    return {}
+
+
+def no_named(config: Any, store: Store) -> Mapping[str, tuple[Artifact, str]]:
+    """The named artifacts of a stage whose config names none."""
     return {}
 
 
@@ -43,6 +49,8 @@ class Stage:
             reads all of a kind, whichever there are.
         requires: what its config asks of the configs of other stages.
         externals: resolves what the config names outside the store to snapshots, at plan time.
+        named: artifacts of the store that the config names, by the name of an input without
+            sources, with the output that is read; looked up at plan time.
         conservation: the law checked before publishing; `None` where the body states its own
             through `out.conserve`.
         reproducible: equal recipe means equal bytes. False for training.
@@ -67,6 +75,7 @@ class Stage:
     inputs_from: Callable[[Sequence[Stage]], Mapping[str, Input]] = no_further_inputs
     requires: tuple[Requirement, ...] = ()
     externals: Callable[[Any], Mapping[str, Snapshot]] = no_externals
+    named: Callable[[Any, Store], Mapping[str, tuple[Artifact, str]]] = no_named
     conservation: Conservation | None = None
     reproducible: bool = True
     libraries: tuple[str, ...] = ()

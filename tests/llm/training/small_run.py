@@ -72,6 +72,7 @@ EXECUTION = Execution(
     compile=False,
     micro_batch_rows=0,
     checkpoint_seconds=3600.0,
+    keep_checkpoints=2,
     parallel="auto",
     activation_checkpointing="none",
     rendezvous_seconds=60.0,
@@ -135,6 +136,7 @@ def paths(folder: Path) -> Paths:
         start="",
         scratch=str(folder / "scratch"),
         model=str(folder / "model"),
+        resumable=str(folder / "resumable"),
         metrics=str(folder / "metrics.parquet"),
         result=str(folder / "result.json"),
     )

@@ -85,23 +85,28 @@ def test_sizes_that_do_not_fit(tmp_path: Path) -> None:
         read(path)
 
 
-def test_what_decides_is_in_the_digest(tmp_path: Path) -> None:
+def test_what_decides_is_in_the_identity(tmp_path: Path) -> None:
+    def identity(run: Run, **paths: str) -> str:
+        named = replace(run.paths, tokenizer=str(tmp_path), **paths)
+        return json.dumps(replace(run, paths=named).identity())
+
     start = tmp_path / "start"
     start.mkdir()
     (start / "config.json").write_text("{}")
     (start / "model.safetensors").write_bytes(b"one")
-    begun = replace(RUN, paths=replace(PATHS, start=str(start)))
-    first = begun.digest
+    (tmp_path / "tokenizer.json").write_text("{}")
+    plain = identity(RUN)
+    found = [
+        plain,
+        identity(RUN, start=str(start)),
+        identity(replace(RUN, data_id="2")),
+        identity(replace(RUN, optimisation=replace(OPTIMISATION, precision="bf16"))),
+        identity(replace(RUN, architecture=replace(ARCHITECTURE, qk_norm=False))),
+    ]
     (start / "model.safetensors").write_bytes(b"two")
-    digests = {
-        RUN.digest,
-        first,
-        begun.digest,
-        replace(RUN, data_id="2").digest,
-        replace(RUN, optimisation=replace(OPTIMISATION, precision="bf16")).digest,
-        replace(RUN, architecture=replace(ARCHITECTURE, qk_norm=False)).digest,
-    }
-    assert len(digests) == 6
-    elsewhere = replace(PATHS, scratch="x", model="y", sequences="z")
-    assert replace(RUN, paths=elsewhere).digest == RUN.digest
-    assert replace(RUN, execution=replace(EXECUTION, threads=8)).digest == RUN.digest
+    found.append(identity(RUN, start=str(start)))
+    assert identity(RUN, scratch="x", model="y", sequences="z") == plain
+    assert identity(replace(RUN, execution=replace(EXECUTION, threads=8))) == plain
+    (tmp_path / "tokenizer.json").write_text("{ }")
+    found.append(identity(RUN))
+    assert len(set(found)) == 7

@@ -65,7 +65,7 @@ def at_call(number: int, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def stopped(run: Any, message: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.checkpoints, "write", kept_calm(loop.checkpoints.write))
+        patch.setattr(loop.Saver, "save", kept_calm(loop.Saver.save))
         with pytest.raises(StoppedError, match=message):
             train(run, StopRequest())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from llm.model.folder import load
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.run.execute import BuildResult
+from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Curve, Table
 from tasks.stages import pack, pretrain, tokenizer
 from tasks.stages.pack import PackConfig
@@ -124,6 +126,65 @@ def test_going_on_from_a_model(home: Path, done: BuildResult, tmp_path: Path) ->
     other = TokenizerConfig(vocabulary_size=512, sample_bytes=60_000)
     with pytest.raises(ExternalInputError, match=r"pretrain\.continue_from: the model in"):
         built(home, tokenizer=other, pretrain=config)
+
+
+def _rates(artifact: Artifact) -> dict[int, float]:
+    rows = artifact.data("metrics").table().to_pylist()
+    return {row["step"]: row["value"] for row in rows if row["name"] == "learning_rate"}
+
+
+def test_going_on_from_before_the_decay(home: Path, done: BuildResult, tmp_path: Path) -> None:
+    """More tokens, at the stable rate and then decayed; the artifact is an input like others."""
+    build = done.artifact.manifest.build_id
+    state = json.loads((done.artifact.data("resumable").folder() / "resumable.json").read_text())
+    assert (state["step"], state["stable"]) == (7, True)
+    more = {**TINY, "tokens": 20 * 8 * LENGTH}
+    config = PretrainConfig(**more, continue_from=f"pretrain.resumable@{build[:8]}")
+    again = built(home, pretrain=config)["pretrain"]
+    rates = _rates(again.artifact)
+    assert rates[1] == rates[12] == config.learning_rate > rates[14] > rates[20]
+    assert again.artifact.facts["training"]["tokens"] == 20 * 8 * LENGTH
+    record = again.artifact.manifest.inputs["start"]
+    assert (record.stage, record.output, record.build_id) == ("pretrain", "resumable", build)
+    assert record.data_id == done.artifact.data("resumable").data_id
+    longer = PretrainConfig(**more, continue_from=f"pretrain.resumable@{build}")
+    assert built(home, pretrain=longer)["pretrain"].cached  # what it is counts, not its name
+    # As a folder somewhere else; and the weights alone, which are warmed up again.
+    folder = tmp_path / "start"
+    shutil.copytree(done.artifact.data("resumable").folder(), folder)
+    copied = built(home, pretrain=PretrainConfig(**more, continue_from=str(folder)))["pretrain"]
+    assert _rates(copied.artifact) == rates
+    names = [item.name for item in copied.artifact.manifest.externals["start"].items]
+    assert "start/optimisers.safetensors" in names
+    plain = PretrainConfig(**more, warmup_share=0.2, continue_from=f"pretrain@{build[:8]}")
+    warmed = _rates(built(home, pretrain=plain)["pretrain"].artifact)
+    assert warmed[1] < warmed[4] == plain.learning_rate
+
+
+def test_what_cannot_be_gone_on_from(home: Path, done: BuildResult) -> None:
+    build = done.artifact.manifest.build_id[:8]
+
+    def refused(name: str, **changes: Any) -> str:
+        with pytest.raises(ExternalInputError) as told:
+            built(home, pretrain=PretrainConfig(**{**TINY, **changes}, continue_from=name))
+        return str(told.value)
+
+    assert f"has no finished artifact pretrain@{'0' * 8}" in refused(f"pretrain@{'0' * 8}")
+    assert "has no output weights, only metrics, model, resumable" in refused(
+        f"pretrain.weights@{build}"
+    )
+    assert "layers 2 there, 3 here; set the fields" in refused(f"pretrain@{build}", layers=3)
+    assert "is no model: it has no config.json" in refused(f"pretrain.metrics@{build}")
+
+
+def test_an_artifact_without_what_training_goes_on_from_is_fresh(home: Path) -> None:
+    config = {**TINY, "seed": 1, "tokens": 2 * 8 * LENGTH}
+    without = built(home, pretrain=PretrainConfig(**config, resumable=False))["pretrain"]
+    assert set(without.artifact.manifest.outputs) == {"model", "metrics"}
+    assert built(home, pretrain=PretrainConfig(**config))["pretrain"].cached
+    name = f"pretrain.resumable@{without.artifact.manifest.build_id[:12]}"
+    with pytest.raises(ExternalInputError, match="has no output resumable, only metrics, model"):
+        built(home, pretrain=PretrainConfig(**TINY, continue_from=name))
 
 
 @pytest.mark.parametrize(

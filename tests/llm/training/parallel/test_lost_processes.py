@@ -45,7 +45,7 @@ def test_one_killed_ends_all_and_the_next_start_goes_on(
     assert not alive_after(ranks, seconds=2)
     code, heard = launched(asdict(run), tmp_path / "two", command=TWO)
     assert code == 0
-    assert any("goes on from the checkpoint" in event.get("message", "") for event in heard)
+    assert any("resumes from the checkpoint" in event.get("message", "") for event in heard)
     assert metrics(run)["loss"] == pytest.approx(metrics(one)["loss"], rel=1e-4)
 
 
