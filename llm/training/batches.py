@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.errors import ExpectedError
+from llm.tokens.token_file import TokenFile
 from llm.training.mixture import Mixture, MixtureError, Phase
+from llm.training.run_file import Optimisation
 
 
 class NoSequencesError(ExpectedError, ValueError):
@@ -52,6 +54,11 @@ class Batches:
         """By source: rows in the first `steps` steps, and how often those go through it. Empty
         where sources are not told apart."""
         return {}
+
+    def describe(self, steps: int) -> str:
+        """How often the first `steps` steps go through the rows, and through each source."""
+        epochs = [f"{name} {times:.2f}" for name, (_, times) in self.given(steps).items()]
+        return f"{self.epochs(steps):.2f} epochs" + (f" ({', '.join(epochs)})" if epochs else "")
 
     def used_up(self) -> list[tuple[int, str]]:
         """(step, source) for each that is left out from a step on, having reached its limit."""
@@ -118,6 +125,17 @@ class MixedBatches(Batches):
     def used_up(self) -> list[tuple[int, str]]:
         """(step, source) for each that is left out from a step on, having reached its limit."""
         return list(self._mixture.used_up())
+
+
+def batches_of(tokens: TokenFile, o: Optimisation, phases: Sequence[Phase]) -> Batches:
+    """Those of a run: of all rows in one shuffled order, or of a mixture.
+
+    Raises:
+        NoSequencesError, MixtureError: see `MixedBatches`.
+    """
+    if not phases:
+        return Batches(len(tokens.train), o.batch_rows, o.seed)
+    return MixedBatches(tokens.sources, o.batch_rows, o.seed, phases, tokens.sequence_length)
 
 
 class _Orders:

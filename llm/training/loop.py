@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.tokens.token_file import TokenFile
 from llm.training import checkpoints, devices
-from llm.training.batches import Batches
+from llm.training.batches import Batches, batches_of
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
@@ -36,6 +37,7 @@ from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 
 _MEASURED = "validation_bits_per_byte"
+_SECONDS_BETWEEN_WORDS = 10.0
 
 
 def train(run: Run, stop: StopRequest) -> None:
@@ -70,7 +72,7 @@ class _Training:
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
         self._digest = run.digest  # reads the starting weights, so once
-        self._tokens = _open_tokens(run)
+        self._tokens = _open_tokens(run, processes)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
         self._compiled = run.execution.compile and compile_blocks(
@@ -111,7 +113,7 @@ class _Training:
 
     def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
-        batches = Batches(len(self._tokens.train), o.batch_rows, o.seed)
+        batches = batches_of(self._tokens, o, run.phases)
         self._describe(batches, start)
         progress = Progress(o.steps, "step", start)
         began, saved = time.monotonic(), time.monotonic()
@@ -181,8 +183,13 @@ class _Training:
             f"{a.parameters / 1e6:.2f} M parameters on {self._device}{self._others()}, "
             f"{o.precision}, {'compiled' if self._compiled else 'uncompiled'}; "
             f"steps {start + 1} to {o.steps} of {o.batch_rows} x {self._tokens.sequence_length} "
-            f"tokens, {batches.epochs(o.steps):.2f} epochs"
+            f"tokens, {batches.describe(o.steps)}"
         )
+        for step, source in batches.used_up():
+            self._say(
+                f"from step {step + 1} on {source} has reached its max_epochs and the others share "
+                "its weight"
+            )
 
     def _others(self) -> str:
         count = self._processes.count
@@ -263,14 +270,32 @@ class _Training:
             "tokens_per_second": round(trained / seconds, 1) if seconds else None,
             "teraflops_per_second": round(trained / seconds * flops / 1e12, 4) if seconds else None,
         }
+        sources = [
+            {"source": name, "tokens": rows * self._tokens.sequence_length, "epochs": epochs}
+            for name, (rows, epochs) in batches.given(run.optimisation.steps).items()
+        ]
+        result |= {"sources": sources} if sources else {}
         Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 
-def _open_tokens(run: Run) -> TokenFile:
-    parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
-    return token_file.build(
-        parts, Path(run.paths.scratch), run.data_id, run.architecture.vocabulary_size
-    )
+def _open_tokens(run: Run, processes: Processes) -> TokenFile:
+    """Unpacked by the first process while the others wait, however long it takes."""
+
+    def opened() -> TokenFile:
+        parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
+        scratch, size = Path(run.paths.scratch), run.architecture.vocabulary_size
+        return token_file.build(parts, scratch, run.data_id, size)
+
+    if processes.count == 1:
+        return opened()
+    with ThreadPoolExecutor(1) as pool:
+        unpacking = pool.submit(opened) if processes.first else None
+        while processes.any(unpacking is not None and not unpacking.done()):
+            if unpacking is not None:  # waiting in one call would end with PyTorch's patience
+                wait([unpacking], timeout=_SECONDS_BETWEEN_WORDS)
+        tokens = unpacking.result() if unpacking is not None else None
+    folder = processes.agree(str(tokens.folder) if tokens else "")
+    return tokens or TokenFile.open(Path(folder))
 
 
 def _first_model(run: Run) -> Transformer:

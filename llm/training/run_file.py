@@ -6,11 +6,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from llm.model.architecture import Architecture
 from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
+from llm.training.mixture import Phase
 
 Optimiser = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "wsd"]
@@ -122,6 +123,7 @@ class Run:
 
     Attributes:
         data_id: of the sequences.
+        phases: what sources give, up to the last step; none = all rows in one shuffled order.
     """
 
     data_id: str
@@ -129,16 +131,19 @@ class Run:
     architecture: Architecture
     optimisation: Optimisation
     execution: Execution
+    phases: tuple[Phase, ...]
 
     @property
     def digest(self) -> str:
         """Identity of what is computed: a checkpoint of another digest is never gone on from."""
-        decides = {
+        decides: dict[str, Any] = {
             "data_id": self.data_id,
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
             "start": _weights_digest(self.paths.start),
         }
+        if self.phases:
+            decides["phases"] = [asdict(phase) for phase in self.phases]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 

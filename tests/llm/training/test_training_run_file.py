@@ -12,11 +12,12 @@ import pytest
 
 from llm.model.architecture import ArchitectureError
 from llm.process.run_file import RunFileError
+from llm.training.mixture import Phase, Share
 from llm.training.run_file import read
 from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Paths, Run
 
 PATHS = Paths("s", "t", "", "c", "m", "e", "r")
-RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION)
+RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION, ())
 Record = dict[str, Any]
 
 
@@ -30,6 +31,9 @@ def _written(folder: Path, change: Callable[[Record], Any]) -> Path:
 
 def test_round_trip(tmp_path: Path) -> None:
     assert read(_written(tmp_path, lambda record: None)) == RUN
+    mixed = (Phase(5, ()), Phase(9, (Share("crawl", 0.5, 4.0), Share("docs", 0.5, 0.0))))
+    phases = [asdict(phase) for phase in mixed]
+    assert read(_written(tmp_path, lambda r: r.update(phases=phases))).phases == mixed
     # JSON has no difference between 1 and 1.0.
     whole = _written(tmp_path, lambda r: r["optimisation"].update(clip=1))
     assert read(whole).optimisation.clip == 1
@@ -100,8 +104,10 @@ def test_what_decides_is_in_the_digest(tmp_path: Path) -> None:
         replace(RUN, data_id="2").digest,
         replace(RUN, optimisation=replace(OPTIMISATION, precision="bf16")).digest,
         replace(RUN, architecture=replace(ARCHITECTURE, qk_norm=False)).digest,
+        replace(RUN, phases=(Phase(9, ()),)).digest,
+        replace(RUN, phases=(Phase(9, (Share("crawl", 1.0, 0.0),)),)).digest,
     }
-    assert len(digests) == 6
+    assert len(digests) == 8
     elsewhere = replace(PATHS, scratch="x", model="y", sequences="z")
     assert replace(RUN, paths=elsewhere).digest == RUN.digest
     assert replace(RUN, execution=replace(EXECUTION, threads=8)).digest == RUN.digest
