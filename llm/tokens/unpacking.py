@@ -231,7 +231,8 @@ class _File:
 
 def _decoded(groups: Sequence[_Group], vocabulary_size: int, dtype: str) -> Iterator[_Rows]:
     """The rows of all groups in order, decoded some groups ahead."""
-    threads = min(_THREADS, os.cpu_count() or 1)
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = min(_THREADS, here or 1)
     waiting: deque[tuple[_Group, Future[list[_Rows]]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
