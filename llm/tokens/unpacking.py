@@ -81,10 +81,8 @@ class _Group:
     tokens: int
 
 
-def unpack(
-    parts: Sequence[Path], folder: Path, data_id: str, vocabulary_size: int
-) -> dict[str, Any]:
-    """Write the files of all parts into a folder, header.json last; returns the header.
+def unpack(parts: Sequence[Path], folder: Path, data_id: str, vocabulary_size: int) -> None:
+    """Write the files of all parts into a folder, header.json last.
 
     Raises:
         BadSequencesError: see `token_file.build`.
@@ -110,7 +108,6 @@ def unpack(
             f"No space left for the tokens in {folder.parent}: {needed / 1e6:,.1f} MB needed, "
             f"{free / 1e6:,.1f} MB free. Nothing of them was kept"
         ) from error
-    return header
 
 
 def _groups(path: Path) -> Iterator[_Group]:
