@@ -83,6 +83,7 @@ def random_tokens(vocabulary_size: int, length: int, rows: int, documents: int =
             "train": np.arange(rows + 1, dtype=np.int64) * documents,
             "validation": np.zeros(1, dtype=np.int64),
         },
+        sources={},
     )
 
 

@@ -24,6 +24,8 @@ SEQUENCES = pa.schema(
         pa.field("doc_lengths", pa.list_(pa.int32()), nullable=False),
     ]
 )
+# A further column, where rows are of one source each; null where a row has several.
+SOURCE = pa.field("source", pa.string())
 _ROWS_AT_ONCE = 500
 
 

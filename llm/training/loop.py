@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from llm.model import folder as model_folder
-from llm.model.initialisation import initialise
-from llm.model.transformer import Transformer
 from llm.process.events import log
 from llm.process.parent import Interrupted, StoppedError, StopRequest
-from llm.tables import METRICS
-from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
-from llm.tokens.token_file import TokenFile
-from llm.training import devices, resumable, training_state
-from llm.training.batches import Batches
+from llm.training import devices, results, resumable, training_state
+from llm.training.batches import Batches, batches_of
 from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
@@ -34,6 +26,7 @@ from llm.training.run_file import Run
 from llm.training.saver import Saver
 from llm.training.schedules import stable_steps
 from llm.training.stability import Stability
+from llm.training.start import first_model, open_tokens
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
@@ -74,8 +67,8 @@ class _Training:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
-        self._tokens = _open_tokens(run)
-        model = _first_model(run)
+        self._tokens = open_tokens(run, processes)
+        model = first_model(run)
         recompute(model, run.execution.activation_checkpointing)
         self._compiled = run.execution.compile and compile_blocks(
             model, self._scratch / "compiled", device
@@ -133,7 +126,7 @@ class _Training:
 
     def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
-        batches = Batches(len(self._tokens.train), o.batch_rows, o.seed)
+        batches = batches_of(self._tokens, o, run.phases)
         self._describe(batches, start)
         self._meters.begin(start)
         saved = time.monotonic()
@@ -210,7 +203,7 @@ class _Training:
         """
         stability = self._meters.stability
         if self._restore(before=stability.require_rollback()) is None:
-            first = dict(_first_model(self._run).named_parameters())
+            first = dict(first_model(self._run).named_parameters())
             training_state.place_weights(self._model, first)
             for optimiser in self._stepper.optimisers:
                 optimiser.state.clear()
@@ -243,8 +236,13 @@ class _Training:
             f"{a.parameters / 1e6:.2f} M parameters on {self._device}{self._others()}, "
             f"{o.precision}, {'compiled' if self._compiled else 'uncompiled'}; "
             f"steps {start + 1} to {o.steps} of {o.batch_rows} x {self._tokens.sequence_length} "
-            f"tokens, {batches.epochs(o.steps):.2f} epochs"
+            f"tokens, {batches.describe(o.steps)}"
         )
+        for step, source in batches.used_up():
+            self._say(
+                f"from step {step + 1} on {source} has reached its max_epochs and the others share "
+                "its weight"
+            )
 
     def _others(self) -> str:
         count = self._processes.count
@@ -303,17 +301,7 @@ class _Training:
             kept, stable = self._saver.kept(self._done)
             tokens_a_step = run.optimisation.batch_rows * self._tokens.sequence_length
             resumable.write(Path(paths.resumable), kept, run, stable, tokens_a_step)
-        steps, names, values = zip(*self._meters.rows, strict=True)
-        table = pa.table([steps, names, values], schema=METRICS)
-        pq.write_table(table, paths.metrics)
-        result = {
-            "parameters": run.architecture.parameters,
-            "steps": run.optimisation.steps,
-            "tokens": run.optimisation.steps
-            * run.optimisation.batch_rows
-            * self._tokens.sequence_length,
-            "epochs": batches.epochs(run.optimisation.steps),
-            "flops_per_token": run.architecture.flops_per_token(self._tokens.sequence_length),
+        machine = {
             "device": str(self._device),
             "processes": self._processes.count,
             "parallel": self._strategy.name,
@@ -323,25 +311,8 @@ class _Training:
             "compiled": self._compiled,
             "micro_batch_rows": self._stepper.micro_batch_rows,
             "resumed_from_step": start,
-            **self._meters.facts(),
-            "events": [asdict(event) for event in self._meters.stability.events],
         }
-        Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
-
-
-def _open_tokens(run: Run) -> TokenFile:
-    parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
-    return token_file.build(
-        parts, Path(run.paths.scratch), run.data_id, run.architecture.vocabulary_size
-    )
-
-
-def _first_model(run: Run) -> Transformer:
-    if not run.paths.start:
-        model = Transformer(run.architecture)
-        initialise(model, run.optimisation.seed)
-        return model
-    return resumable.first_model(run)
+        results.write(run, self._tokens.sequence_length, batches, machine, self._meters)
 
 
 def _silent(message: str) -> None:

@@ -11,6 +11,7 @@ from llm.model.architecture import Architecture
 from llm.model.config_file import tokenizer_digest
 from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
+from llm.training.mixture import Phase
 
 Optimiser = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "wsd"]
@@ -139,6 +140,7 @@ class Run:
 
     Attributes:
         data_id: of the sequences.
+        phases: what sources give, up to the last step; none = all rows in one shuffled order.
     """
 
     data_id: str
@@ -146,17 +148,21 @@ class Run:
     architecture: Architecture
     optimisation: Optimisation
     execution: Execution
+    phases: tuple[Phase, ...]
 
     def identity(self) -> dict[str, Any]:
         """What is computed, as JSON values; a checkpoint of another identity is never gone on from.
         Reads the starting weights."""
-        return {
+        decides: dict[str, Any] = {
             "data_id": self.data_id,
             "tokenizer": tokenizer_digest(Path(self.paths.tokenizer)),
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
             "start": _weights_digest(self.paths.start),
         }
+        if self.phases:
+            decides["phases"] = [asdict(phase) for phase in self.phases]
+        return decides
 
 
 def read(path: Path) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from llm.process.guarded import LostDocument, guarded
-from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS
+from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS, TRAIN
 from llm.tokens import sequences
 from llm.tokens.flat_tokens import FlatTokens
 from llm.tokens.hf_folder import load_tokenizer, special_id
 from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
-from llm.tokens.sequences import SEQUENCES
+from llm.tokens.sequences import SEQUENCES, SOURCE, Packed
 from llm.tokens.special_tokens import PAD
-from tasks.engine.config import Part, ShardedConfig
+from tasks.engine.config import Part, ShardedConfig, added
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import ConservationError, IngotError
 from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.panels.panels import Histogram, Panel, Table
+from tasks.engine.store.artifact import Inputs
+from tasks.stages.pack_panels import panels
 
 TOKENS = pa.schema(
     [
@@ -70,6 +70,11 @@ class PackConfig(ShardedConfig):
     weights: list[Weight] = Field([], description="Mixture; sources not named are used once.")
     seed: int = Field(
         0, description="Random seed of the order of rows and of the mixture.", ge=0, le=2**31 - 1
+    )
+
+    by_source: bool = added(
+        False,
+        "Whether train rows are of one source each, which a column tells: for pretrain.mixture.",
     )
 
     @model_validator(mode="after")
@@ -147,32 +152,31 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
     tokens_in = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
     unused = int(length[uses == 0].sum())
     facts: dict[str, dict[str, Any]] = {}
+    rows_of: dict[str, int] = {}
     kept = first = 0
+    if config.by_source:
+        out.extend("sequences", [SOURCE])
     with out.table("sequences") as writer:
         for split in SPLITS:
-            member = pc.equal(flat.index.column("split"), split)
-            rows = flat.index.filter(member)
-            train = split == "train"
-            packed = sequences.pack(
-                rows,
-                uses[member.to_numpy()],
-                config.sequence_length + 1,
-                config.strategy if train else "concatenate",
-                config.seed if train else None,
-            )
-            for table in sequences.rows(packed, flat, split, pad, first):
-                writer.write(table)
-                kept += pc.sum(pc.list_flatten(table.column("doc_lengths"))).as_py()
-                done = table.column("sequence_id")[-1].as_py() + 1 - first
-                out.progress(done, packed.plan.rows, f"{split} row")
-            first += packed.plan.rows
+            begin, tokens, padding = first, 0, 0
+            for source, packed in _plans(config, flat.index, uses, split):
+                for table in sequences.rows(packed, flat, split, pad, first):
+                    writer.write(_of_source(table, source) if config.by_source else table)
+                    kept += pc.sum(pc.list_flatten(table.column("doc_lengths"))).as_py()
+                    done = table.column("sequence_id")[-1].as_py() + 1 - first
+                    out.progress(done, packed.plan.rows, f"{split} row")
+                first += packed.plan.rows
+                tokens, padding = tokens + packed.tokens, padding + packed.padding
+                if source is not None:
+                    rows_of[source] = packed.plan.rows
+            rows = flat.index.filter(pc.equal(flat.index.column("split"), split))
             edges, counts = sequences.length_histogram(rows.column("length").to_numpy())
             facts[split] = {
                 "documents": rows.num_rows,
                 "bytes": pc.sum(rows.column("bytes"), min_count=0).as_py(),
-                "rows": packed.plan.rows,
-                "tokens": packed.tokens,
-                "padding": packed.padding,
+                "rows": first - begin,
+                "tokens": tokens,
+                "padding": padding,
                 "document_length_edges": edges,
                 "document_length_counts": counts,
             }
@@ -182,8 +186,39 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
             "pack.weights"
         )
     out.fact("splits", facts)
-    out.fact("sources", _sources(flat.index, uses))
+    out.fact("sources", _sources(flat.index, uses, rows_of))
     out.conserve(tokens_in, kept, removed={"mixture": unused} if unused else {}, unit="token")
+
+
+def _plans(
+    config: PackConfig, index: pa.Table, uses: NDArray[np.int64], split: str
+) -> Iterator[tuple[str | None, Packed]]:
+    """The rows of a split, in order; those of each source apart where that is wanted.
+
+    Validation rows stay one stream: a loss over the first of them is to be one over all sources.
+    """
+    train = split == TRAIN
+    member = pc.equal(index.column("split"), split).to_numpy()
+    groups: list[tuple[str | None, NDArray[np.bool_]]] = [(None, member)]
+    if config.by_source and train:
+        named = pc.fill_null(index.column("source"), "")
+        present = sorted(set(named.filter(pa.array(member)).to_pylist()))
+        groups = [(source, member & pc.equal(named, source).to_numpy()) for source in present]
+    for source, mine in groups:
+        yield (
+            source,
+            sequences.pack(
+                index.filter(pa.array(mine)),
+                uses[mine],
+                config.sequence_length + 1,
+                config.strategy if train else "concatenate",
+                config.seed if train else None,
+            ),
+        )
+
+
+def _of_source(table: pa.Table, source: str | None) -> pa.Table:
+    return table.append_column(SOURCE, pa.array([source] * table.num_rows, pa.string()))
 
 
 def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
@@ -213,8 +248,11 @@ def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     return uses
 
 
-def _sources(index: pa.Table, uses: NDArray[np.int64]) -> list[dict[str, str | int]]:
-    """For the manifest: documents, bytes, tokens and tokens used of each source and split."""
+def _sources(
+    index: pa.Table, uses: NDArray[np.int64], rows_of: Mapping[str, int]
+) -> list[dict[str, str | int | None]]:
+    """For the manifest: documents, bytes, tokens and tokens used of each source and split, and
+    its rows, where they are its own."""
     length = index.column("length").to_numpy()
     counted = index.append_column("used", pa.array(length * uses))
     grouped = counted.group_by(["source", "split"]).aggregate(
@@ -230,47 +268,13 @@ def _sources(index: pa.Table, uses: NDArray[np.int64]) -> list[dict[str, str | i
             "tokens": row["length_sum"],
             "tokens_used": row["used_sum"],
         }
+        | ({"rows": _own(row, rows_of)} if rows_of else {})
         for row in rows
     ]
 
 
-def panels(artifact: Artifact) -> list[Panel]:
-    """Tokens and padding a split, tokens a source, and how long documents are."""
-    splits, sources = artifact.facts["splits"], artifact.facts["sources"]
-    rows = []
-    for name, split in splits.items():
-        room = split["tokens"] + split["padding"]
-        share = split["padding"] / room if room else 0.0
-        rows.append(
-            [
-                name,
-                split["documents"],
-                split["bytes"],
-                split["tokens"],
-                split["rows"],
-                split["padding"],
-                share,
-            ]
-        )
-    columns = ["split", "documents", "bytes", "tokens", "rows", "padding", "padding share"]
-    shown: list[Panel] = [Table("Sequences", columns, rows, "Tokens as used; bytes of text once.")]
-    if sources:
-        names = list(sources[0])
-        shown.append(
-            Table("Tokens by source", names, [[row[name] for name in names] for row in sources])
-        )
-    for name, split in splits.items():
-        if split["documents"]:
-            shown.append(
-                Histogram(
-                    f"Document length, {name}",
-                    "tokens",
-                    split["document_length_edges"],
-                    {"documents": split["document_length_counts"]},
-                    "Bins double.",
-                )
-            )
-    return shown
+def _own(row: Mapping[str, Any], rows_of: Mapping[str, int]) -> int | None:
+    return rows_of.get(row["source"] or "") if row["split"] == TRAIN else None
 
 
 STAGE = Stage(

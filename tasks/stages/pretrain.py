@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -28,15 +28,22 @@ from llm.training.run_file import (
 )
 from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Input, Output, Requirement
-from tasks.engine.errors import IngotError
 from tasks.engine.identity.snapshot import Snapshot, root
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.ranks import Ranks
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points
+from tasks.stages.pretrain_data import (
+    MixtureSource,
+    plan_course,
+    rows_by_source,
+    same_sources,
+    sequence_length,
+    sources_in_use,
+)
 from tasks.stages.pretrain_start import (
     is_warm,
     other_architecture,
@@ -46,10 +53,6 @@ from tasks.stages.pretrain_start import (
 )
 
 _MAX_EVENTS = 200  # that are shown: the last ones; all are in the metrics
-
-
-class UntrainableError(IngotError):
-    """The sequences and the configuration do not make a run."""
 
 
 class PretrainConfig(StageConfig):
@@ -126,6 +129,13 @@ class PretrainConfig(StageConfig):
         ge=0.0,
         le=1000.0,
     )
+    mixture: list[MixtureSource] = added(
+        [], "Sources and their shares of every batch; none = all rows in one shuffled order."
+    )
+    anneal: list[MixtureSource] = added(
+        [], "The mixture of the last steps; none = the same mixture to the end."
+    )
+    anneal_share: float = added(0.2, "Share of the steps that `anneal` has.", gt=0.0, lt=1.0)
     continue_from: str = execution(
         "",
         "What to continue from, of the same architecture and tokenizer: an artifact as "
@@ -198,6 +208,11 @@ class PretrainConfig(StageConfig):
                 "whatever head_dim: tuning and export would fail. Leave qk_norm on, or change "
                 "one of the two"
             )
+        for field, entries in (("mixture", self.mixture), ("anneal", self.anneal)):
+            counts = Counter(each.source for each in entries)
+            twice = sorted(name for name, count in counts.items() if count > 1)
+            if twice:
+                raise ValueError(f"{field}: more than one for {', '.join(twice)}; keep one each")
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
         if self.parallel == "single" and self.processes * self.nodes > 1:
@@ -244,26 +259,23 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     """Train in a process of its own.
 
     Raises:
-        UntrainableError: there are no training sequences.
+        UntrainableError: there are no training sequences, or they do not say their source.
+        MixtureError: the mixture names a source without rows, or is used up before the last step.
         ExternalInputError: the model to go on from has another tokenizer.
         TrainerError: training failed; the message is the trainer's own.
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     sequences = inputs["sequences"]
-    length = _sequence_length(sequences)
+    folder = sequences.folder()
+    length = sequence_length(sequences)
     tokenizer = inputs["tokenizer"].folder()
-    train_rows = _train_rows(sequences)
-    if not train_rows:
-        raise UntrainableError("pretrain: all sequences are validation; look at dedup's split")
-    rows = max(1, config.batch_tokens // length)
-    tokens = config.tokens or train_rows * length
-    steps = max(1, round(tokens / (rows * length)))
+    course = plan_course(config, sequences, length)
     architecture = _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
     start = start_folder(inputs, tokenizer)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
     paths = {
-        "sequences": str(sequences.folder()),
+        "sequences": str(folder),
         "tokenizer": str(tokenizer),
         "start": start,
         "scratch": str(out.scratch),
@@ -276,8 +288,9 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "data_id": sequences.data_id,
         "paths": paths,
         "architecture": asdict(architecture),
-        "optimisation": _optimisation(config, steps, rows, is_warm(start)),
+        "optimisation": _optimisation(config, course.steps, course.batch_rows, is_warm(start)),
         "execution": _execution(config),
+        "phases": course.as_records(),
     }
     whole = "checkpoints/step-????????/state.json"
     ranks = Ranks(config.processes, config.nodes, config.rendezvous, config.rendezvous_seconds)
@@ -340,27 +353,21 @@ def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> 
     )
 
 
-def _sequence_length(sequences: Data) -> int:
-    for table in sequences.tables(columns=["tokens"]):
-        if table.num_rows:
-            return len(table.column("tokens")[0]) - 1
-    raise UntrainableError("pretrain: pack.sequences is empty; look at `ingot removed pack`")
-
-
-def _train_rows(sequences: Data) -> int:
-    return sum(
-        pc.sum(pc.equal(table.column("split"), "train")).as_py() or 0
-        for table in sequences.tables(columns=["split"])
-    )
-
-
 def panels(artifact: Artifact) -> list[Panel]:
     """The run in figures, and its curves."""
     points = metric_points(artifact)
     training = artifact.facts["training"]
     shown: list[Panel] = [
-        Table("Training", ["", "value"], [[name, value] for name, value in training.items()])
+        Table(
+            "Training",
+            ["", "value"],
+            [[name, value] for name, value in training.items() if name != "sources"],
+        )
     ]
+    if sources := training.get("sources"):
+        columns = ["source", "tokens", "epochs"]
+        rows = [[each[column] for column in columns] for each in sources]
+        shown.append(Table("Tokens by source", columns, rows, "As the mixture took them."))
     if events := artifact.facts.get("events"):  # of an earlier version there are none
         names = ("step", "event", "loss", "gradient_norm", "detail")
         rows = [[event[name] for name in names] for event in events]
@@ -407,7 +414,12 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
-    requires=(Requirement(("pack.sequence_length",), _same_architecture),),
+    requires=(
+        Requirement(("pack.sequence_length",), _same_architecture),
+        Requirement(("pack.by_source",), rows_by_source),
+        Requirement(("source.names",), same_sources),
+        Requirement(("pack.weights",), sources_in_use),
+    ),
     externals=externals,
     named=named,
     reproducible=False,

@@ -144,7 +144,7 @@ def paths(folder: Path) -> Paths:
 
 def run_of(folder: Path, execution: Execution = EXECUTION, **optimisation: Any) -> Run:
     settings = replace(OPTIMISATION, **optimisation)
-    return Run("0" * 64, paths(folder), ARCHITECTURE, settings, execution)
+    return Run("0" * 64, paths(folder), ARCHITECTURE, settings, execution, ())
 
 
 def trained(run: Run) -> dict[str, Any]:
