@@ -244,6 +244,9 @@ class _Training:
                 "its weight"
             )
 
+        if o.validation_rows and not self._validation.rows:
+            self._say("there are no validation sequences: nothing is measured on any")
+
     def _others(self) -> str:
         count = self._processes.count
         return f" in {count} processes ({self._strategy.name})" if count > 1 else ""

@@ -71,8 +71,11 @@ class Launched:
             self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Its exit code, once it has ended by itself."""
+        """Its exit code, once it has ended by itself; what it started ends with it, also where it
+        was killed: that hears the end of the pipe."""
         code = self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._kill_descendants()
         return code
 

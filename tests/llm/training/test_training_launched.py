@@ -31,6 +31,7 @@ def launched(
     folder: Path,
     on_event: Callable[[Event, subprocess.Popen], None] | None = None,
     command: list[str] = ALONE,
+    module: str = "llm.training",
     **environment: str,
 ) -> tuple[int, list[Event]]:
     """Exit code and events; every line of standard output must be one."""
@@ -40,7 +41,7 @@ def launched(
     heard: list[Event] = []
     with (folder / "stderr.log").open("ab") as log:
         process = subprocess.Popen(
-            [*command, "llm.training", str(path)],
+            [*command, module, str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

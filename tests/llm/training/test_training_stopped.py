@@ -20,7 +20,9 @@ from llm.training import loop, step, validation
 from llm.training.loop import train
 from tasks.engine.errors import CancelledError
 from tasks.engine.stage.launch import launch
+from tests.llm.training import slow_pieces
 from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained, weights
+from tests.llm.training.test_training_launched import ALONE, TWO, launched
 from tests.processes import alive_after
 
 PIECES = replace(EXECUTION, micro_batch_rows=2)  # four a step
@@ -158,6 +160,35 @@ def test_while_the_first_step_is_compiled_it_ends_at_once_with_the_compiler(tmp_
         )
     assert time.monotonic() - requested[0] < 5
     assert not alive_after([int(compiling.read_text())], seconds=2)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("command", "parallel"), [(ALONE, "auto"), (TWO, "ddp"), (TWO, "fsdp")])
+def test_in_a_step_of_minutes_it_ends_within_25_seconds_with_a_checkpoint(
+    tmp_path: Path, command: list[str], parallel: Any, times: int
+) -> None:
+    """A signal is seen between micro-batches; one that comes again changes nothing."""
+    execution = replace(EXECUTION, micro_batch_rows=1, parallel=parallel)
+    run = run_of(tmp_path, execution, steps=2, batch_rows=slow_pieces.PIECES)
+    requested: list[float] = []
+
+    def ask(event: dict[str, Any], process: subprocess.Popen) -> None:
+        if event.get("message") == "the long step has begun" and not requested:
+            requested.append(time.monotonic())
+            for _ in range(times):
+                process.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
+
+    module = slow_pieces.__name__
+    code, heard = launched(asdict(run), tmp_path, ask, command, module)
+    assert time.monotonic() - requested[0] < 25
+    # A second one may find Python on its way out.
+    assert code in ({TERMINATED, -signal.SIGTERM} if command is ALONE else {1})
+    said = "stopped after step 1 of 2, with a checkpoint"
+    assert any(event.get("message") == said for event in heard)
+    checkpoints = Path(run.paths.scratch) / "checkpoints"
+    assert [path.name for path in checkpoints.iterdir()] == ["step-00000001"]
 
 
 def test_what_may_not_be_dropped_is_finished_first() -> None:

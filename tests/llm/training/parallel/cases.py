@@ -18,25 +18,27 @@ from torch import Tensor
 from llm.model import transformer
 from llm.process.parent import StoppedError, StopRequest
 from llm.process.run_file import from_record
-from llm.training import fsdp
+from llm.training import fsdp, tensor_files
 from llm.training.distributed import Processes, group
 from llm.training.loop import train_among
 from llm.training.run_file import Run
-from tests.llm.training.small_run import CPU, After, never
+from llm.training.saver import CheckpointError
+from tests.llm.training.small_run import CPU, After, Never, never
 from tests.llm.training.spoiled import spoil
 
 _attend = transformer.attend
+_write = tensor_files.write
 
 
-class AtLook(StopRequest):
+class AtLook(Never):
     """Found to be asked the n-th time that somebody looks, and from then on."""
 
     def __init__(self, number: int) -> None:
         self._left = number
         self._held = self._dropping = False
 
-    @property
-    def asked(self) -> bool:
+    @property  # type: ignore[override]
+    def requested(self) -> bool:
         self._left -= 1
         return self._left <= 0
 
@@ -52,13 +54,14 @@ def main(folder: Path) -> None:
             stop: StopRequest = After(case["stop_after"]) if case["stop_after"] else never()
             stop = AtLook(case["stop_at_look"]) if case["stop_at_look"] else stop
             transformer.attend = _short_of_memory(processes, **case["no_memory"])
+            tensor_files.write = _short_of_disk(processes, **case["no_disk"])
             patch = pytest.MonkeyPatch()
             if processes.rank in case["spoiled_ranks"]:
                 spoil(patch, lambda step, share: step in (4, 9) or (12 < step < 30 and share == 1))
             try:
                 train_among(from_record(Run, case["run"], str(number)), stop, CPU, processes)
-            except StoppedError as stopped:
-                print(f"case {number}: {stopped}", file=sys.stderr)
+            except (StoppedError, CheckpointError) as ended:
+                print(f"case {number}, process {processes.rank}: {ended}", file=sys.stderr)
             patch.undo()
 
 
@@ -79,6 +82,19 @@ def _short_of_memory(processes: Processes, ranks: list[int], call: int, backward
         return found
 
     return attend
+
+
+def _short_of_disk(processes: Processes, rank: int, file: int) -> Any:
+    """Writing where this process finds no room from this file on; -1 = all do."""
+    files = 0
+
+    def write(path: Path, pieces: Any) -> str:
+        nonlocal files
+        files += 1
+        full = processes.rank == rank and files >= file
+        return _write(Path("/dev/full") if full else path, pieces)
+
+    return write
 
 
 def _fail() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tasks.engine.errors import TrainerError
+from tasks.engine.stage.launch import launch
+from tasks.engine.stage.ranks import Ranks
 from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained
 from tests.llm.training.test_training_launched import OFTEN, TWO, Event, launched
 from tests.processes import alive_after
@@ -47,6 +53,33 @@ def test_one_killed_ends_all_and_the_next_start_goes_on(
     assert code == 0
     assert any("resumes from the checkpoint" in event.get("message", "") for event in heard)
     assert metrics(run)["loss"] == pytest.approx(metrics(one)["loss"], rel=1e-4)
+
+
+@pytest.mark.long
+def test_their_agent_killed_ends_all_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    """torchrun is gone before it can end anybody; whoever launched it does."""
+    run = run_of(tmp_path / "two", replace(OFTEN, parallel="ddp"), **SETTINGS)
+    scratch, started = tmp_path / "scratch", list[int]()
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def kill(event: Event) -> None:
+        if event["event"] == "progress" and not started:
+            [agent] = psutil.Process().children()
+            started.extend(child.pid for child in [agent, *agent.children(recursive=True)])
+            agent.send_signal(signal.SIGKILL)
+
+    def start(hear: Callable[[Event], None]) -> None:
+        ranks = Ranks(processes=2)
+        launch("llm.training", asdict(run), scratch, hear, lambda: False, environment, ranks)
+
+    with pytest.raises(TrainerError, match="was killed"):
+        start(kill)
+    assert len(started) >= 3
+    assert not alive_after(started, seconds=10)
+    heard: list[Event] = []
+    start(heard.append)
+    assert any("resumes from the checkpoint" in event.get("message", "") for event in heard)
+    assert Path(run.paths.model).exists()
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -25,11 +25,13 @@ def case(
     stop_after: int = 0,
     stop_at_look: int = 0,
     no_memory: dict[str, Any] = NEVER,
+    no_disk: tuple[int, int] = (-1, 0),
     spoiled_ranks: list[int] | None = None,
 ) -> dict[str, Any]:
     stops = {"stop_after": stop_after, "stop_at_look": stop_at_look}
-    spoiled = {"spoiled_ranks": spoiled_ranks or []}
-    return {"run": asdict(run), **stops, "no_memory": no_memory, **spoiled}
+    disk = {"rank": no_disk[0], "file": no_disk[1]}
+    faults = {"no_memory": no_memory, "no_disk": disk, "spoiled_ranks": spoiled_ranks or []}
+    return {"run": asdict(run), **stops, **faults}
 
 
 def together(
@@ -157,6 +159,33 @@ def test_asked_to_stop_between_pieces_all_leave_with_a_checkpoint(
     for run in runs:
         result = json.loads(Path(run.paths.result).read_text())
         assert result["resumed_from_step"] == done_steps
+        assert far(run, one)["validation_loss"] < TOLERANCE["adamw"]
+
+
+@pytest.mark.long
+def test_where_one_finds_the_disk_full_all_end_and_the_checkpoint_before_stays(
+    tmp_path: Path,
+) -> None:
+    """Two files a checkpoint and process: the second one's second."""
+    one = run_of(tmp_path / "one")
+    trained(one)
+    cases, runs = [], []
+    for parallel, rank in (("ddp", 0), ("fsdp", 1)):
+        run = several(tmp_path / parallel, parallel)
+        runs.append(replace(run, execution=replace(run.execution, checkpoint_seconds=0.0)))
+        cases.append(case(runs[-1], no_disk=(rank, 4)))
+    ended = together(2, tmp_path, cases)
+    done(ended)
+    for number in range(2):
+        told = [line for line in ended.stderr.splitlines() if f"case {number}, process" in line]
+        assert len(told) == 2
+        assert all("No space left on device" in line for line in told)
+    for run in runs:
+        [kept] = (Path(run.paths.scratch) / "checkpoints").iterdir()
+        assert kept.name == "step-00000001"
+    done(together(2, tmp_path, [case(run) for run in runs]))
+    for run in runs:
+        assert json.loads(Path(run.paths.result).read_text())["resumed_from_step"] == 1
         assert far(run, one)["validation_loss"] < TOLERANCE["adamw"]
 
 
