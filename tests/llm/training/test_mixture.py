@@ -212,6 +212,16 @@ def test_weights_become_whole_parts(weights: list[float], parts: list[int]) -> N
     assert common_parts(weights) == parts
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
+def test_nobody_is_a_turn_from_its_share(parts: list[int]) -> None:
+    turns, total = take_turns(parts), sum(parts)
+    had = np.cumsum(turns[:, None] == np.arange(len(parts)), axis=0)
+    share = np.arange(1, total + 1)[:, None] * np.array(parts)
+    assert (abs(had * total - share) < total).all()
+    assert had[-1].tolist() == parts
+
+
 def test_turns_are_taken_evenly() -> None:
     assert take_turns([1, 1]).tolist() == [0, 1]
     assert take_turns([3, 1]).tolist() == [0, 0, 0, 1]
