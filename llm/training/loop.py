@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +19,7 @@ from llm.model.transformer import Transformer
 from llm.process.events import Progress, log
 from llm.process.parent import Interrupted, StoppedError, StopRequest
 from llm.tables import METRICS
-from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
-from llm.tokens.token_file import TokenFile
 from llm.training import checkpoints, devices
 from llm.training.batches import Batches, batches_of
 from llm.training.compilation import compile_blocks, compiled_softmax
@@ -31,13 +28,13 @@ from llm.training.loss import softmax
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
+from llm.training.shared_tokens import open_tokens
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
 from llm.training.validation import Validation
 
 _MEASURED = "validation_bits_per_byte"
-_SECONDS_BETWEEN_WORDS = 10.0
 
 
 def train(run: Run, stop: StopRequest) -> None:
@@ -72,7 +69,7 @@ class _Training:
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
         self._digest = run.digest  # reads the starting weights, so once
-        self._tokens = _open_tokens(run, processes)
+        self._tokens = open_tokens(run, processes)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
         self._compiled = run.execution.compile and compile_blocks(
@@ -276,26 +273,6 @@ class _Training:
         ]
         result |= {"sources": sources} if sources else {}
         Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
-
-
-def _open_tokens(run: Run, processes: Processes) -> TokenFile:
-    """Unpacked by the first process while the others wait, however long it takes."""
-
-    def opened() -> TokenFile:
-        parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
-        scratch, size = Path(run.paths.scratch), run.architecture.vocabulary_size
-        return token_file.build(parts, scratch, run.data_id, size)
-
-    if processes.count == 1:
-        return opened()
-    with ThreadPoolExecutor(1) as pool:
-        unpacking = pool.submit(opened) if processes.first else None
-        while processes.any(unpacking is not None and not unpacking.done()):
-            if unpacking is not None:  # waiting in one call would end with PyTorch's patience
-                wait([unpacking], timeout=_SECONDS_BETWEEN_WORDS)
-        tokens = unpacking.result() if unpacking is not None else None
-    folder = processes.agree(str(tokens.folder) if tokens else "")
-    return tokens or TokenFile.open(Path(folder))
 
 
 def _first_model(run: Run) -> Transformer:
