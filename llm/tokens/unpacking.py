@@ -273,7 +273,7 @@ def _tokens(
     column: pa.ChunkedArray, where: str, first: int, vocabulary_size: int, dtype: str
 ) -> NDArray[Any]:
     """(rows, T + 1), of the type that is written."""
-    lists = column.combine_chunks()
+    lists = _one_chunk(column)
     sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     flat = lists.flatten()
     if lists.null_count or flat.null_count:
@@ -296,11 +296,16 @@ def _tokens(
     return typed.reshape(len(sizes), int(sizes[0]))
 
 
+def _one_chunk(column: pa.ChunkedArray) -> pa.ListArray:
+    """The column as one array; combining a single chunk would copy it."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _segments(
     column: pa.ChunkedArray, columns: int, where: str, first: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
     """Lengths, starts and counts of `_Rows`."""
-    lists = column.combine_chunks()
+    lists = _one_chunk(column)
     counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
     sizes = lists.flatten().to_numpy().astype(np.int64)
     row_of = np.repeat(np.arange(len(counts)), counts)

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 
 from llm.model import folder as model_folder
+from llm.model.initialisation import initialise
+from llm.model.transformer import Transformer
 from llm.process.events import log
 from llm.process.parent import Interrupted, StoppedError, StopRequest
 from llm.tokens.special_tokens import END_OF_TEXT
@@ -25,8 +27,8 @@ from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.saver import Saver
 from llm.training.schedules import stable_steps
+from llm.training.shared_tokens import open_tokens
 from llm.training.stability import Stability
-from llm.training.start import first_model, open_tokens
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
@@ -68,7 +70,7 @@ class _Training:
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
         self._tokens = open_tokens(run, processes)
-        model = first_model(run)
+        model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
         self._compiled = run.execution.compile and compile_blocks(
             model, self._scratch / "compiled", device
@@ -203,7 +205,7 @@ class _Training:
         """
         stability = self._meters.stability
         if self._restore(before=stability.require_rollback()) is None:
-            first = dict(first_model(self._run).named_parameters())
+            first = dict(_first_model(self._run).named_parameters())
             training_state.place_weights(self._model, first)
             for optimiser in self._stepper.optimisers:
                 optimiser.state.clear()
@@ -316,6 +318,14 @@ class _Training:
             "resumed_from_step": start,
         }
         results.write(run, self._tokens.sequence_length, batches, machine, self._meters)
+
+
+def _first_model(run: Run) -> Transformer:
+    if not run.paths.start:
+        model = Transformer(run.architecture)
+        initialise(model, run.optimisation.seed)
+        return model
+    return resumable.first_model(run)
 
 
 def _silent(message: str) -> None:

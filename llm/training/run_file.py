@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -162,7 +163,8 @@ class Run:
         }
         if self.phases:
             decides["phases"] = [asdict(phase) for phase in self.phases]
-        return decides
+        found: dict[str, Any] = json.loads(json.dumps(decides))  # as a checkpoint gives it back
+        return found
 
 
 def read(path: Path) -> Run:

@@ -81,6 +81,13 @@ class PretrainConfig(StageConfig):
         0, description="Training tokens in all, repeats included; 0 = one pass over the data.", ge=0
     )
     batch_tokens: int = Field(65_536, description="Tokens per optimiser step.", ge=16)
+    mixture: list[MixtureSource] = added(
+        [], "Sources and their shares of every batch; none = all rows in one shuffled order."
+    )
+    anneal: list[MixtureSource] = added(
+        [], "The mixture of the last steps; none = the same mixture to the end."
+    )
+    anneal_share: float = added(0.2, "Share of the steps that `anneal` has.", gt=0.0, lt=1.0)
     optimiser: Optimiser = Field(
         "muon", description="muon: for matrices of the blocks; AdamW for the rest."
     )
@@ -129,13 +136,6 @@ class PretrainConfig(StageConfig):
         ge=0.0,
         le=1000.0,
     )
-    mixture: list[MixtureSource] = added(
-        [], "Sources and their shares of every batch; none = all rows in one shuffled order."
-    )
-    anneal: list[MixtureSource] = added(
-        [], "The mixture of the last steps; none = the same mixture to the end."
-    )
-    anneal_share: float = added(0.2, "Share of the steps that `anneal` has.", gt=0.0, lt=1.0)
     continue_from: str = execution(
         "",
         "What to continue from, of the same architecture and tokenizer: an artifact as "

@@ -105,6 +105,38 @@ def test_limits_hold_and_each_epoch_of_a_source_has_every_row_once(drawn) -> Non
         start = phase.until * rows
 
 
+@settings(deadline=None)
+@given(mixtures())
+def test_those_that_are_left_share_in_proportion(drawn) -> None:
+    """Gone through row by row: from where a source is at its limit, shares are of the others."""
+    spans, phases, rows = drawn
+    try:
+        found = stream(batches_of(*drawn), phases[-1].until)
+    except MixtureError:
+        reject()
+    given_before: Counter[str] = Counter()
+    start = 0
+    for phase in phases:
+        shares = phase.mixture or tuple(Share(name, len(spans[name]), 0.0) for name in spans)
+        limits = {
+            each.source: int(Fraction(str(each.max_epochs)) * len(spans[each.source]))
+            for each in shares
+            if each.max_epochs
+        }
+        left: list[Share] = []
+        for row in found[start : phase.until * rows]:
+            now = [s for s in shares if given_before[s.source] < limits.get(s.source, 10**9)]
+            if now != left:
+                left, place, counts = now, 0, Counter[str]()
+                exact = exact_shares(Phase(0, tuple(left)), spans)
+            source = source_of(row, spans)
+            place += 1
+            counts[source] += 1
+            given_before[source] += 1
+            assert all(abs(counts[name] - place * exact.get(name, 0)) < 1 for name in spans)
+        start = phase.until * rows
+
+
 @settings(deadline=None, max_examples=40)
 @given(mixtures(limits=False), st.data())
 def test_a_batch_depends_on_nothing_before_and_not_on_where_batches_are_cut(drawn, data) -> None:
@@ -178,6 +210,16 @@ def test_far_into_a_run() -> None:
 )
 def test_weights_become_whole_parts(weights: list[float], parts: list[int]) -> None:
     assert common_parts(weights) == parts
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
+def test_nobody_is_a_turn_from_its_share(parts: list[int]) -> None:
+    turns, total = take_turns(parts), sum(parts)
+    had = np.cumsum(turns[:, None] == np.arange(len(parts)), axis=0)
+    share = np.arange(1, total + 1)[:, None] * np.array(parts)
+    assert (abs(had * total - share) < total).all()
+    assert had[-1].tolist() == parts
 
 
 def test_turns_are_taken_evenly() -> None:

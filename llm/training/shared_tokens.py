@@ -1,15 +1,12 @@
-"""What a run starts with: its rows of tokens and its first weights."""
+"""The tokens of a run, unpacked by one of its processes for all: they share the files."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from llm.model.initialisation import initialise
-from llm.model.transformer import Transformer
 from llm.tokens import token_file
 from llm.tokens.token_file import TokenFile
-from llm.training import resumable
 from llm.training.distributed import Processes
 from llm.training.run_file import Run
 
@@ -17,10 +14,11 @@ _SECONDS_BETWEEN_WORDS = 10.0
 
 
 def open_tokens(run: Run, processes: Processes) -> TokenFile:
-    """Rows of tokens: unpacked by the first process while the others wait, however long it takes.
+    """The token file of a run; the first process unpacks it where it is not there yet.
 
     Raises:
-        BadSequencesError: they are not of this vocabulary.
+        BadSequencesError, NoSpaceError: in the first process; see `token_file.build`.
+        DamagedTokenFileError: another process does not find what the first one unpacked.
     """
 
     def opened() -> TokenFile:
@@ -38,12 +36,3 @@ def open_tokens(run: Run, processes: Processes) -> TokenFile:
         tokens = unpacking.result() if unpacking is not None else None
     folder = processes.agree(str(tokens.folder) if tokens else "")
     return tokens or TokenFile.open(Path(folder))
-
-
-def first_model(run: Run) -> Transformer:
-    """With the weights of the model it goes on from, or random ones."""
-    if not run.paths.start:
-        model = Transformer(run.architecture)
-        initialise(model, run.optimisation.seed)
-        return model
-    return resumable.first_model(run)
