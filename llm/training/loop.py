@@ -20,6 +20,7 @@ from llm.training.batches import Batches, batches_of
 from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
+from llm.training.fitting_rows import FittingRows
 from llm.training.loss import softmax
 from llm.training.meters import Meters
 from llm.training.optimisers import muon_precision
@@ -69,6 +70,7 @@ class _Training:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
+        self._fitting = FittingRows(self._scratch)
         self._tokens = open_tokens(run, processes)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
@@ -82,7 +84,7 @@ class _Training:
             self._tokens,
             device,
             self._strategy,
-            run.execution.micro_batch_rows or self._known_micro_batch(),
+            run.execution.micro_batch_rows or self._fitting.known(),
             stop,
             compiled_softmax() if self._compiled else softmax,
         )
@@ -119,7 +121,9 @@ class _Training:
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
             ) from None
         except devices.DoesNotFitError:
-            self._remember_micro_batch()  # where a step cannot be done again, the next start does
+            self._fitting.remember(
+                self._stepper.micro_batch_rows
+            )  # where a step cannot be done again, the next start does
             raise
         finally:
             self._saver.close()
@@ -277,24 +281,12 @@ class _Training:
                 Position(self._done, self._meters.rows, self._threads.found, {"guard": guard})
             )
         if self._processes.first:
-            self._remember_micro_batch()
+            self._fitting.remember(self._stepper.micro_batch_rows)
         self._saved = self._done
 
     def _muon_precision(self) -> str | None:
         muon = self._run.optimisation.optimiser == "muon"
         return muon_precision(self._device) if muon else None
-
-    def _micro_batch_file(self) -> Path:
-        return self._scratch / "micro_batch_rows"
-
-    def _remember_micro_batch(self) -> None:
-        self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
-
-    def _known_micro_batch(self) -> int:
-        """What an earlier start found to fit; 0 if there was none."""
-        path = self._micro_batch_file()
-        text = path.read_text() if path.is_file() else ""
-        return int(text) if text.isdigit() else 0
 
     def _finish(self, batches: Batches, start: int) -> None:
         run, model = self._run, self._strategy.whole(self._model)

@@ -118,6 +118,7 @@ class Muon(torch.optim.Optimizer):
     def _update(self, group: dict[str, Any], parameters: list[nn.Parameter]) -> None:
         """Of parameters of one shape."""
         rate, momentum = group["lr"], group["momentum"]
+        skip = None if self.found_inf is None else self.found_inf != 0
         directions = []
         for parameter in parameters:
             gradient, state = parameter.grad, self.state[parameter]
@@ -125,14 +126,14 @@ class Muon(torch.optim.Optimizer):
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             mean = state["momentum_buffer"]
-            if self.found_inf is not None:  # towards itself it does not move
-                gradient = torch.where(self.found_inf != 0, mean, gradient)
+            if skip is not None:  # towards itself it does not move
+                gradient = torch.where(skip, mean, gradient)
             mean.lerp_(gradient, 1 - momentum)
             directions.append(gradient.lerp(mean, momentum))
         updates = self._orthogonaliser.function(directions, self._dtype)
         size = 0.2 * max(parameters[0].shape) ** 0.5
-        if self.found_inf is not None:
-            taken = (self.found_inf == 0) * rate
+        if skip is not None:
+            taken = ~skip * rate
             for parameter, update in zip(parameters, updates, strict=True):
                 parameter.mul_(1 - taken * group["weight_decay"])
                 parameter.addcmul_(update, taken, value=-size)

@@ -21,8 +21,9 @@ from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Curve, Table
 from tasks.stages import pack, pretrain, tokenizer
 from tasks.stages.pack import PackConfig
-from tasks.stages.pretrain import PretrainConfig, panels
+from tasks.stages.pretrain import PretrainConfig
 from tasks.stages.pretrain_data import UntrainableError
+from tasks.stages.pretrain_panels import panels
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.tasks.documents_stage import DEDUP, built_on
