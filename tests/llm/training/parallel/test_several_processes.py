@@ -190,6 +190,28 @@ def test_where_one_finds_the_disk_full_all_end_and_the_checkpoint_before_stays(
 
 
 @pytest.mark.long
+def test_later_training_goes_on_from_what_several_shared_out(tmp_path: Path) -> None:
+    """One process, and two that share out, continue what two have left before the decay."""
+    one, two = run_of(tmp_path / "one"), several(tmp_path / "two", "fsdp")
+    trained(one)
+    done(together(2, tmp_path, [case(two)]))
+    assert len(list(Path(two.paths.resumable).glob("optimisers-*-of-00002.safetensors"))) == 2
+    later = {}
+    for name, start, parallel in (
+        ("from one", one, "auto"),
+        ("from two", two, "auto"),
+        ("from two by two", two, "fsdp"),
+    ):
+        run = several(tmp_path / name, parallel, steps=5, warmup_steps=0)
+        later[name] = replace(run, paths=replace(run.paths, start=start.paths.resumable))
+    trained(later["from one"])
+    trained(later["from two"])
+    done(together(2, tmp_path, [case(later["from two by two"])]))
+    for name in ("from two", "from two by two"):
+        assert far(later[name], later["from one"])["loss"] < TOLERANCE["adamw"], name
+
+
+@pytest.mark.long
 def test_compiled_blocks_are_shared_out_too(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"steps": 6, "optimiser": "muon"}
     one = run_of(tmp_path / "one", **settings)
