@@ -7,6 +7,7 @@ waits for no disk. Elsewhere it is a plain copy.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from llm.training.tensor_files import Piece
 Files = Mapping[str, Sequence[Piece]]
 # Of what memory has room for, the share that a copy may take.
 _SHARE = 0.5
-_CGROUP = Path("/sys/fs/cgroup")
+_MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 class HostCopy:
@@ -71,15 +72,17 @@ class HostCopy:
 
 
 def available() -> float:
-    """Bytes of memory that can be had without swapping, as the machine and a container's limit say;
-    0 where nobody says."""
+    """Bytes of memory that can be had without swapping, as Linux and a container's limit say; where
+    nobody says, a quarter of what the machine has."""
     found = []
     with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        for line in _MEMINFO.read_text(encoding="ascii").splitlines():
             name, _, rest = line.partition(":")
             if name == "MemAvailable":
                 found.append(1024.0 * int(rest.split()[0]))
     with contextlib.suppress(OSError, ValueError):
         limit = float((_CGROUP / "memory.max").read_text(encoding="ascii"))
         found.append(limit - float((_CGROUP / "memory.current").read_text(encoding="ascii")))
-    return max(0.0, min(found)) if found else 0.0
+    if found:
+        return max(0.0, min(found))
+    return 0.25 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

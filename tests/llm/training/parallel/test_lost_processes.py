@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from llm.training.run_file import Run
 from tasks.engine.errors import TrainerError
 from tasks.engine.stage.launch import launch
 from tasks.engine.stage.ranks import Ranks
@@ -24,6 +25,14 @@ from tests.llm.training.test_training_launched import OFTEN, TWO, Event, launche
 from tests.processes import alive_after
 
 SETTINGS: dict[str, Any] = {"steps": 60, "validation_rows": 2}
+
+
+def _wait_for_a_checkpoint(run: Run) -> None:
+    """It is put in place at the end of a later step."""
+    deadline = time.monotonic() + 60
+    while not list(Path(run.paths.scratch).glob("checkpoints/step-????????")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 @pytest.mark.long
@@ -39,6 +48,7 @@ def test_one_killed_ends_all_and_the_next_start_goes_on(
 
     def kill(event: Event, process: subprocess.Popen) -> None:
         if event["event"] == "progress" and not killed:
+            _wait_for_a_checkpoint(run)
             ranks = sorted(psutil.Process(process.pid).children(), key=lambda child: child.pid)
             killed.append((time.monotonic(), [child.pid for child in ranks]))
             ranks[rank].send_signal(signal.SIGKILL)
@@ -64,6 +74,7 @@ def test_their_agent_killed_ends_all_and_the_next_start_goes_on(tmp_path: Path) 
 
     def kill(event: Event) -> None:
         if event["event"] == "progress" and not started:
+            _wait_for_a_checkpoint(run)
             [agent] = psutil.Process().children()
             started.extend(child.pid for child in [agent, *agent.children(recursive=True)])
             agent.send_signal(signal.SIGKILL)
