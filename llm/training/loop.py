@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
 from llm.training.meters import Meters
+from llm.training.micro_batch import MicroBatch
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
@@ -82,10 +84,12 @@ class _Training:
             self._tokens,
             device,
             self._strategy,
-            run.execution.micro_batch_rows or self._known_micro_batch(),
+            run.execution.micro_batch_rows,
             stop,
             compiled_softmax() if self._compiled else softmax,
         )
+        cache = Path(os.environ.get("INGOT_CACHE") or self._scratch)
+        self._micro_batch = MicroBatch(run, device, self._stepper, cache, self._compiled)
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
@@ -119,7 +123,7 @@ class _Training:
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
             ) from None
         except devices.DoesNotFitError:
-            self._remember_micro_batch()  # where a step cannot be done again, the next start does
+            self._micro_batch.keep()  # where a step cannot be done again, the next start does
             raise
         finally:
             self._saver.close()
@@ -157,7 +161,7 @@ class _Training:
 
     def _step(self, batches: Batches) -> None:
         if not self._meters.stability.passes_over(self._done + 1):
-            with self._threads.timed(1.0):
+            with self._threads.timed(1.0), self._micro_batch.measured():
                 figures = self._stepper(self._done, batches.indices(self._done))
             self._meters.add(self._done + 1, self._stepper.micro_batch_rows, figures)
         self._done += 1
@@ -276,25 +280,12 @@ class _Training:
             self._saver.save(
                 Position(self._done, self._meters.rows, self._threads.found, {"guard": guard})
             )
-        if self._processes.first:
-            self._remember_micro_batch()
+        self._micro_batch.keep()
         self._saved = self._done
 
     def _muon_precision(self) -> str | None:
         muon = self._run.optimisation.optimiser == "muon"
         return muon_precision(self._device) if muon else None
-
-    def _micro_batch_file(self) -> Path:
-        return self._scratch / "micro_batch_rows"
-
-    def _remember_micro_batch(self) -> None:
-        self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
-
-    def _known_micro_batch(self) -> int:
-        """What an earlier start found to fit; 0 if there was none."""
-        path = self._micro_batch_file()
-        text = path.read_text() if path.is_file() else ""
-        return int(text) if text.isdigit() else 0
 
     def _finish(self, batches: Batches, start: int) -> None:
         run, model = self._run, self._strategy.whole(self._model)
