@@ -67,17 +67,20 @@ def at_call(number: int, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stopped(run: Any, message: str) -> None:
+    stop = StopRequest()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Saver, "save", kept_calm(loop.Saver.save))
+        for name in ("save", "finish"):
+            patch.setattr(loop.Saver, name, kept_calm(getattr(loop.Saver, name), stop))
         with pytest.raises(StoppedError, match=message):
-            train(run, StopRequest())
+            train(run, stop)
 
 
-def kept_calm(write: Callable[..., Any]) -> Callable[..., Any]:
-    """A checkpoint during which SIGTERM comes again, as a supervisor may send it."""
+def kept_calm(write: Callable[..., Any], stop: StopRequest) -> Callable[..., Any]:
+    """A last checkpoint during which SIGTERM comes again, as a supervisor may send it."""
 
     def written(*arguments: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGTERM)
+        if stop.requested:
+            os.kill(os.getpid(), signal.SIGTERM)
         return write(*arguments)
 
     return written
