@@ -28,8 +28,9 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         pa.ArrowException, OSError: the file cannot be read, or lacks a column.
     """
-    threads = path.stat().st_size > _ALONE  # of a small part they cost more than they read
-    with pq.ParquetFile(path) as source:
+    # Opened here: by a path pyarrow would first ask which file system it is of.
+    with pa.OSFile(str(path)) as opened, pq.ParquetFile(opened) as source:
+        threads = opened.size() > _ALONE  # of a small part they cost more than they read
         if columns is None:
             return source.read(use_threads=threads)
         table = source.read(columns=list(columns), use_threads=threads)
