@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-import yaml
 from markupsafe import Markup
 
 from tasks.engine.run.difference import flat
@@ -216,6 +215,8 @@ def _time(artifacts: Mapping[str, Artifact]) -> Markup:
 
 
 def _recipe(artifacts: Mapping[str, Artifact]) -> Markup:
+    import yaml  # not before: every command imports the report, and few draw it
+
     text = yaml.safe_dump(
         {name: artifact.manifest.config for name, artifact in artifacts.items()},
         sort_keys=False,

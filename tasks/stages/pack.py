@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from llm.process.guarded import LostDocument, guarded
-from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS
+from llm.rows import bytes_of, is_equal
+from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS, TRAIN
 from llm.tokens import sequences
 from llm.tokens.flat_tokens import FlatTokens
 from llm.tokens.hf_folder import load_tokenizer, special_id
@@ -94,12 +94,13 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
     """The tokens of one part of documents, each ended by the end of text."""
     folder = str(unit.shared["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
-        size = pc.fill_null(pc.binary_length(table.column("text")), 0)
-        empty = table.filter(pc.equal(size, 0)).column("doc_id")
+        size = bytes_of(table.column("text")).cast(pa.int64())
+        some = size.to_numpy() > 0
+        empty = table.column("doc_id").filter(pa.array(~some))
         reasons = pa.array(["no_text"] * len(empty), pa.string())
         details = pa.array(["null or empty"] * len(empty), pa.string())
         yield "rejected", pa.table([empty, reasons, details], schema=REJECTED)
-        table = table.append_column("bytes", size.cast(pa.int64())).filter(pc.greater(size, 0))
+        table = table.append_column("bytes", size).filter(pa.array(some))
         texts = table.select(["doc_id", "text"])
         lost: list[str] = []
         tokens: list[pa.ListArray] = []
@@ -111,7 +112,8 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
                 tokens.append(found)
                 yield Fact("tokens", len(found.values))
         if lost:
-            table = table.filter(pc.invert(pc.is_in(table.column("doc_id"), pa.array(lost))))
+            ids = table.column("doc_id").to_pylist()
+            table = table.filter(pa.array([doc_id not in lost for doc_id in ids], pa.bool_()))
         columns = [table.column(name) for name in TOKENS.names[:-1]]
         column = pa.chunked_array(tokens, TOKENS.field("tokens").type)
         yield "tokens", pa.table([*columns, column], schema=TOKENS)
@@ -150,7 +152,7 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
     kept = first = 0
     with out.table("sequences") as writer:
         for split in SPLITS:
-            member = pc.equal(flat.index.column("split"), split)
+            member = is_equal(flat.index.column("split"), split)
             rows = flat.index.filter(member)
             train = split == "train"
             packed = sequences.pack(
@@ -162,14 +164,14 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
             )
             for table in sequences.rows(packed, flat, split, pad, first):
                 writer.write(table)
-                kept += pc.sum(pc.list_flatten(table.column("doc_lengths"))).as_py()
+                kept += int(table.column("doc_lengths").combine_chunks().flatten().to_numpy().sum())
                 done = table.column("sequence_id")[-1].as_py() + 1 - first
                 out.progress(done, packed.plan.rows, f"{split} row")
             first += packed.plan.rows
             edges, counts = sequences.length_histogram(rows.column("length").to_numpy())
             facts[split] = {
                 "documents": rows.num_rows,
-                "bytes": pc.sum(rows.column("bytes"), min_count=0).as_py(),
+                "bytes": int(rows.column("bytes").to_numpy().sum()),
                 "rows": packed.plan.rows,
                 "tokens": packed.tokens,
                 "padding": packed.padding,
@@ -193,7 +195,7 @@ def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     if unknown:
         raise UnpackableError(f"pack: split {unknown[0]!r} is none of {', '.join(SPLITS)}")
     ids, sources = index.column("doc_id").to_pylist(), index.column("source").to_pylist()
-    train = pc.equal(index.column("split"), "train").to_numpy()
+    train = is_equal(index.column("split"), TRAIN).to_numpy()
     epochs = {weight.source: weight.epochs for weight in config.weights}
     try:
         check_sources(list(epochs), sorted({source or "" for source in sources}))

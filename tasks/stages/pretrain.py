@@ -9,12 +9,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.model.architecture import Architecture
-from llm.tables import METRICS
+from llm.tables import METRICS, TRAIN
 from llm.tokens.hf_folder import load_tokenizer
 from llm.training.run_file import (
     Device,
@@ -291,7 +290,7 @@ def _sequence_length(sequences: Data) -> int:
 
 def _train_rows(sequences: Data) -> int:
     return sum(
-        pc.sum(pc.equal(table.column("split"), "train")).as_py() or 0
+        table.column("split").to_pylist().count(TRAIN)
         for table in sequences.tables(columns=["split"])
     )
 

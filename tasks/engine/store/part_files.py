@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.engine.store.arrow_without_pandas import block_pandas
@@ -43,8 +42,8 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             raise pa.ArrowInvalid(f"no column {name} in {path}")
         field, array = table.schema.field(top), table.column(top)
         for inner in below:
-            array = pc.struct_field(array, inner)
-            field = pa.field(inner, array.type)
+            field = array.type.field(inner)
+            array = array.flatten()[array.type.get_field_index(inner)]
         fields.append(field)
         arrays.append(array)
     return pa.table(arrays, schema=pa.schema(fields, table.schema.metadata))
