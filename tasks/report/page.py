@@ -8,9 +8,8 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
-from tasks.engine.run.difference import flat
 from tasks.engine.store.artifact import Artifact
-from tasks.engine.store.views import as_text
+from tasks.engine.store.views import as_text, flat
 from tasks.panels.html import html, table
 from tasks.panels.numbers import duration, number, size
 from tasks.panels.panels import Cell, Panel, StageView
