@@ -177,7 +177,14 @@ def cases(tiny: bool) -> list[str]:
     sizes = list(TINY if tiny else SIZES)
     trained = [f"train {size} {side}" for size in sizes for side in _SIDES]
     trained += [f"train {sizes[0]} ingot-muon", f"train {sizes[0]} ingot-masked"]
-    return ["checks", "memory", "sharded", "kernels", *trained, *(f"decode {size}" for size in sizes)]
+    return [
+        "checks",
+        "memory",
+        "sharded",
+        "kernels",
+        *trained,
+        *(f"decode {size}" for size in sizes),
+    ]
 
 
 def run_case(

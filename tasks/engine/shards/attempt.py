@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +56,7 @@ class AttemptFiles:
     def __init__(self, stage: Declared, store: Store, where: str) -> None:
         self._stage, self._store, self._where = stage, store, where
         self._files: dict[str, dict[str, File]] = {name: {} for name in stage.outputs}
+        self._data: dict[str, Data] = {}  # what was asked for, as long as no file is added
         self._folders: dict[str, Path] = {}
         self._further: dict[str, list[pa.Field]] = {}
         self.shared = f"{where}/staging/shards"
@@ -89,6 +90,7 @@ class AttemptFiles:
             if field.name in known:
                 raise OutputError(f"{self._stage.name}.{name} has a column {field.name!r} already")
         self._further[name] = [*self._further.get(name, ()), *fields]
+        self._data.pop(name, None)
 
     def schema(self, name: str) -> pa.Schema:
         """The schema of a table."""
@@ -112,9 +114,12 @@ class AttemptFiles:
 
     def data(self, name: str) -> Data:
         """Read back an output that is already written."""
-        schema, files = self.declared(name), list(self._files[name].values())
-        identity = canonical.data_id((f.path, f.rows, f.sha256) for f in files)
-        return Data(self._store, f"{self._where}/{name}", identity, schema, files, None)
+        if name not in self._data:
+            schema, files = self.declared(name), list(self._files[name].values())
+            identity = canonical.data_id((f.path, f.rows, f.sha256) for f in files)
+            folder = f"{self._where}/{name}"
+            self._data[name] = Data(self._store, folder, identity, schema, files, None)
+        return self._data[name]
 
     def publish(self, output: str, file: File, source: Path) -> None:
         """Move a finished part into the store.
@@ -141,7 +146,11 @@ class AttemptFiles:
                 f"{self._stage.name}.{output}: {file.path} is written twice; every map call "
                 "over the same units needs outputs of its own"
             )
-        self._files[output][file.path] = file
+        self._note(output, [file])
+
+    def _note(self, output: str, files: Iterable[File]) -> None:
+        self._files[output].update({file.path: file for file in files})
+        self._data.pop(output, None)
 
     def lend(self, job: Job) -> Job:
         """The job with what it reads from outside the store put into it, until the attempt ends:
@@ -173,7 +182,7 @@ class AttemptFiles:
         for path in [*paths, _receipt_path(receipt)]:
             self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
         for output, files in receipt.files.items():
-            self._files[output].update({file.path: file for file in files})
+            self._note(output, files)
 
     def receive(self, receipt: Receipt) -> None:
         """Keep the receipt of a finished shard."""
@@ -192,9 +201,7 @@ class AttemptFiles:
             for file in sorted(p for p in path.rglob("*") if p.is_file()):
                 relative = file.relative_to(path).as_posix()
                 size, digest = file.stat().st_size, sha256_file(file)
-                self._files[name][relative] = File(
-                    path=relative, rows=None, bytes=size, sha256=digest
-                )
+                self._note(name, [File(path=relative, rows=None, bytes=size, sha256=digest)])
                 if not self._store.local:
                     self._store.put(f"{self._where}/{name}/{relative}", file)
         records = {}

@@ -22,7 +22,7 @@ class Receipt(BaseModel):
         reasons: by output, rows by their `reason` column, where it has one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     shard_id: str
     code: str = ""
