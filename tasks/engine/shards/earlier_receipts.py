@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pydantic import ValidationError
 
 from tasks.engine.errors import StoreError
+from tasks.engine.shards.intermediate import Intermediate, contents_path, intermediate_path
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.store import Store
 
@@ -38,6 +39,18 @@ def known_receipts(store: Store, stage: str) -> dict[str, str]:
             for name in names
             if name.endswith(".json")
         }
+
+
+def verified_intermediate(store: Store, folder: str, shard: str) -> Intermediate | None:
+    """What a shard of an earlier attempt kept, if that is there and has its hash."""
+    contents = store.read_json(f"{folder}/{contents_path(shard)}")
+    if contents is None:
+        return None
+    kept = Intermediate.model_validate(contents)
+    path = f"{folder}/{intermediate_path(shard)}"
+    if store.size(path) != kept.bytes or store.digest(path) != kept.sha256:
+        return None
+    return kept
 
 
 def verified_receipt(store: Store, folder: str, shard: str, code: str | None) -> Receipt | None:

@@ -29,7 +29,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.stages import fetch, source
 from tasks.stages.fetch import FetchConfig
-from tasks.stages.source import SourceConfig
+from tasks.stages.source_config import SourceConfig
 from tests.tasks.engine.shared_store import PROTOCOL
 from tests.tasks.engine.small_chain import (
     READ,
