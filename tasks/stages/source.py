@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from llm.corpus.source.open import Origin, read_records
 from llm.corpus.source.pages import PAGES
-from llm.corpus.source.record_table import captured, divide, record_tables
+from llm.corpus.source.record_table import CAPTURED, captured, divide, record_tables
 from llm.corpus.source.repeats import CAPTURES, REPEATS, repeated_captures
 from llm.pydocs.reader import read_pinned
 from llm.tables import REJECTED, REMOVED
@@ -52,7 +52,7 @@ def _read(file: Member, origin: Origin, limit: int) -> Iterator[pa.Table]:
 def list_captures(unit: Unit, origin: Mapping[str, Any], limit: int) -> Iterator[Emitted]:
     """The doc_id of every page of a file, or of several small ones; its records are kept."""
     for file in unit.files():
-        found = [CAPTURES.empty_table().drop_columns("unit")]
+        found = [CAPTURED.empty_table()]
         for records in _read(file, Origin(**origin), limit):
             found.append(captured(records))
             yield Kept(file.name, records)

@@ -20,18 +20,25 @@ from llm.corpus.source.records import Page, Record, Rejected, Removed
 from llm.tables import DOC_ID, REJECTED, REMOVED
 
 _ROWS, _BYTES = 512, 16 << 20  # of a table: memory is bounded by one
-_PAGE, _REMOVED, _REJECTED = "page", "removed", "rejected"
+_PAGE, _REMOVED, _REJECTED = range(3)
+_OUTPUTS = (
+    ("pages", _PAGE, PAGES),
+    ("removed", _REMOVED, REMOVED),
+    ("rejected", _REJECTED, REJECTED),
+)
 _REPEATED = "repeated_capture"
 # Of a page the columns of `PAGES`, of another record its reason; the rest is null.
 RECORDS = pa.schema(
     [
-        pa.field("fate", pa.string(), nullable=False),
+        pa.field("fate", pa.int8(), nullable=False),
         DOC_ID,
         *(field.with_nullable(True) for field in PAGES if field.name != "doc_id"),
         pa.field("mended", pa.bool_()),
         *(field.with_nullable(True) for field in REMOVED if field.name != "doc_id"),
     ]
 )
+
+CAPTURED = pa.schema([RECORDS.field("doc_id"), RECORDS.field("fetched_at")])
 
 
 def record_tables(
@@ -110,8 +117,9 @@ def _encodable(value: Any) -> Any:
 
 
 def captured(records: pa.Table) -> pa.Table:
-    """The pages of a table of records: doc_id and fetched_at."""
-    return _of_fate(records, _PAGE).select(["doc_id", "fetched_at"])
+    """The pages of a table of records, as columns of `CAPTURED`."""
+    pages = _of_fate(records, _PAGE, ["doc_id", "fetched_at"])
+    return CAPTURED.empty_table() if pages is None else pages
 
 
 def divide(
@@ -129,31 +137,29 @@ def divide(
         elsewhere: captures that another file keeps, doc_id -> `<source>/<name>` of that file.
         counts: of records by fate, bytes and licences of pages, all by source; added to.
     """
-    repeated = pa.array(sorted(elsewhere), pa.string())
     for table in records:
         if elsewhere:
-            table = _without(table, repeated, name, elsewhere)
+            table = _without(table, name, elsewhere)
         counts[f"records:{source}"] += table.num_rows
-        found = _of_fate(table, _PAGE)
-        _count_pages(found, source, counts)
-        for output, fate, schema in (
-            ("pages", _PAGE, PAGES),
-            ("removed", _REMOVED, REMOVED),
-            ("rejected", _REJECTED, REJECTED),
-        ):
-            part = found if fate == _PAGE else _of_fate(table, fate)
-            counts[f"{output}:{source}"] += part.num_rows
-            if part.num_rows:
-                yield output, part.select(schema.names).cast(schema)
+        for output, fate, schema in _OUTPUTS:
+            columns = [*schema.names, "mended"] if fate == _PAGE else schema.names
+            part = _of_fate(table, fate, columns)
+            if part is not None:
+                counts[f"{output}:{source}"] += part.num_rows
+                if fate == _PAGE:
+                    _count_pages(part, source, counts)
+                yield output, part.select(schema.names)
 
 
-def _of_fate(table: pa.Table, fate: str) -> pa.Table:
-    return table.filter(pc.equal(table.column("fate"), fate))
+def _of_fate(table: pa.Table, fate: int, columns: list[str]) -> pa.Table | None:
+    of_it = table.column("fate").to_numpy() == fate
+    if not of_it.any():
+        return None
+    found = table.select(columns)
+    return found if of_it.all() else found.filter(pa.array(of_it))
 
 
 def _count_pages(pages: pa.Table, source: str, counts: Counter[str]) -> None:
-    if not pages.num_rows:
-        return
     counts[f"bytes:{source}"] += pc.sum(pc.binary_length(pages.column("html"))).as_py()
     counts[f"mended:{source}"] += pc.sum(pages.column("mended")).as_py()
     terms = pc.struct_field(pages.column("provenance"), "license")
@@ -161,32 +167,22 @@ def _count_pages(pages: pa.Table, source: str, counts: Counter[str]) -> None:
         counts[f"license:{source}:{row['values']}"] += row["counts"]
 
 
-def _without(
-    table: pa.Table, repeated: pa.Array, name: str, elsewhere: Mapping[str, str]
-) -> pa.Table:
+def _without(table: pa.Table, name: str, elsewhere: Mapping[str, str]) -> pa.Table:
     """The captures that another file keeps are removed, also those the file has twice."""
-    captures = pc.or_(
-        pc.equal(table.column("fate"), _PAGE),
-        pc.fill_null(pc.equal(table.column("reason"), _REPEATED), False),
-    )
-    gone = pc.and_(captures, pc.is_in(table.column("doc_id"), value_set=repeated))
-    rows = table.filter(gone)
-    if not rows.num_rows:
+    ids = table.column("doc_id").to_pylist()
+    places = [place for place, identity in enumerate(ids) if identity in elsewhere]
+    if not places:
         return table
-    details = [
-        _located(url, _kept_from(name, elsewhere[identity].partition("/")[2]))
-        for identity, url in zip(
-            rows.column("doc_id").to_pylist(), rows.column("url").to_pylist(), strict=True
-        )
-    ]
-    for column, values in (
-        ("fate", [_REMOVED] * len(details)),
-        ("reason", [_REPEATED] * len(details)),
-        ("detail", details),
-    ):
-        place = table.schema.get_field_index(column)
-        filled = pc.replace_with_mask(
-            table.column(column).combine_chunks(), gone.combine_chunks(), pa.array(values)
-        )
-        table = table.set_column(place, table.schema.field(column), filled)
+    changed = {column: table.column(column).to_pylist() for column in ("fate", "reason", "detail")}
+    fates, reasons, details = changed.values()
+    urls = table.column("url").to_pylist()
+    for place in places:
+        if fates[place] == _PAGE or reasons[place] == _REPEATED:
+            kept = elsewhere[ids[place]].partition("/")[2]
+            fates[place], reasons[place] = _REMOVED, _REPEATED
+            details[place] = _located(urls[place], _kept_from(name, kept))
+    for column, values in changed.items():
+        field = RECORDS.field(column)
+        place = RECORDS.get_field_index(column)
+        table = table.set_column(place, field, pa.array(values, field.type))
     return table

@@ -203,7 +203,7 @@ class AttemptFiles:
         path = f"{self._where}/{intermediate.intermediate_path(shard)}"
         item = Item(shard, kept.bytes, kept.sha256, path, stored=True)
         for file in kept.files:
-            self._kept[file.name, file.sha256] = StoredRows(item, file.batches)
+            self._kept[file.name, file.sha256] = StoredRows(item, file.slices)
 
     def kept(self, unit: UnitFiles) -> StoredRows | None:
         """What an earlier map of this run kept of a unit that is one file."""

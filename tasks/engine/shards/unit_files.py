@@ -63,7 +63,7 @@ def open_unit(given: UnitFiles, store: Store, drafts: Path) -> Unit:
     kept = None
     if given.kept is not None:
         item = given.kept.item
-        kept = KeptRows(local_path(store, item), item.sha256, given.kept.batches)
+        kept = KeptRows(local_path(store, item), item.sha256, given.kept.slices)
     files = given.files if kept is None else ()
     members = tuple(Member(i.name, local_path(store, i), i.sha256) for i in files)
     return Unit(
