@@ -201,7 +201,7 @@ class AttemptFiles:
 
     def _keep(self, shard: str, kept: Intermediate) -> None:
         path = f"{self._where}/{intermediate.intermediate_path(shard)}"
-        item = Item(shard, kept.bytes, kept.sha256, path, stored=True)
+        item = Item(shard, kept.bytes, kept.digest, path, stored=True)
         for file in kept.files:
             self._kept[file.name, file.sha256] = StoredRows(item, file.slices)
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import xxhash
 from pydantic import BaseModel, ConfigDict
 
-from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
 from tasks.engine.identity.snapshot import Item
 from tasks.engine.store.space import space_checked
@@ -27,6 +27,8 @@ FOLDER = "intermediate"  # in an attempt, and in what a job delivers
 # Of real pages some 1.2 times their gzipped archive, in a quarter of the time that parts take.
 _COMPRESSION = "lz4"
 _BATCH_BYTES = 1 << 20  # of rows; what is kept at once and is larger is a batch of its own
+
+_READ_BYTES = 1 << 18
 
 
 def intermediate_path(shard: str) -> str:
@@ -37,6 +39,15 @@ def intermediate_path(shard: str) -> str:
 def contents_path(shard: str) -> str:
     """Where beside it stands what is in it; written when the file is in place."""
     return f"{FOLDER}/{shard}.json"
+
+
+def quick_digest(path: Path) -> str:
+    """Hex xxh3-128 of a local file's content."""
+    state = xxhash.xxh3_128()
+    with path.open("rb") as stream:
+        while block := stream.read(_READ_BYTES):
+            state.update(block)
+    return state.hexdigest()
 
 
 class _Record(BaseModel):
@@ -56,10 +67,15 @@ class FileRows(_Record):
 
 
 class Intermediate(_Record):
-    """The file of one shard, and of which files it holds rows."""
+    """The file of one shard, and of which files it holds rows.
+
+    Attributes:
+        digest: hex xxh3-128: against accidents alone, and much faster than those of what is
+            published.
+    """
 
     bytes: int
-    sha256: str
+    digest: str
     files: tuple[FileRows, ...]
 
 
@@ -76,7 +92,7 @@ class KeptRows:
     """The same in a local file, of that digest."""
 
     path: Path
-    sha256: str
+    digest: str
     slices: tuple[tuple[int, int, int], ...]
 
     def tables(self) -> Iterator[pa.Table]:
@@ -85,23 +101,23 @@ class KeptRows:
         Raises:
             DamagedArtifactError: the file has not the bytes that were written.
         """
-        _check(self.path, self.sha256)
+        _check(self.path, self.digest)
         for number, first, rows in self.slices:
-            batch = _batch(self.path, self.sha256, number)
+            batch = _batch(self.path, self.digest, number)
             yield pa.Table.from_batches([batch.slice(first, rows)])
 
 
 @functools.lru_cache(maxsize=8)
-def _check(path: Path, sha256: str) -> None:
+def _check(path: Path, digest: str) -> None:
     """Once in a process, however many shards read of it: it is never written again."""
-    if sha256_file(path) != sha256:
+    if quick_digest(path) != digest:
         raise DamagedArtifactError(
             f"{path}: not the bytes that were written; `ingot run` goes on without it"
         )
 
 
 @functools.lru_cache(maxsize=1)
-def _batch(path: Path, sha256: str, number: int) -> pa.RecordBatch:
+def _batch(path: Path, digest: str, number: int) -> pa.RecordBatch:
     """Small files that follow each other are in one batch."""
     with pa.OSFile(str(path)) as stream:
         options = pa.ipc.IpcReadOptions(use_threads=False)
@@ -172,5 +188,5 @@ class IntermediateWriter:
             FileRows(name=name, sha256=self._digests[name], slices=tuple(slices))
             for name, slices in self._slices.items()
         )
-        size, digest = self._path.stat().st_size, sha256_file(self._path)
-        return Intermediate(bytes=size, sha256=digest, files=files)
+        size, digest = self._path.stat().st_size, quick_digest(self._path)
+        return Intermediate(bytes=size, digest=digest, files=files)

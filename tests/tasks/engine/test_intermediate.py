@@ -219,7 +219,7 @@ def test_bytes_that_change_meanwhile_are_noticed(tmp_path: Path) -> None:
     written = writer.close()
     assert written is not None
     found = {
-        file.name: KeptRows(tmp_path / "kept.arrow", written.sha256, file.slices)
+        file.name: KeptRows(tmp_path / "kept.arrow", written.digest, file.slices)
         for file in written.files
     }
     assert [pa.concat_tables(kept.tables()).num_rows for kept in found.values()] == [4, 2]
