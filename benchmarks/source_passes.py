@@ -21,6 +21,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,22 @@ from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.shards.unit import Emitted, Kept, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.artifact import Inputs
 from tasks.engine.store.store import Store
 from tasks.stages import source
 from tasks.stages.source_config import SourceConfig
 from tasks.stages.source_items import externals
 
 _FILES, _SMALL = 3, 400
-_WEIGHTS = [1 / rank for rank in range(1, 8_001)]  # Zipf's law: pages compress as text does
+# Zipf's law: pages compress as text does.
+_WEIGHTS = list(accumulate(1 / rank for rank in range(1, 8_001)))
 
 
 def _page(draw: random.Random, words: list[str]) -> str:
-    paragraphs = [" ".join(draw.choices(words, _WEIGHTS, k=80)) for _ in range(draw.randint(5, 60))]
+    paragraphs = [
+        " ".join(draw.choices(words, cum_weights=_WEIGHTS, k=80))
+        for _ in range(draw.randint(5, 60))
+    ]
     body = "".join(f'<div class="block"><p>{paragraph}</p></div>\n' for paragraph in paragraphs)
     return f"<html><head><title>{words[0]}</title></head><body><nav>menu</nav>{body}</body></html>"
 
@@ -138,14 +143,13 @@ class _Watch:
 _REPEATED_CAPTURES = source.repeated_captures
 
 
-def _build(stage: Stage, home: Path, folder: Path, crawls: tuple[str, ...]) -> Artifact:
+def _request(stage: Stage, folder: Path, crawls: tuple[str, ...]) -> BuildRequest:
     specs = [
         {"name": name, "row_type": "text/html", "paths": [str(folder / c / ending) for c in crawls]}
         for name, ending in (("archives", "*.warc.gz"), ("rows", "*.jsonl.gz"))
     ]
     config = SourceConfig.model_validate({"workers": 1, "sources": specs})
-    order = BuildRequest(stage, config, {}, externals(config))
-    return execute(order, Store(str(home))).artifact
+    return BuildRequest(stage, config, {}, externals(config))
 
 
 def _seconds() -> float:
@@ -155,13 +159,14 @@ def _seconds() -> float:
 
 def _measure(stage: Stage, home: Path, folder: Path, build: str) -> dict[str, Any]:
     before, crawls = _BUILDS[build]
+    store, watch = Store(str(home)), _Watch(home)
     if before:
-        _build(stage, home, folder, before)
-    watch = _Watch(home)
+        execute(_request(stage, folder, before), store)
+    order = _request(stage, folder, crawls)
     source.read_records = watch.read_records  # type: ignore[attr-defined]
     source.repeated_captures = watch.repeated_captures  # type: ignore[attr-defined]
     began = _seconds()
-    made = _build(stage, home, folder, crawls)
+    made = execute(order, store).artifact
     return {
         "seconds": _seconds() - began,
         "reads": max(watch.reads.values()),
@@ -182,7 +187,8 @@ def main() -> None:
         folder = Path(place) / "files"
         folder.mkdir()
         _write(folder, args.pages)
-        _build(source.STAGE, Path(place) / "warm", folder, ("small",))
+        os.environ["INGOT_CACHE"] = f"{place}/cache"
+        execute(_request(source.STAGE, folder, ("small",)), Store(f"{place}/warm"))
         for build in _BUILDS:
             found: dict[str, list[dict[str, Any]]] = {way: [] for way in _WAYS}
             for number in range(args.tries):

@@ -1,7 +1,7 @@
 """The records of a file as one table, in order, and what becomes of them as tables of a fate each.
 
 Which of equal captures is kept is known when every file has been read. So a file is read to a table
-of all its records, and that is divided: once, or again when captures turn out to be repeated.
+of all its records, which can wait, and that is divided then.
 """
 
 from __future__ import annotations

@@ -26,8 +26,7 @@ from tasks.engine.store.space import space_checked
 FOLDER = "intermediate"  # in an attempt, and in what a job delivers
 # Of real pages some 1.2 times their gzipped archive, in a quarter of the time that parts take.
 _COMPRESSION = "lz4"
-_BATCH_BYTES = 1 << 20  # of rows; what is kept at once and is larger is a batch of its own
-
+_BATCH_BYTES = 1 << 20  # rows wait until they are as many
 _READ_BYTES = 1 << 18
 
 
@@ -112,7 +111,7 @@ def _check(path: Path, digest: str) -> None:
     """Once in a process, however many shards read of it: it is never written again."""
     if quick_digest(path) != digest:
         raise DamagedArtifactError(
-            f"{path}: not the bytes that were written; `ingot run` goes on without it"
+            f"{path}: not the bytes that were written; `ingot run` reads again what was in it"
         )
 
 

@@ -51,10 +51,11 @@ class NewFile:
 @dataclass(frozen=True)
 class Kept:
     """Rows, of whatever columns, for a later `map` of this run over the same file
-    (`tasks/engine/shards/intermediate.py`); one shard keeps rows of the same columns.
+    (`tasks/engine/shards/intermediate.py`); all that a shard keeps has the same columns.
 
     Attributes:
         file: name of the file they are made of: the unit's, or one of its members'.
+        rows: less than 2 GiB.
     """
 
     file: str
