@@ -92,7 +92,8 @@ class ShardWork:
             receipt = verified_receipt(self.store, where, shard, code)
             if receipt is not None and again not in receipt.files:
                 self.files.adopt(receipt, where)
-                self._adopt_intermediate(shard, where)
+                if receipt.code == self.code:  # no other need understand what was kept
+                    self._adopt_intermediate(shard, where)
                 receipts.append(receipt)
         return receipts
 

@@ -47,11 +47,18 @@ def known_receipts(store: Store, stage: str) -> dict[str, str]:
 
 
 def verified_intermediate(store: Store, folder: str, shard: str) -> Intermediate | None:
-    """What a shard of an earlier attempt kept, if that is there and has its hash."""
-    contents = store.read_json(f"{folder}/{contents_path(shard)}")
-    if contents is None:
+    """What a shard of an earlier attempt kept for a later map, if that is there, whole.
+
+    Raises:
+        StoreError: what should say what was kept does not.
+    """
+    contents = f"{folder}/{contents_path(shard)}"
+    try:
+        kept = Intermediate.model_validate_json(store.read(contents))
+    except FileNotFoundError:
         return None
-    kept = Intermediate.model_validate(contents)
+    except ValidationError as error:
+        raise StoreError(f"{store.full(contents)} is unreadable ({error}); remove it") from error
     path = f"{folder}/{intermediate_path(shard)}"
     if store.size(path) != kept.bytes:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -209,6 +210,20 @@ def test_what_was_kept_and_is_damaged_is_read_again(tmp_path: Path, corpus: Path
     trap.unlink()
     assert lines_of(execute(request(corpus), store).artifact) == ALL
     assert reads(corpus) == EVERY[3:], "those before were finished"
+
+
+def test_what_other_code_kept_is_left(tmp_path: Path, corpus: Path) -> None:
+    store, trap = Store(str(tmp_path / "home")), tmp_path / "trap"
+    trap.write_text("raise")
+    with pytest.raises(Exception, match="trapped"):
+        execute(request(corpus), store)
+    reads(corpus)
+    for path in [path for path in store.files("artifacts") if "/receipts/" in path]:
+        receipt = {**store.read_json(path), "code": "of another version"}
+        store.replace(path, json.dumps(receipt).encode())
+    trap.unlink()
+    assert lines_of(execute(request(corpus), store).artifact) == ALL
+    assert reads(corpus) == EVERY[3:]
 
 
 def test_bytes_that_change_meanwhile_are_noticed(tmp_path: Path) -> None:
