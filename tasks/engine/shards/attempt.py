@@ -13,8 +13,11 @@ from tasks.engine.declare import Declared
 from tasks.engine.errors import OutputError
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Item
+from tasks.engine.shards import intermediate
+from tasks.engine.shards.intermediate import Intermediate, StoredRows
 from tasks.engine.shards.job import Job
 from tasks.engine.shards.receipt import Receipt
+from tasks.engine.shards.unit_files import UnitFiles
 from tasks.engine.store.artifact import Data
 from tasks.engine.store.manifest import File, OutputRecord, columns_of
 from tasks.engine.store.staging import Staging
@@ -27,7 +30,7 @@ def leftovers(store: Store, where: str) -> list[str]:
     Args:
         where: folder of the attempt, relative to the store.
     """
-    adoptable = {"receipts", "reserved"}
+    adoptable = {"receipts", "reserved", intermediate.FOLDER}
     receipts = store.names(f"{where}/receipts")
     if not receipts:
         return [where]
@@ -40,6 +43,11 @@ def leftovers(store: Store, where: str) -> list[str]:
 
 def _receipt_path(receipt: Receipt) -> str:
     return f"receipts/{receipt.shard_id}.json"
+
+
+def _unseen(item: Item) -> Item:
+    """An item that is not opened."""
+    return item if item.stored else replace(item, path="")
 
 
 class AttemptFiles:
@@ -59,6 +67,7 @@ class AttemptFiles:
         self._data: dict[str, Data] = {}  # what was asked for, as long as no file is added
         self._folders: dict[str, Path] = {}
         self._further: dict[str, list[pa.Field]] = {}
+        self._kept: dict[tuple[str, str], StoredRows] = {}
         self.shared = f"{where}/staging/shards"
         if store.local:
             self.staging = store.local_path(f"{where}/staging")
@@ -163,7 +172,8 @@ class AttemptFiles:
             return job
         unit = job.unit
         external = {name: tuple(map(self._lent, items)) for name, items in unit.external.items()}
-        files = tuple(map(self._lent, unit.files))
+        take = self._lent if unit.kept is None else _unseen  # what was kept lies in the store
+        files = tuple(map(take, unit.files))
         return replace(job, unit=replace(unit, files=files, external=external))
 
     def _lent(self, item: Item) -> Item:
@@ -184,10 +194,37 @@ class AttemptFiles:
         for output, files in receipt.files.items():
             self._note(output, files)
 
+    def receive_intermediate(self, shard: str, kept: Intermediate) -> None:
+        """Take in what a job kept for a later map; before its receipt, which promises it."""
+        path = intermediate.intermediate_path(shard)
+        self._store.move(f"{self.shared}/{path}", f"{self._where}/{path}")
+        contents = f"{self._where}/{intermediate.contents_path(shard)}"
+        self._store.replace(contents, kept.model_dump_json().encode())
+        self._keep(shard, kept)
+
+    def adopt_intermediate(self, shard: str, kept: Intermediate, where: str) -> None:
+        """Take over what a shard of another attempt kept. May be called from threads."""
+        for path in (intermediate.intermediate_path(shard), intermediate.contents_path(shard)):
+            self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
+        self._keep(shard, kept)
+
+    def _keep(self, shard: str, kept: Intermediate) -> None:
+        path = f"{self._where}/{intermediate.intermediate_path(shard)}"
+        item = Item(shard, kept.bytes, kept.digest, path, stored=True)
+        for file in kept.files:
+            self._kept[file.name, file.sha256] = StoredRows(item, file.slices)
+
+    def kept(self, unit: UnitFiles) -> StoredRows | None:
+        """What an earlier map of this run kept of a unit that is one file."""
+        if len(unit.files) != 1:
+            return None
+        return self._kept.get((unit.files[0].name, unit.files[0].sha256))
+
     def receive(self, receipt: Receipt) -> None:
         """Keep the receipt of a finished shard."""
         path = f"{self._where}/{_receipt_path(receipt)}"
-        self._store.replace(path, receipt.model_dump_json().encode())
+        stored = receipt.model_dump_json(exclude={"intermediate"})
+        self._store.replace(path, stored.encode())
 
     def abandon(self) -> None:
         """Take away what the next attempt cannot adopt: all that no receipt names."""
@@ -196,7 +233,7 @@ class AttemptFiles:
             self._store.remove(folder)
 
     def finish(self) -> dict[str, OutputRecord]:
-        """Put folders in place and describe every output."""
+        """Put folders in place and describe every output; what was kept on the way goes."""
         for name, path in self._folders.items():
             for file in sorted(p for p in path.rglob("*") if p.is_file()):
                 relative = file.relative_to(path).as_posix()
@@ -218,6 +255,7 @@ class AttemptFiles:
             records[name] = OutputRecord(
                 data_id=self.data(name).data_id, columns=columns_of(schema), files=files
             )
+        self._store.remove(f"{self._where}/{intermediate.FOLDER}")
         self._close()
         return records
 
