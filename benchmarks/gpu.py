@@ -9,6 +9,7 @@ costs no other; first all are compiled side by side, then each is measured alone
 
 - checks: loss and gradient against float32 on a CPU, resume, replay after running out of memory,
   document masks, steps that are skipped without waiting for the GPU (`gpu_checks.py`).
+- memory: how many rows at once are found to fit, for a batch that does not.
 - sharded: a model that is shared out (FSDP2), by a group of one process, against one that is not.
 - kernels: attention by each of PyTorch's backends, and the loss.
 - train: tokens a second, MFU and memory at 124 M, 350 M and 1 B parameters and 2,048 tokens, of
@@ -176,7 +177,14 @@ def cases(tiny: bool) -> list[str]:
     sizes = list(TINY if tiny else SIZES)
     trained = [f"train {size} {side}" for size in sizes for side in _SIDES]
     trained += [f"train {sizes[0]} ingot-muon", f"train {sizes[0]} ingot-masked"]
-    return ["checks", "sharded", "kernels", *trained, *(f"decode {size}" for size in sizes)]
+    return [
+        "checks",
+        "memory",
+        "sharded",
+        "kernels",
+        *trained,
+        *(f"decode {size}" for size in sizes),
+    ]
 
 
 def run_case(
@@ -186,6 +194,9 @@ def run_case(
     match name.split():
         case ["checks"]:
             return gpu_checks.run(device, cache)
+        case ["memory"]:
+            a, rows, _ = TINY["tiny"] if tiny else SIZES["124m"]
+            return gpu_checks.run_memory(device, cache, a, rows if tiny else 32 * rows)
         case ["sharded"]:
             return gpu_checks.run_sharded(device, cache)
         case ["kernels"]:

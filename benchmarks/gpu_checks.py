@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from llm.model.transformer import Transformer
 from llm.training import devices
 from llm.training.checkpoints import Position
 from llm.training.distributed import group
-from llm.training.run_file import Optimisation
+from llm.training.memory import free_bytes
+from llm.training.micro_batch import MicroBatch
+from llm.training.run_file import Execution, Optimisation, Paths, Run
 from llm.training.saver import Saver
 from llm.training.step import Stepper
 
@@ -300,3 +302,36 @@ def run_sharded(device: torch.device, cache: Path) -> dict[str, Any]:
         found["adamw, compiled"] = sharded(device, cache, "adamw")
     found["holds"] = all(check["holds"] for check in found.values())
     return found
+
+
+def run_memory(device: torch.device, cache: Path, a: Architecture, rows: int) -> dict[str, Any]:
+    """Rows at once that the first steps of a batch of `rows` find to fit."""
+    o = models.optimisation(rows, devices.precision_on(device, "auto"))
+    tokens = models.random_tokens(a.vocabulary_size, a.context, rows)
+    step = models.stepper(a, tokens, o, device, cache)
+    execution = Execution(
+        device="auto", threads=0, compile=True, micro_batch_rows=0, checkpoint_seconds=60.0,
+        keep_checkpoints=2, parallel="auto", activation_checkpointing="none",
+        rendezvous_seconds=60.0, tensorboard="", wandb="off", wandb_project="", wandb_folder="",
+    )  # fmt: skip
+    run = Run("", Paths(*[""] * len(fields(Paths))), a, o, execution, ())
+    seen, free = [], free_bytes(device)
+    with tempfile.TemporaryDirectory() as folder:
+        found = MicroBatch(run, device, step, Path(folder), True)
+        for number in range(4):
+            with found.measured():
+                seen.append(step.micro_batch_rows)
+                step(number, np.arange(rows)).read()
+            seen.append(step.micro_batch_rows)
+        found.keep()
+        again = MicroBatch(run, device, step, Path(folder), True)
+    kept = again.rows
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+    return {
+        "batch_rows": rows,
+        "micro_batch_rows": seen,
+        "kept": kept,
+        "free_gib": round(free / 2**30, 2),
+        "peak_memory_gib": round(peak / 2**30, 2),
+        "holds": kept == seen[-1],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,9 +21,9 @@ from llm.training.batches import Batches, batches_of
 from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
-from llm.training.fitting_rows import FittingRows
 from llm.training.loss import softmax
 from llm.training.meters import Meters
+from llm.training.micro_batch import MicroBatch
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
@@ -70,7 +71,6 @@ class _Training:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
-        self._fitting = FittingRows(self._scratch)
         self._tokens = open_tokens(run, processes)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
@@ -84,10 +84,12 @@ class _Training:
             self._tokens,
             device,
             self._strategy,
-            run.execution.micro_batch_rows or self._fitting.known(),
+            run.execution.micro_batch_rows,
             stop,
             compiled_softmax() if self._compiled else softmax,
         )
+        cache = Path(os.environ.get("INGOT_CACHE") or self._scratch)
+        self._micro_batch = MicroBatch(run, device, self._stepper, cache, self._compiled)
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
@@ -121,9 +123,7 @@ class _Training:
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
             ) from None
         except devices.DoesNotFitError:
-            self._fitting.remember(
-                self._stepper.micro_batch_rows
-            )  # where a step cannot be done again, the next start does
+            self._micro_batch.keep()  # where a step cannot be done again, the next start does
             raise
         finally:
             self._saver.close()
@@ -161,7 +161,7 @@ class _Training:
 
     def _step(self, batches: Batches) -> None:
         if not self._meters.stability.passes_over(self._done + 1):
-            with self._threads.timed(1.0):
+            with self._threads.timed(1.0), self._micro_batch.measured():
                 figures = self._stepper(self._done, batches.indices(self._done))
             self._meters.add(self._done + 1, self._stepper.micro_batch_rows, figures)
         self._done += 1
@@ -280,8 +280,7 @@ class _Training:
             self._saver.save(
                 Position(self._done, self._meters.rows, self._threads.found, {"guard": guard})
             )
-        if self._processes.first:
-            self._fitting.remember(self._stepper.micro_batch_rows)
+        self._micro_batch.keep()
         self._saved = self._done
 
     def _muon_precision(self) -> str | None:

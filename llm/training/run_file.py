@@ -106,7 +106,7 @@ class Execution:
         device: "auto", "cpu", "cuda" or "mps".
         threads: of the CPU; 0 = the number with which steps are fastest.
         compile: whether blocks are compiled.
-        micro_batch_rows: sequences at once; 0 = all, halved where memory does not suffice.
+        micro_batch_rows: sequences at once; 0 = as many as fit, which is measured.
         checkpoint_seconds: between checkpoints.
         keep_checkpoints: how many of the newest stay.
         parallel: "single" (one process), "ddp" (several, each with the whole model), "fsdp" (each

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from llm.process.guarded import LostDocument, guarded
+from llm.rows import bytes_of, is_equal
 from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS, TRAIN
 from llm.tokens import sequences
 from llm.tokens.flat_tokens import FlatTokens
@@ -99,12 +99,13 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
     """The tokens of one part of documents, each ended by the end of text."""
     folder = str(unit.shared["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
-        size = pc.fill_null(pc.binary_length(table.column("text")), 0)
-        empty = table.filter(pc.equal(size, 0)).column("doc_id")
+        size = bytes_of(table.column("text")).cast(pa.int64())
+        some = size.to_numpy() > 0
+        empty = table.column("doc_id").filter(pa.array(~some))
         reasons = pa.array(["no_text"] * len(empty), pa.string())
         details = pa.array(["null or empty"] * len(empty), pa.string())
         yield "rejected", pa.table([empty, reasons, details], schema=REJECTED)
-        table = table.append_column("bytes", size.cast(pa.int64())).filter(pc.greater(size, 0))
+        table = table.append_column("bytes", size).filter(pa.array(some))
         texts = table.select(["doc_id", "text"])
         lost: list[str] = []
         tokens: list[pa.ListArray] = []
@@ -116,7 +117,8 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
                 tokens.append(found)
                 yield Fact("tokens", len(found.values))
         if lost:
-            table = table.filter(pc.invert(pc.is_in(table.column("doc_id"), pa.array(lost))))
+            ids = table.column("doc_id").to_pylist()
+            table = table.filter(pa.array([doc_id not in lost for doc_id in ids], pa.bool_()))
         columns = [table.column(name) for name in TOKENS.names[:-1]]
         column = pa.chunked_array(tokens, TOKENS.field("tokens").type)
         yield "tokens", pa.table([*columns, column], schema=TOKENS)
@@ -162,18 +164,19 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
             for source, packed in _plans(config, flat.index, uses, split):
                 for table in sequences.rows(packed, flat, split, pad, first):
                     writer.write(_of_source(table, source) if config.by_source else table)
-                    kept += pc.sum(pc.list_flatten(table.column("doc_lengths"))).as_py()
+                    lengths = table.column("doc_lengths").combine_chunks().flatten()
+                    kept += int(lengths.to_numpy().sum())
                     done = table.column("sequence_id")[-1].as_py() + 1 - first
                     out.progress(done, packed.plan.rows, f"{split} row")
                 first += packed.plan.rows
                 tokens, padding = tokens + packed.tokens, padding + packed.padding
                 if source is not None:
                     rows_of[source] = packed.plan.rows
-            rows = flat.index.filter(pc.equal(flat.index.column("split"), split))
+            rows = flat.index.filter(is_equal(flat.index.column("split"), split))
             edges, counts = sequences.length_histogram(rows.column("length").to_numpy())
             facts[split] = {
                 "documents": rows.num_rows,
-                "bytes": pc.sum(rows.column("bytes"), min_count=0).as_py(),
+                "bytes": int(rows.column("bytes").to_numpy().sum()),
                 "rows": first - begin,
                 "tokens": tokens,
                 "padding": padding,
@@ -198,12 +201,12 @@ def _plans(
     Validation rows stay one stream: a loss over the first of them is to be one over all sources.
     """
     train = split == TRAIN
-    member = pc.equal(index.column("split"), split).to_numpy()
+    member = is_equal(index.column("split"), split).to_numpy()
     groups: list[tuple[str | None, NDArray[np.bool_]]] = [(None, member)]
     if config.by_source and train:
-        named = pc.fill_null(index.column("source"), "")
+        named = index.column("source").fill_null("")
         present = sorted(set(named.filter(pa.array(member)).to_pylist()))
-        groups = [(source, member & pc.equal(named, source).to_numpy()) for source in present]
+        groups = [(source, member & is_equal(named, source).to_numpy()) for source in present]
     for source, mine in groups:
         yield (
             source,
@@ -228,7 +231,7 @@ def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     if unknown:
         raise UnpackableError(f"pack: split {unknown[0]!r} is none of {', '.join(SPLITS)}")
     ids, sources = index.column("doc_id").to_pylist(), index.column("source").to_pylist()
-    train = pc.equal(index.column("split"), "train").to_numpy()
+    train = is_equal(index.column("split"), TRAIN).to_numpy()
     epochs = {weight.source: weight.epochs for weight in config.weights}
     try:
         check_sources(list(epochs), sorted({source or "" for source in sources}))

@@ -176,7 +176,7 @@ class PretrainConfig(StageConfig):
     threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
     compile: bool = execution(True, "Compile the blocks where possible.")
     micro_batch_rows: int = execution(
-        0, "Sequences per forward pass; 0 = all, halved where memory does not suffice.", ge=0
+        0, "Sequences per forward pass; 0 = as many as fit, which the first steps find out.", ge=0
     )
     checkpoint_seconds: float = execution(60.0, "Seconds between checkpoints.", ge=0.0)
     tensorboard: str = execution(

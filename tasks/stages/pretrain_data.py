@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from llm.rows import rows_with
 from llm.tables import TRAIN
 from llm.training.mixture import Mixture, Phase, Share
 from tasks.engine.config import Part
@@ -130,7 +130,7 @@ def _train_rows(sequences: Data, by_source: bool) -> Mapping[str, int]:
         )
     found: Counter[str] = Counter()
     for table in sequences.tables(columns=["split", *(["source"] if by_source else [])]):
-        train = table.filter(pc.equal(table.column("split"), TRAIN))
+        train = rows_with(table, "split", TRAIN)
         if by_source:
             counts = train.column("source").value_counts().to_pylist()
             found.update({row["values"] or "": row["counts"] for row in counts})

@@ -113,13 +113,6 @@ def test_seeds_decide(tmp_path: Path) -> None:
     assert weights(runs[0]) == weights(runs[1]) != weights(runs[2])
 
 
-def test_what_memory_allowed_is_remembered(tmp_path: Path) -> None:
-    three = replace(EXECUTION, micro_batch_rows=3)
-    with pytest.raises(StoppedError):
-        train(run_of(tmp_path, three), After(2))
-    assert trained(run_of(tmp_path))["micro_batch_rows"] == 3
-
-
 def _from(run: Run, start: Path) -> Run:
     return replace(run, paths=replace(run.paths, start=str(start)))
 
