@@ -8,7 +8,8 @@ Ingot itself. Each case runs in a process of its own, so that one that fails or 
 costs no other; first all are compiled side by side, then each is measured alone.
 
 - checks: loss and gradient against float32 on a CPU, resume, replay after running out of memory,
-  document masks (`gpu_checks.py`).
+  document masks, steps that are skipped without waiting for the GPU (`gpu_checks.py`).
+- memory: how many rows at once are found to fit, for a batch that does not.
 - sharded: a model that is shared out (FSDP2), by a group of one process, against one that is not.
 - kernels: attention by each of PyTorch's backends, and the loss.
 - train: tokens a second, MFU and memory at 124 M, 350 M and 1 B parameters and 2,048 tokens, of
@@ -19,7 +20,8 @@ costs no other; first all are compiled side by side, then each is measured alone
 - decode: tokens a second of `generate`.
 
 MFU counts 6 operations a token and matrix parameter, the output matrix included, and 12 L H d T of
-attention, not halved for the causal mask, against the 989 TFLOP/s of an H100 or H200 in bfloat16.
+attention, not halved for the causal mask, against what the GPU's data sheet says for bfloat16
+(`llm/training/peak_flops.py`; 989 TFLOP/s of an H100 or H200).
 """
 
 from __future__ import annotations
@@ -47,8 +49,10 @@ from benchmarks import gpu_checks, gpu_kernels, models
 from llm.model.architecture import Architecture
 from llm.model.generation import generate
 from llm.training import devices
+from llm.training.peak_flops import peak_flops
 
-PEAK_FLOPS = 989e12
+# Of an H100 or H200, where the device is no GPU that is known.
+_USUAL_FLOPS = 989e12
 # Bars of MFU in percent, and of the speed beside transformers.
 BARS = {"mfu_124m": 36.0, "mfu_350m": 42.0, "mfu_1b": 45.0, "speed_vs_transformers": 1.2}
 _LIMIT_SECONDS = 240
@@ -115,11 +119,12 @@ def train(
         seconds.append(time.perf_counter() - began)
     rate = o.batch_rows * a.context / statistics.median(seconds)
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+    peak = peak_flops(device, "bf16") or _USUAL_FLOPS
     return {
         "parameters": a.parameters,
         "tokens_per_second": round(rate),
         "slowest": round(o.batch_rows * a.context / max(seconds)),
-        "mfu_percent": round(100 * rate * a.flops_per_token(a.context) / PEAK_FLOPS, 2),
+        "mfu_percent": round(100 * rate * a.flops_per_token(a.context) / peak, 2),
         "peak_memory_gib": round(memory / 2**30, 2),
         "step_seconds": round(statistics.median(seconds), 4),
         "losses": [round(loss, 4) for loss in losses],
@@ -172,7 +177,14 @@ def cases(tiny: bool) -> list[str]:
     sizes = list(TINY if tiny else SIZES)
     trained = [f"train {size} {side}" for size in sizes for side in _SIDES]
     trained += [f"train {sizes[0]} ingot-muon", f"train {sizes[0]} ingot-masked"]
-    return ["checks", "sharded", "kernels", *trained, *(f"decode {size}" for size in sizes)]
+    return [
+        "checks",
+        "memory",
+        "sharded",
+        "kernels",
+        *trained,
+        *(f"decode {size}" for size in sizes),
+    ]
 
 
 def run_case(
@@ -182,6 +194,9 @@ def run_case(
     match name.split():
         case ["checks"]:
             return gpu_checks.run(device, cache)
+        case ["memory"]:
+            a, rows, _ = TINY["tiny"] if tiny else SIZES["124m"]
+            return gpu_checks.run_memory(device, cache, a, rows if tiny else 32 * rows)
         case ["sharded"]:
             return gpu_checks.run_sharded(device, cache)
         case ["kernels"]:

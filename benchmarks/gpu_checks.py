@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from llm.model.transformer import Transformer
 from llm.training import devices
 from llm.training.checkpoints import Position
 from llm.training.distributed import group
-from llm.training.run_file import Optimisation
+from llm.training.memory import free_bytes
+from llm.training.micro_batch import MicroBatch
+from llm.training.run_file import Execution, Optimisation, Paths, Run
 from llm.training.saver import Saver
 from llm.training.step import Stepper
 
@@ -60,7 +62,7 @@ def _gradient(step: Stepper, number: int = 0) -> tuple[float, Tensor]:
 
     hook = step.optimisers[-1].register_step_pre_hook(hold)
     rows = np.arange(number * ROWS, (number + 1) * ROWS)
-    loss = step(number, rows)["loss"]
+    loss = step(number, rows).read().loss
     hook.remove()
     return loss, held[0]
 
@@ -225,6 +227,38 @@ def _refuse(step: Stepper, limit: int) -> None:
     step.model.hidden = limited  # type: ignore[method-assign]
 
 
+def skipped(device: torch.device, cache: Path | None, optimiser: str) -> dict[str, Any]:
+    """A step whose gradient is no number leaves weights and states to the bit; the steps after it
+    are taken, and on a GPU none of them waits for it."""
+    settings = _settings(devices.precision_on(device, "auto"), optimiser=optimiser)
+    step = models.stepper(A, _tokens(), settings, device, cache)
+    _steps(step, range(2))
+    before = _states(step)
+    weight = step.model.model.embed_tokens.weight
+    spoiled = weight.register_hook(lambda gradient: gradient * float("nan"))
+    figures = step(2, np.arange(2 * ROWS, 3 * ROWS))
+    spoiled.remove()
+    kept = all(map(torch.equal, before, _states(step)))
+    if device.type == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        later = [step(n, np.arange(n * ROWS, (n + 1) * ROWS)) for n in range(3, 5)]
+    finally:
+        if device.type == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    taken = not any(pending.read().skipped for pending in later)
+    moved = not all(map(torch.equal, before, _states(step)))
+    holds = figures.read().skipped and kept and taken and moved
+    return {"kept": kept, "taken_afterwards": taken and moved, "holds": holds}
+
+
+def _states(step: Stepper) -> list[Tensor]:
+    found = [p.detach().clone() for p in step.model.parameters()]
+    for made in step.optimisers:
+        found += [value.clone() for held in made.state.values() for value in held.values()]
+    return found
+
+
 def documents(device: torch.device) -> dict[str, Any]:
     """Hidden states of a packed row, under its mask, are those of its documents alone."""
     model = models.fresh(A).to(device)
@@ -250,6 +284,8 @@ def run(device: torch.device, cache: Path) -> dict[str, Any]:
     }
     found["resume adamw"] = resume(device, cache, "adamw")
     found["resume muon"] = resume(device, cache if device.type == "cuda" else None, "muon")
+    for optimiser in ("adamw", "muon"):
+        found[f"skipped {optimiser}"] = skipped(device, None, optimiser)
     if device.type == "cuda":  # on a CPU nothing is left to chance
         with _deterministic():
             found["resume deterministic"] = resume(device, cache, "adamw")
@@ -266,3 +302,36 @@ def run_sharded(device: torch.device, cache: Path) -> dict[str, Any]:
         found["adamw, compiled"] = sharded(device, cache, "adamw")
     found["holds"] = all(check["holds"] for check in found.values())
     return found
+
+
+def run_memory(device: torch.device, cache: Path, a: Architecture, rows: int) -> dict[str, Any]:
+    """Rows at once that the first steps of a batch of `rows` find to fit."""
+    o = models.optimisation(rows, devices.precision_on(device, "auto"))
+    tokens = models.random_tokens(a.vocabulary_size, a.context, rows)
+    step = models.stepper(a, tokens, o, device, cache)
+    execution = Execution(
+        device="auto", threads=0, compile=True, micro_batch_rows=0, checkpoint_seconds=60.0,
+        keep_checkpoints=2, parallel="auto", activation_checkpointing="none",
+        rendezvous_seconds=60.0, tensorboard="", wandb="off", wandb_project="", wandb_folder="",
+    )  # fmt: skip
+    run = Run("", Paths(*[""] * len(fields(Paths))), a, o, execution, ())
+    seen, free = [], free_bytes(device)
+    with tempfile.TemporaryDirectory() as folder:
+        found = MicroBatch(run, device, step, Path(folder), True)
+        for number in range(4):
+            with found.measured():
+                seen.append(step.micro_batch_rows)
+                step(number, np.arange(rows)).read()
+            seen.append(step.micro_batch_rows)
+        found.keep()
+        again = MicroBatch(run, device, step, Path(folder), True)
+    kept = again.rows
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+    return {
+        "batch_rows": rows,
+        "micro_batch_rows": seen,
+        "kept": kept,
+        "free_gib": round(free / 2**30, 2),
+        "peak_memory_gib": round(peak / 2**30, 2),
+        "holds": kept == seen[-1],
+    }

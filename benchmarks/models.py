@@ -55,6 +55,7 @@ def optimisation(
         validate_every=10**6,
         validation_rows=0,
         seed=0,
+        outlier_sigmas=6.0,
     )
 
 
@@ -82,6 +83,7 @@ def random_tokens(vocabulary_size: int, length: int, rows: int, documents: int =
             "train": np.arange(rows + 1, dtype=np.int64) * documents,
             "validation": np.zeros(1, dtype=np.int64),
         },
+        sources={},
     )
 
 
@@ -119,7 +121,7 @@ def stepper(
 def ours(*arguments: Any) -> Step:
     """Ingot's step (arguments of `stepper`), from step and rows to the loss."""
     step = stepper(*arguments)
-    return lambda number, rows: step(number, rows)["loss"]
+    return lambda number, rows: step(number, rows).read().loss
 
 
 def theirs(

@@ -53,6 +53,7 @@ def prepare_environment() -> None:
     where the command is given.
     """
     _place_state()
+    cache = local_home().resolve() / "cache"
     wanted = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -61,7 +62,8 @@ def prepare_environment() -> None:
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_WAIT_POLICY": "PASSIVE",
-        "TORCHINDUCTOR_CACHE_DIR": str(local_home().resolve() / "cache" / "inductor"),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "INGOT_CACHE": str(cache),  # of trainers: what can be found out again
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)

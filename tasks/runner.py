@@ -15,8 +15,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from prefect import Task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
 from prefect.cache_policies import CachePolicy
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from prefect.context import SettingsContext, TaskRunContext, get_settings_context
@@ -32,10 +38,11 @@ from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published, sound
 from tasks.engine.store.store import Store
+from tasks.panels.live_curve import LiveCurve
 from tasks.panels.numbers import duration, number
 from tasks.registry import STAGES
 
-_EVERY_SECONDS = 3.0
+_EVERY_SECONDS, _CURVE_SECONDS = 3.0, 30.0
 
 
 class InputName(BaseModel):
@@ -183,7 +190,8 @@ def other_settings(group: str, **values: object) -> Iterator[None]:
 
 
 class PrefectListener:
-    """Log lines and one progress artifact a stage; throttled, as each update is a server row."""
+    """Log lines, one progress artifact a stage, and one with the curve of its loss; throttled, as
+    each update is a server row."""
 
     # Others in this process who want to hear the same (a bar on the terminal).
     watchers: ClassVar[list[Listener]] = []
@@ -192,6 +200,8 @@ class PrefectListener:
         self._logger = get_run_logger()
         self._server = LatestCall()
         self._artifact: Any = None
+        self._curve, self._drawn = LiveCurve(), time.monotonic()
+        self._chart: Any = None
         self._last = 0.0
         self._logged = 0.0
         self._ended: tuple[int, str] | None = None
@@ -205,6 +215,7 @@ class PrefectListener:
         for watcher in self.watchers:
             watcher.progress(stage, done, total, unit, figures)
         now = time.monotonic()
+        self._curve.add(done, figures)
         if done < total:
             if done:
                 self._ended = None
@@ -218,12 +229,15 @@ class PrefectListener:
         share = 100.0 * done / max(total, 1)
         text = figures_text(figures)
         description = f"{done:,}/{total:,} {unit}s" + (f" ({text})" if text else "")
-        self._server.submit(lambda: self._show(stage, share, description))
+        chart = ""
+        if now - self._drawn > _CURVE_SECONDS or done >= total:
+            chart = self._curve.chart(unit)
+        self._server.submit(lambda: self._show(stage, share, description, chart))
         if now - self._logged > 10 * _EVERY_SECONDS or done >= total:
             self._logged = now
             self._logger.info("%s: %s", stage, description)
 
-    def _show(self, stage: str, share: float, description: str) -> None:
+    def _show(self, stage: str, share: float, description: str, chart: str) -> None:
         # Not once more and again: the next figures are a better second try.
         with other_settings("client", max_retries=0):
             if self._artifact is None:
@@ -232,6 +246,18 @@ class PrefectListener:
                 )
             else:
                 update_progress_artifact(self._artifact, progress=share, description=description)
+            if chart:
+                self._draw(stage, chart)
+
+    def _draw(self, stage: str, chart: str) -> None:
+        self._drawn = time.monotonic()
+        if self._chart is None:
+            self._chart = create_markdown_artifact(
+                key=f"curve-{stage}", markdown=chart, description="Loss as it goes"
+            )
+        else:
+            with get_client(sync_client=True) as client:
+                client.update_artifact(self._chart, ArtifactUpdate(data=chart))
 
     def close(self) -> None:
         """The stage has ended: the last figures are sent, no more will come."""

@@ -40,6 +40,23 @@ def test_gpu_benchmark_on_a_cpu(tmp_path: Path) -> None:
     assert cases["decode tiny"]["tokens_per_second_batch_64"] > 0
 
 
+def test_token_file_benchmark(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.token_file", "--tokens", "3e6", "--folder", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    tenth, whole, copied = record["rows"]
+    assert whole["tokens"] == 3_000_000 // 1025 * 1025
+    assert tenth["tokens"] == 2_000 * 1025
+    assert min(row["mb_per_second"] for row in (tenth, whole, copied)) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_case_that_fails_is_told_and_costs_no_other(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

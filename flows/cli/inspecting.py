@@ -7,7 +7,6 @@ import re
 import sys
 from typing import Annotated, Any
 
-import pyarrow.compute as pc
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,7 @@ from flows.cli.options import AsJson, Changes, Recipe
 from flows.home import open_store
 from flows.pictures import outdated, take_down
 from flows.planning import planner, recipe_name
+from llm.rows import rows_with
 from llm.tables import REJECTED, REMOVED
 from tasks.engine.errors import MissingInputError
 from tasks.engine.run.difference import value_difference
@@ -183,7 +183,7 @@ def _page(artifacts: list[Artifact], doc_id: str) -> dict[str, Any]:
     for artifact in artifacts:
         if artifact.stage == "source":
             for table in artifact.data("pages").tables(["doc_id", "url", "provenance"]):
-                rows = table.filter(pc.equal(table["doc_id"], doc_id)).to_pylist()
+                rows = rows_with(table, "doc_id", doc_id).to_pylist()
                 if rows:
                     return {"url": rows[0]["url"], **rows[0]["provenance"]}
     return {"url": None, "file": None}
@@ -210,7 +210,7 @@ def removed(
             continue  # of rows left out there are tables of other names too
         for table in artifact.data(output).tables():
             if reason is not None:
-                table = table.filter(pc.equal(table["reason"], reason))
+                table = rows_with(table, "reason", reason)
             rows += [{"fate": output, **row} for row in table.slice(0, limit).to_pylist()]
             if len(rows) >= limit:
                 break

@@ -28,6 +28,7 @@ from tasks.engine.errors import IngotError
 from tasks.engine.progress import Figure
 from tasks.engine.run.plan import Planner
 from tasks.engine.store.published import published
+from tasks.panels.live_curve import LiveCurve
 from tasks.runner import PrefectListener, figures_text, other_settings
 
 _HEARTBEAT = ("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT_RUNNER_HEARTBEAT_FREQUENCY")
@@ -97,6 +98,7 @@ class Bar:
             console=console,
             transient=True,
         )
+        self._curve = LiveCurve()
         self._stage, self._task = "", self._progress.add_task("", visible=False, figures="")
 
     def __enter__(self) -> Bar:
@@ -118,13 +120,14 @@ class Bar:
         self, stage: str, done: int, total: int, unit: str, figures: dict[str, Figure]
     ) -> None:
         if stage != self._stage:
-            self._stage = stage
+            self._stage, self._curve = stage, LiveCurve()
             self._progress.reset(self._task, description=stage)
+        self._curve.add(done, figures)
         self._progress.update(
             self._task,
             completed=done,
             total=total,
-            figures=figures_text(figures),
+            figures=f"{self._curve.line()} {figures_text(figures)}".strip(),
             visible=done < total,
         )
 

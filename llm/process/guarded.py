@@ -17,10 +17,10 @@ from typing import Any, overload
 
 import psutil
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from llm.process.child_main import resolve
 from llm.process.sandbox import Failure, Sandbox, batches, warm_sandbox
+from llm.rows import bytes_of
 
 # A batch is done in about a second by the slowest stage, so that the deadline of a document can
 # be that of a batch.
@@ -128,7 +128,7 @@ def answer(rows: Rows, function: str, *arguments: Any) -> list[Any]:
 def _batches(table: pa.Table, text: str) -> Iterator[tuple[Rows, int]]:
     column = table.column(text)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        sizes = pc.fill_null(pc.binary_length(column), 0).to_pylist()
+        sizes = bytes_of(column).to_pylist()
     else:  # a column of the user's choice may be of any type
         sizes = [0] * len(column)
     for places in batches(range(len(sizes)), sizes.__getitem__, BATCH_ROWS, BATCH_BYTES):

@@ -1,4 +1,7 @@
-"""Installed Python distributions, found and read without importing them."""
+"""Installed Python distributions, found and read without importing them.
+
+`importlib.metadata` brings the whole of `email`: what imports stages alone goes without it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ import os
 import platform
 import sysconfig
 from dataclasses import dataclass
-from email.message import Message
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from llm.errors import ExpectedError
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 # The name under which the standard library is offered.
 STANDARD_LIBRARY = "python"
@@ -78,11 +82,13 @@ def find_distribution(name: str) -> Installed:
     Raises:
         DistributionNotFoundError: it is not installed, or has no RECORD (an editable install).
     """
+    from importlib import metadata
+
     if name == STANDARD_LIBRARY:
         return _standard_library()
     try:
-        found = distribution(name)
-    except PackageNotFoundError as error:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError as error:
         raise DistributionNotFoundError(
             f"distribution {name!r} is not installed; `pip install {name}` or take it off the list"
         ) from error
@@ -116,6 +122,8 @@ def _standard_library() -> Installed:
 
 def module_files(name: str, folder: Path) -> list[ModuleFile]:
     """Source files of a distribution (tests and vendored code aside), sorted by module name."""
+    from importlib.metadata import Distribution
+
     if name == STANDARD_LIBRARY:
         return _stdlib_modules(folder)
     base, modules = folder.parent, []
@@ -156,6 +164,8 @@ def _module(path: Path, relative: str) -> ModuleFile | None:
 
 def describe(name: str, folder: Path) -> Description:
     """The long description and licence out of a distribution's METADATA (PEP 566, 639)."""
+    from importlib.metadata import Distribution
+
     if name == STANDARD_LIBRARY:
         return Description("", "text/plain", "PSF-2.0")
     # A Message behind a Protocol: mypy knows only the Protocol.

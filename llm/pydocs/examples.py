@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from llm.alignment.examples.tables import INSTRUCTION, PREFERENCE, Dropped, Kind, Outcome
 from llm.corpus.identity import doc_id
 from llm.process.guarded import LostDocument, guarded
 from llm.pydocs.pages import SCHEME, module_of
 from llm.pydocs.pairs import Document, PairSettings, examples_of
+from llm.rows import begins_with, rows_with
 
 COLUMNS = ["doc_id", "url", "text", "source", "split"]
 _KINDS: tuple[Kind, ...] = (INSTRUCTION, PREFERENCE)
@@ -21,7 +21,7 @@ _KINDS: tuple[Kind, ...] = (INSTRUCTION, PREFERENCE)
 def documentation_examples(tables: Iterable[pa.Table], settings: PairSettings) -> Iterator[Outcome]:
     """An outcome for every candidate of the pages of documentation among documents (`COLUMNS`)."""
     for table in tables:
-        pages = table.filter(pc.fill_null(pc.starts_with(table.column("url"), SCHEME), False))
+        pages = table.filter(begins_with(table.column("url"), SCHEME))
         for found in guarded("llm.pydocs.examples:make_examples", (settings,), [pages]):
             if isinstance(found, LostDocument):
                 yield from _drop_lost(found, pages)
@@ -41,7 +41,7 @@ def make_examples(documents: pa.Table, settings: PairSettings) -> list[Outcome]:
 
 def _drop_lost(lost: LostDocument, pages: pa.Table) -> Iterator[Dropped]:
     """One candidate of either kind stands for all of a page that was given up."""
-    (row,) = pages.filter(pc.equal(pages.column("doc_id"), lost.doc_id)).to_pylist()
+    (row,) = rows_with(pages, "doc_id", lost.doc_id).to_pylist()
     for kind in _KINDS:
         yield Dropped(
             kind,

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
@@ -32,9 +31,9 @@ class FlatTokens:
             for table in tables:
                 # A slice of a list column shares its values; flattening cuts them to size.
                 tokens = table.column("tokens").combine_chunks()
-                values = np.ascontiguousarray(pc.list_flatten(tokens).to_numpy(), dtype=np.int32)
+                values = np.ascontiguousarray(tokens.flatten().to_numpy(), dtype=np.int32)
                 stream.write(values.data)
-                lengths.append(pc.list_value_length(tokens).to_numpy().astype(np.int64))
+                lengths.append(tokens.value_lengths().to_numpy().astype(np.int64))
                 kept.append(table.drop_columns(["tokens"]))
         length = np.concatenate(lengths)
         self.path = path

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from llm.tokens.draw import draw
@@ -24,6 +23,8 @@ SEQUENCES = pa.schema(
         pa.field("doc_lengths", pa.list_(pa.int32()), nullable=False),
     ]
 )
+# A further column, where rows are of one source each; null where a row has several.
+SOURCE = pa.field("source", pa.string())
 _ROWS_AT_ONCE = 500
 
 
@@ -77,7 +78,7 @@ def pack(
     document = np.concatenate([np.empty(0, dtype=np.int64), *rounds])
     turn = np.repeat(np.arange(len(rounds)), [len(each) for each in rounds])
     length = index.column("length").to_numpy()[document]
-    ids = pc.take(index.column("doc_id").combine_chunks(), pa.array(document))
+    ids = index.column("doc_id").combine_chunks().take(pa.array(document))
     planner = {"best_fit": best_fit, "concatenate": concatenate}[strategy]
     plan = planner(length, capacity)
     if seed is not None:
@@ -119,7 +120,7 @@ def rows(packed: Packed, flat: FlatTokens, split: str, pad: int, first: int) -> 
                 pa.array([split] * (end - begin), pa.string()),
                 _lists(pa.array(tokens.ravel()), np.arange(end - begin + 1) * packed.capacity),
                 _lists(
-                    pc.take(packed.doc_id, pa.array(document)),
+                    packed.doc_id.take(pa.array(document)),
                     bounds[begin : end + 1] - bounds[begin],
                 ),
                 _lists(pa.array(offset.astype(np.int32)), bounds[begin : end + 1] - bounds[begin]),

@@ -11,38 +11,32 @@ The folder holds, for each split:
     <split>.starts      (segments,) int32: where in its row each document segment starts
     <split>.bounds      (rows + 1,) int64: row i has the segments starts[bounds[i]:bounds[i + 1]]
 
-all little endian and in C order, and header.json with the counts, and the size and SHA-256 of
-each file.
+all little endian and in C order, and header.json with the counts, the rows of each source where
+rows are of one each, and the size and SHA-256 of each file.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from llm.errors import ExpectedError
 from llm.sha256 import sha256_file
 from llm.tables import SPLITS
+from llm.tokens.unpacking import DTYPES, FORMAT, BadSequencesError, NoSpaceError, unpack
 
-FORMAT = 1
-_KINDS = {"lengths": "<i4", "starts": "<i4", "bounds": "<i8"}
-_COLUMNS = ["split", "tokens", "doc_lengths"]
-
-
-class BadSequencesError(ExpectedError, ValueError):
-    """The parts are no packed sequences for this vocabulary; names part and row."""
+__all__ = ["BadSequencesError", "DamagedTokenFileError", "NoSpaceError", "TokenFile", "build"]
 
 
 class DamagedTokenFileError(ExpectedError, OSError):
@@ -61,6 +55,7 @@ class TokenFile:
         train, validation: (rows, T + 1) uint16 or uint32. Cast to int64 before an embedding.
         lengths: by split, int32 (rows,): unpadded tokens of each row; padding is at its end.
         starts, bounds: by split, int32 (segments,) and int64 (rows + 1,): see `segment_ids`.
+        sources: which train rows are of a source; none where a row may be of several.
     """
 
     folder: Path
@@ -72,6 +67,7 @@ class TokenFile:
     lengths: Mapping[str, NDArray[np.int32]]
     starts: Mapping[str, NDArray[np.int32]]
     bounds: Mapping[str, NDArray[np.int64]]
+    sources: Mapping[str, range]
 
     @classmethod
     def open(cls, folder: Path, deep: bool = False) -> TokenFile:
@@ -86,7 +82,7 @@ class TokenFile:
         header = _header(folder)
         _verify(folder, header, deep)
         columns = int(header["sequence_length"]) + 1
-        tokens, others = {}, {kind: {} for kind in _KINDS}  # type: dict[str, Any], dict[str, Any]
+        tokens, others = {}, {kind: {} for kind in DTYPES}  # type: dict[str, Any], dict[str, Any]
         for split in SPLITS:
             counts = header["splits"][split]
             path = folder / f"{split}.tokens"
@@ -96,7 +92,7 @@ class TokenFile:
                 "starts": counts["segments"],
                 "bounds": counts["rows"] + 1,
             }
-            for kind, dtype in _KINDS.items():
+            for kind, dtype in DTYPES.items():
                 others[kind][split] = _map(folder / f"{split}.{kind}", dtype, (sizes[kind],))
         return cls(
             folder=folder,
@@ -105,6 +101,10 @@ class TokenFile:
             sequence_length=header["sequence_length"],
             train=tokens["train"],
             validation=tokens["validation"],
+            sources={
+                name: range(first, first + rows)
+                for name, (first, rows) in header["sources"].items()
+            },
             **others,
         )
 
@@ -138,8 +138,10 @@ def build(parts: list[Path], folder: Path, data_id: str, vocabulary_size: int) -
 
     Raises:
         BadSequencesError: a token is not below `vocabulary_size`, rows differ in length, a
-            segment list does not fit its row, or a split is unknown.
-        OSError: no space, or no permission to write.
+            segment list does not fit its row, rows of a source do not lie together, or a split
+            is unknown.
+        NoSpaceError: the disk has no room; nothing is left behind.
+        OSError: no permission to write.
     """
     place = folder / f"tokens-{data_id[:16]}-{vocabulary_size}"
     if (place / "header.json").is_file():
@@ -151,121 +153,47 @@ def build(parts: list[Path], folder: Path, data_id: str, vocabulary_size: int) -
             if found.data_id == data_id:
                 return found
             shutil.rmtree(place)
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f"{place.name}.", suffix=".tmp", dir=folder))
-    try:
-        _write(parts, aside, data_id, vocabulary_size)
+    with _folder_aside(place) as aside:
+        unpack(parts, aside, data_id, vocabulary_size)
         try:
             aside.rename(place)
         except OSError:
             if not (place / "header.json").is_file():
                 raise
             # Another process was faster; its files are equal to ours.
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return TokenFile.open(place)
 
 
-@dataclass
-class _Split:
-    """The files of one split while they are written."""
+@contextmanager
+def _folder_aside(place: Path) -> Iterator[Path]:
+    """An empty folder beside `place`, gone at the end; those of processes that were killed go too.
 
-    tokens: BinaryIO
-    rows: int = 0
-    lengths: list[NDArray[np.int32]] = field(default_factory=list)
-    starts: list[NDArray[np.int32]] = field(default_factory=list)
-    counts: list[NDArray[np.int64]] = field(default_factory=list)
+    Who lives has a lock on its folder, where the file system has locks for folders.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.parent.glob("tokens-*.tmp"):
+        with suppress(OSError), _open(left) as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+    fresh = Path(tempfile.mkdtemp(prefix=f"{place.name}.", suffix=".new", dir=place.parent))
+    aside = fresh.with_suffix(".tmp")
+    with _open(fresh) as held:
+        with suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            fresh.rename(aside)  # locked before it has a name that others look for
+            yield aside
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write(parts: list[Path], folder: Path, data_id: str, vocabulary_size: int) -> None:
-    dtype = "<u2" if vocabulary_size <= 1 << 16 else "<u4"
-    splits = {name: _Split((folder / f"{name}.tokens").open("wb")) for name in SPLITS}
-    columns = 0
+@contextmanager
+def _open(folder: Path) -> Iterator[int]:
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        for path in parts:
-            with pq.ParquetFile(path) as source:
-                for group in range(source.num_row_groups):
-                    table = source.read_row_group(group, columns=_COLUMNS)
-                    where = f"{path.name}, row group {group}"
-                    columns = _add(table, splits, columns, vocabulary_size, dtype, where)
+        yield opened
     finally:
-        for split in splits.values():
-            split.tokens.close()
-    if columns < 2:
-        raise BadSequencesError("the parts hold no sequences; nothing can be trained on them")
-    header: dict[str, Any] = {
-        "format": FORMAT,
-        "data_id": data_id,
-        "vocabulary_size": vocabulary_size,
-        "sequence_length": columns - 1,
-        "dtype": dtype,
-        "splits": {},
-        "files": {},
-    }
-    for name, split in splits.items():
-        counts = np.concatenate([np.zeros(1, np.int64), *split.counts])
-        arrays = {
-            "lengths": np.concatenate([np.empty(0, np.int32), *split.lengths]),
-            "starts": np.concatenate([np.empty(0, np.int32), *split.starts]),
-            "bounds": np.cumsum(counts),
-        }
-        for kind, values in arrays.items():
-            values.astype(_KINDS[kind]).tofile(folder / f"{name}.{kind}")
-        header["splits"][name] = {"rows": split.rows, "segments": len(arrays["starts"])}
-    for path in sorted(folder.iterdir()):
-        _to_disk(path)  # a header over data that a power cut took would be trusted
-        header["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-    (folder / "header.json").write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
-    _to_disk(folder / "header.json")
-
-
-def _add(
-    table: pa.Table,
-    splits: Mapping[str, _Split],
-    columns: int,
-    vocabulary_size: int,
-    dtype: str,
-    where: str,
-) -> int:
-    """Append the rows of a table; returns tokens a row."""
-    unknown = set(table.column("split").unique().to_pylist()) - set(SPLITS)
-    if unknown:
-        raise BadSequencesError(f"{where}: split {sorted(unknown)[0]!r} is none of {SPLITS}")
-    for name, split in splits.items():
-        rows = table.filter(pc.equal(table.column("split"), name))
-        if not rows.num_rows:
-            continue
-        tokens, lengths = rows.column("tokens"), rows.column("doc_lengths")
-        sizes = pc.list_value_length(tokens).to_numpy()
-        columns = columns or int(sizes[0])
-        if (sizes != columns).any():
-            row = int(np.flatnonzero(sizes != columns)[0])
-            raise BadSequencesError(
-                f"{where}: {name} row {row} has {sizes[row]} tokens, others have {columns}; "
-                "build the pack stage again"
-            )
-        values = pc.list_flatten(tokens).to_numpy()
-        if values.min() < 0 or values.max() >= vocabulary_size:
-            row = int(np.flatnonzero((values < 0) | (values >= vocabulary_size))[0]) // columns
-            raise BadSequencesError(
-                f"{where}: {name} row {row} holds a token outside a vocabulary of "
-                f"{vocabulary_size}; the sequences were packed with another tokenizer"
-            )
-        counts = pc.list_value_length(lengths).to_numpy().astype(np.int64)
-        segments = pc.list_flatten(lengths).to_numpy().astype(np.int64)
-        row_of = np.repeat(np.arange(rows.num_rows), counts)
-        filled = np.bincount(row_of, weights=segments, minlength=rows.num_rows).astype(np.int64)
-        if (filled > columns).any() or (filled < 1).any():
-            row = int(np.flatnonzero((filled > columns) | (filled < 1))[0])
-            raise BadSequencesError(f"{where}: {name} row {row} has segments of {filled[row]}")
-        starts = np.cumsum(segments) - segments
-        starts -= (np.cumsum(filled) - filled)[row_of]
-        split.tokens.write(np.ascontiguousarray(values, dtype=dtype).data)
-        split.rows += rows.num_rows
-        split.lengths.append(filled.astype(np.int32))
-        split.starts.append(starts.astype(np.int32))
-        split.counts.append(counts)
-    return columns
+        os.close(opened)
 
 
 def _header(folder: Path) -> dict[str, Any]:
@@ -295,8 +223,3 @@ def _map(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
     if 0 in shape:  # an empty file cannot be mapped
         return np.empty(shape, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

@@ -6,4 +6,4 @@ from llm.errors import ExpectedError
 
 
 class NonFiniteLossError(ExpectedError, ArithmeticError):
-    """Loss or gradient is not a number; the weights kept are those of before the step."""
+    """Loss or gradient is not a number, or far out again and again; no step that is was taken."""

@@ -11,10 +11,11 @@ looked at between pieces, together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import (
@@ -117,12 +118,12 @@ class Fsdp:
         assert self._root is not None
         self._root.reshard()
 
-    def clip(self, parameters: Iterable[nn.Parameter], largest: float) -> float:
-        held = list(parameters)
-        norm = torch.nn.utils.get_total_norm([p.grad for p in held if p.grad is not None])
-        norm = _gather(norm)
-        torch.nn.utils.clip_grads_with_norm_(held, largest, norm)
-        return float(norm.item())
+    def norms(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        # Of shares that are not whole matrices, squares add up; all of them in one message.
+        shares = torch.stack(torch._foreach_norm([_share(parameter) for parameter in parameters]))
+        squares = shares.double().square()
+        dist.all_reduce(squares, group=self._mesh.get_group(self._mesh.ndim - 1))
+        return squares.sqrt().float()
 
     def clear(self, model: Transformer) -> None:
         model.zero_grad(set_to_none=True)
@@ -144,6 +145,14 @@ class Fsdp:
                 if gathered is not None:
                     mine[name].copy_(value)
         return gathered
+
+
+def _share(parameter: nn.Parameter) -> Tensor:
+    """Of the gradient, what this process holds."""
+    gradient = parameter.grad
+    if gradient is None:  # it took no part
+        return torch.zeros(1, device=parameter.device)
+    return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
 def _gather(value: Tensor) -> Tensor:

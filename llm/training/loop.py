@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from llm.model import folder as model_folder
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
-from llm.process.events import Progress, log
+from llm.process.events import log
 from llm.process.parent import Interrupted, StoppedError, StopRequest
-from llm.tables import METRICS
-from llm.tokens import token_file
 from llm.tokens.special_tokens import END_OF_TEXT
-from llm.tokens.token_file import TokenFile
-from llm.training import devices, resumable
-from llm.training.batches import Batches
+from llm.training import devices, results, resumable, training_state
+from llm.training.batches import Batches, batches_of
 from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
+from llm.training.meters import Meters
+from llm.training.micro_batch import MicroBatch
 from llm.training.optimisers import muon_precision
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.saver import Saver
 from llm.training.schedules import stable_steps
+from llm.training.shared_tokens import open_tokens
+from llm.training.stability import Stability
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
 from llm.training.threads import ThreadTuner
+from llm.training.trackers import open_trackers
 from llm.training.validation import Validation
 
 _MEASURED = "validation_bits_per_byte"
@@ -71,7 +71,7 @@ class _Training:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
-        self._tokens = _open_tokens(run)
+        self._tokens = open_tokens(run, processes)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)
         self._compiled = run.execution.compile and compile_blocks(
@@ -84,14 +84,17 @@ class _Training:
             self._tokens,
             device,
             self._strategy,
-            run.execution.micro_batch_rows or self._known_micro_batch(),
+            run.execution.micro_batch_rows,
             stop,
             compiled_softmax() if self._compiled else softmax,
         )
+        cache = Path(os.environ.get("INGOT_CACHE") or self._scratch)
+        self._micro_batch = MicroBatch(run, device, self._stepper, cache, self._compiled)
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
-        self._metrics: list[tuple[int, str, float]] = []
+        self._trackers = open_trackers(run) if processes.first else []
+        self._meters = self._new_meters(Stability())
         self._done = self._saved = self._validated = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
         self._stable = stable_steps(run.optimisation) if run.paths.resumable else 0
@@ -120,49 +123,51 @@ class _Training:
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
             ) from None
         except devices.DoesNotFitError:
-            self._remember_micro_batch()  # where a step cannot be done again, the next start does
+            self._micro_batch.keep()  # where a step cannot be done again, the next start does
             raise
         finally:
             self._saver.close()
+            for tracker in self._trackers:
+                tracker.close()
 
     def _go_on(self, start: int) -> None:
         run, o = self._run, self._run.optimisation
-        batches = Batches(len(self._tokens.train), o.batch_rows, o.seed)
+        batches = batches_of(self._tokens, o, run.phases)
         self._describe(batches, start)
-        progress = Progress(o.steps, "step", start)
-        began, saved = time.monotonic(), time.monotonic()
-        trained = 0.0
+        self._meters.begin(start)
+        saved = time.monotonic()
         if start and self._validation_is_due():
             self._validate()  # the start before this one was stopped meanwhile
-        for step in range(start, o.steps):
-            with self._threads.timed(1.0):
-                figures = self._stepper(step, batches.indices(step))
-            self._done = step + 1
-            self._stop.hold()
-            trained += figures["tokens"]
-            for name in ("loss", "gradient_norm", "learning_rate"):
-                self._metrics.append((self._done, name, figures[name]))
+        while self._done < o.steps:
+            self._step(batches)
             if self._validation_is_due():
                 self._validate()
-            rate = trained / (time.monotonic() - began)
-            if self._processes.first:
-                progress.report(
-                    self._done,
-                    loss=figures["loss"],
-                    tokens_per_second=rate,
-                    threads=self._threads.threads,
-                )
+            self._meters.report(self._done, self._threads.threads)
             self._require_no_stop()
+            stability, last = self._meters.stability, self._done == o.steps
+            if stability.in_trouble(self._done, o.steps):
+                self._roll_back()
+                continue
             self._saver.settle()
             late = time.monotonic() - saved > run.execution.checkpoint_seconds
+            late = late and not (self._saver.writing or stability.uncertain)
             # The last one too: nothing that befalls the writing of the model costs its training.
-            wanted = self._done in (self._stable, o.steps)
-            if wanted or self._processes.any(late and not self._saver.writing):
+            if last or self._done == self._stable or self._processes.any(late):
                 self._save()
                 saved = time.monotonic()
         self._saver.finish()
         self._stop.release()
-        self._finish(batches, trained, time.monotonic() - began, start)
+        self._finish(batches, start)
+
+    def _step(self, batches: Batches) -> None:
+        if not self._meters.stability.passes_over(self._done + 1):
+            with self._threads.timed(1.0), self._micro_batch.measured():
+                figures = self._stepper(self._done, batches.indices(self._done))
+            self._meters.add(self._done + 1, self._stepper.micro_batch_rows, figures)
+        self._done += 1
+        self._stop.hold()
+        if self._done == self._run.optimisation.steps:
+            self._meters.flush()
 
     def _require_no_stop(self) -> None:
         """Raises:
@@ -172,7 +177,7 @@ class _Training:
             raise Interrupted
 
     def _resume(self) -> int:
-        found = self._saver.restore()
+        found = self._restore()
         if found is None:
             start = resumable.restore(self._run, self._model, self._stepper.optimisers)
             if start is not None:
@@ -180,12 +185,51 @@ class _Training:
             return 0
         fixed = self._run.execution.threads or self._processes.threads
         self._threads = ThreadTuner(self._device, fixed, known=found.threads)
-        self._metrics = list(found.metrics)
-        self._done = self._saved = found.step
-        validated = (step for step, name, _ in found.metrics if name == _MEASURED)
-        self._validated = max(validated, default=0)
         self._say(f"resumes from the checkpoint of step {found.step}")
+        stability = Stability.of(found.extra.get("guard", {}).get("stability", {}))
+        self._meters = self._new_meters(stability, found.metrics)
+        self._stepper.rate_share = stability.rate_share
+        self._validated = self._meters.last_step_of(_MEASURED)
         return found.step
+
+    def _restore(self, before: int | None = None) -> Position | None:
+        """Be where the newest checkpoint is, or the newest one without step `before`; nothing is
+        changed where there is none."""
+        found = self._saver.restore(before)
+        if found is not None:
+            self._stepper.guard.load(found.extra.get("guard", {}).get("window", {}))
+            self._done = self._saved = found.step
+        return found
+
+    def _roll_back(self) -> None:
+        """Go on from before the trouble, with a smaller learning rate.
+
+        Raises:
+            NonFiniteLossError: that was done too often.
+        """
+        stability = self._meters.stability
+        if self._restore(before=stability.require_rollback()) is None:
+            first = dict(_first_model(self._run).named_parameters())
+            training_state.place_weights(self._model, first)
+            for optimiser in self._stepper.optimisers:
+                optimiser.state.clear()
+            resumable.restore(self._run, self._model, self._stepper.optimisers)
+            self._stepper.guard.load({})
+            self._done = 0
+        event = stability.roll_back(self._done)
+        self._say(f"too many of the last steps were skipped: {event.event} {event.detail}")
+        self._stepper.rate_share = stability.rate_share
+        self._meters.rolled_back(self._done, event)
+        self._validated = self._meters.last_step_of(_MEASURED)
+        self._save()
+
+    def _new_meters(
+        self, stability: Stability, metrics: Sequence[tuple[int, str, float]] = ()
+    ) -> Meters:
+        flops = self._run.architecture.flops_per_token(self._tokens.sequence_length)
+        return Meters(
+            self._run, self._device, self._processes, flops, stability, metrics, self._trackers
+        )
 
     def _describe(self, batches: Batches, start: int) -> None:
         o, a = self._run.optimisation, self._run.architecture
@@ -198,8 +242,13 @@ class _Training:
             f"{a.parameters / 1e6:.2f} M parameters on {self._device}{self._others()}, "
             f"{o.precision}, {'compiled' if self._compiled else 'uncompiled'}; "
             f"steps {start + 1} to {o.steps} of {o.batch_rows} x {self._tokens.sequence_length} "
-            f"tokens, {batches.epochs(o.steps):.2f} epochs"
+            f"tokens, {batches.describe(o.steps)}"
         )
+        for step, source in batches.used_up():
+            self._say(
+                f"from step {step + 1} on {source} has reached its max_epochs and the others share "
+                "its weight"
+            )
 
         if o.validation_rows and not self._validation.rows:
             self._say("there are no validation sequences: nothing is measured on any")
@@ -214,35 +263,31 @@ class _Training:
 
     def _validate(self) -> None:
         rows = self._stepper.micro_batch_rows
-        for name, value in self._validation(self._model, rows, self._strategy).items():
-            self._metrics.append((self._done, name, value))
-            if name == _MEASURED:
-                self._say(f"step {self._done}: {value:.4f} bits per byte on validation rows")
+        with self._meters.aside():
+            found = self._validation(self._model, rows, self._strategy)
+        self._meters.measured(self._done, found)
+        if _MEASURED in found:
+            bits = found[_MEASURED]
+            self._say(f"step {self._done}: {bits:.4f} bits per byte on validation rows")
         self._validated = self._done
 
     def _save(self) -> None:
-        self._saver.save(Position(self._done, self._metrics, self._threads.found))
-        if self._processes.first:
-            self._remember_micro_batch()
+        guard = {
+            "window": self._stepper.guard.state(),
+            "stability": self._meters.stability.state(),
+        }
+        with self._meters.aside():
+            self._saver.save(
+                Position(self._done, self._meters.rows, self._threads.found, {"guard": guard})
+            )
+        self._micro_batch.keep()
         self._saved = self._done
 
     def _muon_precision(self) -> str | None:
         muon = self._run.optimisation.optimiser == "muon"
         return muon_precision(self._device) if muon else None
 
-    def _micro_batch_file(self) -> Path:
-        return self._scratch / "micro_batch_rows"
-
-    def _remember_micro_batch(self) -> None:
-        self._micro_batch_file().write_text(str(self._stepper.micro_batch_rows))
-
-    def _known_micro_batch(self) -> int:
-        """What an earlier start found to fit; 0 if there was none."""
-        path = self._micro_batch_file()
-        text = path.read_text() if path.is_file() else ""
-        return int(text) if text.isdigit() else 0
-
-    def _finish(self, batches: Batches, trained: float, seconds: float, start: int) -> None:
+    def _finish(self, batches: Batches, start: int) -> None:
         run, model = self._run, self._strategy.whole(self._model)
         if model is None:
             return
@@ -252,18 +297,7 @@ class _Training:
             kept, stable = self._saver.kept(self._done)
             tokens_a_step = run.optimisation.batch_rows * self._tokens.sequence_length
             resumable.write(Path(paths.resumable), kept, run, stable, tokens_a_step)
-        steps, names, values = zip(*self._metrics, strict=True)
-        table = pa.table([steps, names, values], schema=METRICS)
-        pq.write_table(table, paths.metrics)
-        flops = run.architecture.flops_per_token(self._tokens.sequence_length)
-        result = {
-            "parameters": run.architecture.parameters,
-            "steps": run.optimisation.steps,
-            "tokens": run.optimisation.steps
-            * run.optimisation.batch_rows
-            * self._tokens.sequence_length,
-            "epochs": batches.epochs(run.optimisation.steps),
-            "flops_per_token": flops,
+        machine = {
             "device": str(self._device),
             "processes": self._processes.count,
             "parallel": self._strategy.name,
@@ -273,18 +307,8 @@ class _Training:
             "compiled": self._compiled,
             "micro_batch_rows": self._stepper.micro_batch_rows,
             "resumed_from_step": start,
-            "seconds": round(seconds, 3),
-            "tokens_per_second": round(trained / seconds, 1) if seconds else None,
-            "teraflops_per_second": round(trained / seconds * flops / 1e12, 4) if seconds else None,
         }
-        Path(paths.result).write_text(json.dumps(result, indent=1), encoding="utf-8")
-
-
-def _open_tokens(run: Run) -> TokenFile:
-    parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
-    return token_file.build(
-        parts, Path(run.paths.scratch), run.data_id, run.architecture.vocabulary_size
-    )
+        results.write(run, self._tokens.sequence_length, batches, machine, self._meters)
 
 
 def _first_model(run: Run) -> Transformer:

@@ -72,6 +72,10 @@ class Muon(torch.optim.Optimizer):
     An update has 0.2 sqrt(max(rows, columns)) times the size of an orthogonal matrix, which is
     about what AdamW's has (Liu et al. 2025): both take the same learning rate.
 
+    Attributes:
+        found_inf: as AdamW has it while a step is made that a GPU is to decide on: float32 (), not
+            0 = weights and momentum stay what they are.
+
     Args:
         parameters: matrices, or groups of them with a `weight_decay` each.
         dtype: of Newton-Schulz.
@@ -90,6 +94,7 @@ class Muon(torch.optim.Optimizer):
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
         super().__init__(parameters, defaults)
         self._dtype, self._orthogonaliser = dtype, orthogonaliser
+        self.found_inf: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -120,10 +125,18 @@ class Muon(torch.optim.Optimizer):
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = torch.zeros_like(gradient)
             mean = state["momentum_buffer"]
+            if self.found_inf is not None:  # towards itself it does not move
+                gradient = torch.where(self.found_inf != 0, mean, gradient)
             mean.lerp_(gradient, 1 - momentum)
             directions.append(gradient.lerp(mean, momentum))
         updates = self._orthogonaliser.function(directions, self._dtype)
         size = 0.2 * max(parameters[0].shape) ** 0.5
+        if self.found_inf is not None:
+            taken = (self.found_inf == 0) * rate
+            for parameter, update in zip(parameters, updates, strict=True):
+                parameter.mul_(1 - taken * group["weight_decay"])
+                parameter.addcmul_(update, taken, value=-size)
+            return
         for parameter, update in zip(parameters, updates, strict=True):
             parameter.mul_(1 - rate * group["weight_decay"])
             parameter.add_(update, alpha=-rate * size)

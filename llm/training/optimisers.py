@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from llm.errors import ExpectedError
 from llm.model.parametrisation import roles
@@ -93,3 +93,26 @@ def set_learning_rate(optimisers: list[torch.optim.Optimizer], rate: float) -> N
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["lr"] = rate * group.get(SHARE, 1.0)
+
+
+def take_step(optimisers: list[torch.optim.Optimizer], skip: Tensor) -> None:
+    """A step of all of them, or none at all: then weights, moments and counts stay what they are.
+
+    Args:
+        skip: bool (), on the device. A GPU is not waited for: its kernels look for themselves, by
+            what is made for gradients that overflow (`torch.amp.GradScaler`).
+    """
+    if skip.device.type != "cuda":
+        if not skip:
+            for optimiser in optimisers:
+                optimiser.step()
+        return
+    take_step_on_device(optimisers, skip)
+
+
+def take_step_on_device(optimisers: list[torch.optim.Optimizer], skip: Tensor) -> None:
+    """The same, with optimisers that look for themselves: Muon and a fused AdamW."""
+    for optimiser in optimisers:
+        optimiser.found_inf = skip.float()  # type: ignore[attr-defined]
+        optimiser.step()
+        optimiser.found_inf = None  # type: ignore[attr-defined]

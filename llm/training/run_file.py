@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from llm.model.architecture import Architecture
 from llm.model.config_file import tokenizer_digest
 from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
+from llm.training.mixture import Phase
 
 Optimiser = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "wsd"]
@@ -18,6 +20,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 Parallel = Literal["auto", "single", "ddp", "fsdp"]
 Recomputation = Literal["none", "selective", "full"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Wandb = Literal["off", "offline", "online"]
 # Of tuning and evaluation.
 CudaOrCpu = Literal["auto", "cpu", "cuda"]
 
@@ -70,6 +73,8 @@ class Optimisation:
         validate_every: steps between measurements on validation rows.
         validation_rows: how many validation sequences are measured.
         seed: of first weights and order of the data.
+        outlier_sigmas: standard deviations above the mean of the last steps from which one whose
+            loss or gradient norm is there is skipped; 0 = only what is not finite.
     """
 
     steps: int
@@ -90,6 +95,7 @@ class Optimisation:
     validate_every: int
     validation_rows: int
     seed: int
+    outlier_sigmas: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Execution:
         device: "auto", "cpu", "cuda" or "mps".
         threads: of the CPU; 0 = the number with which steps are fastest.
         compile: whether blocks are compiled.
-        micro_batch_rows: sequences at once; 0 = all, halved where memory does not suffice.
+        micro_batch_rows: sequences at once; 0 = as many as fit, which is measured.
         checkpoint_seconds: between checkpoints.
         keep_checkpoints: how many of the newest stay.
         parallel: "single" (one process), "ddp" (several, each with the whole model), "fsdp" (each
@@ -108,6 +114,10 @@ class Execution:
         activation_checkpointing: what of a block is computed again for the backward pass, to save
             memory: "none", "selective" (what is cheap) or "full".
         rendezvous_seconds: that processes wait for each other at the start.
+        tensorboard: folder for event files; empty = none.
+        wandb: "off", "offline" or "online".
+        wandb_project: name of the project there.
+        wandb_folder: where W&B keeps what it is told.
     """
 
     device: Device
@@ -119,6 +129,10 @@ class Execution:
     parallel: Parallel
     activation_checkpointing: Recomputation
     rendezvous_seconds: float
+    tensorboard: str
+    wandb: Wandb
+    wandb_project: str
+    wandb_folder: str
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,7 @@ class Run:
 
     Attributes:
         data_id: of the sequences.
+        phases: what sources give, up to the last step; none = all rows in one shuffled order.
     """
 
     data_id: str
@@ -134,17 +149,22 @@ class Run:
     architecture: Architecture
     optimisation: Optimisation
     execution: Execution
+    phases: tuple[Phase, ...]
 
     def identity(self) -> dict[str, Any]:
         """What is computed, as JSON values; a checkpoint of another identity is never gone on from.
         Reads the starting weights."""
-        return {
+        decides: dict[str, Any] = {
             "data_id": self.data_id,
             "tokenizer": tokenizer_digest(Path(self.paths.tokenizer)),
             "architecture": asdict(self.architecture),
             "optimisation": asdict(self.optimisation),
             "start": _weights_digest(self.paths.start),
         }
+        if self.phases:
+            decides["phases"] = [asdict(phase) for phase in self.phases]
+        found: dict[str, Any] = json.loads(json.dumps(decides))  # as a checkpoint gives it back
+        return found
 
 
 def read(path: Path) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.training.distributed import Processes
+from llm.training.gradient_norms import gradient_norms
 from llm.training.muon import ALONE
 from llm.training.strategy import Outcome
 
@@ -43,8 +44,8 @@ class Single:
     def settle(self, model: Transformer, outcome: Outcome) -> Outcome:
         return Outcome(self.processes.highest(outcome))
 
-    def clip(self, parameters: Iterable[nn.Parameter], largest: float) -> float:
-        return float(torch.nn.utils.clip_grad_norm_(parameters, largest).item())
+    def norms(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        return gradient_norms(parameters)
 
     def clear(self, model: Transformer) -> None:
         model.zero_grad(set_to_none=True)

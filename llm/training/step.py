@@ -8,6 +8,7 @@ its sums. Batch and learning rate are never touched.
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,7 +21,9 @@ from llm.model.transformer import Transformer
 from llm.process.parent import Interrupted, StopRequest
 from llm.tokens.token_file import TokenFile
 from llm.training import devices, document_masks, optimisers, schedules
-from llm.training.divergence import NonFiniteLossError
+from llm.training.figures import PendingFigures
+from llm.training.gradient_norms import NormGroups
+from llm.training.guard import Guard
 from llm.training.loss import IGNORED, Softmax, softmax, summed_loss
 from llm.training.residual import narrow_residual
 from llm.training.run_file import Optimisation
@@ -82,6 +85,8 @@ class Stepper:
     Attributes:
         micro_batch_rows: what memory turned out to allow.
         strategy: how the work is spread over processes.
+        guard: judges steps.
+        rate_share: of the learning rate, what is used.
     """
 
     def __init__(
@@ -105,15 +110,16 @@ class Stepper:
         )
         narrow_residual(model, device, o.precision)
         self.optimisers = optimisers.build(model, o, strategy.orthogonaliser)
+        self.guard = Guard(o.outlier_sigmas, device)
+        self.rate_share = 1.0
+        self._parameters = list(model.parameters())
+        self._groups = NormGroups(model, device)
+        self._data_seconds = 0.0
 
-    def __call__(self, step: int, rows: NDArray[np.int64]) -> dict[str, float]:
-        """Do step number `step` (from 0) on these rows.
-
-        Returns:
-            loss (nats a token), gradient_norm, learning_rate, tokens.
+    def __call__(self, step: int, rows: NDArray[np.int64]) -> PendingFigures:
+        """Do step number `step` (from 0) on these rows, or leave it out if the guard says so.
 
         Raises:
-            NonFiniteLossError: the update would not be a number.
             DoesNotFitError: one row does not fit into memory.
             Interrupted: asked to stop before the update; weights are those of before the step.
         """
@@ -123,26 +129,19 @@ class Stepper:
         lengths = self._tokens.lengths["train"][rows]
         # A row of one token predicts nothing; a batch of such rows has a loss of zero.
         tokens = max(1, int((lengths - 1).sum()))
-        loss = self._with_memory(lambda: self._gradients(mine, share, tokens))
-        total = float(processes.total(loss).item())
+        self._data_seconds = 0.0
+        loss = processes.total(self._with_memory(lambda: self._gradients(mine, share, tokens)))
+        norms = self.strategy.norms(self._parameters)
+        norm = torch.linalg.vector_norm(norms)
         largest = self._o.clip or float("inf")
-        norm = self.strategy.clip(self.model.parameters(), largest)
-        if not np.isfinite(total) or not np.isfinite(norm):
-            raise NonFiniteLossError(
-                f"step {step + 1}: loss {total}, gradient norm {norm}. Lower the learning rate, "
-                "lengthen the warm-up, or keep QK norm and clipping on"
-            )
-        rate = self._o.learning_rate * schedules.share(step, self._o)
+        torch.nn.utils.clip_grads_with_norm_(self._parameters, largest, norm)
+        verdict = self.guard.judge(loss, norm)
+        rate = self._o.learning_rate * schedules.share(step, self._o) * self.rate_share
         optimisers.set_learning_rate(self.optimisers, rate)
-        for optimiser in self.optimisers:
-            optimiser.step()
+        optimisers.take_step(self.optimisers, verdict.skip)
         self.strategy.clear(self.model)
-        return {
-            "loss": total,
-            "gradient_norm": norm,
-            "learning_rate": rate,
-            "tokens": float(tokens),
-        }
+        values = (loss, norm, verdict.skip, verdict.limits, self._groups.norms(norms))
+        return PendingFigures(values, self._groups.names, rate, tokens, self._data_seconds)
 
     def _gradients(self, rows: NDArray[np.int64], share: int, tokens: int) -> Tensor:
         """Accumulate the gradient of the mean loss; returns this process's share of the loss.
@@ -158,7 +157,9 @@ class Stepper:
             piece = rows[start : start + self.micro_batch_rows]
             idle = not len(piece)  # a row less than the others, or fewer rows than processes
             piece = np.zeros(1, dtype=np.int64) if idle else piece
+            began = time.perf_counter()
             batch = read_rows(self._tokens, "train", piece, self._mask_kind, device)
+            self._data_seconds += time.perf_counter() - began
             if idle:
                 batch.targets.fill_(IGNORED)
             with devices.autocast(device, o.precision):

@@ -6,7 +6,7 @@ so gradients add up, however many processes there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from enum import IntEnum
 from typing import Protocol
@@ -83,8 +83,8 @@ class Strategy(Protocol):
         """
         ...
 
-    def clip(self, parameters: Iterable[nn.Parameter], largest: float) -> float:
-        """Scale gradients down to this norm; the norm before, of the whole model's gradient."""
+    def norms(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        """(P,), on the device: the norm of the whole gradient of each parameter."""
         ...
 
     def clear(self, model: Transformer) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-import yaml
 from markupsafe import Markup
 
-from tasks.engine.run.difference import flat
 from tasks.engine.store.artifact import Artifact
-from tasks.engine.store.views import as_text
+from tasks.engine.store.views import as_text, flat
 from tasks.panels.html import html, table
 from tasks.panels.numbers import duration, number, size
 from tasks.panels.panels import Cell, Panel, StageView
@@ -216,6 +214,8 @@ def _time(artifacts: Mapping[str, Artifact]) -> Markup:
 
 
 def _recipe(artifacts: Mapping[str, Artifact]) -> Markup:
+    import yaml  # not before: every command imports the report, and few draw it
+
     text = yaml.safe_dump(
         {name: artifact.manifest.config for name, artifact in artifacts.items()},
         sort_keys=False,

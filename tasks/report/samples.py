@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from tasks.engine.store.artifact import Artifact, Data
 from tasks.engine.store.manifest import File
 from tasks.engine.store.part_files import read_part
@@ -94,10 +91,12 @@ def _smallest(
     names = [name for name in columns(artifact, output) if name in wanted]
     best: dict[str, list[dict[str, Any]]] = {}
     for table in artifact.data(output).tables(names):
-        groups = table.column(group).unique().to_pylist() if group else [""]
-        for name in groups:
-            own = table.filter(pc.equal(table.column(group), name)) if group else table
-            first = own.take(pc.select_k_unstable(own, count, [("doc_id", "ascending")]))
+        ids = table.column("doc_id").to_pylist()
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(table.column(group).to_pylist() if group else [""] * len(ids)):
+            places.setdefault(name, []).append(place)
+        for name, own in places.items():
+            first = table.take(nsmallest(count, own, key=ids.__getitem__))
             rows = best.get(name, []) + first.to_pylist()
             best[name] = nsmallest(count, rows, key=lambda row: row["doc_id"])
     return [row for name in sorted(best) for row in best[name]]
@@ -126,12 +125,12 @@ def _texts(
 
 def _with_ids(data: Data, part: File, names: list[str], ids: set[str]) -> list[dict[str, Any]]:
     path = data.path(part)
-    wanted = pa.array(sorted(ids), pa.string())
-    mask = pc.is_in(read_part(path, ["doc_id"]).column("doc_id"), wanted)
-    if not pc.any(mask).as_py():
-        return []
-    rows: list[dict[str, Any]] = read_part(path, names).filter(mask).to_pylist()
-    return rows
+    places = [
+        place
+        for place, doc_id in enumerate(read_part(path, ["doc_id"]).column("doc_id").to_pylist())
+        if doc_id in ids
+    ]
+    return read_part(path, names).take(places).to_pylist() if places else []
 
 
 def readable(row: Mapping[str, Any], characters: int) -> str:

@@ -7,12 +7,12 @@ from heapq import nsmallest
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
-from llm.corpus.clean.pages import Document, Extraction, Limits, Outcome, Page, Removed
+from llm.corpus.clean.outcome import Document, Extraction, Limits, Outcome, Page, Removed
 from llm.process.guarded import TIMEOUT
 from llm.process.sandbox import Failure, batches, warm_sandbox
+from llm.rows import bytes_of
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output
@@ -154,7 +154,7 @@ def _pages(table: pa.Table) -> Iterator[Any]:
 def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
     """Outcomes, one for each row of `table`, as rows of the three outputs."""
     rows = table.select(["doc_id", "url", "source"]).to_pylist()
-    sizes = pc.fill_null(pc.binary_length(table.column("html")), 0).to_pylist()
+    sizes = bytes_of(table.column("html")).to_pylist()
     documents, removed, rejected = [], [], []
     for row, size, outcome in zip(rows, sizes, outcomes, strict=True):
         if isinstance(outcome, Document):
@@ -210,7 +210,8 @@ def panels(artifact: Artifact) -> list[Panel]:
             bins = counts.setdefault(extractor, [0.0] * (len(_EDGES) - 1))
             bins[_bin(length)] += 1
         # The smallest ids are as good as a draw: they are hashes of the content.
-        order = pc.select_k_unstable(table, _SAMPLES, [("doc_id", "ascending")])
+        ids = table.column("doc_id").to_pylist()
+        order = nsmallest(_SAMPLES, range(len(ids)), key=ids.__getitem__)
         samples = nsmallest(
             _SAMPLES, samples + table.take(order).to_pylist(), key=lambda row: row["doc_id"]
         )

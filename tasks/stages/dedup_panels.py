@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow.compute as pc
 
 from llm.corpus.dedup.lsh import Banding
 from llm.corpus.split import SPLIT_JACCARD
@@ -102,11 +101,11 @@ def _closest_pairs(artifact: Artifact) -> Table:
 
 def _largest_clusters(artifact: Artifact) -> Table:
     clusters = artifact.data("clusters").table(["cluster_id", "size", "kept"])
-    clusters = clusters.filter(pc.greater(clusters.column("size"), 1))
     found: dict[str, list[int]] = {}  # not by Arrow's `group_by`: that imports pandas
     for cluster, size, kept in zip(*(c.to_pylist() for c in clusters.columns), strict=True):
-        row = found.setdefault(cluster, [size, 0])
-        row[1] += kept
+        if size > 1:
+            row = found.setdefault(cluster, [size, 0])
+            row[1] += kept
     largest = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
     return Table(
         "Largest clusters of duplicates",

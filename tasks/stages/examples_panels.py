@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
+from llm.rows import rows_among
 from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Panel, Sample, Samples, Table
 
@@ -49,11 +47,11 @@ def panels(artifact: Artifact) -> list[Panel]:
     for name, title in (("instructions", "Instructions"), ("preferences", "Preferences")):
         # The smallest ids: hashes, and so a sample of all sources.
         ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())
-        wanted = pa.array(ids[:_SAMPLES_SHOWN], pa.string())
+        wanted = set(ids[:_SAMPLES_SHOWN])
         chosen = [
             row
             for table in artifact.data(name).tables()
-            for row in table.filter(pc.is_in(table.column("doc_id"), wanted)).to_pylist()
+            for row in rows_among(table, wanted).to_pylist()
         ]
         if chosen:
             shown.append(Samples(title, [_sample(row) for row in chosen]))

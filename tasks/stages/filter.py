@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.annotate.attributes import ATTRIBUTES, score_fields
 from llm.corpus.filter import rules as filtering
 from llm.corpus.filter.join import co_partitioned, rows_of
+from llm.rows import places_of, rows_among
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Conservation, Input, Output, Requirement
@@ -69,7 +69,7 @@ def filter_part(
     parts = [unit.aligned_file("attributes")] if aligned else unit.shared_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
     for documents in unit.tables(DOCUMENTS.names):
-        places = pc.index_in(documents.column("doc_id"), value_set=known.column("doc_id"))
+        places = places_of(documents.column("doc_id"), known.column("doc_id"))
         found = documents.filter(places.is_valid())
         verdict = filtering.judge(known.take(places.drop_null()), ruled, cuts)
         kept = verdict.first == filtering.KEPT
@@ -183,8 +183,7 @@ def _write_samples(out: Out, documents: Data) -> None:
         if part.path not in paths:
             continue
         table = pq.read_table(documents.path(part), columns=["doc_id", "url", "text"])
-        table = table.filter(pc.is_in(table.column("doc_id"), value_set=pa.array(list(wanted))))
-        for row in table.to_pylist():
+        for row in rows_among(table, wanted).to_pylist():
             texts[row["doc_id"]] = (row["url"], (row["text"] or "")[:_SAMPLE_CHARS])
     rows = [
         (identity, reason, detail, *texts[identity])

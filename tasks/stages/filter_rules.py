@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -47,38 +48,44 @@ class Rule(Part):
         return self
 
 
+def _rule(column: str, **conditions: Any) -> Rule:
+    # Not validated here: for that the model would be built by whoever imports the stages. A test
+    # validates all of them.
+    return Rule.model_construct(column=column, **conditions)
+
+
 # English pages worth reading: the language rule of FineWeb, Gopher's quality and repetition
 # rules (Rae et al. 2021, appendix A1.1, table A1), the line rules FineWeb adds to them
 # (Penedo et al. 2024, section 3.6). FineWeb's bound on duplicate lines is the stricter one.
 GOPHER_FINEWEB = (
-    Rule(column="url_blocked_domain", maximum=0),
-    Rule(column="url_blocked_words", maximum=0),
-    Rule(column="language", allowed=["en"]),
-    Rule(column="language_score", minimum=0.65),
-    Rule(column="word_count", minimum=50, maximum=100_000),
-    Rule(column="mean_word_length", minimum=3, maximum=10),
-    Rule(column="hash_word_ratio", maximum=0.1),
-    Rule(column="ellipsis_word_ratio", maximum=0.1),
-    Rule(column="bullet_line_fraction", maximum=0.9),
-    Rule(column="ellipsis_line_fraction", maximum=0.3),
-    Rule(column="alphabetic_word_fraction", minimum=0.8),
-    Rule(column="stop_word_count", minimum=2),
-    Rule(column="duplicate_line_fraction", maximum=0.3),
-    Rule(column="duplicate_line_char_fraction", maximum=0.1),
-    Rule(column="duplicate_paragraph_fraction", maximum=0.3),
-    Rule(column="duplicate_paragraph_char_fraction", maximum=0.2),
-    Rule(column="top_2gram_char_fraction", maximum=0.2),
-    Rule(column="top_3gram_char_fraction", maximum=0.18),
-    Rule(column="top_4gram_char_fraction", maximum=0.16),
-    Rule(column="duplicate_5gram_char_fraction", maximum=0.15),
-    Rule(column="duplicate_6gram_char_fraction", maximum=0.14),
-    Rule(column="duplicate_7gram_char_fraction", maximum=0.13),
-    Rule(column="duplicate_8gram_char_fraction", maximum=0.12),
-    Rule(column="duplicate_9gram_char_fraction", maximum=0.11),
-    Rule(column="duplicate_10gram_char_fraction", maximum=0.10),
-    Rule(column="terminal_punctuation_fraction", minimum=0.12),
-    Rule(column="short_line_fraction", maximum=0.67),
-    Rule(column="newline_word_ratio", maximum=0.3),
+    _rule("url_blocked_domain", maximum=0.0),
+    _rule("url_blocked_words", maximum=0.0),
+    _rule("language", allowed=["en"]),
+    _rule("language_score", minimum=0.65),
+    _rule("word_count", minimum=50.0, maximum=100_000.0),
+    _rule("mean_word_length", minimum=3.0, maximum=10.0),
+    _rule("hash_word_ratio", maximum=0.1),
+    _rule("ellipsis_word_ratio", maximum=0.1),
+    _rule("bullet_line_fraction", maximum=0.9),
+    _rule("ellipsis_line_fraction", maximum=0.3),
+    _rule("alphabetic_word_fraction", minimum=0.8),
+    _rule("stop_word_count", minimum=2.0),
+    _rule("duplicate_line_fraction", maximum=0.3),
+    _rule("duplicate_line_char_fraction", maximum=0.1),
+    _rule("duplicate_paragraph_fraction", maximum=0.3),
+    _rule("duplicate_paragraph_char_fraction", maximum=0.2),
+    _rule("top_2gram_char_fraction", maximum=0.2),
+    _rule("top_3gram_char_fraction", maximum=0.18),
+    _rule("top_4gram_char_fraction", maximum=0.16),
+    _rule("duplicate_5gram_char_fraction", maximum=0.15),
+    _rule("duplicate_6gram_char_fraction", maximum=0.14),
+    _rule("duplicate_7gram_char_fraction", maximum=0.13),
+    _rule("duplicate_8gram_char_fraction", maximum=0.12),
+    _rule("duplicate_9gram_char_fraction", maximum=0.11),
+    _rule("duplicate_10gram_char_fraction", maximum=0.10),
+    _rule("terminal_punctuation_fraction", minimum=0.12),
+    _rule("short_line_fraction", maximum=0.67),
+    _rule("newline_word_ratio", maximum=0.3),
 )
 
 

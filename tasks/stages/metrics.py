@@ -1,4 +1,4 @@
-"""The table every training stage writes: one figure of one step a row, never a clock."""
+"""The table every training stage writes: one figure of one step a row."""
 
 from __future__ import annotations
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from llm.process.guarded import LostDocument, guarded
-from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS
+from llm.rows import bytes_of, is_equal
+from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS, TRAIN
 from llm.tokens import sequences
 from llm.tokens.flat_tokens import FlatTokens
 from llm.tokens.hf_folder import load_tokenizer, special_id
 from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
-from llm.tokens.sequences import SEQUENCES
+from llm.tokens.sequences import SEQUENCES, SOURCE, Packed
 from llm.tokens.special_tokens import PAD
-from tasks.engine.config import Part, ShardedConfig
+from tasks.engine.config import Part, ShardedConfig, added
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.errors import ConservationError, IngotError
 from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.panels.panels import Histogram, Panel, Table
+from tasks.engine.store.artifact import Inputs
+from tasks.stages.pack_panels import panels
 
 TOKENS = pa.schema(
     [
@@ -72,6 +72,11 @@ class PackConfig(ShardedConfig):
         0, description="Random seed of the order of rows and of the mixture.", ge=0, le=2**31 - 1
     )
 
+    by_source: bool = added(
+        False,
+        "Whether train rows are of one source each, which a column tells: for pretrain.mixture.",
+    )
+
     @model_validator(mode="after")
     def _each_source_once(self) -> PackConfig:
         names = [weight.source for weight in self.weights]
@@ -94,12 +99,13 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
     """The tokens of one part of documents, each ended by the end of text."""
     folder = str(unit.shared["tokenizer"])
     for table in unit.tables(["doc_id", "split", "source", "text"]):
-        size = pc.fill_null(pc.binary_length(table.column("text")), 0)
-        empty = table.filter(pc.equal(size, 0)).column("doc_id")
+        size = bytes_of(table.column("text")).cast(pa.int64())
+        some = size.to_numpy() > 0
+        empty = table.column("doc_id").filter(pa.array(~some))
         reasons = pa.array(["no_text"] * len(empty), pa.string())
         details = pa.array(["null or empty"] * len(empty), pa.string())
         yield "rejected", pa.table([empty, reasons, details], schema=REJECTED)
-        table = table.append_column("bytes", size.cast(pa.int64())).filter(pc.greater(size, 0))
+        table = table.append_column("bytes", size).filter(pa.array(some))
         texts = table.select(["doc_id", "text"])
         lost: list[str] = []
         tokens: list[pa.ListArray] = []
@@ -111,7 +117,8 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
                 tokens.append(found)
                 yield Fact("tokens", len(found.values))
         if lost:
-            table = table.filter(pc.invert(pc.is_in(table.column("doc_id"), pa.array(lost))))
+            ids = table.column("doc_id").to_pylist()
+            table = table.filter(pa.array([doc_id not in lost for doc_id in ids], pa.bool_()))
         columns = [table.column(name) for name in TOKENS.names[:-1]]
         column = pa.chunked_array(tokens, TOKENS.field("tokens").type)
         yield "tokens", pa.table([*columns, column], schema=TOKENS)
@@ -147,32 +154,32 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
     tokens_in = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
     unused = int(length[uses == 0].sum())
     facts: dict[str, dict[str, Any]] = {}
+    rows_of: dict[str, int] = {}
     kept = first = 0
+    if config.by_source:
+        out.extend("sequences", [SOURCE])
     with out.table("sequences") as writer:
         for split in SPLITS:
-            member = pc.equal(flat.index.column("split"), split)
-            rows = flat.index.filter(member)
-            train = split == "train"
-            packed = sequences.pack(
-                rows,
-                uses[member.to_numpy()],
-                config.sequence_length + 1,
-                config.strategy if train else "concatenate",
-                config.seed if train else None,
-            )
-            for table in sequences.rows(packed, flat, split, pad, first):
-                writer.write(table)
-                kept += pc.sum(pc.list_flatten(table.column("doc_lengths"))).as_py()
-                done = table.column("sequence_id")[-1].as_py() + 1 - first
-                out.progress(done, packed.plan.rows, f"{split} row")
-            first += packed.plan.rows
+            begin, tokens, padding = first, 0, 0
+            for source, packed in _plans(config, flat.index, uses, split):
+                for table in sequences.rows(packed, flat, split, pad, first):
+                    writer.write(_of_source(table, source) if config.by_source else table)
+                    lengths = table.column("doc_lengths").combine_chunks().flatten()
+                    kept += int(lengths.to_numpy().sum())
+                    done = table.column("sequence_id")[-1].as_py() + 1 - first
+                    out.progress(done, packed.plan.rows, f"{split} row")
+                first += packed.plan.rows
+                tokens, padding = tokens + packed.tokens, padding + packed.padding
+                if source is not None:
+                    rows_of[source] = packed.plan.rows
+            rows = flat.index.filter(is_equal(flat.index.column("split"), split))
             edges, counts = sequences.length_histogram(rows.column("length").to_numpy())
             facts[split] = {
                 "documents": rows.num_rows,
-                "bytes": pc.sum(rows.column("bytes"), min_count=0).as_py(),
-                "rows": packed.plan.rows,
-                "tokens": packed.tokens,
-                "padding": packed.padding,
+                "bytes": int(rows.column("bytes").to_numpy().sum()),
+                "rows": first - begin,
+                "tokens": tokens,
+                "padding": padding,
                 "document_length_edges": edges,
                 "document_length_counts": counts,
             }
@@ -182,8 +189,39 @@ def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> Non
             "pack.weights"
         )
     out.fact("splits", facts)
-    out.fact("sources", _sources(flat.index, uses))
+    out.fact("sources", _sources(flat.index, uses, rows_of))
     out.conserve(tokens_in, kept, removed={"mixture": unused} if unused else {}, unit="token")
+
+
+def _plans(
+    config: PackConfig, index: pa.Table, uses: NDArray[np.int64], split: str
+) -> Iterator[tuple[str | None, Packed]]:
+    """The rows of a split, in order; those of each source apart where that is wanted.
+
+    Validation rows stay one stream: a loss over the first of them is to be one over all sources.
+    """
+    train = split == TRAIN
+    member = is_equal(index.column("split"), split).to_numpy()
+    groups: list[tuple[str | None, NDArray[np.bool_]]] = [(None, member)]
+    if config.by_source and train:
+        named = index.column("source").fill_null("")
+        present = sorted(set(named.filter(pa.array(member)).to_pylist()))
+        groups = [(source, member & is_equal(named, source).to_numpy()) for source in present]
+    for source, mine in groups:
+        yield (
+            source,
+            sequences.pack(
+                index.filter(pa.array(mine)),
+                uses[mine],
+                config.sequence_length + 1,
+                config.strategy if train else "concatenate",
+                config.seed if train else None,
+            ),
+        )
+
+
+def _of_source(table: pa.Table, source: str | None) -> pa.Table:
+    return table.append_column(SOURCE, pa.array([source] * table.num_rows, pa.string()))
 
 
 def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
@@ -193,7 +231,7 @@ def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     if unknown:
         raise UnpackableError(f"pack: split {unknown[0]!r} is none of {', '.join(SPLITS)}")
     ids, sources = index.column("doc_id").to_pylist(), index.column("source").to_pylist()
-    train = pc.equal(index.column("split"), "train").to_numpy()
+    train = is_equal(index.column("split"), TRAIN).to_numpy()
     epochs = {weight.source: weight.epochs for weight in config.weights}
     try:
         check_sources(list(epochs), sorted({source or "" for source in sources}))
@@ -213,8 +251,11 @@ def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
     return uses
 
 
-def _sources(index: pa.Table, uses: NDArray[np.int64]) -> list[dict[str, str | int]]:
-    """For the manifest: documents, bytes, tokens and tokens used of each source and split."""
+def _sources(
+    index: pa.Table, uses: NDArray[np.int64], rows_of: Mapping[str, int]
+) -> list[dict[str, str | int | None]]:
+    """For the manifest: documents, bytes, tokens and tokens used of each source and split, and
+    its rows, where they are its own."""
     length = index.column("length").to_numpy()
     counted = index.append_column("used", pa.array(length * uses))
     grouped = counted.group_by(["source", "split"]).aggregate(
@@ -230,47 +271,13 @@ def _sources(index: pa.Table, uses: NDArray[np.int64]) -> list[dict[str, str | i
             "tokens": row["length_sum"],
             "tokens_used": row["used_sum"],
         }
+        | ({"rows": _own(row, rows_of)} if rows_of else {})
         for row in rows
     ]
 
 
-def panels(artifact: Artifact) -> list[Panel]:
-    """Tokens and padding a split, tokens a source, and how long documents are."""
-    splits, sources = artifact.facts["splits"], artifact.facts["sources"]
-    rows = []
-    for name, split in splits.items():
-        room = split["tokens"] + split["padding"]
-        share = split["padding"] / room if room else 0.0
-        rows.append(
-            [
-                name,
-                split["documents"],
-                split["bytes"],
-                split["tokens"],
-                split["rows"],
-                split["padding"],
-                share,
-            ]
-        )
-    columns = ["split", "documents", "bytes", "tokens", "rows", "padding", "padding share"]
-    shown: list[Panel] = [Table("Sequences", columns, rows, "Tokens as used; bytes of text once.")]
-    if sources:
-        names = list(sources[0])
-        shown.append(
-            Table("Tokens by source", names, [[row[name] for name in names] for row in sources])
-        )
-    for name, split in splits.items():
-        if split["documents"]:
-            shown.append(
-                Histogram(
-                    f"Document length, {name}",
-                    "tokens",
-                    split["document_length_edges"],
-                    {"documents": split["document_length_counts"]},
-                    "Bins double.",
-                )
-            )
-    return shown
+def _own(row: Mapping[str, Any], rows_of: Mapping[str, int]) -> int | None:
+    return rows_of.get(row["source"] or "") if row["split"] == TRAIN else None
 
 
 STAGE = Stage(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -24,18 +24,26 @@ from llm.training.run_file import (
     Precision,
     Recomputation,
     Schedule,
+    Wandb,
 )
-from tasks.engine.config import StageConfig, execution
+from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Input, Output, Requirement
-from tasks.engine.errors import IngotError
-from tasks.engine.identity.snapshot import Snapshot
+from tasks.engine.identity.snapshot import Snapshot, root
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.ranks import Ranks
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points
+from tasks.stages.pretrain_data import (
+    MixtureSource,
+    plan_course,
+    rows_by_source,
+    same_sources,
+    sequence_length,
+    sources_in_use,
+)
 from tasks.stages.pretrain_start import (
     is_warm,
     other_architecture,
@@ -44,9 +52,7 @@ from tasks.stages.pretrain_start import (
     start_snapshot,
 )
 
-
-class UntrainableError(IngotError):
-    """The sequences and the configuration do not make a run."""
+_MAX_EVENTS = 200  # that are shown: the last ones; all are in the metrics
 
 
 class PretrainConfig(StageConfig):
@@ -75,6 +81,13 @@ class PretrainConfig(StageConfig):
         0, description="Training tokens in all, repeats included; 0 = one pass over the data.", ge=0
     )
     batch_tokens: int = Field(65_536, description="Tokens per optimiser step.", ge=16)
+    mixture: list[MixtureSource] = added(
+        [], "Sources and their shares of every batch; none = all rows in one shuffled order."
+    )
+    anneal: list[MixtureSource] = added(
+        [], "The mixture of the last steps; none = the same mixture to the end."
+    )
+    anneal_share: float = added(0.2, "Share of the steps that `anneal` has.", gt=0.0, lt=1.0)
     optimiser: Optimiser = Field(
         "muon", description="muon: for matrices of the blocks; AdamW for the rest."
     )
@@ -114,6 +127,14 @@ class PretrainConfig(StageConfig):
     )
     seed: int = Field(
         0, description="Random seed of first weights and order of sequences.", ge=0, le=2**63 - 1
+    )
+    outlier_sigmas: float = added(
+        6.0,
+        "Skip a step whose loss or gradient norm lies so many standard deviations above the mean "
+        "of the last 128 steps; a run without such a step stays what it is. 0 = skip only what is "
+        "not finite.",
+        ge=0.0,
+        le=1000.0,
     )
     continue_from: str = execution(
         "",
@@ -156,9 +177,17 @@ class PretrainConfig(StageConfig):
     threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
     compile: bool = execution(True, "Compile the blocks where possible.")
     micro_batch_rows: int = execution(
-        0, "Sequences per forward pass; 0 = all, halved where memory does not suffice.", ge=0
+        0, "Sequences per forward pass; 0 = as many as fit, which the first steps find out.", ge=0
     )
     checkpoint_seconds: float = execution(60.0, "Seconds between checkpoints.", ge=0.0)
+    tensorboard: str = execution(
+        "", "Folder for TensorBoard's event files, a subfolder a run; empty = none."
+    )
+    wandb: Wandb = execution(
+        "off", "Whether Weights & Biases is told of the run, and whether it sends that at once."
+    )
+    wandb_project: str = execution("ingot", "Project of W&B.")
+    wandb_folder: str = execution("", "Folder in which W&B makes its own; empty = the current one.")
     keep_checkpoints: int = execution(2, "Checkpoints kept: the newest ones.", ge=1, le=100)
 
     @model_validator(mode="after")
@@ -179,6 +208,11 @@ class PretrainConfig(StageConfig):
                 "whatever head_dim: tuning and export would fail. Leave qk_norm on, or change "
                 "one of the two"
             )
+        for field, entries in (("mixture", self.mixture), ("anneal", self.anneal)):
+            counts = Counter(each.source for each in entries)
+            twice = sorted(name for name, count in counts.items() if count > 1)
+            if twice:
+                raise ValueError(f"{field}: more than one for {', '.join(twice)}; keep one each")
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
         if self.parallel == "single" and self.processes * self.nodes > 1:
@@ -225,26 +259,23 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     """Train in a process of its own.
 
     Raises:
-        UntrainableError: there are no training sequences.
+        UntrainableError: there are no training sequences, or they do not say their source.
+        MixtureError: the mixture names a source without rows, or is used up before the last step.
         ExternalInputError: the model to go on from has another tokenizer.
         TrainerError: training failed; the message is the trainer's own.
         CancelledError: it was stopped, and keeps a checkpoint.
     """
     sequences = inputs["sequences"]
-    length = _sequence_length(sequences)
+    folder = sequences.folder()
+    length = sequence_length(sequences)
     tokenizer = inputs["tokenizer"].folder()
-    train_rows = _train_rows(sequences)
-    if not train_rows:
-        raise UntrainableError("pretrain: all sequences are validation; look at dedup's split")
-    rows = max(1, config.batch_tokens // length)
-    tokens = config.tokens or train_rows * length
-    steps = max(1, round(tokens / (rows * length)))
+    course = plan_course(config, sequences, length)
     architecture = _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
     start = start_folder(inputs, tokenizer)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
     paths = {
-        "sequences": str(sequences.folder()),
+        "sequences": str(folder),
         "tokenizer": str(tokenizer),
         "start": start,
         "scratch": str(out.scratch),
@@ -257,15 +288,25 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "data_id": sequences.data_id,
         "paths": paths,
         "architecture": asdict(architecture),
-        "optimisation": _optimisation(config, steps, rows, is_warm(start)),
-        "execution": {field.name: getattr(config, field.name) for field in fields(Execution)},
+        "optimisation": _optimisation(config, course.steps, course.batch_rows, is_warm(start)),
+        "execution": _execution(config),
+        "phases": course.as_records(),
     }
     whole = "checkpoints/step-????????/state.json"
     ranks = Ranks(config.processes, config.nodes, config.rendezvous, config.rendezvous_seconds)
     out.launch("llm.training", record, ranks=ranks, checkpoint=whole)
     with out.table("metrics") as writer:
         writer.write(pq.read_table(paths["metrics"], schema=METRICS))
-    out.fact("training", json.loads(Path(paths["result"]).read_text(encoding="utf-8")))
+    result = json.loads(Path(paths["result"]).read_text(encoding="utf-8"))
+    out.fact("events", result.pop("events")[-_MAX_EVENTS:])
+    out.fact("training", result)
+
+
+def _execution(config: PretrainConfig) -> dict[str, Any]:
+    found = {field.name: getattr(config, field.name) for field in fields(Execution)}
+    found["wandb_folder"] = str(root() / config.wandb_folder)
+    found["tensorboard"] = config.tensorboard and str(root() / config.tensorboard)
+    return found
 
 
 def _optimisation(config: PretrainConfig, steps: int, rows: int, warm: bool) -> dict[str, Any]:
@@ -291,6 +332,7 @@ def _optimisation(config: PretrainConfig, steps: int, rows: int, warm: bool) -> 
         "validate_every": config.validate_every,
         "validation_rows": config.validation_rows,
         "seed": config.seed,
+        "outlier_sigmas": config.outlier_sigmas,
     }
 
 
@@ -311,28 +353,27 @@ def _architecture(config: PretrainConfig, vocabulary_size: int, length: int) -> 
     )
 
 
-def _sequence_length(sequences: Data) -> int:
-    for table in sequences.tables(columns=["tokens"]):
-        if table.num_rows:
-            return len(table.column("tokens")[0]) - 1
-    raise UntrainableError("pretrain: pack.sequences is empty; look at `ingot removed pack`")
-
-
-def _train_rows(sequences: Data) -> int:
-    return sum(
-        pc.sum(pc.equal(table.column("split"), "train")).as_py() or 0
-        for table in sequences.tables(columns=["split"])
-    )
-
-
 def panels(artifact: Artifact) -> list[Panel]:
     """The run in figures, and its curves."""
     points = metric_points(artifact)
     training = artifact.facts["training"]
     shown: list[Panel] = [
-        Table("Training", ["", "value"], [[name, value] for name, value in training.items()])
+        Table(
+            "Training",
+            ["", "value"],
+            [[name, value] for name, value in training.items() if name != "sources"],
+        )
     ]
-    losses = {"train": points["loss"], "validation": points.get("validation_loss", [])}
+    if sources := training.get("sources"):
+        columns = ["source", "tokens", "epochs"]
+        rows = [[each[column] for column in columns] for each in sources]
+        shown.append(Table("Tokens by source", columns, rows, "As the mixture took them."))
+    if events := artifact.facts.get("events"):  # of an earlier version there are none
+        names = ("step", "event", "loss", "gradient_norm", "detail")
+        rows = [[event[name] for name in names] for event in events]
+        columns = [name.replace("_", " ") for name in names]
+        shown.append(Table("Events", columns, rows, "Steps that were not taken, and why."))
+    losses = {"train": points.get("loss", []), "validation": points.get("validation_loss", [])}
     shown.append(
         Curve(
             "Loss",
@@ -345,7 +386,8 @@ def panels(artifact: Artifact) -> list[Panel]:
         curve = {"validation": points["validation_bits_per_byte"]}
         shown.append(Curve("Bits per byte", "step", "bits per byte", curve))
     for name, title in (("learning_rate", "Learning rate"), ("gradient_norm", "Gradient norm")):
-        shown.append(Curve(title, "step", "", {title.lower(): points[name]}))
+        if name in points:
+            shown.append(Curve(title, "step", "", {title.lower(): points[name]}))
     return shown
 
 
@@ -366,12 +408,18 @@ STAGE = Stage(
             optional=True,
         ),
         "metrics": Output(
-            "Loss, gradient norm and learning rate of every step; validation.", METRICS
+            "Loss, gradient norm and learning rate of every step; rates, memory, validation.",
+            METRICS,
         ),
     },
     run=run,
     panels=panels,
-    requires=(Requirement(("pack.sequence_length",), _same_architecture),),
+    requires=(
+        Requirement(("pack.sequence_length",), _same_architecture),
+        Requirement(("pack.by_source",), rows_by_source),
+        Requirement(("source.names",), same_sources),
+        Requirement(("pack.weights",), sources_in_use),
+    ),
     externals=externals,
     named=named,
     reproducible=False,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Set
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field
 
 from llm.process.child import ChildFailedError
 from llm.process.guarded import LostDocument, guarded, seconds_for
+from llm.rows import bytes_of, is_equal, rows_among
 from llm.sha256 import sha256_file
-from llm.tables import DOC_ID, REJECTED, REMOVED
+from llm.tables import DOC_ID, REJECTED, REMOVED, TRAIN
 from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
 from llm.tokens.fertility import Fertility
 from llm.tokens.sample import sample
@@ -109,32 +112,28 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _index(documents: Data) -> pa.Table:
-    """doc_id, split, source and bytes (null without a text) of every document, by doc_id."""
+    """doc_id, split, source and bytes (0 without a text) of every document, by doc_id."""
     columns = ["doc_id", "split", "source", "text"]
     kept = []
     for table in documents.tables(columns):
-        # An Arrow string is UTF-8, so its bytes need no encoding.
-        size = pc.cast(pc.binary_length(table.column("text")), pa.int64())
+        size = bytes_of(table.column("text")).cast(pa.int64())
         kept.append(table.drop_columns(["text"]).append_column("bytes", size))
     if not kept:
         raise UnusableCorpusError("tokenizer: there are no documents; look at the stages before")
     index = pa.concat_tables(kept).sort_by("doc_id")
-    source = pc.fill_null(index.column("source"), "")
+    source = index.column("source").fill_null("")
     return index.set_column(index.schema.get_field_index("source"), "source", source)
 
 
 def _sample(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
     """The rows of `SAMPLED`; writes them, and every other document as removed or rejected."""
-    text = pc.greater(pc.fill_null(index.column("bytes"), 0), 0)
+    index, empty = _divide(index, index.column("bytes").to_numpy() > 0)
     with out.table("rejected") as rejected:
-        rejected.write(_reasons(index.filter(pc.invert(text)), "no_text", REJECTED))
-    index = index.filter(text)
-    training = pc.equal(index.column("split"), "train")
-    other = index.filter(pc.invert(training))
-    index = index.filter(training)
+        rejected.write(_reasons(empty, "no_text", REJECTED))
+    index, other = _divide(index, is_equal(index.column("split"), TRAIN).to_numpy())
     ids, sizes = index.column("doc_id").to_pylist(), index.column("bytes").to_numpy()
-    taken = pa.array(sample(ids, sizes, config.sample_bytes, config.seed, "tokenizer"))
-    chosen, beyond = index.filter(taken), index.filter(pc.invert(taken))
+    taken = sample(ids, sizes, config.sample_bytes, config.seed, "tokenizer")
+    chosen, beyond = _divide(index, taken)
     with out.table("unsampled") as unsampled:
         unsampled.write(_reasons(other, "not_train", REMOVED))
         unsampled.write(_reasons(beyond, "sample_full", REMOVED))
@@ -147,6 +146,11 @@ def _sample(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
     with out.table("sampled") as sampled:
         sampled.write(chosen)
     return chosen
+
+
+def _divide(rows: pa.Table, chosen: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
+    """The rows that are chosen, and the others."""
+    return rows.filter(pa.array(chosen)), rows.filter(pa.array(~chosen))
 
 
 def _reasons(rows: pa.Table, reason: str, schema: pa.Schema) -> pa.Table:
@@ -184,9 +188,9 @@ def _train(
 
 def _texts(documents: Data, chosen: pa.Table) -> Iterator[pa.Table]:
     """The chosen documents part by part; the vocabulary does not depend on their order."""
-    wanted = chosen.column("doc_id").combine_chunks()
+    wanted = set(chosen.column("doc_id").to_pylist())
     for table in documents.tables(["doc_id", "text"]):
-        yield table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
+        yield rows_among(table, wanted)
 
 
 def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out) -> None:
@@ -196,7 +200,7 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
     found: dict[tuple[str, str], Fertility] = {}
     lost: list[str] = []
     for done, table in enumerate(documents.tables(["doc_id", "source", "split", "text"])):
-        chosen = table.filter(pc.is_in(table.column("doc_id"), value_set=wanted))
+        chosen = rows_among(table, wanted)
         for counted in guarded("llm.tokens.fertility:by_group", (folder,), [chosen]):
             if isinstance(counted, LostDocument):
                 out.log(f"fertility is measured without {counted.doc_id}: {counted.detail}")
@@ -225,20 +229,20 @@ def _measure(config: TokenizerConfig, documents: Data, index: pa.Table, out: Out
         writer.write(pa.Table.from_pylist(rows, schema=FERTILITY))
 
 
-def _measure_fertility(config: TokenizerConfig, index: pa.Table) -> pa.Array:
+def _measure_fertility(config: TokenizerConfig, index: pa.Table) -> Set[str]:
     """doc_ids of a sample of each source and split."""
-    index = index.filter(pc.greater(pc.fill_null(index.column("bytes"), 0), 0))
-    taken: list[str] = []
-    for group in index.group_by(["source", "split"]).aggregate([]).to_pylist():
-        member = pc.and_(
-            pc.equal(index.column("source"), group["source"]),
-            pc.equal(index.column("split"), group["split"]),
-        )
-        rows = index.filter(member)
-        ids, sizes = rows.column("doc_id"), rows.column("bytes").to_numpy()
-        mask = sample(ids.to_pylist(), sizes, config.fertility_bytes, config.seed, "fertility")
-        taken += ids.filter(pa.array(mask)).to_pylist()
-    return pa.array(taken, pa.string())
+    index, _ = _divide(index, index.column("bytes").to_numpy() > 0)
+    groups: dict[tuple[str, str], list[int]] = {}
+    columns = (index.column(name).to_pylist() for name in ("source", "split"))
+    for place, group in enumerate(zip(*columns, strict=True)):
+        groups.setdefault(group, []).append(place)
+    taken: set[str] = set()
+    for places in groups.values():
+        rows = index.take(places)
+        ids, sizes = rows.column("doc_id").to_pylist(), rows.column("bytes").to_numpy()
+        mask = sample(ids, sizes, config.fertility_bytes, config.seed, "fertility")
+        taken.update(itertools.compress(ids, mask))
+    return taken
 
 
 def _longest(path: Path) -> list[str]:

@@ -124,3 +124,27 @@ def test_panels_are_drawn_without_pandas(built: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
     found = set(json.loads(done.stdout.splitlines()[-1]))
     assert not found & (HEAVY - {"httpx", "prefect"})
+
+
+WORK = {
+    "pyarrow.compute",
+    "yaml",
+    "jinja2",
+    "importlib.metadata",
+    "llm.corpus.clean.pages",
+    "tasks.engine.run.execute",
+}
+
+
+def test_to_know_the_stages_is_to_import_no_work() -> None:
+    program = "import json, sys, tasks.registry; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    found = set(json.loads(done.stdout))
+    assert "tasks.stages.filter" in found
+    assert not found & (HEAVY | WORK)

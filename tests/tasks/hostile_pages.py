@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from llm.corpus.clean.pages import Extraction, Limits, Outcome, Page
+from llm.corpus.clean.outcome import Extraction, Limits, Outcome, Page
 from llm.corpus.clean.pages import clean_pages as real
 
 

@@ -30,6 +30,8 @@ SHORT: dict[str, dict[str, Any]] = {"tokenizer": {}, "pack": {"sequence_length":
 WORDS = "several words that fill it " * 20
 LONG_WORD = "x" * 4_000
 FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_files": ["b"]}
+WEB: dict[str, Any] = {"sources": [{"name": "web", "paths": ["a"]}]}
+WIKI = [{"source": "wiki", "weight": 1}]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,25 @@ FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_f
             "pack.weights.0.source: 'wiki' is none of source.sources, which are web",
         ),
         (
+            {"source": WEB, "pack": {"by_source": True}, "pretrain": {"mixture": WIKI}},
+            "pretrain.mixture.0.source: 'wiki' is none of source.sources, which are web",
+        ),
+        (
+            {"source": WEB, "pack": {"by_source": True}, "pretrain": {"anneal": WIKI}},
+            "pretrain.anneal.0.source: 'wiki' is none of source.sources",
+        ),
+        (
+            {"pack": {}, "pretrain": {"mixture": WIKI}},
+            "pretrain.mixture: needs rows of one source each; set pack.by_source=true",
+        ),
+        (
+            {
+                "pack": {"by_source": True, "weights": [{"source": "wiki", "epochs": 0}]},
+                "pretrain": {"mixture": WIKI},
+            },
+            "pretrain.mixture.0.source: pack.weights leaves 'wiki' out",
+        ),
+        (
             {"filter": {"rules": [{"column": "words", "minimum": 3}]}},
             "filter.rules.0: rule 'words': no column 'words' in the attributes; they have doc_id",
         ),
@@ -100,6 +121,8 @@ def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], mes
         {"examples": {}, "sft": {}, "dpo": {}},
         {"dedup": {"validation_fraction": 0}},
         {"sft": {"max_length": 1 << 20}},
+        {"source": WEB, "pack": {"by_source": True}, "pretrain": {}},
+        {"pack": {"by_source": True}, "pretrain": {"mixture": WIKI, "anneal": WIKI}},
     ],
 )
 def test_stages_that_do(sections: dict[str, dict[str, Any]]) -> None:

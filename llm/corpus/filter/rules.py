@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from llm.errors import ExpectedError
@@ -165,14 +164,13 @@ def judge(attributes: pa.Table, rules: Sequence[Rule], cutoffs: Mapping[str, Cut
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     """A number or boolean column as float64, null as NaN."""
     numbers = column.cast(pa.int8()) if pa.types.is_boolean(column.type) else column
-    array = pc.fill_null(numbers.cast(pa.float64()), float("nan"))
+    array = numbers.cast(pa.float64()).fill_null(float("nan"))
     return np.asarray(array.to_numpy(), dtype=np.float64)
 
 
 def _not_allowed(column: pa.ChunkedArray, allowed: Sequence[str]) -> tuple[NDArray[np.bool_], int]:
-    inside = pc.is_in(column, value_set=pa.array(allowed, pa.string()))
-    fails = pc.and_(pc.invert(inside), pc.is_valid(column))
-    return np.asarray(fails.to_numpy(), dtype=bool), column.null_count
+    fails = [value is not None and value not in allowed for value in column.to_pylist()]
+    return np.array(fails, dtype=bool), column.null_count
 
 
 def _out_of_bounds(
@@ -182,7 +180,7 @@ def _out_of_bounds(
     limits = np.full(len(values), np.nan)
     fails = np.zeros(len(values), dtype=bool)
     if cutoff is not None:
-        later = np.asarray(pc.greater(ids, pa.scalar(cutoff.doc_id)).to_numpy(), dtype=bool)
+        later = np.array([identity > cutoff.doc_id for identity in ids.to_pylist()], dtype=bool)
         fails = (values < cutoff.value) | ((values == cutoff.value) & later)
         limits[fails] = cutoff.value
     for bound, outside in (

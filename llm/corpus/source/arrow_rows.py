@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY = 86_400
@@ -134,6 +133,8 @@ def _with_dates_of_people(column: pa.Array) -> pa.Array:
     """The column with nulls for dates outside the years 1 to 9999, and for longer times than a
     `timedelta` has, which Python has no values for: most are of another unit than the column says.
     Timestamps become UTC's, else a zone could push the last second of those years out of them."""
+    import pyarrow.compute as pc  # not before: see llm/rows.py
+
     kind = column.type
     if pa.types.is_timestamp(kind):
         a_unit = _TICKS[kind.unit]

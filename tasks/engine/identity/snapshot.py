@@ -7,6 +7,7 @@ folder are the same input. Digests are remembered by path, size and mtime.
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 from collections.abc import Iterable, Sequence
@@ -41,7 +42,7 @@ class Snapshot:
 
     items: tuple[Item, ...]
 
-    @property
+    @functools.cached_property
     def data_id(self) -> str:
         """Identity of names and contents; sizes are carried, digests decide."""
         return data_id((item.name, None, item.sha256) for item in self.items)

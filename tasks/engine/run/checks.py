@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,22 +18,28 @@ from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import File, Totals
 
 _SHOWN = 5
-_READERS = 8
+# Several parts are waited for at once; tiny ones are handed to a thread some at a time.
+_READERS, _BATCH = 8, 32
 
 
 def _ids(data: Data) -> npt.NDArray[np.bytes_]:
     """doc_ids as a sorted array of fixed-width bytes: 32 bytes a row, whatever the corpus, and
     the parts being read, a few at a time."""
+    parts = data.parts
+    batches = [parts[start : start + _BATCH] for start in range(0, len(parts), _BATCH)]
     with ThreadPoolExecutor(_READERS) as pool:
-        pieces = list(pool.map(partial(_part_ids, data), data.parts))
+        pieces = list(pool.map(partial(_batch_ids, data), batches))
     array = np.concatenate(pieces) if pieces else np.empty(0, dtype="S1")
     array.sort()
     return array
 
 
-def _part_ids(data: Data, part: File) -> npt.NDArray[np.bytes_]:
-    chunks = data.part_table(part, ["doc_id"]).column("doc_id").chunks
-    pieces = [_fixed_width(chunk) for chunk in chunks]
+def _batch_ids(data: Data, parts: Sequence[File]) -> npt.NDArray[np.bytes_]:
+    pieces = [
+        _fixed_width(chunk)
+        for part in parts
+        for chunk in data.part_table(part, ["doc_id"]).column("doc_id").chunks
+    ]
     return np.concatenate(pieces) if pieces else np.empty(0, dtype="S1")
 
 

@@ -9,20 +9,7 @@ from tasks.engine.config import StageConfig
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.run.execute import BuildRequest
 from tasks.engine.store.manifest import ExternalRecord, InputRecord, Manifest
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts and lists as one level: `rules.0.minimum` -> value."""
-    if isinstance(value, Mapping):
-        pairs = [(str(key), item) for key, item in value.items()]
-    elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
-        pairs = [(str(index), item) for index, item in enumerate(value)]
-    else:
-        return {prefix: value}
-    merged: dict[str, Any] = {}
-    for key, item in pairs:
-        merged.update(flat(item, f"{prefix}.{key}" if prefix else key))
-    return merged
+from tasks.engine.store.views import flat
 
 
 def config_difference(before: Manifest, version: int, config: StageConfig) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import platform
 import shutil
 import time
@@ -65,7 +66,7 @@ class BuildRequest:
             for name, (artifact, output) in sorted(self.inputs.items())
         }
 
-    @property
+    @functools.cached_property
     def build_id(self) -> str:
         """Identity of this request: see docs/architecture.md, "Identity"."""
         ids = {name: record.data_id for name, record in self.records().items()}

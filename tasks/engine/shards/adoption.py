@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from tasks.engine.declare import Declared
 from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.progress import Listener
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.earlier_receipts import verified_receipt
+from tasks.engine.shards.earlier_receipts import verified_intermediate, verified_receipt
 from tasks.engine.shards.executors import Executor, executor
+from tasks.engine.shards.intermediate import FOLDER
 from tasks.engine.shards.job import Job
 from tasks.engine.shards.parts import PartWriter
 from tasks.engine.shards.receipt import Receipt
@@ -56,6 +57,7 @@ class ShardWork:
     adopted: int = 0
     adopted_otherwise: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    _with_intermediate: dict[str, bool] = field(default_factory=dict)
 
     def adopt(self, shards: Iterable[str], again: str = "") -> dict[str, Receipt]:
         """Take over those shards that an earlier attempt has, whole; their receipts by shard id.
@@ -90,8 +92,19 @@ class ShardWork:
             receipt = verified_receipt(self.store, where, shard, code)
             if receipt is not None and again not in receipt.files:
                 self.files.adopt(receipt, where)
+                if receipt.code == self.code:  # no other need understand what was kept
+                    self._adopt_intermediate(shard, where)
                 receipts.append(receipt)
         return receipts
+
+    def _adopt_intermediate(self, shard: str, where: str) -> None:
+        """What it kept for a later map: there is such a folder in unfinished attempts alone."""
+        if where not in self._with_intermediate:
+            self._with_intermediate[where] = bool(self.store.names(f"{where}/{FOLDER}"))
+        if self._with_intermediate[where]:
+            kept = verified_intermediate(self.store, where, shard)
+            if kept is not None:
+                self.files.adopt_intermediate(shard, kept, where)
 
     def build(self, jobs: Sequence[Job], done: int) -> dict[str, Receipt]:
         """Have jobs carried out; a receipt for each, by the name of its unit.
@@ -133,6 +146,8 @@ class ShardWork:
         for output, files in receipt.files.items():
             for file in files:
                 self.files.receive_part(output, file)
+        if receipt.intermediate is not None:
+            self.files.receive_intermediate(receipt.shard_id, receipt.intermediate)
         signed = receipt.model_copy(update={"code": self.code})
         self.files.receive(signed)
         return signed
@@ -149,7 +164,11 @@ class ShardWork:
         schema, unit = self.stage.outputs.get("rejected"), job.unit
         if schema is None or schema.schema != REJECTED or unit.rows is None:
             raise ShardError(self._failure_message([(unit.name, failure)], 0))
-        ids = open_unit(unit, self.store, Path()).table(["doc_id"]).column("doc_id")
+        ids = (
+            open_unit(replace(unit, kept=None), self.store, Path())
+            .table(["doc_id"])
+            .column("doc_id")
+        )
         reasons = pa.array(["shard_failed"] * len(ids), pa.string())
         details = pa.array([failure.kind] * len(ids), pa.string())
         table = pa.table({"doc_id": ids, "reason": reasons, "detail": details}, schema=REJECTED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,11 @@ from tasks.engine.declare import Declared
 from tasks.engine.errors import OutputError
 from tasks.engine.identity import canonical
 from tasks.engine.identity.snapshot import Item
+from tasks.engine.shards import intermediate
+from tasks.engine.shards.intermediate import Intermediate, StoredRows
 from tasks.engine.shards.job import Job
 from tasks.engine.shards.receipt import Receipt
+from tasks.engine.shards.unit_files import UnitFiles
 from tasks.engine.store.artifact import Data
 from tasks.engine.store.manifest import File, OutputRecord, columns_of
 from tasks.engine.store.staging import Staging
@@ -27,7 +30,7 @@ def leftovers(store: Store, where: str) -> list[str]:
     Args:
         where: folder of the attempt, relative to the store.
     """
-    adoptable = {"receipts", "reserved"}
+    adoptable = {"receipts", "reserved", intermediate.FOLDER}
     receipts = store.names(f"{where}/receipts")
     if not receipts:
         return [where]
@@ -40,6 +43,11 @@ def leftovers(store: Store, where: str) -> list[str]:
 
 def _receipt_path(receipt: Receipt) -> str:
     return f"receipts/{receipt.shard_id}.json"
+
+
+def _unseen(item: Item) -> Item:
+    """An item that is not opened."""
+    return item if item.stored else replace(item, path="")
 
 
 class AttemptFiles:
@@ -56,8 +64,10 @@ class AttemptFiles:
     def __init__(self, stage: Declared, store: Store, where: str) -> None:
         self._stage, self._store, self._where = stage, store, where
         self._files: dict[str, dict[str, File]] = {name: {} for name in stage.outputs}
+        self._data: dict[str, Data] = {}  # what was asked for, as long as no file is added
         self._folders: dict[str, Path] = {}
         self._further: dict[str, list[pa.Field]] = {}
+        self._kept: dict[tuple[str, str], StoredRows] = {}
         self.shared = f"{where}/staging/shards"
         if store.local:
             self.staging = store.local_path(f"{where}/staging")
@@ -89,6 +99,7 @@ class AttemptFiles:
             if field.name in known:
                 raise OutputError(f"{self._stage.name}.{name} has a column {field.name!r} already")
         self._further[name] = [*self._further.get(name, ()), *fields]
+        self._data.pop(name, None)
 
     def schema(self, name: str) -> pa.Schema:
         """The schema of a table."""
@@ -112,9 +123,12 @@ class AttemptFiles:
 
     def data(self, name: str) -> Data:
         """Read back an output that is already written."""
-        schema, files = self.declared(name), list(self._files[name].values())
-        identity = canonical.data_id((f.path, f.rows, f.sha256) for f in files)
-        return Data(self._store, f"{self._where}/{name}", identity, schema, files, None)
+        if name not in self._data:
+            schema, files = self.declared(name), list(self._files[name].values())
+            identity = canonical.data_id((f.path, f.rows, f.sha256) for f in files)
+            folder = f"{self._where}/{name}"
+            self._data[name] = Data(self._store, folder, identity, schema, files, None)
+        return self._data[name]
 
     def publish(self, output: str, file: File, source: Path) -> None:
         """Move a finished part into the store.
@@ -141,7 +155,11 @@ class AttemptFiles:
                 f"{self._stage.name}.{output}: {file.path} is written twice; every map call "
                 "over the same units needs outputs of its own"
             )
-        self._files[output][file.path] = file
+        self._note(output, [file])
+
+    def _note(self, output: str, files: Iterable[File]) -> None:
+        self._files[output].update({file.path: file for file in files})
+        self._data.pop(output, None)
 
     def lend(self, job: Job) -> Job:
         """The job with what it reads from outside the store put into it, until the attempt ends:
@@ -154,7 +172,8 @@ class AttemptFiles:
             return job
         unit = job.unit
         external = {name: tuple(map(self._lent, items)) for name, items in unit.external.items()}
-        files = tuple(map(self._lent, unit.files))
+        take = self._lent if unit.kept is None else _unseen  # what was kept lies in the store
+        files = tuple(map(take, unit.files))
         return replace(job, unit=replace(unit, files=files, external=external))
 
     def _lent(self, item: Item) -> Item:
@@ -173,12 +192,39 @@ class AttemptFiles:
         for path in [*paths, _receipt_path(receipt)]:
             self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
         for output, files in receipt.files.items():
-            self._files[output].update({file.path: file for file in files})
+            self._note(output, files)
+
+    def receive_intermediate(self, shard: str, kept: Intermediate) -> None:
+        """Take in what a job kept for a later map; before its receipt, which promises it."""
+        path = intermediate.intermediate_path(shard)
+        self._store.move(f"{self.shared}/{path}", f"{self._where}/{path}")
+        contents = f"{self._where}/{intermediate.contents_path(shard)}"
+        self._store.replace(contents, kept.model_dump_json().encode())
+        self._keep(shard, kept)
+
+    def adopt_intermediate(self, shard: str, kept: Intermediate, where: str) -> None:
+        """Take over what a shard of another attempt kept. May be called from threads."""
+        for path in (intermediate.intermediate_path(shard), intermediate.contents_path(shard)):
+            self._store.copy(f"{where}/{path}", f"{self._where}/{path}")
+        self._keep(shard, kept)
+
+    def _keep(self, shard: str, kept: Intermediate) -> None:
+        path = f"{self._where}/{intermediate.intermediate_path(shard)}"
+        item = Item(shard, kept.bytes, kept.digest, path, stored=True)
+        for file in kept.files:
+            self._kept[file.name, file.sha256] = StoredRows(item, file.slices)
+
+    def kept(self, unit: UnitFiles) -> StoredRows | None:
+        """What an earlier map of this run kept of a unit that is one file."""
+        if len(unit.files) != 1:
+            return None
+        return self._kept.get((unit.files[0].name, unit.files[0].sha256))
 
     def receive(self, receipt: Receipt) -> None:
         """Keep the receipt of a finished shard."""
         path = f"{self._where}/{_receipt_path(receipt)}"
-        self._store.replace(path, receipt.model_dump_json().encode())
+        stored = receipt.model_dump_json(exclude={"intermediate"})
+        self._store.replace(path, stored.encode())
 
     def abandon(self) -> None:
         """Take away what the next attempt cannot adopt: all that no receipt names."""
@@ -187,14 +233,12 @@ class AttemptFiles:
             self._store.remove(folder)
 
     def finish(self) -> dict[str, OutputRecord]:
-        """Put folders in place and describe every output."""
+        """Put folders in place and describe every output; what was kept on the way goes."""
         for name, path in self._folders.items():
             for file in sorted(p for p in path.rglob("*") if p.is_file()):
                 relative = file.relative_to(path).as_posix()
                 size, digest = file.stat().st_size, sha256_file(file)
-                self._files[name][relative] = File(
-                    path=relative, rows=None, bytes=size, sha256=digest
-                )
+                self._note(name, [File(path=relative, rows=None, bytes=size, sha256=digest)])
                 if not self._store.local:
                     self._store.put(f"{self._where}/{name}/{relative}", file)
         records = {}
@@ -211,6 +255,7 @@ class AttemptFiles:
             records[name] = OutputRecord(
                 data_id=self.data(name).data_id, columns=columns_of(schema), files=files
             )
+        self._store.remove(f"{self._where}/{intermediate.FOLDER}")
         self._close()
         return records
 

@@ -11,6 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pydantic import ValidationError
 
 from tasks.engine.errors import StoreError
+from tasks.engine.shards.intermediate import (
+    Intermediate,
+    contents_path,
+    intermediate_path,
+    quick_digest,
+)
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.store import Store
 
@@ -38,6 +44,25 @@ def known_receipts(store: Store, stage: str) -> dict[str, str]:
             for name in names
             if name.endswith(".json")
         }
+
+
+def verified_intermediate(store: Store, folder: str, shard: str) -> Intermediate | None:
+    """What a shard of an earlier attempt kept for a later map, if that is there, whole.
+
+    Raises:
+        StoreError: what should say what was kept does not.
+    """
+    contents = f"{folder}/{contents_path(shard)}"
+    try:
+        kept = Intermediate.model_validate_json(store.read(contents))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise StoreError(f"{store.full(contents)} is unreadable ({error}); remove it") from error
+    path = f"{folder}/{intermediate_path(shard)}"
+    if store.size(path) != kept.bytes:
+        return None
+    return kept if quick_digest(store.fetch(path, kept.digest)) == kept.digest else None
 
 
 def verified_receipt(store: Store, folder: str, shard: str, code: str | None) -> Receipt | None:

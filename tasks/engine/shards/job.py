@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, OutputError
+from tasks.engine.shards.intermediate import IntermediateWriter, intermediate_path
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.unit import Emitted, Unit
 from tasks.engine.shards.unit_files import UnitFiles, open_unit
@@ -108,14 +109,21 @@ def run_job(job: Job) -> Receipt:
         if job.checked:
             _check_bytes(unit)
         rows = job.unit.rows or 0
-        written = Written(job.function, job.name, rows, job.schemas, folder, job.stem)
+        kept = IntermediateWriter(
+            folder / intermediate_path(job.shard_id),
+            {item.name: item.sha256 for item in job.unit.files},
+        )
+        written = Written(job.function, job.name, rows, job.schemas, folder, job.stem, kept)
         for emitted in body(unit, **job.arguments):
             written.take(emitted)
         if drafts.exists():
             shutil.rmtree(drafts)
-        files = written.close()
+        files, intermediate = written.close(), kept.close()
         if not store.local:
             _deliver(files, folder, store, job.staging)
+            if intermediate is not None:
+                path = intermediate_path(job.shard_id)
+                store.put(f"{job.staging}/{path}", folder / path)
     return Receipt(
         shard_id=job.shard_id,
         unit=job.unit.name,
@@ -124,6 +132,7 @@ def run_job(job: Job) -> Receipt:
         reasons={output: dict(sorted(c.items())) for output, c in sorted(written.reasons.items())},
         notes=dict(sorted(written.notes.items())),
         seconds=time.perf_counter() - started,
+        intermediate=intermediate,
     )
 
 

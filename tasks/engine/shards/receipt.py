@@ -10,6 +10,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from tasks.engine.errors import OutputError
+from tasks.engine.shards.intermediate import Intermediate
 from tasks.engine.store.manifest import File
 
 
@@ -20,9 +21,11 @@ class Receipt(BaseModel):
         code: identity of code and libraries that built it, see `tasks.engine.run.code.identity`.
         files: by output; paths relative to the output's folder.
         reasons: by output, rows by their `reason` column, where it has one.
+        intermediate: what was kept for a later map; stored beside that (`AttemptFiles`), not in
+            the receipt, which outlives it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     shard_id: str
     code: str = ""
@@ -32,6 +35,7 @@ class Receipt(BaseModel):
     reasons: dict[str, dict[str, int]]
     notes: dict[str, int | float | list[str]]
     seconds: float
+    intermediate: Intermediate | None = None
 
 
 def add_fact(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.engine.errors import MissingInputError
 from tasks.engine.identity.snapshot import Item
+from tasks.engine.shards.intermediate import KeptRows
 from tasks.engine.store.part_files import read_part
 
 
@@ -47,7 +48,21 @@ class NewFile:
     source: Path
 
 
-Emitted = tuple[str, pa.Table] | NewFile | Fact | RowsIn
+@dataclass(frozen=True)
+class Kept:
+    """Rows, of whatever columns, for a later `map` of this run over the same file
+    (`tasks/engine/shards/intermediate.py`); all that a shard keeps has the same columns.
+
+    Attributes:
+        file: name of the file they are made of: the unit's, or one of its members'.
+        rows: less than 2 GiB.
+    """
+
+    file: str
+    rows: pa.Table
+
+
+Emitted = tuple[str, pa.Table] | NewFile | Fact | RowsIn | Kept
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,8 @@ class Unit:
         external: items of each external snapshot passed as shared.
         members: the parts or items, where there are several.
         drafts: where `scratch` is made, once it is asked for.
+        kept: what an earlier map of the run kept of the file, where the map asked for that and
+            there is something; then `path` leads nowhere.
     """
 
     name: str
@@ -85,6 +102,7 @@ class Unit:
     members: tuple[Member, ...] = ()
     drafts: Path = Path()
     aligned: Mapping[str, Path] = field(default_factory=dict)
+    kept: KeptRows | None = None
 
     @property
     def scratch(self) -> Path:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks.engine.identity.snapshot import Item
+from tasks.engine.shards.intermediate import KeptRows, StoredRows
 from tasks.engine.shards.unit import Member, Unit
 from tasks.engine.store.local_copy import StoredFolder, local_copy, local_folder
 from tasks.engine.store.store import Store
@@ -27,6 +28,7 @@ class UnitFiles:
         shared: inputs that are read as a whole.
         aligned: of inputs cut alike, the one part called like this unit's.
         external: items of each external snapshot passed as shared.
+        kept: what an earlier map of the run kept of the file; it is read instead of `files`.
     """
 
     name: str
@@ -36,6 +38,7 @@ class UnitFiles:
     shared: Mapping[str, StoredFolder] = field(default_factory=dict)
     aligned: Mapping[str, Item] = field(default_factory=dict)
     external: Mapping[str, tuple[Item, ...]] = field(default_factory=dict)
+    kept: StoredRows | None = None
 
     @property
     def part(self) -> str:
@@ -57,10 +60,15 @@ def open_unit(given: UnitFiles, store: Store, drafts: Path) -> Unit:
     Raises:
         DamagedArtifactError: a file of the store is missing or of another size.
     """
-    members = tuple(Member(i.name, local_path(store, i), i.sha256) for i in given.files)
+    kept = None
+    if given.kept is not None:
+        item = given.kept.item
+        kept = KeptRows(local_path(store, item), item.sha256, given.kept.slices)
+    files = given.files if kept is None else ()
+    members = tuple(Member(i.name, local_path(store, i), i.sha256) for i in files)
     return Unit(
         name=given.name,
-        path=members[0].path,
+        path=members[0].path if members else Path(),
         rows=given.rows,
         sha256=given.sha256,
         shared={name: local_folder(store, folder) for name, folder in given.shared.items()},
@@ -71,6 +79,7 @@ def open_unit(given: UnitFiles, store: Store, drafts: Path) -> Unit:
         members=members if len(members) > 1 else (),
         drafts=drafts,
         aligned={name: local_path(store, item) for name, item in given.aligned.items()},
+        kept=kept,
     )
 
 

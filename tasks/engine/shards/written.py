@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import OutputError
+from tasks.engine.shards.intermediate import IntermediateWriter
 from tasks.engine.shards.parts import CountingWriter
 from tasks.engine.shards.receipt import add_fact
-from tasks.engine.shards.unit import Emitted, Fact, NewFile, RowsIn
+from tasks.engine.shards.unit import Emitted, Fact, Kept, NewFile, RowsIn
 from tasks.engine.store.manifest import File
 
 
@@ -25,6 +26,7 @@ class Written:
         schemas: of every output the stage may write; `None` for a folder.
         folder: a local one, for a folder an output.
         stem: file name of the first part of each table, without its ending.
+        intermediate: for what is kept for a later map.
 
     Attributes:
         rows_in: rows read.
@@ -39,9 +41,10 @@ class Written:
         schemas: Mapping[str, pa.Schema | None],
         folder: Path,
         stem: str,
+        intermediate: IntermediateWriter,
     ) -> None:
         self._function, self._unit, self._schemas = function, unit, schemas
-        self._folder, self._stem = folder, stem
+        self._folder, self._stem, self._intermediate = folder, stem, intermediate
         self._writers: dict[str, CountingWriter] = {}
         self._files: dict[str, list[File]] = {}
         self.rows_in = rows
@@ -57,7 +60,8 @@ class Written:
 
         Raises:
             OutputError: an undeclared output, wrong columns, a table for a folder or a file for a
-                table, or a file that is to lie outside of its output.
+                table, a file that is to lie outside of its output, or rows kept of a file that is
+                not the shard's.
         """
         if isinstance(emitted, RowsIn):
             self.rows_in += emitted.count
@@ -65,6 +69,8 @@ class Written:
             add_fact(self.notes, emitted.name, emitted.value)
         elif isinstance(emitted, NewFile):
             self._take_file(emitted)
+        elif isinstance(emitted, Kept):
+            self._intermediate.write(emitted.file, emitted.rows)
         else:
             self._take_table(*emitted)
 

@@ -200,6 +200,7 @@ class Out:
         gather: bool = False,
         checked: bool = True,
         again: str = "",
+        from_kept: bool = False,
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
@@ -215,6 +216,8 @@ class Out:
             checked: that an item's bytes are those of the snapshot; False where the function reads
                 what the item names itself, and sees to that.
             again: an output; shards of earlier attempts that wrote to it are built once more.
+            from_kept: a unit of which an earlier map of this run kept rows (`Kept`) is given those,
+                `Unit.kept`, and not its file: what it is known by stays the file.
 
         Raises:
             OutputError: `gather` with `each` or `aligned`, which go by the names of single parts.
@@ -261,7 +264,7 @@ class Out:
         jobs = [
             Job(
                 function=name_of,
-                unit=unit,
+                unit=self._with_kept(unit) if from_kept else unit,
                 arguments=own[unit.name],
                 schemas=schemas,
                 home=self._store.address,
@@ -320,6 +323,9 @@ class Out:
         else:
             units = [unit_of(item, None) for item in over]
         return gather_units(units) if gather else units
+
+    def _with_kept(self, unit: UnitFiles) -> UnitFiles:
+        return replace(unit, kept=self._files.kept(unit))
 
     def _count(self, receipt: Receipt, external: bool) -> None:
         if external:

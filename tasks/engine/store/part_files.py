@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.engine.store.arrow_without_pandas import block_pandas
@@ -28,8 +27,9 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises:
         pa.ArrowException, OSError: the file cannot be read, or lacks a column.
     """
-    threads = path.stat().st_size > _ALONE  # of a small part they cost more than they read
-    with pq.ParquetFile(path) as source:
+    # Opened here: by a path pyarrow would first ask which file system it is of.
+    with pa.OSFile(str(path)) as opened, pq.ParquetFile(opened) as source:
+        threads = opened.size() > _ALONE  # of a small part they cost more than they read
         if columns is None:
             return source.read(use_threads=threads)
         table = source.read(columns=list(columns), use_threads=threads)
@@ -42,8 +42,8 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             raise pa.ArrowInvalid(f"no column {name} in {path}")
         field, array = table.schema.field(top), table.column(top)
         for inner in below:
-            array = pc.struct_field(array, inner)
-            field = pa.field(inner, array.type)
+            field = array.type.field(inner)
+            array = array.flatten()[array.type.get_field_index(inner)]
         fields.append(field)
         arrays.append(array)
     return pa.table(arrays, schema=pa.schema(fields, table.schema.metadata))

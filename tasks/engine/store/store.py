@@ -93,7 +93,7 @@ class Store:
         """Where `path` lies on this machine; local stores only."""
         if not self.local:
             raise StoreError(f"{self.url} is not a local folder")
-        return Path(self.root) / path
+        return Path(self.full(path))
 
     # -- reading ---------------------------------------------------------------
 
@@ -111,7 +111,8 @@ class Store:
 
     def read(self, path: str) -> bytes:
         if self.local:
-            return self.local_path(path).read_bytes()
+            with open(self.full(path), "rb") as stream:  # noqa: PTH123 - asked for every receipt
+                return stream.read()
         return cast("bytes", self.fs.cat_file(self.full(path)))
 
     def read_json(self, path: str) -> Any:
@@ -151,7 +152,7 @@ class Store:
     def digest(self, path: str) -> str:
         """SHA-256 of what the store itself holds, past any download."""
         if self.local:
-            return sha256_file(self.local_path(path))
+            return sha256_file(self.full(path))
         with self.fs.open(self.full(path), "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -264,18 +265,16 @@ class Store:
 
     def copy(self, path: str, target: str) -> None:
         """Give a published file a second name: a hard link where there is one, else a copy."""
-        with self._writing(target, self.size(path)):
-            if not self.local:
-                self.fs.cp_file(self.full(path), self.full(target))
-                return
-            new = self.local_path(target)
-            new.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(self.local_path(path), new)
-            except FileExistsError:
-                return
-            except OSError:
-                shutil.copy2(self.local_path(path), new)
+        source, new = self.full(path), self.full(target)
+        if not self.local:
+            with self._writing(target):
+                self.fs.cp_file(source, new)
+        elif not _link(source, new):
+            # The first of its folder, or no links here: the others are linked without a question.
+            with self._writing(target, self.size(path)):
+                Path(new).parent.mkdir(parents=True, exist_ok=True)
+                if not _link(source, new):
+                    shutil.copy2(source, new)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder and all below it; absent is fine."""
@@ -300,3 +299,14 @@ class Store:
                 f"({error.strerror or error}). Give this user write access, or choose "
                 "another home (INGOT_HOME)"
             ) from error
+
+
+def _link(source: str, new: str) -> bool:
+    """Give a local file a second name; whether there is a file of that name now."""
+    try:
+        os.link(source, new)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.store.artifact import Artifact
@@ -69,3 +71,17 @@ def advice(artifact: Artifact) -> str:
 def as_text(value: object) -> str:
     """A value of a config as people read it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts and lists as one level: `rules.0.minimum` -> value."""
+    if isinstance(value, Mapping):
+        pairs = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+        pairs = [(str(index), item) for index, item in enumerate(value)]
+    else:
+        return {prefix: value}
+    merged: dict[str, Any] = {}
+    for key, item in pairs:
+        merged.update(flat(item, f"{prefix}.{key}" if prefix else key))
+    return merged

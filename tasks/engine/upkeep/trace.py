@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from llm.rows import begins_with, is_equal, rows_with
 from tasks.engine.errors import MissingInputError
 from tasks.engine.store.artifact import Artifact, Data
 from tasks.engine.store.part_files import read_part
@@ -49,10 +49,9 @@ def resolve(artifacts: Iterable[Artifact], wanted: str) -> str:
             data = artifact.data(name)
             with_url = "url" in columns
             for table in data.tables(["doc_id", "url"] if with_url else ["doc_id"]):
-                hit = pc.starts_with(table["doc_id"], wanted)
+                ids.update(table.filter(begins_with(table["doc_id"], wanted))["doc_id"].to_pylist())
                 if with_url:
-                    hit = pc.or_(hit, pc.fill_null(pc.equal(table["url"], wanted), False))
-                ids |= set(table.filter(hit)["doc_id"].to_pylist())
+                    ids.update(rows_with(table, "url", wanted)["doc_id"].to_pylist())
         if ids:
             break
     if len(ids) == 1:
@@ -81,7 +80,7 @@ def sequence(pack: Artifact, sequence_id: int) -> dict[str, Any]:
     """
     columns = ["sequence_id", "split", "doc_ids", "doc_offsets", "doc_lengths"]
     for table in pack.data("sequences").tables(columns):
-        rows = table.filter(pc.equal(table["sequence_id"], sequence_id)).to_pylist()
+        rows = rows_with(table, "sequence_id", sequence_id).to_pylist()
         if rows:
             return dict(rows[0])
     raise MissingInputError(f"pack.sequences has no sequence {sequence_id}")
@@ -94,10 +93,10 @@ def _names(columns: list[str] | None) -> list[str]:
 def _mask(column: pa.ChunkedArray, doc_id: str) -> Any:
     if pa.types.is_list(column.type):
         flat = column.combine_chunks()
-        parents = pc.list_parent_indices(flat)
-        hits = set(parents.filter(pc.equal(pc.list_flatten(flat), doc_id)).to_pylist())
+        parents = flat.value_parent_indices()
+        hits = set(parents.filter(is_equal(flat.flatten(), doc_id)).to_pylist())
         return pa.array([index in hits for index in range(len(column))])
-    return pc.fill_null(pc.equal(column, doc_id), False).combine_chunks()
+    return is_equal(column, doc_id).combine_chunks()
 
 
 def _rows(artifact: Artifact, output: str, columns: list[str], doc_id: str) -> list[Found]:

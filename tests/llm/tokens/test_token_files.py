@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +18,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.tokens import sequences
+from llm.tokens import sequences, unpacking
 from llm.tokens.flat_tokens import FlatTokens
-from llm.tokens.sequences import SEQUENCES, length_histogram
-from llm.tokens.token_file import BadSequencesError, DamagedTokenFileError, TokenFile, build
+from llm.tokens.sequences import SEQUENCES, SOURCE, length_histogram
+from llm.tokens.token_file import (
+    BadSequencesError,
+    DamagedTokenFileError,
+    NoSpaceError,
+    TokenFile,
+    build,
+)
 
 PAD = 3
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=25)
@@ -108,10 +119,11 @@ def test_histogram_of_lengths() -> None:
 def written(folder: Path, rows: list[dict], per_part: int = 3) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
+    schema = SEQUENCES.append(SOURCE) if "source" in rows[0] else SEQUENCES
     for start in range(0, len(rows), per_part):
         path = folder / f"part-{start:03}.parquet"
         pq.write_table(
-            pa.Table.from_pylist(rows[start : start + per_part], schema=SEQUENCES),
+            pa.Table.from_pylist(rows[start : start + per_part], schema=schema),
             path,
             row_group_size=2,
         )
@@ -195,6 +207,82 @@ def test_processes_that_build_at_once_share_one_file(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "s").iterdir()] == [files[0].folder.name]
 
 
+def test_what_a_killed_process_left_goes_with_the_next_build(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    left, living = scratch / "tokens-eeee-10.a.tmp", scratch / "tokens-eeee-10.b.tmp"
+    for folder in (left, living):
+        folder.mkdir(parents=True)
+        (folder / "train.tokens").write_bytes(b"half")
+    held = os.open(living, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    made = build(written(tmp_path / "parts", ROWS), scratch, "d" * 64, 10)
+    os.close(held)
+    assert sorted(scratch.iterdir()) == sorted([made.folder, living])
+
+
+def of_source(source: str | None, *rows: dict) -> list[dict]:
+    return [{**row, "source": source} for row in rows]
+
+
+def test_rows_of_a_source_are_a_range(tmp_path: Path) -> None:
+    train = [row for row in ROWS if row["split"] == "train"]
+    held = [row for row in ROWS if row["split"] == "validation"]
+    rows = [*of_source("code", *train[:3]), *of_source("docs", *train), *of_source(None, *held)]
+    found = build(written(tmp_path / "parts", rows), tmp_path / "scratch", "d" * 64, 10)
+    assert found.sources == {"code": range(3), "docs": range(3, 7)}
+    assert found.train.tolist() == [row["tokens"] for row in rows[:7]]
+    assert found.validation.tolist() == [row["tokens"] for row in held]
+    mixed = [*of_source("code", train[0]), *of_source("docs", train[1]), *of_source("code", *train)]
+    with pytest.raises(BadSequencesError, match="'code' do not lie together"):
+        build(written(tmp_path / "mixed", mixed), tmp_path / "scratch", "e" * 64, 10)
+    without = build(written(tmp_path / "plain", ROWS), tmp_path / "scratch", "f" * 64, 10)
+    assert without.sources == {}
+
+
+def test_row_groups_come_in_order_whichever_is_decoded_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More groups than threads, the early ones slow."""
+    rows = [sequence("train", [n % 50, n // 50, 1, 2], [4]) for n in range(120)]
+    parts = written(tmp_path / "parts", rows, per_part=10)
+    decode = unpacking._decode
+
+    def slow(group: Any, *others: Any) -> Any:
+        time.sleep(0.01 if group.number == 0 else 0)
+        return decode(group, *others)
+
+    monkeypatch.setattr(unpacking, "_decode", slow)
+    found = build(parts, tmp_path / "scratch", "d" * 64, 50)
+    assert found.train.tolist() == [row["tokens"] for row in rows]
+    assert TokenFile.open(found.folder, deep=True).lengths["train"].tolist() == [4] * 120
+
+
+def test_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = written(tmp_path / "parts", ROWS)
+    usage = shutil.disk_usage(tmp_path)._replace(free=39)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(NoSpaceError, match=r"No space left .*scratch: 0\.0 MB needed"):
+        build(parts, tmp_path / "scratch", "d" * 64, 10)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=40))
+    assert len(build(parts, tmp_path / "scratch", "d" * 64, 10).train) == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk")
+def test_a_disk_that_fills_up_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def full(path: Path, *mode: Any, **settings: Any) -> Any:
+        real = "/dev/full" if path.name == "train.starts" else path
+        return opened(Path(real), *mode, **settings)
+
+    parts = written(tmp_path / "parts", ROWS)
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(NoSpaceError, match="No space left"):
+        build(parts, tmp_path / "scratch", "d" * 64, 10)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
 def test_a_damaged_file_is_refused_and_built_again(tmp_path: Path) -> None:
     parts = written(tmp_path / "parts", ROWS)
     made = build(parts, tmp_path / "scratch", "d" * 64, 10)
@@ -220,6 +308,7 @@ def test_a_damaged_file_is_refused_and_built_again(tmp_path: Path) -> None:
         (sequence("train", [5, 6, 7], [3]), "3 tokens"),
         (sequence("train", [5, 6, 7, 8], [4, 4]), "segments of 8"),
         (sequence("test", [5, 6, 7, 8], [4]), "'test'"),
+        (sequence("train", [5, None, 7, 8], [4]), "token of one, is null"),
     ],
 )
 def test_rows_that_are_no_sequences_are_refused(tmp_path: Path, row: dict, message: str) -> None:

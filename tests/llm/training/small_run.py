@@ -20,6 +20,7 @@ from llm.tokens import token_file
 from llm.tokens.token_file import TokenFile
 from llm.training.distributed import Processes
 from llm.training.loop import train
+from llm.training.meters import MEASURED
 from llm.training.run_file import Execution, Optimisation, Paths, Run
 from llm.training.single_process import Single
 from llm.training.step import Stepper
@@ -63,6 +64,7 @@ OPTIMISATION = Optimisation(
     validate_every=5,
     validation_rows=5,
     seed=3,
+    outlier_sigmas=6.0,
 )
 EXECUTION = Execution(
     device="cpu",
@@ -74,6 +76,10 @@ EXECUTION = Execution(
     parallel="auto",
     activation_checkpointing="none",
     rendezvous_seconds=60.0,
+    tensorboard="",
+    wandb="off",
+    wandb_project="ingot",
+    wandb_folder="",
 )
 
 
@@ -138,7 +144,7 @@ def paths(folder: Path) -> Paths:
 
 def run_of(folder: Path, execution: Execution = EXECUTION, **optimisation: Any) -> Run:
     settings = replace(OPTIMISATION, **optimisation)
-    return Run("0" * 64, paths(folder), ARCHITECTURE, settings, execution)
+    return Run("0" * 64, paths(folder), ARCHITECTURE, settings, execution, ())
 
 
 def trained(run: Run) -> dict[str, Any]:
@@ -149,6 +155,11 @@ def trained(run: Run) -> dict[str, Any]:
 
 
 def metrics(run: Run) -> dict[str, dict[int, float]]:
+    """name -> step -> value, of what no clock decides."""
+    return {name: told for name, told in all_metrics(run).items() if name not in MEASURED}
+
+
+def all_metrics(run: Run) -> dict[str, dict[int, float]]:
     """name -> step -> value."""
     found: dict[str, dict[int, float]] = {}
     for row in pq.read_table(run.paths.metrics).to_pylist():

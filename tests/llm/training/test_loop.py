@@ -38,6 +38,10 @@ from tests.llm.training.small_run import (
     weights,
 )
 
+EVERY_STEP = ("loss", "gradient_norm", "learning_rate")
+GROUPS = ("gradient_norm_embedding", "gradient_norm_matrix", "gradient_norm_vector")
+MARKS = (*GROUPS, "skipped_steps", "micro_batch_rows")
+
 
 def _unigram(tokens: TokenFile) -> float:
     """Nats a token of the best guess that looks at no context, on its own training text."""
@@ -54,10 +58,8 @@ def test_it_learns_more_than_frequencies(tmp_path: Path) -> None:
     last = np.mean([told["loss"][step] for step in range(46, 51)])
     assert last < _unigram(opened(tmp_path)) - 0.5
     assert told["validation_loss"][50] < told["validation_loss"][10]
-    assert set(told) == {
-        *("loss", "gradient_norm", "learning_rate"),
-        *("validation_loss", "validation_bits_per_byte"),
-    }
+    assert set(told) == {*EVERY_STEP, *MARKS, "validation_loss", "validation_bits_per_byte"}
+    assert all(sorted(told[name]) == list(range(1, 51)) for name in EVERY_STEP)
     assert sorted(told["loss"]) == list(range(1, 51))
     assert set(told["validation_loss"]) == {10, 20, 30, 40, 50}
     assert result["steps"] == 50
@@ -111,13 +113,6 @@ def test_seeds_decide(tmp_path: Path) -> None:
     assert weights(runs[0]) == weights(runs[1]) != weights(runs[2])
 
 
-def test_what_memory_allowed_is_remembered(tmp_path: Path) -> None:
-    three = replace(EXECUTION, micro_batch_rows=3)
-    with pytest.raises(StoppedError):
-        train(run_of(tmp_path, three), After(2))
-    assert trained(run_of(tmp_path))["micro_batch_rows"] == 3
-
-
 def _from(run: Run, start: Path) -> Run:
     return replace(run, paths=replace(run.paths, start=str(start)))
 
@@ -169,7 +164,7 @@ def test_validation_is_that_of_the_text(tmp_path: Path, micro_batch_rows: int) -
 def test_without_validation_rows_nothing_is_measured(tmp_path: Path) -> None:
     run = run_of(tmp_path, steps=2, validation_rows=0)
     trained(run)
-    assert set(metrics(run)) == {"loss", "gradient_norm", "learning_rate"}
+    assert set(metrics(run)) == {*EVERY_STEP, *MARKS}
 
 
 def test_events_say_what_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,11 +12,12 @@ import pytest
 
 from llm.model.architecture import ArchitectureError
 from llm.process.run_file import RunFileError
+from llm.training.mixture import Phase, Share
 from llm.training.run_file import read
 from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Paths, Run
 
-PATHS = Paths("s", "t", "", "c", "m", "n", "e", "r")
-RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION)
+PATHS = Paths("s", "t", "", "c", "m", "", "e", "r")
+RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION, ())
 Record = dict[str, Any]
 
 
@@ -30,6 +31,9 @@ def _written(folder: Path, change: Callable[[Record], Any]) -> Path:
 
 def test_round_trip(tmp_path: Path) -> None:
     assert read(_written(tmp_path, lambda record: None)) == RUN
+    mixed = (Phase(5, ()), Phase(9, (Share("crawl", 0.5, 4.0), Share("docs", 0.5, 0.0))))
+    phases = [asdict(phase) for phase in mixed]
+    assert read(_written(tmp_path, lambda r: r.update(phases=phases))).phases == mixed
     # JSON has no difference between 1 and 1.0.
     whole = _written(tmp_path, lambda r: r["optimisation"].update(clip=1))
     assert read(whole).optimisation.clip == 1
@@ -105,8 +109,12 @@ def test_what_decides_is_in_the_identity(tmp_path: Path) -> None:
     ]
     (start / "model.safetensors").write_bytes(b"two")
     found.append(identity(RUN, start=str(start)))
+    found += [
+        identity(replace(RUN, phases=(Phase(9, ()),))),
+        identity(replace(RUN, phases=(Phase(9, (Share("crawl", 1.0, 0.0),)),))),
+    ]
     assert identity(RUN, scratch="x", model="y", sequences="z") == plain
     assert identity(replace(RUN, execution=replace(EXECUTION, threads=8))) == plain
     (tmp_path / "tokenizer.json").write_text("{ }")
     found.append(identity(RUN))
-    assert len(set(found)) == 7
+    assert len(set(found)) == 9

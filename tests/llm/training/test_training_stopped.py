@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -116,7 +117,7 @@ def test_a_validation_is_dropped_and_made_by_the_next_start(
 
 def test_stopped_while_the_model_is_written_it_has_nothing_to_train_again(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    (tmp_path / "run.json").write_text(loop.json.dumps(asdict(run)))
+    (tmp_path / "run.json").write_text(json.dumps(asdict(run)))
     began = time.monotonic()
     ended = subprocess.run(
         [sys.executable, "-c", WRITING, str(tmp_path / "run.json")], check=False, timeout=120

@@ -29,7 +29,8 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.stages import fetch, source
 from tasks.stages.fetch import FetchConfig
-from tasks.stages.source import SourceConfig
+from tasks.stages.source_config import SourceConfig
+from tasks.stages.source_items import externals
 from tests.tasks.engine.shared_store import PROTOCOL
 from tests.tasks.engine.small_chain import (
     READ,
@@ -244,6 +245,28 @@ def test_what_was_fetched_is_read_from_the_store_alone(
     monkeypatch.undo()
     paths = [str(corpus), str(tmp_path / "rows.jsonl")]
     direct = SourceConfig.model_validate({"sources": [{"name": "own", "paths": paths}]})
-    request = BuildRequest(source.STAGE, direct, {}, source.externals(direct))
+    request = BuildRequest(source.STAGE, direct, {}, externals(direct))
     here = execute(request, Store(str(tmp_path / "here"))).artifact
     assert receipts(here) == receipts(there), "not even a shard id tells where its file was"
+
+
+def test_what_was_kept_is_read_from_the_store_alone(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGOT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "corpus").mkdir()
+    for number in range(3):
+        lines = [f'{{"text": "row {number + row}"}}\n' for row in range(3)]
+        (tmp_path / "corpus" / f"{number}.jsonl").write_text("".join(lines))
+    specs = [{"name": "own", "paths": [str(tmp_path / "corpus")]}]
+    config = SourceConfig.model_validate({"sources": specs})
+    read = BuildRequest(source.STAGE, config, {}, externals(config))
+    place = FreshProcess(tmp_path / "away", [tmp_path / "corpus", tmp_path / "cache"])
+    monkeypatch.setattr(adoption, "executor", lambda _asked, _jobs: place)
+    there = execute(read, store).artifact
+    assert place.jobs == 4, "three small files listed together, then each"
+    monkeypatch.undo()
+    here = execute(read, Store(str(tmp_path / "here"))).artifact
+    assert receipts(here) == receipts(there)
+    assert (there.data("pages").rows, there.data("repeats").rows) == (5, 4)
+    assert not [path for path in store.files("artifacts") if "/intermediate/" in path]

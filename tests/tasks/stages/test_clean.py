@@ -24,7 +24,7 @@ from tasks.engine.store.store import Store
 from tasks.panels.panels import Histogram, Samples, Table
 from tasks.stages.clean import DOCUMENTS, STAGE, CleanConfig, clean_part, panels
 from tasks.stages.source import STAGE as SOURCE
-from tasks.stages.source import SourceConfig
+from tasks.stages.source_config import SourceConfig
 
 PAGES = pa.schema(
     [

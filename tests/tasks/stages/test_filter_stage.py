@@ -12,7 +12,7 @@ from llm.corpus.filter.rules import UnknownColumnError
 from tasks.panels.panels import Samples, Table
 from tasks.stages.annotate import AnnotateConfig
 from tasks.stages.filter import FilterConfig, panels
-from tasks.stages.filter_rules import Rule
+from tasks.stages.filter_rules import GOPHER_FINEWEB, Rule
 from tests.language_model import language_model
 from tests.tasks.documents_stage import data_id, rows, write_parts
 from tests.tasks.stand_in_documents import built, document
@@ -152,3 +152,10 @@ def test_reasons_are_unique() -> None:
     twice = [Rule(column="word_count", minimum=1), Rule(column="word_count", maximum=9)]
     with pytest.raises(ValidationError, match="name of its own"):
         FilterConfig(rules=twice)
+
+
+def test_the_rules_a_recipe_need_not_state_are_those_it_could() -> None:
+    stated = [Rule.model_validate(rule.model_dump(exclude_unset=True)) for rule in GOPHER_FINEWEB]
+    assert stated == list(GOPHER_FINEWEB)
+    # 0 and 0.0 are equal, and two identities.
+    assert [repr(rule) for rule in stated] == [repr(rule) for rule in GOPHER_FINEWEB]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from tokenizers import Tokenizer
 
 from llm.tokens.token_file import build
 from tasks.panels.panels import Histogram, Table
-from tasks.stages.pack import PackConfig, UnpackableError, Weight, panels
+from tasks.stages.pack import PackConfig, UnpackableError, Weight
+from tasks.stages.pack_panels import panels
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.tasks.documents_stage import data_id, rows
@@ -152,6 +154,48 @@ def test_mixture(tmp_path: Path) -> None:
     more = [row["doc_id"] for row in MORE]
     assert sources["more", "train"]["tokens"] == sum(lengths[i] for i in more)
     assert sources["more", "train"]["tokens_used"] == sum(lengths[i] * times[i] for i in more)
+
+
+def test_rows_of_one_source_each(tmp_path: Path) -> None:
+    weights = [Weight(source="more", epochs=2)]
+    parts = [*PARTS, [document("Of no source at all.", "")]]
+    settings: dict[str, Any] = {"sequence_length": 64, "weights": weights, "workers": 1}
+    mixed = packed(tmp_path, PackConfig(**settings), parts)
+    apart = packed(tmp_path, PackConfig(**settings, by_source=True), parts)
+    assert "source" not in rows(mixed, "pack", "sequences")[0]
+    sequences = rows(apart, "pack", "sequences")
+    source_of = {row["doc_id"]: row["source"] for part in parts for row in part}
+    train = [row for row in sequences if row["split"] == "train"]
+    for row in train:
+        assert {source_of[doc_id] for doc_id in row["doc_ids"]} == {row["source"]}
+    assert [source for source, _ in groupby(row["source"] for row in train)] == ["", "code", "more"]
+    # Validation is the stream it always was.
+    held = [row for row in sequences if row["split"] == "validation"]
+    assert {row.pop("source") for row in held} == {None}
+    others = [row for row in rows(mixed, "pack", "sequences") if row["split"] == "validation"]
+    assert [row["tokens"] for row in held] == [row["tokens"] for row in others]
+    placed = {doc_id: sum(len(piece) for _, piece in pieces) for doc_id, pieces in
+              segments(sequences, "train").items()}  # fmt: skip
+    lengths = {row["doc_id"]: len(row["tokens"]) for row in rows(apart, "pack", "tokens")}
+    for doc_id, tokens in placed.items():
+        assert tokens == lengths[doc_id] * (2 if source_of[doc_id] == "more" else 1)
+    assert set(placed) == {row["doc_id"] for row in train_documents(parts)}
+    assert [row["sequence_id"] for row in sequences] == list(range(len(sequences)))
+    counts = Counter(row["source"] for row in train)
+    facts = apart["pack"].artifact.facts
+    assert facts["splits"]["train"]["rows"] == len(train)
+    assert {r["source"]: r["rows"] for r in facts["sources"] if r["split"] == "train"} == counts
+    assert apart["pack"].artifact.manifest.totals.kept == sum(
+        sum(row["doc_lengths"]) for row in sequences
+    )
+    shown = next(p for p in panels(apart["pack"].artifact) if p.title == "Tokens by source")
+    assert isinstance(shown, Table)
+    assert [row[-1] for row in shown.rows if row[1] == "validation"] == [None]
+
+
+def train_documents(parts: list) -> list[dict[str, Any]]:
+    every = [row for part in parts for row in part]
+    return [row for row in every if row["text"] and row["split"] == "train"]
 
 
 def test_a_trainer_maps_what_was_packed(tmp_path: Path) -> None:

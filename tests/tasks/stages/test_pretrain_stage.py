@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from llm.model.folder import load
+from llm.training.mixture import MixtureError
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.run.execute import BuildResult
@@ -19,6 +22,7 @@ from tasks.panels.panels import Curve, Table
 from tasks.stages import pack, pretrain, tokenizer
 from tasks.stages.pack import PackConfig
 from tasks.stages.pretrain import PretrainConfig, panels
+from tasks.stages.pretrain_data import UntrainableError
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.tasks.documents_stage import DEDUP, built_on
@@ -27,6 +31,7 @@ from tests.tasks.split_documents import document
 
 STAGES = (DEDUP, tokenizer.STAGE, pack.STAGE, pretrain.STAGE)
 LENGTH = 32
+SOURCES = ("code", "docs")  # two thirds of the documents, and one
 TOKENIZER = TokenizerConfig(vocabulary_size=640, sample_bytes=60_000)
 PACK = PackConfig(sequence_length=LENGTH, workers=1)
 TINY: dict[str, Any] = {
@@ -47,7 +52,7 @@ TINY: dict[str, Any] = {
 def built(folder: Path, **configs: StageConfig) -> dict[str, BuildResult]:
     paragraphs = sorted({part for part in library_texts()[0].split("\n\n") if len(part) > 30})
     rows = [
-        document(text, split="train" if number % 10 else "validation")
+        document(text, SOURCES[number % 3 == 0], "train" if number % 10 else "validation")
         for number, text in enumerate(paragraphs)
     ]
     everything: dict[str, StageConfig] = {"tokenizer": TOKENIZER, "pack": PACK, **configs}
@@ -93,6 +98,24 @@ def test_panels(done: BuildResult) -> None:
     assert [step for step, _ in shown["Bits per byte"].series["validation"]] == [5, 10, 12]
     rates = dict(shown["Learning rate"].series["learning rate"])
     assert max(rates.values()) == PretrainConfig(**TINY).learning_rate
+
+
+def test_steps_that_were_not_taken_are_shown(done: BuildResult) -> None:
+    facts = done.artifact.facts
+    assert facts["events"] == []
+    assert facts["training"]["skipped_steps"] == 0
+    skipped = {"event": "skipped", "loss": None, "gradient_norm": 3.5, "detail": "loss is nan"}
+    shown = SimpleNamespace(
+        facts={**facts, "events": [{"step": 7, **skipped}]}, data=done.artifact.data
+    )
+    tables = [panel for panel in panels(shown) if isinstance(panel, Table)]  # type: ignore[arg-type]
+    assert [table.title for table in tables] == ["Training", "Events"]
+    assert tables[1].rows == [[7, "skipped", None, 3.5, "loss is nan"]]
+
+
+def test_outliers_enter_identity_once_they_are_others() -> None:
+    assert "outlier_sigmas" not in PretrainConfig().identity()
+    assert PretrainConfig(outlier_sigmas=0).identity()["outlier_sigmas"] == 0.0
 
 
 def test_going_on_from_a_model(home: Path, done: BuildResult, tmp_path: Path) -> None:
@@ -166,6 +189,89 @@ def test_an_artifact_without_what_training_goes_on_from_is_fresh(home: Path) -> 
     name = f"pretrain.resumable@{without.artifact.manifest.build_id[:12]}"
     with pytest.raises(ExternalInputError, match="has no output resumable, only metrics, model"):
         built(home, pretrain=PretrainConfig(**TINY, continue_from=name))
+
+
+APART = PackConfig(sequence_length=LENGTH, by_source=True, workers=1)
+MIXTURE: list[dict[str, Any]] = [
+    {"source": "code", "weight": 3, "max_epochs": 1},
+    {"source": "docs", "weight": 1},
+]
+
+
+def test_a_mixture_and_an_anneal_phase(home: Path, done: BuildResult) -> None:
+    """Of 12 steps of 8 rows, the last 3 are docs alone."""
+    anneal = [{"source": "docs", "weight": 1}]
+    config = PretrainConfig(**TINY, mixture=MIXTURE, anneal=anneal, anneal_share=0.25)
+    built_all = built(home, pack=APART, pretrain=config)
+    artifact = built_all["pretrain"].artifact
+    sources = {each["source"]: each for each in artifact.facts["training"]["sources"]}
+    sequences = built_all["pack"].artifact.data("sequences").table().to_pylist()
+    rows = Counter(row["source"] for row in sequences if row["split"] == "train")
+    assert rows["code"] >= 9 * 6
+    assert sources["code"]["tokens"] == 9 * 6 * LENGTH
+    assert sources["docs"]["tokens"] == (9 * 2 + 3 * 8) * LENGTH
+    assert sources["docs"]["epochs"] == pytest.approx((9 * 2 + 3 * 8) / rows["docs"])
+    shown = {panel.title: panel for panel in panels(artifact)}
+    table = shown["Tokens by source"]
+    assert isinstance(table, Table)
+    assert [row[:2] for row in table.rows] == [
+        ["code", 9 * 6 * LENGTH],
+        ["docs", (9 * 2 + 3 * 8) * LENGTH],
+    ]
+    assert "Tokens by source" not in {panel.title for panel in panels(done.artifact)}
+    assert isinstance(shown["Training"], Table)
+    assert "sources" not in {row[0] for row in shown["Training"].rows}
+
+
+def test_one_pass_over_a_mixture_is_whole_batches_of_its_sources(home: Path) -> None:
+    docs = [{"source": "docs", "weight": 1, "max_epochs": 1}]
+    config = PretrainConfig(**TINY | {"tokens": 0}, mixture=docs)
+    training = built(home, pack=APART, pretrain=config)["pretrain"].artifact.facts["training"]
+    (source,) = [each for each in training["sources"] if each["tokens"]]
+    assert source["source"] == "docs"
+    assert 0.9 < source["epochs"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (
+            {"mixture": [{"source": "code", "weight": 1, "max_epochs": 0.1}]},
+            MixtureError,
+            r"of 3,072 tokens every source of the mixture has reached its max_epochs: code 0\.1",
+        ),
+        (
+            {"mixture": MIXTURE, "anneal": [{"source": "wiki", "weight": 1}]},
+            MixtureError,
+            r"no training row is of source 'wiki'.*there are code \(\d+ rows\), docs",
+        ),
+    ],
+)
+def test_mixtures_that_do_not_last(
+    home: Path, values: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        built(home, pack=APART, pretrain=PretrainConfig(**TINY, **values))
+
+
+def test_a_mixture_of_rows_that_do_not_say_their_source(home: Path) -> None:
+    with pytest.raises(UntrainableError, match=r"pack\.by_source=true"):
+        built(home, pretrain=PretrainConfig(**TINY, mixture=MIXTURE))
+
+
+def test_what_a_mixture_needs() -> None:
+    with pytest.raises(ValidationError, match=r"mixture\.0\.weight\s+Field required"):
+        PretrainConfig.model_validate({"mixture": [{"source": "code"}]})
+    with pytest.raises(ValidationError, match=r"anneal: more than one for docs"):
+        PretrainConfig.model_validate({"anneal": [MIXTURE[1], MIXTURE[1]]})
+    with pytest.raises(ValidationError, match=r"mixture\.0\.weight\s+.*greater than 0"):
+        PretrainConfig.model_validate({"mixture": [{"source": "code", "weight": 0}]})
+    assert "mixture" not in PretrainConfig().identity()
+    mixed = PretrainConfig.model_validate({"mixture": MIXTURE}).identity()
+    assert mixed["mixture"] == [
+        {"source": "code", "weight": 3.0, "max_epochs": 1.0},
+        {"source": "docs", "weight": 1.0, "max_epochs": 0.0},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Samples, Table
-from tasks.stages.source import STAGE, EmptySourceError, SourceConfig, externals
+from tasks.stages.source import STAGE, EmptySourceError
+from tasks.stages.source_config import SourceConfig
+from tasks.stages.source_items import externals
 
 SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 

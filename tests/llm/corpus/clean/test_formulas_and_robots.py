@@ -8,7 +8,8 @@ import pytest
 from resiliparse.parse.html import HTMLTree
 
 from llm.corpus.clean.main_text import extract
-from llm.corpus.clean.pages import Document, Extraction, Limits, Page, clean_page
+from llm.corpus.clean.outcome import Document, Extraction, Limits, Page
+from llm.corpus.clean.pages import clean_page
 from llm.corpus.source import records
 from llm.corpus.source.robots import Robots, directives, header_directives, join_directives, robots
 from tests.llm.corpus.source.archive_bytes import read

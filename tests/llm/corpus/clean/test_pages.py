@@ -13,16 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.corpus.clean.pages import (
-    Document,
-    Extraction,
-    Limits,
-    Page,
-    Rejected,
-    Removed,
-    clean_page,
-    clean_pages,
-)
+from llm.corpus.clean.outcome import Document, Extraction, Limits, Page, Rejected, Removed
+from llm.corpus.clean.pages import clean_page, clean_pages
 
 LIMITS = Limits(
     max_bytes=2_000_000, max_nodes=100_000, max_depth=256, max_replaced=0.05, max_controls=0.01

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from llm.training.loop import train_among
 from llm.training.run_file import Run
 from llm.training.saver import CheckpointError
 from tests.llm.training.small_run import CPU, After, Never, never
+from tests.llm.training.spoiled import spoil
 
 _attend = transformer.attend
 _write = tensor_files.write
@@ -53,10 +55,14 @@ def main(folder: Path) -> None:
             stop = AtLook(case["stop_at_look"]) if case["stop_at_look"] else stop
             transformer.attend = _short_of_memory(processes, **case["no_memory"])
             tensor_files.write = _short_of_disk(processes, **case["no_disk"])
+            patch = pytest.MonkeyPatch()
+            if processes.rank in case["spoiled_ranks"]:
+                spoil(patch, lambda step, share: step in (4, 9) or (12 < step < 30 and share == 1))
             try:
                 train_among(from_record(Run, case["run"], str(number)), stop, CPU, processes)
             except (StoppedError, CheckpointError) as ended:
                 print(f"case {number}, process {processes.rank}: {ended}", file=sys.stderr)
+            patch.undo()
 
 
 def _short_of_memory(processes: Processes, ranks: list[int], call: int, backward: bool) -> Any:

@@ -26,10 +26,12 @@ def case(
     stop_at_look: int = 0,
     no_memory: dict[str, Any] = NEVER,
     no_disk: tuple[int, int] = (-1, 0),
+    spoiled_ranks: list[int] | None = None,
 ) -> dict[str, Any]:
     stops = {"stop_after": stop_after, "stop_at_look": stop_at_look}
     disk = {"rank": no_disk[0], "file": no_disk[1]}
-    return {"run": asdict(run), **stops, "no_memory": no_memory, "no_disk": disk}
+    faults = {"no_memory": no_memory, "no_disk": disk, "spoiled_ranks": spoiled_ranks or []}
+    return {"run": asdict(run), **stops, **faults}
 
 
 def together(
@@ -64,7 +66,7 @@ def far(run: Run, reference: Run) -> dict[str, float]:
         name: set(told) for name, told in theirs.items()
     }
     return {
-        name: max(abs(told[step] - ours[name][step]) / abs(told[step]) for step in told)
+        name: max(abs(told[step] - ours[name][step]) / (abs(told[step]) or 1) for step in told)
         for name, told in theirs.items()
         if name != "learning_rate"
     }
