@@ -13,6 +13,7 @@ from flows import publish
 from flows.planning import RECIPE, StageName, planner
 from flows.running import preview, run, watch_server
 from tasks.engine.run.plan import Planner
+from tasks.panels.numbers import counted
 
 # The planner of a run that its caller, in this process, has planned already.
 PLANNED: ContextVar[Planner | None] = ContextVar("planned", default=None)
@@ -43,13 +44,15 @@ def build(
         plan = PLANNED.get() or planner(recipe, changes, only, start, force)
         rows = preview(plan)
         if dry_run:
-            return Completed(message=f"planned {len(rows)} stages; nothing was run", data=[])
+            return Completed(
+                message=f"planned {counted(len(rows), 'stage')}; nothing was run", data=[]
+            )
         done = run(plan, recipe)
         publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     get_run_logger().info("ran %s; %d cached", ", ".join(ran) or "nothing", len(done) - len(ran))
     return Completed(
-        message=f"{len(ran)} stages ran, {len(done) - len(ran)} cached",
+        message=f"{counted(len(ran), 'stage')} ran, {len(done) - len(ran)} cached",
         data=[
             {
                 "stage": outcome.stage,

@@ -28,6 +28,7 @@ from tasks.engine.store.views import FILE as PANELS
 from tasks.engine.upkeep import gc as collecting
 from tasks.engine.upkeep import trace as tracing
 from tasks.engine.upkeep import verify as verifying
+from tasks.panels.numbers import counted
 from tasks.registry import STAGES
 
 # SHA-256 in hex, of which folders in the store and `why` show as many digits.
@@ -84,9 +85,9 @@ def why(
     for name, record in manifest.inputs.items():
         print(f"input     {name} = {record.stage}.{record.output} {record.data_id[:16]}")
     for name, external in manifest.externals.items():
-        print(f"external  {name} = {len(external.items)} items {external.data_id[:16]}")
+        print(f"external  {name} = {counted(len(external.items), 'item')} {external.data_id[:16]}")
     for name, output in manifest.outputs.items():
-        print(f"output    {name} = {output.rows:,} rows, {output.bytes:,} bytes")
+        print(f"output    {name} = {counted(output.rows, 'row')}, {output.bytes:,} bytes")
 
 
 def _manifest(store: Store, recipe: str, wanted: str) -> Artifact:
@@ -247,7 +248,10 @@ def verify(
     else:
         for folder, files in found.items():
             print(f"damaged {folder}: {', '.join(files)}")
-        print(f"{count} artifacts, {len(found)} damaged" + ("" if deep else " (sizes only)"))
+        print(
+            f"{counted(count, 'artifact')}, {len(found)} damaged"
+            + ("" if deep else " (sizes only)")
+        )
         if any(files != [PANELS] for files in found.values()):
             print("`ingot run` rebuilds those its recipe needs")
         if any(PANELS in files for files in found.values()):
@@ -285,10 +289,10 @@ def gc(
         collecting.remove(store, candidates)
         take_down(pictures)
     did = "removed" if apply else "would remove (use --apply)"
-    print(f"{did}: {len(candidates)} folders, {size:,.1f} MB")
+    print(f"{did}: {counted(len(candidates), 'folder')}, {size:,.1f} MB")
     if pictures:
-        pieces = f"{len(pictures)} picture{'s' * (len(pictures) > 1)}"
-        print(f"{did}: {pieces} of attempts that are gone, {drawn:,} bytes")
+        whose = "removed attempts" if apply else "attempts that are or would be removed"
+        print(f"{did}: {counted(len(pictures), 'picture')} of {whose}, {drawn:,} bytes")
 
 
 def register(app: typer.Typer) -> None:

@@ -34,6 +34,11 @@ def cell(value: Cell) -> str:
     return value
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something whose plural ends in s: "1 artifact", "1,200 artifacts"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def size(count: int) -> str:
     """Bytes in decimal units: 1_500_000 is "1.5 MB"."""
     amount, unit = float(count), 0

@@ -56,7 +56,8 @@ def test_a_picture_goes_with_the_attempt_it_shows(
     gc(keep_last=1)
     told = capsys.readouterr().out.splitlines()[-1]
     assert told == (
-        f"would remove (use --apply): 1 picture of attempts that are gone, {size:,} bytes"
+        "would remove (use --apply): 1 picture of attempts that are or would be removed, "
+        f"{size:,} bytes"
     )
     assert gone.exists()
     gc(keep_last=1, apply=True)

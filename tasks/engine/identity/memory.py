@@ -1,7 +1,8 @@
 """What was once computed from a file's bytes, remembered until the file changes.
 
-A file is taken to be unchanged while its path, size and time of modification are. The memory lies
-in the user's cache folder, lines of JSON; without it everything is computed again, no more.
+A file is taken to be unchanged while its path, inode, size and times are: of modification, which a
+program may set back, and of change, which none can. The memory lies in the user's cache folder,
+lines of JSON; without it everything is computed again, no more.
 """
 
 from __future__ import annotations
@@ -57,8 +58,7 @@ class Memory:
 
     def recall(self, path: Path, compute: Callable[[Path], Any]) -> Any:
         """The value for a file: remembered, else computed. It must have a JSON form."""
-        stat = path.stat()
-        name, stamp = str(path.resolve()), f"{stat.st_size}|{stat.st_mtime_ns}"
+        name, stamp = str(path.resolve()), _stamp(path.stat())
         known = self._known.get(name)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -85,6 +85,10 @@ class Memory:
         lines = [_line(name, *entry) for name, entry in self._known.items()]
         whole.write_text("".join(lines), encoding="utf-8")
         whole.replace(self._file)
+
+
+def _stamp(stat: os.stat_result) -> str:
+    return f"{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{stat.st_ino}"
 
 
 def _line(name: str, stamp: str, value: Any) -> str:

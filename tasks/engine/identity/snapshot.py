@@ -2,7 +2,7 @@
 
 A snapshot lists (name, size, sha256) of each item; names are relative to the
 fixed part of the pattern that found them, so that the same files in another
-folder are the same input. Digests are remembered by path, size and mtime.
+folder are the same input. Digests are remembered (`memory.py`).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import File, Totals
+from tasks.panels.numbers import counted
 
 _SHOWN = 5
 # Several parts are waited for at once; tiny ones are handed to a thread some at a time.
@@ -69,7 +70,7 @@ def check_unique(stage: Stage, out: Out) -> None:
         if repeated.size:
             shown = ", ".join(value.decode() for value in repeated[:_SHOWN])
             raise ConservationError(
-                f"{stage.name}.{name}: {repeated.size} doc_id(s) occur more than once: {shown}"
+                f"{stage.name}.{name}: {counted(repeated.size, 'doc_id')} more than once: {shown}"
             )
 
 

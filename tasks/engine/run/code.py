@@ -22,6 +22,7 @@ from tasks.engine.identity.canonical import sha256_json
 from tasks.engine.identity.memory import Memory
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.manifest import CodeRecord
+from tasks.panels.numbers import counted
 
 _PROJECT = Path(__file__).resolve().parents[3]
 _PACKAGES = ("llm", "tasks")
@@ -164,7 +165,7 @@ def drift(old: CodeRecord, new: CodeRecord) -> list[str]:
         if old.files.get(path) != new.files.get(path)
     )
     if old.adopted:
-        changed.append(f"{old.adopted} shards adopted from earlier code")
+        changed.append(f"{counted(old.adopted, 'shard')} adopted from earlier code")
     for name in sorted(old.libraries.keys() | new.libraries.keys()):
         before, after = old.libraries.get(name, "absent"), new.libraries.get(name, "absent")
         if before != after:

@@ -27,6 +27,7 @@ from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import Failure, run_jobs
 from tasks.engine.shards.unit_files import open_unit
 from tasks.engine.store.store import Store
+from tasks.panels.numbers import counted
 
 # Digests are computed side by side, and several answers of the file system are waited for at once.
 # Tiny shards are handed to a thread some at a time: each would cost less than handing it over.
@@ -155,7 +156,7 @@ class ShardWork:
     def _failure_message(self, failed: Sequence[tuple[str, Failure]], allowed: int) -> str:
         lines = [f"- {name}: {failure.kind}\n{failure.message}" for name, failure in failed]
         return (
-            f"{self.stage.name}: {len(failed)} shard(s) failed twice, {allowed} allowed "
+            f"{self.stage.name}: {counted(len(failed), 'shard')} failed twice, {allowed} allowed "
             "(max_failed_shards):\n" + "\n".join(lines)
         )
 

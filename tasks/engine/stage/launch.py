@@ -85,8 +85,8 @@ def launch(
         try:
             with defer_signals():
                 process = Launched(ranks.command(module, run_file), log, variables)
-            for number, line_there in enumerate(ranks.elsewhere(module, run_file), start=2):
-                output.log(f"waits for node {number} of {ranks.nodes}; start it with: {line_there}")
+            for number, command in enumerate(ranks.other_commands(module, run_file), start=2):
+                output.log(f"waits for node {number} of {ranks.nodes}; start it with: {command}")
             for line in process.lines():
                 if line is not None:
                     output.read(line)

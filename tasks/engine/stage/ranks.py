@@ -37,7 +37,7 @@ class Ranks:
             return [sys.executable, "-P", "-m", *torchrun, count, "-m", module, str(run_file)]
         return [sys.executable, "-P", "-u", "-m", module, str(run_file)]
 
-    def elsewhere(self, module: str, run_file: Path) -> list[str]:
+    def other_commands(self, module: str, run_file: Path) -> list[str]:
         """What a person is to start on each of the other machines; shell commands."""
         return [
             shlex.join(["python", *self._node(number), "-m", module, str(run_file)])

@@ -64,7 +64,8 @@ def advice(artifact: Artifact) -> str:
     """How an artifact comes by its panels."""
     return (
         f"{artifact.stage} was built by a version of Ingot that kept no panels with it; "
-        f"`ingot run --force {artifact.stage}` builds it again, with panels."
+        f"`ingot run --force {artifact.stage} --force report` builds it and the report "
+        "again, with panels."
     )
 
 

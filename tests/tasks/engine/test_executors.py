@@ -133,7 +133,7 @@ def test_a_job_that_fails_twice_is_given_up(
     corpus = write_corpus(tmp_path / "corpus", files=3)
     place = Elsewhere(faults=2)
     with_executor(monkeypatch, place)
-    with pytest.raises(ShardError, match=r"1 shard\(s\) failed twice(.|\n)*LostError\na long rep"):
+    with pytest.raises(ShardError, match=r"1 shard failed twice(.|\n)*LostError\na long rep"):
         build(planner(Store(str(tmp_path / "home")), corpus))
     assert place.closed
 

@@ -40,6 +40,27 @@ def test_a_file_is_looked_at_once_until_it_changes(tmp_path: Path, cache: Path) 
     assert Memory("sizes").recall(file, measure) == [7]
 
 
+def test_bytes_changed_behind_the_same_size_and_time_are_seen(tmp_path: Path) -> None:
+    def read(path: Path) -> str:
+        return path.read_text()
+
+    file, known = tmp_path / "file", Memory("texts")
+    file.write_text("one")
+    before = file.stat()
+    times = (before.st_atime_ns, before.st_mtime_ns)
+    assert known.recall(file, read) == "one"
+    file.write_text("two")
+    os.utime(file, ns=times)
+    while file.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of the file system ticks
+        os.utime(file, ns=times)
+    assert known.recall(file, read) == "two"
+    (tmp_path / "other").write_text("six")
+    os.utime(tmp_path / "other", ns=times)
+    (tmp_path / "other").replace(file)
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (3, before.st_mtime_ns)
+    assert known.recall(file, read) == "six"
+
+
 def test_a_damaged_memory_costs_time_alone(tmp_path: Path, cache: Path) -> None:
     files = [tmp_path / name for name in ("one", "other")]
     for file in files:
@@ -83,7 +104,7 @@ def test_what_another_process_wrote_meanwhile_is_known(tmp_path: Path, cache: Pa
     before = cache.read_text()
     assert Memory("sizes").recall(one, never) == 3  # read once, and again from what was read
     assert Memory("sizes").recall(one, never) == 3
-    told = memory._line(str(two.resolve()), f"3|{two.stat().st_mtime_ns}", 3)
+    told = memory._line(str(two.resolve()), memory._stamp(two.stat()), 3)
     cache.write_text(before + told)
     assert Memory("sizes").recall(two, never) == 3
 

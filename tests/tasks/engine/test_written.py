@@ -76,5 +76,5 @@ def test_two_shards_cannot_write_one_file(tmp_path: Path) -> None:
 
 
 def test_a_second_try_begins_anew(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"1 shard\(s\) failed twice(.|\n)*file 3"):
+    with pytest.raises(Exception, match=r"1 shard failed twice(.|\n)*file 3"):
         built(tmp_path, "{name}", fail_on="of file 3")

@@ -190,7 +190,7 @@ def test_an_artifact_published_without_panels_is_told(done: Done, tmp_path: Path
     logged = Logged()
     order = BuildRequest(STAGES["report"], report.ReportConfig(), {"pack": (pack, "sequences")})
     made = execute(order, store, logged, force=True)
-    advice = "`ingot run --force pack` builds it again, with panels."
+    advice = "`ingot run --force pack --force report` builds it and the report again, with panels."
     assert [line for line in logged.lines if advice in line]
     shown = Page(page_of({"report": made}))
     assert advice in shown.text
