@@ -6,6 +6,7 @@ CPUs; block by block the results are equal, and equal after a resume.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import cast
@@ -14,7 +15,7 @@ import torch
 
 from llm.model.transformer import Transformer
 from llm.process.events import log
-from llm.training import loss
+from llm.training import devices, loss
 
 _SHAPES = 64
 
@@ -23,18 +24,18 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
     """Compile the blocks in place, if this machine can; names of parameters stay.
 
     Args:
-        cache: folder for compiled code, used again by the next start.
+        cache: folder for compiled code, used again by the next start, where the environment names
+            none (TORCHINDUCTOR_CACHE_DIR); each kind of machine has a folder of its own in it.
 
     Returns:
         Whether they are compiled; if not, a line says why.
     """
     if device.type == "mps":
         return False
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
-    # Here, not above: as it is imported it sets that variable where nobody has.
-    import torch._inductor.config
+    import torch._inductor.config  # compiles nothing yet, and takes a second
     from torch._dynamo.exc import TorchDynamoException
 
+    choose_cache(cache, device)
     try:
         # A compiler, Python's headers or Triton may be missing; a sum of two numbers tells.
         torch.compile(torch.add)(*torch.ones(2, device=device))
@@ -52,6 +53,30 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
     if device.type == "cuda":  # on a CPU a norm by itself is too little to gain
         model.model.norm.compile(dynamic=False)
     return True
+
+
+def choose_cache(cache: Path, device: torch.device) -> None:
+    """Tell the compiler where to keep code; arguments as above."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    default, machine = default_cache_dir(), _machine(device)
+    named = os.environ.get("TORCHINDUCTOR_CACHE_DIR", default)
+    # Whoever imports the compiler sets that variable to its default: that is nobody's wish.
+    folder = cache if named == default else Path(named)
+    if folder.name != machine:  # else it is what was set here, maybe in the process that began this
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / machine)
+
+
+def _machine(device: torch.device) -> str:
+    """A name for what compiled code runs on.
+
+    The compiler's cache takes code made for other vectors (of a wider CPU, or before
+    ATEN_CPU_CAPABILITY was set) for its own: results are then wrong. A folder may be used by
+    several machines, or move from one to another.
+    """
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    known = (torch.__version__, torch.backends.cpu.get_cpu_capability(), devices.cpu_model(), gpu)
+    return hashlib.sha256("\n".join(known).encode()).hexdigest()[:16]
 
 
 def compiled_softmax() -> loss.Softmax:

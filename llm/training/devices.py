@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -95,6 +96,17 @@ def cpu_instructions() -> set[str]:
     with contextlib.suppress(OSError):  # Linux alone has the file
         found |= set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     return found
+
+
+def cpu_model() -> str:
+    """Model and instruction sets of the CPU, in Linux's words; elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    # "flags" of x86, "Features" of Arm.
+    told = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+    return "\n".join(sorted(told))
 
 
 def bf16_is_faster(device: torch.device) -> bool:
