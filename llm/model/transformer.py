@@ -72,14 +72,15 @@ class Cache:
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Causal attention of (B, H, T, d) on (B, K, S, d), or by a mask: see `Transformer.hidden`.
 
-    Without a boolean mask S must equal T.
+    Without a boolean mask S must equal T, or T be 1: the last position, which looks at all.
     """
     groups = queries.shape[1] // keys.shape[1]
     if mask is not None and mask.dtype == torch.int32:
         from llm.model.bounded_attention import attend_within
 
         return attend_within(queries, keys, values, mask)
-    if mask is None and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
+    one = queries.shape[2] == 1
+    if mask is None and not one and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
         return _attend_in_blocks(queries, keys, values, groups)
     grouped = groups > 1
     if grouped and queries.is_cuda and (mask is not None or queries.dtype == torch.float32):
@@ -89,7 +90,12 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
         values = values.repeat_interleave(groups, dim=1)
         grouped = False
     out: Tensor = F.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
+        queries,
+        keys,
+        values,
+        attn_mask=mask,
+        is_causal=mask is None and not one,
+        enable_gqa=grouped,
     )
     return out
 
