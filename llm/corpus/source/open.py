@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm.corpus.source.archives import read_archive
 from llm.corpus.source.files import file_url, read_html_file, read_text_file
 from llm.corpus.source.records import Record, Rejected, Removed
 from llm.corpus.source.rows import Fields, read_jsonl, read_parquet
@@ -100,6 +99,8 @@ def _reject_empty(path: Path, name: str, kind: str) -> Record:
 
 def _read(path: Path, name: str, kind: str, origin: Origin, limit: int) -> Iterator[Record]:
     if kind == "warc":
+        from llm.corpus.source.archives import read_archive  # a dozen modules: only to read one
+
         return read_archive(path, name, limit)
     if kind in ("html", "text"):
         read = read_html_file if kind == "html" else read_text_file

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from llm.corpus.identity import doc_id
 from llm.corpus.source.open import Origin
@@ -160,6 +159,8 @@ def _of_fate(table: pa.Table, fate: int, columns: list[str]) -> pa.Table | None:
 
 
 def _count_pages(pages: pa.Table, source: str, counts: Counter[str]) -> None:
+    import pyarrow.compute as pc  # not before: see llm/rows.py
+
     counts[f"bytes:{source}"] += pc.sum(pc.binary_length(pages.column("html"))).as_py()
     counts[f"mended:{source}"] += pc.sum(pages.column("mended")).as_py()
     terms = pc.struct_field(pages.column("provenance"), "license")
