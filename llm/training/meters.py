@@ -190,6 +190,7 @@ class Meters:
             "mfu": round(rate * self._flops / self._peak, 4) if rate and self._peak else None,
             "memory_bytes": memory_in_use(self._device),
             "skipped_steps": self.stability.skipped,
+            "passed_over_steps": self.stability.passed_over,
             "rollbacks": self.stability.rollbacks,
             "learning_rate_share": self.stability.rate_share,
         }

@@ -27,16 +27,17 @@ def write(
     """
     columns = zip(*meters.rows, strict=True)
     pq.write_table(pa.table(list(map(list, columns)), schema=METRICS), run.paths.metrics)
-    o = run.optimisation
+    o, stability = run.optimisation, meters.stability
     result = {
         "parameters": run.architecture.parameters,
         "steps": o.steps,
-        "tokens": o.steps * o.batch_rows * sequence_length,
+        # Those of steps that changed something; epochs are of all that were drawn.
+        "tokens": (o.steps - stability.not_taken) * o.batch_rows * sequence_length,
         "epochs": batches.epochs(o.steps),
         "flops_per_token": run.architecture.flops_per_token(sequence_length),
         **machine,
         **meters.facts(),
-        "events": [asdict(event) for event in meters.stability.events],
+        "events": [asdict(event) for event in stability.events],
     }
     sources = [
         {"source": name, "tokens": rows * sequence_length, "epochs": epochs}

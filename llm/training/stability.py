@@ -2,9 +2,9 @@
 
 When 8 of the last 32 steps were skipped, or more than a quarter at the end of a run, training goes
 back to the last checkpoint from before the first of them, or to its start, and on from there with
-half the learning rate. The same batches come again. Where it fails at the same steps once more,
-those are passed over on the next way: they count as done, and their data are not learned. After
-three times it is given up, and where more than a quarter of all steps would be passed over.
+half the learning rate. The same batches come again. Steps that are skipped once more on the second
+way are passed over on the next: they count as done, and their data are not learned. After three
+times it is given up, and where more than a quarter of all steps would be passed over.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ class Stability:
         self.events: list[Event] = []
         self.rollbacks = self.skipped = 0
         self._recent: deque[tuple[int, bool]] = deque(maxlen=RECENT)
-        self._until = 0  # steps that were tried before the last rollback
-        self._passed_over: list[tuple[int, int]] = []  # first and last ones
+        self._skipped: set[int] = set()  # steps, on the way that led here
+        self._failed: set[int] = set()  # on ways that were given up
+        self._passed_over: set[int] = set()
 
     @property
     def rate_share(self) -> float:
@@ -67,13 +68,14 @@ class Stability:
 
     def passes_over(self, step: int) -> bool:
         """Whether a step is not even tried."""
-        return any(first <= step <= last for first, last in self._passed_over)
+        return step in self._passed_over
 
     def see(self, step: int, figures: StepFigures) -> None:
         """Take note of a step; they come in order."""
         self._recent.append((step, figures.skipped))
         if figures.skipped:
             self.skipped += 1
+            self._skipped.add(step)
             found = (_finite(figures.loss), _finite(figures.gradient_norm))
             self.events.append(Event(step, "skipped", *found, _why(figures)))
 
@@ -83,10 +85,17 @@ class Stability:
         if done < steps:
             return skipped >= TOO_MANY
         few = TOO_MANY / RECENT
-        return skipped > few * len(self._recent) or self._count_passed_over() > few * steps
+        return skipped > few * len(self._recent) or self.passed_over > few * steps
 
-    def _count_passed_over(self) -> int:
-        return sum(last - first + 1 for first, last in self._passed_over)
+    @property
+    def passed_over(self) -> int:
+        """Steps that count as done and were not even tried."""
+        return len(self._passed_over)
+
+    @property
+    def not_taken(self) -> int:
+        """Steps that count as done and changed nothing."""
+        return len(self._passed_over | self._skipped)
 
     def require_rollback(self) -> int:
         """The step the trouble began with.
@@ -103,7 +112,7 @@ class Stability:
                 f"{len(skipped)} were skipped, the last one because {self.events[-1].detail}"
             )
         else:
-            what = f"{self._count_passed_over()} steps failed twice and were passed over"
+            what = f"{self.passed_over} steps failed twice and were passed over"
         raise NonFiniteLossError(
             f"training diverged: {what}. Going back to a checkpoint {self.rollbacks} times, at "
             f"last with {self.rate_share:g} of the learning rate, did not help. Lower the learning "
@@ -112,12 +121,15 @@ class Stability:
 
     def roll_back(self, to: int) -> Event:
         """Take note that training goes on after step `to`; the event that says so."""
-        at, begun = self._recent[-1][0], self.require_rollback()
-        if begun <= self._until:
-            self._passed_over.append((begun, at))
-            over = Event(begun, "passed over", None, None, f"up to step {at}, which failed twice")
-            self.events.append(over)
-        self._until = at
+        at = self._recent[-1][0]
+        self.require_rollback()
+        twice = self._skipped & self._failed
+        for first, last in _stretches(twice - self._passed_over):
+            detail = f"up to step {last}, failed twice" if last > first else "failed twice"
+            self.events.append(Event(first, "passed over", None, None, detail))
+        self._passed_over |= twice
+        self._failed |= self._skipped
+        self._skipped = {step for step in self._skipped if step <= to}
         self.rollbacks += 1
         self._recent.clear()
         detail = f"to step {to}, with {self.rate_share:g} of the learning rate"
@@ -132,8 +144,9 @@ class Stability:
             "rollbacks": self.rollbacks,
             "skipped": self.skipped,
             "recent": list(self._recent),
-            "until": self._until,
-            "passed_over": self._passed_over,
+            "on_this_way": sorted(self._skipped),
+            "failed": sorted(self._failed),
+            "passed_over": sorted(self._passed_over),
         }
 
     @staticmethod
@@ -144,9 +157,20 @@ class Stability:
             made.events = [Event(**event) for event in state["events"]]
             made.rollbacks, made.skipped = state["rollbacks"], state["skipped"]
             made._recent.extend((step, skipped) for step, skipped in state["recent"])
-            made._until = state["until"]
-            made._passed_over = [(first, last) for first, last in state["passed_over"]]
+            made._skipped, made._failed = set(state["on_this_way"]), set(state["failed"])
+            made._passed_over = set(state["passed_over"])
         return made
+
+
+def _stretches(steps: set[int]) -> list[tuple[int, int]]:
+    """First and last of steps that follow each other."""
+    found: list[tuple[int, int]] = []
+    for step in sorted(steps):
+        if found and found[-1][1] == step - 1:
+            found[-1] = (found[-1][0], step)
+        else:
+            found.append((step, step))
+    return found
 
 
 def _finite(value: float) -> float | None:

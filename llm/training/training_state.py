@@ -50,7 +50,7 @@ def restore_weights(folder: Path, model: nn.Module) -> None:
     """Put the weights alone in place.
 
     Raises:
-        StateError: something is missing, or of another shape.
+        StateError: something is missing, of another shape, or not finite.
     """
     try:
         with TensorFiles(sorted(folder.glob(f"{WEIGHTS}*.safetensors"))) as files:
@@ -82,11 +82,12 @@ def restore_optimisers(folder: Path, model: nn.Module, optimisers: list[Optimize
     """Put the states alone in place.
 
     Raises:
-        StateError: something is missing, or of another shape.
+        StateError: something is missing, of another shape, or not finite.
     """
     try:
         with TensorFiles(sorted(folder.glob(f"{OPTIMISERS}*.safetensors"))) as files:
             _restore_states(files, model, optimisers)
+        _require_whole(model, optimisers)
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         raise StateError(f"{folder}: optimiser states do not fit this run: {error}") from error
 
@@ -117,6 +118,18 @@ def _restore_states(files: TensorFiles, model: nn.Module, optimisers: list[Optim
         found = {place: held[p] for place, p in enumerate(parameters) if held[p]}
         groups = optimiser.state_dict()["param_groups"]
         optimiser.load_state_dict({"state": found, "param_groups": groups})
+
+
+def _require_whole(model: nn.Module, optimisers: list[Optimizer]) -> None:
+    if not any(optimiser.state for optimiser in optimisers):
+        return  # no step was taken yet
+    for prefix, parameter, optimiser in _parameters(model, optimisers):
+        states = optimiser.state.get(parameter)
+        if not states:
+            raise KeyError(f"there is no {prefix} in it")
+        for name, value in states.items():
+            if isinstance(value, Tensor) and not bool(value.isfinite().all()):
+                raise KeyError(f"{prefix}/{name} holds values that are not finite")
 
 
 def _parameters(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from llm.model.architecture import Architecture
 from llm.tables import METRICS
@@ -188,6 +188,12 @@ class PretrainConfig(StageConfig):
     wandb_project: str = execution("ingot", "Project of W&B.")
     wandb_folder: str = execution("", "Folder in which W&B makes its own; empty = the current one.")
     keep_checkpoints: int = execution(2, "Checkpoints kept: the newest ones.", ge=1, le=100)
+
+    @field_validator("wandb", mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        """YAML 1.1 takes a plain `off` for false."""
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _heads_fit(self) -> PretrainConfig:

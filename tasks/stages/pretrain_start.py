@@ -38,7 +38,10 @@ def start_artifact(
     path = next((data.path(part) for part in data.parts if part.path == "config.json"), None)
     if path is None:
         raise ExternalInputError(f"{_FIELD}: {continue_from} is no model: it has no config.json")
-    differ = _differences(json.loads(path.read_text(encoding="utf-8")), wanted)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ExternalInputError(_no_object(path))
+    differ = _differences(found, wanted)
     if differ:
         raise ExternalInputError(_other(continue_from, differ))
     return {"start": (artifact, output)}
@@ -53,8 +56,15 @@ def start_snapshot(continue_from: str) -> dict[str, Snapshot]:
     """
     if not continue_from or is_named(continue_from):
         return {}
+    folder = root() / Path(continue_from).expanduser()
+    if "@" in continue_from and not folder.exists():
+        raise ExternalInputError(
+            f"{_FIELD}: {continue_from!r} is neither a folder nor an artifact: those are written "
+            "stage.output@build, at least 4 digits (0-9, a-f) of the build id, which `ingot why "
+            "pretrain` shows"
+        )
     patterns = [f"{continue_from}/{name}" for name in _FILES]
-    if (root() / Path(continue_from).expanduser() / RESUMABLE).is_file():
+    if (folder / RESUMABLE).is_file():
         patterns += [f"{continue_from}/{RESUMABLE}", f"{continue_from}/{OPTIMISERS}*.safetensors"]
     return {"start": snapshot_files(patterns, _FIELD, "start/")}
 
@@ -102,16 +112,23 @@ def other_architecture(continue_from: str, wanted: Mapping[str, tuple[str, Any]]
         wanted: field of config.json -> what it is called here, and its value here.
     """
     try:
-        path = root() / continue_from / "config.json"
+        path = root() / Path(continue_from).expanduser() / "config.json"
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return  # missing files are told with the others that are missing
+    if not isinstance(found, dict):
+        yield _no_object(path)
+        return
     differ = _differences(found, wanted)
     if differ:
         yield _other(continue_from, differ)
 
 
-def _differences(found: Any, wanted: Mapping[str, tuple[str, Any]]) -> list[str]:
+def _no_object(path: Path) -> str:
+    return f"{_FIELD}: {path} is no JSON object, so no model's config; name another folder"
+
+
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, tuple[str, Any]]) -> list[str]:
     return [
         f"{field} {found[name]} there, {value} here"
         for name, (field, value) in wanted.items()

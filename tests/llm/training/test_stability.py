@@ -282,3 +282,36 @@ def test_what_is_saved_is_all_of_it() -> None:
     steps = range(1, 30)
     assert [again.passes_over(s) for s in steps] == [stability.passes_over(s) for s in steps]
     assert any(again.passes_over(s) for s in steps)
+
+
+def test_only_steps_that_fail_on_both_ways_are_passed_over() -> None:
+    stability = Stability()
+
+    def way(skipped: set[int], last: int) -> None:
+        for number in range(1, last + 1):
+            if not stability.passes_over(number):
+                stability.see(number, _figures(number in skipped))
+
+    way({*range(10, 17), 20}, 20)
+    assert stability.in_trouble(20, 100)
+    stability.roll_back(0)
+    assert not any(stability.passes_over(number) for number in range(1, 101))
+    way({10, 11, 12, 14, 20, 22, 23, 24, 25}, 25)
+    stability.roll_back(9)
+    assert [number for number in range(1, 101) if stability.passes_over(number)] == [
+        10,
+        11,
+        12,
+        14,
+        20,
+    ]
+    assert (stability.passed_over, stability.not_taken) == (5, 5)
+    over = [(e.step, e.detail) for e in stability.events if e.event == "passed over"]
+    assert over == [(10, "up to step 12, failed twice"), (14, "failed twice"), (20, "failed twice")]
+    again = Stability.of(json.loads(json.dumps(stability.state())))
+    assert again.state() == stability.state()
+
+
+def _figures(skipped: bool) -> StepFigures:
+    loss = math.nan if skipped else 2.0
+    return StepFigures(loss, 1.0, skipped, math.inf, math.inf, {}, 1e-3, 256, 0.0)

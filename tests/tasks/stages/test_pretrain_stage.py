@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from llm.model.folder import load
 from llm.training.mixture import MixtureError
 from tasks.engine.config import StageConfig
-from tasks.engine.errors import ExternalInputError
+from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Curve, Table
@@ -24,6 +24,7 @@ from tasks.stages.pack import PackConfig
 from tasks.stages.pretrain import PretrainConfig
 from tasks.stages.pretrain_data import UntrainableError
 from tasks.stages.pretrain_panels import panels
+from tasks.stages.pretrain_start import other_architecture
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.tasks.documents_stage import DEDUP, built_on
@@ -301,3 +302,27 @@ def test_processes_that_do_not_fit(values: dict[str, Any], message: str) -> None
         PretrainConfig(**values)
     fitting = PretrainConfig(nodes=2, rendezvous="head-node:29400", processes=8, parallel="fsdp")
     assert fitting.identity() == PretrainConfig().identity()
+
+
+def test_a_plain_off_of_yaml_is_off() -> None:
+    assert PretrainConfig.model_validate({"wandb": False}).wandb == "off"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pretrain.resumable@BF17", "is neither a folder nor an artifact"),
+        ("pretrain@b", "at least 4 digits"),
+        ("start", "expected an object of fields"),
+    ],
+)
+def test_names_of_no_model(home: Path, tmp_path: Path, name: str, message: str) -> None:
+    folder = tmp_path / "start"
+    folder.mkdir()
+    for file in ("config.json", "model.safetensors", "tokenizer.json"):
+        (folder / file).write_text("5")
+    wanted = str(folder) if name == "start" else name
+    with pytest.raises(IngotError, match=message):
+        built(home, pretrain=PretrainConfig(**TINY, continue_from=wanted))
+    (told,) = other_architecture(str(folder), {"hidden_size": ("hidden_size", 64)})
+    assert "config.json is no JSON object" in told
