@@ -134,7 +134,7 @@ def project(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
     if x.device.type != "cpu" or x.shape[:-1].numel() < _MANY_ROWS:
         return tuple(layer(x) for layer in layers)
     weight = torch.cat([layer.weight for layer in layers])
-    return F.linear(x, weight).split([layer.out_features for layer in layers], dim=-1)
+    return torch.split(F.linear(x, weight), [layer.out_features for layer in layers], dim=-1)
 
 
 class Attention(nn.Module):
@@ -155,7 +155,8 @@ class Attention(nn.Module):
     ) -> Tensor:
         batch, length, _ = x.shape
         products = project(x, self.q_proj, self.k_proj, self.v_proj)
-        queries, keys, values = (product.unflatten(-1, (-1, self.head_dim)) for product in products)
+        heads = (batch, length, -1, self.head_dim)
+        queries, keys, values = (product.view(heads) for product in products)
         if self.q_norm is not None and self.k_norm is not None:
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         queries, keys = queries.transpose(1, 2), keys.transpose(1, 2)  # (B, heads, T, d)
