@@ -25,6 +25,7 @@ from torch.distributed.fsdp import (
     register_fsdp_forward_method,
 )
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
@@ -32,7 +33,7 @@ from llm.training import devices
 from llm.training.distributed import Processes
 from llm.training.distributed_orthogonalisation import distributed_orthogonalise
 from llm.training.muon import Orthogonaliser
-from llm.training.strategy import LeftTogether, Outcome
+from llm.training.strategy import LeftTogether, Outcome, irrecoverable
 
 _PATIENCE = 120.0  # seconds for the others to notice that memory did not suffice
 
@@ -77,6 +78,9 @@ class Fsdp:
         register_fsdp_forward_method(model, "hidden")
         return model
 
+    def adopt(self, model: Transformer, optimisers: list[Optimizer]) -> list[Optimizer]:
+        return optimisers
+
     def dropping(self, stop: StopRequest) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -108,7 +112,7 @@ class Fsdp:
         try:
             agreed = Outcome(self.processes.highest(Outcome.NO_MEMORY, _PATIENCE))
         except RuntimeError as error:
-            raise _irrecoverable() from error
+            raise irrecoverable() from error
         if agreed is Outcome.STOPPED:
             self.recover(model)  # for the checkpoint
         return agreed
@@ -125,13 +129,16 @@ class Fsdp:
         dist.all_reduce(squares, group=self._mesh.get_group(self._mesh.ndim - 1))
         return squares.sqrt().float()
 
+    def clip(self, parameters: Sequence[nn.Parameter], largest: float, norm: Tensor) -> None:
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+
     def clear(self, model: Transformer) -> None:
         model.zero_grad(set_to_none=True)
 
     def recover(self, model: Transformer) -> None:
         reset = getattr(self._root, "reset_iter_state", None)
         if reset is None:  # before PyTorch 2.13
-            raise _irrecoverable()
+            raise irrecoverable()
         self.clear(model)  # of what is gathered, where the reset forgets no gradients
         reset()
         self.clear(model)  # of the shares
@@ -158,14 +165,6 @@ def _share(parameter: nn.Parameter) -> Tensor:
 def _gather(value: Tensor) -> Tensor:
     """All of a tensor, in every process."""
     return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def _irrecoverable() -> devices.DoesNotFitError:
-    return devices.DoesNotFitError(
-        "a piece of the batch did not fit into memory, and processes that share out a model "
-        "cannot leave a step; the next start resumes from the last checkpoint with pieces half "
-        "as large"
-    )
 
 
 def _mesh(device: torch.device, processes: Processes, nodes: int) -> DeviceMesh:

@@ -123,7 +123,8 @@ class _Training:
                 f"stopped after step {self._done} of {steps}, with a checkpoint"
             ) from None
         except devices.DoesNotFitError:
-            self._micro_batch.keep()  # where a step cannot be done again, the next start does
+            # Where a step cannot be done again, the next start does.
+            self._micro_batch.keep(failed=True)
             raise
         finally:
             self._saver.close()

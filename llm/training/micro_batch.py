@@ -112,10 +112,14 @@ class MicroBatch:
     def _set(self, rows: int) -> None:
         self._stepper.micro_batch_rows = even(-self._processes.highest(-rows), self._share)
 
-    def keep(self) -> None:
-        """Remember what it is now, unless the config says what it is to be and that fits."""
+    def keep(self, failed: bool = False) -> None:
+        """Remember what it is now, unless the config says what it is to be and that fits.
+
+        Args:
+            failed: a piece did not fit in this process, which may be the only one that knows.
+        """
         rows = self._stepper.micro_batch_rows
-        if not self._processes.first or rows >= self._fixed > 0:
+        if not (self._processes.first or failed) or rows >= self._fixed > 0:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         aside = self._file.with_suffix(f".{os.getpid()}.tmp")

@@ -17,7 +17,7 @@ from llm.training.mixture import Phase
 Optimiser = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "wsd"]
 Precision = Literal["auto", "bf16", "fp32"]
-Parallel = Literal["auto", "single", "ddp", "fsdp"]
+Parallel = Literal["auto", "single", "ddp", "fsdp", "zero2", "zero3"]
 Recomputation = Literal["none", "selective", "full"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Wandb = Literal["off", "offline", "online"]
@@ -110,7 +110,8 @@ class Execution:
         checkpoint_seconds: between checkpoints.
         keep_checkpoints: how many of the newest stay.
         parallel: "single" (one process), "ddp" (several, each with the whole model), "fsdp" (each
-            with a share of it), or "auto": ddp where the model fits on a GPU, else fsdp.
+            with a share of it), "zero2" or "zero3" (shares by DeepSpeed), or "auto": ddp where the
+            model fits on a GPU, else fsdp.
         activation_checkpointing: what of a block is computed again for the backward pass, to save
             memory: "none", "selective" (what is cheap) or "full".
         rendezvous_seconds: that processes wait for each other at the start.

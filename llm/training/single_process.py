@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
@@ -29,6 +30,9 @@ class Single:
     def wrap(self, model: Transformer) -> Transformer:
         return model.to(self._device)
 
+    def adopt(self, model: Transformer, optimisers: list[Optimizer]) -> list[Optimizer]:
+        return optimisers
+
     def dropping(self, stop: StopRequest) -> AbstractContextManager[None]:
         return stop.may_drop()
 
@@ -46,6 +50,9 @@ class Single:
 
     def norms(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         return gradient_norms(parameters)
+
+    def clip(self, parameters: Sequence[nn.Parameter], largest: float, norm: Tensor) -> None:
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
 
     def clear(self, model: Transformer) -> None:
         model.zero_grad(set_to_none=True)

@@ -109,7 +109,8 @@ class Stepper:
             o.document_mask, device, o.precision, model.architecture
         )
         narrow_residual(model, device, o.precision)
-        self.optimisers = optimisers.build(model, o, strategy.orthogonaliser)
+        built = optimisers.build(model, o, strategy.orthogonaliser)
+        self.optimisers = strategy.adopt(model, built)
         self.guard = Guard(o.outlier_sigmas, device)
         self.rate_share = 1.0
         self._parameters = list(model.parameters())
@@ -134,7 +135,7 @@ class Stepper:
         norms = self.strategy.norms(self._parameters)
         norm = torch.linalg.vector_norm(norms)
         largest = self._o.clip or float("inf")
-        torch.nn.utils.clip_grads_with_norm_(self._parameters, largest, norm)
+        self.strategy.clip(self._parameters, largest, norm)
         verdict = self.guard.judge(loss, norm)
         rate = self._o.learning_rate * schedules.share(step, self._o) * self.rate_share
         optimisers.set_learning_rate(self.optimisers, rate)

@@ -12,9 +12,11 @@ from enum import IntEnum
 from typing import Protocol
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
+from llm.training.devices import DoesNotFitError
 from llm.training.distributed import Processes
 from llm.training.muon import Orthogonaliser
 
@@ -53,6 +55,10 @@ class Strategy(Protocol):
         """The model where it is trained, on the device, from one with its first weights."""
         ...
 
+    def adopt(self, model: Transformer, optimisers: list[Optimizer]) -> list[Optimizer]:
+        """What steps are made with, from the optimisers of the wrapped model; called once."""
+        ...
+
     def dropping(self, stop: StopRequest) -> AbstractContextManager[None]:
         """Around work that changes nothing that is kept."""
         ...
@@ -87,6 +93,10 @@ class Strategy(Protocol):
         """(P,), on the device: the norm of the whole gradient of each parameter."""
         ...
 
+    def clip(self, parameters: Sequence[nn.Parameter], largest: float, norm: Tensor) -> None:
+        """Scale gradients so that their norm, which is `norm` (), is at most `largest`."""
+        ...
+
     def clear(self, model: Transformer) -> None:
         """Forget gradients."""
         ...
@@ -102,3 +112,12 @@ class Strategy(Protocol):
     def whole(self, model: Transformer) -> Transformer | None:
         """The model with all its weights, in the first process; all of them call it."""
         ...
+
+
+def irrecoverable() -> DoesNotFitError:
+    """The error of processes that share out a model, when one of them cannot do its piece."""
+    return DoesNotFitError(
+        "a piece of the batch did not fit into memory, and processes that share out a model "
+        "cannot leave a step; the next start resumes from the last checkpoint with pieces half "
+        "as large"
+    )

@@ -25,6 +25,7 @@ def choose(run: Run, device: torch.device, processes: Processes) -> Strategy:
 
     Raises:
         NotSingleError: "single" was asked for, and there are others.
+        DeepSpeedMissingError, ZeroNotPossibleError: see there.
     """
     parallel = run.execution.parallel
     if parallel == "auto":
@@ -39,6 +40,12 @@ def choose(run: Run, device: torch.device, processes: Processes) -> Strategy:
         raise NotSingleError(
             f"parallel is single, and {processes.count} processes were started; set it to auto"
         )
+    if parallel in ("zero2", "zero3"):
+        from llm.training.deepspeed_zero import Zero
+
+        o, stage = run.optimisation, 2 if parallel == "zero2" else 3
+        compiled = run.execution.compile
+        return Zero(device, processes, stage, o.optimiser, o.precision, compiled)
     return Ddp(device, processes)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol, cast
 
 import torch
 from safetensors import SafetensorError
@@ -24,9 +25,34 @@ class StateError(ExpectedError, ValueError):
     """What was kept of a run does not fit this one; names the file or the tensor."""
 
 
+class Keeper(Protocol):
+    """Has a weight that does not lie where its parameter is: such a parameter has one, as its
+    attribute `keeper`. All processes call it alike.
+
+    Attributes:
+        shape: of the whole weight.
+    """
+
+    shape: tuple[int, ...]
+
+    def read(self) -> Tensor:
+        """All of it; of use in the first process."""
+        ...
+
+    def write(self, value: Tensor) -> None:
+        """Put a whole value in place, as much of it as this process holds."""
+        ...
+
+
+def _keeper(parameter: nn.Parameter) -> Keeper | None:
+    return cast("Keeper | None", getattr(parameter, "keeper", None))
+
+
 def weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Names and values."""
-    yield from model.named_parameters()
+    for name, parameter in model.named_parameters():
+        keeper = _keeper(parameter)
+        yield name, parameter if keeper is None else keeper.read()
 
 
 def states(model: nn.Module, optimisers: list[Optimizer]) -> Iterator[tuple[str, Tensor]]:
@@ -63,7 +89,11 @@ def restore_weights(folder: Path, model: nn.Module) -> None:
 def place_weights(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Give a model these weights, by name; of a sharded one each process its share."""
     for name, parameter in model.named_parameters():
-        parameter.copy_(_share(values[name], parameter))
+        keeper = _keeper(parameter)
+        if keeper is None:
+            parameter.copy_(_share(values[name], parameter))
+        else:
+            keeper.write(values[name].detach())
 
 
 def _share(value: Tensor, like: Tensor) -> Tensor:
@@ -95,9 +125,14 @@ def restore_optimisers(folder: Path, model: nn.Module, optimisers: list[Optimize
 @torch.no_grad()
 def _restore_weights(files: TensorFiles, model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
-        if files.shape(name) != tuple(parameter.shape):
-            raise KeyError(f"{name} is {files.shape(name)}, not {tuple(parameter.shape)}")
-        parameter.copy_(files.read_like(name, parameter))
+        keeper = _keeper(parameter)
+        shape = tuple(parameter.shape) if keeper is None else keeper.shape
+        if files.shape(name) != shape:
+            raise KeyError(f"{name} is {files.shape(name)}, not {shape}")
+        if keeper is None:
+            parameter.copy_(files.read_like(name, parameter))
+        else:
+            keeper.write(files.read(name))
 
 
 def _restore_states(files: TensorFiles, model: nn.Module, optimisers: list[Optimizer]) -> None:

@@ -163,6 +163,7 @@ class PretrainConfig(StageConfig):
     parallel: Parallel = execution(
         "auto",
         "Of several processes: ddp = each has the whole model; fsdp = each has a share of it; "
+        "zero2, zero3 = shares by DeepSpeed (the extra `deepspeed`; AdamW only); "
         "auto = ddp where the model fits on a GPU, else fsdp; single = one process.",
     )
     activation_checkpointing: Recomputation = execution(
