@@ -73,8 +73,8 @@ class MicroBatch:
         if self._fixed:
             return
         known = self._known()
-        self._left = 1 if known else _STEPS_MEASURED
         if not known:
+            self._left = _STEPS_MEASURED
             a, o, e = run.architecture, run.optimisation, run.execution
             needed = row_bytes(a, o.precision, e.activation_checkpointing)
             states = 0 if device.type == "cpu" else 12 * a.parameters  # gradients, moments
