@@ -92,12 +92,18 @@ class MicroBatch:
         rows = self._stepper.micro_batch_rows
         if not self._left or rows == self._share:
             yield
+            self._left = 0 if self._stepper.micro_batch_rows < rows else self._left
             return
         before = start_peak(self._device)
         yield
-        self._left -= 1
+        # Where memory did not suffice after all, what is measured is not to be believed. Processes
+        # halve together.
+        failed = self._stepper.micro_batch_rows < rows
+        self._left = 0 if failed else self._left - 1
+        if failed:
+            return
         fits = rows
-        if rows == self._stepper.micro_batch_rows and before is not None:
+        if before is not None:
             taken = max(1, peak_bytes(self._device) - before)
             fits = int(_FILLED * free_bytes(self._device) * rows / taken)
         self._grow(fits)
