@@ -63,6 +63,8 @@ def choose_cache(cache: Path, device: torch.device) -> None:
     named = os.environ.get("TORCHINDUCTOR_CACHE_DIR", default)
     # Whoever imports the compiler sets that variable to its default: that is nobody's wish.
     folder = cache if named == default else Path(named)
+    if " " in str(folder):  # where its command line for C++ is cut
+        folder = Path(default)
     if folder.name != machine:  # else it is what was set here, maybe in the process that began this
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / machine)
 

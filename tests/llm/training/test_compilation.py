@@ -46,6 +46,10 @@ def test_the_folder_that_the_environment_names_is_used(
     assert _folder(cache).parent == cache / "mine"
 
 
+def test_code_is_not_kept_where_the_compiler_cannot_read_its_path(cache: Path) -> None:
+    assert " " not in str(_folder(cache / "My models"))
+
+
 @pytest.mark.long
 @pytest.mark.skipif(
     torch.backends.cpu.get_cpu_capability() != "AVX512", reason="no wider vectors than AVX2 here"
