@@ -6,21 +6,18 @@ waits for no disk. Elsewhere it is a plain copy.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from llm.training.memory import available_bytes
 from llm.training.tensor_files import Piece
 
 Files = Mapping[str, Sequence[Piece]]
 # Of what memory has room for, the share that a copy may take.
 _SHARE = 0.5
-_MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 class HostCopy:
@@ -41,7 +38,7 @@ class HostCopy:
             for piece in pieces
             if (name, piece.name) not in self._pinned
         )
-        if wanted > _SHARE * available():
+        if wanted > _SHARE * available_bytes():
             return None
         try:
             copied = {
@@ -69,20 +66,3 @@ class HostCopy:
             buffer = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
             self._pinned[key] = buffer
         return buffer.copy_(value, non_blocking=True)
-
-
-def available() -> float:
-    """Bytes of memory that can be had without swapping, as Linux and a container's limit say; where
-    nobody says, a quarter of what the machine has."""
-    found = []
-    with contextlib.suppress(OSError, ValueError):
-        for line in _MEMINFO.read_text(encoding="ascii").splitlines():
-            name, _, rest = line.partition(":")
-            if name == "MemAvailable":
-                found.append(1024.0 * int(rest.split()[0]))
-    with contextlib.suppress(OSError, ValueError):
-        limit = float((_CGROUP / "memory.max").read_text(encoding="ascii"))
-        found.append(limit - float((_CGROUP / "memory.current").read_text(encoding="ascii")))
-    if found:
-        return max(0.0, min(found))
-    return 0.25 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import torch
 
+_GROUP = Path("/sys/fs/cgroup")
+
 
 def memory_in_use(device: torch.device) -> int:
     """Bytes: of a GPU the most that was allocated so far; of a CPU's what is resident now."""
@@ -28,20 +30,20 @@ def free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return free + held
-    available = psutil.virtual_memory().available
     if device.type == "mps":
-        return min(available, int(torch.mps.recommended_max_memory()))
-    return min(available, _left_to_group())
+        return min(available_bytes(), int(torch.mps.recommended_max_memory()))
+    return available_bytes()
 
 
-def _left_to_group() -> int:
-    """Bytes that the control group of a container leaves; without a limit, very many."""
-    folder = Path("/sys/fs/cgroup")
+def available_bytes() -> int:
+    """Of the host's memory, what can be had without swapping, within the limit of a container."""
+    available = psutil.virtual_memory().available
     try:
-        limit = int((folder / "memory.max").read_text())
-        return max(0, limit - int((folder / "memory.current").read_text()))
-    except (OSError, ValueError):
-        return 1 << 62
+        limit = int((_GROUP / "memory.max").read_text(encoding="ascii"))
+        used = int((_GROUP / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no group, or one without a limit
+        return available
+    return max(0, min(available, limit - used))
 
 
 def start_peak(device: torch.device) -> int | None:

@@ -72,7 +72,8 @@ class MicroBatch:
         self._left = 0  # steps that are measured
         if self._fixed:
             return
-        known = self._known()
+        # Nodes may have caches of their own; all measure, or none.
+        known = -self._processes.highest(-self._known())
         if not known:
             self._left = _STEPS_MEASURED
             a, o, e = run.architecture, run.optimisation, run.execution

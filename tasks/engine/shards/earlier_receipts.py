@@ -7,8 +7,9 @@ receipts, without the parts beside them; and of a shard its own files.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tasks.engine.errors import StoreError
 from tasks.engine.shards.intermediate import (
@@ -20,6 +21,7 @@ from tasks.engine.shards.intermediate import (
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.store import Store
 
+_Record = TypeVar("_Record", bound=BaseModel)
 _LISTINGS = 8  # at once: where the store is elsewhere, each is an answer to wait for
 
 
@@ -50,15 +52,11 @@ def verified_intermediate(store: Store, folder: str, shard: str) -> Intermediate
     """What a shard of an earlier attempt kept for a later map, if that is there, whole.
 
     Raises:
-        StoreError: what should say what was kept does not.
+        StoreError: what is to say what was kept does not.
     """
-    contents = f"{folder}/{contents_path(shard)}"
-    try:
-        kept = Intermediate.model_validate_json(store.read(contents))
-    except FileNotFoundError:
+    kept = _parsed(store, f"{folder}/{contents_path(shard)}", Intermediate)
+    if kept is None:
         return None
-    except ValidationError as error:
-        raise StoreError(f"{store.full(contents)} is unreadable ({error}); remove it") from error
     path = f"{folder}/{intermediate_path(shard)}"
     if store.size(path) != kept.bytes:
         return None
@@ -74,14 +72,8 @@ def verified_receipt(store: Store, folder: str, shard: str, code: str | None) ->
     Raises:
         StoreError: what is called like a receipt is none.
     """
-    path = f"{folder}/receipts/{shard}.json"
-    try:
-        receipt = Receipt.model_validate_json(store.read(path))
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise StoreError(f"{store.full(path)} is no receipt ({error}); remove it") from error
-    if code is not None and receipt.code != code:
+    receipt = _parsed(store, f"{folder}/receipts/{shard}.json", Receipt)
+    if receipt is None or (code is not None and receipt.code != code):
         return None
     for output, files in receipt.files.items():
         for file in files:
@@ -89,3 +81,14 @@ def verified_receipt(store: Store, folder: str, shard: str, code: str | None) ->
             if store.size(part) != file.bytes or store.digest(part) != file.sha256:
                 return None
     return receipt
+
+
+def _parsed(store: Store, path: str, kind: type[_Record]) -> _Record | None:
+    """The record a file holds; `None` where there is no such file."""
+    try:
+        return kind.model_validate_json(store.read(path))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        what = kind.__name__.lower()
+        raise StoreError(f"{store.full(path)} is no {what} ({error}); remove it") from error

@@ -108,3 +108,14 @@ def test_the_memory_of_a_step_is_seen() -> None:
     del held
     assert memory.start_peak(device) < before + (30 << 20)
     assert memory.free_bytes(device) > 1 << 20
+
+
+def test_memory_that_is_there_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1e7 < memory.available_bytes() < 1e15
+    monkeypatch.setattr(memory, "_GROUP", tmp_path)
+    assert 1e7 < memory.available_bytes() < 1e15
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("2000\n")
+    assert memory.available_bytes() == 3000
+    (tmp_path / "memory.max").write_text("max\n")  # no limit
+    assert 1e7 < memory.available_bytes() < 1e15
