@@ -23,6 +23,7 @@ import torch
 
 from benchmarks import models
 from llm.model.architecture import Architecture
+from llm.tokens.random_rows import random_rows
 from llm.training import devices
 from llm.training.checkpoints import Position
 from llm.training.saver import Saver
@@ -57,7 +58,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 def measure(architecture: Architecture, device: torch.device, folder: Path) -> dict[str, float]:
     """Seconds by name."""
     precision = devices.precision_on(device, "auto")
-    tokens = models.random_tokens(architecture.vocabulary_size, architecture.context, 64)
+    tokens = random_rows(architecture.vocabulary_size, architecture.context, 64)
     step = models.stepper(architecture, tokens, models.optimisation(ROWS, precision), device, None)
     saver = Saver(folder, {}, 2, step.model, step.optimisers, step.strategy.processes, print)
     rows = np.arange(ROWS)

@@ -48,6 +48,7 @@ from torch.profiler import ProfilerActivity
 from benchmarks import gpu_checks, gpu_kernels, models
 from llm.model.architecture import Architecture
 from llm.model.generation import generate
+from llm.tokens.random_rows import random_rows
 from llm.training import devices
 from llm.training.peak_flops import peak_flops
 
@@ -98,7 +99,7 @@ def train(
     optimiser, masked = "muon" if side == "ingot-muon" else "adamw", side == "ingot-masked"
     o = models.optimisation(rows * pieces, precision, optimiser, masked)
     documents = _DOCUMENTS if masked else 1
-    tokens = models.random_tokens(a.vocabulary_size, a.context, 4 * rows * pieces, documents)
+    tokens = random_rows(a.vocabulary_size, a.context, 4 * rows * pieces, documents)
     began = time.perf_counter()
     if side == "transformers":
         step = models.theirs(a, tokens, o, device, True, rows)
@@ -155,7 +156,7 @@ def profile(size: str, device: torch.device, tiny: bool, cache: Path) -> dict[st
     """Milliseconds of a step of Ingot by kernel, the longest first."""
     a, rows, pieces = (TINY if tiny else SIZES)[size]
     o = models.optimisation(rows * pieces, devices.precision_on(device, "auto"))
-    tokens = models.random_tokens(a.vocabulary_size, a.context, rows * pieces)
+    tokens = random_rows(a.vocabulary_size, a.context, rows * pieces)
     step = models.ours(a, tokens, o, device, cache, rows)
     batch = np.arange(o.batch_rows)
     for number in range(2):

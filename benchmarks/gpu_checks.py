@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmarks import models
 from llm.model.architecture import Architecture
 from llm.model.transformer import Transformer
+from llm.tokens.random_rows import random_rows
 from llm.training import devices
 from llm.training.checkpoints import Position
 from llm.training.distributed import group
@@ -72,7 +73,7 @@ def _relative_distance(one: Tensor, other: Tensor) -> float:
 
 
 def _tokens(documents: int = DOCUMENTS) -> Any:
-    return models.random_tokens(A.vocabulary_size, A.context, 12 * ROWS, documents)
+    return random_rows(A.vocabulary_size, A.context, 12 * ROWS, documents)
 
 
 def gradients(device: torch.device, cache: Path) -> dict[str, Any]:
@@ -307,7 +308,7 @@ def run_sharded(device: torch.device, cache: Path) -> dict[str, Any]:
 def run_memory(device: torch.device, cache: Path, a: Architecture, rows: int) -> dict[str, Any]:
     """Rows at once that the first steps of a batch of `rows` find to fit."""
     o = models.optimisation(rows, devices.precision_on(device, "auto"))
-    tokens = models.random_tokens(a.vocabulary_size, a.context, rows)
+    tokens = random_rows(a.vocabulary_size, a.context, rows)
     step = models.stepper(a, tokens, o, device, cache)
     execution = Execution(
         device="auto", threads=0, compile=True, micro_batch_rows=0, checkpoint_seconds=60.0,

@@ -1,4 +1,4 @@
-"""What benchmarks of training share: random rows, and one step of each side.
+"""What benchmarks of training share: one step of each side.
 
 Both sides train a Qwen3 of the same sizes from the same weights on the same rows: Ingot through
 its `Stepper`, transformers through `Qwen3ForCausalLM` as its users write it.
@@ -56,34 +56,6 @@ def optimisation(
         validation_rows=0,
         seed=0,
         outlier_sigmas=6.0,
-    )
-
-
-def random_tokens(vocabulary_size: int, length: int, rows: int, documents: int = 1) -> TokenFile:
-    """Rows of random tokens: what they say does not change how long a step takes.
-
-    Args:
-        documents: equal pieces a row is made of.
-    """
-    drawn = np.random.default_rng(0).integers(vocabulary_size, size=(rows, length + 1))
-    kind = np.uint16 if vocabulary_size <= 1 << 16 else np.uint32
-    full = np.full(rows, length + 1, dtype=np.int32)
-    nothing = np.empty(0, dtype=np.int32)
-    begins = np.arange(documents, dtype=np.int32) * (length // documents)
-    return TokenFile(
-        folder=Path(),
-        data_id="",
-        vocabulary_size=vocabulary_size,
-        sequence_length=length,
-        train=drawn.astype(kind),
-        validation=drawn[:0].astype(kind),
-        lengths={"train": full, "validation": nothing},
-        starts={"train": np.tile(begins, rows), "validation": nothing},
-        bounds={
-            "train": np.arange(rows + 1, dtype=np.int64) * documents,
-            "validation": np.zeros(1, dtype=np.int64),
-        },
-        sources={},
     )
 
 

@@ -28,8 +28,9 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.models import Step, optimisation, ours, random_tokens, theirs
+from benchmarks.models import Step, optimisation, ours, theirs
 from llm.model.architecture import Architecture
+from llm.tokens.random_rows import random_rows
 from llm.training import devices
 from tasks.engine.stage.launch import PACE
 
@@ -119,7 +120,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = devices.find(args.device)
-    tokens = random_tokens(ARCHITECTURE.vocabulary_size, LENGTH, _ROWS_IN_ALL)
+    tokens = random_rows(ARCHITECTURE.vocabulary_size, LENGTH, _ROWS_IN_ALL)
     best = devices.precision_on(device, devices.AUTO)
     precisions = ("fp32", "bf16") if best == "bf16" else ("fp32",)  # emulated, bf16 takes minutes
     with tempfile.TemporaryDirectory() as cache:

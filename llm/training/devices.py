@@ -109,6 +109,19 @@ def cpu_model() -> str:
     return "\n".join(sorted(told))
 
 
+def name_of(device: torch.device) -> str:
+    """As its maker calls it; of a CPU also the threads and the instructions that PyTorch uses."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    told = dict(line.partition(":")[::2] for line in cpu_model().splitlines())
+    cpu = next((value.strip() for name, value in told.items() if "model name" in name), "")
+    cpu = cpu or platform.processor() or platform.machine()
+    if device.type == "mps":
+        return f"{cpu} GPU"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{cpu}, {torch.get_num_threads()} threads, {capability}"
+
+
 def bf16_is_faster(device: torch.device) -> bool:
     """Whether a product of two matrices takes less time in bfloat16 than in float32."""
     seconds = {}

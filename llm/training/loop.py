@@ -22,9 +22,11 @@ from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
+from llm.training.memory import free_bytes
 from llm.training.meters import Meters
 from llm.training.micro_batch import MicroBatch
 from llm.training.optimisers import muon_precision
+from llm.training.planner.memory import require_fitting
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.saver import Saver
@@ -47,6 +49,7 @@ def train(run: Run, stop: StopRequest) -> None:
         StoppedError: SIGTERM came; the next start resumes from the checkpoint.
         NonFiniteLossError, DoesNotFitError, TokenizerMismatchError, BadSequencesError: see there.
         RendezvousError: of several processes not all came.
+        InsufficientMemoryError: not even weights and states fit.
     """
     device, wanted = devices.find(run.execution.device), run.execution
     with group(device, wanted.rendezvous_seconds, wanted.parallel == "fsdp") as processes:
@@ -71,6 +74,13 @@ class _Training:
         self._run, self._stop, self._device, self._processes = run, stop, device, processes
         self._strategy = choose(run, device, processes)
         self._scratch = Path(run.paths.scratch)
+        # Told before the tokens are read and the weights are made.
+        require_fitting(
+            run.architecture,
+            run.optimisation.optimiser,
+            processes.count if self._strategy.name in ("fsdp", "zero2", "zero3") else 1,
+            free_bytes(device),
+        )
         self._tokens = open_tokens(run, processes)
         model = _first_model(run)
         recompute(model, run.execution.activation_checkpointing)

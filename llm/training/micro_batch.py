@@ -20,9 +20,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from llm.model.architecture import Architecture
 from llm.training import devices
 from llm.training.memory import free_bytes, peak_bytes, start_peak
+from llm.training.planner.memory import row_bytes
 from llm.training.run_file import Run
 from llm.training.step import Stepper
 
@@ -31,20 +31,6 @@ _FILLED = 0.9
 # Fewer rows more than that are not worth compiling for another shape.
 _WORTH = 1.25
 _STEPS_MEASURED = 3
-
-
-def row_bytes(a: Architecture, precision: str, recomputation: str) -> int:
-    """Roughly what a row of a full context needs in a training step, over all blocks."""
-    number = devices.dtype(precision).itemsize
-    queries, keys = a.heads * a.head_dim, 2 * a.key_value_heads * a.head_dim
-    kept = {
-        "full": a.hidden_size,
-        "selective": 2 * a.hidden_size + 2 * queries + keys + 2 * a.intermediate_size,
-        "none": 4 * a.hidden_size + 4 * queries + 3 * keys + 3 * a.intermediate_size,
-    }[recomputation]
-    # One block at a time is computed again; embedding, last norm and their gradients are float32.
-    again = 4 * a.hidden_size + 4 * queries + 3 * a.intermediate_size
-    return a.context * (number * (a.layers * kept + again) + 4 * 4 * a.hidden_size)
 
 
 def even(rows: int, share: int) -> int:

@@ -43,6 +43,7 @@ from tasks.stages.pretrain_data import (
     sources_in_use,
 )
 from tasks.stages.pretrain_panels import panels
+from tasks.stages.pretrain_size import sized
 from tasks.stages.pretrain_start import (
     is_warm,
     other_architecture,
@@ -183,12 +184,27 @@ class PretrainConfig(StageConfig):
     tensorboard: str = execution(
         "", "Folder for TensorBoard's event files, a subfolder a run; empty = none."
     )
+    size: str = execution(
+        "",
+        "Size of the model, as nano, 124M or 1B: sets its shape, and tokens, batch_tokens and "
+        "learning_rate where those are left at their defaults (`ingot size` shows to what). Empty "
+        "= the fields say it.",
+    )
     wandb: Wandb = execution(
         "off", "Whether Weights & Biases is told of the run, and whether it sends that at once."
     )
     wandb_project: str = execution("ingot", "Project of W&B.")
     wandb_folder: str = execution("", "Folder in which W&B makes its own; empty = the current one.")
     keep_checkpoints: int = execution(2, "Checkpoints kept: the newest ones.", ge=1, le=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sized(cls, record: Any) -> Any:
+        """The fields that a size stands for."""
+        if not isinstance(record, dict) or not isinstance(record.get("size"), str):
+            return record
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return sized(record, defaults) if record["size"] else record
 
     @field_validator("wandb", mode="before")
     @classmethod
