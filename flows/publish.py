@@ -24,6 +24,7 @@ from tasks.engine.run.plan import Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view
+from tasks.forecasting import Result, in_words, rows_of
 from tasks.panels.markdown import markdown
 from tasks.panels.numbers import duration, size
 from tasks.panels.panels import Graph
@@ -139,6 +140,12 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
                 }
             )
     create_table_artifact(key="funnel", table=rows, description="Rows through the stages")
+
+
+@best_effort
+def forecast(found: Result) -> None:
+    """The small runs a forecast rests on, and what it says."""
+    create_table_artifact(key="forecast", description=in_words(found), table=rows_of(found))
 
 
 @best_effort

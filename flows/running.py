@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -100,6 +100,21 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
         progress.complete = True
     for panels in shown:
         panels.result()
+    return progress.outcomes
+
+
+def build_apart(requests: Iterable[BuildRequest], planner: Planner) -> list[Outcome]:
+    """Build what is asked for as task runs, in this process; no pointer of a recipe moves to it.
+
+    Raises:
+        IngotError: of the first stage that fails.
+    """
+    progress = RunProgress(complete=False, outcomes=[])
+    with tolerate_outage(progress):
+        for request in requests:
+            built, state = _as_task(request, planner, force=False)
+            progress.outcomes.append(Outcome(request.stage.name, state, built.artifact))
+        progress.complete = True
     return progress.outcomes
 
 

@@ -1,4 +1,4 @@
-"""`ingot size`: what a run will take, before it is paid for."""
+"""`ingot size` and `ingot forecast`: what a run will take and reach, before it is paid for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.options import AsJson
+from flows.cli.importing import all_of_it_stays
+from flows.cli.options import AsJson, Changes, Recipe
+from flows.home import open_store, require_writable
+from flows.server import ensure_server
 from llm.training.planner import dial, rules, sizes
 from llm.training.planner.rates import Rate
-from tasks import device_rate
+from tasks import device_rate, forecasting
+from tasks.engine.run.execute import BuildRequest
+from tasks.engine.store.published import current
 from tasks.recipe import load
 from tasks.stages.pretrain import PretrainConfig
 
@@ -87,6 +92,76 @@ def size(
         print(json.dumps(record, indent=1))
         return
     _show(plan, question, rate)
+
+
+def forecast(
+    recipe: Recipe = "quickstart",
+    changes: Changes = [],  # noqa: B006 - Typer reads the default, nobody writes it
+    runs: Annotated[
+        list[str],
+        typer.Option("--run", help="Rest on this finished run, by its build id. May be repeated."),
+    ] = [],  # noqa: B006
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the small runs and exit.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forecast what pretraining will reach: five small runs on the recipe's data, then a fit.
+
+    They are kept; what the store has already is not trained again.
+    """
+    url, started = "", False
+    if not dry_run:
+        require_writable()
+        url, started = ensure_server()
+    with all_of_it_stays():
+        from flows import forecast as flow
+        from flows.cli.terminal import run_watched
+        from flows.crashed_runs import report_crashed_runs
+    asked = flow.question(recipe, changes, runs)
+    if dry_run:
+        _show_small_runs(flow.requests(flow.resolved(asked)), as_json)
+        return
+    if not as_json:
+        print(
+            f"Prefect UI: {url.removesuffix('/api')}"
+            + (" (started; `ingot down` stops it)" if started else "")
+        )
+    report_crashed_runs()
+    mark = flow.ASKED.set(asked)
+    try:
+        run_watched(lambda: flow.forecast(recipe=recipe, changes=changes, runs=runs))
+    finally:
+        flow.ASKED.reset(mark)
+    [found] = flow.LAST
+    if as_json:
+        print(json.dumps(asdict(found), indent=1))
+        return
+    rows = forecasting.rows_of(found)
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+    print(forecasting.in_words(found))
+
+
+def _show_small_runs(requests: list[BuildRequest], as_json: bool) -> None:
+    rows = []
+    for request in requests:
+        parameters, tokens = forecasting.size_of(request)
+        there = current(open_store(), request.stage.name, request.build_id) is not None
+        rows.append({"parameters": parameters, "tokens": tokens, "built": there})
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    table = Table("parameters", "tokens", "", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(
+            f"{row['parameters'] / 1e6:,.2f} M",
+            f"{row['tokens'] / 1e6:,.1f} M",
+            "in the store" if row["built"] else "to be trained",
+        )
+    Console().print(table)
 
 
 def _tell(message: str) -> None:
@@ -202,3 +277,4 @@ def _time(seconds: float) -> str:
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(size)
+    app.command()(forecast)

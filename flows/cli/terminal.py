@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from prefect.logging.configuration import ensure_logging_setup
@@ -135,7 +135,7 @@ class Bar:
         return False
 
 
-def _run_flow(arguments: dict[str, Any], watch: ServerWatch | None) -> Any:
+def _run_flow(call: Callable[[], Any], watch: ServerWatch | None) -> Any:
     """What the flow returns; tried once more where the server went away before it began.
 
     Raises:
@@ -145,7 +145,7 @@ def _run_flow(arguments: dict[str, Any], watch: ServerWatch | None) -> Any:
     while True:
         before = running.LAST_RUN
         try:
-            return build(**arguments)
+            return call()
         except Exception as error:
             if watch is None or running.LAST_RUN is not before or not unreachable(error):
                 raise
@@ -172,6 +172,34 @@ def _without_heartbeat() -> Iterator[None]:
         yield
 
 
+def run_watched(call: Callable[[], Any]) -> Any:
+    """Call a flow in this process, with a bar for the stage that runs.
+
+    Returns:
+        What the flow returns; `None` where it did all there was to do and its end could not be
+        recorded, see `running.LAST_RUN`.
+
+    Raises:
+        IngotError: the error of the stage that failed.
+    """
+    for worker in ("EventsWorker", "APILogWorker", "RetryingLogWorker"):
+        logging.getLogger(worker).addFilter(LateWork())
+    # Begun here: Prefect asks the server for the run before anything of ours is called.
+    with Bar() as bar, watching(print_error, "the run waits for it") as watch, retry_logs():
+        PrefectListener.watchers.append(bar)
+        try:
+            with _without_heartbeat():
+                return _run_flow(call, watch)
+        except Exception as error:
+            if running.LAST_RUN.recorded or not running.LAST_RUN.complete:
+                raise
+            # Prefect could not record the end, and says so in place of the flow's result.
+            logging.getLogger(__name__).debug("not recorded: %s", error)
+            return None
+        finally:
+            PrefectListener.watchers.remove(bar)
+
+
 def run_build(
     selection: tuple[str, list[str], list[str], list[str], list[str]], planned: Planner
 ) -> list[Outcome]:
@@ -185,24 +213,13 @@ def run_build(
     """
     recipe, changes, only, start, force = selection
     arguments = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
-    for worker in ("EventsWorker", "APILogWorker", "RetryingLogWorker"):
-        logging.getLogger(worker).addFilter(LateWork())
-    # Begun here: Prefect asks the server for the run before anything of ours is called.
-    with Bar() as bar, watching(print_error, "the run waits for it") as watch, retry_logs():
-        PrefectListener.watchers.append(bar)
-        mark = PLANNED.set(planned)
-        try:
-            with _without_heartbeat():
-                results: Any = _run_flow(arguments, watch)
-        except Exception as error:
-            if running.LAST_RUN.recorded or not running.LAST_RUN.complete:
-                raise
-            # Prefect could not record the end, and says so in place of the flow's result.
-            logging.getLogger(__name__).debug("not recorded: %s", error)
-            return running.LAST_RUN.outcomes
-        finally:
-            PLANNED.reset(mark)
-            PrefectListener.watchers.remove(bar)
+    mark = PLANNED.set(planned)
+    try:
+        results: Any = run_watched(lambda: build(**arguments))
+    finally:
+        PLANNED.reset(mark)
+    if results is None:
+        return running.LAST_RUN.outcomes
     store, outcomes = open_store(), []
     for result in results:
         artifact = published(store, result["stage"], result["build_id"], result["attempt"])

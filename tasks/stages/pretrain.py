@@ -32,9 +32,10 @@ from tasks.engine.identity.snapshot import Snapshot, root
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.ranks import Ranks
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.engine.store.store import Store
 from tasks.stages.pretrain_data import (
+    Course,
     MixtureSource,
     plan_course,
     rows_by_source,
@@ -289,10 +290,9 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     """
     sequences = inputs["sequences"]
     folder = sequences.folder()
-    length = sequence_length(sequences)
     tokenizer = inputs["tokenizer"].folder()
-    course = plan_course(config, sequences, length)
-    architecture = _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
+    course, length = course_of(config, sequences)
+    architecture = architecture_of(config, tokenizer, length)
     start = start_folder(inputs, tokenizer)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
@@ -322,6 +322,21 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     result = json.loads(Path(paths["result"]).read_text(encoding="utf-8"))
     out.fact("events", result.pop("events")[-_MAX_EVENTS:])
     out.fact("training", result)
+
+
+def course_of(config: PretrainConfig, sequences: Data) -> tuple[Course, int]:
+    """Steps of a run, and tokens of a row.
+
+    Raises:
+        UntrainableError, MixtureError: see `run`.
+    """
+    length = sequence_length(sequences)
+    return plan_course(config, sequences, length), length
+
+
+def architecture_of(config: PretrainConfig, tokenizer: Path, length: int) -> Architecture:
+    """The model of a run, by its tokenizer's folder and the tokens of a row."""
+    return _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
 
 
 def _execution(config: PretrainConfig) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""What a recipe's pretraining will reach and take: small runs as tasks, then the forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows import publish
+from flows.planning import RECIPE, planner
+from flows.running import build_apart, run, watch_server
+from tasks import forecasting
+from tasks.engine.run.execute import BuildRequest
+from tasks.engine.run.plan import Planner
+
+_STAGE = "pretrain"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is forecast.
+
+    Attributes:
+        plan: of a selection that ends with what `pretrain` reads.
+        runs: build ids to rest on; none = the small runs of the ladder and all others alike.
+    """
+
+    plan: Planner
+    recipe: str
+    runs: Sequence[str]
+
+
+# Of a run that its caller, in this process, has planned already.
+ASKED: ContextVar[Question | None] = ContextVar("asked", default=None)
+# The forecast of the last run of this process.
+LAST: list[forecasting.Result] = []
+
+
+def question(recipe: str, changes: Sequence[str] = (), runs: Sequence[str] = ()) -> Question:
+    """The plan of what a forecast for a recipe needs.
+
+    Raises:
+        ForecastError: the recipe trains nothing.
+    """
+    whole = planner(recipe, changes)
+    if _STAGE not in whole.chain.stages:
+        raise forecasting.ForecastError(
+            f"recipe {recipe!r} has no {_STAGE}: there is nothing to forecast"
+        )
+    needed = [name for name in whole.chain.stages if name in whole.chain.ancestors(_STAGE)]
+    before = [name for name in needed if name != _STAGE]
+    return Question(planner(recipe, changes, only=before), recipe, runs)
+
+
+def requests(asked: Question) -> list[BuildRequest]:
+    """The small runs, the cheapest first; what `pretrain` reads is built."""
+    target = forecasting.request_of(asked.plan)
+    _, tokens = forecasting.size_of(target)
+    configs = forecasting.ladder(forecasting.config_of(target), tokens)
+    return [forecasting.request_of(asked.plan, config) for config in configs]
+
+
+def resolved(asked: Question) -> Question:
+    """The question, with what is built of the stages before; nothing is run.
+
+    Raises:
+        MissingInputError: it is not built.
+    """
+    asked.plan.plan()
+    return asked
+
+
+@flow(name="forecast")
+def forecast(
+    recipe: str = Field("quickstart", description=RECIPE),
+    changes: list[str] = Field(
+        [], description="Fields to change, one an entry: stage.field=value."
+    ),
+    runs: list[str] = Field(
+        [],
+        description="Build ids of finished pretrain runs to rest on; none = small runs are made, "
+        "and all that are in the store count.",
+    ),
+) -> State[dict[str, Any]]:
+    """Train five small models on the recipe's data and say what its own will reach."""
+    with watch_server():
+        asked = ASKED.get() or question(recipe, changes, runs)
+        run(asked.plan, asked.recipe)
+        target = forecasting.request_of(asked.plan)
+        if asked.runs:
+            rest_on = forecasting.runs_named(asked.plan.store, target, asked.runs)
+        else:
+            build_apart(requests(asked), asked.plan)
+            rest_on = forecasting.runs_like(asked.plan.store, target)
+        found = forecasting.forecast(target, *rest_on)
+        LAST[:] = [found]
+        publish.forecast(found)
+    said = forecasting.in_words(found)
+    get_run_logger().info("%s", said)
+    return Completed(message=said, data=asdict(found))

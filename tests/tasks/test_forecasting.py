@@ -1,0 +1,131 @@
+"""Small runs and the forecast that rests on them, through the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llm.training.planner.loss_fit import TooFewRunsError
+from tasks import forecasting
+from tasks.engine.errors import MissingInputError
+from tasks.engine.run.execute import BuildRequest, execute
+from tasks.engine.store.artifact import Artifact
+from tasks.forecasting import ForecastError, Left, SmallRun, runs_like, runs_named
+from tasks.stages.pretrain import STAGE, PretrainConfig
+from tests.tasks.stages.test_pretrain_stage import LENGTH, TINY, built
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> BuildRequest:
+    """A run that is asked for, on sequences that are there; a smaller one is done."""
+    home = tmp_path_factory.mktemp("forecast")
+    done = built(home, pretrain=PretrainConfig(**{**TINY, "seed": 5}))
+    inputs = {
+        "sequences": (done["pack"].artifact, "sequences"),
+        "tokenizer": (done["tokenizer"].artifact, "tokenizer"),
+    }
+    return BuildRequest(STAGE, PretrainConfig(**TINY), inputs)
+
+
+@pytest.fixture(scope="module")
+def small(target: BuildRequest) -> list[Artifact]:
+    config = target.config
+    assert isinstance(config, PretrainConfig)
+    _, tokens = forecasting.size_of(target)
+    store = target.inputs["sequences"][0].store
+    return [
+        execute(replace(target, config=each), store).artifact
+        for each in forecasting.ladder(config, tokens)
+    ]
+
+
+def test_the_ladder_goes_up_to_the_run_itself(target: BuildRequest) -> None:
+    config = PretrainConfig(**TINY)
+    rungs = forecasting.ladder(config, 12 * 8 * LENGTH)
+    assert len(rungs) == 5
+    assert len({each.hidden_size for each in rungs}) > 1
+    assert {each.tokens for each in rungs} == {12 * 8 * LENGTH // 2, 12 * 8 * LENGTH // 4}
+    whole = forecasting.size_of(target)[0]
+    sizes = [forecasting.size_of(replace(target, config=each))[0] for each in rungs]
+    assert max(sizes) == whole
+    assert min(sizes) < 0.7 * whole
+    for each in rungs:
+        assert each.hidden_size == each.heads * each.head_dim or each.head_dim == 0
+        assert not each.resumable
+
+
+def test_a_forecast_rests_on_what_differs_in_size_and_length_alone(
+    target: BuildRequest, small: list[Artifact]
+) -> None:
+    store = small[0].store
+    runs, left = runs_like(store, target)
+    assert {run.build_id for run in runs} == {each.manifest.build_id for each in small}
+    assert not left  # the run of another seed is of another law, and is not mentioned
+    for run in runs:
+        [artifact] = [each for each in small if each.manifest.build_id == run.build_id]
+        rows = artifact.data("metrics").table().to_pylist()
+        measured = [row["value"] for row in rows if row["name"] == forecasting.MEASURED]
+        assert run.loss == measured[-1]
+        assert run.tokens_per_second > 0
+    found = forecasting.forecast(target, runs, left)
+    assert (found.parameters, found.tokens) == forecasting.size_of(target)
+    assert found.low < found.bits < found.high
+    assert found.seconds is not None
+    assert found.seconds > 0
+    assert f"{found.bits:.3f} bits a byte" in forecasting.in_words(found)
+    assert forecasting.rows_of(found)[-1]["run"] == "forecast"
+
+
+def test_runs_of_different_data_are_refused_with_the_field_that_differs(
+    target: BuildRequest, small: list[Artifact]
+) -> None:
+    store = small[0].store
+    [other] = [
+        build
+        for build in store.names("artifacts/pretrain")
+        if build not in {each.manifest.build_id[:16] for each in small}
+    ]
+    with pytest.raises(ForecastError, match=r"seed: 5 -> 0|seed"):
+        runs_named(store, target, [other])
+    with pytest.raises(MissingInputError, match="no pretrain of that build id"):
+        runs_named(store, target, ["0" * 16])
+
+
+def test_too_few_runs_are_told(target: BuildRequest, small: list[Artifact]) -> None:
+    named = [each.manifest.build_id for each in small[:2]]
+    runs, left = runs_named(small[0].store, target, named)
+    with pytest.raises(TooFewRunsError, match="2 runs"):
+        forecasting.forecast(target, runs, left)
+
+
+def test_runs_that_went_wrong_are_left_out_with_the_reason(
+    small: list[Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_facts(**facts: Any) -> SmallRun | Left:
+        artifact = Artifact(small[0].store, small[0].manifest.model_copy(deep=True))
+        artifact.manifest.facts["training"].update(facts)
+        return forecasting._small_run(artifact)
+
+    assert isinstance(with_facts(), SmallRun)
+    rolled_back = with_facts(rollbacks=2)
+    assert isinstance(rolled_back, Left)
+    assert "rolled back" in rolled_back.why
+    resumed = with_facts(resumed_from_step=3)
+    assert isinstance(resumed, SmallRun)
+    monkeypatch.setattr(forecasting, "MEASURED", "tokens_per_second")
+    monkeypatch.setattr(forecasting, "_WORSE", 0.0)
+    diverged = with_facts()
+    assert isinstance(diverged, Left)
+    assert "it diverged" in diverged.why
+
+
+def test_time_is_that_of_the_run_nearest_in_size() -> None:
+    def run(parameters: int, tokens: int, rate: float) -> SmallRun:
+        return SmallRun("0" * 64, parameters, tokens, 2.0, 6.0 * parameters, rate, 10.0)
+
+    runs = [run(1_000, 100, 50.0), run(1_000, 200, 40.0), run(500, 900, 100.0)]
+    assert forecasting._seconds(1_000, 4_000, runs) == 4_000 / 40 + 10
+    assert forecasting._seconds(2_000, 4_000, runs) == 4_000 / 20 + 10
+    assert forecasting._seconds(2_000, 4_000, [run(1, 1, 0.0)]) is None
