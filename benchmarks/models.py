@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
+from llm.model.parametrisation import plain
+from llm.model.parametrisation_choice import STANDARD
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tokens.token_file import TokenFile
@@ -56,6 +58,7 @@ def optimisation(
         validation_rows=0,
         seed=0,
         outlier_sigmas=6.0,
+        parametrisation=STANDARD,
     )
 
 
@@ -124,10 +127,11 @@ def theirs(
     model.load_state_dict(fresh(architecture).state_dict())
     if compiled:
         model.compile(dynamic=False)
-    parameters = dict(model.named_parameters())
-    matrices = [p for name, p in parameters.items() if ".layers." in name and p.ndim == 2]
-    others = [p for p in parameters.values() if not any(p is matrix for matrix in matrices)]
-    [optimiser] = optimisers.for_parameters(matrices, others, o)
+    treated = [
+        (parameter, plain("matrix" if ".layers." in name and parameter.ndim == 2 else "vector"))
+        for name, parameter in model.named_parameters()
+    ]
+    [optimiser] = optimisers.for_parameters(treated, o)
     size = micro_batch_rows or o.batch_rows
 
     def step(number: int, rows: NDArray[np.int64]) -> float:

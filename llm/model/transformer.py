@@ -209,6 +209,11 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(a) for _ in range(a.layers))
         self.norm = RMSNorm(a.hidden_size, a.norm_eps)
 
+    @property
+    def blocks(self) -> list[Block]:
+        """The layers, as what they are."""
+        return [cast("Block", layer) for layer in self.layers]
+
 
 class Transformer(nn.Module):
     """A causal language model."""

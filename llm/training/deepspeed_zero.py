@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from llm.errors import ExpectedError
+from llm.model.parametrisation_choice import Parametrisation
 from llm.model.transformer import Block, Transformer
 from llm.process.parent import StopRequest
 from llm.training import devices
@@ -57,7 +58,7 @@ class Zero:
 
     Raises:
         DeepSpeedMissingError: it is not installed.
-        ZeroNotPossibleError: it cannot be done with this optimiser, or here.
+        ZeroNotPossibleError: it cannot be done with this optimiser or parametrisation, or here.
     """
 
     orthogonaliser = ALONE
@@ -68,6 +69,7 @@ class Zero:
         processes: Processes,
         stage: int,
         optimiser: Optimiser,
+        parametrisation: Parametrisation,
         precision: str,
         compiled: bool,
     ) -> None:
@@ -78,6 +80,12 @@ class Zero:
             raise ZeroNotPossibleError(
                 f"{self.name} shares out weights in pieces, and {optimiser} needs whole matrices; "
                 "set parallel to fsdp or ddp, or optimiser to adamw"
+            )
+        if parametrisation.kind == "mup":
+            raise ZeroNotPossibleError(
+                f"{self.name} has DeepSpeed make the steps, and rates of their own for groups of "
+                "parameters, which mup needs, have not been seen to work with it; set parallel to "
+                "fsdp or ddp, or parametrisation to standard"
             )
         if compiled:
             raise ZeroNotPossibleError(

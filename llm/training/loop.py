@@ -255,6 +255,8 @@ class _Training:
             f"steps {start + 1} to {o.steps} of {o.batch_rows} x {self._tokens.sequence_length} "
             f"tokens, {batches.describe(o.steps)}"
         )
+        if o.parametrisation.kind == "mup":
+            self._say(f"learning rates are those of {o.parametrisation.described}")
         for step, source in batches.used_up():
             self._say(
                 f"from step {step + 1} on {source} has reached its max_epochs and the others share "
@@ -325,7 +327,7 @@ class _Training:
 def _first_model(run: Run) -> Transformer:
     if not run.paths.start:
         model = Transformer(run.architecture)
-        initialise(model, run.optimisation.seed)
+        initialise(model, run.optimisation.seed, run.optimisation.parametrisation)
         return model
     return resumable.first_model(run)
 

@@ -1,4 +1,5 @@
-"""Optimisers and which parameters each of them has, by their roles (llm/model/parametrisation.py).
+"""Optimisers, which parameters each of them has, and which share of the learning rate each of
+these has: by their roles and treatments (llm/model/parametrisation.py).
 
 | role | "adamw" | "muon" | weight decay |
 |---|---|---|---|
@@ -9,13 +10,15 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from llm.errors import ExpectedError
-from llm.model.parametrisation import roles
+from llm.model.parametrisation import Treatment, treatments
 from llm.model.transformer import Transformer
 from llm.training import devices
 from llm.training.muon import ALONE, Muon, Orthogonaliser
@@ -23,6 +26,7 @@ from llm.training.run_file import Optimisation, Optimiser
 
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
 SHARE = "share"
+_EPSILON = 1e-8
 
 
 class UnknownOptimiserError(ExpectedError, ValueError):
@@ -51,15 +55,13 @@ def build(
     Raises:
         UnknownOptimiserError: no such optimiser.
     """
-    parameters, role = dict(model.named_parameters()), roles(model)
-    matrices = [p for name, p in parameters.items() if role[name] == "matrix"]
-    others = [p for name, p in parameters.items() if role[name] != "matrix"]
-    return for_parameters(matrices, others, o, orthogonaliser)
+    treated = treatments(model, o.parametrisation)
+    parameters = [(parameter, treated[name]) for name, parameter in model.named_parameters()]
+    return for_parameters(parameters, o, orthogonaliser)
 
 
 def for_parameters(
-    matrices: list[nn.Parameter],
-    others: list[nn.Parameter],
+    parameters: Sequence[tuple[nn.Parameter, Treatment]],
     o: Optimisation,
     orthogonaliser: Orthogonaliser = ALONE,
 ) -> list[torch.optim.Optimizer]:
@@ -71,20 +73,44 @@ def for_parameters(
     if o.optimiser not in OPTIMISERS:
         known = ", ".join(OPTIMISERS)
         raise UnknownOptimiserError(f"optimiser {o.optimiser!r} is none of {known}")
-    groups: list[dict[str, object]] = [{"params": others, "weight_decay": 0.0}]
+    by_muon: dict[_Settings, list[nn.Parameter]] = defaultdict(list)
+    by_adamw: dict[_Settings, list[nn.Parameter]] = defaultdict(list)
+    for parameter, treatment in sorted(parameters, key=lambda each: each[1].decays):
+        if o.optimiser == "muon" and treatment.role == "matrix":
+            by_muon[_Settings(treatment.decays, treatment.muon_rate, 1.0)].append(parameter)
+        else:
+            settings = _Settings(treatment.decays, treatment.adamw_rate, treatment.epsilon)
+            by_adamw[settings].append(parameter)
     found: list[torch.optim.Optimizer] = []
-    if o.optimiser == "muon":
-        device = matrices[0].device
+    if by_muon:
+        device = parameters[0][0].device
         kind = devices.dtype(muon_precision(device))
-        decay = o.weight_decay
-        found.append(Muon(matrices, o.learning_rate, decay, kind, orthogonaliser=orthogonaliser))
-    else:
-        groups.append({"params": matrices, "weight_decay": o.weight_decay})
+        groups = [{"params": held, **settings.shared(o)} for settings, held in by_muon.items()]
+        found.append(
+            Muon(groups, o.learning_rate, o.weight_decay, kind, orthogonaliser=orthogonaliser)
+        )
+    groups = [
+        {"params": held, **settings.shared(o), "eps": _EPSILON * settings.epsilon}
+        for settings, held in by_adamw.items()
+    ]
     betas = (o.beta1, o.beta2)
     # One kernel for all parameters, where there are kernels.
-    fused = others[0].is_cuda
-    found.append(torch.optim.AdamW(groups, lr=o.learning_rate, betas=betas, eps=1e-8, fused=fused))
+    fused = parameters[0][0].is_cuda
+    found.append(torch.optim.AdamW(groups, lr=o.learning_rate, betas=betas, fused=fused))
     return found
+
+
+class _Settings(NamedTuple):
+    """What parameters of a group have in common."""
+
+    decays: bool
+    rate: float
+    epsilon: float
+
+    def shared(self, o: Optimisation) -> dict[str, float]:
+        # An optimiser multiplies its decay with the group's rate: the product is to be one for all.
+        decay = o.weight_decay / self.rate if self.decays else 0.0
+        return {"lr": o.learning_rate * self.rate, SHARE: self.rate, "weight_decay": decay}
 
 
 def set_learning_rate(optimisers: list[torch.optim.Optimizer], rate: float) -> None:

@@ -14,13 +14,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
 from llm.model import folder as model_folder
 from llm.model.config_file import ModelFolderError, check_tokenizer, tokenizer_digest
+from llm.model.parametrisation_choice import STANDARD, Parametrisation
 from llm.model.transformer import Transformer
+from llm.process.run_file import from_record
 from llm.sha256 import sha256_file
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.training import checkpoints, training_state
@@ -48,6 +51,7 @@ class Resumable:
         tokens: seen in them, and before them by the run they went on from.
         stable: the learning rate is at its peak, warm-up done and decay not begun.
         optimiser: whose states are kept.
+        parametrisation: that they were made with.
         files: name -> SHA-256 of the states' files.
     """
 
@@ -55,6 +59,7 @@ class Resumable:
     tokens: int
     stable: bool
     optimiser: str
+    parametrisation: Parametrisation
     files: Mapping[str, str]
 
 
@@ -71,17 +76,24 @@ def read(folder: Path) -> Resumable | None:
         state = json.loads(path.read_text(encoding="utf-8"))
         if state["format"] != _FORMAT:
             raise StateError(f"{path}: format {state['format']}, known is {_FORMAT}")
+        optimisation = state["optimisation"]
         return Resumable(
             int(state["step"]),
             int(state["tokens"]),
             bool(state["stable"]),
-            str(state["optimisation"]["optimiser"]),
+            str(optimisation["optimiser"]),
+            _parametrisation(optimisation.get("parametrisation"), path),
             dict(state["files"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, StateError):
             raise
         raise StateError(f"{path} does not say what it is: {error!r}") from error
+
+
+def _parametrisation(record: Any, path: Path) -> Parametrisation:
+    """The standard one where none is named."""
+    return STANDARD if record is None else from_record(Parametrisation, record, str(path))
 
 
 def write(folder: Path, checkpoint: Path, run: Run, stable: bool, tokens_a_step: int) -> None:
@@ -107,7 +119,7 @@ def write(folder: Path, checkpoint: Path, run: Run, stable: bool, tokens_a_step:
         "data_id": run.data_id,
         "tokenizer_sha256": tokenizer_digest(tokenizer),
         "architecture": asdict(run.architecture),
-        "optimisation": asdict(run.optimisation),
+        "optimisation": run.optimisation.as_record(),
         "files": {file.name: sha256_file(file) for file in files},
     }
     (folder / FILE).write_text(json.dumps(state, indent=1), encoding="utf-8")
@@ -159,6 +171,13 @@ def restore(run: Run, model: Transformer, optimisers: list[Optimizer]) -> Resuma
             f"{folder} keeps the states of {found.optimiser}, and this run trains with "
             f"{run.optimisation.optimiser}: set pretrain.optimiser to {found.optimiser}, or "
             "continue from the weights alone (the run's output model)"
+        )
+    before, here = found.parametrisation, run.optimisation.parametrisation
+    if not before.same_rates(here):
+        raise StateError(
+            f"{folder} was trained with {before.described}, and this run is to train with "
+            f"{here.described}: set pretrain.parametrisation and its bases to what it has, "
+            "or continue from the weights alone (the run's output model)"
         )
     for name, digest in found.files.items():
         if not (folder / name).is_file() or sha256_file(folder / name) != digest:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from llm.model.architecture import Architecture
 from llm.model.config_file import tokenizer_digest
+from llm.model.parametrisation_choice import Parametrisation
 from llm.process.run_file import from_record, read_record
 from llm.sha256 import sha256_file
 from llm.training.mixture import Phase
@@ -75,6 +76,7 @@ class Optimisation:
         seed: of first weights and order of the data.
         outlier_sigmas: standard deviations above the mean of the last steps from which one whose
             loss or gradient norm is there is skipped; 0 = only what is not finite.
+        parametrisation: of first weights, and of the rate each of them has.
     """
 
     steps: int
@@ -96,6 +98,15 @@ class Optimisation:
     validation_rows: int
     seed: int
     outlier_sigmas: float
+    parametrisation: Parametrisation
+
+    def as_record(self) -> dict[str, Any]:
+        """As JSON values; without a parametrisation that changes nothing, so that states written
+        before there was a choice stay those of the same run."""
+        record = asdict(self)
+        if self.parametrisation.neutral:
+            del record["parametrisation"]
+        return record
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,7 @@ class Run:
             "data_id": self.data_id,
             "tokenizer": tokenizer_digest(Path(self.paths.tokenizer)),
             "architecture": asdict(self.architecture),
-            "optimisation": asdict(self.optimisation),
+            "optimisation": self.optimisation.as_record(),
             "start": _weights_digest(self.paths.start),
         }
         if self.phases:

@@ -45,7 +45,7 @@ def choose(run: Run, device: torch.device, processes: Processes) -> Strategy:
 
         o, stage = run.optimisation, 2 if parallel == "zero2" else 3
         compiled = run.execution.compile
-        return Zero(device, processes, stage, o.optimiser, o.precision, compiled)
+        return Zero(device, processes, stage, o.optimiser, o.parametrisation, o.precision, compiled)
     return Ddp(device, processes)
 
 

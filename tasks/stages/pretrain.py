@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, field_validator, model_validator
 
 from llm.model.architecture import Architecture
+from llm.model.parametrisation_choice import STANDARD, Kind
 from llm.tables import METRICS
 from llm.tokens.hf_folder import load_tokenizer
 from llm.training.run_file import (
@@ -136,6 +137,26 @@ class PretrainConfig(StageConfig):
         "not finite.",
         ge=0.0,
         le=1000.0,
+    )
+    parametrisation: Kind = added(
+        "standard",
+        "standard: GPT-2's first weights and one learning rate; mup: both scaled with width and "
+        "depth, so that the rate found on a model of the base sizes is that of any other.",
+    )
+    mup_base_width: int = added(
+        STANDARD.base_width,
+        "Of mup: hidden_size at which learning_rate is right.",
+        ge=16,
+        le=65_536,
+    )
+    mup_base_layers: int = added(
+        STANDARD.base_layers, "Of mup: layers at which it is right.", ge=1, le=512
+    )
+    mup_base_head_dim: int = added(
+        STANDARD.base_head_dim, "Of mup: size of a head at which it is right.", ge=2, le=1024
+    )
+    zero_init: bool = added(
+        False, "Start what writes to the residual stream (o_proj, down_proj) as zeros."
     )
     continue_from: str = execution(
         "",
@@ -370,6 +391,13 @@ def _optimisation(config: PretrainConfig, steps: int, rows: int, warm: bool) -> 
         "validation_rows": config.validation_rows,
         "seed": config.seed,
         "outlier_sigmas": config.outlier_sigmas,
+        "parametrisation": {
+            "kind": config.parametrisation,
+            "base_width": config.mup_base_width,
+            "base_layers": config.mup_base_layers,
+            "base_head_dim": config.mup_base_head_dim,
+            "zero_init": config.zero_init,
+        },
     }
 
 

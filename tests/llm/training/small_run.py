@@ -14,6 +14,7 @@ import torch
 
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
+from llm.model.parametrisation_choice import STANDARD
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tokens import token_file
@@ -65,6 +66,7 @@ OPTIMISATION = Optimisation(
     validation_rows=5,
     seed=3,
     outlier_sigmas=6.0,
+    parametrisation=STANDARD,
 )
 EXECUTION = Execution(
     device="cpu",

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from llm.model.config_file import TokenizerMismatchError
 from llm.model.folder import load
+from llm.model.parametrisation_choice import STANDARD, Parametrisation
 from llm.process.parent import StoppedError
 from llm.training import resumable
 from llm.training.loop import train
@@ -158,6 +159,35 @@ def test_another_optimiser_or_architecture_is_refused(first: Run, tmp_path: Path
         ArchitectureMismatchError, match="intermediate_size 64 there, 96 here, layers 2 there, 3"
     ):
         train(replace(run, architecture=wider), never())
+
+
+def test_another_parametrisation_is_refused_and_the_same_goes_on(
+    first: Run, tmp_path: Path
+) -> None:
+    mup = Parametrisation("mup", 16, 1, 16, zero_init=False)
+    other = _after(first, tmp_path / "other", parametrisation=mup)
+    with pytest.raises(
+        StateError, match=r"with the standard parametrisation, and this run .* mup from width 16"
+    ):
+        train(other, never())
+    run = run_of(tmp_path / "mup", parametrisation=mup)
+    trained(run)
+    # First weights are no matter any more.
+    again = replace(mup, zero_init=True)
+    trained(_after(run, tmp_path / "again", steps=3, parametrisation=again))
+    with pytest.raises(StateError, match=r"with mup from width 16, 1 layers.* heads of 32: set"):
+        train(
+            _after(run, tmp_path / "third", parametrisation=replace(mup, base_head_dim=32)), never()
+        )
+
+
+def test_what_changes_nothing_is_not_written(first: Run, tmp_path: Path) -> None:
+    """States from before there was a choice stay those of the same run."""
+    state = json.loads((Path(first.paths.resumable) / resumable.FILE).read_text())
+    assert "parametrisation" not in state["optimisation"]
+    assert "parametrisation" not in first.identity()["optimisation"]
+    zero = run_of(tmp_path, parametrisation=replace(STANDARD, zero_init=True))
+    assert zero.identity()["optimisation"]["parametrisation"]["zero_init"] is True
 
 
 def test_another_tokenizer_is_refused(first: Run, tmp_path: Path) -> None:

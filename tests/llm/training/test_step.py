@@ -12,11 +12,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from llm.model.parametrisation import treatments
+from llm.model.parametrisation_choice import Parametrisation
 from llm.model.transformer import Transformer
 from llm.training import optimisers
 from llm.training.devices import DoesNotFitError
 from llm.training.loss import IGNORED
+from llm.training.muon import Muon
 from llm.training.optimisers import UnknownOptimiserError
+from llm.training.run_file import Optimiser
 from llm.training.step import read_rows
 from tests.llm.training.small_run import CPU, LENGTH, OPTIMISATION, fresh, opened, stepper
 
@@ -206,6 +210,33 @@ def test_a_group_has_its_own_share_of_the_learning_rate() -> None:
     assert [group["lr"] for group in made[0].param_groups] == [0.5, 0.125]
     optimisers.set_learning_rate(made, 1.0)
     assert [group["lr"] for group in made[0].param_groups] == [1.0, 0.25]
+
+
+@pytest.mark.parametrize("optimiser", optimisers.OPTIMISERS)
+def test_groups_are_made_of_treatments(optimiser: Optimiser) -> None:
+    mup = Parametrisation("mup", 8, 1, 4, zero_init=False)  # four times as wide, twice as deep
+    model = fresh()
+    o = replace(OPTIMISATION, optimiser=optimiser, parametrisation=mup, weight_decay=0.1)
+    made = optimisers.build(model, o)
+    optimisers.set_learning_rate(made, 0.5)
+    names = {id(p): name for name, p in model.named_parameters()}
+    treated = treatments(model, mup)
+    seen = []
+    for one in made:
+        for group in one.param_groups:
+            for parameter in group["params"]:
+                name = names[id(parameter)]
+                seen.append(name)
+                treatment = treated[name]
+                muon = isinstance(one, Muon)
+                share = treatment.muon_rate if muon else treatment.adamw_rate
+                assert group["lr"] == 0.5 * share
+                decay = group["lr"] * group["weight_decay"]
+                assert decay == pytest.approx(0.05 if treatment.decays else 0.0)
+                if not muon:
+                    assert group["eps"] == pytest.approx(1e-8 * treatment.epsilon)
+    assert sorted(seen) == sorted(treated)
+    assert len({group["lr"] for one in made for group in one.param_groups}) > 2
 
 
 def test_an_unknown_optimiser() -> None:

@@ -120,6 +120,33 @@ def test_outliers_enter_identity_once_they_are_others() -> None:
     assert PretrainConfig(outlier_sigmas=0).identity()["outlier_sigmas"] == 0.0
 
 
+def test_a_parametrisation_enters_identity_once_it_is_another() -> None:
+    assert not {"parametrisation", "zero_init"} & set(PretrainConfig().identity())
+    config = PretrainConfig(parametrisation="mup", mup_base_width=128, zero_init=True)
+    expected = {"parametrisation": "mup", "mup_base_width": 128, "zero_init": True}
+    assert expected.items() <= config.identity().items()
+    assert "mup_base_layers" not in config.identity()
+
+
+def test_a_model_from_smaller_base_sizes(home: Path) -> None:
+    config = PretrainConfig(**TINY, parametrisation="mup", mup_base_width=16, zero_init=True)
+    artifact = built(home, pretrain=config)["pretrain"].artifact
+    rows = artifact.data("metrics").table().to_pylist()
+    losses = {row["step"]: row["value"] for row in rows if row["name"] == "loss"}
+    assert losses[12] < losses[1] - 0.05
+    state = json.loads((artifact.data("resumable").folder() / "resumable.json").read_text())
+    assert state["optimisation"]["parametrisation"] == {
+        "kind": "mup",
+        "base_width": 16,
+        "base_layers": 6,
+        "base_head_dim": 64,
+        "zero_init": True,
+    }
+    # The final norm holds what logits are multiplied with, half of one, and has learnt since.
+    final = load(artifact.data("model").folder()).model.norm.weight
+    assert 0.45 < final.mean().item() < 0.55
+
+
 def test_going_on_from_a_model(home: Path, done: BuildResult, tmp_path: Path) -> None:
     start = tmp_path / "start"
     shutil.copytree(done.artifact.data("model").folder(), start)

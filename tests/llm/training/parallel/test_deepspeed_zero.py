@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from llm.model.parametrisation_choice import STANDARD
 from llm.training.deepspeed_zero import DeepSpeedMissingError, Zero, ZeroNotPossibleError
 from llm.training.distributed import Processes
 from llm.training.run_file import Run
@@ -180,10 +181,16 @@ def test_out_of_memory_in_one_of_them_is_known_to_the_next_start(tmp_path: Path)
 )
 def test_what_cannot_be_is_refused(stage: int, optimiser: Any, compiled: bool, told: str) -> None:
     with pytest.raises(ZeroNotPossibleError, match=told):
-        Zero(CPU, Processes(0, 2), stage, optimiser, "fp32", compiled)
+        Zero(CPU, Processes(0, 2), stage, optimiser, STANDARD, "fp32", compiled)
+
+
+def test_rates_by_group_are_refused() -> None:
+    mup = replace(STANDARD, kind="mup")
+    with pytest.raises(ZeroNotPossibleError, match="parametrisation to standard"):
+        Zero(CPU, Processes(0, 2), 2, "adamw", mup, "fp32", compiled=False)
 
 
 def test_without_deepspeed_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(DeepSpeedMissingError, match=r"editable '\.\[deepspeed\]'"):
-        Zero(CPU, Processes(0, 2), 2, "adamw", "fp32", compiled=False)
+        Zero(CPU, Processes(0, 2), 2, "adamw", STANDARD, "fp32", compiled=False)

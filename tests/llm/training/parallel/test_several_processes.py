@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from llm.model.parametrisation_choice import Parametrisation
 from llm.training.run_file import Run
 from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained
 
@@ -96,6 +97,17 @@ def test_losses_are_those_of_one(tmp_path: Path, processes: int) -> None:
         assert differences["validation_loss"] < tolerance
         result = json.loads(Path(run.paths.result).read_text())
         assert (result["parallel"], result["processes"]) == (parallel, processes)
+
+
+def test_with_rates_by_group_losses_are_those_of_one(tmp_path: Path) -> None:
+    mup = Parametrisation("mup", 8, 1, 4, zero_init=False)
+    settings: dict[str, Any] = {"optimiser": "muon", "steps": 8, "parametrisation": mup}
+    one = run_of(tmp_path / "one", **settings)
+    trained(one)
+    runs = [several(tmp_path / name, name, **settings) for name in ("ddp", "fsdp")]
+    done(together(2, tmp_path, [case(run) for run in runs]))
+    for run in runs:
+        assert far(run, one)["loss"] < TOLERANCE["muon"]
 
 
 @pytest.mark.long
