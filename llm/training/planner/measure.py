@@ -13,6 +13,7 @@ import torch
 
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
+from llm.model.parametrisation_choice import STANDARD
 from llm.model.transformer import Transformer
 from llm.process.events import Progress, log
 from llm.process.parent import StopRequest
@@ -145,4 +146,5 @@ def _optimisation(
         validation_rows=0,
         seed=0,
         outlier_sigmas=6.0,
+        parametrisation=STANDARD,
     )
