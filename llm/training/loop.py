@@ -23,10 +23,10 @@ from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes, group
 from llm.training.loss import softmax
 from llm.training.memory import free_bytes
+from llm.training.memory_estimate import require_fitting
 from llm.training.meters import Meters
 from llm.training.micro_batch import MicroBatch
 from llm.training.optimisers import muon_precision
-from llm.training.planner.memory import require_fitting
 from llm.training.recomputation import recompute
 from llm.training.run_file import Run
 from llm.training.saver import Saver

@@ -22,7 +22,7 @@ import torch
 
 from llm.training import devices
 from llm.training.memory import free_bytes, peak_bytes, start_peak
-from llm.training.planner.memory import row_bytes
+from llm.training.memory_estimate import row_bytes
 from llm.training.run_file import Run
 from llm.training.step import Stepper
 

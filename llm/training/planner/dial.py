@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from llm.errors import ExpectedError
 from llm.model.architecture import Architecture
+from llm.training.memory_estimate import Memory, estimate
 from llm.training.planner import rules, sizes
-from llm.training.planner.memory import Memory, estimate
 from llm.training.planner.rates import Rate
 
 _STEPS_OF_SEARCH = 60

@@ -23,8 +23,8 @@ from llm.training.compilation import compile_blocks, compiled_softmax
 from llm.training.distributed import Processes
 from llm.training.loss import softmax
 from llm.training.memory import free_bytes
+from llm.training.memory_estimate import estimate
 from llm.training.planner import rules
-from llm.training.planner.memory import estimate
 from llm.training.planner.sizes import find
 from llm.training.run_file import Device, Optimisation, Optimiser
 from llm.training.single_process import Single

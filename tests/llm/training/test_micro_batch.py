@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from llm.process.parent import StopRequest
 from llm.training import memory, micro_batch
 from llm.training.loop import train
+from llm.training.memory_estimate import row_bytes
 from llm.training.micro_batch import even
-from llm.training.planner.memory import row_bytes
 from llm.training.step import Stepper
 from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, metrics, run_of, trained
 

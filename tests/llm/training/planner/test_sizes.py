@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer
 from llm.training import optimisers
-from llm.training.planner import rules
-from llm.training.planner.measure import _optimisation
-from llm.training.planner.memory import (
+from llm.training.memory_estimate import (
     InsufficientMemoryError,
     estimate,
     require_fitting,
 )
+from llm.training.planner import rules
+from llm.training.planner.measure import _optimisation
 from llm.training.planner.sizes import LARGEST, PRESETS, SMALLEST, SizeError, find, parse_count
 
 
