@@ -18,7 +18,8 @@ from tasks.engine.errors import IngotError
 from tasks.engine.stage.launch import launch
 
 HERE = ("auto", "cpu", "cuda", "mps")
-_SECONDS = 15.0  # that each of three sizes is trained for
+_SECONDS = 15.0  # that each of the sizes is trained for
+_SIZES: list[str] = []  # none = those that suit the device
 
 
 class UnusableDeviceError(IngotError):
@@ -89,7 +90,7 @@ def _measure(folder: Path, device: str, precision: str, tell: Callable[[str], No
             "device": device,
             "precision": precision,
             "optimiser": "muon",
-            "sizes": [],
+            "sizes": _SIZES,
             "seconds": _SECONDS,
             "scratch": scratch,
             "result": str(result),

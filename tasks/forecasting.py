@@ -284,14 +284,15 @@ def _is_same(artifact: Artifact, request: BuildRequest) -> bool:
 
 
 def _sorted_out(artifacts: Iterable[Artifact]) -> tuple[list[SmallRun], list[Left]]:
-    looked_at = [_small_run(artifact) for artifact in artifacts]
+    looked_at = [small_run(artifact) for artifact in artifacts]
     return (
         [run for run in looked_at if isinstance(run, SmallRun)],
         [run for run in looked_at if isinstance(run, Left)],
     )
 
 
-def _small_run(artifact: Artifact) -> SmallRun | Left:
+def small_run(artifact: Artifact) -> SmallRun | Left:
+    """What a finished run says, or why it says nothing."""
     build, facts = artifact.manifest.build_id, artifact.facts["training"]
     metrics = artifact.data("metrics").table().to_pylist()
     curve = [row["value"] for row in metrics if row["name"] == MEASURED]

@@ -106,7 +106,7 @@ def test_runs_that_went_wrong_are_left_out_with_the_reason(
     def with_facts(**facts: Any) -> SmallRun | Left:
         artifact = Artifact(small[0].store, small[0].manifest.model_copy(deep=True))
         artifact.manifest.facts["training"].update(facts)
-        return forecasting._small_run(artifact)
+        return forecasting.small_run(artifact)
 
     assert isinstance(with_facts(), SmallRun)
     rolled_back = with_facts(rollbacks=2)

@@ -1,0 +1,143 @@
+"""`ingot size` and `ingot forecast` as a person gives them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from flows.cli.forecasting import seconds_of
+from flows.cli.main import app
+from llm.training.planner import rates
+from llm.training.planner.dial import BudgetError
+from tasks import device_rate
+from tests.flows.command import RECIPE, ingot, surroundings
+
+
+def answer(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["size", *arguments], env={"COLUMNS": "160"})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90m", 5400), ("8h", 28_800), ("2d", 172_800), ("1.5 h", 5400)]
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "8", "0h", "-1h", "h", "8 weeks"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    with pytest.raises(BudgetError, match="write it as 90m, 8h or 2d"):
+        seconds_of(text)
+
+
+def test_a_size_on_a_gpu_elsewhere() -> None:
+    found = answer("--params", "124M", "--device", "h200", "--price", "3")
+    assert found.exit_code == 0, found.output
+    for words in ("125.9 M", "768, 16", "2,517,171,200", "Hoffmann", "Porian", "size: 124M"):
+        assert words in found.output, words
+    record = json.loads(answer("--params", "124M", "--device", "h200", "--json").output)
+    assert record["tokens"] == 2_517_171_200
+    assert record["tokens"] / record["seconds"] == pytest.approx(459_383, rel=0.01)
+
+
+def test_what_is_printed_for_a_recipe_is_what_it_does() -> None:
+    record = json.loads(answer("--params", "200M", "--device", "h200", "--json").output)
+    from tasks.stages.pretrain import PretrainConfig
+
+    config = PretrainConfig(size="200M")
+    shape = record["architecture"]
+    for name in ("hidden_size", "layers", "heads", "key_value_heads", "intermediate_size"):
+        assert getattr(config, name) == shape[name]
+    assert config.tokens == record["tokens"]
+    assert config.batch_tokens // shape["context"] * shape["context"] == record["batch_tokens"]
+    assert config.learning_rate == record["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--params", "9B"], "no preset reaches it"),
+        (["--params", "much"], "is no count"),
+        ([], "say one of --params, --tokens and --budget"),
+        (["--tokens", "3B", "--budget", "8h"], "leave one out"),
+        (["--params", "1B", "--device", "h300"], "no measured rate"),
+        (
+            ["--params", "1B", "--budget", "1s", "--device", "cpu", "--teraflops", "0.0001"],
+            "one step",
+        ),
+    ],
+)
+def test_questions_without_an_answer(arguments: list[str], says: str) -> None:
+    found = answer(*arguments)
+    assert found.exit_code == 1
+    assert says in str(found.exception)
+
+
+def test_the_rate_of_this_machine_is_measured_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGOT_CACHE", str(tmp_path))
+    measured, heard = [], list[str]()
+
+    def pretended(folder: Path, device: str, precision: str, tell: object) -> None:
+        measured.append(device)
+        name, kind, _ = device_rate._describe(device, precision)
+        rates.keep(folder, name, kind, [(3_000_000, 1e11)], "2026-11-27")
+
+    monkeypatch.setattr(device_rate, "_measure", pretended)
+    for again in (False, False, True):
+        found = device_rate.find("cpu", "fp32", again, heard.append)
+        assert found.rate.flops_per_second(1) == 1e11
+        assert found.bytes > 0
+    assert measured == ["cpu", "cpu"]
+    assert "once" in heard[0]
+
+
+def test_a_device_that_is_not_here() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(device_rate.UnusableDeviceError, match="not on this machine"):
+        device_rate.find("cuda", "auto", again=False, tell=print)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_measuring_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INGOT_CACHE", str(tmp_path))
+    monkeypatch.setattr(device_rate, "_SECONDS", 1.0)
+    monkeypatch.setattr(device_rate, "_SIZES", ["nano"])
+    heard = list[str]()
+    found = device_rate.find("cpu", "auto", again=False, tell=heard.append)
+    assert "tokens/s" in heard[1]
+    assert 1e8 < found.rate.flops_per_second(3_000_000) < 1e14
+    assert found.rate.source.startswith("measured here on ")
+    assert [path.name for path in tmp_path.iterdir()] == ["rates"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_forecast_of_a_recipe(tmp_path: Path) -> None:
+    environment = surroundings(tmp_path)
+    with (tmp_path / RECIPE).open("a") as recipe:
+        recipe.write(
+            "tokenizer: {vocabulary_size: 512, sample_bytes: 100000}\n"
+            "pack: {sequence_length: 32}\n"
+            "pretrain: {hidden_size: 32, layers: 2, heads: 2, key_value_heads: 1, tokens: 8192, "
+            "batch_tokens: 256, validate_every: 8, compile: false, threads: 1}\n"
+        )
+    try:
+        found = json.loads(ingot(environment, "forecast", "--recipe", RECIPE, "--json"))
+        assert found["tokens"] == 8192
+        assert len(found["runs"]) == 5
+        assert found["low"] < found["bits"] < found["high"]
+        again = ingot(environment, "forecast", "--recipe", RECIPE, "--dry-run", "--json")
+        assert all(row["built"] for row in json.loads(again))
+        # No pointer of the recipe moved to a small run.
+        assert not (tmp_path / "home" / "refs" / "rivers" / "pretrain").exists()
+    finally:
+        ingot(environment, "down")
