@@ -17,6 +17,7 @@ from flows.crashed_runs import keep_log_lines, run_record
 from flows.other_pool import run_on_pool
 from flows.server_retry import RetryingLogWorker, retry_logs, stop_retrying
 from flows.server_watch import ServerWatch, wait_while_started, watching
+from tasks import forecasting
 from tasks.best_effort import SERVER_AWAY, unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.progress import NullListener
@@ -206,6 +207,9 @@ def preview(planner: Planner) -> list[Row]:
     """
     rows = planner.plan()
     publish.plan(rows)
+    found = forecasting.of_plan(planner, rows)
+    if found is not None:
+        publish.forecast(found)
     publish.lineage(planner.chain, planner.store)
     require_devices(planner.configs, [row.stage for row in rows if row.runs is not False])
     return rows

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm.training.planner.loss_fit import LossFit, Observation
+from llm.training.planner.loss_fit import LossFit, Observation, TooFewRunsError
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.run.difference import value_difference
 from tasks.engine.run.execute import BuildRequest
-from tasks.engine.run.plan import Planner
+from tasks.engine.run.plan import Planner, Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import current, damage
 from tasks.engine.store.store import Store
@@ -257,6 +257,22 @@ def config_of(request: BuildRequest) -> PretrainConfig:
     if not isinstance(request.config, PretrainConfig):
         raise TypeError(f"{type(request.config).__name__} is no config of {_STAGE}")
     return request.config
+
+
+def of_plan(planner: Planner, rows: Sequence[Row]) -> Result | None:
+    """The forecast for a planned run, where it would pretrain, what that reads is built, and there
+    are runs enough to rest on."""
+    if not any(row.stage == _STAGE and row.runs for row in rows):
+        return None
+    parents = {parent for parent, _ in planner.chain.wiring[_STAGE].values()}
+    if not parents <= planner.artifacts.keys():
+        return None
+    request = request_of(planner)
+    runs, left = runs_like(planner.store, request)
+    try:
+        return forecast(request, runs, left)
+    except TooFewRunsError:
+        return None
 
 
 def _seconds(parameters: int, tokens: int, runs: Sequence[SmallRun]) -> float | None:

@@ -17,7 +17,7 @@ from flows.home import open_store, require_writable
 from flows.planning import planner
 from flows.reports import ensure_reports
 from flows.server import ensure_server
-from tasks.engine.run.plan import Row, Status
+from tasks.engine.run.plan import Planner, Row, Status
 from tasks.machine import require_devices
 
 _COLOURS = {
@@ -66,6 +66,17 @@ def show_plan(rows: list[Row]) -> None:
         print(f"estimated: {sure:.0f} s, and {perhaps:.0f} s more if inputs change{new}")
 
 
+def show_forecast(planned: Planner, rows: list[Row]) -> None:
+    """What pretraining will reach, where small runs of an earlier `ingot forecast` tell."""
+    if not any(row.stage == "pretrain" and row.runs for row in rows):
+        return
+    from tasks import forecasting  # only now: it needs numpy
+
+    found = forecasting.of_plan(planned, rows)
+    if found is not None:
+        print(f"forecast: {forecasting.in_words(found)}")
+
+
 def _may_run(rows: list[Row]) -> list[str]:
     return [row.stage for row in rows if row.runs is not False]
 
@@ -85,6 +96,7 @@ def plan(
         print(json.dumps([row_record(row) for row in rows], indent=1))
     else:
         show_plan(rows)
+        show_forecast(planned, rows)
     require_devices(planned.configs, _may_run(rows))
 
 
@@ -106,6 +118,7 @@ def run(
     rows = planned.plan()
     if not as_json:
         show_plan(rows)
+        show_forecast(planned, rows)
     require_devices(planned.configs, _may_run(rows))
     require_writable()
     url, started = ensure_server()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from llm.training.planner.loss_fit import TooFewRunsError
 from tasks import forecasting
 from tasks.engine.errors import MissingInputError
 from tasks.engine.run.execute import BuildRequest, execute
+from tasks.engine.run.plan import Planner, Row, Selection, Status
 from tasks.engine.store.artifact import Artifact
 from tasks.forecasting import ForecastError, Left, SmallRun, runs_like, runs_named
 from tasks.stages.pretrain import STAGE, PretrainConfig
-from tests.tasks.stages.test_pretrain_stage import LENGTH, TINY, built
+from tests.tasks.stages.test_pretrain_stage import LENGTH, PACK, TINY, TOKENIZER, built
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,38 @@ def test_a_forecast_rests_on_what_differs_in_size_and_length_alone(
     assert found.seconds > 0
     assert f"{found.bits:.3f} bits a byte" in forecasting.in_words(found)
     assert forecasting.rows_of(found)[-1]["run"] == "forecast"
+
+
+def test_a_plan_tells_it_where_small_runs_are_there(
+    target: BuildRequest, small: list[Artifact]
+) -> None:
+    def planned(**changes: Any) -> tuple[Planner, list[Row]]:
+        configs = {
+            "tokenizer": TOKENIZER,
+            "pack": PACK,
+            "pretrain": PretrainConfig(**TINY | changes),
+        }
+        chain = SimpleNamespace(
+            wiring={"pretrain": {"sequences": ("pack", "sequences"),
+                                 "tokenizer": ("tokenizer", "tokenizer")}},
+            stages={"pretrain": STAGE},
+        )  # fmt: skip
+        artifacts = {
+            "pack": target.inputs["sequences"][0],
+            "tokenizer": target.inputs["tokenizer"][0],
+        }
+        store = small[0].store
+        planner = Planner(chain, configs, "mine", store, Selection(), artifacts=artifacts)  # type: ignore[arg-type]
+        return planner, [Row("pretrain", Status.MISSING, (), True, None, None, None)]
+
+    found = forecasting.of_plan(*planned())
+    assert found is not None
+    assert len(found.runs) == 5
+    assert forecasting.of_plan(*planned(seed=77)) is None  # of another law: none to rest on
+    planner, [row] = planned()
+    assert forecasting.of_plan(planner, [replace(row, runs=False)]) is None
+    planner.artifacts.clear()
+    assert forecasting.of_plan(planner, [row]) is None
 
 
 def test_runs_of_different_data_are_refused_with_the_field_that_differs(
