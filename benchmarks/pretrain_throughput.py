@@ -6,6 +6,8 @@ Both train a Qwen3 of the same sizes from the same weights, on the same rows, wi
 clipping at 1: Ingot through its `Stepper` (blocks compiled, chunked loss), transformers through
 `Qwen3ForCausalLM` as its users write it (whole model compiled, its own loss). Steps of all
 variants take turns, so that whatever else the machine does hits them alike; medians are compared.
+So do the matrix products of a step alone, which bound what any program could reach: they are
+printed with the share of either side's step that they take (`matmul_share`).
 All run in the environment Ingot's launcher gives trainers (`--plain-environment`: as it is).
 """
 
@@ -29,6 +31,7 @@ import torch
 import transformers
 
 from benchmarks.models import Step, optimisation, ours, theirs
+from benchmarks.products import products
 from llm.model.architecture import Architecture
 from llm.tokens.random_rows import random_rows
 from llm.training import devices
@@ -76,19 +79,32 @@ def measured(
             "tokens_per_second": round(batch_rows * LENGTH / statistics.median(taken)),
             "slowest": round(batch_rows * LENGTH / max(taken)),
             "fastest": round(batch_rows * LENGTH / min(taken)),
-            "last_loss": round(losses[name], 4),
+            "last_loss": None if name.startswith("products") else round(losses[name], 4),
         }
         for name, taken in seconds.items()
     ]
 
 
-def bars(rows: list[dict[str, object]], precision: str) -> list[dict[str, object]]:
-    """How much faster Ingot is, and how much it should be: the best of either side."""
-    best = {"ingot": 0.0, "transformers": 0.0}
+def fastest(rows: list[dict[str, object]], precision: str) -> dict[str, float]:
+    """Tokens a second of the best variant of either side, and of the products alone."""
+    best = {"ingot": 0.0, "transformers": 0.0, "products": 0.0}
     for row in rows:
         side, _, kind = str(row["name"]).split()
         if kind == precision:
             best[side] = max(best[side], float(str(row["tokens_per_second"])))
+    return best
+
+
+def matmul_share(best: dict[str, float]) -> dict[str, float]:
+    """The share of its step that either side spends in products, if it does them as fast as they
+    are done alone; and `ceiling`, the largest `speed_vs_transformers` that leaves time for them."""
+    shares = {side: best[side] / best["products"] for side in ("ingot", "transformers")}
+    shares["ceiling"] = best["products"] / best["transformers"]
+    return {name: round(value, 3) for name, value in shares.items()}
+
+
+def bars(best: dict[str, float], precision: str) -> list[dict[str, object]]:
+    """How much faster Ingot is, and how much it should be: the best of either side."""
     value = round(best["ingot"] / best["transformers"], 3)
     name = "speed_vs_transformers"
     return [
@@ -131,21 +147,29 @@ def main() -> None:
             place = Path(cache) if compiled else None
             steps[f"ingot {name}"] = ours(ARCHITECTURE, tokens, o, device, place)
             steps[f"transformers {name}"] = theirs(ARCHITECTURE, tokens, o, device, compiled)
+        for precision in precisions:
+            alone = products(ARCHITECTURE, args.batch_rows, LENGTH, precision, device)
+            steps[f"products alone {precision}"] = alone
         rows = measured(steps, args.batch_rows, args.warm_up, args.rounds)
     print(f"{'':28} {'tokens/s':>10} {'slowest':>10} {'fastest':>10} {'loss':>8}")
     for row in rows:
         figures = [f"{row[key]:>10,}" for key in ("tokens_per_second", "slowest", "fastest")]
-        print(f"{row['name']:28} {' '.join(figures)} {row['last_loss']:>8}")
-    reached = bars(rows, best)
+        print(f"{row['name']:28} {' '.join(figures)} {row['last_loss'] or '':>8}")
+    speeds = fastest(rows, best)
+    reached, share = bars(speeds, best), matmul_share(speeds)
     for bar in reached:
         verdict = "holds" if bar["holds"] else "does not hold"
         print(f"{bar['name']}: {bar['value']} (bar {bar['target']}: {verdict})")
+    print(
+        f"matmul_share: products alone take {share['ingot']:.0%} of Ingot's step and "
+        f"{share['transformers']:.0%} of transformers'; they allow at most {share['ceiling']}"
+    )
     sizes = {**asdict(ARCHITECTURE), "batch_rows": args.batch_rows, "rounds": args.rounds}
     record = {
         "benchmark": "pretrain_throughput",
         "input": {**sizes, "device": str(device), "threads": torch.get_num_threads()},
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "rows": rows,
+        "rows": [*rows, {"name": "matmul_share", "precision": best, **share}],
         "bars": reached,
     }
     print(json.dumps(record))

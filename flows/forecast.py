@@ -93,6 +93,7 @@ def forecast(
         asked = ASKED.get() or question(recipe, changes, runs)
         run(asked.plan, asked.recipe)
         target = forecasting.request_of(asked.plan)
+        forecasting.require_validation(target)
         if asked.runs:
             rest_on = forecasting.runs_named(asked.plan.store, target, asked.runs)
         else:

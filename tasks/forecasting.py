@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm.training.planner.loss_fit import LossFit, Observation, TooFewRunsError
+from llm.rows import rows_with
+from llm.tables import VALIDATION
+from llm.training.planner.loss_fit import FEWEST, LossFit, Observation, TooFewRunsError
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.run.difference import value_difference
 from tasks.engine.run.execute import BuildRequest
@@ -131,6 +133,24 @@ def request_of(planner: Planner, config: PretrainConfig | None = None) -> BuildR
     return BuildRequest(request.stage, config, request.inputs, request.externals)
 
 
+def require_validation(request: BuildRequest) -> None:
+    """Make sure that there is something to forecast.
+
+    Raises:
+        ForecastError: no validation sequences are there, or none is measured.
+    """
+    if not config_of(request).validation_rows:
+        raise ForecastError("pretrain.validation_rows is 0: nothing is measured that a fit needs")
+    artifact, output = request.inputs["sequences"]
+    for table in artifact.data(output).tables(columns=["split"]):
+        if rows_with(table, "split", VALIDATION).num_rows:
+            return
+    raise ForecastError(
+        "pack.sequences has no validation rows, so nothing is measured that a fit needs; raise "
+        "dedup.validation_fraction"
+    )
+
+
 def size_of(request: BuildRequest) -> tuple[int, int]:
     """Parameters and tokens of a run, its model not made."""
     config = config_of(request)
@@ -197,9 +217,13 @@ def forecast(request: BuildRequest, runs: Sequence[SmallRun], left: Sequence[Lef
     """What the run will come to.
 
     Raises:
+        ForecastError: too many were left out.
         TooFewRunsError: there are too few runs, or they are all of one size or length.
     """
     parameters, tokens = size_of(request)
+    if left and len(runs) < FEWEST:
+        reasons = "; ".join(f"{each.build_id[:16]}: {each.why}" for each in left)
+        raise ForecastError(f"{len(runs)} runs are left to rest on, {FEWEST} are needed: {reasons}")
     fit = LossFit([run.observation for run in runs])
     found = fit.forecast(parameters, tokens)
     return Result(
@@ -271,7 +295,7 @@ def of_plan(planner: Planner, rows: Sequence[Row]) -> Result | None:
     runs, left = runs_like(planner.store, request)
     try:
         return forecast(request, runs, left)
-    except TooFewRunsError:
+    except (TooFewRunsError, ForecastError):
         return None
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llm.model.architecture import Architecture
+from llm.model.products import Linear, multiply
 
 # Up to this length, blocks of plain matrix products beat scaled_dot_product_attention on CPUs.
 _SHORT = 1024
@@ -134,7 +135,7 @@ def project(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
     if x.device.type != "cpu" or x.shape[:-1].numel() < _MANY_ROWS:
         return tuple(layer(x) for layer in layers)
     weight = torch.cat([layer.weight for layer in layers])
-    return torch.split(F.linear(x, weight), [layer.out_features for layer in layers], dim=-1)
+    return torch.split(multiply(x, weight), [layer.out_features for layer in layers], dim=-1)
 
 
 class Attention(nn.Module):
@@ -143,10 +144,10 @@ class Attention(nn.Module):
     def __init__(self, a: Architecture) -> None:
         super().__init__()
         self.head_dim = a.head_dim
-        self.q_proj = nn.Linear(a.hidden_size, a.heads * a.head_dim, bias=False)
-        self.k_proj = nn.Linear(a.hidden_size, a.key_value_heads * a.head_dim, bias=False)
-        self.v_proj = nn.Linear(a.hidden_size, a.key_value_heads * a.head_dim, bias=False)
-        self.o_proj = nn.Linear(a.heads * a.head_dim, a.hidden_size, bias=False)
+        self.q_proj = Linear(a.hidden_size, a.heads * a.head_dim)
+        self.k_proj = Linear(a.hidden_size, a.key_value_heads * a.head_dim)
+        self.v_proj = Linear(a.hidden_size, a.key_value_heads * a.head_dim)
+        self.o_proj = Linear(a.heads * a.head_dim, a.hidden_size)
         self.q_norm = RMSNorm(a.head_dim, a.norm_eps) if a.qk_norm else None
         self.k_norm = RMSNorm(a.head_dim, a.norm_eps) if a.qk_norm else None
 
@@ -174,9 +175,9 @@ class MLP(nn.Module):
 
     def __init__(self, a: Architecture) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(a.hidden_size, a.intermediate_size, bias=False)
-        self.up_proj = nn.Linear(a.hidden_size, a.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(a.intermediate_size, a.hidden_size, bias=False)
+        self.gate_proj = Linear(a.hidden_size, a.intermediate_size)
+        self.up_proj = Linear(a.hidden_size, a.intermediate_size)
+        self.down_proj = Linear(a.intermediate_size, a.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         gates, values = project(x, self.gate_proj, self.up_proj)

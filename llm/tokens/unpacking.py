@@ -24,7 +24,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -274,7 +273,7 @@ def _tokens(
 ) -> NDArray[Any]:
     """(rows, T + 1), of the type that is written."""
     lists = _one_chunk(column)
-    sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    sizes = _sizes(lists)
     flat = lists.flatten()
     if lists.null_count or flat.null_count:
         raise BadSequencesError(f"{where}: a row, or a token of one, is null")
@@ -284,7 +283,7 @@ def _tokens(
             f"{where}: row {first + row} has {sizes[row]} tokens, others have {sizes[0]}; "
             "build the pack stage again"
         )
-    values = flat.to_numpy()
+    values = _values(flat)
     unsigned = values.view(np.uint32)  # of which those below zero are the largest
     if unsigned.size and unsigned.max() >= vocabulary_size:
         row = first + int(np.flatnonzero(unsigned >= vocabulary_size)[0]) // int(sizes[0])
@@ -301,13 +300,25 @@ def _one_chunk(column: pa.ChunkedArray) -> pa.ListArray:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
+def _sizes(lists: pa.ListArray) -> NDArray[np.int32]:
+    """How many values each list has."""
+    sizes: NDArray[np.int32] = np.diff(_values(lists.offsets))
+    return sizes
+
+
+def _values(array: pa.Array) -> NDArray[Any]:
+    """The array's memory. `to_numpy` would load pandas first, where that is installed: a third of a
+    second, and tens of megabytes."""
+    return np.from_dlpack(array)
+
+
 def _segments(
     column: pa.ChunkedArray, columns: int, where: str, first: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
     """Lengths, starts and counts of `_Rows`."""
     lists = _one_chunk(column)
-    counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-    sizes = lists.flatten().to_numpy().astype(np.int64)
+    counts = _sizes(lists).astype(np.int64)
+    sizes = _values(lists.flatten()).astype(np.int64)
     row_of = np.repeat(np.arange(len(counts)), counts)
     filled = np.bincount(row_of, weights=sizes, minlength=len(counts)).astype(np.int64)
     wrong = np.flatnonzero((filled > columns) | (filled < 1))

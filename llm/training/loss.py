@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llm.model.products import multiply
 from llm.training import devices
 
 IGNORED = -100
@@ -95,7 +96,7 @@ class _ChunkedLoss(torch.autograd.Function):
             # A look at `counted` would make a GPU wait, a needless product costs a CPU memory.
             whole = hidden.device.type == "cpu" and bool(counted.all())
             losses, partition, gradient = softmax(
-                F.linear(x, narrow), chosen, None if whole else counted, z_weight, dtype
+                multiply(x, narrow), chosen, None if whole else counted, z_weight, dtype
             )
             nll += (losses * counted).sum(dtype=wide)
             # Written, not subtracted: in bfloat16, 1 - p of a probability near 1 would be lost.
@@ -104,7 +105,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 squares += (partition.square() * counted).sum(dtype=wide)
                 at_target += 2 * z_weight * partition * torch.exp(-losses)
             gradient.scatter_(1, chosen, (at_target * counted)[:, None].to(dtype))
-            by_hidden[piece] = (gradient @ narrow).to(hidden.dtype)
+            by_hidden[piece] = multiply(gradient, narrow.t()).to(hidden.dtype)
             by_weight += gradient.t() @ x
         ctx.save_for_backward(by_hidden, by_weight)
         return (nll + z_weight * squares).float(), nll.float()

@@ -62,5 +62,5 @@ def _contexts() -> Any:
 
 def _policy(context: Any, operation: Any, *arguments: Any, **named: Any) -> CheckpointPolicy:
     # Attention within bounds is there, and has a name, only once it was imported.
-    kept = operation in _KEPT or operation.namespace == "torch_attn"
+    kept = operation in _KEPT or operation.namespace in ("ingot", "torch_attn")
     return CheckpointPolicy.MUST_SAVE if kept else CheckpointPolicy.PREFER_RECOMPUTE

@@ -14,6 +14,7 @@ from llm.training.planner import rates
 from llm.training.planner.dial import BudgetError
 from tasks import device_rate
 from tests.flows.command import RECIPE, ingot, surroundings
+from tests.flows.pages import write_page
 
 
 def answer(*arguments: str) -> Result:
@@ -123,6 +124,8 @@ def test_measuring_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.timeout(900)
 def test_forecast_of_a_recipe(tmp_path: Path) -> None:
     environment = surroundings(tmp_path)
+    for number in range(24):
+        write_page(tmp_path / "pages", f"{number}.html", f"Brook{number}")
     with (tmp_path / RECIPE).open("a") as recipe:
         recipe.write(
             "tokenizer: {vocabulary_size: 512, sample_bytes: 100000}\n"
@@ -130,14 +133,17 @@ def test_forecast_of_a_recipe(tmp_path: Path) -> None:
             "pretrain: {hidden_size: 32, layers: 2, heads: 2, key_value_heads: 1, tokens: 8192, "
             "batch_tokens: 256, validate_every: 8, compile: false, threads: 1}\n"
         )
+    arguments = ("forecast", "--recipe", RECIPE, "--set", "dedup.validation_fraction=0.4")
     try:
-        found = json.loads(ingot(environment, "forecast", "--recipe", RECIPE, "--json"))
+        found = json.loads(ingot(environment, *arguments, "--json"))
         assert found["tokens"] == 8192
         assert len(found["runs"]) == 5
         assert found["low"] < found["bits"] < found["high"]
-        again = ingot(environment, "forecast", "--recipe", RECIPE, "--dry-run", "--json")
+        again = ingot(environment, *arguments, "--dry-run", "--json")
         assert all(row["built"] for row in json.loads(again))
         # No pointer of the recipe moved to a small run.
         assert not (tmp_path / "home" / "refs" / "rivers" / "pretrain").exists()
+        with pytest.raises(AssertionError, match="no validation rows"):
+            ingot(environment, *arguments, "--set", "dedup.validation_fraction=0")
     finally:
         ingot(environment, "down")
