@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.models import optimisation, ours, random_tokens
+from benchmarks.models import optimisation, ours
 from benchmarks.pretrain_throughput import fastest, matmul_share
 from benchmarks.products import products
 from llm.model import products as kernels
 from llm.model.architecture import Architecture
+from llm.tokens.random_rows import random_rows
 
 
 def test_products_alone_are_the_products_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +32,7 @@ def test_products_alone_are_the_products_of_a_step(monkeypatch: pytest.MonkeyPat
         qk_norm=True,
         tied=True,
     )
-    tokens = random_tokens(300, 256, 4)
+    tokens = random_rows(300, 256, 4)
     counted = []
     for step in (
         ours(architecture, tokens, optimisation(4, "fp32"), device, None),
