@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import optimizer
+from benchmarks import folding, optimizer
 from benchmarks.optimizer import bars, best_rate, grid_rows, muon_gain, transfer_rows
 from benchmarks.short_runs import Outcome
 from tests.llm.tokens.small_tokenizer import library_texts
@@ -87,3 +87,20 @@ def test_the_whole_of_it(
     assert {bar["name"] for bar in record["bars"]} == {"muon_gain", "mup_transfer_spread"}
     drawn = (tmp_path / "rates-transfer-adamw-mup.svg").read_text()
     assert "width 64" in drawn
+
+
+def test_folding_is_exact(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "folding.py --width 64 --layers 2 --seeds 2"
+    monkeypatch.setattr(sys, "argv", command.split())
+    folding.main()
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    classes = ("Qwen3ForCausalLM", "LlamaForCausalLM")
+    assert [row["name"] for row in record["rows"]] == [
+        f"{name}, {kind}" for name in classes for kind in ("tied", "untied")
+    ]
+    for row in record["rows"]:
+        assert row["difference"] < 1e-5
+        assert row["unfolded"] > 0.05
+    assert record["bars"][0]["holds"] is True
