@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import os
 import tempfile
 import time
@@ -30,17 +29,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 
 from benchmarks.models import optimisation
+from benchmarks.rate_transfer import draw, transfer_rows
 from benchmarks.short_runs import Job, Outcome, mean_and_spread, sized, train_all
 from benchmarks.training_text import TrainingText, from_sequences, from_text
 from llm.model.architecture import Architecture
 from llm.model.parametrisation_choice import Kind, Parametrisation
 from llm.training.run_file import Optimiser, Schedule
-from tasks.panels.pictures import standalone
-from tasks.panels.svg import line_chart
 
 GAIN = 0.02  # of AdamW's bits per byte, that Muon has to be better
 SPREAD = 1.5  # of best rates under µP, at most
@@ -151,52 +148,6 @@ def transfer_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[An
     return jobs
 
 
-def transfer_rows(outcomes: Mapping[tuple[Any, ...], Outcome]) -> list[dict[str, Any]]:
-    """A row for each optimiser and parametrisation: losses by width and rate, and best rates."""
-    rows = []
-    for kind in dict.fromkeys(key[:2] for key in outcomes):
-        widths: dict[int, dict[float, float]] = {}
-        for width, rate in dict.fromkeys(key[2:4] for key in outcomes if key[:2] == kind):
-            held = [
-                outcome.bits_per_byte
-                for key, outcome in outcomes.items()
-                if key[:4] == (*kind, width, rate)
-            ]
-            widths.setdefault(width, {})[rate] = sum(held) / len(held)
-        best = {width: best_rate(losses) for width, losses in widths.items()}
-        rates = [rate for rate, _ in best.values()]
-        rows.append(
-            {
-                "name": f"transfer {kind[0]} {kind[1]}",
-                "bits_per_byte": widths,
-                "best_rate": {width: rate for width, (rate, _) in best.items()},
-                "inside": all(inside for _, inside in best.values()),
-                "spread": max(rates) / min(rates),
-            }
-        )
-    return rows
-
-
-def best_rate(losses: Mapping[float, float]) -> tuple[float, bool]:
-    """The rate with the lowest loss, and whether it lies inside those tried.
-
-    It is the lowest point of the parabola through the lowest loss and its two neighbours, over the
-    logarithm of the rate; at an end, or beside a run that diverged, the rate that was tried.
-    """
-    rates = sorted(losses)
-    place = min(range(len(rates)), key=lambda each: losses[rates[each]])
-    if place in (0, len(rates) - 1):
-        return rates[place], False
-    near = rates[place - 1 : place + 2]
-    x, y = np.log(near), np.array([losses[rate] for rate in near])
-    if not np.isfinite(y).all():
-        return rates[place], True
-    curvature, slope, _ = np.polyfit(x - x[1], y, 2)
-    if curvature <= 0:  # all three are equal
-        return rates[place], True
-    return float(math.exp(x[1] - slope / (2 * curvature))), True
-
-
 def bars(
     grid: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -232,21 +183,6 @@ def report(grid: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, An
         print(f"best rates differ by a factor of {row['spread']:.2f}{note}")
 
 
-def draw(transfer: Sequence[Mapping[str, Any]], plot: Path) -> None:
-    """Loss over rate, a line a width; a file for each row, its name behind that of the plot."""
-    for row in transfer:
-        series = {
-            f"width {width}": [(rate, loss) for rate, loss in sorted(losses.items())]
-            for width, losses in row["bits_per_byte"].items()
-        }
-        title = f"Validation bits per byte over the learning rate, {row['name']}"
-        drawn = line_chart(title, "learning rate", "bits per byte", series, True, False)
-        place = plot.with_stem(f"{plot.stem}-{row['name'].replace(' ', '-')}")
-        if drawn:
-            place.write_text(standalone(drawn), encoding="utf-8")
-            print(f"drawn: {place}")
-
-
 def main() -> None:
     """Run, print the tables, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -265,7 +201,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the grid")
     parser.add_argument("--grid-rates", type=float, nargs="+", default=[4e-3])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--rates", type=float, nargs="+", default=[2e-3, 4e-3, 8e-3, 16e-3, 32e-3])
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3])
     parser.add_argument("--transfer-steps", type=int, default=80)
     parser.add_argument("--transfer-seeds", type=int, default=1)
     parser.add_argument("--transfer-optimisers", nargs="+", default=["adamw"], choices=OPTIMISERS)

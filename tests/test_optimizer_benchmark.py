@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import folding, optimizer
-from benchmarks.optimizer import bars, best_rate, grid_rows, muon_gain, transfer_rows
+from benchmarks.optimizer import bars, grid_rows, muon_gain
+from benchmarks.rate_transfer import best_rate, transfer_rows
 from benchmarks.short_runs import Outcome
 from tests.llm.tokens.small_tokenizer import library_texts
 
