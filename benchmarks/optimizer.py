@@ -1,11 +1,14 @@
 """Which optimiser, first weights and schedule end lower, and whether the best rate stays.
 
-    python -m benchmarks.optimizer --text FILE [--only grid|transfer] [--plot FILE.svg]
+    python -m benchmarks.optimizer --text FILE [--only grid|choices|transfer] [--plot FILE.svg]
     python -m benchmarks.optimizer --tokens FOLDER --tokenizer FOLDER
 
 grid: AdamW and Muon, each with standard, zero and µP first weights and with cosine and WSD, at
 equal tokens and several seeds; of several `--grid-rates` each combination has its best.
 `muon_gain` is what the best of Muon has less than the best of AdamW, as a share of the latter.
+
+choices: Muon with standard first weights and WSD, heads of 32, tied, rope base 1e4; and the same
+with one thing changed, seed by seed.
 
 transfer: one model at several widths, each trained at several rates. The best rate is the lowest
 point of the parabola through the lowest loss and its neighbours, over the logarithm of the rate.
@@ -31,9 +34,10 @@ from typing import Any, get_args
 
 import torch
 
+from benchmarks.combinations import choice_rows, grid_rows, muon_gain
 from benchmarks.models import optimisation
 from benchmarks.rate_transfer import draw, transfer_rows
-from benchmarks.short_runs import Job, Outcome, mean_and_spread, sized, train_all
+from benchmarks.short_runs import Job, sized, train_all
 from benchmarks.training_text import TrainingText, from_sequences, from_text
 from llm.model.architecture import Architecture
 from llm.model.parametrisation_choice import Kind, Parametrisation
@@ -41,7 +45,18 @@ from llm.training.run_file import Optimiser, Schedule
 
 GAIN = 0.02  # of AdamW's bits per byte, that Muon has to be better
 SPREAD = 1.5  # of best rates under µP, at most
+PARTS = ("grid", "choices", "transfer")
 FIRST_WEIGHTS = ("standard", "zero", "mup")
+# What is otherwise than in the first: of the architecture, and of the optimisation.
+CHOICES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "plain": ({}, {}),
+    "z-loss 1e-5": ({}, {"z_loss": 1e-5}),
+    "untied": ({"tied": False}, {}),
+    "heads of 64": ({"head_dim": 64}, {}),
+    "heads of 128": ({"head_dim": 128}, {}),
+    "rope base 1e5": ({"rope_theta": 1e5}, {}),
+    "without qk-norm": ({"qk_norm": False}, {}),
+}
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
 _WARMUP = 0.1  # share of the steps in which the rate rises
 
@@ -95,32 +110,26 @@ def grid_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[Any, .
     return jobs
 
 
-def grid_rows(outcomes: Mapping[tuple[Any, ...], Outcome]) -> list[dict[str, Any]]:
-    """A row a combination, at its best rate; the lowest first."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for key in dict.fromkeys(key[:4] for key in outcomes):
-        held = [outcome for each, outcome in outcomes.items() if each[:4] == key]
-        mean, spread = mean_and_spread([each.bits_per_byte for each in held])
-        row = {
-            "name": " ".join(key[:3]),
-            "optimiser": key[0],
-            "learning_rate": key[3],
-            "bits_per_byte": mean,
-            "spread": spread,
-            "tokens_per_second": round(sum(each.tokens_per_second for each in held) / len(held)),
-        }
-        if key[:3] not in found or mean < found[key[:3]]["bits_per_byte"]:
-            found[key[:3]] = row
-    return sorted(found.values(), key=lambda row: row["bits_per_byte"])
-
-
-def muon_gain(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Of the best rows of each optimiser, what Muon's is lower by, as a share of AdamW's."""
-    best = {
-        name: min(row["bits_per_byte"] for row in rows if row["optimiser"] == name)
-        for name in get_args(Optimiser)
-    }
-    return float((best["adamw"] - best["muon"]) / best["adamw"])
+def choice_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[Any, ...], Job]:
+    """By what is otherwise than in `CHOICES`' first entry, and seed: Muon, standard, WSD."""
+    plain = _sized(args, text, args.width)
+    jobs = {}
+    for (name, (shape, settings)), seed in itertools.product(CHOICES.items(), range(args.seeds)):
+        architecture = replace(plain, **shape)
+        if "head_dim" in shape:  # as many numbers in all heads together
+            heads = max(1, args.width // architecture.head_dim)
+            architecture = replace(architecture, heads=heads, key_value_heads=max(1, heads // 2))
+        jobs[name, seed] = job(
+            args,
+            text,
+            architecture,
+            steps=args.steps,
+            optimiser="muon",
+            learning_rate=args.grid_rates[0],
+            seed=seed,
+            **settings,
+        )
+    return jobs
 
 
 def transfer_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[Any, ...], Job]:
@@ -164,14 +173,22 @@ def bars(
     return found
 
 
-def report(grid: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, Any]]) -> None:
+def report(
+    grid: Sequence[Mapping[str, Any]],
+    choices: Sequence[Mapping[str, Any]],
+    transfer: Sequence[Mapping[str, Any]],
+) -> None:
     """For people."""
     if grid:
         print(f"\n{'':28} {'rate':>8} {'bits per byte':>16} {'tokens/s':>10}")
     for row in grid:
-        bits = f"{row['bits_per_byte']:.4f} ± {row['spread']:.4f}"
         rate = f"{row['learning_rate']:g}"
-        print(f"{row['name']:28} {rate:>8} {bits:>16} {row['tokens_per_second']:>10,}")
+        print(f"{row['name']:28} {rate:>8} {_measured(row):>16} {row['tokens_per_second']:>10,}")
+    if choices:
+        print(f"\n{'':28} {'bits per byte':>16} {'difference':>18}")
+    for row in choices:
+        difference = f"{row['difference']:+.4f} ± {row['difference_spread']:.4f}"
+        print(f"{row['name']:28} {_measured(row):>16} {difference:>18}")
     for row in transfer:
         rates = sorted(next(iter(row["bits_per_byte"].values())))
         heads = " ".join(f"{rate:>8.2g}" for rate in rates)
@@ -183,13 +200,17 @@ def report(grid: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, An
         print(f"best rates differ by a factor of {row['spread']:.2f}{note}")
 
 
+def _measured(row: Mapping[str, Any]) -> str:
+    return f"{row['bits_per_byte']:.4f} ± {row['spread']:.4f}"
+
+
 def main() -> None:
     """Run, print the tables, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", type=Path, help=".txt or .jsonl, either as .gz")
     parser.add_argument("--tokens", type=Path, help="folder of pack.sequences, in place of a text")
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer of --tokens")
-    parser.add_argument("--only", choices=("grid", "transfer"), help="one of the two")
+    parser.add_argument("--only", choices=PARTS, help="one of them")
     parser.add_argument("--vocabulary", type=int, default=1024, help="of the BPE of --text")
     parser.add_argument("--length", type=int, default=256, help="tokens of a row of --text")
     parser.add_argument("--layers", type=int, default=4)
@@ -224,16 +245,15 @@ def main() -> None:
             flush=True,
         )
         jobs: dict[tuple[Any, ...], Job] = {}
-        if args.only != "transfer":
-            jobs |= {("grid", *key): each for key, each in grid_jobs(args, text).items()}
-        if args.only != "grid":
-            jobs |= {("transfer", *key): each for key, each in transfer_jobs(args, text).items()}
+        makers = dict(zip(PARTS, (grid_jobs, choice_jobs, transfer_jobs), strict=True))
+        for part in [args.only] if args.only else PARTS:
+            jobs |= {(part, *key): each for key, each in makers[part](args, text).items()}
         found = train_all(jobs, args.workers)
-    grid, transfer = (
+    grid, choices, transfer = (
         make({key[1:]: outcome for key, outcome in found.items() if key[0] == part})
-        for part, make in (("grid", grid_rows), ("transfer", transfer_rows))
+        for part, make in zip(PARTS, (grid_rows, choice_rows, transfer_rows), strict=True)
     )
-    report(grid, transfer)
+    report(grid, choices, transfer)
     if args.plot:
         draw(transfer, args.plot)
     reached = bars(grid, transfer)
@@ -246,7 +266,7 @@ def main() -> None:
         "benchmark": "optimizer",
         "input": {**given, "text": source, "seconds": round(time.monotonic() - began)},
         "versions": {"torch": torch.__version__},
-        "rows": [*grid, *transfer],
+        "rows": [*grid, *choices, *transfer],
         "bars": reached,
     }
     print(json.dumps(record, default=str))
