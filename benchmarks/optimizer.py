@@ -1,11 +1,14 @@
 """Which optimiser, first weights and schedule end lower, and whether the best rate stays.
 
-    python -m benchmarks.optimizer --text FILE [--only grid|transfer] [--plot FILE.svg]
+    python -m benchmarks.optimizer --text FILE [--only grid|choices|transfer] [--plot FILE.svg]
     python -m benchmarks.optimizer --tokens FOLDER --tokenizer FOLDER
 
 grid: AdamW and Muon, each with standard, zero and µP first weights and with cosine and WSD, at
 equal tokens and several seeds; of several `--grid-rates` each combination has its best.
 `muon_gain` is what the best of Muon has less than the best of AdamW, as a share of the latter.
+
+choices: Muon with standard first weights and WSD, heads of 32, tied, rope base 1e4; and the same
+with one thing changed, seed by seed.
 
 transfer: one model at several widths, each trained at several rates. The best rate is the lowest
 point of the parabola through the lowest loss and its neighbours, over the logarithm of the rate.
@@ -21,7 +24,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import os
 import tempfile
 import time
@@ -30,21 +32,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 
+from benchmarks.combinations import choice_rows, grid_rows, muon_gain
 from benchmarks.models import optimisation
-from benchmarks.short_runs import Job, Outcome, mean_and_spread, sized, train_all
+from benchmarks.rate_transfer import draw, transfer_rows
+from benchmarks.short_runs import Job, sized, train_all
 from benchmarks.training_text import TrainingText, from_sequences, from_text
 from llm.model.architecture import Architecture
 from llm.model.parametrisation_choice import Kind, Parametrisation
 from llm.training.run_file import Optimiser, Schedule
-from tasks.panels.pictures import standalone
-from tasks.panels.svg import line_chart
 
 GAIN = 0.02  # of AdamW's bits per byte, that Muon has to be better
 SPREAD = 1.5  # of best rates under µP, at most
+PARTS = ("grid", "choices", "transfer")
 FIRST_WEIGHTS = ("standard", "zero", "mup")
+# What is otherwise than in the first: of the architecture, and of the optimisation.
+CHOICES: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "plain": ({}, {}),
+    "z-loss 1e-5": ({}, {"z_loss": 1e-5}),
+    "untied": ({"tied": False}, {}),
+    "heads of 64": ({"head_dim": 64}, {}),
+    "heads of 128": ({"head_dim": 128}, {}),
+    "rope base 1e5": ({"rope_theta": 1e5}, {}),
+    "without qk-norm": ({"qk_norm": False}, {}),
+}
 OPTIMISERS: tuple[str, ...] = get_args(Optimiser)
 _WARMUP = 0.1  # share of the steps in which the rate rises
 
@@ -98,32 +110,26 @@ def grid_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[Any, .
     return jobs
 
 
-def grid_rows(outcomes: Mapping[tuple[Any, ...], Outcome]) -> list[dict[str, Any]]:
-    """A row a combination, at its best rate; the lowest first."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for key in dict.fromkeys(key[:4] for key in outcomes):
-        held = [outcome for each, outcome in outcomes.items() if each[:4] == key]
-        mean, spread = mean_and_spread([each.bits_per_byte for each in held])
-        row = {
-            "name": " ".join(key[:3]),
-            "optimiser": key[0],
-            "learning_rate": key[3],
-            "bits_per_byte": mean,
-            "spread": spread,
-            "tokens_per_second": round(sum(each.tokens_per_second for each in held) / len(held)),
-        }
-        if key[:3] not in found or mean < found[key[:3]]["bits_per_byte"]:
-            found[key[:3]] = row
-    return sorted(found.values(), key=lambda row: row["bits_per_byte"])
-
-
-def muon_gain(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Of the best rows of each optimiser, what Muon's is lower by, as a share of AdamW's."""
-    best = {
-        name: min(row["bits_per_byte"] for row in rows if row["optimiser"] == name)
-        for name in get_args(Optimiser)
-    }
-    return float((best["adamw"] - best["muon"]) / best["adamw"])
+def choice_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[Any, ...], Job]:
+    """By what is otherwise than in `CHOICES`' first entry, and seed: Muon, standard, WSD."""
+    plain = _sized(args, text, args.width)
+    jobs = {}
+    for (name, (shape, settings)), seed in itertools.product(CHOICES.items(), range(args.seeds)):
+        architecture = replace(plain, **shape)
+        if "head_dim" in shape:  # as many numbers in all heads together
+            heads = max(1, args.width // architecture.head_dim)
+            architecture = replace(architecture, heads=heads, key_value_heads=max(1, heads // 2))
+        jobs[name, seed] = job(
+            args,
+            text,
+            architecture,
+            steps=args.steps,
+            optimiser="muon",
+            learning_rate=args.grid_rates[0],
+            seed=seed,
+            **settings,
+        )
+    return jobs
 
 
 def transfer_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[Any, ...], Job]:
@@ -151,52 +157,6 @@ def transfer_jobs(args: argparse.Namespace, text: TrainingText) -> dict[tuple[An
     return jobs
 
 
-def transfer_rows(outcomes: Mapping[tuple[Any, ...], Outcome]) -> list[dict[str, Any]]:
-    """A row for each optimiser and parametrisation: losses by width and rate, and best rates."""
-    rows = []
-    for kind in dict.fromkeys(key[:2] for key in outcomes):
-        widths: dict[int, dict[float, float]] = {}
-        for width, rate in dict.fromkeys(key[2:4] for key in outcomes if key[:2] == kind):
-            held = [
-                outcome.bits_per_byte
-                for key, outcome in outcomes.items()
-                if key[:4] == (*kind, width, rate)
-            ]
-            widths.setdefault(width, {})[rate] = sum(held) / len(held)
-        best = {width: best_rate(losses) for width, losses in widths.items()}
-        rates = [rate for rate, _ in best.values()]
-        rows.append(
-            {
-                "name": f"transfer {kind[0]} {kind[1]}",
-                "bits_per_byte": widths,
-                "best_rate": {width: rate for width, (rate, _) in best.items()},
-                "inside": all(inside for _, inside in best.values()),
-                "spread": max(rates) / min(rates),
-            }
-        )
-    return rows
-
-
-def best_rate(losses: Mapping[float, float]) -> tuple[float, bool]:
-    """The rate with the lowest loss, and whether it lies inside those tried.
-
-    It is the lowest point of the parabola through the lowest loss and its two neighbours, over the
-    logarithm of the rate; at an end, or beside a run that diverged, the rate that was tried.
-    """
-    rates = sorted(losses)
-    place = min(range(len(rates)), key=lambda each: losses[rates[each]])
-    if place in (0, len(rates) - 1):
-        return rates[place], False
-    near = rates[place - 1 : place + 2]
-    x, y = np.log(near), np.array([losses[rate] for rate in near])
-    if not np.isfinite(y).all():
-        return rates[place], True
-    curvature, slope, _ = np.polyfit(x - x[1], y, 2)
-    if curvature <= 0:  # all three are equal
-        return rates[place], True
-    return float(math.exp(x[1] - slope / (2 * curvature))), True
-
-
 def bars(
     grid: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -213,14 +173,22 @@ def bars(
     return found
 
 
-def report(grid: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, Any]]) -> None:
+def report(
+    grid: Sequence[Mapping[str, Any]],
+    choices: Sequence[Mapping[str, Any]],
+    transfer: Sequence[Mapping[str, Any]],
+) -> None:
     """For people."""
     if grid:
         print(f"\n{'':28} {'rate':>8} {'bits per byte':>16} {'tokens/s':>10}")
     for row in grid:
-        bits = f"{row['bits_per_byte']:.4f} ± {row['spread']:.4f}"
         rate = f"{row['learning_rate']:g}"
-        print(f"{row['name']:28} {rate:>8} {bits:>16} {row['tokens_per_second']:>10,}")
+        print(f"{row['name']:28} {rate:>8} {_measured(row):>16} {row['tokens_per_second']:>10,}")
+    if choices:
+        print(f"\n{'':28} {'bits per byte':>16} {'difference':>18}")
+    for row in choices:
+        difference = f"{row['difference']:+.4f} ± {row['difference_spread']:.4f}"
+        print(f"{row['name']:28} {_measured(row):>16} {difference:>18}")
     for row in transfer:
         rates = sorted(next(iter(row["bits_per_byte"].values())))
         heads = " ".join(f"{rate:>8.2g}" for rate in rates)
@@ -232,19 +200,8 @@ def report(grid: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, An
         print(f"best rates differ by a factor of {row['spread']:.2f}{note}")
 
 
-def draw(transfer: Sequence[Mapping[str, Any]], plot: Path) -> None:
-    """Loss over rate, a line a width; a file for each row, its name behind that of the plot."""
-    for row in transfer:
-        series = {
-            f"width {width}": [(rate, loss) for rate, loss in sorted(losses.items())]
-            for width, losses in row["bits_per_byte"].items()
-        }
-        title = f"Validation bits per byte over the learning rate, {row['name']}"
-        drawn = line_chart(title, "learning rate", "bits per byte", series, True, False)
-        place = plot.with_stem(f"{plot.stem}-{row['name'].replace(' ', '-')}")
-        if drawn:
-            place.write_text(standalone(drawn), encoding="utf-8")
-            print(f"drawn: {place}")
+def _measured(row: Mapping[str, Any]) -> str:
+    return f"{row['bits_per_byte']:.4f} ± {row['spread']:.4f}"
 
 
 def main() -> None:
@@ -253,7 +210,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help=".txt or .jsonl, either as .gz")
     parser.add_argument("--tokens", type=Path, help="folder of pack.sequences, in place of a text")
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer of --tokens")
-    parser.add_argument("--only", choices=("grid", "transfer"), help="one of the two")
+    parser.add_argument("--only", choices=PARTS, help="one of them")
     parser.add_argument("--vocabulary", type=int, default=1024, help="of the BPE of --text")
     parser.add_argument("--length", type=int, default=256, help="tokens of a row of --text")
     parser.add_argument("--layers", type=int, default=4)
@@ -265,7 +222,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the grid")
     parser.add_argument("--grid-rates", type=float, nargs="+", default=[4e-3])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--rates", type=float, nargs="+", default=[2e-3, 4e-3, 8e-3, 16e-3, 32e-3])
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3])
     parser.add_argument("--transfer-steps", type=int, default=80)
     parser.add_argument("--transfer-seeds", type=int, default=1)
     parser.add_argument("--transfer-optimisers", nargs="+", default=["adamw"], choices=OPTIMISERS)
@@ -288,16 +245,15 @@ def main() -> None:
             flush=True,
         )
         jobs: dict[tuple[Any, ...], Job] = {}
-        if args.only != "transfer":
-            jobs |= {("grid", *key): each for key, each in grid_jobs(args, text).items()}
-        if args.only != "grid":
-            jobs |= {("transfer", *key): each for key, each in transfer_jobs(args, text).items()}
+        makers = dict(zip(PARTS, (grid_jobs, choice_jobs, transfer_jobs), strict=True))
+        for part in [args.only] if args.only else PARTS:
+            jobs |= {(part, *key): each for key, each in makers[part](args, text).items()}
         found = train_all(jobs, args.workers)
-    grid, transfer = (
+    grid, choices, transfer = (
         make({key[1:]: outcome for key, outcome in found.items() if key[0] == part})
-        for part, make in (("grid", grid_rows), ("transfer", transfer_rows))
+        for part, make in zip(PARTS, (grid_rows, choice_rows, transfer_rows), strict=True)
     )
-    report(grid, transfer)
+    report(grid, choices, transfer)
     if args.plot:
         draw(transfer, args.plot)
     reached = bars(grid, transfer)
@@ -310,7 +266,7 @@ def main() -> None:
         "benchmark": "optimizer",
         "input": {**given, "text": source, "seconds": round(time.monotonic() - began)},
         "versions": {"torch": torch.__version__},
-        "rows": [*grid, *transfer],
+        "rows": [*grid, *choices, *transfer],
         "bars": reached,
     }
     print(json.dumps(record, default=str))

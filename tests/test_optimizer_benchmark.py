@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import optimizer
-from benchmarks.optimizer import bars, best_rate, grid_rows, muon_gain, transfer_rows
+from benchmarks import folding, optimizer
+from benchmarks.combinations import choice_rows, grid_rows, muon_gain
+from benchmarks.optimizer import bars
+from benchmarks.rate_transfer import best_rate, transfer_rows
 from benchmarks.short_runs import Outcome
 from tests.llm.tokens.small_tokenizer import library_texts
 
@@ -51,6 +53,21 @@ def test_each_combination_has_its_best_rate() -> None:
     assert muon_gain(rows) == pytest.approx(0.1)
 
 
+def test_a_choice_is_compared_seed_by_seed() -> None:
+    plain, other = choice_rows(
+        {
+            ("plain", 0): _outcome(2.0),
+            ("plain", 1): _outcome(2.4),
+            ("untied", 0): _outcome(1.9),
+            ("untied", 1): _outcome(2.32),
+        }
+    )
+    assert (plain["spread"], plain["difference"]) == (pytest.approx(0.2), 0.0)
+    assert (other["name"], other["bits_per_byte"]) == ("choice untied", pytest.approx(2.11))
+    assert other["difference"] == pytest.approx(-0.09)
+    assert other["difference_spread"] == pytest.approx(0.01)
+
+
 def test_a_spread_of_rates_at_the_end_of_those_tried_holds_no_bar() -> None:
     for lowest, holds in ((2.5e-3, True), (2e-2, False)):
         outcomes = {
@@ -77,9 +94,15 @@ def test_the_whole_of_it(
     monkeypatch.setattr(sys, "argv", [*command.split(), *plot])
     optimizer.main()
     record = json.loads(capsys.readouterr().out.splitlines()[-1])
-    grid, transfers = record["rows"][:12], record["rows"][12:]
+    grid, choices, transfers = (record["rows"][a:b] for a, b in ((0, 12), (12, -2), (-2, None)))
     assert len({row["name"] for row in grid}) == 12
     assert all(1 < row["bits_per_byte"] < 9 and row["spread"] > 0 for row in grid)
+    assert [row["name"] for row in choices] == [f"choice {name}" for name in optimizer.CHOICES]
+    plain, *others = (row["difference"] for row in choices)
+    assert plain == 0.0
+    assert all(0 < abs(difference) < 1 for difference in others)
+    muon = next(row for row in grid if row["name"] == "muon standard wsd")
+    assert choices[0]["bits_per_byte"] == muon["bits_per_byte"]
     assert [row["name"] for row in transfers] == ["transfer adamw standard", "transfer adamw mup"]
     standard, mup = (row["bits_per_byte"] for row in transfers)
     assert mup["32"] == standard["32"]  # the base
@@ -87,3 +110,20 @@ def test_the_whole_of_it(
     assert {bar["name"] for bar in record["bars"]} == {"muon_gain", "mup_transfer_spread"}
     drawn = (tmp_path / "rates-transfer-adamw-mup.svg").read_text()
     assert "width 64" in drawn
+
+
+def test_folding_is_exact(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = "folding.py --width 64 --layers 2 --seeds 2"
+    monkeypatch.setattr(sys, "argv", command.split())
+    folding.main()
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
+    classes = ("Qwen3ForCausalLM", "LlamaForCausalLM")
+    assert [row["name"] for row in record["rows"]] == [
+        f"{name}, {kind}" for name in classes for kind in ("tied", "untied")
+    ]
+    for row in record["rows"]:
+        assert row["difference"] < 1e-5
+        assert row["unfolded"] > 0.05
+    assert record["bars"][0]["holds"] is True
