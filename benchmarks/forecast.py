@@ -24,12 +24,12 @@ import torch
 from flows.home import prepare_environment
 from flows.planning import planner
 from llm.training.planner.loss_fit import LossFit
-from tasks import forecasting
+from tasks import forecasting, small_runs
 from tasks.engine.progress import Figure
 from tasks.engine.run.build import build
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
-from tasks.forecasting import SmallRun
+from tasks.small_runs import SmallRun
 
 # Width and depth, and tokens, of the runs that are not fitted, as shares of the recipe's own.
 HELD_OUT = (
@@ -58,7 +58,7 @@ class Speaking:
 def trained(request: BuildRequest, config: Any) -> tuple[SmallRun, Artifact]:
     """A run with another config, from the store or made."""
     artifact = execute(replace(request, config=config), request_store(request), Speaking()).artifact
-    found = forecasting.small_run(artifact)
+    found = small_runs.small_run(artifact)
     if not isinstance(found, SmallRun):
         raise SystemExit(f"{artifact.folder}: {found.why}")
     print(

@@ -15,7 +15,7 @@ from pydantic import Field
 from flows import publish
 from flows.planning import RECIPE, planner
 from flows.running import build_apart, run, watch_server
-from tasks import forecasting
+from tasks import forecasting, small_runs
 from tasks.engine.run.execute import BuildRequest
 from tasks.engine.run.plan import Planner
 
@@ -50,7 +50,7 @@ def question(recipe: str, changes: Sequence[str] = (), runs: Sequence[str] = ())
     """
     whole = planner(recipe, changes)
     if _STAGE not in whole.chain.stages:
-        raise forecasting.ForecastError(
+        raise small_runs.ForecastError(
             f"recipe {recipe!r} has no {_STAGE}: there is nothing to forecast"
         )
     needed = [name for name in whole.chain.stages if name in whole.chain.ancestors(_STAGE)]
@@ -95,10 +95,10 @@ def forecast(
         target = forecasting.request_of(asked.plan)
         forecasting.require_validation(target)
         if asked.runs:
-            rest_on = forecasting.runs_named(asked.plan.store, target, asked.runs)
+            rest_on = small_runs.runs_named(asked.plan.store, target, asked.runs)
         else:
             build_apart(requests(asked), asked.plan)
-            rest_on = forecasting.runs_like(asked.plan.store, target)
+            rest_on = small_runs.runs_like(asked.plan.store, target)
         found = forecasting.forecast(target, *rest_on)
         LAST[:] = [found]
         publish.forecast(found)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli.forecasting import seconds_of
 from flows.cli.main import app
+from flows.cli.sizing import seconds_of
 from llm.training.planner import rates
 from llm.training.planner.dial import BudgetError
 from tasks import device_rate
 from tests.flows.command import RECIPE, ingot, surroundings
-from tests.flows.pages import write_page
+from tests.llm.tokens.small_tokenizer import library_texts
 
 
 def answer(*arguments: str) -> Result:
@@ -124,8 +125,10 @@ def test_measuring_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.timeout(900)
 def test_forecast_of_a_recipe(tmp_path: Path) -> None:
     environment = surroundings(tmp_path)
-    for number in range(24):
-        write_page(tmp_path / "pages", f"{number}.html", f"Brook{number}")
+    paragraphs = [part for part in library_texts()[0].split("\n\n") if len(part) > 400]
+    for number, text in enumerate(sorted(set(paragraphs))[:40]):  # none like another
+        page = f"<html><body><article><p>{html.escape(text)}</p></article></body></html>"
+        (tmp_path / "pages" / f"{number}.html").write_text(page, encoding="utf-8")
     with (tmp_path / RECIPE).open("a") as recipe:
         recipe.write(
             "tokenizer: {vocabulary_size: 512, sample_bytes: 100000}\n"

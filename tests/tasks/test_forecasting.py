@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from llm.training.planner.loss_fit import TooFewRunsError
-from tasks import forecasting
+from tasks import forecasting, small_runs
 from tasks.engine.errors import MissingInputError
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.run.plan import Planner, Row, Selection, Status
 from tasks.engine.store.artifact import Artifact
-from tasks.forecasting import ForecastError, Left, SmallRun, runs_like, runs_named
+from tasks.small_runs import ForecastError, Left, SmallRun, runs_like, runs_named
 from tasks.stages.pretrain import STAGE, PretrainConfig
 from tests.tasks.stages.test_pretrain_stage import LENGTH, PACK, TINY, TOKENIZER, built
 
@@ -68,7 +68,7 @@ def test_a_forecast_rests_on_what_differs_in_size_and_length_alone(
     for run in runs:
         [artifact] = [each for each in small if each.manifest.build_id == run.build_id]
         rows = artifact.data("metrics").table().to_pylist()
-        measured = [row["value"] for row in rows if row["name"] == forecasting.MEASURED]
+        measured = [row["value"] for row in rows if row["name"] == small_runs.MEASURED]
         assert run.loss == measured[-1]
         assert run.tokens_per_second > 0
     found = forecasting.forecast(target, runs, left)
@@ -140,7 +140,7 @@ def test_runs_that_went_wrong_are_left_out_with_the_reason(
     def with_facts(**facts: Any) -> SmallRun | Left:
         artifact = Artifact(small[0].store, small[0].manifest.model_copy(deep=True))
         artifact.manifest.facts["training"].update(facts)
-        return forecasting.small_run(artifact)
+        return small_runs.small_run(artifact)
 
     assert isinstance(with_facts(), SmallRun)
     rolled_back = with_facts(rollbacks=2)
@@ -148,8 +148,8 @@ def test_runs_that_went_wrong_are_left_out_with_the_reason(
     assert "rolled back" in rolled_back.why
     resumed = with_facts(resumed_from_step=3)
     assert isinstance(resumed, SmallRun)
-    monkeypatch.setattr(forecasting, "MEASURED", "tokens_per_second")
-    monkeypatch.setattr(forecasting, "_WORSE", 0.0)
+    monkeypatch.setattr(small_runs, "MEASURED", "tokens_per_second")
+    monkeypatch.setattr(small_runs, "_WORSE", 0.0)
     diverged = with_facts()
     assert isinstance(diverged, Left)
     assert "it diverged" in diverged.why
