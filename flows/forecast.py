@@ -16,6 +16,7 @@ from flows import publish
 from flows.planning import RECIPE, planner
 from flows.running import build_apart, run, watch_server
 from tasks import forecasting, small_runs
+from tasks.engine.errors import TrainerError
 from tasks.engine.run.execute import BuildRequest
 from tasks.engine.run.plan import Planner
 
@@ -53,9 +54,21 @@ def question(recipe: str, changes: Sequence[str] = (), runs: Sequence[str] = ())
         raise small_runs.ForecastError(
             f"recipe {recipe!r} has no {_STAGE}: there is nothing to forecast"
         )
+    refuse_start(whole)
     needed = [name for name in whole.chain.stages if name in whole.chain.ancestors(_STAGE)]
     before = [name for name in needed if name != _STAGE]
     return Question(planner(recipe, changes, only=before), recipe, runs)
+
+
+def refuse_start(plan: Planner) -> None:
+    """Raises:
+    ForecastError: the recipe goes on from a model: of no other size there is such a start.
+    """
+    if getattr(plan.configs[_STAGE], "continue_from", ""):
+        raise small_runs.ForecastError(
+            "pretrain.continue_from: a run that goes on from another is of no law of size and "
+            'length; forecast one that starts afresh (--set pretrain.continue_from="")'
+        )
 
 
 def requests(asked: Question) -> list[BuildRequest]:
@@ -63,7 +76,9 @@ def requests(asked: Question) -> list[BuildRequest]:
     target = forecasting.request_of(asked.plan)
     _, tokens = forecasting.size_of(target)
     configs = forecasting.ladder(forecasting.config_of(target), tokens)
-    return [forecasting.request_of(asked.plan, config) for config in configs]
+    found = [forecasting.request_of(asked.plan, config) for config in configs]
+    forecasting.require_different(found)
+    return found
 
 
 def resolved(asked: Question) -> Question:
@@ -74,6 +89,18 @@ def resolved(asked: Question) -> Question:
     """
     asked.plan.plan()
     return asked
+
+
+def _train(asked: Question) -> list[small_runs.Left]:
+    """Make the small runs; those that fail are left out, with the trainer's reason."""
+    failed = []
+    for request in requests(asked):
+        try:
+            build_apart([request], asked.plan)
+        except TrainerError as error:
+            failed.append(small_runs.Left(request.build_id, f"it failed: {error}"))
+            get_run_logger().warning("a small run failed and is left out: %s", error)
+    return failed
 
 
 @flow(name="forecast")
@@ -97,8 +124,9 @@ def forecast(
         if asked.runs:
             rest_on = small_runs.runs_named(asked.plan.store, target, asked.runs)
         else:
-            build_apart(requests(asked), asked.plan)
-            rest_on = small_runs.runs_like(asked.plan.store, target)
+            failed = _train(asked)
+            runs_there, left = small_runs.runs_like(asked.plan.store, target)
+            rest_on = (runs_there, [*left, *failed])
         found = forecasting.forecast(target, *rest_on)
         LAST[:] = [found]
         publish.forecast(found)

@@ -32,10 +32,12 @@ class Device:
 
     Attributes:
         bytes: of memory that can be had; 0 = not known.
+        one_machine: its memory is the machine's; there are no several of it in one.
     """
 
     rate: Rate
     bytes: int
+    one_machine: bool
 
 
 def find(device: str, precision: str, again: bool, tell: Callable[[str], None]) -> Device:
@@ -51,8 +53,10 @@ def find(device: str, precision: str, again: bool, tell: Callable[[str], None]) 
     """
     if device not in HERE:
         known = rates.measured_elsewhere(device)
-        return Device(known, round(rates.MEMORY_GB.get(device.lower(), 0.0) * 1e9))
-    name, precision, memory = _describe(device, precision)
+        return Device(
+            known, round(rates.MEMORY_GB.get(device.lower(), 0.0) * 1e9), one_machine=False
+        )
+    name, precision, memory, one_machine = _describe(device, precision)
     folder = Path(os.environ.get("INGOT_CACHE") or Path(tempfile.gettempdir()) / "ingot-cache")
     found = None if again else rates.read(folder, name, precision)
     if found is None:
@@ -61,14 +65,14 @@ def find(device: str, precision: str, again: bool, tell: Callable[[str], None]) 
         found = rates.read(folder, name, precision)
         if found is None:
             raise IngotError(f"{folder}/rates: what was measured of {name} cannot be read back")
-    return Device(found, memory)
+    return Device(found, memory, one_machine)
 
 
-def _describe(device: str, precision: str) -> tuple[str, str, int]:
+def _describe(device: str, precision: str) -> tuple[str, str, int, bool]:
     """In a process of its own: who only plans has no need of torch."""
     with Child(None) as child:
         try:
-            found: tuple[str, str, int] = child.call(
+            found: tuple[str, str, int, bool] = child.call(
                 "llm.training.planner.measure:describe", device, precision
             )
         except ChildFailedError as error:

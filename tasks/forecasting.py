@@ -55,12 +55,13 @@ def smaller(config: PretrainConfig, share: float, tokens: int) -> PretrainConfig
     head = config.head_dim or config.hidden_size // config.heads
     inner = config.intermediate_size or -(-config.hidden_size * 8 // 192) * 64
     head_dim = max(8, round(head * share / 8) * 8)
-    changes: dict[str, Any] = {"tokens": tokens, "size": "", "resumable": False}
+    unit = math.lcm(8, config.heads)
+    changes: dict[str, Any] = {"tokens": tokens, "resumable": False}
     if share != 1.0:
         changes |= {
             "hidden_size": head_dim * config.heads
             if head * config.heads == config.hidden_size
-            else max(16, round(config.hidden_size * share / 8) * 8),
+            else max(1, round(config.hidden_size * share / unit)) * unit,
             "head_dim": head_dim,
             "intermediate_size": max(16, round(inner * share / 32) * 32),
             "layers": max(1, round(config.layers * share)),
@@ -137,6 +138,22 @@ def forecast(request: BuildRequest, runs: Sequence[SmallRun], left: Sequence[Lef
         runs=tuple(sorted(runs, key=lambda run: (run.parameters, run.tokens))),
         left_out=tuple(left),
     )
+
+
+def require_different(requests: Sequence[BuildRequest]) -> None:
+    """Make sure that small runs differ enough for a fit, before any is trained.
+
+    Raises:
+        ForecastError: they do not.
+    """
+    found = {size_of(request) for request in requests}
+    sizes, lengths = ({pair[place] for pair in found} for place in (0, 1))
+    if len(found) < FEWEST or len(sizes) < 2 or len(lengths) < 2:
+        raise ForecastError(
+            f"the small runs would be of {len(sizes)} sizes and {len(lengths)} lengths, "
+            f"{len(found)} in all, too few for a fit: the model has too few layers or heads too "
+            "small, or tokens are too few, for smaller ones"
+        )
 
 
 def in_words(found: Result) -> str:

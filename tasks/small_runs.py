@@ -20,6 +20,7 @@ _STAGE = "pretrain"
 MEASURED = "validation_bits_per_byte"
 # How much above its best a curve may end.
 _WORSE = 1.1
+_LAST = 5  # steps whose mean loss is to be below that of the first
 # What runs of one law may differ in.
 _SIZE = frozenset(
     {"hidden_size", "layers", "heads", "key_value_heads", "head_dim", "intermediate_size"}
@@ -83,7 +84,7 @@ def runs_named(
     artifacts = []
     for name in names:
         artifact = current(store, _STAGE, name) if len(name) >= 16 else None
-        if artifact is None:
+        if artifact is None or not artifact.manifest.build_id.startswith(name):
             raise MissingInputError(
                 f"{name!r}: no {_STAGE} of that build id (16 digits at least; `ingot why "
                 f"{_STAGE}` shows them)"
@@ -126,11 +127,12 @@ def _is_same(artifact: Artifact, request: BuildRequest) -> bool:
 
 
 def _sorted_out(artifacts: Iterable[Artifact]) -> tuple[list[SmallRun], list[Left]]:
-    looked_at = [small_run(artifact) for artifact in artifacts]
-    return (
-        [run for run in looked_at if isinstance(run, SmallRun)],
-        [run for run in looked_at if isinstance(run, Left)],
-    )
+    looked_at = {each.manifest.build_id: small_run(each) for each in artifacts}
+    # Runs that differ in nothing but how often they were measured are one run, said twice.
+    alike = {
+        (run.parameters, run.tokens): run for run in looked_at.values() if isinstance(run, SmallRun)
+    }
+    return list(alike.values()), [run for run in looked_at.values() if isinstance(run, Left)]
 
 
 def small_run(artifact: Artifact) -> SmallRun | Left:
@@ -141,7 +143,9 @@ def small_run(artifact: Artifact) -> SmallRun | Left:
     if not curve:
         return Left(build, "nothing was measured on validation rows")
     last = curve[-1]
-    if not math.isfinite(last) or last > _WORSE * min(curve):
+    losses = [row["value"] for row in metrics if row["name"] == "loss"]
+    learned = bool(losses) and statistics.fmean(losses[-_LAST:]) < losses[0]
+    if not math.isfinite(last) or last > _WORSE * min(curve) or not learned:
         return Left(build, f"it diverged: {last:.3f} bits a byte at its end")
     if facts.get("rollbacks"):
         return Left(build, "it was rolled back on its way, with a smaller learning rate")

@@ -32,7 +32,7 @@ def forecast(
 ) -> None:
     """Forecast what pretraining will reach: five small runs on the recipe's data, then a fit.
 
-    They are kept; what the store has already is not trained again.
+    They are kept until `ingot gc`; what the store has already is not trained again.
     """
     url, started = "", False
     if not dry_run:

@@ -58,6 +58,8 @@ def size(
     """Show what a model of some size takes: shape, tokens, rates, memory, hours, cost."""
     from tasks import device_rate  # what other commands have no use for
 
+    if not (0 <= teraflops < float("inf") and price < float("inf")):  # NaN is neither
+        raise dial.BudgetError("--teraflops and --price are numbers from 0 on")
     vocabulary, context, optimiser = _of_recipe(recipe)
     seconds = seconds_of(budget) if budget else 0.0
     count = sizes.parse_count(tokens) if tokens else 0
@@ -68,12 +70,21 @@ def size(
     dial.check(params, count, seconds)  # before anything is measured
     if teraflops:
         rate = Rate(device, "bf16", ((1, teraflops * 1e12),), "--teraflops")
-        memory = round(MEMORY_GB.get(device.lower(), 0.0) * 1e9)
+        memory, one_machine = round(MEMORY_GB.get(device.lower(), 0.0) * 1e9), device == "cpu"
     else:
         found = device_rate.find(device, "auto", measure, _tell)
-        rate, memory = found.rate, found.bytes
+        rate, memory, one_machine = found.rate, found.bytes, found.one_machine
     question = dial.Question(
-        params, count, seconds, devices, vocabulary, context, optimiser, memory, price
+        size=params,
+        tokens=count,
+        seconds=seconds,
+        devices=devices,
+        vocabulary_size=vocabulary,
+        context=context,
+        optimiser=optimiser,
+        device_bytes=memory,
+        price=price,
+        one_machine=one_machine,
     )
     plan = dial.plan(question, rate)
     if as_json:
@@ -127,7 +138,7 @@ def _show(plan: dial.Plan, q: dial.Question, rate: Rate) -> None:
         (
             "heads",
             f"{a.heads} of {a.head_dim}, {a.key_value_heads} of keys and values",
-            "GQA (Ainslie et al. 2023)",
+            "GQA (Ainslie et al. 2023)" if a.key_value_heads < a.heads else "",
         ),
         ("MLP", f"{a.intermediate_size:,}", "8/3 of the width (Shazeer 2020)"),
         ("vocabulary", f"{a.vocabulary_size:,}", "tied" if a.tied else "untied"),
@@ -135,7 +146,7 @@ def _show(plan: dial.Plan, q: dial.Question, rate: Rate) -> None:
         (
             "tokens",
             f"{plan.tokens:,}",
-            rules.TOKENS_SOURCE
+            f"of {plan.nominal / 1e6:,.1f} M: {rules.TOKENS_SOURCE}"
             if plan.tokens == rules.tokens(plan.nominal)
             else ("as asked for" if q.tokens else "what the time suffices for"),
         ),
@@ -168,7 +179,7 @@ def _show(plan: dial.Plan, q: dial.Question, rate: Rate) -> None:
     ]
     if plan.micro_batch_rows:
         rows.insert(
-            11, ("micro-batch", f"{plan.micro_batch_rows} sequences", "what memory has room for")
+            11, ("micro-batch", f"{plan.micro_batch_rows} of them", "what memory has room for")
         )
     table = Table("", "", "from", box=None, pad_edge=False)
     for row in rows:
@@ -176,20 +187,25 @@ def _show(plan: dial.Plan, q: dial.Question, rate: Rate) -> None:
     Console().print(table)
     for note in plan.notes:
         print(f"note: {note}")
-    print("\n".join(["\nin a recipe:\n", "pretrain:", *_fields(plan)]))
+    print("\n".join(["\nin a recipe:\n", *_fields(plan, q)]))
 
 
-def _size_name(plan: dial.Plan) -> str:
-    return plan.name if plan.name in sizes.PRESETS else str(plan.nominal)
-
-
-def _fields(plan: dial.Plan) -> list[str]:
+def _fields(plan: dial.Plan, q: dial.Question) -> list[str]:
     """Lines of a recipe that mean the plan."""
-    found = [f"  size: {_size_name(plan)}"]
+    a = plan.architecture
+    found = []
+    if not q.vocabulary_size:
+        found.append(f"tokenizer: {{vocabulary_size: {a.vocabulary_size}}}")
+    if not q.context:
+        found.append(f"pack: {{sequence_length: {a.context}}}")
+    name = plan.name if plan.name in sizes.PRESETS else sizes.count_text(plan.nominal)
+    found += ["pretrain:", f"  size: {name}"]
     if plan.tokens != rules.tokens(plan.nominal):
         found.append(f"  tokens: {plan.tokens}")
-    if plan.batch_tokens != rules.batch_tokens(plan.nominal, plan.architecture.context):
+    if plan.batch_tokens != rules.batch_tokens(plan.nominal, a.context):
         found.append(f"  batch_tokens: {plan.batch_tokens}")
+    if q.devices > 1:
+        found += [f"  processes: {q.devices}", "  parallel: fsdp"]
     return found
 
 

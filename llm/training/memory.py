@@ -41,9 +41,12 @@ def available_bytes() -> int:
     try:
         limit = int((_GROUP / "memory.max").read_text(encoding="ascii"))
         used = int((_GROUP / "memory.current").read_text(encoding="ascii"))
+        stated = (_GROUP / "memory.stat").read_text(encoding="ascii").split()
+        # Pages of files that nobody uses are given back when memory is asked for.
+        spare = int(dict(zip(stated[::2], stated[1::2], strict=True)).get("inactive_file", 0))
     except (OSError, ValueError):  # no group, or one without a limit
         return available
-    return max(0, min(available, limit - used))
+    return max(0, min(available, limit - max(0, used - spare)))
 
 
 def start_peak(device: torch.device) -> int | None:

@@ -75,24 +75,33 @@ def row_bytes(a: Architecture, precision: str, recomputation: str) -> int:
     return a.context * (number * (a.layers * kept + again) + 4 * 4 * a.hidden_size)
 
 
-def require_fitting(a: Architecture, optimiser: str, shares: int, there: int) -> None:
+def require_fitting(
+    a: Architecture, optimiser: str, shares: int, there: int, on_host: int = 0
+) -> None:
     """Make sure that what a model needs whatever its batch is can be held.
 
     Args:
         shares: processes that have a share each.
         there: bytes of the device.
+        on_host: processes that hold theirs in the memory of this one machine; 0 = each has a
+            device of its own.
 
     Raises:
         InsufficientMemoryError: it cannot; says what would do.
     """
-    needed = estimate(a, "bf16", optimiser, shares=shares).states
+    needed = estimate(a, "bf16", optimiser, shares=shares).states * max(1, on_host)
     if needed <= there:
         return
     whole = estimate(a, "bf16", optimiser).states
-    enough = -(-whole // there)
+    enough = -(-whole // max(1, there))
+    way = (
+        f", or a machine with {needed / 1e9:,.0f} GB"
+        if on_host
+        else f", or {enough:,} devices that share it (pretrain.parallel=fsdp, "
+        f"pretrain.processes={enough})"
+    )
     raise InsufficientMemoryError(
         f"{a.parameters / 1e6:,.0f} M parameters need {needed / 1e9:,.1f} GB for weights, "
         f"gradients and the optimiser's states, and there are {there / 1e9:,.1f} GB; take a "
-        f"smaller model (`ingot size` shows what each needs), or {enough} devices that share it "
-        f"(pretrain.parallel=fsdp, pretrain.processes={enough})"
+        f"smaller model (`ingot size` shows what each needs){way}"
     )

@@ -208,9 +208,9 @@ class PretrainConfig(StageConfig):
     )
     size: str = execution(
         "",
-        "Size of the model, as nano, 124M or 1B: sets its shape, and tokens, batch_tokens and "
-        "learning_rate where those are left at their defaults (`ingot size` shows to what). Empty "
-        "= the fields say it.",
+        "Size of the model, as nano, 124M or 1B, in place of the fields of its shape; also of "
+        "tokens, batch_tokens, learning_rate and rope_theta where they are left out (`ingot size` "
+        "shows to what). Empty = the fields say it.",
     )
     wandb: Wandb = execution(
         "off", "Whether Weights & Biases is told of the run, and whether it sends that at once."
@@ -223,10 +223,15 @@ class PretrainConfig(StageConfig):
     @classmethod
     def _sized(cls, record: Any) -> Any:
         """The fields that a size stands for."""
-        if not isinstance(record, dict) or not isinstance(record.get("size"), str):
+        if not isinstance(record, dict) or isinstance(record.get("size"), bool):
+            return record
+        if record.get("size", "") is None or isinstance(record.get("size"), int):
+            # YAML takes digits for a number, and nothing for none.
+            record = {**record, "size": "" if record["size"] is None else str(record["size"])}
+        if not isinstance(record.get("size"), str) or not record["size"]:
             return record
         defaults = {name: field.default for name, field in cls.model_fields.items()}
-        return sized(record, defaults) if record["size"] else record
+        return sized(record, defaults)
 
     @field_validator("wandb", mode="before")
     @classmethod

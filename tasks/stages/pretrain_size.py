@@ -11,9 +11,18 @@ from llm.training.planner import rules, sizes
 def sized(record: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """A record of fields with those that its size stands for.
 
+    A form says all fields: there what is at its default is left open. A recipe says what it means.
+    The size itself is gone from what is returned.
+
     Raises:
         ValueError: no preset reaches the size, or a field of the shape says something else.
     """
+    form = defaults.keys() <= record.keys()
+    said = {
+        name: value
+        for name, value in record.items()
+        if not (form and name in defaults and value == defaults[name])
+    }
     size = sizes.find(record["size"])
     a = size.architecture
     shape = {
@@ -25,19 +34,17 @@ def sized(record: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, A
         "intermediate_size": a.intermediate_size,
         "tied_embeddings": a.tied,
     }
-    found = dict(record)
     for name, value in shape.items():
-        said = record.get(name, defaults[name])
-        if said not in (value, defaults[name]):
+        if said.get(name, value) != value:
             raise ValueError(
-                f"size: {record['size']} has {name} {value}, and {name} says {said}; leave one of "
-                "the two out"
+                f"size: {record['size']} has {name} {value}, and {name} says {said[name]}; leave "
+                "one of the two out"
             )
-        found[name] = value
     ruled: dict[str, float] = {
         "tokens": rules.tokens(size.parameters),
         "batch_tokens": rules.batch_tokens(size.parameters),
         "learning_rate": rules.learning_rate(size.parameters),
+        "rope_theta": a.rope_theta,
     }
-    left_open = [name for name in ruled if record.get(name, defaults[name]) == defaults[name]]
-    return found | {name: ruled[name] for name in left_open}
+    open_fields = {name: said.get(name, value) for name, value in ruled.items()}
+    return {**record, **shape, **open_fields, "size": ""}  # from here on the fields say it

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import html
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
 from flows.cli.main import app
 from flows.cli.sizing import seconds_of
+from llm.process.safe_path import CHECKOUT
 from llm.training.planner import rates
 from llm.training.planner.dial import BudgetError
 from tasks import device_rate
+from tasks.recipe_yaml import parse
+from tasks.stages.pretrain import PretrainConfig
 from tests.flows.command import RECIPE, ingot, surroundings
 from tests.llm.tokens.small_tokenizer import library_texts
 
@@ -47,8 +53,6 @@ def test_a_size_on_a_gpu_elsewhere() -> None:
 
 def test_what_is_printed_for_a_recipe_is_what_it_does() -> None:
     record = json.loads(answer("--params", "200M", "--device", "h200", "--json").output)
-    from tasks.stages.pretrain import PretrainConfig
-
     config = PretrainConfig(size="200M")
     shape = record["architecture"]
     for name in ("hidden_size", "layers", "heads", "key_value_heads", "intermediate_size"):
@@ -58,9 +62,41 @@ def test_what_is_printed_for_a_recipe_is_what_it_does() -> None:
     assert config.learning_rate == record["learning_rate"]
 
 
+def test_lines_for_a_recipe_are_taken_by_one(tmp_path: Path) -> None:
+    for arguments in (["--tokens", "3B"], ["--budget", "8h", "--devices", "8"], ["--params", "7B"]):
+        found = answer(*arguments, "--device", "h200")
+        lines = found.output.partition("in a recipe:")[2]
+        recipe = parse(lines, "lines")
+        config = PretrainConfig.model_validate(recipe["pretrain"])
+        record = json.loads(answer(*arguments, "--device", "h200", "--json").output)
+        assert config.tokens == record["tokens"]
+        assert config.hidden_size == record["architecture"]["hidden_size"]
+        assert config.rope_theta == record["architecture"]["rope_theta"]
+        assert recipe["pack"]["sequence_length"] == record["architecture"]["context"]
+        vocabulary = recipe["tokenizer"]["vocabulary_size"]
+        assert vocabulary == record["architecture"]["vocabulary_size"]
+
+
+def test_a_size_stands_for_what_is_left_out_alone() -> None:
+    said = PretrainConfig.model_validate({"size": "1B", "learning_rate": 3e-3, "tokens": 0})
+    assert (said.learning_rate, said.tokens) == (3e-3, 0)
+    assert PretrainConfig.model_validate(said.model_dump()) == said
+    for field, value in (("hidden_size", 768), ("layers", 16), ("layers", 17)):
+        with pytest.raises(ValidationError, match=f"and {field} says {value}"):
+            PretrainConfig.model_validate({"size": "1B", field: value})
+    # A form says everything: what it shows at first is no answer to the size.
+    form = {**PretrainConfig().model_dump(), "size": "1B"}
+    assert PretrainConfig.model_validate(form).layers == 20
+    assert PretrainConfig.model_validate({"size": 150_000_000}).layers == 20
+    assert PretrainConfig.model_validate({"size": None}) == PretrainConfig()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["--params", "1B", "--device", "h200", "--teraflops", "-3"], "numbers from 0 on"),
+        (["--params", "1B", "--device", "h200", "--teraflops", "nan"], "numbers from 0 on"),
+        (["--params", "1B", "--device", "h200", "--price", "inf"], "numbers from 0 on"),
         (["--params", "9B"], "no preset reaches it"),
         (["--params", "much"], "is no count"),
         ([], "say one of --params, --tokens and --budget"),
@@ -86,7 +122,7 @@ def test_the_rate_of_this_machine_is_measured_once(
 
     def pretended(folder: Path, device: str, precision: str, tell: object) -> None:
         measured.append(device)
-        name, kind, _ = device_rate._describe(device, precision)
+        name, kind, _, _ = device_rate._describe(device, precision)
         rates.keep(folder, name, kind, [(3_000_000, 1e11)], "2026-11-27")
 
     monkeypatch.setattr(device_rate, "_measure", pretended)
@@ -121,22 +157,31 @@ def test_measuring_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["rates"]
 
 
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_forecast_of_a_recipe(tmp_path: Path) -> None:
-    environment = surroundings(tmp_path)
+def prepared(root: Path) -> dict[str, str]:
+    """The environment of a home with a recipe that trains a tiny model, in seconds."""
+    environment = surroundings(root)
     paragraphs = [part for part in library_texts()[0].split("\n\n") if len(part) > 400]
     for number, text in enumerate(sorted(set(paragraphs))[:40]):  # none like another
         page = f"<html><body><article><p>{html.escape(text)}</p></article></body></html>"
-        (tmp_path / "pages" / f"{number}.html").write_text(page, encoding="utf-8")
-    with (tmp_path / RECIPE).open("a") as recipe:
+        (root / "pages" / f"{number}.html").write_text(page, encoding="utf-8")
+    with (root / RECIPE).open("a") as recipe:
         recipe.write(
             "tokenizer: {vocabulary_size: 512, sample_bytes: 100000}\n"
             "pack: {sequence_length: 32}\n"
             "pretrain: {hidden_size: 32, layers: 2, heads: 2, key_value_heads: 1, tokens: 8192, "
             "batch_tokens: 256, validate_every: 8, compile: false, threads: 1}\n"
         )
-    arguments = ("forecast", "--recipe", RECIPE, "--set", "dedup.validation_fraction=0.4")
+    return environment
+
+
+VALIDATED = "dedup.validation_fraction=0.4"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_forecast_of_a_recipe(tmp_path: Path) -> None:
+    environment = prepared(tmp_path)
+    arguments = ("forecast", "--recipe", RECIPE, "--set", VALIDATED)
     try:
         found = json.loads(ingot(environment, *arguments, "--json"))
         assert found["tokens"] == 8192
@@ -148,5 +193,32 @@ def test_forecast_of_a_recipe(tmp_path: Path) -> None:
         assert not (tmp_path / "home" / "refs" / "rivers" / "pretrain").exists()
         with pytest.raises(AssertionError, match="no validation rows"):
             ingot(environment, *arguments, "--set", "dedup.validation_fraction=0")
+        # A run whose loss is no number is left out and named, and the others are made.
+        with pytest.raises(AssertionError, match=r"0 runs are left .* it failed: "):
+            ingot(environment, *arguments, "--set", "pretrain.z_loss=1e38")
+        with pytest.raises(AssertionError, match="goes on from another is of no law"):
+            ingot(environment, *arguments, "--set", "pretrain.continue_from=x")
     finally:
         ingot(environment, "down")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_benchmark_of_forecasts(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.forecast", "--held-out", "2"),
+            *("--recipe", str(tmp_path / RECIPE), "--set", VALIDATED),
+        ],
+        cwd=CHECKOUT,
+        env=prepared(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert [row["name"] for row in record["rows"]].count("fitted") == 5
+    assert len(record["rows"]) == 8
+    assert record["rows"][-1]["tokens"] == 8192
+    assert {bar["name"] for bar in record["bars"]} == {"relative_error", "coverage", "time_error"}

@@ -123,8 +123,43 @@ def test_runs_of_different_data_are_refused_with_the_field_that_differs(
     ]
     with pytest.raises(ForecastError, match=r"seed: 5 -> 0|seed"):
         runs_named(store, target, [other])
-    with pytest.raises(MissingInputError, match="no pretrain of that build id"):
-        runs_named(store, target, ["0" * 16])
+    there = small[0].manifest.build_id
+    for unknown in ("0" * 16, there[:16] + "0" * 48, there[:8]):
+        with pytest.raises(MissingInputError, match="no pretrain of that build id"):
+            runs_named(store, target, [unknown])
+
+
+def test_a_run_that_is_named_twice_or_measured_more_often_counts_once(
+    target: BuildRequest, small: list[Artifact]
+) -> None:
+    store, names = small[0].store, [each.manifest.build_id for each in small]
+    runs, _ = runs_named(store, target, [*names[:2], *names[:2]])
+    assert len(runs) == 2
+    config = forecasting.ladder(PretrainConfig(**TINY), 12 * 8 * LENGTH)[0]
+    often = config.model_copy(update={"validate_every": config.validate_every + 1})
+    again = execute(replace(target, config=often), store).artifact
+    assert again.manifest.build_id not in names
+    runs, _ = runs_named(store, target, [*names, again.manifest.build_id])
+    assert len(runs) == len(small)
+
+
+def test_runs_that_no_fit_could_tell_apart_are_refused_before_they_are_made(
+    target: BuildRequest,
+) -> None:
+    short = PretrainConfig(**{**TINY, "tokens": 8 * LENGTH})
+    shallow = PretrainConfig(**{**TINY, "layers": 1, "hidden_size": 16, "intermediate_size": 16})
+    for config, says in ((short, "1 lengths"), (shallow, "1 sizes")):
+        request = replace(target, config=config)
+        rungs = forecasting.ladder(config, forecasting.size_of(request)[1])
+        with pytest.raises(ForecastError, match=says):
+            forecasting.require_different([replace(target, config=each) for each in rungs])
+
+
+def test_a_llama_stays_one_that_transformers_loads() -> None:
+    config = PretrainConfig(
+        hidden_size=120, heads=12, key_value_heads=4, head_dim=16, qk_norm=False, layers=4
+    )
+    assert all(each.hidden_size % 12 == 0 for each in forecasting.ladder(config, 10**6))
 
 
 def test_too_few_runs_are_told(target: BuildRequest, small: list[Artifact]) -> None:
@@ -148,6 +183,11 @@ def test_runs_that_went_wrong_are_left_out_with_the_reason(
     assert "rolled back" in rolled_back.why
     resumed = with_facts(resumed_from_step=3)
     assert isinstance(resumed, SmallRun)
+    monkeypatch.setattr(small_runs, "_LAST", 10**6)  # the mean of all its losses, and of the first
+    monkeypatch.setattr(small_runs, "statistics", SimpleNamespace(fmean=max, median=max))
+    unlearned = with_facts()  # whatever it measured: its losses are no lower than the first
+    assert isinstance(unlearned, Left)
+    monkeypatch.undo()
     monkeypatch.setattr(small_runs, "MEASURED", "tokens_per_second")
     monkeypatch.setattr(small_runs, "_WORSE", 0.0)
     diverged = with_facts()

@@ -96,6 +96,9 @@ def read(folder: Path) -> GPT2:
         raise ModelFolderError(f"{path}: no readable weights: {error}") from error
     # The published files leave the prefix out.
     found = {name.removeprefix(_PREFIX): value for name, value in stored.items()}
+    if len(found) < len(stored):
+        twice = min(name for name in stored if _PREFIX + name in stored)
+        raise ForeignModelError(f"{path}: {twice!r} is there twice, with and without {_PREFIX!r}")
     state = {}
     for name, size in _tensors(shape):
         if name not in found:

@@ -7,7 +7,7 @@ a device (the largest model that is trained as long as is best for it in that ti
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llm.errors import ExpectedError
 from llm.model.architecture import Architecture
@@ -35,6 +35,7 @@ class Question:
         optimiser: "adamw" or "muon".
         device_bytes: memory of a device; 0 = not known.
         price: of a device and hour; 0 = not known.
+        one_machine: the device is a machine, not one of several in it.
     """
 
     size: str
@@ -46,6 +47,7 @@ class Question:
     optimiser: str
     device_bytes: int
     price: float
+    one_machine: bool
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,7 @@ def plan(question: Question, rate: Rate) -> Plan:
     if q.size:
         size = sizes.find(q.size)
     elif q.tokens:
-        size = sizes.of_parameters(
-            max(_least(), rules.parameters_for(q.tokens)), f"for {q.tokens:,} tokens"
-        )
+        size = sizes.of_parameters(max(_least(), rules.parameters_for(q.tokens)))
     else:
         size = _size_for(q, rate)
     tokens = q.tokens or rules.tokens(size.parameters)
@@ -139,8 +139,9 @@ def _size_for(q: Question, rate: Rate) -> sizes.Size:
         size = sizes.of_parameters(round(math.exp(middle)))
         fits = _seconds(q, size, rules.tokens(size.parameters), rate) <= q.seconds
         low, high = (middle, high) if fits else (low, middle)
-    found = sizes.of_parameters(round(math.exp(low)))
-    return replace(found, name=f"for {q.seconds / 3600:g} h")
+    # To three digits, downwards: a number that people can say.
+    digits = 10 ** max(0, int(low / math.log(10)) - 2)
+    return sizes.of_parameters(max(_least(), int(math.exp(low)) // digits * digits))
 
 
 def _planned(q: Question, size: sizes.Size, tokens: int, rate: Rate) -> Plan:
@@ -150,19 +151,23 @@ def _planned(q: Question, size: sizes.Size, tokens: int, rate: Rate) -> Plan:
     if tokens < batch:
         # With what the recipe says instead, a step is one sequence at least.
         if tokens < a.context:
-            raise BudgetError(
-                f"{q.seconds:,.0f} s do not suffice for one step of {size.name} "
-                f"({a.parameters / 1e6:,.1f} M parameters) at {rate.device}'s rate; take more time "
-                "or a smaller size"
-            )
+            raise BudgetError(_too_little(q, size, a, rate))
         batch = a.context
-        notes.append("the time does not suffice for a batch that suits this size")
+        notes.append("there are too few tokens for a batch that suits this size")
+    if q.devices > batch // a.context:
+        notes.append(
+            f"a batch has {batch // a.context:,} sequences: of {q.devices:,} devices the others "
+            "would idle, and the time is longer than said"
+        )
+    elif q.devices > 1:
+        notes.append("what devices lose to each other is not reckoned with")
     steps = max(1, round(tokens / batch))
     suited = rules.tokens(size.parameters)
     if tokens < 0.9 * suited:
+        smaller = size.parameters > 1.2 * sizes.SMALLEST
         notes.append(
-            f"{tokens / suited:.0%} of the tokens that suit this size: a smaller model would do "
-            "better with them"
+            f"{tokens / suited:.2g} of the tokens that suit this size"
+            + (": a smaller model would do better with them" if smaller else "")
         )
     memory = estimate(a, rate.precision, q.optimiser, shares=q.devices)
     rows = 0
@@ -203,5 +208,17 @@ def _what_would_fit(q: Question, a: Architecture, rate: Rate) -> str:
     left = room - whole.row
     if left <= 0:
         return f"{said}; not even one sequence does: take a smaller size or a shorter context"
+    if q.one_machine:
+        return f"{said}; take a smaller size, or a machine with more memory"
     needed = -(-whole.states // left)
     return f"{said}; {needed} such devices with parallel=fsdp and full recomputation would do"
+
+
+def _too_little(q: Question, size: sizes.Size, a: Architecture, rate: Rate) -> str:
+    of = f"one step of {size.name} ({a.parameters / 1e6:,.1f} M parameters)"
+    if q.tokens:
+        return f"{q.tokens:,} tokens are no sequence of {a.context:,}; take more, or a --recipe"
+    return (
+        f"{q.seconds:,.3g} s do not suffice for {of} at {rate.device}'s rate; take more time or a "
+        "smaller size"
+    )

@@ -57,14 +57,16 @@ class Measuring:
     result: Path
 
 
-def describe(wanted: str, precision: str) -> tuple[str, str, int]:
-    """The device meant: its name, the precision it multiplies in, and its memory in bytes.
+def describe(wanted: str, precision: str) -> tuple[str, str, int, bool]:
+    """The device meant: its name, the precision it multiplies in, its memory in bytes, and whether
+    that is the machine's own.
 
     Raises:
         DeviceError: it is not there.
     """
     device = devices.find(wanted)
-    return devices.name_of(device), devices.precision_on(device, precision), free_bytes(device)
+    kind = devices.precision_on(device, precision)
+    return devices.name_of(device), kind, free_bytes(device), device.type != "cuda"
 
 
 def measure(run: Measuring) -> list[tuple[int, float]]:

@@ -102,6 +102,14 @@ def parse_count(text: str) -> int:
     return round(value)
 
 
+def count_text(count: int) -> str:
+    """A count as `parse_count` takes it, the shortest that is exact."""
+    for unit in "BMk":
+        if count % (_FACTORS[unit.lower()] // 1000) == 0 and count >= _FACTORS[unit.lower()]:
+            return f"{count / _FACTORS[unit.lower()]:.12g}{unit}"
+    return str(count)
+
+
 def find(text: str) -> Size:
     """The size of this name, or of about so many parameters.
 
@@ -128,7 +136,7 @@ def of_parameters(parameters: int, name: str = "") -> Size:
         )
     candidates = list(_between(parameters))
     best = min(candidates, key=lambda pair: pair[0])
-    return Size(name or f"{parameters:,}", parameters, best[1])
+    return Size(name or count_text(parameters), parameters, best[1])
 
 
 def _between(parameters: int) -> list[tuple[float, Architecture]]:

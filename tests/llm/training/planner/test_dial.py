@@ -18,7 +18,9 @@ def asked(
     size: str = "", tokens: int = 0, seconds: float = 0.0, devices: int = 1, memory: float = 0.0,
     rate: Rate = H200, price: float = 0.0,
 ) -> Plan:  # fmt: skip
-    question = Question(size, tokens, seconds, devices, 0, 0, "muon", int(memory), price)
+    question = Question(
+        size, tokens, seconds, devices, 0, 0, "muon", int(memory), price, one_machine=False
+    )
     return plan(question, rate)
 
 
@@ -68,12 +70,19 @@ def test_memory_that_does_not_suffice_is_told_with_what_would() -> None:
     assert not asked("124M", memory=80e9).notes
 
 
+def test_devices_that_a_batch_cannot_occupy_are_told() -> None:
+    [note] = asked("124M", devices=1000).notes
+    assert "177 sequences: of 1,000 devices the others would idle" in note
+    assert "not reckoned with" in asked("124M", devices=8).notes[0]
+
+
 @pytest.mark.parametrize(
     ("question", "says"),
     [
         ({}, "say one of"),
         ({"tokens": 10**9, "seconds": 60.0}, "leave one out"),
         ({"size": "7B", "seconds": 0.01}, "do not suffice for one step"),
+        ({"tokens": 50}, "50 tokens are no sequence of"),
     ],
 )
 def test_questions_without_an_answer(question: dict[str, object], says: str) -> None:

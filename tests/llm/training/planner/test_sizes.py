@@ -103,4 +103,8 @@ def test_what_does_not_fit_is_told_with_what_would() -> None:
     with pytest.raises(InsufficientMemoryError, match=r"2 devices that share it .*processes=2"):
         require_fitting(a, "muon", 1, 80 * 10**9)
     require_fitting(a, "muon", 2, 80 * 10**9)
+    with pytest.raises(InsufficientMemoryError, match=r"or a machine with 8\d GB"):
+        require_fitting(a, "muon", 4, 24 * 10**9, on_host=4)
+    with pytest.raises(InsufficientMemoryError, match=r"there are 0\.0 GB"):
+        require_fitting(a, "muon", 1, 0)
     require_fitting(PRESETS["124M"], "adamw", 1, 4 * 10**9)
