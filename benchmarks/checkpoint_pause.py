@@ -26,6 +26,7 @@ from llm.model.architecture import Architecture
 from llm.tokens.random_rows import random_rows
 from llm.training import devices
 from llm.training.checkpoints import Position
+from llm.training.planner.constant_rate import constant_rate
 from llm.training.saver import Saver
 
 SMALL = Architecture(
@@ -59,7 +60,7 @@ def measure(architecture: Architecture, device: torch.device, folder: Path) -> d
     """Seconds by name."""
     precision = devices.precision_on(device, "auto")
     tokens = random_rows(architecture.vocabulary_size, architecture.context, 64)
-    step = models.stepper(architecture, tokens, models.optimisation(ROWS, precision), device, None)
+    step = models.stepper(architecture, tokens, constant_rate(ROWS, precision), device, None)
     saver = Saver(folder, {}, 2, step.model, step.optimisers, step.strategy.processes, print)
     rows = np.arange(ROWS)
 

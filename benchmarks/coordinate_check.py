@@ -36,7 +36,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.models import optimisation
 from benchmarks.short_runs import CPU, sized
 from benchmarks.training_text import from_text
 from llm.model.architecture import Architecture
@@ -46,6 +45,7 @@ from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tokens.token_file import TokenFile
 from llm.training.distributed import Processes
+from llm.training.planner.constant_rate import constant_rate
 from llm.training.run_file import Optimiser
 from llm.training.single_process import Single
 from llm.training.step import Stepper
@@ -102,7 +102,7 @@ def check(
     """By quantity: mean size, and mean size of its change, before the first and after each step."""
     alone = Single(CPU, Processes(0, 1))
     o = replace(
-        optimisation(rows, "fp32", optimiser),
+        constant_rate(rows, "fp32", optimiser),
         learning_rate=rate,
         parametrisation=parametrisation,
     )

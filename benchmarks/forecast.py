@@ -57,7 +57,8 @@ class Speaking:
 
 def trained(request: BuildRequest, config: Any) -> tuple[SmallRun, Artifact]:
     """A run with another config, from the store or made."""
-    artifact = execute(replace(request, config=config), request_store(request), Speaking()).artifact
+    store = request.inputs["sequences"][0].store
+    artifact = execute(replace(request, config=config), store, Speaking()).artifact
     found = small_runs.small_run(artifact)
     if not isinstance(found, SmallRun):
         raise SystemExit(f"{artifact.folder}: {found.why}")
@@ -67,11 +68,6 @@ def trained(request: BuildRequest, config: Any) -> tuple[SmallRun, Artifact]:
         file=sys.stderr,
     )
     return found, artifact
-
-
-def request_store(request: BuildRequest) -> Any:
-    """Where its inputs are."""
-    return request.inputs["sequences"][0].store
 
 
 def main() -> None:

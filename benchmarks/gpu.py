@@ -51,6 +51,7 @@ from llm.model.generation import generate
 from llm.tokens.random_rows import random_rows
 from llm.training import devices
 from llm.training.peak_flops import peak_flops
+from llm.training.planner.constant_rate import constant_rate
 
 # Of an H100 or H200, where the device is no GPU that is known.
 _USUAL_FLOPS = 989e12
@@ -97,7 +98,7 @@ def train(
     a, rows, pieces = (TINY if tiny else SIZES)[size]
     precision = devices.precision_on(device, "auto")
     optimiser, masked = "muon" if side == "ingot-muon" else "adamw", side == "ingot-masked"
-    o = models.optimisation(rows * pieces, precision, optimiser, masked)
+    o = constant_rate(rows * pieces, precision, optimiser, masked)
     documents = _DOCUMENTS if masked else 1
     tokens = random_rows(a.vocabulary_size, a.context, 4 * rows * pieces, documents)
     began = time.perf_counter()
@@ -155,7 +156,7 @@ def decode(size: str, device: torch.device, tiny: bool) -> dict[str, Any]:
 def profile(size: str, device: torch.device, tiny: bool, cache: Path) -> dict[str, Any]:
     """Milliseconds of a step of Ingot by kernel, the longest first."""
     a, rows, pieces = (TINY if tiny else SIZES)[size]
-    o = models.optimisation(rows * pieces, devices.precision_on(device, "auto"))
+    o = constant_rate(rows * pieces, devices.precision_on(device, "auto"))
     tokens = random_rows(a.vocabulary_size, a.context, rows * pieces)
     step = models.ours(a, tokens, o, device, cache, rows)
     batch = np.arange(o.batch_rows)

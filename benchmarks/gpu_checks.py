@@ -26,6 +26,7 @@ from llm.training.checkpoints import Position
 from llm.training.distributed import group
 from llm.training.memory import free_bytes
 from llm.training.micro_batch import MicroBatch
+from llm.training.planner.constant_rate import constant_rate
 from llm.training.run_file import Execution, Optimisation, Paths, Run
 from llm.training.saver import Saver
 from llm.training.step import Stepper
@@ -50,7 +51,7 @@ CPU = torch.device("cpu")
 
 def _settings(precision: str, mask: bool = False, optimiser: str = "adamw") -> Optimisation:
     # A step that must not move the weights before their gradients are read.
-    return replace(models.optimisation(ROWS, precision, optimiser, mask), clip=0.0, z_loss=1e-4)
+    return replace(constant_rate(ROWS, precision, optimiser, mask), clip=0.0, z_loss=1e-4)
 
 
 def _gradient(step: Stepper, number: int = 0) -> tuple[float, Tensor]:
@@ -307,7 +308,7 @@ def run_sharded(device: torch.device, cache: Path) -> dict[str, Any]:
 
 def run_memory(device: torch.device, cache: Path, a: Architecture, rows: int) -> dict[str, Any]:
     """Rows at once that the first steps of a batch of `rows` find to fit."""
-    o = models.optimisation(rows, devices.precision_on(device, "auto"))
+    o = constant_rate(rows, devices.precision_on(device, "auto"))
     tokens = random_rows(a.vocabulary_size, a.context, rows)
     step = models.stepper(a, tokens, o, device, cache)
     execution = Execution(

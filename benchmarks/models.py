@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
 from llm.model.parametrisation import plain
-from llm.model.parametrisation_choice import STANDARD
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tokens.token_file import TokenFile
@@ -32,34 +31,6 @@ from llm.training.step import Stepper, read_rows
 from llm.training.strategy import Strategy
 
 Step = Callable[[int, "NDArray[np.int64]"], float]
-
-
-def optimisation(
-    batch_rows: int, precision: str, optimiser: str = "adamw", document_mask: bool = False
-) -> Optimisation:
-    """A constant learning rate; nothing is validated."""
-    return Optimisation(
-        steps=10**6,
-        batch_rows=batch_rows,
-        optimiser=optimiser,
-        learning_rate=1e-3,
-        schedule="wsd",
-        warmup_steps=0,
-        decay_share=1e-6,
-        final_share=1.0,
-        weight_decay=0.1,
-        beta1=0.9,
-        beta2=0.95,
-        clip=1.0,
-        z_loss=0.0,
-        document_mask=document_mask,
-        precision=precision,
-        validate_every=10**6,
-        validation_rows=0,
-        seed=0,
-        outlier_sigmas=6.0,
-        parametrisation=STANDARD,
-    )
 
 
 def fresh(architecture: Architecture) -> Transformer:

@@ -35,12 +35,12 @@ from typing import Any, get_args
 import torch
 
 from benchmarks.combinations import choice_rows, grid_rows, muon_gain
-from benchmarks.models import optimisation
 from benchmarks.rate_transfer import draw, transfer_rows
 from benchmarks.short_runs import Job, sized, train_all
 from benchmarks.training_text import TrainingText, from_sequences, from_text
 from llm.model.architecture import Architecture
 from llm.model.parametrisation_choice import Kind, Parametrisation
+from llm.training.planner.constant_rate import constant_rate
 from llm.training.run_file import Optimiser, Schedule
 
 GAIN = 0.02  # of AdamW's bits per byte, that Muon has to be better
@@ -72,7 +72,7 @@ def job(
 ) -> Job:
     """A training of so many steps, the first tenth of them warm-up."""
     steps = settings["steps"]
-    o = optimisation(args.batch_rows, "auto")
+    o = constant_rate(args.batch_rows, "auto")
     o = replace(
         o,
         warmup_steps=round(steps * _WARMUP),

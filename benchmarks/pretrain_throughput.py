@@ -30,11 +30,12 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.models import Step, optimisation, ours, theirs
+from benchmarks.models import Step, ours, theirs
 from benchmarks.products import products
 from llm.model.architecture import Architecture
 from llm.tokens.random_rows import random_rows
 from llm.training import devices
+from llm.training.planner.constant_rate import constant_rate
 from tasks.engine.stage.launch import PACE
 
 LENGTH = 512
@@ -142,7 +143,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         steps: dict[str, Step] = {}
         for precision, compiled in itertools.product(precisions, (False, True)):
-            o = optimisation(args.batch_rows, precision)
+            o = constant_rate(args.batch_rows, precision)
             name = f"{'compiled' if compiled else 'eager'} {precision}"
             place = Path(cache) if compiled else None
             steps[f"ingot {name}"] = ours(ARCHITECTURE, tokens, o, device, place)

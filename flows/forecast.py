@@ -54,21 +54,10 @@ def question(recipe: str, changes: Sequence[str] = (), runs: Sequence[str] = ())
         raise small_runs.ForecastError(
             f"recipe {recipe!r} has no {_STAGE}: there is nothing to forecast"
         )
-    refuse_start(whole)
+    forecasting.require_fresh_start(whole.configs[_STAGE])
     needed = [name for name in whole.chain.stages if name in whole.chain.ancestors(_STAGE)]
     before = [name for name in needed if name != _STAGE]
     return Question(planner(recipe, changes, only=before), recipe, runs)
-
-
-def refuse_start(plan: Planner) -> None:
-    """Raises:
-    ForecastError: the recipe goes on from a model: of no other size there is such a start.
-    """
-    if getattr(plan.configs[_STAGE], "continue_from", ""):
-        raise small_runs.ForecastError(
-            "pretrain.continue_from: a run that goes on from another is of no law of size and "
-            'length; forecast one that starts afresh (--set pretrain.continue_from="")'
-        )
 
 
 def requests(asked: Question) -> list[BuildRequest]:

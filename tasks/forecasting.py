@@ -14,11 +14,13 @@ from typing import Any
 from llm.rows import rows_with
 from llm.tables import VALIDATION
 from llm.training.planner.loss_fit import FEWEST, LossFit, TooFewRunsError
+from tasks.engine.config import StageConfig
 from tasks.engine.run.execute import BuildRequest
 from tasks.engine.run.plan import Planner, Row
 from tasks.panels.numbers import duration
 from tasks.small_runs import ForecastError, Left, SmallRun, runs_like
-from tasks.stages.pretrain import PretrainConfig, architecture_of, course_of
+from tasks.stages.pretrain import architecture_of, course_of
+from tasks.stages.pretrain_config import PretrainConfig
 
 _STAGE = "pretrain"
 # Width and depth of the small runs, and their tokens, as shares of those of the run to forecast.
@@ -85,6 +87,19 @@ def request_of(planner: Planner, config: PretrainConfig | None = None) -> BuildR
     if config is None:
         return request
     return BuildRequest(request.stage, config, request.inputs, request.externals)
+
+
+def require_fresh_start(config: StageConfig) -> None:
+    """Make sure that the run goes on from no model: of no other size there is such a start.
+
+    Raises:
+        ForecastError: it does.
+    """
+    if getattr(config, "continue_from", ""):
+        raise ForecastError(
+            "pretrain.continue_from: a run that goes on from another is of no law of size and "
+            'length; forecast one that starts afresh (--set pretrain.continue_from="")'
+        )
 
 
 def require_validation(request: BuildRequest) -> None:

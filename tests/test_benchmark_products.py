@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.models import optimisation, ours
+from benchmarks.models import ours
 from benchmarks.pretrain_throughput import fastest, matmul_share
 from benchmarks.products import products
 from llm.model import products as kernels
 from llm.model.architecture import Architecture
 from llm.tokens.random_rows import random_rows
+from llm.training.planner.constant_rate import constant_rate
 
 
 def test_products_alone_are_the_products_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +36,7 @@ def test_products_alone_are_the_products_of_a_step(monkeypatch: pytest.MonkeyPat
     tokens = random_rows(300, 256, 4)
     counted = []
     for step in (
-        ours(architecture, tokens, optimisation(4, "fp32"), device, None),
+        ours(architecture, tokens, constant_rate(4, "fp32"), device, None),
         products(architecture, 4, 256, "fp32", device),
     ):
         with FlopCounterMode(display=False) as counter:

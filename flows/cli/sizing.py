@@ -105,7 +105,7 @@ def _tell(message: str) -> None:
 
 def _of_recipe(recipe: str) -> tuple[int, int, str]:
     from tasks.recipe import load
-    from tasks.stages.pretrain import PretrainConfig
+    from tasks.stages.pretrain_config import PretrainConfig
 
     if not recipe:
         return 0, 0, str(PretrainConfig.model_fields["optimiser"].default)

@@ -80,7 +80,7 @@ class _Training:
             run.optimisation.optimiser,
             processes.count if self._strategy.name in ("fsdp", "zero2", "zero3") else 1,
             free_bytes(device),
-            0 if device.type == "cuda" else processes.count,
+            0 if device.type == "cuda" else int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         )
         self._tokens = open_tokens(run, processes)
         model = _first_model(run)

@@ -17,7 +17,7 @@ from tasks import runner
 from tasks.engine.config import StageConfig
 from tasks.engine.store.store import Store
 from tasks.stages.pack import PackConfig
-from tasks.stages.pretrain import PretrainConfig
+from tasks.stages.pretrain_config import PretrainConfig
 
 
 def order(config: StageConfig) -> Any:

@@ -18,7 +18,7 @@ from tasks.engine.run.requirements import problems, require
 from tasks.engine.store.store import Store
 from tasks.recipe import SHIPPED, Recipe, load
 from tasks.registry import STAGES
-from tasks.stages.pretrain import PretrainConfig
+from tasks.stages.pretrain_config import PretrainConfig
 from tests.llm.tokens.small_tokenizer import library_texts, small_tokenizer
 
 

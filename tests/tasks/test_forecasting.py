@@ -15,7 +15,8 @@ from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.run.plan import Planner, Row, Selection, Status
 from tasks.engine.store.artifact import Artifact
 from tasks.small_runs import ForecastError, Left, SmallRun, runs_like, runs_named
-from tasks.stages.pretrain import STAGE, PretrainConfig
+from tasks.stages.pretrain import STAGE
+from tasks.stages.pretrain_config import PretrainConfig
 from tests.tasks.stages.test_pretrain_stage import LENGTH, PACK, TINY, TOKENIZER, built
 
 

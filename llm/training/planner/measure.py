@@ -13,7 +13,6 @@ import torch
 
 from llm.model.architecture import Architecture
 from llm.model.initialisation import initialise
-from llm.model.parametrisation_choice import STANDARD
 from llm.model.transformer import Transformer
 from llm.process.events import Progress, log
 from llm.process.parent import StopRequest
@@ -25,8 +24,9 @@ from llm.training.loss import softmax
 from llm.training.memory import free_bytes
 from llm.training.memory_estimate import estimate
 from llm.training.planner import rules
+from llm.training.planner.constant_rate import constant_rate
 from llm.training.planner.sizes import find
-from llm.training.run_file import Device, Optimisation, Optimiser
+from llm.training.run_file import Device, Optimiser
 from llm.training.single_process import Single
 from llm.training.step import Stepper
 from llm.training.threads import ThreadTuner
@@ -119,34 +119,7 @@ def _stepper(
     placed = strategy.wrap(model)
     tokens = random_rows(a.vocabulary_size, a.context, rows)
     return Stepper(
-        placed, _optimisation(run.optimiser, precision, rows, rules.learning_rate(a.parameters)),
+        placed, constant_rate(rows, precision, run.optimiser),
         tokens, device, strategy, at_once, StopRequest(),
         compiled_softmax() if compiled else softmax,
     )  # fmt: skip
-
-
-def _optimisation(
-    optimiser: Optimiser, precision: Literal["bf16", "fp32"], rows: int, rate: float
-) -> Optimisation:
-    return Optimisation(
-        steps=10**6,
-        batch_rows=rows,
-        optimiser=optimiser,
-        learning_rate=rate,
-        schedule="wsd",
-        warmup_steps=0,
-        decay_share=1e-6,
-        final_share=1.0,
-        weight_decay=0.1,
-        beta1=0.9,
-        beta2=0.95,
-        clip=1.0,
-        z_loss=0.0,
-        document_mask=False,
-        precision=precision,
-        validate_every=10**6,
-        validation_rows=0,
-        seed=0,
-        outlier_sigmas=6.0,
-        parametrisation=STANDARD,
-    )

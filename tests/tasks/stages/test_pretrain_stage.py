@@ -21,7 +21,7 @@ from tasks.engine.store.artifact import Artifact
 from tasks.panels.panels import Curve, Table
 from tasks.stages import pack, pretrain, tokenizer
 from tasks.stages.pack import PackConfig
-from tasks.stages.pretrain import PretrainConfig
+from tasks.stages.pretrain_config import PretrainConfig
 from tasks.stages.pretrain_data import UntrainableError
 from tasks.stages.pretrain_panels import panels
 from tasks.stages.pretrain_start import other_architecture

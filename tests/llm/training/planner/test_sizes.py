@@ -16,7 +16,7 @@ from llm.training.memory_estimate import (
     require_fitting,
 )
 from llm.training.planner import rules
-from llm.training.planner.measure import _optimisation
+from llm.training.planner.constant_rate import constant_rate
 from llm.training.planner.sizes import LARGEST, PRESETS, SMALLEST, SizeError, find, parse_count
 
 
@@ -80,7 +80,7 @@ def test_states_take_what_is_estimated(optimiser: str, tied: bool) -> None:
     a = replace(PRESETS["nano"], tied=tied, layers=2)
     model = Transformer(a)
     initialise(model, 0)
-    built = optimisers.build(model, _optimisation(optimiser, "fp32", 1, 1e-3))  # type: ignore[arg-type]
+    built = optimisers.build(model, constant_rate(1, "fp32", optimiser))  # type: ignore[arg-type]
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     for each in built:
