@@ -132,9 +132,10 @@ def _shown(rate: Rate) -> str:
 
 def _show(plan: dial.Plan, q: dial.Question, rate: Rate) -> None:
     a, memory = plan.architecture, plan.memory
+    made = "a preset" if plan.name in sizes.PRESETS else "between presets by the logarithm"
     rows = [
         ("parameters", f"{a.parameters / 1e6:,.1f} M", f"of {plan.name}"),
-        ("width, blocks", f"{a.hidden_size:,}, {a.layers}", "between presets by the logarithm"),
+        ("width, blocks", f"{a.hidden_size:,}, {a.layers}", made),
         (
             "heads",
             f"{a.heads} of {a.head_dim}, {a.key_value_heads} of keys and values",
