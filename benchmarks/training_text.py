@@ -87,4 +87,4 @@ def _read(path: Path) -> str:
     text = content.decode("utf-8")
     if path.suffix != ".jsonl":
         return text
-    return "\n\n".join(json.loads(line)["text"] for line in text.splitlines() if line)
+    return "\n\n".join(json.loads(line)["text"] for line in text.split("\n") if line)
