@@ -1,0 +1,279 @@
+// The page: a conversation with one to three models.
+
+import { hasToken, listModels, useToken } from "./api.js";
+import { fillAnswer } from "./answering.js";
+import { messagesFor, newAnswer, newConversation, title } from "./conversation.js";
+import { button, element } from "./elements.js";
+import { History, exportAsJson } from "./history.js";
+import { ModelChoice } from "./models.js";
+import { wirePanel } from "./panels.js";
+import { Settings } from "./settings.js";
+import { wireThemeSwitch } from "./theme.js";
+import { wireTokenCount } from "./token_count.js";
+import { askForToken } from "./token_dialog.js";
+import { TurnView, sends } from "./turn_view.js";
+
+const at = (id) => document.getElementById(id);
+const message = at("message");
+
+let conversation = newConversation();
+let views = [];
+/** Ends what is running; null when nothing is. */
+let running = null;
+
+const settings = new Settings(at("sampling"), at("system"));
+const history = new History(notice);
+const recount = wireTokenCount(message, at("token-count"), () => models.chosen()[0]);
+const models = new ModelChoice(at("models"), () => {
+  recount();
+  showBusy();
+});
+const closeHistory = wirePanel(at("history"), at("history-button"), true);
+wirePanel(at("settings"), at("settings-button"), true);
+wireThemeSwitch(at("theme"));
+
+function notice(text) {
+  at("notice").textContent = text;
+  at("notice").hidden = !text;
+}
+
+// ---- the server ----
+
+async function loadModels() {
+  try {
+    const names = await listModels();
+    notice("");
+    models.offer(names);
+    if (!names.length) notice("The server has no model.");
+  } catch (error) {
+    if (error.status === 401) {
+      const given = await askForToken(hasToken());
+      if (given !== null) {
+        useToken(given);
+        await loadModels();
+        return;
+      }
+    }
+    notice(error.message);
+    at("notice").append(" ", button("Try again", loadModels));
+  }
+}
+
+// ---- a turn ----
+
+function send(text) {
+  const asked = models.chosen();
+  const faulty = settings.faulty();
+  if (!asked.length || running || !text.trim()) return false;
+  if (faulty) {
+    notice("A setting cannot be sent as it is: see Settings.");
+    faulty.focus();
+    return false;
+  }
+  notice("");
+  conversation.system = settings.system.value;
+  conversation.models = asked;
+  const turn = { prompt: text, answers: asked.map(newAnswer) };
+  views.at(-1)?.settle();
+  conversation.turns.push(turn);
+  const view = addView(turn);
+  at("welcome").hidden = true;
+  at("scroll").scrollTop = at("scroll").scrollHeight;
+  run(view, turn.answers);
+  return true;
+}
+
+function resend(view, text) {
+  const place = views.indexOf(view);
+  if (running || !models.chosen().length || settings.faulty()) {
+    // `send` says what is wrong.
+    send(text);
+    return;
+  }
+  conversation.turns.length = place;
+  for (const dropped of views.splice(place)) dropped.element.remove();
+  send(text);
+  message.focus();
+}
+
+function retry(view, answers) {
+  if (running) return;
+  const anew = answers.map((answer) => newAnswer(answer.model));
+  answers.forEach((answer, index) => {
+    view.turn.answers[view.turn.answers.indexOf(answer)] = anew[index];
+  });
+  view.showAnswers();
+  run(view, anew);
+  message.focus();
+}
+
+async function run(view, answers) {
+  const stop = new AbortController();
+  running = stop;
+  showBusy();
+  const place = conversation.turns.indexOf(view.turn);
+  const sampling = settings.sampling();
+  const asked = conversation;
+  keep(asked);
+  await Promise.all(answers.map(async (answer) => {
+    const shown = view.answers.find((other) => other.answer === answer);
+    const draw = onceAFrame(() => {
+      const follow = isAtEnd();
+      shown.update();
+      if (follow) at("scroll").scrollTop = at("scroll").scrollHeight;
+    });
+    await fillAnswer(answer, messagesFor(asked, place, answer.model), sampling, stop.signal, draw.soon);
+    draw.now();
+    announce(answer);
+  }));
+  if (running === stop) running = null;
+  // Unless it was deleted meanwhile.
+  if (history.get(asked.id)) keep(asked);
+  showBusy();
+  const refused = answers.filter((answer) => answer.error?.status === 401);
+  if (!refused.length || asked !== conversation) return;
+  const given = await askForToken(hasToken());
+  if (given === null || asked !== conversation) return;
+  useToken(given);
+  retry(view, refused);
+}
+
+function announce(answer) {
+  const text = answer.status === "failed" ? answer.error.message : answer.text || "nothing";
+  const how = answer.status === "stopped" ? " stopped after" : "";
+  at("finished").textContent = `${answer.model}${how}: ${text}`;
+}
+
+function isAtEnd() {
+  const { scrollHeight, scrollTop, clientHeight } = at("scroll");
+  return scrollHeight - scrollTop - clientHeight < 48;
+}
+
+function onceAFrame(draw) {
+  let waiting = null;
+  const now = () => {
+    if (waiting !== null) cancelAnimationFrame(waiting);
+    waiting = null;
+    draw();
+  };
+  return { now, soon: () => { waiting ??= requestAnimationFrame(now); } };
+}
+
+function stopRunning() {
+  running?.abort();
+}
+
+function showBusy() {
+  const busy = running !== null;
+  const stopHadFocus = document.activeElement === at("stop");
+  at("stop").hidden = !busy;
+  at("send").hidden = busy;
+  at("send").disabled = !models.chosen().length;
+  if (!busy && stopHadFocus) message.focus();
+  for (const view of views) view.setBusy(busy);
+}
+
+// ---- the conversation ----
+
+function addView(turn) {
+  const view = new TurnView(turn, (text) => resend(view, text), (answer) => retry(view, [answer]));
+  views.push(view);
+  at("turns").append(view.element);
+  return view;
+}
+
+function open(other) {
+  stopRunning();
+  running = null;
+  conversation = other;
+  views = [];
+  at("turns").replaceChildren();
+  for (const turn of conversation.turns) addView(turn);
+  for (const view of views.slice(0, -1)) view.settle();
+  if (conversation.turns.length) {
+    settings.system.value = conversation.system;
+    models.choose(conversation.models);
+  }
+  at("welcome").hidden = conversation.turns.length > 0;
+  at("scroll").scrollTop = at("scroll").scrollHeight;
+  showBusy();
+  listHistory();
+}
+
+function keep(which) {
+  history.save(which);
+  listHistory();
+}
+
+function listHistory() {
+  const all = history.list();
+  at("no-conversations").hidden = all.length > 0;
+  at("export-all").hidden = all.length === 0;
+  at("conversations").replaceChildren(...all.map(historyLine));
+}
+
+function historyLine(kept) {
+  const name = title(kept);
+  const current = kept.id === conversation.id;
+  const when = new Date(kept.changed).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  const line = element("li", {},
+    button("", () => {
+      closeHistory();
+      if (kept.id !== conversation.id) open(history.get(kept.id) ?? newConversation());
+    }, { class: "quiet entry", "aria-current": String(current) }));
+  line.firstChild.append(element("span", {}, name), element("small", { class: "soft" }, when));
+  if (current) {
+    line.append(element("div", { class: "buttons" },
+      button("Export", () => exportAsJson([kept], `ingot-${kept.id}.json`), { "aria-label": `Export ${name}` }),
+      button("Delete", () => remove(kept), { "aria-label": `Delete ${name}` })));
+  }
+  return line;
+}
+
+function remove(kept) {
+  if (!confirm(`Delete “${title(kept)}”?`)) return;
+  stopRunning();
+  history.delete(kept.id);
+  open(newConversation());
+  at("new").focus();
+}
+
+// ---- what is pressed ----
+
+at("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (send(message.value)) {
+    message.value = "";
+    recount();
+    message.focus();
+  }
+});
+message.addEventListener("keydown", (event) => {
+  if (!sends(event)) return;
+  event.preventDefault();
+  at("composer").requestSubmit();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) stopRunning();
+});
+at("stop").addEventListener("click", stopRunning);
+at("new").addEventListener("click", () => {
+  closeHistory();
+  open(newConversation());
+  message.focus();
+});
+at("export-all").addEventListener("click", () => exportAsJson(history.list(), "ingot-conversations.json"));
+at("reset").addEventListener("click", () => settings.reset());
+// Another tab wrote or deleted a conversation.
+addEventListener("storage", (event) => {
+  if (running || !event.key?.startsWith("ingot.conversation.")) return;
+  history.read();
+  listHistory();
+});
+addEventListener("pagehide", () => {
+  if (running) history.save(conversation);
+});
+
+listHistory();
+message.focus();
+await loadModels();
