@@ -41,7 +41,10 @@ export class AnswerView {
     this.element.setAttribute("aria-busy", String(running));
     this.copy.hidden = !answer.text;
     this.tokens.hidden = running || !answer.scored.length;
-    this.figures.textContent = figures(answer).join(" · ");
+    // A figure and its unit stay on one line.
+    this.figures.textContent = figures(answer)
+      .map((part) => part.replaceAll(" ", "\u00a0"))
+      .join(" · ");
     this.#showFault();
   }
 

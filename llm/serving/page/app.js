@@ -22,7 +22,7 @@ let views = [];
 let running = null;
 
 const settings = new Settings(at("sampling"), at("system"));
-const history = new History(notice);
+const history = new History((text) => notice("storage", text));
 const recount = wireTokenCount(message, at("token-count"), () => models.chosen()[0]);
 const models = new ModelChoice(at("models"), () => {
   recount();
@@ -32,9 +32,11 @@ const closeHistory = wirePanel(at("history"), at("history-button"), true);
 wirePanel(at("settings"), at("settings-button"), true);
 wireThemeSwitch(at("theme"));
 
-function notice(text) {
-  at("notice").textContent = text;
-  at("notice").hidden = !text;
+/** Say something above the conversation, in place of what was said of the same subject. */
+function notice(subject, text, ...more) {
+  document.getElementById(`notice-${subject}`)?.remove();
+  if (text) at("notice").append(element("p", { id: `notice-${subject}` }, text, ...more));
+  at("notice").hidden = !at("notice").childElementCount;
 }
 
 // ---- the server ----
@@ -42,9 +44,8 @@ function notice(text) {
 async function loadModels() {
   try {
     const names = await listModels();
-    notice("");
     models.offer(names);
-    if (!names.length) notice("The server has no model.");
+    notice("server", names.length ? "" : "The server has no model.");
   } catch (error) {
     if (error.status === 401) {
       const given = await askForToken(hasToken());
@@ -54,8 +55,7 @@ async function loadModels() {
         return;
       }
     }
-    notice(error.message);
-    at("notice").append(" ", button("Try again", loadModels));
+    notice("server", error.message, " ", button("Try again", loadModels));
   }
 }
 
@@ -66,11 +66,11 @@ function send(text) {
   const faulty = settings.faulty();
   if (!asked.length || running || !text.trim()) return false;
   if (faulty) {
-    notice("A setting cannot be sent as it is: see Settings.");
+    notice("settings", "A setting cannot be sent as it is: see Settings.");
     faulty.focus();
     return false;
   }
-  notice("");
+  notice("settings", "");
   conversation.system = settings.system.value;
   conversation.models = asked;
   const turn = { prompt: text, answers: asked.map(newAnswer) };
@@ -271,9 +271,12 @@ addEventListener("storage", (event) => {
   listHistory();
 });
 addEventListener("pagehide", () => {
-  if (running) history.save(conversation);
+  if (!running) return;
+  stopRunning(); // else the lost connection would look like a fault of the server
+  history.save(conversation);
 });
 
 listHistory();
+showBusy();
 message.focus();
 await loadModels();

@@ -157,10 +157,11 @@ function barRow(candidate) {
 function slider(name, min, max, step, value) {
   const input = element("input", { type: "range", min, max, step });
   input.value = value; // after the bounds, which would clip it
-  const output = element("output", { "aria-hidden": "true" });
+  // No <output>: a label belongs to the first field in it, and that is one.
+  const output = element("span", { class: "value", "aria-hidden": "true" });
   return {
     input,
-    label: element("label", {}, element("span", {}, name, output), input),
+    label: element("label", {}, element("span", { class: "name" }, name, output), input),
     show: (text) => { output.textContent = text; },
     speak: (text) => input.setAttribute("aria-valuetext", text),
   };

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.llm.serving.page.scripted_api import Script, served
 from tests.llm.serving.page.steps import Open
@@ -36,21 +36,28 @@ def open_page(browser: Browser) -> Iterator[Open]:
     with ExitStack() as stack:
         faults = list[str]()
 
-        def opened(script: Script, width: int = 1400, height: int = 900, **options: Any) -> Page:
+        def note(line: ConsoleMessage, expected: Sequence[str]) -> None:
+            # The browser itself logs each response that is not 2xx; those are in the script.
+            known = ("Failed to load resource", *expected)
+            if line.type == "error" and not any(part in line.text for part in known):
+                faults.append(line.text)
+
+        def opened(
+            script: Script,
+            width: int = 1400,
+            height: int = 900,
+            expects: Sequence[str] = (),
+            **options: Any,
+        ) -> Page:
             viewport = {"width": width, "height": height}
             context = browser.new_context(viewport=viewport, **options)  # type: ignore[arg-type]
             stack.callback(context.close)
             page = context.new_page()
             page.set_default_timeout(10_000)
             page.on("pageerror", lambda error: faults.append(str(error)))
-            page.on("console", lambda line: faults.append(line.text) if _is_fault(line) else None)
+            page.on("console", lambda line: note(line, expects))
             page.goto(stack.enter_context(served(script)))
             return page
 
         yield opened
     assert not faults
-
-
-def _is_fault(line: Any) -> bool:
-    # The browser itself logs each response that is not 2xx; those are in the script.
-    return line.type == "error" and not line.text.startswith("Failed to load resource")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from playwright.sync_api import Locator, Page, expect
@@ -10,10 +11,20 @@ from tests.llm.serving.page.scripted_api import Script
 
 
 class Open(Protocol):
-    """Opens the page in a browser of its own; options are those of Playwright's contexts."""
+    """Opens the page in a browser of its own.
+
+    Args:
+        expects: parts of errors the browser may log; any other one fails the test.
+        options: of Playwright's contexts.
+    """
 
     def __call__(
-        self, script: Script, width: int = ..., height: int = ..., **options: object
+        self,
+        script: Script,
+        width: int = ...,
+        height: int = ...,
+        expects: Sequence[str] = ...,
+        **options: object,
     ) -> Page: ...
 
 
