@@ -89,12 +89,17 @@ export class AnswerView {
 function figures(answer) {
   const parts = [];
   if (answer.status === "stopped") parts.push("Stopped");
-  if (answer.finish === "length") parts.push("Cut at the maximum of tokens");
+  if (answer.finish === "length") parts.push(whyCut(answer));
   if (answer.firstSeconds !== null) parts.push(`${seconds(answer.firstSeconds)} to the first token`);
   const speed = rate(answer);
   if (speed !== null) parts.push(`${speed >= 10 ? Math.round(speed) : speed.toFixed(1)} tokens/s`);
   if (answer.tokens !== null) parts.push(answer.tokens === 1 ? "1 token" : `${answer.tokens} tokens`);
   return parts;
+}
+
+function whyCut({ tokens, sampling }) {
+  const whole = tokens !== null && sampling?.max_tokens > tokens;
+  return whole ? "Cut where the context was full" : "Cut at the maximum of tokens";
 }
 
 function seconds(value) {
@@ -117,11 +122,13 @@ async function copy(text) {
     return true;
   } catch {
     // No clipboard without a secure context: the older way needs a selection.
+    const focused = document.activeElement;
     const field = element("textarea", { value: text, readOnly: true, class: "unseen" });
     document.body.append(field);
     field.select();
     const copied = document.execCommand("copy");
     field.remove();
+    focused.focus();
     return copied;
   }
 }

@@ -64,13 +64,17 @@ async function loadModels() {
 function send(text) {
   const asked = models.chosen();
   const faulty = settings.faulty();
-  if (!asked.length || running || !text.trim()) return false;
+  if (running || !text.trim()) return false;
+  if (!asked.length) {
+    notice("asking", "No model is chosen: choose one to three above.");
+    return false;
+  }
   if (faulty) {
-    notice("settings", "A setting cannot be sent as it is: see Settings.");
+    notice("asking", "A setting cannot be sent as it is: see Settings.");
     faulty.focus();
     return false;
   }
-  notice("settings", "");
+  notice("asking", "");
   conversation.system = settings.system.value;
   conversation.models = asked;
   const turn = { prompt: text, answers: asked.map(newAnswer) };
@@ -110,6 +114,7 @@ function retry(view, answers) {
 async function run(view, answers) {
   const stop = new AbortController();
   running = stop;
+  at("finished").replaceChildren();
   showBusy();
   const place = conversation.turns.indexOf(view.turn);
   const sampling = settings.sampling();
@@ -141,7 +146,7 @@ async function run(view, answers) {
 function announce(answer) {
   const text = answer.status === "failed" ? answer.error.message : answer.text || "nothing";
   const how = answer.status === "stopped" ? " stopped after" : "";
-  at("finished").textContent = `${answer.model}${how}: ${text}`;
+  at("finished").append(element("p", {}, `${answer.model}${how}: ${text}`));
 }
 
 function isAtEnd() {

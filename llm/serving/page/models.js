@@ -54,7 +54,7 @@ export class ModelChoice {
     const full = this.chosen().length >= MOST;
     for (const box of this.#boxes) {
       box.disabled = full && !box.checked;
-      box.title = box.disabled ? "Three at most" : "";
+      box.parentElement.title = box.disabled ? "Three at most" : box.value;
     }
   }
 

@@ -29,13 +29,15 @@ class Open(Protocol):
 
 
 def say(page: Page, text: str) -> None:
-    """Type a message and send it."""
+    """Type a message and send it, once the page knows of the models."""
+    page.locator("#models input").first.wait_for()
     page.fill("#message", text)
     page.press("#message", "Enter")
 
 
 def choose(page: Page, *models: str) -> None:
     """These answer, and no others."""
+    page.locator("#models input").first.wait_for()
     for box in page.locator("#models input").all():
         if box.is_checked() and box.get_attribute("value") not in models:
             box.uncheck()

@@ -182,9 +182,14 @@ def test_a_model_that_says_nothing_and_one_that_is_cut(open_page: Open) -> None:
     say(page, "One")
     wait_until_finished(page)
     expect(answer_of(page, "base").locator(".text")).to_have_class("text empty")
+    page.fill("#control-max_tokens", "4")
     say(page, "Two")
     wait_until_finished(page)
     expect(answer_of(page, "base")).to_contain_text("Cut at the maximum of tokens")
+    page.click("#reset")
+    say(page, "Three")
+    wait_until_finished(page)
+    expect(answer_of(page, "base")).to_contain_text("Cut where the context was full")
     assert len(script.asked[1]["messages"]) == 1
 
 
@@ -197,3 +202,19 @@ def test_copy(open_page: Open) -> None:
     copy.click()
     expect(copy).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == "To be copied,\nboth lines."
+
+
+def test_copy_where_the_browser_gives_no_clipboard(open_page: Open) -> None:
+    """As on a page that came over plain HTTP from another machine."""
+    script = Script({"base": [Answer(words("To be copied"))]})
+    page = open_page(script, permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    say(page, "Say it")
+    wait_until_finished(page)
+    copy = page.get_by_role("button", name="Copy the answer of base")
+    copy.click()
+    expect(copy).to_have_text("Copied")
+    expect(copy).to_be_focused()
+    page.locator("#message").focus()
+    page.keyboard.press("Control+V")
+    expect(page.locator("#message")).to_have_value("To be copied")

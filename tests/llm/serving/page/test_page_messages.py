@@ -7,7 +7,7 @@ import threading
 from playwright.sync_api import expect
 
 from tests.llm.serving.page.scripted_api import Answer, Script, words
-from tests.llm.serving.page.steps import Open, answer_of, say, wait_until_finished
+from tests.llm.serving.page.steps import Open, answer_of, choose, say, wait_until_finished
 
 
 def test_a_turn_is_edited_and_sent_again(open_page: Open) -> None:
@@ -125,6 +125,20 @@ def test_a_setting_that_is_none_is_not_sent(open_page: Open) -> None:
         page.click("#reset")
     assert not script.asked
     expect(page.locator("#message")).to_have_value("Hello")
+
+
+def test_without_a_model_nothing_is_sent(open_page: Open) -> None:
+    script = Script({"base": [Answer(words("Yes."))]})
+    page = open_page(script)
+    choose(page)
+    say(page, "Hello")
+    expect(page.locator("#notice")).to_have_text("No model is chosen: choose one to three above.")
+    expect(page.locator("#message")).to_have_value("Hello")
+    choose(page, "base")
+    page.click("#send")
+    wait_until_finished(page)
+    expect(page.locator("#notice")).to_be_hidden()
+    assert len(script.asked) == 1
 
 
 def test_every_setting_says_what_it_does(open_page: Open) -> None:
