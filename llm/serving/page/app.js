@@ -97,7 +97,7 @@ function resend(view, text) {
   conversation.turns.length = place;
   for (const dropped of views.splice(place)) dropped.element.remove();
   send(text);
-  message.focus();
+  focusMessage();
 }
 
 function retry(view, answers) {
@@ -108,7 +108,7 @@ function retry(view, answers) {
   });
   view.showAnswers();
   run(view, anew);
-  message.focus();
+  focusMessage();
 }
 
 async function run(view, answers) {
@@ -164,6 +164,11 @@ function onceAFrame(draw) {
   return { now, soon: () => { waiting ??= requestAnimationFrame(now); } };
 }
 
+// Where there are keys: elsewhere the focus would bring up a keyboard over the answers.
+function focusMessage() {
+  if (!matchMedia("(pointer: coarse)").matches) message.focus();
+}
+
 function stopRunning() {
   running?.abort();
 }
@@ -174,7 +179,7 @@ function showBusy() {
   at("stop").hidden = !busy;
   at("send").hidden = busy;
   at("send").disabled = !models.chosen().length;
-  if (!busy && stopHadFocus) message.focus();
+  if (!busy && stopHadFocus) focusMessage();
   for (const view of views) view.setBusy(busy);
 }
 
@@ -250,7 +255,7 @@ at("composer").addEventListener("submit", (event) => {
   if (send(message.value)) {
     message.value = "";
     recount();
-    message.focus();
+    focusMessage();
   }
 });
 message.addEventListener("keydown", (event) => {
@@ -265,7 +270,7 @@ at("stop").addEventListener("click", stopRunning);
 at("new").addEventListener("click", () => {
   closeHistory();
   open(newConversation());
-  message.focus();
+  focusMessage();
 });
 at("export-all").addEventListener("click", () => exportAsJson(history.list(), "ingot-conversations.json"));
 at("reset").addEventListener("click", () => settings.reset());
@@ -283,5 +288,5 @@ addEventListener("pagehide", () => {
 
 listHistory();
 showBusy();
-message.focus();
+focusMessage();
 await loadModels();

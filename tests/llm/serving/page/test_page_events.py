@@ -26,6 +26,7 @@ READ = """async ([address, texts]) => {
 CASES = {
     "letters of two, three and four bytes": ("data: é€𝄞🏳️‍🌈\n\n", ["é€𝄞🏳️‍🌈"]),
     "three kinds of line ends": ("data: a\r\n\r\ndata: b\r\rdata: c\n\n", ["a", "b", "c"]),
+    "several lines between which a piece may end": ("data: a\r\ndata: b\r\n\r\n", ["a\nb"]),
     "several lines": ("data: a\ndata:b\ndata\ndata:  c\n\n", ["a\nb\n\n c"]),
     "comments and other fields": (": ping\nevent: x\nid: 7\ndata: a\nretry: 9\n\n: end\n\n", ["a"]),
     "no end": ("data: whole\n\ndata: half", ["whole"]),

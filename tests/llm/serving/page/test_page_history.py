@@ -103,6 +103,21 @@ def test_an_answer_the_page_was_left_in_is_shown_as_stopped(open_page: Open) -> 
     expect(page.locator("#send")).to_be_visible()
 
 
+def test_an_answer_the_browser_was_killed_in_is_shown_as_stopped(open_page: Open) -> None:
+    page = open_page(two_models())
+    choose(page, "sft")
+    talk(page, "Hello")
+    page.evaluate(
+        "prefix => { const key = Object.keys(localStorage).find((key) => key.startsWith(prefix));"
+        " localStorage[key] = localStorage[key].replace('\"finished\"', '\"running\"') }",
+        KEY,
+    )
+    page.reload()
+    page.locator(".entry").click()
+    expect(answer_of(page, "sft")).to_contain_text("Stopped")
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+
+
 def test_storage_that_is_off(open_page: Open) -> None:
     page = open_page(two_models())
     off = "{ get() { throw new DOMException('off', 'SecurityError') } }"
