@@ -98,8 +98,8 @@ function figures(answer) {
 }
 
 function whyCut({ tokens, sampling }) {
-  const whole = tokens !== null && sampling?.max_tokens > tokens;
-  return whole ? "Cut where the context was full" : "Cut at the maximum of tokens";
+  const short = tokens !== null && sampling?.max_tokens > tokens;
+  return short ? "Cut by the server: context full, or its limit" : "Cut at the maximum of tokens";
 }
 
 function seconds(value) {

@@ -4,7 +4,8 @@ import { hasToken, listModels, useToken } from "./api.js";
 import { fillAnswer } from "./answering.js";
 import { messagesFor, newAnswer, newConversation, title } from "./conversation.js";
 import { button, element } from "./elements.js";
-import { History, exportAsJson } from "./history.js";
+import { History } from "./history.js";
+import { exportAsJson, showHistory } from "./history_list.js";
 import { ModelChoice } from "./models.js";
 import { wirePanel } from "./panels.js";
 import { Settings } from "./settings.js";
@@ -216,28 +217,13 @@ function keep(which) {
 }
 
 function listHistory() {
-  const all = history.list();
-  at("no-conversations").hidden = all.length > 0;
-  at("export-all").hidden = all.length === 0;
-  at("conversations").replaceChildren(...all.map(historyLine));
-}
-
-function historyLine(kept) {
-  const name = title(kept);
-  const current = kept.id === conversation.id;
-  const when = new Date(kept.changed).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-  const line = element("li", {},
-    button("", () => {
+  showHistory(history.list(), conversation.id, {
+    open(kept) {
       closeHistory();
-      if (kept.id !== conversation.id) open(history.get(kept.id) ?? newConversation());
-    }, { class: "quiet entry", "aria-current": String(current) }));
-  line.firstChild.append(element("span", {}, name), element("small", { class: "soft" }, when));
-  if (current) {
-    line.append(element("div", { class: "buttons" },
-      button("Export", () => exportAsJson([kept], `ingot-${kept.id}.json`), { "aria-label": `Export ${name}` }),
-      button("Delete", () => remove(kept), { "aria-label": `Delete ${name}` })));
-  }
-  return line;
+      if (kept.id !== conversation.id) open(kept);
+    },
+    remove,
+  });
 }
 
 function remove(kept) {

@@ -137,13 +137,3 @@ function isObject(value) {
 function isListOf(value, isOne) {
   return Array.isArray(value) && value.every(isOne);
 }
-
-/** Hand conversations to the person as a JSON file. */
-export function exportAsJson(conversations, name) {
-  const file = new Blob([JSON.stringify(conversations, null, 1)], { type: "application/json" });
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(file);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it later
-}

@@ -189,7 +189,7 @@ def test_a_model_that_says_nothing_and_one_that_is_cut(open_page: Open) -> None:
     page.click("#reset")
     say(page, "Three")
     wait_until_finished(page)
-    expect(answer_of(page, "base")).to_contain_text("Cut where the context was full")
+    expect(answer_of(page, "base")).to_contain_text("Cut by the server: context full")
     assert len(script.asked[1]["messages"]) == 1
 
 

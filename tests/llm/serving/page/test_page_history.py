@@ -57,6 +57,25 @@ def test_history_is_there_after_a_reload(open_page: Open) -> None:
     ]
 
 
+def test_the_list_keeps_the_focus(open_page: Open) -> None:
+    gate = threading.Event()
+    script = Script({"base": [Answer(words("Yes.")), Answer(words("I go on"), gate)]})
+    page = open_page(script)
+    talk(page, "One")
+    page.click("#new")
+    say(page, "Two")
+    expect(answer_of(page, "base").locator(".text")).to_have_text("I")
+    other = page.locator(".entry", has_text="One")
+    other.focus()
+    gate.set()
+    wait_until_finished(page)
+    expect(answer_of(page, "base").locator(".text")).to_have_text("I go on")
+    expect(other).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(other).to_have_attribute("aria-current", "true")
+    expect(other).to_be_focused()
+
+
 def test_a_conversation_is_deleted_when_that_is_meant(open_page: Open) -> None:
     page = open_page(two_models())
     talk(page, "Keep or not")
