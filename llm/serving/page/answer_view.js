@@ -89,6 +89,8 @@ export class AnswerView {
 function figures(answer) {
   const parts = [];
   if (answer.status === "stopped") parts.push("Stopped");
+  if (answer.dropped === 1) parts.push("Oldest turn left out: context full");
+  if (answer.dropped > 1) parts.push(`${answer.dropped} oldest turns left out: context full`);
   if (answer.finish === "length") parts.push(whyCut(answer));
   if (answer.firstSeconds !== null) parts.push(`${seconds(answer.firstSeconds)} to the first token`);
   const speed = rate(answer);

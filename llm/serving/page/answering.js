@@ -1,6 +1,7 @@
 // An answer as it comes in, with its times.
 
 import { ApiError, streamChat } from "./api.js";
+import { fitMessages } from "./context.js";
 
 /** Runners-up that are shown of a token. One more is asked for: the token itself may be among them. */
 export const RUNNERS_UP = 5;
@@ -8,18 +9,25 @@ export const RUNNERS_UP = 5;
 /**
  * Fill an answer from the server, until it ends, fails or is stopped.
  * @param {Object} answer as of `newAnswer`; it is changed in place.
- * @param {Array} messages
+ * @param {Array} messages of which the oldest turns are left out where the context is full.
+ * @param {?number} context of the model in tokens, where it is known.
  * @param {Object} sampling fields of the request.
  * @param {AbortSignal} signal stops it.
  * @param {function(): void} changed called after each change.
  */
-export async function fillAnswer(answer, messages, sampling, signal, changed) {
-  const asked = performance.now();
+export async function fillAnswer(answer, messages, context, sampling, signal, changed) {
+  let asked = null;
   let first = null;
   let last = null;
   answer.sampling = sampling;
-  const body = { model: answer.model, messages, logprobs: true, top_logprobs: RUNNERS_UP + 1, ...sampling };
   try {
+    const fitting = await fitMessages(answer.model, messages, context, sampling.max_tokens, signal);
+    answer.dropped = fitting.dropped;
+    const body = {
+      model: answer.model, messages: fitting.messages,
+      logprobs: true, top_logprobs: RUNNERS_UP + 1, ...sampling,
+    };
+    asked = performance.now();
     for await (const chunk of streamChat(body, signal)) {
       if (chunk.usage) answer.tokens = chunk.usage.completion_tokens;
       const choice = chunk.choices?.[0];

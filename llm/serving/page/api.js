@@ -72,19 +72,23 @@ async function refusal(response) {
   return new ApiError(status, `The server refused the request (${status})${detail}`);
 }
 
-/** Names of the models the server has. */
+/**
+ * The models the server has.
+ * @returns {Promise<Array<{name: string, context: ?number}>>} context in tokens, where it is told.
+ */
 export async function listModels() {
   const { data } = await (await ask("v1/models", {})).json();
-  return data.map((model) => model.id);
+  return data.map((model) => ({ name: model.id, context: model.max_model_len ?? null }));
 }
 
 /**
- * How many tokens a text is to a model; null where the server does not count.
+ * How many tokens a text or a conversation is to a model; null where the server does not count.
+ * @param {{model: string, text: string}|{model: string, messages: Array}} what
  * @param {AbortSignal} signal
  */
-export async function countTokens(model, text, signal) {
+export async function countTokens(what, signal) {
   try {
-    const body = JSON.stringify({ model, text });
+    const body = JSON.stringify(what);
     return (await (await ask("v1/tokenize", { method: "POST", body, signal })).json()).count;
   } catch (error) {
     if (error.status === 404) return null;

@@ -44,9 +44,9 @@ function notice(subject, text, ...more) {
 
 async function loadModels() {
   try {
-    const names = await listModels();
-    models.offer(names);
-    notice("server", names.length ? "" : "The server has no model.");
+    const offered = await listModels();
+    models.offer(offered);
+    notice("server", offered.length ? "" : "The server has no model.");
   } catch (error) {
     if (error.status === 401) {
       const given = await askForToken(hasToken());
@@ -128,7 +128,9 @@ async function run(view, answers) {
       shown.update();
       if (follow) at("scroll").scrollTop = at("scroll").scrollHeight;
     });
-    await fillAnswer(answer, messagesFor(asked, place, answer.model), sampling, stop.signal, draw.soon);
+    const messages = messagesFor(asked, place, answer.model);
+    const context = models.context(answer.model);
+    await fillAnswer(answer, messages, context, sampling, stop.signal, draw.soon);
     draw.now();
     announce(answer);
   }));

@@ -19,13 +19,13 @@ function fallbackId() {
  * An answer nothing is known of yet.
  *
  * status: running, finished, stopped (from here) or failed; finish: the server's reason for the end;
- * firstSeconds: until the first token; seconds: from the first to the last; tokens: how many;
+ * dropped: turns left out since the context was full; firstSeconds: until the first token; seconds: from the first to the last; tokens: how many;
  * scored: [{ token, bytes, logprob, top: [...] }], the tokens with their log-probabilities.
  */
 export function newAnswer(model) {
   return {
     model, text: "", status: "running", finish: null, error: null, retryAfter: null,
-    firstSeconds: null, seconds: null, tokens: null, scored: [], sampling: null,
+    firstSeconds: null, seconds: null, tokens: null, scored: [], sampling: null, dropped: 0,
   };
 }
 

@@ -8,6 +8,7 @@ const MOST = 3;
 /** The choice in the page. */
 export class ModelChoice {
   #boxes = [];
+  #contexts = new Map();
 
   /**
    * @param {HTMLFieldSetElement} place
@@ -18,8 +19,10 @@ export class ModelChoice {
     this.changed = changed;
   }
 
-  /** Offer these; those chosen last are chosen again, else the last of them. */
-  offer(names) {
+  /** Offer these, as of `listModels`; those chosen last are chosen again, else the last of them. */
+  offer(models) {
+    this.#contexts = new Map(models.map(({ name, context }) => [name, context]));
+    const names = models.map(({ name }) => name);
     const kept = readKept().filter((name) => names.includes(name));
     const first = kept.length ? kept : names.slice(-1);
     for (const label of this.place.querySelectorAll("label")) label.remove();
@@ -43,6 +46,11 @@ export class ModelChoice {
     for (const box of this.#boxes) box.checked = names.includes(box.value);
     this.#limit();
     this.changed();
+  }
+
+  /** Tokens a model's context holds; null where that is not known. */
+  context(name) {
+    return this.#contexts.get(name) ?? null;
   }
 
   /** Names of those chosen. */

@@ -17,7 +17,7 @@ export function wireTokenCount(message, place, model) {
   async function count() {
     const signal = asked.signal;
     try {
-      const found = await countTokens(model(), message.value, signal);
+      const found = await countTokens({ model: model(), text: message.value }, signal);
       if (signal.aborted) return;
       counts = found !== null;
       place.hidden = !counts;

@@ -85,12 +85,14 @@ class Script:
 
     Attributes:
         answers: of a model, one after the other; the last one again and again.
+        context: of every model, in tokens; a word is one.
         hung_up: set when a client goes while its answer waits at a gate.
     """
 
     answers: dict[str, list[Answer | Refusal]]
     token: str | None = None
     tokenizes: bool = True
+    context: int | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     hung_up: threading.Event = field(default_factory=threading.Event)
@@ -115,7 +117,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.script.paths.append(self.path)
         if self.path == "/v1/models":
             if self._allowed():
-                data = [{"id": name, "object": "model"} for name in self.script.answers]
+                length = (
+                    {} if self.script.context is None else {"max_model_len": self.script.context}
+                )
+                data = [{"id": name} | length for name in self.script.answers]
                 self._json(200, {"object": "list", "data": data})
             return
         name = "index.html" if self.path == "/" else self.path.removeprefix("/page/")
@@ -132,7 +137,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if self.path == "/v1/tokenize":
             if self.script.tokenizes:
-                self._json(200, {"count": len(body["text"].split())})
+                texts = [message["content"] for message in body.get("messages", [])]
+                count = sum(len(text.split()) for text in texts or [body["text"]])
+                self._json(200, {"count": count})
             else:
                 self._json(404, {"error": {"message": "no such route"}})
             return

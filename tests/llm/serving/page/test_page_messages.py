@@ -174,3 +174,43 @@ def test_a_server_that_does_not_count_is_asked_once(open_page: Open) -> None:
     page.fill("#message", "some other words")
     page.wait_for_timeout(600)  # longer than the pause before it asks
     assert not asked
+
+
+def test_the_oldest_turns_are_left_out_where_the_context_is_full(open_page: Open) -> None:
+    """So that there is room for an answer: its maximum, or half the context."""
+    script = Script({"base": [Answer(words("two words"))]}, context=20)
+    page = open_page(script)
+    page.fill("#system", "Be brief.")
+    page.fill("#control-max_tokens", "9")
+    # Of 11 tokens for the prompt the system takes 2, a turn and its answer 4, the last message 2.
+    kept = []
+    for number in range(5):
+        say(page, f"message {number}")
+        wait_until_finished(page)
+        sent = [message["content"] for message in script.asked[-1]["messages"]]
+        kept.append([text for text in sent if text.startswith("message")])
+        assert sent[0] == "Be brief."
+    assert kept == [
+        ["message 0"],
+        ["message 0", "message 1"],
+        ["message 1", "message 2"],
+        ["message 2", "message 3"],
+        ["message 3", "message 4"],
+    ]
+    expect(answer_of(page, "base", 1)).not_to_contain_text("left out")
+    expect(answer_of(page, "base", 2)).to_contain_text("Oldest turn left out: context full")
+    expect(answer_of(page, "base", 4)).to_contain_text("3 oldest turns left out: context full")
+    # More than half the context is not kept free, nor is less than the last message sent.
+    page.fill("#control-max_tokens", "500")
+    say(page, "word " * 30)
+    wait_until_finished(page)
+    assert len(script.asked[-1]["messages"]) == 2
+
+
+def test_a_server_that_does_not_count_is_sent_everything(open_page: Open) -> None:
+    script = Script({"base": [Answer(words("two words"))]}, tokenizes=False, context=4)
+    page = open_page(script)
+    for number in range(3):
+        say(page, f"message {number}")
+        wait_until_finished(page)
+    assert len(script.asked[-1]["messages"]) == 5
