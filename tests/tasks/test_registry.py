@@ -70,7 +70,8 @@ def test_one_more_model_is_evaluated_and_exported(with_toy: Mapping[str, Stage])
     exported = with_toy["export"].inputs["model"]
     assert exported.sources == ("toy.model", "dpo.model", "sft.model", "pretrain.model")
     present = ["source", "clean", "dedup", "tokenizer", "pack", "pretrain", "toy", "export"]
-    assert chain(with_toy, present).wiring["export"]["model"] == ("toy", "model")
+    configs = {name: with_toy[name].config.model_construct() for name in present}
+    assert chain(with_toy, configs).wiring["export"]["model"] == ("toy", "model")
 
 
 def test_one_more_stage_is_reported_on_where_it_runs(with_toy: Mapping[str, Stage]) -> None:
