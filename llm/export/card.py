@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from llm.export.run_file import About
 from llm.model.config_file import architecture
 from llm.tokens.special_tokens import SPECIAL_TOKENS
@@ -80,6 +78,8 @@ class CardText:
 
 def write_card(folder: Path, text: CardText) -> None:
     """Write the model card beside the files."""
+    import yaml
+
     about = text.about
     kind = (
         "takes turns in its chat template"

@@ -129,3 +129,21 @@ def test_the_list_of_stages_in_the_readme_is_the_registry() -> None:
     table = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\(docs/stages/(\w+)\.md\)", table)
     assert linked == [*STAGES["report"].inputs, "report"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "evaluated", "wired"),
+    [(True, True, ("evaluate", "scores")), (False, True, None), (True, False, None)],
+)
+def test_an_input_is_read_where_a_field_asks_for_it(
+    asked: bool, evaluated: bool, wired: tuple[str, str] | None
+) -> None:
+    present = ["source", "clean", "dedup", "tokenizer", "pack", "pretrain", "export"]
+    configs = {
+        name: STAGES[name].config.model_construct()
+        for name in [*present, *(["evaluate"] if evaluated else [])]
+    }
+    configs["export"] = STAGES["export"].config.model_validate({"card_scores": asked})
+    found = chain(STAGES, configs)
+    assert found.wiring["export"].get("scores") == wired
+    assert ("evaluate" in found.parents("export")) is (wired is not None)
