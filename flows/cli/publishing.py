@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.built import Channel, first_built
 from flows.cli.options import Recipe
-from flows.cli.results import Channel, _first_built
 from flows.planning import recipe_name
 from tasks.engine.store import channels
 from tasks.panels.numbers import size
@@ -41,7 +41,7 @@ def publish(
     from llm.export import hub
 
     hub.check_repository(repository)
-    artifact = _first_built(recipe, channel, ("export",))
+    artifact = first_built(recipe, channel, ("export",))
     folders: list[Path] = [artifact.data("model").folder()]
     if gguf and "gguf" in artifact.manifest.outputs:
         folders.append(artifact.data("gguf").folder())

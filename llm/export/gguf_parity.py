@@ -94,7 +94,8 @@ def compute_ours(
     fitting = {prompt: row for prompt, row in ids.items() if 0 < len(row) < context - 1}
     rooms = [min(new_tokens, context - 1 - len(row)) for row in fitting.values()]
     made = generate(model, list(fitting.values()), new_tokens, stop_ids(folder))
-    texts = rows or [_ids(tokenizer, text) for text in (*prompts, *TEXTS)]
+    given = [row for row in rows if len(row) > 1]
+    texts = given or [_ids(tokenizer, text) for text in (*prompts, *TEXTS)]
     kept = tuple(tuple(row[:context]) for row in texts if len(row) > 1)
     scored = [_score(model, row) for row in kept]
     lengths = token_byte_lengths(folder / "tokenizer.json")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import publishing, results
+from flows.cli.built import first_built
 from flows.cli.publishing import Place
 from tasks.engine.errors import MissingInputError
 from tasks.engine.store import channels
@@ -58,7 +59,7 @@ def folders(artifact: Artifact, *outputs: str) -> dict[str, bytes]:
 
 def resolved(home: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     monkeypatch.setenv("INGOT_HOME", str(home))
-    return results._first_built("quickstart", "latest", ("export",))
+    return first_built("quickstart", "latest", ("export",))
 
 
 def test_a_dry_run_shows_and_sends_nothing(home: Path) -> None:

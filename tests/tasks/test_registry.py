@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from deployments.bootstrap import declared
-from flows.cli import results
+from flows.cli import chatting, chosen_models
 from flows.planning import StageName
 from tasks.engine.declare import Input
 from tasks.engine.run.chain import chain
@@ -99,10 +99,10 @@ def test_one_talks_to_the_last_model_that_answers(monkeypatch: pytest.MonkeyPatc
         asked.append(stages)
         raise LookupError
 
-    monkeypatch.setattr(results, "_first_built", built)
-    monkeypatch.setattr(results, "MODEL_STAGES", (*MODEL_STAGES, "toy"))
+    monkeypatch.setattr(chosen_models, "first_built", built)
+    monkeypatch.setattr(chatting, "MODEL_STAGES", (*MODEL_STAGES, "toy"))
     with pytest.raises(LookupError):
-        results.chat()
+        chatting.chat()
     assert asked == [("toy", "dpo", "sft")]
 
 
