@@ -132,6 +132,16 @@ def test_rows_that_do_not_divide_into_blocks_stay_float16(tmp_path: Path) -> Non
     assert kinds["blk.0.ffn_down.weight"] == GGMLQuantizationType.Q8_0  # rows of 64
 
 
+def test_rows_no_token_has_are_unused(tmp_path: Path) -> None:
+    wide = Architecture(SIZE + 2, 64, 64, 1, 2, 1, 16, 32, 10_000.0, 1e-6, True, True)
+    folder = model_folder(tmp_path / "model", Transformer(wide))
+    write_gguf(folder, tmp_path / "wide.gguf", "f32", ABOUT)
+    reader = GGUFReader(tmp_path / "wide.gguf")
+    tokens = field(reader, "tokenizer.ggml.tokens")
+    assert tokens[SIZE:] == [f"[PAD{SIZE}]", f"[PAD{SIZE + 1}]"]
+    assert field(reader, "tokenizer.ggml.token_type")[SIZE:] == [TokenType.UNUSED] * 2
+
+
 @pytest.mark.parametrize("spoiled", ["split", "ignore_merges", "normalizer"])
 def test_what_llama_cpp_would_tokenise_otherwise_is_refused(tmp_path: Path, spoiled: str) -> None:
     model, _ = written(tmp_path, "f32")
