@@ -88,19 +88,22 @@ class _Talk:
 
     def __init__(self, conversation: Conversation, begin: Callable[[str], Conversation]) -> None:
         self._talk, self._begin = conversation, begin
+        self._answering = False
 
     def go_on(self, greeting: str) -> None:
         with _interruptible(), _line_editing():
             print(greeting, flush=True)
-            while (turn := _turn()) is not None:
-                if turn == "/quit":
-                    return
+            while True:
                 try:
+                    turn = _turn()
+                    if turn is None or turn == "/quit":
+                        return
                     self._take(turn)
                 except ExpectedError as error:
                     print(error)
-                except KeyboardInterrupt:
-                    print("\n(stopped; the turn was not counted)")
+                except KeyboardInterrupt:  # a line that is begun is thrown away
+                    print("\n(stopped; the turn was not counted)" if self._answering else "")
+                    self._answering = False
 
     def _take(self, turn: str) -> None:
         from llm.serving.chat import TurnNotTextError
@@ -114,6 +117,7 @@ class _Talk:
                 raise _usage_error(str(error)) from error
 
     def _answer(self, turn: str) -> None:
+        self._answering = True
         began = time.perf_counter()
         first = _print_as_it_comes(self._talk.stream(turn)) - began
         seconds, tokens = time.perf_counter() - began, self._talk.spoken
@@ -122,6 +126,7 @@ class _Talk:
             said += f", {(tokens - 1) / (seconds - first):,.0f} a second"
         if self._talk.forgotten:
             said += f"; the oldest {self._talk.forgotten} turns no longer fit and were left out"
+        self._answering = False
         print(f"({said})", file=sys.stderr)
 
     def _obey(self, turn: str) -> None:
@@ -205,18 +210,13 @@ def _print_as_it_comes(pieces: Iterator[str]) -> float:
 
 def _turn() -> str | None:
     """What is typed next; none where nothing follows."""
-    while True:
-        try:
-            return input("> ").strip()
-        except EOFError:
-            print()
-            return None
-        except KeyboardInterrupt:  # a line that is begun is thrown away
-            print()
-        except UnicodeDecodeError as error:
-            raise _usage_error(
-                f"the turn is not UTF-8: {error.reason}; convert it to UTF-8"
-            ) from error
+    try:
+        return input("> ").strip()
+    except EOFError:
+        print()
+        return None
+    except UnicodeDecodeError as error:
+        raise _usage_error(f"the turn is not UTF-8: {error.reason}; convert it to UTF-8") from error
 
 
 def _usage_error(what: str) -> typer.Exit:
