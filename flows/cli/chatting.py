@@ -92,9 +92,11 @@ class _Talk:
 
     def go_on(self, greeting: str) -> None:
         with _interruptible(), _line_editing():
-            print(greeting, flush=True)
             while True:
                 try:
+                    if greeting:
+                        print(greeting, flush=True)
+                        greeting = ""
                     turn = _turn()
                     if turn is None or turn == "/quit":
                         return
@@ -103,7 +105,7 @@ class _Talk:
                     print(error)
                 except KeyboardInterrupt:  # a line that is begun is thrown away
                     print("\n(stopped; the turn was not counted)" if self._answering else "")
-                    self._answering = False
+                self._answering = False
 
     def _take(self, turn: str) -> None:
         from llm.serving.chat import TurnNotTextError
@@ -126,7 +128,6 @@ class _Talk:
             said += f", {(tokens - 1) / (seconds - first):,.0f} a second"
         if self._talk.forgotten:
             said += f"; the oldest {self._talk.forgotten} turns no longer fit and were left out"
-        self._answering = False
         print(f"({said})", file=sys.stderr)
 
     def _obey(self, turn: str) -> None:
