@@ -98,7 +98,7 @@ def chat(
     """Chat with the latest model of a recipe, on this machine's CPU."""
     # The first of them makes a model that goes on with a text, and does not answer.
     artifact = _first_built(recipe, channel, MODEL_STAGES[:0:-1])
-    from llm.model.generation import Sampling
+    from llm.model.sampling import Sampling
     from llm.serving.chat import Conversation, TurnNotTextError, TurnTooLongError, check_text
 
     try:

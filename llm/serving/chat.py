@@ -8,7 +8,10 @@ from pathlib import Path
 from llm.errors import ExpectedError
 from llm.model import folder as model_folder
 from llm.model import generation
-from llm.model.generation import Sampling
+from llm.model.config_file import architecture
+from llm.model.inference import Inference
+from llm.model.sampling import Sampling
+from llm.serving.answer_text import AnswerText, TokenTexts
 from llm.tokens.chat import ChatEncoder
 
 
@@ -40,13 +43,22 @@ class Conversation:
     Args:
         folder: of a model that was tuned to take turns.
         new_tokens: of an answer at most.
+
+    Attributes:
+        sampling: of the answers to come.
+        system: what the model is told before the first turn; empty = nothing.
+        turns: said so far, those of the user and the answers.
+        forgotten: how many of them the last prompt had no room for.
+        spoken: tokens of the last answer.
     """
 
     def __init__(self, folder: Path, sampling: Sampling, new_tokens: int) -> None:
-        self._model = model_folder.load(folder)
-        self._encoder = ChatEncoder(folder)
-        self._sampling, self._new_tokens = sampling, new_tokens
-        self._turns: list[dict[str, str]] = []
+        self._inference = Inference(model_folder.load(folder), 1, architecture(folder).context)
+        self._encoder, self._texts = ChatEncoder(folder), TokenTexts(folder)
+        self.sampling, self._new_tokens = sampling, new_tokens
+        self.system = ""
+        self.turns: list[dict[str, str]] = []
+        self.forgotten = self.spoken = 0
 
     def say(self, text: str) -> str:
         """The answer to a turn, white space around it left out; see `stream`."""
@@ -54,7 +66,7 @@ class Conversation:
 
     def stream(self, text: str) -> Iterator[str]:
         """The answer to a turn in pieces, each as soon as the model has said it; joined they are
-        what `say` returns. The oldest turns are forgotten where the context is full. The turn
+        what `say` returns. The oldest turns are left out where the context is full. The turn
         counts as said once its answer has ended.
 
         Raises:
@@ -62,38 +74,45 @@ class Conversation:
             TurnTooLongError: even alone the turn fills the context; the turns so far are kept.
         """
         check_text(text)
-        turns = [*self._turns, {"role": "user", "content": text}]
-        context = self._model.architecture.context
+        turns = [*self.turns, {"role": "user", "content": text}]
+        context = self._inference.longest
         room = min(self._new_tokens, context // 2)
-        prompt = self._encoder.prompt(turns)
-        while len(prompt) > context - room and len(turns) > 1:
-            del turns[:2]
-            prompt = self._encoder.prompt(turns)
+        forgotten = 0
+        prompt = self._prompt(turns)
+        while len(prompt) > context - room and forgotten + 1 < len(turns):
+            forgotten += 2
+            prompt = self._prompt(turns[forgotten:])
         if len(prompt) > context - room:
             raise TurnTooLongError(
                 f"{len(prompt)} tokens leave no room for an answer of {room} in a context of "
                 f"{context}; send a shorter message"
             )
+        self.forgotten = forgotten
         return self._answer(turns, prompt, room)
 
+    def _prompt(self, turns: list[dict[str, str]]) -> list[int]:
+        told = [{"role": "system", "content": self.system}] if self.system else []
+        return self._encoder.prompt([*told, *turns])
+
     def _answer(self, turns: list[dict[str, str]], prompt: list[int], room: int) -> Iterator[str]:
-        ids: list[int] = []
-        streamed = ""
-        for step in generation.stream(
-            self._model, [prompt], room, self._encoder.stops, self._sampling
+        text, answer, told = AnswerText(self._texts), "", 0
+        self.spoken = 0
+        for token in generation.stream(
+            self._inference, prompt, room, self._encoder.stops, self.sampling
         ):
-            ids += step.values()
-            # What the next token may change is kept back: white space that may be the last, and
-            # a character of which bytes are missing.
-            sure = self._encoder.decode(ids).rstrip("\ufffd").strip()
-            yield sure[len(streamed) :]
-            streamed = sure
+            self.spoken += 1
+            answer += text.add(token)
+            # What the next token may change is kept back: white space that may be the last.
+            sure = answer.strip()
+            yield sure[told:]
+            told = len(sure)
         # It enters again as it was said, white space and all; no turn is without a text.
-        answer = self._encoder.decode(ids)
-        yield answer.strip()[len(streamed) :]
+        answer += text.finish()
+        yield answer.strip()[told:]
         content = answer if answer.strip() else "…"
-        self._turns = [*turns, {"role": "assistant", "content": content}]
+        self.turns = [*turns, {"role": "assistant", "content": content}]
 
     def forget(self) -> None:
         """Begin anew."""
-        self._turns.clear()
+        self.turns.clear()
+        self.forgotten = 0

@@ -1,151 +1,274 @@
-"""Stand-in: one thread, a token of each running request in turn."""
+"""A model that answers many at once: one thread in which all of its requests take steps."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from llm.errors import ExpectedError
 from llm.model import folder as model_folder
-from llm.model import generation
-from llm.model.transformer import Cache
-from llm.serving.request import Piece, Request, ScoredToken
+from llm.model.batching import Ask, Batch, Made
+from llm.model.inference import Inference
+from llm.serving.answer_text import AnswerText, TokenTexts
+from llm.serving.request import Ended, Piece, Request, ScoredToken
 from llm.tokens.chat import ChatEncoder
 
+Precision = Literal["fp32", "bf16", "int8"]
+Deliver = Callable[[Piece], None]
 
-class QueueFullError(ExpectedError):
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(f"the queue is full; try again in {retry_after:.0f} s")
+# Of the seconds a request takes, the share that the last one counts for.
+_RECENT = 0.2
+
+
+class QueueFullError(ExpectedError, RuntimeError):
+    """As many requests wait as may.
+
+    Attributes:
+        retry_after: seconds until there is room, estimated.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 
+class ModelClosedError(ExpectedError, RuntimeError):
+    """The model takes no requests any more."""
+
+
 class PromptTooLongError(ExpectedError, ValueError):
-    pass
+    """A prompt leaves no room for an answer in the model's context."""
 
 
 @dataclass(frozen=True)
 class Load:
+    """Requests that have a place, and those in line."""
+
     running: int
     waiting: int
 
 
-@dataclass(eq=False)
 class Ticket:
-    request: Request
-    deliver: Callable[[Piece], None]
-    cancelled: bool = False
-    ids: list[int] = field(default_factory=list)
-    told: str = ""
-    cache: object = None
+    """A request that was taken."""
+
+    def __init__(self, model: ServedModel, number: int) -> None:
+        self._model, self._number = model, number
 
     def cancel(self) -> None:
-        self.cancelled = True
+        """Nobody waits for the answer any more; its place is free with the next step."""
+        self._model._cancel(self._number)
+
+
+@dataclass
+class _Open:
+    request: Request
+    deliver: Deliver
+    text: AnswerText
+    began: float
+    row: int | None = None
+
+
+def load_inference(folder: Path, places: int, precision: Precision) -> Inference:
+    """The model of a folder, laid out for as many rows."""
+    model = model_folder.load(folder)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    weights: Literal["plain", "int8"] = "int8" if precision == "int8" else "plain"
+    return Inference(model, places, model.architecture.context, dtype, weights)
 
 
 class ServedModel:
-    def __init__(self, name: str, folder: Path, places: int, waiting: int) -> None:
-        self.name, self.created = name, int(time.time())
-        self._model = model_folder.load(folder)
-        self.encoder = ChatEncoder(folder)
-        self.context = self._model.architecture.context
-        self._places, self._limit = places, waiting
-        self._lock = threading.Condition()
-        self._waiting: deque[Ticket] = deque()
-        self._running: list[Ticket] = []
-        self._closed = False
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+    """A model, its tokenizer, and the thread that answers.
 
-    def submit(self, request: Request, deliver: Callable[[Piece], None]) -> Ticket:
-        if not 0 < len(request.prompt) < self.context:
-            raise PromptTooLongError(f"{len(request.prompt)} tokens; context {self.context}")
-        ticket = Ticket(request, deliver)
-        with self._lock:
-            if len(self._waiting) >= self._limit:
-                raise QueueFullError(1.0)
-            self._waiting.append(ticket)
-            self._lock.notify()
-        return ticket
+    Args:
+        name: what requests call it.
+        places: requests answered at once.
+        waiting: requests in line at most.
+
+    Attributes:
+        encoder: of its tokenizer and chat template.
+        texts: of its tokens.
+        context: positions of prompt and answer at most.
+        created: when its weights were written, seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        places: int,
+        waiting: int,
+        precision: Precision = "fp32",
+    ) -> None:
+        self.name, self._places, self._waiting = name, places, waiting
+        self.encoder, self.texts = ChatEncoder(folder), TokenTexts(folder)
+        inference = load_inference(folder, places, precision)
+        self.context = inference.architecture.context
+        self.created = int((folder / "config.json").stat().st_mtime)
+        self._batch = Batch(inference)
+        self._numbers = itertools.count()
+        self._open: dict[int, _Open] = {}
+        self._rows: dict[int, int] = {}  # of the batch: number of the request
+        self._arrived: list[int] = []
+        self._gone: list[int] = []
+        self._closing = False
+        self._seconds = 1.0  # a request takes, lately
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._answer, name=f"model {name}", daemon=True)
+        self._thread.start()
 
     @property
     def load(self) -> Load:
-        with self._lock:
-            return Load(len(self._running), len(self._waiting))
+        """How many requests there are now."""
+        with self._changed:
+            running = min(len(self._open), self._places)
+            return Load(running, len(self._open) - running)
+
+    def submit(self, request: Request, deliver: Deliver) -> Ticket:
+        """Take a request; from any thread.
+
+        Args:
+            deliver: gets every piece, in the model's thread; the last one has `ended`.
+
+        Raises:
+            PromptTooLongError: the prompt is empty or leaves no room for an answer.
+            SamplingError: a bias is for a token that the vocabulary lacks.
+            QueueFullError: as many requests wait as may.
+            ModelClosedError: the model is being closed, or its thread broke.
+        """
+        if not 0 < len(request.prompt) < self.context:
+            raise PromptTooLongError(
+                f"the prompt has {len(request.prompt)} tokens; 1 to {self.context - 1} leave room "
+                f"for an answer in the context of {self.name}"
+            )
+        self._batch.check(request.sampling)
+        with self._changed:
+            if self._closing or not self._thread.is_alive():
+                raise ModelClosedError(f"{self.name} takes no requests any more")
+            line = len(self._open) - self._places
+            if line >= self._waiting:
+                seconds = max(1, round(self._seconds * (line + 1) / self._places))
+                raise QueueFullError(
+                    f"{line} requests wait for {self.name}, as many as may; try again in some "
+                    f"{seconds} s",
+                    seconds,
+                )
+            number = next(self._numbers)
+            text = AnswerText(self.texts, request.stop_texts)
+            self._open[number] = _Open(request, deliver, text, time.monotonic())
+            self._arrived.append(number)
+            self._changed.notify()
+        return Ticket(self, number)
 
     def close(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and (self._running or self._waiting):
-            time.sleep(0.02)
-        with self._lock:
-            for ticket in [*self._running, *self._waiting]:
-                ticket.cancel()
-            self._closed = True
-            self._lock.notify()
+        """Take no more requests; what was taken may end within so many seconds."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(seconds)
+        with self._changed:
+            self._gone += self._open
+            self._changed.notify()
         self._thread.join()
 
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                while not (self._waiting or self._running or self._closed):
-                    self._lock.wait()
-                if self._closed and not (self._waiting or self._running):
-                    return
-                while self._waiting and len(self._running) < self._places:
-                    self._running.append(self._waiting.popleft())
-            for ticket in list(self._running):
-                piece = self._step(ticket)
-                ticket.deliver(piece)
-                if piece.ended:
-                    with self._lock:
-                        self._running.remove(ticket)
+    def _cancel(self, number: int) -> None:
+        with self._changed:
+            self._gone.append(number)
+            self._changed.notify()
 
-    @torch.inference_mode()
-    def _step(self, ticket: Ticket) -> Piece:
-        request = ticket.request
-        if ticket.cancelled:
-            return Piece("", (), (), "cancelled")
-        like = self._model.lm_head.weight
-        if ticket.cache is None:
-            room = min(request.max_new_tokens, self.context - len(request.prompt))
-            ticket.cache = Cache(self._model.architecture, 1, len(request.prompt) + room, like)
-            ticket.room = room  # type: ignore[attr-defined]
-            s = request.sampling
-            ticket.draw = generation.Sampling(s.temperature, s.top_k, s.top_p, s.seed)  # type: ignore[attr-defined]
-            ticket.generator = torch.Generator().manual_seed(s.seed)  # type: ignore[attr-defined]
-            tokens = list(request.prompt)
+    def _answer(self) -> None:
+        """The thread: steps for as long as there is something to do."""
+        try:
+            while self._take_changes():
+                for made in self._batch.step():
+                    self._tell(made)
+        finally:
+            # Where the thread breaks, nobody is left waiting.
+            with self._changed:
+                self._closing = True
+                left, self._open = list(self._open.values()), {}
+            for one in left:
+                one.deliver(Piece("", ended="failed"))
+
+    def _take_changes(self) -> bool:
+        """Requests that came and went; waits where there is nothing to do. False = it is over."""
+        with self._changed:
+            while not (self._open or self._closing):
+                self._changed.wait()
+            arrived, self._arrived = self._arrived, []
+            gone, self._gone = self._gone, []
+            if self._closing and not self._open:
+                return False
+        for number in arrived:
+            one = self._open[number]
+            asked, stops = one.request, one.request.stop_tokens
+            one.row = self._batch.add(
+                Ask(
+                    asked.prompt,
+                    asked.max_new_tokens,
+                    frozenset(self.encoder.stops) if stops is None else stops,
+                    asked.sampling,
+                    asked.top_logprobs,
+                    asked.stream,
+                )
+            )
+            self._rows[one.row] = number
+        for number in gone:
+            if number in self._open:
+                self._end(number, "cancelled", "")
+        return True
+
+    def _tell(self, made: Made) -> None:
+        number = self._rows.get(made.number)
+        if number is None:
+            return
+        one = self._open[number]
+        if made.token is None:
+            self._end(number, made.ended or "stop", one.text.finish())
+            return
+        text = one.text.add(made.token)
+        scored = self._scored(made)
+        if one.text.stopped:
+            self._end(number, "stop", text, (made.token,), scored)
+        elif made.ended is not None:
+            text += one.text.finish()
+            ended: Ended = "stop" if one.text.stopped else made.ended
+            self._end(number, ended, text, (made.token,), scored)
         else:
-            tokens = ticket.ids[-1:]
-        logits = self._model(torch.tensor([tokens]), cache=ticket.cache)[:, -1]
-        token = int(generation.choose(logits, ticket.draw, ticket.generator))  # type: ignore[attr-defined]
-        if token in request.stop_tokens:
-            return Piece(self.encoder.decode(ticket.ids)[len(ticket.told) :], (), (), "stop")
-        ticket.ids.append(token)
-        scored: tuple[ScoredToken, ...] = ()
-        if request.top_logprobs is not None:
-            logs = logits[0].float().log_softmax(-1)
+            one.deliver(Piece(text, (made.token,), scored))
 
-            def one(t: int, below: tuple[ScoredToken, ...] = ()) -> ScoredToken:
-                text = self.encoder.decode([t])
-                return ScoredToken(t, text, text.encode(), float(logs[t]), below)
+    def _end(
+        self,
+        number: int,
+        ended: Ended,
+        text: str,
+        tokens: tuple[int, ...] = (),
+        scored: tuple[ScoredToken, ...] = (),
+    ) -> None:
+        """Deliver the last piece; the row's place is free."""
+        with self._changed:
+            one = self._open.pop(number)
+            took = time.monotonic() - one.began
+            self._seconds += _RECENT * (took - self._seconds)
+        if one.row is not None:
+            del self._rows[one.row]
+            self._batch.cancel(one.row)
+        one.deliver(Piece(text, tokens, scored, ended))
 
-            best = logs.topk(request.top_logprobs).indices.tolist() if request.top_logprobs else []
-            scored = (one(token, tuple(one(t) for t in best)),)
-        text = self.encoder.decode(ticket.ids)
-        for stop in request.stop_texts:
-            if stop in text:
-                text = text[: text.index(stop)]
-                return Piece(text[len(ticket.told) :], (token,), scored, "stop")
-        if len(ticket.ids) >= ticket.room:  # type: ignore[attr-defined]
-            return Piece(text[len(ticket.told) :], (token,), scored, "length")
-        keep = max((len(s) for s in request.stop_texts), default=0)
-        sure = text.rstrip("\ufffd")
-        sure = sure[: len(sure) - keep] if keep else sure
-        new = sure[len(ticket.told) :]
-        ticket.told += new
-        return Piece(new, (token,), scored, None)
+    def _scored(self, made: Made) -> tuple[ScoredToken, ...]:
+        if made.scores is None or made.token is None:
+            return ()
+        runners_up = tuple(self._name(token, value) for token, value in made.scores.most)
+        return (self._name(made.token, made.scores.logprob, runners_up),)
+
+    def _name(
+        self, token: int, logprob: float, runners_up: tuple[ScoredToken, ...] = ()
+    ) -> ScoredToken:
+        data = self.texts.data(token)
+        return ScoredToken(token, data.decode(errors="replace"), data, logprob, runners_up)

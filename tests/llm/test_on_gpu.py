@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from llm.model import folder as model_folder
-from llm.model.generation import Sampling, generate
+from llm.model.generation import generate
+from llm.model.sampling import Sampling
 from llm.model.scoring import token_logprobs
 from llm.process.parent import TERMINATED
 from llm.training import devices

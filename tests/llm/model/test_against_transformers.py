@@ -20,7 +20,6 @@ from llm.model.config_file import (
     tokenizer_digest,
 )
 from llm.model.folder import load, save
-from llm.model.generation import GREEDY, Sampling, SamplingError, choose, generate, stream
 from llm.model.initialisation import initialise
 from llm.model.transformer import Transformer, attend
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
@@ -91,122 +90,6 @@ def test_logits_count_and_round_trip(tmp_path: Path, architecture: Architecture)
     assert architecture.parameters == theirs.num_parameters()
     assert architecture.parameters == sum(p.numel() for p in model.parameters())
     assert load(folder).architecture == architecture
-
-
-@pytest.mark.parametrize("architecture", KINDS)
-def test_greedy_generation(tmp_path: Path, architecture: Architecture) -> None:
-    model = spread(architecture)
-    theirs = AutoModelForCausalLM.from_pretrained(saved(model, tmp_path))
-    prompts = [row.tolist() for row in some_tokens(2, 9)] + [some_tokens(1, 17)[0].tolist()]
-    answers = generate(model, prompts, 20, stop=[], sampling=GREEDY)
-    for prompt, answer in zip(prompts, answers, strict=True):
-        naive = list(prompt)
-        for _ in range(20):
-            with torch.no_grad():
-                naive.append(int(model(torch.tensor([naive]))[0, -1].argmax()))
-        assert answer == naive[len(prompt) :]
-        given = torch.tensor([prompt])
-        made = theirs.generate(
-            given, attention_mask=torch.ones_like(given), max_new_tokens=20, eos_token_id=None
-        )
-        assert answer == made[0, len(prompt) :].tolist()
-    # A row alone says what it says among others, and ends before a stop token.
-    stop = answers[1][7]
-    assert generate(model, [prompts[1]], 20, stop=[stop]) == [answers[1][: answers[1].index(stop)]]
-
-
-def test_generation_stays_in_the_context() -> None:
-    model = spread(QWEN)
-    [answer] = generate(model, [some_tokens(1, 60)[0].tolist()], 20, stop=[])
-    assert len(answer) == QWEN.context - 60
-    long, short = (some_tokens(1, length)[0].tolist() for length in (60, 5))
-    together = generate(model, [long, short], 20, stop=[])
-    assert [len(found) for found in together] == [QWEN.context - 60, 20]
-    assert together == [generate(model, [prompt], 20, stop=[])[0] for prompt in (long, short)]
-    assert generate(model, [], 20, stop=[]) == []
-    for bad in ([], [0] * QWEN.context):
-        with pytest.raises(ValueError, match="prompt 1 has"):
-            generate(model, [[1], bad], 4, stop=[])
-
-
-def test_generation_step_by_step() -> None:
-    model = spread(QWEN)
-    prompts = [some_tokens(1, length)[0].tolist() for length in (5, 9, QWEN.context - 3)]
-    whole = generate(model, prompts, 20, stop=[])
-    stop = whole[0][4]
-    answers = generate(model, prompts, 20, stop=[stop])
-    steps = list(stream(model, prompts, 20, stop=[stop]))
-    assert [[step[row] for step in steps if row in step] for row in range(3)] == answers
-    # A row that has ended is in no later step.
-    for row, answer in enumerate(answers):
-        assert all(row in step for step in steps[: len(answer)])
-    assert len(answers[0]) <= 4
-    assert len(answers[2]) <= 3
-    one = stream(model, prompts[:1], 20, stop=[])
-    assert [next(one) for _ in range(4)] == [{0: token} for token in whole[0][:4]]
-    with pytest.raises(ValueError, match="prompt 0 has"):
-        stream(model, [[]], 4, stop=[])
-
-
-def test_training_may_follow_generation() -> None:
-    model = spread(QWEN)
-    generate(model, [[1, 2, 3]], 2, stop=[])
-    model(some_tokens(1, 8)).sum().backward()
-    gradient = model.model.layers[0].self_attn.q_proj.weight.grad
-    assert gradient is not None
-    assert gradient.abs().sum() > 0
-
-
-def test_sampling_keeps_to_the_likely() -> None:
-    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(2000, 1)
-    drawn = {}
-    for name, sampling in {
-        "all": Sampling(1.0, 0, 1.0, 0),
-        "top_k": Sampling(1.0, 2, 1.0, 0),
-        "top_p": Sampling(1.0, 0, 0.75, 0),
-        "cold": Sampling(0.25, 0, 1.0, 0),
-    }.items():
-        chosen = choose(logits, sampling, torch.Generator().manual_seed(0))
-        drawn[name] = torch.bincount(chosen, minlength=4) / 2000
-    assert torch.allclose(drawn["all"], torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.04)
-    expected = torch.tensor([0.625, 0.375, 0, 0])
-    assert torch.allclose(drawn["top_k"], expected, atol=0.04)
-    assert torch.allclose(drawn["top_p"], expected, atol=0.04)
-    fourth = torch.tensor([0.5, 0.3, 0.15, 0.05]) ** 4
-    assert torch.allclose(drawn["cold"], fourth / fourth.sum(), atol=0.04)
-
-
-@pytest.mark.parametrize("temperature", [1e-40, 1e-310, 5e-324, 1e-8])
-def test_a_tiny_temperature_leaves_the_most_probable(temperature: float) -> None:
-    logits = torch.tensor([[0.5, 30.0, -2.0, 29.0], [-1e4, -1e5, -3e38, float("-inf")]])
-    for dtype in (torch.float32, torch.bfloat16):
-        sampling = Sampling(temperature, 0, 0.95, 0)
-        chosen = choose(logits.to(dtype), sampling, torch.Generator().manual_seed(0))
-        assert chosen.tolist() == [1, 0]
-
-
-@pytest.mark.parametrize("temperature", [1e-40, 1.0, 1e300])
-def test_a_top_p_of_0_leaves_the_most_probable(temperature: float) -> None:
-    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(50, 1)
-    chosen = choose(logits, Sampling(temperature, 0, 0.0, 0), torch.Generator().manual_seed(0))
-    assert set(chosen.tolist()) == {0}
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"temperature": -0.1}, "temperature -0.1"),
-        ({"temperature": float("nan")}, "temperature nan"),
-        ({"temperature": float("inf")}, "temperature inf"),
-        ({"top_k": -1}, "top_k -1"),
-        ({"top_p": 1.5}, "top_p 1.5"),
-        ({"top_p": float("nan")}, "top_p nan"),
-    ],
-)
-def test_sampling_that_means_nothing(setting: dict[str, float], message: str) -> None:
-    plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "seed": 0}
-    with pytest.raises(SamplingError, match=message):
-        Sampling(**plain | setting)  # type: ignore[arg-type]
 
 
 def test_short_attention_in_bfloat16_is_that_of_float32() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llm.model import generation
-from llm.model.generation import GREEDY
-from llm.model.transformer import Transformer
+from llm.model.inference import Inference
+from llm.model.sampling import GREEDY
 from llm.serving.chat import Conversation, TurnNotTextError, TurnTooLongError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
@@ -34,13 +34,11 @@ class Scripted:
         self.answers, self.prompts = list(answers), list[list[int]]()
         self.said = 0
 
-    def __call__(
-        self, model: Transformer, prompts: Sequence[Sequence[int]], *_: object
-    ) -> Iterator[dict[int, int]]:
-        self.prompts += [list(prompt) for prompt in prompts]
+    def __call__(self, inference: Inference, prompt: Sequence[int], *_: object) -> Iterator[int]:
+        self.prompts.append(list(prompt))
         for token in self.answers.pop(0):
             self.said += 1
-            yield {0: token}
+            yield token
 
 
 def test_turns_enter_as_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,3 +114,23 @@ def test_a_turn_that_is_no_text(folder: Path) -> None:
     talk = Conversation(folder, GREEDY, 40)
     with pytest.raises(TurnNotTextError, match="not UTF-8 at character 4"):
         talk.say("caf\udce9")
+
+
+def test_a_full_context_leaves_the_oldest_turns_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = ChatEncoder(folder)
+    script = Scripted(*[encoder.text("Yes.")] * 9)
+    monkeypatch.setattr(generation, "stream", script)
+    talk = Conversation(folder, GREEDY, 40)
+    talk.system = "Be brief."
+    left_out = []
+    for turn in range(9):
+        talk.say(f"Question {turn}? " + "word " * 12)
+        left_out.append(talk.forgotten)
+        assert "Be brief." in encoder.decode(script.prompts[-1])
+    assert left_out[0] == 0 < left_out[-1]
+    assert len(talk.turns) == 18
+    assert "Question 0" not in encoder.decode(script.prompts[-1])
+    talk.forget()
+    assert (talk.turns, talk.forgotten) == ([], 0)
