@@ -56,11 +56,10 @@ def make_app(
 
     @app.get("/health")
     async def health() -> Response:
-        loads = {name: offer.model.load for name, offer in offers.items()}
-        models = {
-            name: {"running": load.running, "waiting": load.waiting} for name, load in loads.items()
-        }
-        return JSONResponse({"status": "ok", "models": models})
+        models = {name: _state(offer) for name, offer in offers.items()}
+        well = all(offer.model.alive for offer in offers.values())
+        status = {"status": "ok" if well else "failed", "models": models}
+        return JSONResponse(status, 200 if well else 503)
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -75,6 +74,11 @@ def make_app(
 
 def _load_of(offer: Offer) -> Callable[[], Load]:
     return lambda: offer.model.load
+
+
+def _state(offer: Offer) -> dict[str, int | bool]:
+    load = offer.model.load
+    return {"alive": offer.model.alive, "running": load.running, "waiting": load.waiting}
 
 
 def _add_page(app: FastAPI) -> None:

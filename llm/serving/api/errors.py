@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,19 +79,23 @@ def invalid(error: ValidationError) -> ApiError:
     return bad_request(f"{param or 'the body'}: {fault['msg']}", param)
 
 
-def queue_full(message: str, retry_after: float) -> ApiError:
+def queue_full(message: str, retry_after: int) -> ApiError:
     """More requests than are kept waiting.
 
     Args:
         retry_after: seconds.
     """
-    wait = str(max(1, math.ceil(retry_after)))
-    return ApiError(429, message, "queue_full", headers={"Retry-After": wait})
+    return ApiError(429, message, "queue_full", headers={"Retry-After": str(retry_after)})
 
 
 def stopping() -> ApiError:
     """An answer that was broken off from this side."""
     return ApiError(503, "the server is stopping; send it again later", "server_stopping")
+
+
+def failed() -> ApiError:
+    """An answer that a fault of the model's thread broke off."""
+    return ApiError(500, "the model broke; its log says why", "model_failed")
 
 
 def _path(places: Sequence[int | str]) -> str | None:

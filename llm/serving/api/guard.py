@@ -45,9 +45,9 @@ class Guard:
         if not path.startswith(_GUARDED):
             return None
         kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and hmac.compare_digest(
-            given.strip().encode(), self._token.encode()
-        ):
+        # Headers are read as Latin-1, whatever their bytes are.
+        known = hmac.compare_digest(given.strip().encode("latin-1"), self._token.encode())
+        if kind.lower() == "bearer" and known:
             return None
         return ApiError(
             401,

@@ -94,15 +94,15 @@ def _requests(
     count = body.n or 1
     seed = secrets.randbelow(_SEEDS) if body.seed is None else body.seed
     tokens = limits.tokens if wanted is None else min(wanted, limits.tokens)
-    stops = frozenset(model.encoder.stops)
+    sampling = _sampling(body, len(model.encoder.tokenizer), seed)
     return [
         Request(
             prompt=tuple(prompt),
             max_new_tokens=min(tokens, model.context - len(prompt)),
-            sampling=_sampling(body, len(model.encoder.tokenizer), (seed + at) % _SEEDS),
+            sampling=sampling,
             stop_texts=body.stops,
             top_logprobs=runners_up,
-            stop_tokens=stops,
+            stream=at,
         )
         for prompt in prompts
         for at in range(count)

@@ -83,8 +83,9 @@ def router(offers: Mapping[str, Offer], limits: Limits, meters: Meters) -> APIRo
         answer: Answer,
         field: str,
     ) -> Response:
-        exchange = Exchange(offer.model, wanted, body.n or 1, field, meters)
-        if body.stream:
+        streamed = bool(body.stream)
+        exchange = Exchange(offer.model, wanted, body.n or 1, field, streamed, meters)
+        if streamed:
             return EventStream(exchange, answer, len(wanted), body.with_usage)
         return await whole_answer(request, exchange, answer, len(wanted))
 
