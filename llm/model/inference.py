@@ -133,6 +133,11 @@ class Inference:
         self.lengths[place] = 0
 
     @property
+    def cache_bytes(self) -> int:
+        """What keys and values of all places take."""
+        return self._keys.nbytes + self._values.nbytes
+
+    @property
     def _eps(self) -> float:
         return self.architecture.norm_eps
 

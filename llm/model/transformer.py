@@ -2,7 +2,8 @@
 
 Module names are those of transformers' Qwen3 and Llama, so the state dict *is* the export: with
 `qk_norm` it loads into Qwen3ForCausalLM, without into LlamaForCausalLM, and gives the same
-logits. No dropout, no biases. Nothing here knows of devices, compilation or parallelism.
+logits. No dropout, no biases. Nothing here knows of devices, compilation or parallelism, nor of
+generation, which has a layout of its own in `inference`.
 
 Shapes: B batch, T sequence, D hidden_size, H heads, K key_value_heads, d head_dim.
 """
@@ -52,23 +53,6 @@ def rotate(x: Tensor, tables: Tensor) -> Tensor:
     cos, sin = tables[0].to(x.dtype), tables[1].to(x.dtype)
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
-
-
-class Cache:
-    """Keys and values of past positions, allocated once for a batch and a longest length."""
-
-    def __init__(self, architecture: Architecture, batch: int, longest: int, like: Tensor) -> None:
-        shape = (architecture.layers, batch, architecture.key_value_heads, longest)
-        self.keys = like.new_zeros(*shape, architecture.head_dim)
-        self.values = like.new_zeros(*shape, architecture.head_dim)
-        self.length = 0
-
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, K, T, d) behind what is there; returns all positions so far."""
-        end = self.length + keys.shape[2]
-        self.keys[layer, :, :, self.length : end] = keys
-        self.values[layer, :, :, self.length : end] = values
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -151,9 +135,7 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(a.head_dim, a.norm_eps) if a.qk_norm else None
         self.k_norm = RMSNorm(a.head_dim, a.norm_eps) if a.qk_norm else None
 
-    def forward(
-        self, x: Tensor, tables: Tensor, mask: Tensor | None, cache: Cache | None, layer: int
-    ) -> Tensor:
+    def forward(self, x: Tensor, tables: Tensor, mask: Tensor | None) -> Tensor:
         batch, length, _ = x.shape
         products = project(x, self.q_proj, self.k_proj, self.v_proj)
         heads = (batch, length, -1, self.head_dim)
@@ -164,8 +146,6 @@ class Attention(nn.Module):
         values = values.transpose(1, 2)
         queries, keys = rotate(queries, tables), rotate(keys, tables)
         queries, keys = queries.to(values.dtype), keys.to(values.dtype)
-        if cache is not None:
-            keys, values = cache.extend(layer, keys, values)
         out = attend(queries, keys, values, mask)
         return cast("Tensor", self.o_proj(out.transpose(1, 2).reshape(batch, length, -1)))
 
@@ -194,10 +174,8 @@ class Block(nn.Module):
         self.input_layernorm = RMSNorm(a.hidden_size, a.norm_eps)
         self.post_attention_layernorm = RMSNorm(a.hidden_size, a.norm_eps)
 
-    def forward(
-        self, x: Tensor, tables: Tensor, mask: Tensor | None, cache: Cache | None, layer: int
-    ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), tables, mask, cache, layer)
+    def forward(self, x: Tensor, tables: Tensor, mask: Tensor | None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), tables, mask)
         return x + cast("Tensor", self.mlp(self.post_attention_layernorm(x)))
 
 
@@ -229,36 +207,28 @@ class Transformer(nn.Module):
             self.lm_head.weight = self.model.embed_tokens.weight
         self._tables: Tensor | None = None
 
-    def _rotary(self, start: int, length: int, device: torch.device) -> Tensor:
+    def _rotary(self, length: int, device: torch.device) -> Tensor:
         tables = self._tables
-        if tables is None or tables.shape[1] < start + length or tables.device != device:
-            longest = max(self.architecture.context, start + length)
+        if tables is None or tables.shape[1] < length or tables.device != device:
+            longest = max(self.architecture.context, length)
             with torch.inference_mode(False):  # what generation makes, training may meet
                 self._tables = tables = rotary_tables(self.architecture, longest, device)
-        return tables[:, start : start + length]
+        return tables[:, :length]
 
-    def hidden(
-        self, tokens: Tensor, mask: Tensor | None = None, cache: Cache | None = None
-    ) -> Tensor:
+    def hidden(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Final hidden states, normalised: (B, T) int64 -> (B, T, D).
 
         Args:
             mask: boolean (B or 1, 1, T, S), true where a position may look; or, for bfloat16 on a
                 GPU, int32 (N + 1,), where each of N documents begins in the rows laid end to end,
                 and their end: none looks into another. `None` = causal.
-            cache: past keys and values; extended by this call.
         """
-        start = cache.length if cache is not None else 0
-        tables = self._rotary(start, tokens.shape[1], tokens.device)
+        tables = self._rotary(tokens.shape[1], tokens.device)
         x = self.model.embed_tokens(tokens)
-        for number, layer in enumerate(self.model.layers):
-            x = layer(x, tables, mask, cache, number)
-        if cache is not None:
-            cache.length += tokens.shape[1]
+        for layer in self.model.layers:
+            x = layer(x, tables, mask)
         return cast("Tensor", self.model.norm(x))
 
-    def forward(
-        self, tokens: Tensor, mask: Tensor | None = None, cache: Cache | None = None
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits: (B, T) int64 -> (B, T, vocabulary)."""
-        return cast("Tensor", self.lm_head(self.hidden(tokens, mask, cache)))
+        return cast("Tensor", self.lm_head(self.hidden(tokens, mask)))
