@@ -39,6 +39,9 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.write(self._keyboard, b"\x03")
 
+    def type_line(self, line: str) -> None:
+        os.write(self._keyboard, line.encode() + b"\r")
+
     def close(self) -> None:
         """As its window: the kernel tells the leader, and a shell there would tell its jobs."""
         os.close(self._keyboard)

@@ -9,7 +9,17 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli import forecasting, inspecting, results, running, services, serving, sizing
+from flows.cli import (
+    chatting,
+    forecasting,
+    generating,
+    inspecting,
+    results,
+    running,
+    services,
+    serving,
+    sizing,
+)
 from flows.cli.faults import explains_itself, message
 from flows.cli.stopping import Stopping
 from flows.home import prepare_environment
@@ -23,7 +33,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for group in (running, inspecting, sizing, forecasting, results, serving, services):
+for group in (
+    running,
+    inspecting,
+    sizing,
+    forecasting,
+    results,
+    generating,
+    chatting,
+    serving,
+    services,
+):
     group.register(app)
 
 

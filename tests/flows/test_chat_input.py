@@ -7,16 +7,16 @@ import io
 import pytest
 import typer
 
-from flows.cli import results
+from flows.cli import chatting
 
 
 def test_a_turn_of_other_bytes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # What is said is looked at before any model is loaded.
-    monkeypatch.setattr(results, "_first_built", lambda *_: None)
+    monkeypatch.setattr(chatting, "last_model", lambda *_: None)
     with pytest.raises(typer.Exit) as end:
-        results.chat(say=["fine", "caf\udce9"])
+        chatting.chat(say=["fine", "caf\udce9"])
     assert end.value.exit_code == 2
     told = capsys.readouterr().err
     assert told == "--say: the turn is not UTF-8 at character 4; convert it to UTF-8\n"
@@ -28,6 +28,6 @@ def test_typed_bytes_that_cannot_be_decoded(
     piped = io.TextIOWrapper(io.BytesIO("café\n".encode("latin-1")), encoding="utf-8")
     monkeypatch.setattr("sys.stdin", piped)
     with pytest.raises(typer.Exit) as end:
-        results._turn()
+        chatting._turn()
     assert end.value.exit_code == 2
     assert "the turn is not UTF-8" in capsys.readouterr().err

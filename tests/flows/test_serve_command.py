@@ -8,7 +8,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.cli.serving import ServedModelsError, _choose
 from llm.process.safe_path import CHECKOUT
 from llm.serving.api.server import AddressError, NoTokenError, address_of, check_token, listen
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
@@ -40,21 +39,6 @@ def test_several_models_answer_side_by_side(folders: tuple[Path, Path], tmp_path
         assert answers[0]["system_fingerprint"] != answers[1]["system_fingerprint"]
 
 
-def test_names_of_models(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    base, _ = folders
-    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
-    [one] = _choose([f"mine={base}"], "quickstart", "latest")
-    assert (one.name, one.folder, len(one.fingerprint)) == ("mine", base, 16)
-    [two] = _choose([str(base)], "quickstart", "latest")
-    assert two.name == "base"
-    with pytest.raises(ServedModelsError, match="two models are called 'base'"):
-        _choose([str(base), f"base={base}"], "quickstart", "latest")
-    with pytest.raises(ServedModelsError, match="neither a folder nor one of base, sft, dpo"):
-        _choose(["x=nowhere"], "quickstart", "latest")
-
-
 def test_a_port_that_is_taken() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
@@ -76,7 +60,7 @@ def test_others_are_let_in_with_a_token_alone() -> None:
     ("options", "told"),
     [
         (["--host", "0.0.0.0"], "NoTokenError"),
-        (["--model", "nowhere"], "ServedModelsError"),
+        (["--model", "nowhere"], "ModelChoiceError"),
         ([], "MissingInputError"),
     ],
 )
