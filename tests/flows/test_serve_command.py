@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from flows.cli.chosen_models import ModelChoiceError, choose_models
 from llm.process.safe_path import CHECKOUT
 from llm.serving.api.server import AddressError, NoTokenError, address_of, check_token, listen
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
@@ -37,6 +38,21 @@ def test_several_models_answer_side_by_side(folders: tuple[Path, Path], tmp_path
         ]
         assert answers[0]["choices"][0]["text"] != answers[1]["choices"][0]["text"]
         assert answers[0]["system_fingerprint"] != answers[1]["system_fingerprint"]
+
+
+def test_names_of_models(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, _ = folders
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
+    [one] = choose_models([f"mine={base}"], "quickstart", "latest")
+    assert (one.name, one.folder, len(one.fingerprint)) == ("mine", base, 16)
+    [two] = choose_models([str(base)], "quickstart", "latest")
+    assert two.name == "base"
+    with pytest.raises(ModelChoiceError, match="two models are called 'base'"):
+        choose_models([str(base), f"base={base}"], "quickstart", "latest")
+    with pytest.raises(ModelChoiceError, match="neither a folder nor one of base, sft, dpo"):
+        choose_models(["x=nowhere"], "quickstart", "latest")
 
 
 def test_a_port_that_is_taken() -> None:
