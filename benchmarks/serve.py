@@ -1,6 +1,6 @@
 """`ingot serve` beside `transformers serve` and llama.cpp's server, on one model.
 
-    python -m benchmarks.serve [--model FOLDER] [--requests 96] [--threads N] [--gguf FILE]
+    python -m benchmarks.serve [--model FOLDER] [--requests 64] [--threads N] [--gguf FILE]
 
 The same conversations of mixed lengths go to each server, greedily, 64 tokens an answer, streamed,
 from 1, 8, 16 and 32 clients at once. Without a model it is a random one of the quickstart's size.
@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--gguf", type=Path, help="of the same model; made where it is not given")
-    parser.add_argument("--requests", type=int, default=96, help="a server and number of clients")
+    parser.add_argument("--requests", type=int, default=64, help="a server and number of clients")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clients", type=int, nargs="*", default=list(CLIENTS))
     wanted = parser.parse_args()

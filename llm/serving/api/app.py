@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,13 @@ from llm.serving.served_model import Load
 
 _PAGE = Path(__file__).parents[1] / "page"
 _COUNTED = ("/", "/health", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/tokenize")
+# Not as the machine has them set: a browser takes modules of one kind alone.
+_KINDS = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 _PAGE_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
@@ -83,12 +89,12 @@ def _state(offer: Offer) -> dict[str, int | bool]:
 
 def _add_page(app: FastAPI) -> None:
     """The chat page at `/`, the files it loads below `/page/`."""
-    files = {path.name: path.read_bytes() for path in sorted(_PAGE.glob("*.*"))}
+    files = {path.name: path.read_bytes() for path in _PAGE.glob("*") if path.suffix in _KINDS}
 
     def send(name: str) -> Response:
         if name not in files:
             raise HTTPException(404)
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        kind = _KINDS[Path(name).suffix]
         return Response(files[name], media_type=kind, headers=_PAGE_HEADERS)
 
     @app.api_route("/", methods=["GET", "HEAD"])

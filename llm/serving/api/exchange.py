@@ -107,6 +107,8 @@ class Exchange:
 
     def _deliver_to(self, choice: int) -> Callable[[Piece], None]:
         def deliver(piece: Piece) -> None:  # in the model's thread
+            if self._loop.is_closed():  # the server was ended at once, and nobody reads
+                return
             self._arrived.append((choice, piece, time.perf_counter()))
             if (self._streamed or piece.ended is not None) and not self._told:
                 self._told = True  # once for all that come until the loop looks
