@@ -88,3 +88,24 @@ def test_bars_are_those_of_the_figures() -> None:
         "mfu_350m": (40.0, False),
         "speed_vs_transformers": (1.1, False),
     }
+
+
+@pytest.mark.long
+def test_generation_benchmark() -> None:
+    options = ["--models", "quickstart", "--prompts", "16", "--new-tokens", "8", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/generate.py", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert {bar["name"] for bar in record["bars"]} == {
+        "speed_vs_transformers",
+        "batch16_vs_transformers",
+        "speed_vs_llamacpp",
+    }
+    assert {row["name"] for row in record["rows"]} >= {"ingot int8", "llama.cpp q8_0"}
+    assert all(row["tokens_per_second"] > 0 for row in record["rows"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -54,9 +52,7 @@ def serve(
     ] = 128,
     threads: Annotated[
         int,
-        typer.Option(
-            min=0, help="Threads of a step; 0 = one for models below 5 M parameters, else all."
-        ),
+        typer.Option(min=0, help="Threads of a step; 0 = as many as turn out fastest."),
     ] = 0,
     max_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens of an answer at most, whatever is asked for.")
@@ -78,34 +74,24 @@ def serve(
     check_token(host, token or None)
     chosen = choose_models(model, recipe, channel)
     bound = listen(host, port)  # before models are loaded: what cannot be is told at once
-    import torch
-
     from llm.serving.api import server
     from llm.serving.api.app import make_app
     from llm.serving.api.limits import Limits
     from llm.serving.api.offer import Offer
     from llm.serving.served_model import ServedModel
 
-    torch.set_num_threads(threads or _threads([one.folder for one in chosen]))
     with bound:
         kept = cast("Precision", precision)
         offers = {
-            one.name: Offer(ServedModel(one.name, one.folder, places, queue, kept), one.fingerprint)
+            one.name: Offer(
+                ServedModel(one.name, one.folder, places, queue, kept, threads), one.fingerprint
+            )
             for one in chosen
         }
         limits = Limits(body_bytes=max_body, tokens=max_tokens, choices=max_choices, stops=16)
         app = make_app(offers, limits, token or None, _PATIENCE_SECONDS)
         print(f"{', '.join(offers)} at {address_of(bound)} (Ctrl-C ends it)", flush=True)
         server.serve(app, bound, _PATIENCE_SECONDS)
-
-
-def _threads(folders: Sequence[Path]) -> int:
-    import torch
-
-    from llm.model.config_file import architecture
-    from llm.serving.threads import threads_for
-
-    return threads_for((architecture(each).parameters for each in folders), torch.get_num_threads())
 
 
 def register(app: typer.Typer) -> None:

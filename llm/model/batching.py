@@ -113,6 +113,12 @@ class Batch:
         """Rows in line."""
         return len(self._line)
 
+    @property
+    def entering(self) -> bool:
+        """Whether the next step takes a prompt in."""
+        free = len(self._answering) < self._inference.places
+        return bool(self._entering or (self._line and free))
+
     def add(self, ask: Ask) -> int:
         """Put a row in line; returns its number.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from llm.model.config_file import architecture
 from llm.model.inference import Inference
 from llm.model.sampling import Sampling
 from llm.serving.answer_text import AnswerText, TokenTexts
+from llm.serving.served_model import TRIAL_SECONDS
 from llm.tokens.chat import ChatEncoder
+from llm.training.threads import ThreadTuner
 
 
 class TurnTooLongError(ExpectedError, ValueError):
@@ -56,6 +59,7 @@ class Conversation:
         self._inference = Inference(model_folder.load(folder), 1, architecture(folder).context)
         self._encoder, self._texts = ChatEncoder(folder), TokenTexts(folder)
         self.sampling, self._new_tokens = sampling, new_tokens
+        self._tuner = ThreadTuner(self._inference.device, 0, trial_seconds=TRIAL_SECONDS)
         self.system = ""
         self.turns: list[dict[str, str]] = []
         self.forgotten = self.spoken = 0
@@ -97,9 +101,16 @@ class Conversation:
     def _answer(self, turns: list[dict[str, str]], prompt: list[int], room: int) -> Iterator[str]:
         text, answer, told = AnswerText(self._texts), "", 0
         self.spoken = 0
-        for token in generation.stream(
+        tokens = generation.stream(
             self._inference, prompt, room, self._encoder.stops, self.sampling
-        ):
+        )
+        while True:
+            began = time.monotonic()
+            token = next(tokens, None)
+            if token is None:
+                break
+            if self.spoken:  # the first one's time is the prompt's
+                self._tuner.done(1.0, time.monotonic() - began)
             self.spoken += 1
             answer += text.add(token)
             # What the next token may change is kept back: white space that may be the last.

@@ -42,6 +42,7 @@ class ThreadTuner:
         known: what `found` was in an earlier process, to begin with instead of trials: a number
             and its rate. (0, 0.0) = nothing.
         cores: most threads; 0 = as many as PyTorch uses of its own accord.
+        trial_seconds: a number is timed for so long at least.
         set_threads, clock: for tests.
 
     Attributes:
@@ -58,8 +59,9 @@ class ThreadTuner:
         cores: int = 0,
         set_threads: Callable[[int], None] = torch.set_num_threads,
         clock: Callable[[], float] = time.monotonic,
+        trial_seconds: float = _TRIAL_SECONDS,
     ) -> None:
-        self._set, self._clock = set_threads, clock
+        self._set, self._clock, self._trial_seconds = set_threads, clock, trial_seconds
         max_threads = cores or _CORES
         self._tuned = device.type == "cpu" and not fixed and max_threads > 1
         doubled = [1 << power for power in range(max_threads.bit_length())]
@@ -115,7 +117,7 @@ class ThreadTuner:
         self._spent += seconds
         others = [self._mean(n) for n in self._rates if n != self.threads]
         hopeless = bool(others) and rate < max(others) / 2  # so a bad number costs one piece
-        if (len(rates) < _TRIALS or self._spent < _TRIAL_SECONDS) and not hopeless:
+        if (len(rates) < _TRIALS or self._spent < self._trial_seconds) and not hopeless:
             return
         self._spent = 0.0
         if self._waiting:
