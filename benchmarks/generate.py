@@ -187,8 +187,10 @@ def llamacpp(file: Path, context: int, threads: int) -> Generate:
 
 def gguf_files(model: Transformer, folder: Path) -> dict[str, Path]:
     """The model as llama.cpp reads it; a vocabulary of Python's own sources is padded to its."""
-    from llm.export.gguf import About, write_gguf
+    from llm.export.gguf import write_gguf
+    from llm.export.run_file import About, GgufType
 
+    about = About("benchmark", "", "", (), (), ())
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir()
     sources = sorted(Path(argparse.__file__).parent.glob("*.py"))
@@ -197,9 +199,10 @@ def gguf_files(model: Transformer, folder: Path) -> dict[str, Path]:
     write_folder(train(texts, BpeSettings(size, 2, 16)), tokenizer, END_OF_TEXT)
     save(model, folder / "model", tokenizer, END_OF_TEXT)
     files = {}
-    for kind in ("f16", "q8_0"):
+    kinds: tuple[GgufType, ...] = ("f16", "q8_0")
+    for kind in kinds:
         files[kind] = folder / f"{kind}.gguf"
-        write_gguf(folder / "model", files[kind], kind, About("benchmark"))
+        write_gguf(folder / "model", files[kind], kind, about)
     return files
 
 

@@ -19,7 +19,12 @@ from tasks.registry import STAGES
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = [p for part in ("llm", "tasks", "flows", "deployments") for p in (ROOT / part).rglob("*.py")]
-SHOWN = [path for kind in ("jinja", "css") for path in (ROOT / "tasks").rglob(f"*.{kind}")]
+SHOWN = [
+    path
+    for part in ("llm", "tasks")
+    for kind in ("jinja", "css", "js")
+    for path in (ROOT / part).rglob(f"*.{kind}")
+]
 SOURCES = [*CODE, *(ROOT / "tests").rglob("*.py"), *SHOWN]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 _TREE = r"(?:llm|tasks|flows|deployments|benchmarks|tests|docs)"
@@ -45,7 +50,7 @@ def test_files_that_are_named_are_there(page: tuple[Path, str]) -> None:
 def test_files_that_are_named_shortly_are_there(page: tuple[Path, str]) -> None:
     """`page.py`, `methods/dpo.py`: files that the sentence says the folder of."""
     places = [p.relative_to(ROOT).as_posix() for p in SOURCES]
-    for name in re.findall(r"`([\w./-]+\.(?:py|jinja|css))`", page[1]):
+    for name in re.findall(r"`([\w./-]+\.(?:py|jinja|css|js))`", page[1]):
         found = any(f"/{place}".endswith(f"/{name}") for place in places)
         assert found or name in _WRITTEN, name
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.built import Channel
-from flows.cli.chosen_models import ModelChoice, OneModel, find_model, last_model
+from flows.cli.chosen_models import NAMES, ModelChoice, OneModel, find_model, last_model
 from flows.cli.options import Recipe
 from flows.cli.sampling_options import NewTokens, Seed, Temperature, TopK, TopP
 from llm.errors import ExpectedError
@@ -25,10 +25,10 @@ from tasks.registry import MODEL_STAGES
 if TYPE_CHECKING:
     from llm.serving.chat import Conversation
 
-_HELP = """\
+_HELP = f"""\
 /reset            begin anew
 /system TEXT      what the model is told before the first turn; without TEXT: nothing
-/model NAME       go on with another model: base, sft, dpo, or a folder
+/model NAME       go on with another model: {NAMES}, or a folder
 /temperature X    0 = always the most likely token
 /save FILE        add the conversation to a file, a line of JSON
 /help             this list
@@ -151,7 +151,7 @@ class _Talk:
 
     def _change_model(self, name: str) -> None:
         if not name:
-            print("name a model: base, sft, dpo, or a folder")
+            print(f"name a model: {NAMES}, or a folder")
             return
         new = self._begin(name)
         new.turns, new.system = self._talk.turns, self._talk.system

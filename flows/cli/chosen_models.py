@@ -16,12 +16,15 @@ from tasks.registry import MODEL_STAGES, STAGES
 
 BASE = MODEL_STAGES[0]  # goes on with a text; the others take turns
 
+# What the models of a recipe are called.
+NAMES = ", ".join(str(STAGES[stage].makes_model) for stage in MODEL_STAGES)
+
 OneModel = Annotated[
     str,
     typer.Option(
         "--model",
-        help="Stage of the recipe, or what its model is called (base, sft, dpo), or a model's "
-        "folder; default: the last that is built.",
+        help=f"Stage of the recipe, or what its model is called ({NAMES}), or a model's folder; "
+        "default: the last that is built.",
     ),
 ]
 
@@ -99,7 +102,7 @@ def find_model(text: str, recipe: str, channel: str) -> ModelChoice:
     if not folder.is_dir():
         raise ModelChoiceError(
             f"--model {text}: {place!r} is neither a folder nor one of "
-            f"{', '.join(_by_model_name())}, the models of a recipe"
+            f"{NAMES}, the models of a recipe"
         )
     weights = folder / "model.safetensors"
     fingerprint = sha256_file(weights) if weights.is_file() else ""  # loading says what is wrong

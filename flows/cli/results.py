@@ -38,12 +38,22 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder to create.")],
     recipe: Recipe = "quickstart",
     channel: Channel = channels.LATEST,
+    gguf: Annotated[
+        bool, typer.Option("--gguf", help="Copy the GGUF files and Ollama's Modelfile too.")
+    ] = False,
 ) -> None:
     """Copy the exported model, which transformers loads unchanged, to a folder."""
     if folder.exists():
         raise IngotError(f"{folder} exists already; name a new folder")
     artifact = first_built(recipe, channel, ("export",))
+    if gguf and "gguf" not in artifact.manifest.outputs:
+        raise MissingInputError(
+            f"the export of {recipe!r} has no GGUF files; name their types in export.gguf and run "
+            f"`ingot run --recipe {recipe} --set 'export.gguf=[f16,q8_0]'`"
+        )
     shutil.copytree(artifact.data("model").folder(), folder)
+    if gguf:
+        shutil.copytree(artifact.data("gguf").folder(), folder, dirs_exist_ok=True)
     print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:,.1f} MB")
 
 

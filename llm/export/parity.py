@@ -14,10 +14,6 @@ conversation the frame has special tokens.
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,17 +23,15 @@ import torch
 from tokenizers import Tokenizer
 
 from llm.errors import ExpectedError
+from llm.export.isolated import ask
 from llm.export.parity_table import Check
 from llm.export.probes import CHATS, TEXTS, chatml
+from llm.export.stops import stop_ids
 from llm.model.folder import load
 from llm.model.generation import generate
 from llm.model.transformer import Transformer
 
 _REFERENCE = Path(__file__).resolve().with_name("reference.py")
-
-
-class UnusableExportError(ExpectedError, ValueError):
-    """Transformers alone cannot load or run the exported folder; carries what it said."""
 
 
 class PromptTooLongError(ExpectedError, ValueError):
@@ -77,7 +71,7 @@ def compare(
         )
     prompts, ids = list(fitting), list(fitting.values())
     texts = [*TEXTS, *prompts]
-    ask = {
+    question = {
         "folder": str(folder),
         "prompts": [
             {"text": prompt, "new_tokens": min(new_tokens, context - len(row))}
@@ -87,14 +81,14 @@ def compare(
         "chats": CHATS,
         "threads": threads,
     }
-    reply = _ask_reference(ask, scratch)
+    reply = ask(_REFERENCE, question, scratch, f"transformers alone cannot use {folder}")
     with np.load(scratch / "logits.npz") as stored:
         theirs = [stored[f"prompt{number}"] for number in range(len(prompts))]
     checks = [
         Check("logits", prompt, _relative(model, row, expected), tolerance)
         for prompt, row, expected in zip(prompts, ids, theirs, strict=True)
     ]
-    stops = _stops(folder)
+    stops = stop_ids(folder)
     ours = generate(model, ids, new_tokens, stops)
     for prompt, row, made in zip(prompts, ours, reply["continued"], strict=True):
         ended = list(itertools.takewhile(lambda token: token not in stops, made))
@@ -113,31 +107,6 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     return ids
 
 
-def _ask_reference(ask: dict[str, Any], scratch: Path) -> dict[str, Any]:
-    """Run the reference in an interpreter that cannot import this project."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    path = scratch / "ask.json"
-    path.write_text(json.dumps(ask), encoding="utf-8")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    process = subprocess.Popen(
-        [sys.executable, "-I", str(_REFERENCE), str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-    )
-    # Its standard input stays open as long as this process lives, and so does it.
-    assert process.stdout is not None
-    with process:
-        output = process.stdout.read().decode(errors="replace")
-        code = process.wait()
-    if code:
-        lines = "\n".join(output.splitlines()[-12:])
-        raise UnusableExportError(f"transformers alone cannot use {ask['folder']}:\n{lines}")
-    reply: dict[str, Any] = json.loads((scratch / "reply.json").read_text(encoding="utf-8"))
-    return reply
-
-
 @torch.inference_mode()
 def _relative(model: Transformer, ids: Sequence[int], theirs: np.ndarray[Any, Any]) -> float:
     ours = model(torch.tensor([list(ids)]))[0].numpy()
@@ -150,9 +119,3 @@ def _differing(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
     """Places that differ, one for each of the longer's surplus."""
     pairs = itertools.zip_longest(ours, theirs, fillvalue=None)
     return sum(a != b for a, b in pairs)
-
-
-def _stops(folder: Path) -> list[int]:
-    config = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
-    ends = config["eos_token_id"]
-    return list(ends) if isinstance(ends, list) else [ends]

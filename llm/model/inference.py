@@ -44,10 +44,16 @@ def _plain(weight: Tensor) -> Product:
     return multiply
 
 
-def _int8(weight: Tensor) -> Product:
-    """Rounded to 255 steps of each row's greatest weight: a quarter of float32's bytes."""
+def int8_steps(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix (out, in) in 255 steps of each row's greatest weight: the steps, int8, and what one
+    is worth, float32 (out,)."""
     scale = weight.float().abs().amax(-1).clamp(min=1e-12) / 127
-    steps = (weight.float() / scale[:, None]).round().to(torch.int8).contiguous()
+    return (weight.float() / scale[:, None]).round().to(torch.int8).contiguous(), scale
+
+
+def _int8(weight: Tensor) -> Product:
+    """A quarter of float32's bytes."""
+    steps, scale = int8_steps(weight)
     scale = scale.to(weight.dtype)
 
     def multiply(x: Tensor) -> Tensor:

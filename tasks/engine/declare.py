@@ -34,12 +34,16 @@ class Input:
         optional: the stage also runs without it, when the recipe has none of the sources.
         whole: the stage reads the manifest as well, so that its identity covers the producing
             recipe and all its outputs, not the one output alone.
+        asked: a field of the stage's config; where it is false, it is as if the recipe had none of
+            the sources. An input that comes with a later version is one that a new field asks for,
+            so that nobody's artifacts become stale. Empty = always read.
     """
 
     sources: tuple[str, ...]
     description: str
     optional: bool = False
     whole: bool = False
+    asked: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,27 @@
-"""export: the last model of the recipe as a folder to hand on, compared with plain transformers."""
+"""export: the last model of the recipe as files to hand on, compared with what reads them."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from llm.export.hf import write_card
+from llm.export.card import CardText, write_card
+from llm.export.gguf_parity_table import GGUF_PARITY
 from llm.export.parity_table import PARITY
-from tasks.engine.config import StageConfig, execution
+from llm.export.run_file import About, GgufType
+from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.panels.panels import Cell, Panel, Table
+from tasks.engine.store.artifact import Data, Inputs
+from tasks.stages.export_lineage import about, scores, validation_rows
+from tasks.stages.export_panels import panels
 from tasks.stages.prompts import answers_fit, texts_fit
 
 _BASE = "pretrain"
@@ -43,7 +49,41 @@ class ExportConfig(StageConfig):
         gt=0.0,
         le=0.1,
     )
+    gguf: list[GgufType] = added(
+        [],
+        "GGUF files to write, for llama.cpp and Ollama, one of each type; the first is the one of "
+        "Ollama's Modelfile. q8_0 and q4_0 are quantised. Empty = none.",
+        max_length=5,
+    )
+    gguf_tokens: int = added(
+        1_024,
+        "Validation tokens on which llama.cpp's bits per byte and agreement are measured.",
+        ge=2,
+        le=1_000_000,
+    )
+    card_scores: bool = added(
+        False, "Put the scores of evaluate on the card, where the recipe has that stage."
+    )
+    license: str = added(
+        "",
+        "Licence you give the weights, as an identifier (apache-2.0); empty = the card says that "
+        "none is stated.",
+        max_length=100,
+        pattern=r"^\S*$",
+    )
+    intended_use: str = added(
+        "",
+        "What the model is for, a paragraph on its card; empty = a general caution.",
+        max_length=10_000,
+    )
     threads: int = execution(0, "PyTorch threads; 0 = PyTorch's own choice.", ge=0, le=1024)
+
+    @field_validator("gguf")
+    @classmethod
+    def _each_once(cls, kinds: list[GgufType]) -> list[GgufType]:
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"a type stands twice: {', '.join(kinds)}")
+        return kinds
 
 
 def _prompts_fit(config: ExportConfig, longest_token: int, context: int) -> Iterator[str]:
@@ -52,34 +92,50 @@ def _prompts_fit(config: ExportConfig, longest_token: int, context: int) -> Iter
 
 
 def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
-    """Copy and compare in a process of its own, then write the card.
+    """Copy, write and compare in a process of its own, then write the card.
 
     Raises:
-        TrainerError: it failed; `ParityError` in its message gives the figures.
+        TrainerError: it failed; `ParityError` or `GgufParityError` in its message gives the
+            figures.
     """
-    results, folder = out.scratch / "results", out.folder("model")
-    settings = config.model_dump(mode="json", exclude={"pool", "name"})
+    results, folder, gguf = out.scratch / "results", out.folder("model"), out.folder("gguf")
+    source, sequences = inputs["model"], inputs.get("sequences")
+    facts = json.loads((source.folder() / "config.json").read_text(encoding="utf-8"))
+    told = about(config.name, config.license, source, facts["tokenizer_sha256"])
+    rows = (
+        validation_rows(sequences, config.gguf_tokens, facts["pad_token_id"]) if config.gguf else []
+    )
     out.launch(
         "llm.export",
         {
-            **settings,
-            "model": str(inputs["model"].folder()),
+            "prompts": config.prompts,
+            "new_tokens": config.new_tokens,
+            "tolerance": config.tolerance,
+            "threads": config.threads,
+            "model": str(source.folder()),
             "folder": str(folder),
             "scratch": str(out.scratch / "reference"),
             "results": str(results),
+            "gguf": {
+                "types": config.gguf,
+                "folder": str(gguf),
+                "rows": rows,
+                "about": dataclasses.asdict(told),
+            },
         },
     )
-    table = pq.read_table(results / "parity.parquet")
-    with out.table("parity") as writer:
-        writer.write(table)
-    stage = _stage(inputs)
-    figures = _figures(inputs, stage)
-    write_card(folder, config.name, stage != _BASE, figures)
+    table = _copy_table(results / "parity.parquet", "parity", PARITY, out)
+    stage = told.lineage[0].value
+    figures = _figures(told, sequences)
+    measured = scores(inputs.get("scores"), source)
+    write_card(folder, CardText(told, stage != _BASE, figures, config.intended_use, measured))
     checks = table.to_pylist()
     compared = {row["text"] for row in checks if row["check"] == "logits"}
     too_long = [prompt for prompt in config.prompts if prompt not in compared]
     for prompt in too_long:
         out.log(f"export.prompts: {prompt[:60]!r} fills the model's context; not compared")
+    if config.card_scores and measured is None:
+        out.log("export.card_scores: evaluate did not score this model; the card has no scores")
     out.fact("prompts_left_out", too_long)
     out.fact("stage", stage)
     out.fact("card", figures)
@@ -89,7 +145,36 @@ def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
     )
     out.fact("tolerance", config.tolerance)
     out.fact("checks", len(checks))
-    out.fact("files", {path.name: path.stat().st_size for path in sorted(folder.iterdir())})
+    out.fact("files", _sizes(folder))
+    _record_gguf(config, gguf, results, f"{sum(map(len, rows))} validation tokens", out)
+
+
+def _record_gguf(
+    config: ExportConfig, folder: Path, results: Path, measured_on: str, out: Out
+) -> None:
+    """The table of what llama.cpp computes, empty where it was not asked, and what was written."""
+    found = _copy_table(results / "gguf_parity.parquet", "gguf_parity", GGUF_PARITY, out)
+    if not config.gguf:
+        return
+    if not found.num_rows:
+        out.log("xllamacpp is not installed: the GGUF files were not compared with llama.cpp")
+    out.fact("gguf_types", config.gguf)
+    out.fact("gguf_files", _sizes(folder))
+    out.fact("gguf_compared", bool(found.num_rows))
+    texts = "the prompts and texts of the comparison"
+    out.fact("gguf_measured_on", measured_on if not measured_on.startswith("0 ") else texts)
+
+
+def _copy_table(path: Path, name: str, schema: pa.Schema, out: Out) -> pa.Table:
+    """Write an output from a file of the launched process; without rows where there is none."""
+    table = pq.read_table(path) if path.exists() else schema.empty_table()
+    with out.table(name) as writer:
+        writer.write(table)
+    return table
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
 
 
 def _last_model(stages: Sequence[Stage]) -> dict[str, Input]:
@@ -98,23 +183,14 @@ def _last_model(stages: Sequence[Stage]) -> dict[str, Input]:
     return {"model": Input(tuple(sources), "The last model of the recipe.")}
 
 
-def _stage(inputs: Inputs) -> str:
-    """Which stage made the model."""
-    artifact = inputs["model"].artifact
-    assert artifact is not None  # an input is always published
-    return artifact.stage
-
-
-def _figures(inputs: Inputs, stage: str) -> dict[str, str | int]:
+def _figures(told: About, sequences: Data | None) -> dict[str, str | int]:
     """What the card says beyond the architecture: where the model comes from."""
-    folder = inputs["model"].folder()
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    known = {fact.name: fact.value for fact in told.lineage}
     figures: dict[str, str | int] = {
-        "made by": stage,
-        "identity of the model": inputs["model"].data_id,
-        "SHA-256 of tokenizer.json": config["tokenizer_sha256"],
+        "made by": known["made_by"],
+        "identity of the model": known["model_data_id"],
+        "SHA-256 of tokenizer.json": known["tokenizer_sha256"],
     }
-    sequences = inputs.get("sequences")
     if sequences is not None:
         train = sequences.facts["splits"]["train"]
         figures["tokens in the training rows"] = train["tokens"]
@@ -122,47 +198,30 @@ def _figures(inputs: Inputs, stage: str) -> dict[str, str | int]:
     return figures
 
 
-def panels(artifact: Artifact) -> list[Panel]:
-    """The figures of the comparison, and the files."""
-    facts = artifact.facts
-    rows = artifact.data("parity").table().to_pylist()
-    checks: list[list[Cell]] = [
-        [row["check"], repr(row["text"]), row["difference"], row["limit"], row["passed"]]
-        for row in rows
-    ]
-    note = (
-        "logits: relative to the largest; otherwise positions that differ. Compared "
-        "with plain transformers."
-    )
-    card: list[list[Cell]] = [[name, value] for name, value in facts["card"].items()]
-    files: list[list[Cell]] = [[name, size] for name, size in facts["files"].items()]
-    columns = ["check", "text", "difference", "limit", "passed"]
-    return [
-        Table("Parity with transformers", columns, checks, note),
-        Table("Model", ["", "value"], card),
-        Table("Files", ["file", "bytes"], files),
-    ]
-
-
 STAGE = Stage(
     name="export",
     version=2,
-    description="The model as a Hugging Face folder, compared with plain transformers.",
+    description="The model as a Hugging Face folder and GGUF files, compared with what reads them.",
     config=ExportConfig,
     inputs={
         "sequences": Input(
             ("pack.sequences",), "What it was trained on, for the card.", optional=True
+        ),
+        "scores": Input(
+            ("evaluate.scores",), "Scores, for the card.", optional=True, asked="card_scores"
         ),
     },
     inputs_from=_last_model,
     outputs={
         "model": Output("The Hugging Face folder with its card."),
         "parity": Output("Differences from what transformers computes with it.", PARITY),
+        "gguf": Output("GGUF files, and Ollama's Modelfile.", optional=True),
+        "gguf_parity": Output("What llama.cpp computes with the GGUF files.", GGUF_PARITY),
     },
     run=run,
     panels=panels,
     requires=(Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),),
     reproducible=False,  # the differences' last digits depend on threads
-    libraries=("torch", "transformers", "tokenizers", "safetensors"),
-    code=("llm.export.__main__", "llm.export.reference"),
+    libraries=("torch", "transformers", "tokenizers", "safetensors", "gguf"),
+    code=("llm.export.__main__", "llm.export.reference", "llm.export.llamacpp"),
 )

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from flows.cli.built import find_artifacts, first_built
 from flows.cli.inspecting import _manifest, diff, removed, why
 from flows.cli.main import app
-from flows.cli.results import _find_artifacts, _first_built, promote
+from flows.cli.results import promote
 from flows.cli.running import show_plan
 from flows.planning import planner_for, recipe_name
 from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError, RecipeError
@@ -93,12 +94,12 @@ def test_questions_understand_recipe_files_and_whole_ids(
     promote("prod", recipe=file)
     assert f"prod  {kept}" in capsys.readouterr().out
     build(planner_for(load(file, ["dedup.threshold=0.6"]), file, store))
-    assert _find_artifacts(file, "latest")["dedup"].folder != kept
-    assert _find_artifacts(file, "prod")["dedup"].folder == kept
+    assert find_artifacts(file, "latest")["dedup"].folder != kept
+    assert find_artifacts(file, "prod")["dedup"].folder == kept
     with pytest.raises(MissingInputError, match="`ingot promote beta"):
-        _first_built(file, "beta", ("dedup",))
+        first_built(file, "beta", ("dedup",))
     with pytest.raises(MissingInputError, match="has no section export"):
-        _first_built(file, "latest", ("export",))
+        first_built(file, "latest", ("export",))
     with pytest.raises(MissingInputError, match="its reasons are: exact"):
         removed("dedup", reason="exotic", recipe=file)
     with pytest.raises(IngotError, match="'latest' cannot be set"):

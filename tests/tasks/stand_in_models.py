@@ -42,6 +42,7 @@ INSTRUCTIONS = pa.schema([*_EXAMPLE, pa.field("messages", _MESSAGES)])
 PREFERENCES = pa.schema(
     [*_EXAMPLE, *(pa.field(name, _MESSAGES) for name in ("prompt", "chosen", "rejected"))]
 )
+SEQUENCES = pa.schema([pa.field("split", pa.string()), pa.field("tokens", pa.list_(pa.int32()))])
 
 
 class StandInConfig(StageConfig):
@@ -73,7 +74,16 @@ def _examples(config: StandInConfig, inputs: Inputs, out: Out) -> None:
 
 def _sequences(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     with out.table("sequences") as writer:
-        writer.write(pa.table({"sequence_id": pa.array([0])}))
+        writer.write(
+            pa.Table.from_pylist(
+                [
+                    {"split": "train", "tokens": [*range(4, 40)]},
+                    {"split": "validation", "tokens": [*range(40, 100), 3, 3]},
+                    {"split": "validation", "tokens": [*range(100, 160)]},
+                ],
+                schema=SEQUENCES,
+            )
+        )
     out.fact("splits", {"train": {"tokens": 12_345, "bytes": 54_321}})
 
 
@@ -107,7 +117,7 @@ STAGES = registry(
         _stage(
             "pack",
             _sequences,
-            {"sequences": Output("", pa.schema([pa.field("sequence_id", pa.int64())]))},
+            {"sequences": Output("", SEQUENCES)},
         ),
         _stage("pretrain", _base, _MODEL, "base"),
         _stage(

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from deployments.bootstrap import declared
-from flows.cli import results
+from flows.cli import chatting, chosen_models
 from flows.planning import StageName
 from tasks.engine.declare import Input
 from tasks.engine.run.chain import chain
@@ -70,7 +70,8 @@ def test_one_more_model_is_evaluated_and_exported(with_toy: Mapping[str, Stage])
     exported = with_toy["export"].inputs["model"]
     assert exported.sources == ("toy.model", "dpo.model", "sft.model", "pretrain.model")
     present = ["source", "clean", "dedup", "tokenizer", "pack", "pretrain", "toy", "export"]
-    assert chain(with_toy, present).wiring["export"]["model"] == ("toy", "model")
+    configs = {name: with_toy[name].config.model_construct() for name in present}
+    assert chain(with_toy, configs).wiring["export"]["model"] == ("toy", "model")
 
 
 def test_one_more_stage_is_reported_on_where_it_runs(with_toy: Mapping[str, Stage]) -> None:
@@ -98,10 +99,10 @@ def test_one_talks_to_the_last_model_that_answers(monkeypatch: pytest.MonkeyPatc
         asked.append(stages)
         raise LookupError
 
-    monkeypatch.setattr(results, "_first_built", built)
-    monkeypatch.setattr(results, "MODEL_STAGES", (*MODEL_STAGES, "toy"))
+    monkeypatch.setattr(chosen_models, "first_built", built)
+    monkeypatch.setattr(chatting, "MODEL_STAGES", (*MODEL_STAGES, "toy"))
     with pytest.raises(LookupError):
-        results.chat()
+        chatting.chat()
     assert asked == [("toy", "dpo", "sft")]
 
 
@@ -128,3 +129,21 @@ def test_the_list_of_stages_in_the_readme_is_the_registry() -> None:
     table = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\(docs/stages/(\w+)\.md\)", table)
     assert linked == [*STAGES["report"].inputs, "report"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "evaluated", "wired"),
+    [(True, True, ("evaluate", "scores")), (False, True, None), (True, False, None)],
+)
+def test_an_input_is_read_where_a_field_asks_for_it(
+    asked: bool, evaluated: bool, wired: tuple[str, str] | None
+) -> None:
+    present = ["source", "clean", "dedup", "tokenizer", "pack", "pretrain", "export"]
+    configs = {
+        name: STAGES[name].config.model_construct()
+        for name in [*present, *(["evaluate"] if evaluated else [])]
+    }
+    configs["export"] = STAGES["export"].config.model_validate({"card_scores": asked})
+    found = chain(STAGES, configs)
+    assert found.wiring["export"].get("scores") == wired
+    assert ("evaluate" in found.parents("export")) is (wired is not None)

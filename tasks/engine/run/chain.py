@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.engine.stage.stage import Stage
 
@@ -50,23 +51,25 @@ class Chain:
                 )
 
 
-def chain(registry: Mapping[str, Stage], present: Iterable[str]) -> Chain:
+def chain(registry: Mapping[str, Stage], configs: Mapping[str, StageConfig]) -> Chain:
     """Wire the stages a recipe has.
 
     Args:
         registry: every stage there is, each after the stages it may read from.
+        configs: of those the recipe has.
 
     Raises:
         RecipeError: a stage needs an output of stages the recipe lacks.
     """
-    have = set(present)
-    stages = {name: stage for name, stage in registry.items() if name in have}
+    stages = {name: stage for name, stage in registry.items() if name in configs}
     wiring: dict[str, dict[str, tuple[str, str]]] = {}
     for name, stage in stages.items():
         wiring[name] = {}
         for input_name, declared in stage.inputs.items():
+            if declared.asked and not getattr(configs[name], declared.asked):
+                continue
             sources = [tuple(source.split(".", 1)) for source in declared.sources]
-            found = next((s for s in sources if s[0] in have), None)
+            found = next((s for s in sources if s[0] in configs), None)
             if found is not None:
                 wiring[name][input_name] = (found[0], found[1])
             elif not declared.optional:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
 
 from llm.export import parity
-from llm.export.hf import CARD, copy_folder, write_card
-from llm.export.parity import PromptTooLongError, UnusableExportError, compare
+from llm.export.hf import copy_folder
+from llm.export.isolated import UnusableExportError
+from llm.export.parity import PromptTooLongError, compare
 from llm.export.parity_table import Check, ParityError, parity_table, require
 from llm.export.run_file import read
 from llm.model.config_file import ForeignModelError
@@ -125,29 +125,11 @@ def test_prompts_must_leave_room(tmp_path: Path) -> None:
     assert [check.text for check in checks if check.check == "logits"] == ["def f(x):"]
 
 
-def test_card_and_copy(tmp_path: Path) -> None:
-    folder = exported(tmp_path)
-    model = tmp_path / "model"
+def test_copy(tmp_path: Path) -> None:
+    folder, model = exported(tmp_path), tmp_path / "model"
     names = sorted(path.name for path in model.iterdir())
     assert sorted(path.name for path in folder.iterdir()) == names
     assert all((folder / name).read_bytes() == (model / name).read_bytes() for name in names)
-    write_card(folder, "tiny", True, {"tokens in the training rows": 1_234_567, "a|b": "x|y"})
-    card = (folder / CARD).read_text()
-    assert card.startswith("---\nlibrary_name: transformers\n")
-    assert "| parameters | " + f"{tiny_model(48).architecture.parameters:,}" in card
-    assert "| tokens in the training rows | 1,234,567 |" in card
-    assert "x\\|y" in card
-    assert "apply_chat_template" in card
-    code = card.split("```python\n")[1].split("```")[0]
-    compile(code, CARD, "exec")
-    assert f"`{TURN_END}`" in card
-    write_card(folder, "tiny", False, {})
-    base = (folder / CARD).read_text()
-    assert "apply_chat_template" not in base
-    line = next(line for line in base.splitlines() if line.startswith("inputs = "))
-    told = {"tokenizer": AutoTokenizer.from_pretrained(folder)}
-    exec(line.replace("...", f"a{TURN_END}").replace(', return_tensors="pt"', ""), told)
-    assert told["inputs"]["input_ids"] == ChatEncoder(folder).text(f"a{TURN_END}")
 
 
 def test_run_files_that_are_wrong(tmp_path: Path) -> None:

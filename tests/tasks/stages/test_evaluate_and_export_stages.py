@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from gguf import GGUFReader
+from huggingface_hub import ModelCard
+from pydantic import ValidationError
 
+from llm.export.card import CARD
 from tasks.engine.errors import TrainerError
 from tasks.panels.panels import Samples, Table
 from tasks.stages.evaluate import EvaluateConfig
@@ -28,6 +36,21 @@ EVALUATE = EvaluateConfig(
 )
 EXPORT = ExportConfig(name="tiny", prompts=["def f(x):"], new_tokens=8, threads=1)
 STAND_IN = StandInConfig()
+
+
+@contextlib.contextmanager
+def without_xllamacpp(folder: Path) -> Iterator[None]:
+    """Launched processes find no xllamacpp, as on a machine where it is not installed."""
+    hook = folder / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(
+        "import importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'xllamacpp' else find(name, *a)\n"
+    )
+    path = os.pathsep.join([str(hook), os.environ.get("PYTHONPATH", "")])
+    with mock.patch.dict(os.environ, {"PYTHONPATH": path}):
+        yield
 
 
 def test_evaluate_scores_base_and_tuned(tmp_path: Path) -> None:
@@ -99,3 +122,85 @@ def test_export_of_what_transformers_would_compute_otherwise_fails(tmp_path: Pat
     with pytest.raises(TrainerError, match=r"ForeignModelError: .*rope_parameters\.rope_type is"):
         built(tmp_path, pretrain=StandInConfig(spoiled=True), export=EXPORT)
     assert not list((tmp_path / "artifacts" / "export").rglob("manifest.json"))
+
+
+def test_export_writes_gguf_files_and_measures_them(tmp_path: Path) -> None:
+    config = EXPORT.model_copy(update={"gguf": ["f16", "q8_0"], "gguf_tokens": 100})
+    done = built(tmp_path, pack=STAND_IN, pretrain=STAND_IN, sft=STAND_IN, export=config)
+    artifact = done["export"].artifact
+    folder = artifact.data("gguf").folder()
+    names = ["Modelfile", "tiny-F16.gguf", "tiny-Q8_0.gguf"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert (folder / "Modelfile").read_text().startswith("FROM ./tiny-F16.gguf\n")
+    reader = GGUFReader(folder / "tiny-F16.gguf")
+    assert reader.fields["ingot.made_by"].contents() == "sft"
+    sft = done["sft"].artifact
+    assert reader.fields["ingot.model_data_id"].contents() == sft.data("model").data_id
+    rows = artifact.data("gguf_parity").table().to_pylist()
+    assert {row["type"] for row in rows} == {"f16", "q8_0"}
+    assert not [row for row in rows if row["passed"] is False]
+    # 60 tokens of the first validation row, its padding left out, and 40 of the second.
+    scored = {row["text"] for row in rows if row["check"] == "bits_per_byte"}
+    assert scored == {"98 tokens"}
+    shown = {panel.title: panel for panel in export_panels(artifact)}
+    table = shown["Parity with llama.cpp"]
+    assert isinstance(table, Table)
+    assert "100 validation tokens" in table.note
+    worst = {(row[0], row[1]): row[3] for row in table.rows}
+    assert worst["q8_0", "tokenizer"] == 0
+    assert float(str(worst["q8_0", "logprob"])) > 0
+    assert isinstance(shown["GGUF files"], Table)
+
+
+def test_without_llama_cpp_files_are_written_and_that_is_said(tmp_path: Path) -> None:
+    config = EXPORT.model_copy(update={"gguf": ["f32"]})
+    with without_xllamacpp(tmp_path):
+        done = built(tmp_path / "home", pretrain=STAND_IN, export=config)
+    artifact = done["export"].artifact
+    assert artifact.data("gguf_parity").rows == 0
+    assert artifact.facts["gguf_compared"] is False
+    assert (artifact.data("gguf").folder() / "tiny-F32.gguf").stat().st_size > 1000
+    shown = {panel.title: panel for panel in export_panels(artifact)}
+    table = shown["Parity with llama.cpp"]
+    assert isinstance(table, Table)
+    assert "llama.cpp is not installed" in table.note
+
+
+def test_without_gguf_there_is_no_such_output(tmp_path: Path) -> None:
+    done = built(tmp_path, pretrain=STAND_IN, export=EXPORT)
+    artifact = done["export"].artifact
+    assert "gguf" not in artifact.manifest.outputs
+    assert not [panel.title for panel in export_panels(artifact) if "GGUF" in panel.title]
+
+
+def test_scores_of_this_very_model_are_on_the_card(tmp_path: Path) -> None:
+    config = EXPORT.model_copy(update={"card_scores": True, "license": "apache-2.0"})
+    stages = {"dedup": STAND_IN, "pretrain": STAND_IN, "examples": STAND_IN}
+    done = built(tmp_path, **stages, sft=StandInConfig(seed=1), evaluate=EVALUATE, export=config)
+    card = done["export"].artifact.data("model").folder() / CARD
+    data = ModelCard.load(card).data
+    assert data.license == "apache-2.0"
+    rows = done["evaluate"].artifact.data("scores").table().to_pylist()
+    wanted = {
+        row["metric"]: row["value"]
+        for row in rows
+        if row["model"] == "sft" and not row["metric"].endswith("_change")
+    }
+    assert "bits_per_byte" in wanted
+    assert {result.metric_type: result.metric_value for result in data.eval_results} == wanted
+    assert f"| bits_per_byte | {wanted['bits_per_byte']:.4g} |" in card.read_text()
+
+
+def test_a_card_without_scores_says_so_and_reads_none(tmp_path: Path) -> None:
+    stages = {"dedup": STAND_IN, "pretrain": STAND_IN, "examples": STAND_IN}
+    done = built(tmp_path, **stages, evaluate=EVALUATE, export=EXPORT)
+    artifact = done["export"].artifact
+    assert "scores" not in artifact.manifest.inputs
+    card = (artifact.data("model").folder() / CARD).read_text()
+    assert "No scores of this model" in card
+    assert ModelCard(card).data.eval_results is None
+
+
+def test_gguf_types_are_each_asked_for_once() -> None:
+    with pytest.raises(ValidationError, match="a type stands twice"):
+        ExportConfig(gguf=["f16", "f16"])

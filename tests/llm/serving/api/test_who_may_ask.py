@@ -9,9 +9,11 @@ import httpx
 import openai
 import pytest
 
+from llm.process.safe_path import CHECKOUT
 from llm.serving.api.guard import is_loopback
 from tests.llm.serving.api.serving_process import Serving, serving
 
+PAGE = CHECKOUT / "llm" / "serving" / "page"
 TOKEN = "a-long-sécret"
 
 
@@ -63,6 +65,21 @@ def test_a_page_of_another_name_is_refused_where_no_token_is_asked_for(server: S
     ):
         response = httpx.get(f"{server.address}/v1/models", headers={"Host": host})
         assert response.status_code == status, host
+
+
+def test_every_file_of_the_page_is_served(closed: Serving) -> None:
+    """Without the token, which the page asks for; as the browser takes them."""
+    files = sorted(PAGE.iterdir())
+    assert len(files) > 3
+    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    for file in files:
+        path = "/" if file.name == "index.html" else f"/page/{file.name}"
+        response = httpx.get(closed.address + path)
+        assert response.content == file.read_bytes()
+        assert response.headers["content-type"].startswith(kinds.get(file.suffix, "text/html"))
+        assert response.headers["x-frame-options"] == "DENY"
+    assert httpx.get(f"{closed.address}/page/..%2fapp.py").status_code == 404
+    assert httpx.get(f"{closed.address}/page/nothing.js").status_code == 404
 
 
 @pytest.mark.parametrize(
