@@ -18,6 +18,7 @@ from flows.cli import (
     results,
     running,
     services,
+    serving,
     sizing,
 )
 from flows.cli.faults import explains_itself, message
@@ -42,6 +43,7 @@ for group in (
     publishing,
     generating,
     chatting,
+    serving,
     services,
 ):
     group.register(app)

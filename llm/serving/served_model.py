@@ -138,6 +138,11 @@ class ServedModel:
         self._thread.start()
 
     @property
+    def alive(self) -> bool:
+        """Whether there is a thread to answer."""
+        return self._thread.is_alive()
+
+    @property
     def load(self) -> Load:
         """How many requests there are now."""
         with self._changed:
