@@ -16,13 +16,14 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
+from llm.errors import ExpectedError
 from llm.model.inference import Inference
 from llm.model.sampling import Chooser, Sampling, SamplingError, choose
 
 Ended = Literal["stop", "length", "cancelled"]
 
 
-class PromptLengthError(ValueError):
+class PromptLengthError(ExpectedError, ValueError):
     """A prompt is empty or fills the context."""
 
 

@@ -14,7 +14,7 @@ import torch
 
 from llm.errors import ExpectedError
 from llm.model import folder as model_folder
-from llm.model.batching import Ask, Batch, Made
+from llm.model.batching import Ask, Batch, Made, PromptLengthError
 from llm.model.inference import Inference
 from llm.serving.answer_text import AnswerText, TokenTexts
 from llm.serving.request import Ended, Piece, Request, ScoredToken
@@ -45,10 +45,6 @@ class QueueFullError(ExpectedError, RuntimeError):
 
 class ModelClosedError(ExpectedError, RuntimeError):
     """The model takes no requests any more."""
-
-
-class PromptTooLongError(ExpectedError, ValueError):
-    """A prompt leaves no room for an answer in the model's context."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +152,13 @@ class ServedModel:
             deliver: gets every piece, in the model's thread; the last one has `ended`.
 
         Raises:
-            PromptTooLongError: the prompt is empty or leaves no room for an answer.
+            PromptLengthError: the prompt is empty or leaves no room for an answer.
             SamplingError: a bias is for a token that the vocabulary lacks.
             QueueFullError: as many requests wait as may.
             ModelClosedError: the model is being closed, or its thread broke.
         """
         if not 0 < len(request.prompt) < self.context:
-            raise PromptTooLongError(
+            raise PromptLengthError(
                 f"the prompt has {len(request.prompt)} tokens; 1 to {self.context - 1} leave room "
                 f"for an answer in the context of {self.name}"
             )

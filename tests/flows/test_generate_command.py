@@ -13,7 +13,7 @@ from flows.cli.main import app
 from llm.model.folder import load
 from llm.model.generation import generate
 from llm.model.sampling import SamplingError
-from llm.serving.served_model import PromptTooLongError
+from llm.serving.served_model import PromptLengthError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
@@ -84,7 +84,7 @@ def test_answers_end_before_a_stop_text(folder: Path) -> None:
         (["x", "--precision", "fp8"], PrecisionError, "--precision 'fp8': take one of fp32, bf16"),
         (["--file", "nowhere.txt"], PromptError, "nowhere.txt: No such file"),
         (["x", "--repetition-penalty", "0"], SamplingError, "repetition_penalty 0.0"),
-        (["word " * 300, "--text"], PromptTooLongError, "leave room for an answer"),
+        (["word " * 300, "--text"], PromptLengthError, "leave room for an answer"),
         ([""], PromptError, "there is no prompt"),
     ],
 )

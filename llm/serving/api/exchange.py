@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from llm.model.batching import PromptLengthError
 from llm.model.sampling import SamplingError
 from llm.serving.api.errors import ApiError, bad_request, failed, queue_full, stopping
 from llm.serving.api.meters import Meters
@@ -14,7 +15,6 @@ from llm.serving.api.requests import too_long
 from llm.serving.request import Piece, Request
 from llm.serving.served_model import (
     ModelClosedError,
-    PromptTooLongError,
     QueueFullError,
     ServedModel,
     Ticket,
@@ -154,7 +154,7 @@ def _refusal(error: BaseException, field: str) -> ApiError | None:
     """What to tell of a request that a model does not take."""
     if isinstance(error, QueueFullError):
         return queue_full(str(error), error.retry_after)
-    if isinstance(error, PromptTooLongError):
+    if isinstance(error, PromptLengthError):
         return too_long(str(error), field)
     if isinstance(error, SamplingError):
         return bad_request(str(error))

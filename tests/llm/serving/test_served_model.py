@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from llm.model.batching import PromptLengthError
 from llm.model.sampling import GREEDY, Sampling, SamplingError
 from llm.serving.request import Piece, Request
 from llm.serving.served_model import (
     Load,
     ModelClosedError,
     Precision,
-    PromptTooLongError,
     QueueFullError,
     ServedModel,
 )
@@ -169,7 +169,7 @@ def test_a_thread_that_breaks_leaves_nobody_waiting(
 def test_what_cannot_be_answered_is_refused(folder: Path) -> None:
     model = ServedModel("tiny", folder, places=1, waiting=1)
     for length in (0, model.context):
-        with pytest.raises(PromptTooLongError, match=f"has {length} tokens"):
+        with pytest.raises(PromptLengthError, match=f"has {length} tokens"):
             model.submit(Request((1,) * length, 5, GREEDY), lambda _: None)
     biased = Sampling(1.0, 0, 1.0, 0, logit_bias=((99999, 1.0),))
     with pytest.raises(SamplingError, match="logit_bias of 99999"):
