@@ -52,6 +52,7 @@ def up(
         limit = ["--limit", "1"] if pool == "gpu" else []
         start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit], **serves)
         print(f"{name} started")
+    print("once a model is made, `ingot serve` puts its chat page at http://127.0.0.1:8000")
 
 
 def down() -> None:
