@@ -100,12 +100,10 @@ def tasks(a: Architecture, prompt_lengths: list[int], new_tokens: int, mixed: bo
     return found
 
 
-def ours(model: Transformer, dtype: torch.dtype, weights: Any) -> Generate:
+def ours(model: Transformer, weights: Any) -> Generate:
     """Ingot's rows in a batch whose places are given on."""
     context = model.architecture.context
-    laid_out = {
-        places: Inference(model, places, context, dtype, weights) for places in (1, _PLACES)
-    }
+    laid_out = {places: Inference(model, places, context, None, weights) for places in (1, _PLACES)}
 
     def run(task: Task) -> None:
         batch = Batch(laid_out[min(len(task.prompts), _PLACES)])
@@ -285,8 +283,8 @@ def main() -> None:
             variants: dict[str, Generate] = {}
             for precision in args.precisions:
                 dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-                kind = "int8" if precision == "int8" else "plain"
-                variants[f"ingot {precision}"] = ours(model, dtype, kind)
+                kept = "plain" if precision == "fp32" else precision
+                variants[f"ingot {precision}"] = ours(model, kept)
                 if precision != "int8":
                     for cache in ("dynamic", "static"):
                         peer = theirs(model, dtype, cache)

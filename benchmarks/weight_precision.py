@@ -17,7 +17,7 @@ import torch
 
 from llm.evaluation.bits_per_byte import document_losses
 from llm.model.folder import load
-from llm.model.inference import int8_steps
+from llm.model.row_products import int8_steps
 from llm.model.transformer import Transformer
 from llm.tokens.encoding import DocumentEncoder
 
@@ -27,16 +27,16 @@ def rounded(folder: Path, precision: str) -> Transformer:
     """The model with its weights as that precision keeps them."""
     model = load(folder)
     for parameter in model.parameters():
-        if precision != "fp32":
+        if precision == "bf16" and parameter.ndim == 2:
             parameter.copy_(parameter.bfloat16())
         if precision == "int8" and parameter.ndim == 2:
             if model.architecture.tied and parameter is model.model.embed_tokens.weight:
                 continue  # rows are looked up in it as they are; the product is rounded below
             steps, scale = int8_steps(parameter)
-            parameter.copy_(steps * scale[:, None].bfloat16())
+            parameter.copy_(steps * scale[:, None])
     if precision == "int8" and model.architecture.tied:
         steps, scale = int8_steps(model.lm_head.weight)
-        model.lm_head.weight = torch.nn.Parameter(steps * scale[:, None].bfloat16().float())
+        model.lm_head.weight = torch.nn.Parameter(steps * scale[:, None])
     return model
 
 

@@ -10,18 +10,15 @@ G = H / K, d head_dim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llm.model.row_products import RowProduct, Weights
 from llm.model.transformer import Block, Transformer, rotary_tables
-
-Weights = Literal["plain", "int8"]
-Product = Callable[[Tensor], Tensor]  # (..., in) -> (..., out)
 
 
 @dataclass(frozen=True)
@@ -29,49 +26,20 @@ class _Layer:
     """What a block multiplies with."""
 
     into_attention: Tensor
-    queries_keys_values: Product
+    queries_keys_values: RowProduct
     queries_keys: Tensor | None  # norms of each head, (H + K, d); queries are scaled by them too
-    out: Product
+    out: RowProduct
     into_mlp: Tensor
-    gates_values: Product
-    down: Product
-
-
-def _plain(weight: Tensor) -> Product:
-    def multiply(x: Tensor) -> Tensor:
-        return F.linear(x, weight)
-
-    return multiply
-
-
-def int8_steps(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A matrix (out, in) in 255 steps of each row's greatest weight: the steps, int8, and what one
-    is worth, float32 (out,)."""
-    scale = weight.float().abs().amax(-1).clamp(min=1e-12) / 127
-    return (weight.float() / scale[:, None]).round().to(torch.int8).contiguous(), scale
-
-
-def _int8(weight: Tensor) -> Product:
-    """A quarter of float32's bytes."""
-    steps, scale = int8_steps(weight)
-    scale = scale.to(weight.dtype)
-
-    def multiply(x: Tensor) -> Tensor:
-        rows = torch._weight_int8pack_mm(x.flatten(0, -2), steps, scale)
-        return rows.view(*x.shape[:-1], -1)
-
-    return multiply
-
-
-_PRODUCTS: dict[Weights, Callable[[Tensor], Product]] = {"plain": _plain, "int8": _int8}
+    gates_values: RowProduct
+    down: RowProduct
 
 
 class Inference:
     """Continues up to `places` rows, each of up to `longest` positions.
 
     Args:
-        dtype: of weights, keys and values; that of the model if none.
-        weights: int8 halves or quarters what a step reads, and changes logits a little; for CPUs.
+        dtype: of the stream, keys and values; that of the model if none.
+        weights: bf16 and int8 halve and quarter what a step reads, and change logits a little.
 
     Attributes:
         lengths: positions of each row so far.
@@ -91,11 +59,10 @@ class Inference:
         self.device, self.places, self.longest = like.device, places, longest
         self.lengths = [0] * places
         with torch.no_grad():
-            product = _PRODUCTS[weights]
-            self._layers = [_lay_out(block, product, dtype) for block in model.model.blocks]
+            self._layers = [_lay_out(block, weights, dtype) for block in model.model.blocks]
             self._embedding = model.model.embed_tokens.weight.detach().to(dtype)
             self._norm = model.model.norm.weight.detach().to(dtype)
-            self._head = product(like.to(dtype))
+            self._head = RowProduct(like.to(dtype), weights)
         self._cos, self._sin = rotary_tables(a, longest, self.device).to(dtype)
         shape = (a.layers, places, a.key_value_heads, longest, a.head_dim)
         self._keys = torch.zeros(shape, dtype=dtype, device=self.device)
@@ -215,7 +182,7 @@ class Inference:
         return out.reshape(rows, new, -1)
 
 
-def _lay_out(block: Block, product: Callable[[Tensor], Product], dtype: torch.dtype) -> _Layer:
+def _lay_out(block: Block, kept: Weights, dtype: torch.dtype) -> _Layer:
     attention, mlp = block.self_attn, block.mlp
     joined = (attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)
     weights = torch.cat(joined).to(dtype)
@@ -232,12 +199,13 @@ def _lay_out(block: Block, product: Callable[[Tensor], Product], dtype: torch.dt
         ).to(dtype)
     else:
         weights[: heads * attention.head_dim] *= scale
+    gates_values = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)
     return _Layer(
         into_attention=block.input_layernorm.weight.to(dtype),
-        queries_keys_values=product(weights),
+        queries_keys_values=RowProduct(weights, kept),
         queries_keys=norms,
-        out=product(attention.o_proj.weight.to(dtype)),
+        out=RowProduct(attention.o_proj.weight.to(dtype), kept),
         into_mlp=block.post_attention_layernorm.weight.to(dtype),
-        gates_values=product(torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)),
-        down=product(mlp.down_proj.weight.to(dtype)),
+        gates_values=RowProduct(gates_values, kept),
+        down=RowProduct(mlp.down_proj.weight.to(dtype), kept),
     )

@@ -16,6 +16,7 @@ from llm.errors import ExpectedError
 from llm.model import folder as model_folder
 from llm.model.batching import Ask, Batch, Made, PromptLengthError
 from llm.model.inference import Inference
+from llm.model.row_products import Weights
 from llm.serving.answer_text import AnswerText, TokenTexts
 from llm.serving.request import Ended, Piece, Request, ScoredToken
 from llm.tokens.chat import ChatEncoder
@@ -84,10 +85,8 @@ def work_of_step(rows: int) -> float:
 def load_inference(folder: Path, places: int, precision: Precision) -> Inference:
     """The model of a folder, laid out for as many rows."""
     model = model_folder.load(folder)
-    # PyTorch's kernel for int8 weights is fast for bfloat16 alone.
-    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
-    weights: Literal["plain", "int8"] = "int8" if precision == "int8" else "plain"
-    return Inference(model, places, model.architecture.context, dtype, weights)
+    weights: Weights = "plain" if precision == "fp32" else precision
+    return Inference(model, places, model.architecture.context, torch.float32, weights)
 
 
 class ServedModel:
