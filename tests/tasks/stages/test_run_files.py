@@ -38,8 +38,15 @@ class Kept:
 def written(stage: str, folder: Path, **fields: Any) -> Path:
     """The run file of a stage with these settings."""
     part = SimpleNamespace(path="part.parquet")
+    # What `export` writes beside the weights comes from the model's file and from its artifact.
+    (folder / "config.json").write_text('{"tokenizer_sha256": "0", "pad_token_id": 1}')
+    manifest = SimpleNamespace(build_id="0" * 64, inputs={})
     data = SimpleNamespace(
-        folder=lambda: folder, parts=[part], path=lambda part: folder / part.path
+        folder=lambda: folder,
+        parts=[part],
+        path=lambda part: folder / part.path,
+        data_id="0" * 64,
+        artifact=SimpleNamespace(stage="sft", folder="sft", manifest=manifest, facts={}),
     )
     names = ("model", "examples", "base", "documents", "instructions", "preferences")
     out = Kept(folder)
