@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 import transformers
 
+from benchmarks.models import transformers_model
 from llm.model.architecture import Architecture
 from llm.model.batching import Ask, Batch
 from llm.model.folder import save
@@ -119,23 +120,7 @@ def ours(model: Transformer, weights: Any) -> Generate:
 
 def theirs(model: Transformer, dtype: torch.dtype, cache: str) -> Generate:
     """transformers' generate; shorter prompts are padded on the left."""
-    a = model.architecture
-    config = transformers.Qwen3Config(
-        vocab_size=a.vocabulary_size,
-        hidden_size=a.hidden_size,
-        intermediate_size=a.intermediate_size,
-        num_hidden_layers=a.layers,
-        num_attention_heads=a.heads,
-        num_key_value_heads=a.key_value_heads,
-        head_dim=a.head_dim,
-        max_position_embeddings=a.context,
-        rope_parameters={"rope_type": "default", "rope_theta": a.rope_theta},
-        rms_norm_eps=a.norm_eps,
-        tie_word_embeddings=a.tied,
-    )
-    other = transformers.Qwen3ForCausalLM(config).eval()
-    other.load_state_dict(model.state_dict())
-    other.to(dtype)
+    other = transformers_model(model).to(dtype).eval()
 
     def run(task: Task) -> None:
         longest, new = max(map(len, task.prompts)), max(task.new_tokens)

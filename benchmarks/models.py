@@ -70,16 +70,9 @@ def ours(*arguments: Any) -> Step:
     return lambda number, rows: step(number, rows).read().loss
 
 
-def theirs(
-    architecture: Architecture,
-    tokens: TokenFile,
-    o: Optimisation,
-    device: torch.device,
-    compiled: bool,
-    micro_batch_rows: int = 0,
-) -> Step:
-    """A step of transformers' model, with the same optimiser, learning rate and clipping."""
-    a = architecture
+def transformers_model(model: Transformer) -> transformers.Qwen3ForCausalLM:
+    """The same model in transformers, with the same weights."""
+    a = model.architecture
     config = transformers.Qwen3Config(
         vocab_size=a.vocabulary_size,
         hidden_size=a.hidden_size,
@@ -92,10 +85,23 @@ def theirs(
         rope_parameters={"rope_type": "default", "rope_theta": a.rope_theta},
         rms_norm_eps=a.norm_eps,
         tie_word_embeddings=a.tied,
-        use_cache=False,
     )
-    model = transformers.Qwen3ForCausalLM(config).to(device)
-    model.load_state_dict(fresh(architecture).state_dict())
+    other = transformers.Qwen3ForCausalLM(config)
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+def theirs(
+    architecture: Architecture,
+    tokens: TokenFile,
+    o: Optimisation,
+    device: torch.device,
+    compiled: bool,
+    micro_batch_rows: int = 0,
+) -> Step:
+    """A step of transformers' model, with the same optimiser, learning rate and clipping."""
+    model = transformers_model(fresh(architecture)).to(device)
+    model.config.use_cache = False
     if compiled:
         model.compile(dynamic=False)
     treated = [

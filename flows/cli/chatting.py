@@ -91,7 +91,8 @@ class _Talk:
         self._answering = False
 
     def go_on(self, greeting: str) -> None:
-        with _interruptible(), _line_editing():
+        _edit_lines()
+        with _interruptible():
             while True:
                 try:
                     if greeting:
@@ -189,14 +190,13 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-@contextlib.contextmanager
-def _line_editing() -> Iterator[None]:
-    """Lines can be edited, and those before come back by the arrow keys, where Python has it."""
+def _edit_lines() -> None:
+    """Lines can be edited from now on, and those before come back by the arrow keys, where Python
+    has it."""
     with contextlib.suppress(ImportError):
         import readline
 
         readline.set_history_length(1000)
-    yield
 
 
 def _print_as_it_comes(pieces: Iterator[str]) -> float:

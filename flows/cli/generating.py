@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,19 +31,14 @@ from llm.errors import ExpectedError
 from tasks.engine.store import channels
 
 if TYPE_CHECKING:
-    from llm.serving.request import Ended
+    from llm.serving.request import Ended, Piece, Request
     from llm.serving.served_model import ServedModel
 
 _PLACES = 16
-_PRECISIONS = ("fp32", "bf16", "int8")
 
 
 class PromptError(ExpectedError, ValueError):
     """There is no prompt, or one that cannot be read; says which."""
-
-
-class PrecisionError(ExpectedError, ValueError):
-    """Weights are not kept in what was named."""
 
 
 def generate(
@@ -89,11 +84,10 @@ def generate(
     One answer is printed as it comes; with --json each is a line of its own once it has ended.
     """
     texts = _read(prompts, file, lines)
-    check_precision(precision)
     chosen = find_model(model, recipe, channel) if model else last_model(recipe, channel)
     from llm.model.sampling import Sampling
     from llm.serving.request import Request
-    from llm.serving.served_model import Precision, ServedModel
+    from llm.serving.served_model import ServedModel
 
     sampling = Sampling(
         temperature=temperature,
@@ -107,7 +101,7 @@ def generate(
     )
     answers = len(texts) * count
     places = min(answers, _PLACES)
-    served = ServedModel(chosen.name, chosen.folder, places, answers, cast("Precision", precision))
+    served = ServedModel(chosen.name, chosen.folder, places, answers, precision)
     turns = chosen.takes_turns if chat is None else chat
     encoded = [_encode(served, text, system if turns else None, turns) for text in texts]
     requests = [
@@ -149,19 +143,15 @@ class _Answer:
         self.ended: Ended | None = None
 
 
-def _answers(served: ServedModel, requests: Sequence[object], alone: bool) -> Iterator[_Answer]:
+def _answers(served: ServedModel, requests: Sequence[Request], alone: bool) -> Iterator[_Answer]:
     """Answers in the order of their requests, each once it has ended.
 
     Args:
         alone: print the pieces as they come.
     """
-    from llm.serving.request import Piece, Request
-
     pieces: queue.SimpleQueue[tuple[int, Piece]] = queue.SimpleQueue()
     for number, request in enumerate(requests):
-        served.submit(
-            cast("Request", request), lambda piece, number=number: pieces.put((number, piece))
-        )
+        served.submit(request, lambda piece, number=number: pieces.put((number, piece)))
     answers = [_Answer(number) for number in range(len(requests))]
     told = 0
     while told < len(answers):
@@ -212,16 +202,6 @@ def _read(prompts: Sequence[str], files: Sequence[Path], lines: bool) -> list[st
     if not any(texts):
         raise PromptError("there is no prompt; give one as an argument, or by --file")
     return texts
-
-
-def check_precision(precision: str) -> None:
-    """Make sure that weights can be kept so.
-
-    Raises:
-        PrecisionError: they cannot.
-    """
-    if precision not in _PRECISIONS:
-        raise PrecisionError(f"--precision {precision!r}: take one of {', '.join(_PRECISIONS)}")
 
 
 def register(app: typer.Typer) -> None:

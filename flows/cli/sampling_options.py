@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,9 +36,6 @@ FrequencyPenalty = Annotated[
 Seed = Annotated[int, typer.Option(help="Random seed for sampling.")]
 NewTokens = Annotated[int, typer.Option(min=1, help="Maximum tokens per answer.")]
 PrecisionOption = Annotated[
-    str,
-    typer.Option(
-        help="How weights are kept: fp32, bf16, or int8, which reads a quarter of fp32's bytes "
-        "at some loss."
-    ),
+    Literal["fp32", "bf16", "int8"],
+    typer.Option(help="How weights are kept; int8 reads a quarter of fp32's bytes at some loss."),
 ]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from flows.cli.built import Channel
 from flows.cli.chosen_models import choose_models
-from flows.cli.generating import check_precision
 from flows.cli.options import Recipe
 from flows.cli.sampling_options import PrecisionOption
 from tasks.engine.store import channels
-
-if TYPE_CHECKING:
-    from llm.serving.served_model import Precision
 
 _TOKEN = "INGOT_SERVE_TOKEN"
 _PATIENCE_SECONDS = 30.0
@@ -68,7 +64,6 @@ def serve(
 
     Ends at Ctrl-C or SIGTERM, with the answers under way.
     """
-    check_precision(precision)
     from llm.serving.api.server import address_of, check_token, listen
 
     check_token(host, token or None)
@@ -81,10 +76,10 @@ def serve(
     from llm.serving.served_model import ServedModel
 
     with bound:
-        kept = cast("Precision", precision)
         offers = {
             one.name: Offer(
-                ServedModel(one.name, one.folder, places, queue, kept, threads), one.fingerprint
+                ServedModel(one.name, one.folder, places, queue, precision, threads),
+                one.fingerprint,
             )
             for one in chosen
         }

@@ -20,7 +20,7 @@ from llm.errors import ExpectedError
 from llm.model.inference import Inference
 from llm.model.sampling import Chooser, Sampling, SamplingError, choose
 
-Ended = Literal["stop", "length", "cancelled"]
+Ended = Literal["stop", "length"]
 
 
 class PromptLengthError(ExpectedError, ValueError):

@@ -58,15 +58,14 @@ def rotate(x: Tensor, tables: Tensor) -> Tensor:
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Causal attention of (B, H, T, d) on (B, K, S, d), or by a mask: see `Transformer.hidden`.
 
-    Without a boolean mask S must equal T, or T be 1: the last position, which looks at all.
+    Without a boolean mask S must equal T.
     """
     groups = queries.shape[1] // keys.shape[1]
     if mask is not None and mask.dtype == torch.int32:
         from llm.model.bounded_attention import attend_within
 
         return attend_within(queries, keys, values, mask)
-    one = queries.shape[2] == 1
-    if mask is None and not one and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
+    if mask is None and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
         return _attend_in_blocks(queries, keys, values, groups)
     grouped = groups > 1
     if grouped and queries.is_cuda and (mask is not None or queries.dtype == torch.float32):
@@ -80,7 +79,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
         keys,
         values,
         attn_mask=mask,
-        is_causal=mask is None and not one,
+        is_causal=mask is None,
         enable_gqa=grouped,
     )
     return out

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.generating import PrecisionError, PromptError
+from flows.cli.generating import PromptError
 from flows.cli.main import app
 from llm.model.folder import load
 from llm.model.generation import generate
@@ -81,7 +81,6 @@ def test_answers_end_before_a_stop_text(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (["x", "--precision", "fp8"], PrecisionError, "--precision 'fp8': take one of fp32, bf16"),
         (["--file", "nowhere.txt"], PromptError, "nowhere.txt: No such file"),
         (["x", "--repetition-penalty", "0"], SamplingError, "repetition_penalty 0.0"),
         (["word " * 300, "--text"], PromptLengthError, "leave room for an answer"),
@@ -98,3 +97,10 @@ def test_what_cannot_be(
 def test_bytes_that_are_no_text(folder: Path) -> None:
     with pytest.raises(PromptError, match="not UTF-8 at byte 3"):
         run(folder, typed="café".encode("latin-1"))
+
+
+def test_a_precision_that_is_none(folder: Path) -> None:
+    command = ["generate", "--model", str(folder), "x", "--precision", "fp8"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "fp8" in result.output

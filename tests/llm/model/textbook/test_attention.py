@@ -87,17 +87,6 @@ def test_attention_by_a_mask_is_the_models(heads: tuple[int, int]) -> None:
     ].abs().max() > 0.1
 
 
-@pytest.mark.parametrize("heads", HEADS)
-def test_one_query_behind_a_cache_is_the_models(heads: tuple[int, int]) -> None:
-    queries, keys, values = some_heads(heads, 40, torch.float32)
-    last = queries[:, :, -1:]
-    fast = transformer.attend(last, keys, values, None)
-    reference = attend_many_heads(last, keys, values, causal_mask(last, keys))
-    assert (fast - reference).abs().max() < 1e-6
-    whole = attend_many_heads(queries, keys, values, causal_mask(queries, keys))
-    assert (reference - whole[:, :, -1:]).abs().max() < 1e-6
-
-
 def test_one_query_head_is_one_head() -> None:
     queries, keys, values = some_heads((4, 2), 12, torch.float64)
     mask = causal_mask(queries, keys)
