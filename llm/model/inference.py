@@ -11,27 +11,14 @@ G = H / K, d head_dim.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llm.model.decode_step import DecodeStep, LayerWeights
 from llm.model.row_products import RowProduct, Weights
 from llm.model.transformer import Block, Transformer, rotary_tables
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """What a block multiplies with."""
-
-    into_attention: Tensor
-    queries_keys_values: RowProduct
-    queries_keys: Tensor | None  # norms of each head, (H + K, d); queries are scaled by them too
-    out: RowProduct
-    into_mlp: Tensor
-    gates_values: RowProduct
-    down: RowProduct
 
 
 class Inference:
@@ -67,6 +54,7 @@ class Inference:
         shape = (a.layers, places, a.key_value_heads, longest, a.head_dim)
         self._keys = torch.zeros(shape, dtype=dtype, device=self.device)
         self._values = torch.zeros_like(self._keys)
+        self._step = self._compiled_step()
 
     @torch.inference_mode()
     def extend(self, tokens: Sequence[Sequence[int]], first: int = 0) -> Tensor:
@@ -82,6 +70,10 @@ class Inference:
         counts = [len(row) for row in tokens]
         starts = self.lengths[first : first + len(tokens)]
         most = max(counts)
+        if most == 1 and self._step is not None:
+            logits = self._step([row[0] for row in tokens], starts, first)
+            self.lengths[first : first + len(tokens)] = [start + 1 for start in starts]
+            return logits
         ids = torch.tensor([[*row, *[0] * (most - len(row))] for row in tokens], device=self.device)
         places = torch.tensor(starts, device=self.device)[:, None]
         places = places + torch.arange(most, device=self.device)
@@ -109,6 +101,24 @@ class Inference:
     def cache_bytes(self) -> int:
         """What keys and values of all places take."""
         return self._keys.nbytes + self._values.nbytes
+
+    def _compiled_step(self) -> DecodeStep | None:
+        products = [self._head]
+        for layer in self._layers:
+            products += [layer.queries_keys_values, layer.out, layer.gates_values, layer.down]
+        if not DecodeStep.possible(self.architecture, self._embedding, products):
+            return None
+        return DecodeStep(
+            self.architecture,
+            self._layers,
+            self._embedding.contiguous(),
+            self._norm,
+            self._head,
+            self._cos.contiguous(),
+            self._sin.contiguous(),
+            self._keys,
+            self._values,
+        )
 
     @property
     def _eps(self) -> float:
@@ -182,7 +192,7 @@ class Inference:
         return out.reshape(rows, new, -1)
 
 
-def _lay_out(block: Block, kept: Weights, dtype: torch.dtype) -> _Layer:
+def _lay_out(block: Block, kept: Weights, dtype: torch.dtype) -> LayerWeights:
     attention, mlp = block.self_attn, block.mlp
     joined = (attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)
     weights = torch.cat(joined).to(dtype)
@@ -200,7 +210,7 @@ def _lay_out(block: Block, kept: Weights, dtype: torch.dtype) -> _Layer:
     else:
         weights[: heads * attention.head_dim] *= scale
     gates_values = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)
-    return _Layer(
+    return LayerWeights(
         into_attention=block.input_layernorm.weight.to(dtype),
         queries_keys_values=RowProduct(weights, kept),
         queries_keys=norms,

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from llm.model import row_products
+from llm.model import machine_code, row_products
 from llm.model.row_products import RowProduct, Weights
 
 SIZES = [(7, 32), (64, 64), (130, 96), (1, 256), (5, 704)]
@@ -34,7 +34,7 @@ def expected(weight: torch.Tensor, kept: Weights, x: torch.Tensor) -> torch.Tens
 def test_a_row_gets_the_same_among_any_others(outputs: int, inputs: int, kept: Weights) -> None:
     weight = matrix(outputs, inputs)
     product = RowProduct(weight, kept)
-    assert product._library is not None
+    assert product.matrix is not None
     rows = torch.randn(16, inputs, generator=torch.Generator().manual_seed(3))
     for count in (1, 2, 3, 4, 5, 8, 11, 16):
         found = product(rows[:count])
@@ -51,17 +51,17 @@ def test_a_row_gets_the_same_among_any_others(outputs: int, inputs: int, kept: W
 @pytest.mark.parametrize("kept", ["plain", "bf16", "int8"])
 @pytest.mark.parametrize("way", ["no compiler", "a compiler that fails", "many rows"])
 def test_where_pytorch_multiplies(kept: Weights, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    row_products._kernels.cache_clear()
+    machine_code.library.cache_clear()
     if way != "many rows":
         monkeypatch.setenv("CC", "no-such-compiler" if way == "no compiler" else "false")
     weight = matrix(96, 64)
     product = RowProduct(weight, kept)
-    assert (product._library is None) or way == "many rows"
+    assert (product.matrix is None) or way == "many rows"
     rows = torch.randn(40 if way == "many rows" else 2, 64)
     whole = expected(weight, kept, rows)
     bar = 1e-5 if kept == "plain" else 0.02  # what meets narrow weights there is narrow too
     assert (product(rows) - whole).abs().max() < bar * whole.abs().max()
-    row_products._kernels.cache_clear()
+    machine_code.library.cache_clear()
 
 
 def test_other_numbers_are_pytorch_s_business() -> None:

@@ -1,0 +1,66 @@
+"""C loops, compiled for this very machine when a model is laid out for generation."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+_SOURCE = Path(__file__).with_name("decode_step.c")
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # as `row_products.h` numbers them
+
+
+class Matrix(ctypes.Structure):
+    """A matrix (outputs, inputs), as C reads it."""
+
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("outputs", ctypes.c_long),
+        ("inputs", ctypes.c_long),
+        ("kind", ctypes.c_long),
+    )
+
+    @classmethod
+    def of(cls, weight: torch.Tensor, scales: torch.Tensor | None) -> Matrix:
+        """Of tensors that lie whole, and that somebody else keeps alive."""
+        scaled = None if scales is None else scales.data_ptr()
+        return cls(weight.data_ptr(), scaled, *weight.shape, _KINDS[weight.dtype])
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled loops; none where that is not possible.
+
+    It takes half a second, and nothing is kept: a library that others could have put there is
+    never loaded. Each call of a function of it lets other threads of Python run meanwhile.
+    """
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None:
+        return None
+    flags = ["-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-pthread"]
+    if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":  # narrower than the machine, as PyTorch
+        flags.append("-mno-avx512f")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "decode_step.so"
+        command = [compiler, *flags, "-shared", "-fPIC", "-o", str(made), str(_SOURCE), "-lm"]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return None
+        try:
+            found = ctypes.CDLL(str(made))
+        except OSError:  # a folder from which nothing may be run
+            return None
+    pointer, number = ctypes.c_void_p, ctypes.c_long
+    found.few_rows.argtypes = [pointer, pointer, number, pointer]
+    found.few_rows.restype = None
+    found.step.argtypes = [pointer, number, number, pointer, pointer, number, pointer, pointer]
+    found.step.restype = None
+    found.scratch.argtypes = [pointer, number, number]
+    found.scratch.restype = number
+    return found
