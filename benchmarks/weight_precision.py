@@ -17,8 +17,8 @@ import torch
 
 from llm.evaluation.bits_per_byte import document_losses
 from llm.model.folder import load
-from llm.model.row_products import int8_steps
 from llm.model.transformer import Transformer
+from llm.model.weight_matrix import int8_steps
 from llm.tokens.encoding import DocumentEncoder
 
 

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from llm.model.decode_step import DecodeStep, LayerWeights
-from llm.model.row_products import RowProduct, Weights
+from llm.model.compiled_forward import CompiledForward, LayerWeights
 from llm.model.transformer import Block, Transformer, rotary_tables
+from llm.model.weight_matrix import WeightMatrix, Weights
 
 
 class Inference:
@@ -49,12 +49,12 @@ class Inference:
             self._layers = [_lay_out(block, weights, dtype) for block in model.model.blocks]
             self._embedding = model.model.embed_tokens.weight.detach().to(dtype)
             self._norm = model.model.norm.weight.detach().to(dtype)
-            self._head = RowProduct(like.to(dtype), weights)
+            self._head = WeightMatrix(like.to(dtype), weights)
         self._cos, self._sin = rotary_tables(a, longest, self.device).to(dtype)
         shape = (a.layers, places, a.key_value_heads, longest, a.head_dim)
         self._keys = torch.zeros(shape, dtype=dtype, device=self.device)
         self._values = torch.zeros_like(self._keys)
-        self._step = self._compiled_step()
+        self._compiled = self._compile()
 
     @torch.inference_mode()
     def extend(self, tokens: Sequence[Sequence[int]], first: int = 0) -> Tensor:
@@ -69,15 +69,15 @@ class Inference:
         """
         counts = [len(row) for row in tokens]
         starts = self.lengths[first : first + len(tokens)]
-        most = max(counts)
-        if most == 1 and self._step is not None:
-            logits = self._step([row[0] for row in tokens], starts, first)
-            self.lengths[first : first + len(tokens)] = [start + 1 for start in starts]
+        ends = [start + count for start, count in zip(starts, counts, strict=True)]
+        if self._compiled is not None:
+            logits = self._compiled(tokens, starts, first)
+            self.lengths[first : first + len(tokens)] = ends
             return logits
+        most = max(counts)
         ids = torch.tensor([[*row, *[0] * (most - len(row))] for row in tokens], device=self.device)
         places = torch.tensor(starts, device=self.device)[:, None]
         places = places + torch.arange(most, device=self.device)
-        ends = [start + count for start, count in zip(starts, counts, strict=True)]
         x = self._hidden(ids, places.clamp(max=self.longest - 1), first, starts, counts)
         self.lengths[first : first + len(tokens)] = ends
         if most > 1:
@@ -102,13 +102,10 @@ class Inference:
         """What keys and values of all places take."""
         return self._keys.nbytes + self._values.nbytes
 
-    def _compiled_step(self) -> DecodeStep | None:
-        products = [self._head]
-        for layer in self._layers:
-            products += [layer.queries_keys_values, layer.out, layer.gates_values, layer.down]
-        if not DecodeStep.possible(self.architecture, self._embedding, products):
+    def _compile(self) -> CompiledForward | None:
+        if not CompiledForward.possible(self.architecture, self._embedding):
             return None
-        return DecodeStep(
+        return CompiledForward(
             self.architecture,
             self._layers,
             self._embedding.contiguous(),
@@ -212,10 +209,10 @@ def _lay_out(block: Block, kept: Weights, dtype: torch.dtype) -> LayerWeights:
     gates_values = torch.cat((mlp.gate_proj.weight, mlp.up_proj.weight)).to(dtype)
     return LayerWeights(
         into_attention=block.input_layernorm.weight.to(dtype),
-        queries_keys_values=RowProduct(weights, kept),
+        queries_keys_values=WeightMatrix(weights, kept),
         queries_keys=norms,
-        out=RowProduct(attention.o_proj.weight.to(dtype), kept),
+        out=WeightMatrix(attention.o_proj.weight.to(dtype), kept),
         into_mlp=block.post_attention_layernorm.weight.to(dtype),
-        gates_values=RowProduct(gates_values, kept),
-        down=RowProduct(mlp.down_proj.weight.to(dtype), kept),
+        gates_values=WeightMatrix(gates_values, kept),
+        down=WeightMatrix(mlp.down_proj.weight.to(dtype), kept),
     )

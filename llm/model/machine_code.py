@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-_SOURCE = Path(__file__).with_name("decode_step.c")
+_SOURCE = Path(__file__).with_name("compiled_forward.c")
 _KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # as `row_products.h` numbers them
 
 
@@ -48,7 +48,7 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":  # narrower than the machine, as PyTorch
         flags.append("-mno-avx512f")
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "decode_step.so"
+        made = Path(folder) / "compiled_forward.so"
         command = [compiler, *flags, "-shared", "-fPIC", "-o", str(made), str(_SOURCE), "-lm"]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
@@ -57,10 +57,11 @@ def library() -> ctypes.CDLL | None:
         except OSError:  # a folder from which nothing may be run
             return None
     pointer, number = ctypes.c_void_p, ctypes.c_long
-    found.few_rows.argtypes = [pointer, pointer, number, pointer]
-    found.few_rows.restype = None
-    found.step.argtypes = [pointer, number, number, pointer, pointer, number, pointer, pointer]
-    found.step.restype = None
+    found.forward.argtypes = [
+        *(pointer, number, pointer, pointer, pointer),
+        *(number, pointer, number, pointer, pointer),
+    ]
+    found.forward.restype = None
     found.scratch.argtypes = [pointer, number, number]
     found.scratch.restype = number
     return found

@@ -16,7 +16,7 @@ from llm.errors import ExpectedError
 from llm.model import folder as model_folder
 from llm.model.batching import Ask, Batch, Made, PromptLengthError
 from llm.model.inference import Inference
-from llm.model.row_products import Weights
+from llm.model.weight_matrix import Weights
 from llm.serving.answer_text import AnswerText, TokenTexts
 from llm.serving.request import Ended, Piece, Request, ScoredToken
 from llm.tokens.chat import ChatEncoder

@@ -1,7 +1,8 @@
-"""A step of generation as one call of compiled code: see `decode_step.c`.
+"""New tokens through the whole model in one call of compiled code: see `compiled_forward.c`.
 
 Python and PyTorch take longer to begin the two dozen small operations of a layer than a CPU takes
-to do them. Where the model and the machine allow, a step of one new token a row is asked for once.
+to do them for a few tokens, and PyTorch's product of a few rows reads a matrix at a fraction of
+the memory's speed.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from llm.model.architecture import Architecture
 from llm.model.machine_code import Matrix, library
-from llm.model.row_products import VECTOR, RowProduct
+from llm.model.weight_matrix import WeightMatrix
+
+_VECTOR = 16  # numbers that are summed side by side; sizes are whole multiples of it
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,12 @@ class LayerWeights:
     """
 
     into_attention: Tensor
-    queries_keys_values: RowProduct
+    queries_keys_values: WeightMatrix
     queries_keys: Tensor | None
-    out: RowProduct
+    out: WeightMatrix
     into_mlp: Tensor
-    gates_values: RowProduct
-    down: RowProduct
+    gates_values: WeightMatrix
+    down: WeightMatrix
 
 
 class _Layer(ctypes.Structure):
@@ -73,11 +77,11 @@ class _Model(ctypes.Structure):
     )
 
 
-class DecodeStep:
-    """Logits behind one more token of each row.
+class CompiledForward:
+    """Takes tokens of rows in.
 
     Args:
-        keys, values: (layers, places, K, longest, d); the step writes the new ones into them.
+        keys, values: (layers, places, K, longest, d); those of new tokens are written into them.
         cos, sin: (longest, d).
     """
 
@@ -87,7 +91,7 @@ class DecodeStep:
         layers: Sequence[LayerWeights],
         embedding: Tensor,
         norm: Tensor,
-        head: RowProduct,
+        head: WeightMatrix,
         cos: Tensor,
         sin: Tensor,
         keys: Tensor,
@@ -111,7 +115,7 @@ class DecodeStep:
             layer=self._layers,
             embedding=embedding.data_ptr(),
             norm=norm.data_ptr(),
-            head=head.matrix,
+            head=head.as_c(),
             cos=cos.data_ptr(),
             sin=sin.data_ptr(),
             keys=keys.data_ptr(),
@@ -122,54 +126,65 @@ class DecodeStep:
         self._compiled = compiled
 
     @staticmethod
-    def possible(
-        architecture: Architecture, stream: Tensor, products: Sequence[RowProduct]
-    ) -> bool:
+    def possible(architecture: Architecture, stream: Tensor) -> bool:
         """Whether there is compiled code for this machine and model.
 
         Args:
             stream: any tensor of the stream's dtype and device.
-            products: all that the model multiplies with.
         """
         a = architecture
-        sizes = (a.hidden_size, a.intermediate_size, a.head_dim)
+        whole = (a.hidden_size | a.intermediate_size | a.head_dim) % _VECTOR == 0
         plain = stream.device.type == "cpu" and stream.dtype == torch.float32
-        whole = all(size % VECTOR == 0 for size in sizes)
-        return plain and whole and all(product.matrix is not None for product in products)
+        return plain and whole and library() is not None
 
-    def __call__(self, tokens: Sequence[int], positions: Sequence[int], first: int) -> Tensor:
-        """Take a token of each row in.
+    def __call__(
+        self, tokens: Sequence[Sequence[int]], starts: Sequence[int], first: int
+    ) -> Tensor:
+        """Take tokens of neighbouring rows in.
 
         Args:
-            positions: of each token in its row.
-            first: the place of the first row; the others follow.
+            tokens: one or more of each row.
+            starts: positions of each row so far.
+            first: the place of the first row.
 
         Returns:
-            (N, vocabulary), float32.
+            Logits behind the last token of each row, (N, vocabulary), float32.
 
         Raises:
             IndexError: a token or a position that the model has not.
         """
-        if min(tokens) < 0 or max(tokens) >= self._vocabulary:
-            raise IndexError(f"tokens {min(tokens)} to {max(tokens)} of {self._vocabulary}")
+        counts = [len(row) for row in tokens]
+        flat = [token for row in tokens for token in row]
+        positions = [
+            start + at for start, count in zip(starts, counts, strict=True) for at in range(count)
+        ]
+        if min(flat) < 0 or max(flat) >= self._vocabulary:
+            raise IndexError(f"tokens {min(flat)} to {max(flat)} of {self._vocabulary}")
         if min(positions) < 0 or max(positions) >= self._longest:
             raise IndexError(f"positions {min(positions)} to {max(positions)} of {self._longest}")
-        rows, threads = len(tokens), torch.get_num_threads()
-        logits = torch.empty((rows, self._vocabulary))
+        places = [first + row for row, count in enumerate(counts) for _ in range(count)]
+        last = [end - 1 for end in accumulate(counts)]
+        threads = torch.get_num_threads()
+        logits = torch.empty((len(last), self._vocabulary))
         model = ctypes.byref(self._model)
-        memory = torch.empty(self._compiled.scratch(model, rows, threads))
-        numbers = ctypes.c_long * rows
-        self._compiled.step(
+        memory = torch.empty(self._compiled.scratch(model, len(flat), threads))
+        self._compiled.forward(
             model,
-            rows,
-            first,
-            numbers(*tokens),
-            numbers(*positions),
+            len(flat),
+            _longs(flat),
+            _longs(places),
+            _longs(positions),
+            len(last),
+            _longs(last),
             threads,
             memory.data_ptr(),
             logits.data_ptr(),
         )
         return logits
+
+
+def _longs(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_long]:
+    return (ctypes.c_long * len(numbers))(*numbers)
 
 
 def _as_c(layer: LayerWeights) -> _Layer:
@@ -178,8 +193,8 @@ def _as_c(layer: LayerWeights) -> _Layer:
         into_attention=layer.into_attention.data_ptr(),
         queries_keys=None if norms is None else norms.data_ptr(),
         into_mlp=layer.into_mlp.data_ptr(),
-        queries_keys_values=layer.queries_keys_values.matrix,
-        out=layer.out.matrix,
-        gates_values=layer.gates_values.matrix,
-        down=layer.down.matrix,
+        queries_keys_values=layer.queries_keys_values.as_c(),
+        out=layer.out.as_c(),
+        gates_values=layer.gates_values.as_c(),
+        down=layer.down.as_c(),
     )

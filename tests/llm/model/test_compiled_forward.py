@@ -1,4 +1,4 @@
-"""The compiled step of generation: against PyTorch's, for any number of threads and neighbours."""
+"""Compiled code of generation: against PyTorch, for any number of threads and neighbours."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from llm.model import machine_code
 from llm.model.architecture import Architecture
 from llm.model.inference import Inference
-from llm.model.row_products import Weights, int8_steps
 from llm.model.transformer import Transformer
+from llm.model.weight_matrix import Weights, int8_steps
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
 
@@ -59,8 +59,8 @@ def model(shape: tuple[int, int, int, int, bool, bool], scale: float = 1.0) -> T
 def pair(of: Transformer, places: int, weights: Weights = "plain") -> tuple[Inference, Inference]:
     """Compiled, and PyTorch's."""
     compiled, plain = (Inference(of, places, 64, None, weights) for _ in range(2))
-    assert compiled._step is not None
-    plain._step = None
+    assert compiled._compiled is not None
+    plain._compiled = None
     return compiled, plain
 
 
@@ -98,12 +98,23 @@ def test_neighbours_and_threads_change_no_bit(weights: Weights) -> None:
     for count in (1, 2, 3, 7):
         torch.set_num_threads(count)
         inference = Inference(of, len(PROMPTS), 64, None, weights)
+        inference.extend([prompt[: min(4, len(prompt))] for prompt in PROMPTS])
         for row, prompt in enumerate(PROMPTS):
-            for token in prompt[:9]:
-                inference.extend([[token]], first=row)
+            if prompt[4:9]:
+                inference.extend([prompt[4:9]], first=row)
         steps = [inference.extend([[row * 50 + step] for row in range(4)]) for step in range(5)]
         for row, expected in enumerate(alone):
             assert torch.equal(torch.stack([step[row] for step in steps]), expected)
+
+
+def test_a_long_prompt_is_its_tokens_one_by_one() -> None:
+    """More tokens than meet a matrix at once, among those of others."""
+    of = model(SHAPES[0])
+    one, whole = Inference(of, 1, 200), Inference(of, 2, 200)
+    prompt = [(7 * at) % 301 for at in range(150)]
+    for token in prompt:
+        expected = one.extend([[token]])
+    assert torch.equal(whole.extend([[1, 2, 3], prompt])[1], expected[0])
 
 
 @pytest.mark.parametrize("weights", ["bf16", "int8"])
@@ -138,14 +149,14 @@ def test_no_token_or_position_beyond_the_model() -> None:
 
 
 def test_a_model_that_it_cannot_take_goes_pytorch_s_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Inference(model(SHAPES[0]), 1, 64, torch.bfloat16)._step is None
+    assert Inference(model(SHAPES[0]), 1, 64, torch.bfloat16)._compiled is None
     odd = model((2, 1, 24, 1, True, True))
-    assert Inference(odd, 1, 64)._step is None
+    assert Inference(odd, 1, 64)._compiled is None
     machine_code.library.cache_clear()
     monkeypatch.setenv("CC", "no-such-compiler")
     try:
         inference = Inference(model(SHAPES[0]), 1, 64)
-        assert inference._step is None
+        assert inference._compiled is None
         assert inference.extend([[1]]).isfinite().all()
     finally:
         machine_code.library.cache_clear()
