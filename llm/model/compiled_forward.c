@@ -128,23 +128,39 @@ static void project(Step *s, const Layer *layer, long number, long thread, float
     }
 }
 
-/* Queries of some pairs of token and key head on what is in the cache up to the token; results take
-   their place. */
+/* Queries of tokens `at` to `end`, of one row, and one key head on what is in the cache up to each;
+   results take their place. */
+static void look(Step *s, long number, long at, long end, long head, float *own) {
+    const Model *m = s->model;
+    const long d = m->head_size, groups = m->heads / m->key_heads, apart = m->longest + 2 * LANES;
+    const long width = (m->heads + 2 * m->key_heads) * d;
+    const long pair = (number * m->places + s->rows[at]) * m->key_heads + head;
+    Queries queries = {.number = 0, .most = 0};
+    for (long token = at; token < end; token++)
+        for (long group = 0; group < groups; group++) {
+            const long looks = s->positions[token] + 1;
+            queries.at[queries.number] = s->found + token * width + (head * groups + group) * d;
+            queries.looks[queries.number++] = looks;
+            queries.most = looks > queries.most ? looks : queries.most;
+            if (queries.number < AT_ONCE && (token + 1 < end || group + 1 < groups)) continue;
+            score(&queries, m->keys + pair * m->longest * d, d, own, apart);
+            for (long q = 0; q < queries.number; q++)
+                soften(own + q * apart, queries.looks[q], queries.most);
+            average(&queries, m->values + pair * m->longest * d, d, own, apart);
+            queries.number = queries.most = 0;
+        }
+}
+
+/* Attention of a thread's share of tokens and key heads. Tokens of a row come together, as long as
+   their queries are at most so many. */
 static void attend(Step *s, long number, long thread, float *own) {
     const Model *m = s->model;
-    const long d = m->head_size, groups = m->heads / m->key_heads;
-    const long width = (m->heads + 2 * m->key_heads) * d;
-    for (long pair = thread; pair < s->count * m->key_heads; pair += s->threads) {
-        const long at = pair / m->key_heads, head = pair % m->key_heads;
-        const long count = s->positions[at] + 1;
-        const long row = number * m->places + s->rows[at];
-        const float *keys = m->keys + (row * m->key_heads + head) * m->longest * d;
-        const float *values = m->values + (row * m->key_heads + head) * m->longest * d;
-        for (long group = 0; group < groups; group++) {
-            float *x = s->found + at * width + (head * groups + group) * d;
-            score(x, keys, count, d, own);
-            average(own, soften(own, count), values, count, d, x);
-        }
+    const long groups = m->heads / m->key_heads, together = groups < AT_ONCE ? AT_ONCE / groups : 1;
+    for (long at = 0, end, turn = 0; at < s->count; at = end) {
+        for (end = at + 1; end < s->count && end - at < together; end++)
+            if (s->rows[end] != s->rows[at]) break;
+        for (long head = 0; head < m->key_heads; head++, turn++)
+            if (turn % s->threads == thread) look(s, number, at, end, head, own);
     }
 }
 
@@ -228,7 +244,8 @@ static void *work(void *argument) {
 /* Floats that a thread needs for itself: a block's normalised stream and its gates and values, or
    the scores of a query. */
 static long own_size(const Model *m) {
-    const long block = BLOCK * (m->hidden + 2 * m->intermediate), scores = m->longest + 2 * LANES;
+    const long block = BLOCK * (m->hidden + 2 * m->intermediate);
+    const long scores = AT_ONCE * (m->longest + 2 * LANES);
     return block > scores ? block : scores;
 }
 

@@ -44,7 +44,14 @@ def library() -> ctypes.CDLL | None:
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
         return None
-    flags = ["-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-pthread"]
+    flags = [
+        "-O3",
+        "-march=native",
+        "-ffp-contract=fast",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-pthread",
+    ]
     if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":  # narrower than the machine, as PyTorch
         flags.append("-mno-avx512f")
     with tempfile.TemporaryDirectory() as folder:

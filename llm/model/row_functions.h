@@ -33,26 +33,44 @@ static void normalise(const float *x, const float *weight, long size, float eps,
     for (long i = 0; i < size; i++) out[i] = x[i] * scale * weight[i];
 }
 
-/* Scores of a query x with so many keys. */
-static void score(const float *x, const float *keys, long count, long d, float *scores) {
-    const lanes none = {0};
-    for (long place = 0; place < count; place += 4) {
-        lanes sums[4] = {none, none, none, none};
-        if (place + 4 <= count)
-            for (long i = 0; i < d; i += LANES)
-                for (int k = 0; k < 4; k++)
-                    sums[k] += from_f32(x + i) * from_f32(keys + (place + k) * d + i);
-        else
-            for (int k = 0; k < count - place; k++)
-                for (long i = 0; i < d; i += LANES)
-                    sums[k] += from_f32(x + i) * from_f32(keys + (place + k) * d + i);
-        totals(sums[0], sums[1], sums[2], sums[3], scores + place);
+/* Queries that share a key head, up to AT_ONCE: where they lie, how many positions each looks at,
+   and the most of these. What is said of them is for each of them the same, whoever comes with it.
+*/
+typedef struct {
+    float *at[AT_ONCE];
+    long looks[AT_ONCE], number, most;
+} Queries;
+
+/* Scores of queries with keys (most, d): those of query q from scores[q * apart] on. */
+#define SCORES(queries)                                                                           \
+    for (long place = 0; place < q->most; place += 4) {                                           \
+        lanes sums[queries][4] = {0};                                                             \
+        const float *key[4];                                                                      \
+        for (long k = 0; k < 4; k++)                                                              \
+            key[k] = keys + (place + k < q->most ? place + k : q->most - 1) * d;                  \
+        for (long i = 0; i < d; i += LANES) {                                                     \
+            lanes y[4];                                                                           \
+            _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) y[k] = from_f32(key[k] + i);      \
+            _Pragma("GCC unroll 4") for (int j = 0; j < queries; j++) {                           \
+                const lanes x = from_f32(q->at[first + j] + i);                                   \
+                _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) sums[j][k] += x * y[k];       \
+            }                                                                                     \
+        }                                                                                         \
+        _Pragma("GCC unroll 4") for (int j = 0; j < queries; j++)                                 \
+            totals(sums[j][0], sums[j][1], sums[j][2], sums[j][3],                                \
+                   scores + (first + j) * apart + place);                                         \
     }
+
+static void score(const Queries *q, const float *keys, long d, float *scores, long apart) {
+    long first = 0;
+    for (; first + AT_ONCE <= q->number; first += AT_ONCE) SCORES(AT_ONCE)
+    for (; first + 2 <= q->number; first += 2) SCORES(2)
+    for (; first < q->number; first++) SCORES(1)
 }
 
-/* Scores to e to the power of how far they lie from the greatest; returns their sum. There is room
-   for another vector behind them. */
-static float soften(float *scores, long count) {
+/* `count` scores to their shares, and up to `most` to none. There is room for another vector behind
+   them. */
+static void soften(float *scores, long count, long most) {
     float greatest[LANES];
     for (long lane = 0; lane < LANES; lane++) scores[count + lane] = -INFINITY;
     memcpy(greatest, scores, sizeof greatest);
@@ -61,32 +79,46 @@ static float soften(float *scores, long count) {
             const float score = scores[at + lane];
             greatest[lane] = score > greatest[lane] ? score : greatest[lane];
         }
-    float most = greatest[0];
-    for (long lane = 1; lane < LANES; lane++) most = greatest[lane] > most ? greatest[lane] : most;
-    for (long at = 0; at < count; at++) scores[at] = exponential(scores[at] - most);
+    float top = greatest[0];
+    for (long lane = 1; lane < LANES; lane++) top = greatest[lane] > top ? greatest[lane] : top;
+    for (long at = 0; at < count; at++) scores[at] = exponential(scores[at] - top);
     for (long lane = 0; lane < LANES; lane++) scores[count + lane] = 0.0f;
+    for (long at = count + LANES; at < most; at++) scores[at] = 0.0f;
     lanes sum = {0};
     for (long at = 0; at < count; at += LANES) sum += from_f32(scores + at);
-    return total(sum);
+    const float scale = 1.0f / total(sum);
+    for (long at = 0; at < count; at++) scores[at] *= scale;
 }
 
-/* The mean of so many values, weighted by shares of which `sum` is the whole, in so many vectors from
-   `i` on. */
-#define MEANS(vectors)                                                                            \
+/* The means of values (most, d) by shares, of queries from `first` on, in so many vectors from `i`
+   on; they take the queries' place. */
+#define MEANS(queries, vectors)                                                                   \
     {                                                                                             \
-        lanes means[vectors] = {0};                                                               \
-        for (long place = 0; place < count; place++)                                              \
+        lanes means[queries][vectors] = {0};                                                      \
+        for (long place = 0; place < q->most; place++) {                                          \
+            lanes y[vectors];                                                                     \
             _Pragma("GCC unroll 4") for (int k = 0; k < vectors; k++)                             \
-                means[k] += shares[place] * from_f32(values + place * d + i + k * LANES);         \
-        for (int k = 0; k < vectors; k++) {                                                       \
-            means[k] /= sum;                                                                      \
-            memcpy(out + i + k * LANES, &means[k], sizeof means[k]);                              \
+                y[k] = from_f32(values + place * d + i + k * LANES);                              \
+            _Pragma("GCC unroll 4") for (int j = 0; j < queries; j++) {                           \
+                const float share = shares[(first + j) * apart + place];                          \
+                _Pragma("GCC unroll 4") for (int k = 0; k < vectors; k++)                         \
+                    means[j][k] += share * y[k];                                                  \
+            }                                                                                     \
         }                                                                                         \
+        _Pragma("GCC unroll 4") for (int j = 0; j < queries; j++)                                 \
+            _Pragma("GCC unroll 4") for (int k = 0; k < vectors; k++)                             \
+                memcpy(q->at[first + j] + i + k * LANES, &means[j][k], sizeof(lanes));            \
+    }
+#define WHOLE_MEANS(queries)                                                                      \
+    {                                                                                             \
+        long i = 0;                                                                               \
+        for (; i + 4 * LANES <= d; i += 4 * LANES) MEANS(queries, 4)                              \
+        for (; i < d; i += LANES) MEANS(queries, 1)                                               \
     }
 
-static void average(const float *shares, float sum, const float *values, long count, long d,
-                    float *out) {
-    long i = 0;
-    for (; i + 4 * LANES <= d; i += 4 * LANES) MEANS(4)
-    for (; i < d; i += LANES) MEANS(1)
+static void average(const Queries *q, const float *values, long d, const float *shares, long apart) {
+    long first = 0;
+    for (; first + AT_ONCE <= q->number; first += AT_ONCE) WHOLE_MEANS(AT_ONCE)
+    for (; first + 2 <= q->number; first += 2) WHOLE_MEANS(2)
+    for (; first < q->number; first++) WHOLE_MEANS(1)
 }

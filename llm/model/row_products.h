@@ -137,8 +137,14 @@ static inline float total(lanes one) {
         const long inputs = m->inputs;                                                            \
         long o = from;                                                                            \
         for (; o + ABREAST <= to; o += ABREAST) {                                                 \
+            const char *next = (const char *)(weights + (o + ABREAST) * inputs);                  \
+            const long bytes = ABREAST * inputs * (long)sizeof *weights;                          \
             long row = 0;                                                                         \
-            for (; row + AT_ONCE <= count; row += AT_ONCE) SUMS(ABREAST, AT_ONCE, read)     \
+            for (; row + AT_ONCE <= count; row += AT_ONCE) {                                      \
+                for (long at = bytes * row / count; at < bytes * (row + AT_ONCE) / count; at += 64) \
+                    __builtin_prefetch(next + at);                                                \
+                SUMS(ABREAST, AT_ONCE, read)                                                      \
+            }                                                                                     \
             for (; row < count; row++) SUMS(ABREAST, 1, read)                               \
         }                                                                                         \
         for (; o < to; o++)                                                                       \

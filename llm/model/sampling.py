@@ -134,13 +134,21 @@ def choose(logits: Tensor, rows: Sequence[Chooser]) -> list[int]:
         for at, row in enumerate(rows):
             if row.sampling.shifts:
                 row.shift(logits[at])
-    chosen: list[int] = logits.argmax(-1).tolist()
+    chosen = _greatest(logits)
     drawn = [at for at, row in enumerate(rows) if row.sampling.temperature > 0]
     if drawn:
         sampled = _draw(logits[drawn].cpu(), [rows[at] for at in drawn])
         for at, token in zip(drawn, sampled, strict=True):
             chosen[at] = token
     return chosen
+
+
+def _greatest(logits: Tensor) -> list[int]:
+    """The token with the greatest logit of each row; of equal ones the lowest id. On a CPU numpy's
+    search takes a twentieth of the time of PyTorch's."""
+    on_cpu = logits.device.type == "cpu"
+    tokens: list[int] = (logits.numpy() if on_cpu else logits).argmax(-1).tolist()
+    return tokens
 
 
 def distribution(logits: Tensor, rows: Sequence[Sampling]) -> Tensor:
