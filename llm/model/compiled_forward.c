@@ -67,19 +67,15 @@ static void meet(Step *s) {
         if (looks > 20000) sched_yield();
 }
 
-/* Where a thread's share of so many begins; in whole groups of outputs that are summed abreast,
-   but for the last ones. */
+/* Where a thread's share of so many begins; of outputs, in whole panels but for the last one. */
 static inline long share(long all, long number, long threads) {
     return all * number / threads;
 }
 
 static inline long share_of_outputs(long all, long number, long threads) {
-    return number == threads ? all : share(all / ABREAST, number, threads) * ABREAST;
+    const long from = share((all + PANEL - 1) / PANEL, number, threads) * PANEL;
+    return from < all ? from : all;
 }
-
-/* So many tokens meet a thread's part of a matrix before the next ones do: what is read of them
-   stays near. */
-#define BLOCK 64
 
 static inline long block_end(long first, long count) {
     return first + BLOCK < count ? first + BLOCK : count;
@@ -142,7 +138,7 @@ static void look(Step *s, long number, long at, long end, long head, float *own)
             queries.at[queries.number] = s->found + token * width + (head * groups + group) * d;
             queries.looks[queries.number++] = looks;
             queries.most = looks > queries.most ? looks : queries.most;
-            if (queries.number < AT_ONCE && (token + 1 < end || group + 1 < groups)) continue;
+            if (queries.number < QUERIES && (token + 1 < end || group + 1 < groups)) continue;
             score(&queries, m->keys + pair * m->longest * d, d, own, apart);
             for (long q = 0; q < queries.number; q++)
                 soften(own + q * apart, queries.looks[q], queries.most);
@@ -155,7 +151,7 @@ static void look(Step *s, long number, long at, long end, long head, float *own)
    their queries are at most so many. */
 static void attend(Step *s, long number, long thread, float *own) {
     const Model *m = s->model;
-    const long groups = m->heads / m->key_heads, together = groups < AT_ONCE ? AT_ONCE / groups : 1;
+    const long groups = m->heads / m->key_heads, together = groups < QUERIES ? QUERIES / groups : 1;
     for (long at = 0, end, turn = 0; at < s->count; at = end) {
         for (end = at + 1; end < s->count && end - at < together; end++)
             if (s->rows[end] != s->rows[at]) break;
@@ -245,7 +241,7 @@ static void *work(void *argument) {
    the scores of a query. */
 static long own_size(const Model *m) {
     const long block = BLOCK * (m->hidden + 2 * m->intermediate);
-    const long scores = AT_ONCE * (m->longest + 2 * LANES);
+    const long scores = QUERIES * (m->longest + 2 * LANES);
     return block > scores ? block : scores;
 }
 

@@ -1,4 +1,5 @@
-"""New tokens through the whole model in one call of compiled code: see `compiled_forward.c`.
+"""New tokens of rows through the whole model in one call of compiled code: see
+`compiled_forward.c`.
 
 Python and PyTorch take longer to begin the two dozen small operations of a layer than a CPU takes
 to do them for a few tokens, and PyTorch's product of a few rows reads a matrix at a fraction of
@@ -9,38 +10,32 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from llm.model.architecture import Architecture
-from llm.model.machine_code import Matrix, library
-from llm.model.weight_matrix import WeightMatrix
+from llm.model.joined_layer import JoinedLayer, join
+from llm.model.machine_code import library
+from llm.model.pages import zeros
+from llm.model.transformer import Transformer, rotary_tables
+from llm.model.weight_matrix import Weights, int8_steps
 
 _VECTOR = 16  # numbers that are summed side by side; sizes are whole multiples of it
+_PANEL = 32  # outputs that lie together, as in row_products.h
+_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}
 
 
-@dataclass(frozen=True)
-class LayerWeights:
-    """What a block multiplies with.
-
-    Attributes:
-        into_attention, into_mlp: weights of the norms, (D,).
-        queries_keys_values: (H + 2 K) d outputs.
-        queries_keys: norms of each head, (H + K, d), in which the scale of queries is; none where
-            there are no such norms, and the scale is in the product.
-        gates_values: 2 I outputs, gates first.
-    """
-
-    into_attention: Tensor
-    queries_keys_values: WeightMatrix
-    queries_keys: Tensor | None
-    out: WeightMatrix
-    into_mlp: Tensor
-    gates_values: WeightMatrix
-    down: WeightMatrix
+class _Matrix(ctypes.Structure):
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("outputs", ctypes.c_long),
+        ("inputs", ctypes.c_long),
+        ("kind", ctypes.c_long),
+    )
 
 
 class _Layer(ctypes.Structure):
@@ -48,10 +43,10 @@ class _Layer(ctypes.Structure):
         ("into_attention", ctypes.c_void_p),
         ("queries_keys", ctypes.c_void_p),
         ("into_mlp", ctypes.c_void_p),
-        ("queries_keys_values", Matrix),
-        ("out", Matrix),
-        ("gates_values", Matrix),
-        ("down", Matrix),
+        ("queries_keys_values", _Matrix),
+        ("out", _Matrix),
+        ("gates_values", _Matrix),
+        ("down", _Matrix),
     )
 
 
@@ -69,7 +64,7 @@ class _Model(ctypes.Structure):
         ("layer", ctypes.POINTER(_Layer)),
         ("embedding", ctypes.c_void_p),
         ("norm", ctypes.c_void_p),
-        ("head", Matrix),
+        ("head", _Matrix),
         ("cos", ctypes.c_void_p),
         ("sin", ctypes.c_void_p),
         ("keys", ctypes.c_void_p),
@@ -78,30 +73,25 @@ class _Model(ctypes.Structure):
 
 
 class CompiledForward:
-    """Takes tokens of rows in.
+    """Takes tokens of rows in, on a CPU, in float32.
 
     Args:
+        weights: how matrices are kept.
         keys, values: (layers, places, K, longest, d); those of new tokens are written into them.
-        cos, sin: (longest, d).
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        layers: Sequence[LayerWeights],
-        embedding: Tensor,
-        norm: Tensor,
-        head: WeightMatrix,
-        cos: Tensor,
-        sin: Tensor,
-        keys: Tensor,
-        values: Tensor,
-    ) -> None:
-        a = architecture
-        # What only pointers lead to from here is kept alive.
-        self._kept = (list(layers), embedding, norm, head, cos, sin, keys, values)
+    def __init__(self, model: Transformer, weights: Weights, keys: Tensor, values: Tensor) -> None:
+        a = model.architecture
+        compiled = library()
+        assert compiled is not None, "see `possible`"
+        self._compiled = compiled
         self._vocabulary, self._longest = a.vocabulary_size, keys.shape[3]
-        self._layers = (_Layer * a.layers)(*map(_as_c, layers))
+        self._alive: list[Tensor] = [keys, values]  # what C has addresses of
+        self._weights = weights
+        self._layers = (_Layer * a.layers)(
+            *(self._layer(join(block, torch.float32)) for block in model.model.blocks)
+        )
+        cos, sin = rotary_tables(a, self._longest, keys.device)
         self._model = _Model(
             layers=a.layers,
             hidden=a.hidden_size,
@@ -113,17 +103,53 @@ class CompiledForward:
             places=keys.shape[1],
             eps=a.norm_eps,
             layer=self._layers,
-            embedding=embedding.data_ptr(),
-            norm=norm.data_ptr(),
-            head=head.as_c(),
-            cos=cos.data_ptr(),
-            sin=sin.data_ptr(),
+            embedding=self._address(model.model.embed_tokens.weight.detach().float()),
+            norm=self._address(model.model.norm.weight.detach().float()),
+            head=self._matrix(model.lm_head.weight.detach()),
+            cos=self._address(cos),
+            sin=self._address(sin),
             keys=keys.data_ptr(),
             values=values.data_ptr(),
         )
-        compiled = library()
-        assert compiled is not None, "see `possible`"
-        self._compiled = compiled
+
+    def _layer(self, joined: JoinedLayer) -> _Layer:
+        values = {field.name: getattr(joined, field.name) for field in fields(joined)}
+        matrices = {name for name, kind in _Layer._fields_ if kind is _Matrix}
+        return _Layer(
+            **{
+                name: self._matrix(value) if name in matrices else self._address(value)
+                for name, value in values.items()
+            }
+        )
+
+    def _address(self, values: Tensor | None) -> int | None:
+        if values is None:
+            return None
+        self._alive.append(values.contiguous())
+        return self._alive[-1].data_ptr()
+
+    def _matrix(self, weight: Tensor) -> _Matrix:
+        """A matrix (outputs, inputs) in panels: (panels, inputs, _PANEL)."""
+        outputs, inputs = weight.shape
+        scales = None
+        if self._weights == "int8":
+            weight, scales = int8_steps(weight)
+            scales = torch.cat((scales, torch.zeros(-outputs % _PANEL)))
+        else:
+            weight = weight.to(torch.bfloat16 if self._weights == "bf16" else torch.float32)
+        shape = (-(-outputs // _PANEL), inputs, _PANEL)
+        panels = zeros(shape, weight.dtype, weight.device)
+        whole = outputs // _PANEL
+        panels[:whole] = weight[: whole * _PANEL].view(whole, _PANEL, inputs).mT
+        if outputs % _PANEL:
+            panels[whole, :, : outputs % _PANEL] = weight[whole * _PANEL :].T
+        return _Matrix(
+            weights=self._address(panels),
+            scales=self._address(scales),
+            outputs=outputs,
+            inputs=inputs,
+            kind=_KINDS[weight.dtype],
+        )
 
     @staticmethod
     def possible(architecture: Architecture, stream: Tensor) -> bool:
@@ -185,16 +211,3 @@ class CompiledForward:
 
 def _longs(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_long]:
     return (ctypes.c_long * len(numbers))(*numbers)
-
-
-def _as_c(layer: LayerWeights) -> _Layer:
-    norms = layer.queries_keys
-    return _Layer(
-        into_attention=layer.into_attention.data_ptr(),
-        queries_keys=None if norms is None else norms.data_ptr(),
-        into_mlp=layer.into_mlp.data_ptr(),
-        queries_keys_values=layer.queries_keys_values.as_c(),
-        out=layer.out.as_c(),
-        gates_values=layer.gates_values.as_c(),
-        down=layer.down.as_c(),
-    )

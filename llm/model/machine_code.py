@@ -10,28 +10,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import torch
-
 _SOURCE = Path(__file__).with_name("compiled_forward.c")
-_KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.int8: 2}  # as `row_products.h` numbers them
-
-
-class Matrix(ctypes.Structure):
-    """A matrix (outputs, inputs), as C reads it."""
-
-    _fields_ = (
-        ("weights", ctypes.c_void_p),
-        ("scales", ctypes.c_void_p),
-        ("outputs", ctypes.c_long),
-        ("inputs", ctypes.c_long),
-        ("kind", ctypes.c_long),
-    )
-
-    @classmethod
-    def of(cls, weight: torch.Tensor, scales: torch.Tensor | None) -> Matrix:
-        """Of tensors that lie whole, and that somebody else keeps alive."""
-        scaled = None if scales is None else scales.data_ptr()
-        return cls(weight.data_ptr(), scaled, *weight.shape, _KINDS[weight.dtype])
 
 
 @cache

@@ -5,6 +5,8 @@
 
 #include "row_products.h"
 
+#define QUERIES (LANES / 4) /* that meet keys at once, four by four or two by four */
+
 /* e to the x, of float32's precision; below -87 as at -87. */
 static inline float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
@@ -33,12 +35,12 @@ static void normalise(const float *x, const float *weight, long size, float eps,
     for (long i = 0; i < size; i++) out[i] = x[i] * scale * weight[i];
 }
 
-/* Queries that share a key head, up to AT_ONCE: where they lie, how many positions each looks at,
+/* Queries that share a key head, up to QUERIES: where they lie, how many positions each looks at,
    and the most of these. What is said of them is for each of them the same, whoever comes with it.
 */
 typedef struct {
-    float *at[AT_ONCE];
-    long looks[AT_ONCE], number, most;
+    float *at[QUERIES];
+    long looks[QUERIES], number, most;
 } Queries;
 
 /* Scores of queries with keys (most, d): those of query q from scores[q * apart] on. */
@@ -63,7 +65,8 @@ typedef struct {
 
 static void score(const Queries *q, const float *keys, long d, float *scores, long apart) {
     long first = 0;
-    for (; first + AT_ONCE <= q->number; first += AT_ONCE) SCORES(AT_ONCE)
+    if (QUERIES > 2)
+        for (; first + QUERIES <= q->number; first += QUERIES) SCORES(QUERIES)
     for (; first + 2 <= q->number; first += 2) SCORES(2)
     for (; first < q->number; first++) SCORES(1)
 }
@@ -116,9 +119,11 @@ static void soften(float *scores, long count, long most) {
         for (; i < d; i += LANES) MEANS(queries, 1)                                               \
     }
 
-static void average(const Queries *q, const float *values, long d, const float *shares, long apart) {
+static void average(const Queries *q, const float *values, long d, const float *shares,
+                    long apart) {
     long first = 0;
-    for (; first + AT_ONCE <= q->number; first += AT_ONCE) WHOLE_MEANS(AT_ONCE)
+    if (QUERIES > 2)
+        for (; first + QUERIES <= q->number; first += QUERIES) WHOLE_MEANS(QUERIES)
     for (; first + 2 <= q->number; first += 2) WHOLE_MEANS(2)
     for (; first < q->number; first++) WHOLE_MEANS(1)
 }

@@ -1,35 +1,40 @@
 /* Products of rows and a matrix: out[row][o] = sum over i of weights[o][i] * rows[row][i].
 
-   A matrix is read once, in order, four of its rows at a time, and each of them meets all rows
-   while it is near; so there should be few. What a row gets does not depend on how many others
-   there are, nor on where a thread's share of the matrix begins: each output is summed in as many
-   lanes as a vector of the machine has, in order, and the lanes are added up in one order. Inputs
-   are whole vectors. */
+   A matrix lies in panels of PANEL outputs, (panels, inputs, PANEL), the last one filled up with
+   zeros: so it is read once and in order, and lanes are outputs, which nothing has to be added
+   across. A panel meets all rows while it is near; so there should be few. What a row gets does not
+   depend on how many others there are, nor on where a thread's share of the outputs begins: each
+   output is summed over its even and over its odd inputs, in order. Inputs are even in number. */
 
 #include <stdint.h>
 #include <string.h>
-
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
+#define PANEL 32
+#define BLOCK 96 /* rows that are multiplied at once at most */
+
+/* Vectors of outputs, and rows, whose sums fit into the registers; vectors for a single row. */
 #ifdef __AVX512F__
 #define LANES 16
-#define AT_ONCE 4 /* rows that meet four rows of the matrix: as many sums as registers hold */
+#define ABREAST 2
+#define AT_ONCE 6
+#define ABREAST_ALONE 2
 #else
 #define LANES 8
-#define AT_ONCE 2
+#define ABREAST 2
+#define AT_ONCE 3
+#define ABREAST_ALONE 4
 #endif
-#define ABREAST 4
 
 typedef float lanes __attribute__((vector_size(4 * LANES)));
 
 enum kind { F32, BF16, INT8 };
 
-/* (outputs, inputs), in rows; what a step is worth for each output, where weights are int8. */
 typedef struct {
-    const void *weights;
-    const float *scales;
+    const void *weights; /* in panels */
+    const float *scales; /* (outputs,) up to a whole panel: what a step of int8 is worth; or null */
     long outputs, inputs, kind;
 } Matrix;
 
@@ -71,7 +76,94 @@ static inline lanes from_int8(const int8_t *at) {
 }
 #endif
 
-/* The lanes of four vectors, added up: halves, then quarters, then neighbours. */
+/* `together` rows from `row` on with `abreast` vectors of a panel's outputs from `v` on. */
+#define SUMS(abreast, together, read)                                                             \
+    {                                                                                             \
+        lanes even[together][abreast] = {0}, odd[together][abreast] = {0};                        \
+        for (long i = 0; i < inputs; i += 2) {                                                    \
+            lanes one[abreast], two[abreast];                                                     \
+            _Pragma("GCC unroll 4") for (int j = 0; j < abreast; j++) {                           \
+                one[j] = read(panel + i * PANEL + (v + j) * LANES);                               \
+                two[j] = read(panel + (i + 1) * PANEL + (v + j) * LANES);                         \
+            }                                                                                     \
+            _Pragma("GCC unroll 8") for (int k = 0; k < together; k++) {                          \
+                const float *x = rows + (row + k) * apart + i;                                    \
+                _Pragma("GCC unroll 4") for (int j = 0; j < abreast; j++) {                       \
+                    even[k][j] += x[0] * one[j];                                                  \
+                    odd[k][j] += x[1] * two[j];                                                   \
+                }                                                                                 \
+            }                                                                                     \
+        }                                                                                         \
+        _Pragma("GCC unroll 8") for (int k = 0; k < together; k++)                                \
+            _Pragma("GCC unroll 4") for (int j = 0; j < abreast; j++) {                           \
+                lanes sum = even[k][j] + odd[k][j];                                               \
+                if (scales) sum *= from_f32(scales + (v + j) * LANES);                            \
+                memcpy(out + (row + k) * stride + (v + j) * LANES, &sum, sizeof sum);             \
+            }                                                                                     \
+    }
+
+/* All vectors of a panel, and meanwhile the next panel's part for these rows is fetched. */
+#define ROWS(together, read)                                                                      \
+    for (; row + together <= count; row += together) {                                            \
+        const long bytes = inputs * PANEL * (long)sizeof *panel;                                  \
+        const char *next = (const char *)panel + bytes;                                           \
+        for (long at = bytes * row / count; at < bytes * (row + together) / count; at += 64)      \
+            __builtin_prefetch(next + at, 0, 2);                                                  \
+        for (int v = 0; v < PANEL / LANES; v += ABREAST) SUMS(ABREAST, together, read)            \
+    }
+
+#define PANEL_PRODUCTS(name, type, read)                                                          \
+    static void name(const type *panel, const float *scales, const float *rows, long apart,       \
+                     long count, long inputs, float *out, long stride) {                          \
+        long row = 0;                                                                             \
+        if (count == 1) {                                                                         \
+            for (int v = 0; v < PANEL / LANES; v += ABREAST_ALONE) SUMS(ABREAST_ALONE, 1, read)   \
+            return;                                                                               \
+        }                                                                                         \
+        ROWS(AT_ONCE, read)                                                                       \
+        if (AT_ONCE > 4) ROWS(4, read)                                                            \
+        ROWS(2, read)                                                                             \
+        ROWS(1, read)                                                                             \
+    }
+
+PANEL_PRODUCTS(panel_f32, float, from_f32)
+PANEL_PRODUCTS(panel_bf16, uint16_t, from_bf16)
+PANEL_PRODUCTS(panel_int8, int8_t, from_int8)
+
+static void panel_products(const Matrix *m, long panel, const float *rows, long apart, long count,
+                           float *out, long stride) {
+    const long at = panel * PANEL * m->inputs;
+    const float *scales = m->scales ? m->scales + panel * PANEL : NULL;
+    if (m->kind == F32)
+        panel_f32((const float *)m->weights + at, scales, rows, apart, count, m->inputs, out,
+                  stride);
+    else if (m->kind == BF16)
+        panel_bf16((const uint16_t *)m->weights + at, scales, rows, apart, count, m->inputs, out,
+                   stride);
+    else
+        panel_int8((const int8_t *)m->weights + at, scales, rows, apart, count, m->inputs, out,
+                   stride);
+}
+
+/* Outputs `from` to `to` of up to BLOCK rows that lie `apart`: out[row * stride + o - from]. */
+static void products(const Matrix *m, const float *rows, long apart, long count, long from, long to,
+                     float *out, long stride) {
+    float aside[BLOCK * PANEL]; /* a panel of which a part is asked for */
+    for (long panel = from / PANEL; panel * PANEL < to; panel++) {
+        const long first = panel * PANEL, last = first + PANEL;
+        if (from <= first && last <= to) {
+            panel_products(m, panel, rows, apart, count, out + first - from, stride);
+            continue;
+        }
+        panel_products(m, panel, rows, apart, count, aside, PANEL);
+        const long begin = from > first ? from : first, end = to < last ? to : last;
+        for (long row = 0; row < count; row++)
+            memcpy(out + row * stride + begin - from, aside + row * PANEL + begin - first,
+                   (end - begin) * sizeof(float));
+    }
+}
+
+/* The lanes of four vectors, added up. */
 static inline void totals(lanes one, lanes two, lanes three, lanes four, float *out) {
 #if defined(__AVX512F__)
     const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4((__m512)one, (__m512)two, 0x44),
@@ -106,59 +198,4 @@ static inline float total(lanes one) {
     float sums[4];
     totals(one, none, none, none, sums);
     return sums[0];
-}
-
-/* `together` rows from `row` on with `abreast` rows of the matrix, up to four, from `o` on. */
-#define SUMS(abreast, together, read)                                                             \
-    {                                                                                             \
-        lanes sums[ABREAST][together] = {0};                                                      \
-        for (long i = 0; i < inputs; i += LANES) {                                                \
-            lanes x[together];                                                                    \
-            _Pragma("GCC unroll 4") for (int k = 0; k < together; k++)                            \
-                x[k] = from_f32(rows + (row + k) * apart + i);                                    \
-            _Pragma("GCC unroll 4") for (int j = 0; j < abreast; j++) {                           \
-                const lanes w = read(weights + (o + j) * inputs + i);                             \
-                _Pragma("GCC unroll 4") for (int k = 0; k < together; k++) sums[j][k] += w * x[k]; \
-            }                                                                                     \
-        }                                                                                         \
-        _Pragma("GCC unroll 4") for (int k = 0; k < together; k++) {                              \
-            float found[ABREAST];                                                                 \
-            totals(sums[0][k], sums[1][k], sums[2][k], sums[3][k], found);                        \
-            for (int j = 0; j < abreast; j++)                                                     \
-                out[(row + k) * stride + o + j - from] =                                          \
-                    m->scales ? found[j] * m->scales[o + j] : found[j];                           \
-        }                                                                                         \
-    }
-
-#define PRODUCTS(name, type, read)                                                                \
-    static void name(const Matrix *m, const float *restrict rows, long apart, long count,         \
-                     long from, long to, float *restrict out, long stride) {                      \
-        const type *restrict weights = m->weights;                                                \
-        const long inputs = m->inputs;                                                            \
-        long o = from;                                                                            \
-        for (; o + ABREAST <= to; o += ABREAST) {                                                 \
-            const char *next = (const char *)(weights + (o + ABREAST) * inputs);                  \
-            const long bytes = ABREAST * inputs * (long)sizeof *weights;                          \
-            long row = 0;                                                                         \
-            for (; row + AT_ONCE <= count; row += AT_ONCE) {                                      \
-                for (long at = bytes * row / count; at < bytes * (row + AT_ONCE) / count; at += 64) \
-                    __builtin_prefetch(next + at);                                                \
-                SUMS(ABREAST, AT_ONCE, read)                                                      \
-            }                                                                                     \
-            for (; row < count; row++) SUMS(ABREAST, 1, read)                               \
-        }                                                                                         \
-        for (; o < to; o++)                                                                       \
-            for (long row = 0; row < count; row++) SUMS(1, 1, read)                         \
-    }
-
-PRODUCTS(products_f32, float, from_f32)
-PRODUCTS(products_bf16, uint16_t, from_bf16)
-PRODUCTS(products_int8, int8_t, from_int8)
-
-/* Outputs `from` to `to` of rows that lie `apart`: out[row * stride + o - from]. */
-static void products(const Matrix *m, const float *rows, long apart, long count, long from, long to,
-                     float *out, long stride) {
-    if (m->kind == F32) products_f32(m, rows, apart, count, from, to, out, stride);
-    else if (m->kind == BF16) products_bf16(m, rows, apart, count, from, to, out, stride);
-    else products_int8(m, rows, apart, count, from, to, out, stride);
 }

@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from llm.model.machine_code import Matrix
-
 Weights = Literal["plain", "bf16", "int8"]
 
 
@@ -43,7 +41,3 @@ class WeightMatrix:
             found = torch._weight_int8pack_mm(rows, self._weight, self._scales.bfloat16())
             return found.view(*x.shape[:-1], -1).to(x.dtype)
         return F.linear(x.to(self._weight.dtype), self._weight).to(x.dtype)
-
-    def as_c(self) -> Matrix:
-        """For compiled code, which reads it where it lies: this object is to be kept alive."""
-        return Matrix.of(self._weight, self._scales)

@@ -10,6 +10,8 @@ import torch
 
 from llm.model import machine_code
 from llm.model.architecture import Architecture
+from llm.model.compiled_forward import CompiledForward
+from llm.model.eager_forward import EagerForward
 from llm.model.inference import Inference
 from llm.model.transformer import Transformer
 from llm.model.weight_matrix import Weights, int8_steps
@@ -59,8 +61,8 @@ def model(shape: tuple[int, int, int, int, bool, bool], scale: float = 1.0) -> T
 def pair(of: Transformer, places: int, weights: Weights = "plain") -> tuple[Inference, Inference]:
     """Compiled, and PyTorch's."""
     compiled, plain = (Inference(of, places, 64, None, weights) for _ in range(2))
-    assert compiled._compiled is not None
-    plain._compiled = None
+    assert isinstance(compiled._forward, CompiledForward)
+    plain._forward = EagerForward(of, weights, plain._keys, plain._values)
     return compiled, plain
 
 
@@ -149,14 +151,14 @@ def test_no_token_or_position_beyond_the_model() -> None:
 
 
 def test_a_model_that_it_cannot_take_goes_pytorch_s_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Inference(model(SHAPES[0]), 1, 64, torch.bfloat16)._compiled is None
+    assert isinstance(Inference(model(SHAPES[0]), 1, 64, torch.bfloat16)._forward, EagerForward)
     odd = model((2, 1, 24, 1, True, True))
-    assert Inference(odd, 1, 64)._compiled is None
+    assert isinstance(Inference(odd, 1, 64)._forward, EagerForward)
     machine_code.library.cache_clear()
     monkeypatch.setenv("CC", "no-such-compiler")
     try:
         inference = Inference(model(SHAPES[0]), 1, 64)
-        assert inference._compiled is None
+        assert isinstance(inference._forward, EagerForward)
         assert inference.extend([[1]]).isfinite().all()
     finally:
         machine_code.library.cache_clear()
