@@ -19,7 +19,7 @@ from torch import Tensor
 from llm.model.architecture import Architecture
 from llm.model.joined_layer import JoinedLayer, join
 from llm.model.machine_code import library
-from llm.model.pages import zeros
+from llm.model.pages import Pages
 from llm.model.transformer import Transformer, rotary_tables
 from llm.model.weight_matrix import Weights, int8_steps
 
@@ -87,7 +87,7 @@ class CompiledForward:
         self._compiled = compiled
         self._vocabulary, self._longest = a.vocabulary_size, keys.shape[3]
         self._alive: list[Tensor] = [keys, values]  # what C has addresses of
-        self._weights = weights
+        self._weights, self._pages = weights, Pages(keys.device)
         self._layers = (_Layer * a.layers)(
             *(self._layer(join(block, torch.float32)) for block in model.model.blocks)
         )
@@ -138,7 +138,7 @@ class CompiledForward:
         else:
             weight = weight.to(torch.bfloat16 if self._weights == "bf16" else torch.float32)
         shape = (-(-outputs // _PANEL), inputs, _PANEL)
-        panels = zeros(shape, weight.dtype, weight.device)
+        panels = self._pages.take(shape, weight.dtype)
         whole = outputs // _PANEL
         panels[:whole] = weight[: whole * _PANEL].view(whole, _PANEL, inputs).mT
         if outputs % _PANEL:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from llm.model.compiled_forward import CompiledForward
 from llm.model.eager_forward import EagerForward
-from llm.model.pages import zeros
+from llm.model.pages import Pages
 from llm.model.transformer import Transformer
 from llm.model.weight_matrix import Weights
 
@@ -42,7 +42,8 @@ class Inference:
         self.device, self.places, self.longest = like.device, places, longest
         self.lengths = [0] * places
         shape = (a.layers, places, a.key_value_heads, longest, a.head_dim)
-        self._keys, self._values = (zeros(shape, dtype or like.dtype, like.device) for _ in "kv")
+        pages = Pages(like.device)
+        self._keys, self._values = (pages.take(shape, dtype or like.dtype) for _ in range(2))
         possible = CompiledForward.possible(a, self._keys)
         kind = CompiledForward if possible else EagerForward
         self._forward = kind(model, weights, self._keys, self._values)

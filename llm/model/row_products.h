@@ -76,11 +76,19 @@ static inline lanes from_int8(const int8_t *at) {
 }
 #endif
 
+/* What a single row reads of two inputs so many bytes later: the machine fetches too little ahead
+   of one stream. */
+#define AHEAD 2048
+#define FETCH                                                                                     \
+    for (long at = 0; at < 2 * PANEL * (long)sizeof *panel; at += 64)                             \
+        __builtin_prefetch((const char *)(panel + i * PANEL) + AHEAD + at);
+
 /* `together` rows from `row` on with `abreast` vectors of a panel's outputs from `v` on. */
 #define SUMS(abreast, together, read)                                                             \
     {                                                                                             \
         lanes even[together][abreast] = {0}, odd[together][abreast] = {0};                        \
         for (long i = 0; i < inputs; i += 2) {                                                    \
+            if (abreast * LANES == PANEL && together == 1) FETCH                       \
             lanes one[abreast], two[abreast];                                                     \
             _Pragma("GCC unroll 4") for (int j = 0; j < abreast; j++) {                           \
                 one[j] = read(panel + i * PANEL + (v + j) * LANES);                               \
