@@ -13,7 +13,6 @@ from flows.cli.sampling_options import PrecisionOption
 from tasks.engine.store import channels
 
 _TOKEN = "INGOT_SERVE_TOKEN"
-_PATIENCE_SECONDS = 30.0
 
 
 def serve(
@@ -59,10 +58,16 @@ def serve(
     max_body: Annotated[
         int, typer.Option(min=1_000, help="Size of a request in bytes at most.")
     ] = 1_000_000,
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Seconds that answers under way have to end in once it is to stop."
+        ),
+    ] = 30,
 ) -> None:
     """Serve models over OpenAI's protocol, and a page to chat with them.
 
-    Ends at Ctrl-C or SIGTERM, with the answers under way.
+    Ends at Ctrl-C or SIGTERM, once the answers under way have ended.
     """
     from llm.serving.api.server import address_of, check_token, listen
 
@@ -84,9 +89,9 @@ def serve(
             for one in chosen
         }
         limits = Limits(body_bytes=max_body, tokens=max_tokens, choices=max_choices, stops=16)
-        app = make_app(offers, limits, token or None, _PATIENCE_SECONDS)
+        app = make_app(offers, limits, token or None)
         print(f"{', '.join(offers)} at {address_of(bound)} (Ctrl-C ends it)", flush=True)
-        server.serve(app, bound, _PATIENCE_SECONDS)
+        server.serve(app, bound, [offer.model for offer in offers.values()], patience)
 
 
 def register(app: typer.Typer) -> None:

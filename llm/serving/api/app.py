@@ -40,21 +40,19 @@ _PAGE_HEADERS = {
 }
 
 
-def make_app(
-    offers: Mapping[str, Offer], limits: Limits, token: str | None, patience: float
-) -> ASGIApp:
-    """An app that serves these models, and closes them when it ends.
+def make_app(offers: Mapping[str, Offer], limits: Limits, token: str | None) -> ASGIApp:
+    """An app that serves these models, and closes them when it ends; see `server.serve` for how
+    answers under way end before.
 
     Args:
         token: that clients have to bear; see `Guard`.
-        patience: seconds that answers have to end in when the app does.
     """
     meters = Meters({name: _load_of(offer) for name, offer in offers.items()})
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        closing = (asyncio.to_thread(offer.model.close, patience) for offer in offers.values())
+        closing = (asyncio.to_thread(offer.model.close, 0) for offer in offers.values())
         await asyncio.gather(*closing)
 
     app = FastAPI(title="Ingot", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)

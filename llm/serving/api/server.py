@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from llm.errors import ExpectedError
 from llm.serving.api.guard import is_loopback
+from llm.serving.served_model import ServedModel
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WAITING_CONNECTIONS = 2_048
+_TELLING_SECONDS = 5  # for clients to hear of it, once answers are broken off
 
 
 class AddressError(ExpectedError, OSError):
@@ -77,11 +80,14 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: ASGIApp, bound: socket.socket, patience: float) -> None:
+def serve(
+    app: ASGIApp, bound: socket.socket, models: Sequence[ServedModel], patience: float
+) -> None:
     """Answer until SIGTERM, SIGINT or SIGHUP; then let what runs end, and return.
 
     Args:
-        patience: seconds that connections have to end in; a second SIGINT cuts them short.
+        models: that the app serves. What they have not ended in time is broken off, and told so.
+        patience: seconds that answers have to end in; a second SIGINT cuts them short.
     """
     config = uvicorn.Config(
         app,
@@ -90,13 +96,29 @@ def serve(app: ASGIApp, bound: socket.socket, patience: float) -> None:
         server_header=False,
         lifespan="on",
         ws="none",
-        timeout_graceful_shutdown=max(1, round(patience)),
+        timeout_graceful_shutdown=round(patience) + _TELLING_SECONDS,
     )
-    _Server(config).run(sockets=[bound])
+    _Server(config, models, patience).run(sockets=[bound])
 
 
 class _Server(uvicorn.Server):
     """Whose end is an end: uvicorn's own raises the signal once more behind it."""
+
+    def __init__(
+        self, config: uvicorn.Config, models: Sequence[ServedModel], patience: float
+    ) -> None:
+        super().__init__(config)
+        self._models, self._patience = models, patience
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; models take nothing new meanwhile."""
+        closing = [
+            asyncio.create_task(asyncio.to_thread(model.close, self._patience))
+            for model in self._models
+        ]
+        await super().shutdown(sockets)
+        if not self.force_exit:
+            await asyncio.gather(*closing)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

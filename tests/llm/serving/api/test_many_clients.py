@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,3 +154,21 @@ def test_memory_is_flat(server: Serving) -> None:
                 sizes.append(process.memory_info().rss / 1e6)
     assert server.idle(5)
     assert max(sizes[-5:]) < max(sizes[:5]) + 8, sizes
+
+
+def test_what_does_not_end_in_time_is_told(tmp_path: Path) -> None:
+    tiny = model_folder(tmp_path / "tiny", tiny_model(50_000), TURN_END)
+    places = ("--places", "1", "--patience", "1", "--max-tokens", "50000")
+    with serving(tmp_path, "--model", f"tiny={tiny}", *places) as running:
+        body = LONG | {"stream": True, "max_tokens": 49_000}
+        url = f"{running.address}/v1/completions"
+        with httpx.stream("POST", url, json=body, timeout=30) as response:
+            lines = response.iter_lines()
+            next(lines)
+            began = time.monotonic()
+            running.process.send_signal(signal.SIGTERM)
+            events = [line.removeprefix("data: ") for line in lines if line]
+        assert 0.5 < time.monotonic() - began < 15
+    assert len(events) > 5, "it comes as it is made, not at once"
+    assert json.loads(events[-1])["error"]["code"] == "server_stopping"
+    assert "error" not in json.loads(events[-2])
