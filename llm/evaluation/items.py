@@ -4,7 +4,7 @@ The table `items` has a row for every document, answer, pair or question that a 
 on. Whoever writes to it keeps to this, so that whoever compares models need know nothing else:
 
 - A measure of a model is sum(value) / sum(weight) over its rows: bits and bytes of a document, nats
-  and tokens of an answer, 0 or 1 and 1 of a verdict. Both are finite, and no weight is below zero.
+  and tokens of an answer, 0 or 1 and 1 of a verdict. Both are finite, every weight is above zero.
 - `item` says what was measured, and nothing of model or run: the doc_id of a document or example,
   task and number of a question. It stands once under a model and measure. A document that was cut
   is another item: DOC_ID:BYTES.
@@ -112,12 +112,10 @@ def _check(model: str, measure: Measure) -> None:
         [(twice, _)] = Counter(measure.ids).most_common(1)
         raise ItemsError(f"{where}: item {twice!r} stands twice; each has one row")
     bad = ~(np.isfinite(measure.numerators) & np.isfinite(measure.denominators))
-    bad |= measure.denominators < 0
+    bad |= measure.denominators <= 0
     if bad.any():
         at = int(bad.argmax())
         raise ItemsError(
             f"{where}: item {measure.ids[at]!r} has value {measure.numerators[at]} and weight "
             f"{measure.denominators[at]}, which make no figure: the model may have diverged"
         )
-    if not measure.denominators.sum() > 0:
-        raise ItemsError(f"{where}: its weights add up to nothing")

@@ -36,7 +36,7 @@ def test_what_is_written_is_read_and_adds_up() -> None:
         (("a", "b", "a"), (1, 1, 1), (1, 1, 1), "bpb of base: item 'a' stands twice"),
         (("a", "b"), (1, math.nan), (1, 1), "item 'b' has value nan .* may have diverged"),
         (("a", "b"), (1, 1), (1, -1), "item 'b' has value 1.0 and weight -1.0"),
-        (("a",), (1,), (0,), "add up to nothing"),
+        (("a",), (1,), (0,), "item 'a' has value 1.0 and weight 0.0"),
     ],
 )
 def test_rows_that_make_no_figure(
