@@ -10,7 +10,7 @@ import numpy as np
 
 from llm.evaluation.bootstrap import Estimate, resampled, two_sided_p, with_interval
 from llm.evaluation.differences.holm import adjusted
-from llm.evaluation.differences.mcnemar import exact_p
+from llm.evaluation.differences.mcnemar import exact_interval, exact_p
 from llm.evaluation.differences.pairing import Pair
 from llm.evaluation.differences.power import LEVEL, smallest_difference
 from llm.evaluation.items import direction
@@ -24,7 +24,9 @@ class Difference:
 
     Attributes:
         before, after: of the two models, on the items compared.
-        change: after - before, by a bootstrap of pairs, with its 95 % interval.
+        change: after - before, with its 95 % interval: by a bootstrap of pairs; of verdicts as
+            wide as that and `mcnemar.exact_interval` together, since where few items differ the
+            bootstrap knows too little.
         p: of no difference; exact (McNemar) of verdicts, else by the same bootstrap.
         corrected_p: by Holm, for all comparisons made together.
         smallest: difference these items could show, see `power.smallest_difference`.
@@ -78,18 +80,20 @@ def differences(pairs: Sequence[Pair], resamples: int, seed: int) -> list[Differ
 def _difference(matched: Pair, resamples: int, seed: int) -> Difference:
     change = matched.change
     [drawn] = resampled([change], resamples, seed)
+    found = with_interval(change.value, drawn, matched.n)
     won = lost = None
     if matched.is_of_verdicts:
         won = int(np.count_nonzero(change.numerators > 0))
         lost = int(np.count_nonzero(change.numerators < 0))
         p = exact_p(won, lost)
+        found = _widened(found, exact_interval(won, lost, matched.n, LEVEL))
     else:
         p = two_sided_p(drawn, matched.n)
     return Difference(
         metric=change.metric,
         before=matched.before.value,
         after=matched.after.value,
-        change=with_interval(change.value, drawn, matched.n),
+        change=found,
         p=p,
         corrected_p=p,
         smallest=smallest_difference(matched),
@@ -98,6 +102,13 @@ def _difference(matched: Pair, resamples: int, seed: int) -> Difference:
         lost=lost,
         left_out=matched.left_out,
     )
+
+
+def _widened(found: Estimate, other: tuple[float, float]) -> Estimate:
+    """With an interval that holds another one too."""
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=min(found.low, other[0]), high=max(found.high, other[1]))
 
 
 def _direction(matched: Pair) -> int:

@@ -18,6 +18,25 @@ def exact_p(won: int, lost: int) -> float:
     return min(1.0, 2 * float(special.bdtr(min(won, lost), won + lost, 0.5)))
 
 
+def exact_interval(won: int, lost: int, n: int, level: float) -> tuple[float, float]:
+    """Shares of n items by which the one may be ahead, given how many the two differ on.
+
+    Clopper and Pearson's interval (1934) of the share won of those; it leaves zero out where
+    `exact_p` is below `level`, and only there. Where the two differ on none, the same interval of
+    none of n: so rarely they may differ, either way.
+    """
+    from scipy import special
+
+    tail = level / 2
+    discordant = won + lost
+    if not discordant:
+        edge = 1 - tail ** (1 / n)
+        return -edge, edge
+    low = float(special.betaincinv(won, lost + 1, tail)) if won else 0.0
+    high = float(special.betaincinv(won + 1, lost, 1 - tail)) if lost else 1.0
+    return (2 * low - 1) * discordant / n, (2 * high - 1) * discordant / n
+
+
 def fewest_discordant(level: float) -> int:
     """How many items, all won, make p no more than `level`: 6 at .05."""
     won = 1

@@ -10,13 +10,32 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from llm.evaluation.differences.holm import adjusted
-from llm.evaluation.differences.mcnemar import exact_p, fewest_discordant
+from llm.evaluation.differences.mcnemar import exact_interval, exact_p, fewest_discordant
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_mcnemar_is_a_binomial_test(won: int, lost: int) -> None:
     wanted = stats.binomtest(won, won + lost, 0.5).pvalue if won + lost else 1.0
     assert exact_p(won, lost) == pytest.approx(wanted, rel=1e-9)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 100))
+def test_the_exact_interval_leaves_zero_out_where_the_test_does(
+    won: int, lost: int, same: int
+) -> None:
+    n = max(2, won + lost + same)
+    low, high = exact_interval(won, lost, n, 0.05)
+    assert -1 <= low <= (won - lost) / n <= high <= 1
+    assert (low > 0 or high < 0) == (exact_p(won, lost) < 0.05)
+    if won + lost:
+        wanted = stats.binomtest(won, won + lost).proportion_ci(0.95, "exact")
+        assert low == pytest.approx((2 * wanted.low - 1) * (won + lost) / n)
+        assert high == pytest.approx((2 * wanted.high - 1) * (won + lost) / n)
+
+
+def test_none_of_many_leaves_a_little_open() -> None:
+    low, high = exact_interval(0, 0, 200, 0.05)
+    assert -low == high == pytest.approx(stats.binomtest(0, 200).proportion_ci(0.95, "exact").high)
 
 
 def test_six_wins_are_the_fewest_that_show_anything() -> None:
