@@ -20,7 +20,8 @@ _MANIFEST = "manifest.json"
 # How models are named, for help texts: without square brackets, which are markup there.
 NAMES = (
     "a recipe, recipe@channel, stage/id or stage/id/attempt (of evaluate or of a model), or the "
-    "path of a manifest; :model behind it chooses one of an evaluation's models, else its last"
+    "path of a manifest; :model behind it chooses one of an evaluation's models, else the last of "
+    "its recipe"
 )
 
 

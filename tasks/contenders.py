@@ -50,7 +50,8 @@ def contender(name: str, artifact: Artifact, model: str = "") -> Contender:
     Args:
         name: for tables and messages.
         artifact: of `evaluate`, or of a stage that makes a model.
-        model: its name within the evaluation; "" = the artifact itself, of an evaluation its last.
+        model: its name within the evaluation; "" = the artifact itself, of an evaluation the last
+            of its recipe.
 
     Raises:
         MissingInputError: the evaluation has no such model, or kept no items; or nothing in the
@@ -67,7 +68,10 @@ def contender(name: str, artifact: Artifact, model: str = "") -> Contender:
     found = read_measures(artifact.data(ITEMS).table())
     if not found:
         raise MissingInputError(f"{name}: {artifact.folder} measured no model")
-    model = model or list(found)[-1]
+    # Others may have been measured beside the models of the recipe.
+    read = artifact.manifest.inputs
+    own = [name for name in found if name in read and read[name].output == _MODEL]
+    model = model or (own or list(found))[-1]
     if model not in found:
         raise MissingInputError(
             f"{name}: {artifact.folder} measured no model {model!r}; it has {', '.join(found)}"

@@ -56,6 +56,13 @@ def test_the_last_model_of_each_by_every_measure(tmp_path: Path) -> None:
     assert record["rows"][0]["verdict"] == "better"
 
 
+def test_a_model_of_others_does_not_stand_for_a_recipe(tmp_path: Path) -> None:
+    models = {"base": [bits(0)], "sft": [bits(0.1)], "theirs": [bits(0.2)]}
+    done = evaluated(tmp_path, "mine", models)
+    assert contender("mine", done["evaluate"]).model == "sft"
+    assert contender("mine", done["evaluate"], "theirs").label == "mine:theirs"
+
+
 def test_several_are_corrected_together_and_one_alone_is_not(tmp_path: Path) -> None:
     before, after = sides(tmp_path, [bits(0), right(0.5)], [bits(-0.1, 1), right(0.53)])
     [_, together] = compare([before, after]).rows
