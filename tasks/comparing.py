@@ -179,7 +179,10 @@ def note(found: Comparison) -> str:
         f"Each model less the first, {found.contenders[0].label}, on the same items. Intervals by "
         "a bootstrap of pairs; p by McNemar's exact test for verdicts, else by the bootstrap, and "
         f"corrected for {counted(len(found.rows), 'comparison')} (Holm). Could show: the true "
-        "difference that so many items would find significant four times in five." + apart
+        "difference that so many items would find significant four times in five."
+        + apart
+        + " All of it is "
+        "about other items of this kind, not about other seeds of the same training."
     )
 
 
