@@ -17,7 +17,9 @@ from prefect.runtime import flow_run
 
 from flows.pictures import publish_lineage, publish_picture
 from flows.reports import page
+from tasks import comparing
 from tasks.best_effort import SERVER_AWAY, unreachable
+from tasks.comparing import Comparison
 from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.run.chain import Chain
 from tasks.engine.run.plan import Row
@@ -146,6 +148,13 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
 def forecast(found: Result) -> None:
     """The small runs a forecast rests on, and what it says."""
     create_table_artifact(key="forecast", description=in_words(found), table=rows_of(found))
+
+
+@best_effort
+def comparison(found: Comparison) -> None:
+    """Models compared, in one page."""
+    text = join_panels([markdown(panel) for panel in comparing.panels(found)])
+    create_markdown_artifact(key="compare", markdown=text, description=comparing.in_words(found))
 
 
 @best_effort

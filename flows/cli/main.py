@@ -11,6 +11,7 @@ import typer
 
 from flows.cli import (
     chatting,
+    comparing,
     forecasting,
     generating,
     inspecting,
@@ -39,6 +40,7 @@ for group in (
     inspecting,
     sizing,
     forecasting,
+    comparing,
     results,
     publishing,
     generating,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import shutil
 import webbrowser
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli.built import Channel, find_artifacts, first_built
+from flows.cli.comparing import SharedItems, show
 from flows.cli.options import Recipe
+from flows.contenders import of_channel
 from flows.planning import recipe_name
+from tasks import contenders, promotion
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
 
 
 def report(
@@ -60,6 +65,27 @@ def export(
 def promote(
     channel: Annotated[str, typer.Argument(help="Name of the channel, such as prod.")],
     recipe: Recipe = "quickstart",
+    if_better: Annotated[
+        list[str],
+        typer.Option(
+            "--if-better",
+            metavar="MEASURE",
+            help="Refuse unless the model built last is significantly better by this measure than "
+            "the channel's. May be repeated: by all of them.",
+        ),
+    ] = [],  # noqa: B006 - Typer reads the default, nobody writes it
+    not_worse: Annotated[
+        list[str],
+        typer.Option(
+            "--not-worse",
+            metavar="MEASURE",
+            help="Refuse if it is significantly worse by this one. May be repeated.",
+        ),
+    ] = [],  # noqa: B006
+    model: Annotated[
+        str, typer.Option("--model", help="Which model of the evaluations; default: their last.")
+    ] = "",
+    shared_items: SharedItems = False,
 ) -> None:
     """Point a channel at what the recipe built last, so that `gc` keeps it."""
     if channel == channels.LATEST or not channel.replace("-", "").isalnum():
@@ -67,9 +93,39 @@ def promote(
     built = find_artifacts(recipe, channels.LATEST)
     if not built:
         raise MissingInputError(f"nothing to promote: run `ingot run --recipe {recipe}` first")
+    if if_better or not_worse:
+        _require_better(recipe, channel, built, if_better, not_worse, model, shared_items)
     for artifact in built.values():
         channels.point(artifact.store, recipe_name(recipe), artifact, channel)
         print(f"{channel}  {artifact.folder}")
+
+
+def _require_better(
+    recipe: str,
+    channel: str,
+    built: Mapping[str, Artifact],
+    better: Sequence[str],
+    not_worse: Sequence[str],
+    model: str,
+    shared_items: bool,
+) -> None:
+    """Show champion and challenger; the channel's model is the champion, where it has one.
+
+    Raises:
+        NotBetterError: the challenger may not take its place.
+    """
+    challenger = of_channel(recipe, channels.LATEST, model)
+    promotion.require_measured(challenger.evaluation, built)
+    if contenders.STAGE not in find_artifacts(recipe, channel):
+        print(f"{channel} has no evaluated model yet: there is nothing to be better than")
+        return
+    champion = of_channel(recipe, channel, model)
+    judged = promotion.judge(champion, challenger, better, not_worse, shared_items)
+    show(judged.comparison)
+    if judged.objections:
+        raise promotion.NotBetterError(
+            f"{channel} stays as it is: {challenger.label} is {'; and '.join(judged.objections)}"
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm.evaluation.conversations import Exchange
-from llm.evaluation.measure import Measure
+from llm.evaluation.measure import COMPLETION_LOSS, Measure
 from llm.model.scoring import Report, completion_logprobs
 from llm.model.transformer import Transformer
-
-COMPLETION_LOSS = "completion_loss"
 
 
 def completion_loss(

@@ -15,12 +15,12 @@ from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.compression import XZ, xz_bits_per_byte
 from llm.evaluation.conversations import ValidationRows, tokenise
-from llm.evaluation.measure import Measure
+from llm.evaluation.items import item_table
+from llm.evaluation.measure import BITS_PER_BYTE, Measure
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
 from llm.evaluation.samples import answers, generated_length
 from llm.evaluation.score_tables import (
-    BITS_PER_BYTE,
     CHANGE,
     SAMPLES,
     Score,
@@ -42,9 +42,10 @@ Begin = Callable[[str, str], Report]
 
 @dataclass(frozen=True)
 class Result:
-    """Tables as in `score_tables`, and facts for the manifest."""
+    """Tables as in `score_tables` and `items`, and facts for the manifest."""
 
     scores: pa.Table
+    items: pa.Table
     samples: pa.Table
     facts: dict[str, Any]
 
@@ -53,7 +54,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
     """Measure each model, and its difference from the one before.
 
     Raises:
-        NoValidationTextError, ModelFolderError, DeviceError.
+        NoValidationTextError, ModelFolderError, DeviceError, ItemsError.
     """
     device = find(run.device, CUDA_OR_CPU)
     tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
@@ -63,6 +64,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
         run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
     )
     scores: list[Score] = []
+    items: list[pa.Table] = []
     samples: list[dict[str, str]] = []
     left_out: dict[str, Any] = {}
     before: dict[str, Measure] = {}
@@ -74,6 +76,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
         with autocast(device, run.precision):
             measures = list(_measures(run, named, model, encoder, text, rows, begin))
             replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
+        items.append(item_table(named.name, measures))
         samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
@@ -96,7 +99,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
         "validation_preferences": len(preferences),
         "left_out": left_out,
     }
-    return Result(score_table(scores), pa.Table.from_pylist(samples, schema=SAMPLES), facts)
+    said = pa.Table.from_pylist(samples, schema=SAMPLES)
+    return Result(score_table(scores), pa.concat_tables(items), said, facts)
 
 
 def _measures(
@@ -113,7 +117,7 @@ def _measures(
     losses = document_losses(
         model, DocumentEncoder(named.folder), text.texts, run.eval_batch_tokens, report
     )
-    yield Measure(BITS_PER_BYTE, text.doc_ids, losses.bits, losses.sizes.astype(np.float64))
+    yield Measure(BITS_PER_BYTE, text.items, losses.bits, losses.sizes.astype(np.float64))
     if rows.exchanges:
         report = begin(named.name, "validation answer")
         yield completion_loss(model, rows.exchanges, run.eval_batch_tokens, report)

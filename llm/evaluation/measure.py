@@ -7,6 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+BITS_PER_BYTE = "bits_per_byte"
+COMPLETION_LOSS = "completion_loss"
+PREFERENCE_ACCURACY = "preference_accuracy"
+CHOSEN_LOGPROB = "chosen_logprob"
+GENERATED_TOKENS = "generated_tokens"
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -25,6 +31,12 @@ class Measure:
     @property
     def value(self) -> float:
         return float(self.numerators.sum() / self.denominators.sum())
+
+    @property
+    def is_of_verdicts(self) -> bool:
+        """Whether every unit is one yes or no."""
+        verdicts = np.isin(self.numerators, (0.0, 1.0)).all()
+        return bool(verdicts and (self.denominators == 1.0).all())
 
     def on(self, ids: tuple[str, ...]) -> Measure:
         """The same on some of its units, in that order."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm.evaluation.conversations import Pair
-from llm.evaluation.measure import Measure, mean
+from llm.evaluation.measure import CHOSEN_LOGPROB, PREFERENCE_ACCURACY, Measure, mean
 from llm.model.scoring import Report, completion_logprobs
 from llm.model.transformer import Transformer
-
-PREFERENCE_ACCURACY = "preference_accuracy"
-CHOSEN_LOGPROB = "chosen_logprob"
 
 
 def preference_measures(

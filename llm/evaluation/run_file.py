@@ -36,7 +36,7 @@ class Run:
         eval_batch_tokens: padded tokens a batch.
         threads: of the CPU; 0 = the number that is fastest.
         device: auto, cpu or cuda; `precision`: fp32, or bf16 = autocast over float32 weights.
-        results: a folder for scores.parquet, samples.parquet and facts.json.
+        results: a folder for scores.parquet, items.parquet, samples.parquet and facts.json.
     """
 
     models: tuple[NamedModel, ...]

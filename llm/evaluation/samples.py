@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from llm.evaluation.conversations import Exchange
-from llm.evaluation.measure import Measure, mean
+from llm.evaluation.measure import GENERATED_TOKENS, Measure, mean
 from llm.model.generation import generate
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 
-GENERATED_TOKENS = "generated_tokens"
 # Prompts a call: rows are grouped by length in `generate`, and progress is said between calls.
 _AT_ONCE = 32
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from llm.evaluation.bootstrap import Estimate
 from llm.evaluation.compression import XZ
+from llm.evaluation.measure import BITS_PER_BYTE
 
-BITS_PER_BYTE = "bits_per_byte"
 CHANGE = "_change"  # behind a metric's name: compared with the model before
 
 SCORES = pa.schema(

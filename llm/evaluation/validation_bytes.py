@@ -21,10 +21,11 @@ class ValidationText:
     """Documents in order of doc_id; the last may be cut.
 
     Attributes:
+        items: doc_ids; of a document that is cut, its bytes behind: DOC_ID:BYTES.
         available: bytes of all validation documents.
     """
 
-    doc_ids: tuple[str, ...]
+    items: tuple[str, ...]
     texts: tuple[str, ...]
     available: int
 
@@ -50,7 +51,7 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
         for table in tables
     ]
     documents = pa.concat_tables(held).sort_by("doc_id") if held else None
-    ids: list[str] = []
+    items: list[str] = []
     texts: list[str] = []
     available, room = 0, max_bytes
     for row in documents.to_pylist() if documents is not None else []:
@@ -59,7 +60,8 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
         # Only the character at the cut can be incomplete, and it is left out.
         text = content[:room].decode("utf-8", "ignore")
         if text:
-            ids.append(row["doc_id"])
+            kept = len(text.encode())
+            items.append(row["doc_id"] if kept == len(content) else f"{row['doc_id']}:{kept}")
             texts.append(text)
         room = max(0, room - len(content))
     if not texts:
@@ -67,4 +69,4 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
             "no document with a text is in the validation split; raise dedup.validation_fraction "
             "or add documents"
         )
-    return ValidationText(tuple(ids), tuple(texts), available)
+    return ValidationText(tuple(items), tuple(texts), available)

@@ -47,19 +47,25 @@ _draw = Template(
 
 
 def page(
-    title: str, chapters: Mapping[str, Chapter], steps: Sequence[Step], limits: SampleLimits
+    title: str,
+    chapters: Mapping[str, Chapter],
+    steps: Sequence[Step],
+    limits: SampleLimits,
+    compared: Sequence[Panel] = (),
 ) -> str:
     """The whole file.
 
     Args:
         chapters: by stage name, in the order of the chain.
         steps: of the funnel.
+        compared: the model with the one in use.
     """
     artifacts = {name: chapter.artifact for name, chapter in chapters.items()}
     sections = [
         _Section("funnel", "From pages to training data", _funnel(steps, chapters)),
         _samples(artifacts, limits),
         *_licences(artifacts),
+        _Section("champion", "Champion and challenger", _figures(*compared)),
         _Section(
             "stages",
             "Stages",

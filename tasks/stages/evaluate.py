@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from llm.evaluation.items import ITEMS
 from llm.evaluation.run_file import Precision
 from llm.evaluation.score_tables import CHANGE, SAMPLES, SCORES
 from llm.training.run_file import CudaOrCpu
@@ -107,7 +108,7 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             "results": str(results),
         },
     )
-    for name in ("scores", "samples"):
+    for name in ("scores", "items", "samples"):
         with out.table(name) as writer:
             writer.write(pq.read_table(results / f"{name}.parquet"))
     for name, value in json.loads((results / "facts.json").read_text(encoding="utf-8")).items():
@@ -187,7 +188,7 @@ def _left_out_table(artifact: Artifact) -> Table:
 
 STAGE = Stage(
     name="evaluate",
-    version=3,
+    version=4,
     description="Scores every model on validation text, answers and preferences.",
     config=EvaluateConfig,
     inputs={
@@ -204,6 +205,9 @@ STAGE = Stage(
     inputs_from=_models,
     outputs={
         "scores": Output("A value per model and metric, with its 95 % interval.", SCORES),
+        "items": Output(
+            "What each item counts: every measure of a model is sum(value) / sum(weight).", ITEMS
+        ),
         "samples": Output("Replies of the models to fixed prompts.", SAMPLES),
     },
     run=run,

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
-from tasks.engine.config import StageConfig
+from llm.errors import ExpectedError
+from tasks import comparing, contenders
+from tasks.engine.config import StageConfig, added
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
+from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.report.funnel import funnel
@@ -19,6 +23,7 @@ from tasks.report.page import Chapter, page
 from tasks.report.samples import SampleLimits
 
 PAGE = "index.html"
+_CHAMPION = "champion"
 
 
 class EmptyReportError(IngotError):
@@ -44,6 +49,22 @@ class ReportConfig(StageConfig):
         1_200, description="Characters shown of a document.", ge=100, le=4_000
     )
 
+    champion: str = added(
+        "",
+        "Compare the last model that is evaluated with this one in use, RECIPE@CHANNEL, such as "
+        "mine@prod; what was never promoted is left out.",
+        pattern=r"^([A-Za-z0-9_-]+@[A-Za-z0-9-]+)?$",
+    )
+
+
+def _champion(config: ReportConfig, store: Store) -> Mapping[str, tuple[Artifact, str]]:
+    """The evaluation that the channel means now, where there is one."""
+    recipe, _, channel = config.champion.partition("@")
+    found = channels.resolve(store, recipe, contenders.STAGE, channel) if recipe else None
+    if found is None or contenders.ITEMS not in found.manifest.outputs:
+        return {}
+    return {_CHAMPION: (found, contenders.ITEMS)}
+
 
 def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     """Read every manifest there is and write the page.
@@ -52,7 +73,8 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         EmptyReportError: there is none.
         DamagedArtifactError: a stage's panels cannot be read.
     """
-    artifacts = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
+    read = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
+    artifacts = {name: artifact for name, artifact in read.items() if name != _CHAMPION}
     if not artifacts:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")
     chapters = {}
@@ -63,9 +85,9 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
         chapters[name] = Chapter(artifact, view or without_panels(artifact))
         out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
-    text = page(
-        config.title, chapters, steps, SampleLimits(config.samples, config.sample_characters)
-    )
+    limits = SampleLimits(config.samples, config.sample_characters)
+    compared = _compared(config, read.get(_CHAMPION), read.get(contenders.STAGE))
+    text = page(config.title, chapters, steps, limits, compared)
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
     out.fact("stages", list(artifacts))
     out.fact(
@@ -82,6 +104,24 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
             for step in steps
         ],
     )
+
+
+def _compared(
+    config: ReportConfig, champion: Artifact | None, challenger: Artifact | None
+) -> list[Panel]:
+    """The model in use beside the last one evaluated; what is in the way of that is said."""
+    if champion is None or challenger is None:
+        return []
+    try:
+        sides = [
+            contenders.contender(config.champion, champion),
+            contenders.contender("this recipe", challenger),
+        ]
+        found = comparing.compare(sides)
+    except ExpectedError as error:
+        return [Table("Differences", ["not compared"], [[str(error)]])]
+    said = Table("Verdict", ["champion and challenger"], [[comparing.in_words(found)]])
+    return [said, *comparing.panels(found)]
 
 
 def _all_outputs(stages: Sequence[Stage]) -> dict[str, Input]:
@@ -121,7 +161,8 @@ STAGE = Stage(
     version=1,
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
-    inputs={},
+    inputs={_CHAMPION: Input((), "The evaluation of the model in use.", optional=True)},
+    named=_champion,
     inputs_from=_all_outputs,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,

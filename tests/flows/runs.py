@@ -1,11 +1,14 @@
-"""Waiting for a flow run of a worker."""
+"""Flow runs: waiting for one of a worker, and what one shows."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
+from prefect.states import State
 
 
 def finished(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
@@ -17,3 +20,11 @@ def finished(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
             return now
         assert time.monotonic() < deadline, now.state
         time.sleep(1)
+
+
+def artifacts(state: State[Any]) -> dict[str | None, Any]:
+    """The data of the artifacts of a flow run, by key."""
+    run = ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run))
+    return {artifact.key: artifact.data for artifact in found}

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.states import State
 
 from deployments.bootstrap import declared, ensure_deployment, ensure_pools
@@ -23,6 +22,7 @@ from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tasks.registry import STAGES
 from tests.flows.pages import write_page, write_recipe
+from tests.flows.runs import artifacts
 
 CHAIN = ["source", "clean", "dedup"]
 
@@ -55,17 +55,10 @@ def states(state: State[Any]) -> dict[str, str]:
     return {told["stage"]: told["state"] for told in state.result()}
 
 
-def artifact_keys(state: State[Any]) -> set[str]:
-    run = ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run))
-    return {artifact.key for artifact in found}
-
-
 def test_a_first_run_builds_everything_and_shows_it(first):
     assert states(first) == dict.fromkeys(CHAIN, "Completed")
     wanted = {"plan", "lineage", "funnel", *(f"stage-{name}" for name in CHAIN)}
-    assert wanted <= artifact_keys(first)
+    assert wanted <= artifacts(first).keys()
 
 
 def test_a_second_run_is_cached_and_says_so(first, recipe):
@@ -114,7 +107,7 @@ def test_force_makes_one_new_attempt(first, home, recipe):
 def test_a_dry_run_plans_and_stops(first, recipe):
     planned = build(recipe, changes=["dedup.shingle_words=4"], dry_run=True, return_state=True)
     assert planned.result() == []
-    assert "plan" in artifact_keys(planned)
+    assert "plan" in artifacts(planned)
 
 
 def test_a_damaged_artifact_is_not_served_from_prefects_record(first, home, recipe):
@@ -196,4 +189,4 @@ def test_refresh_ends_early_and_then_picks_up_a_new_page(home, site, recipe):
     write_page(site / "pages", "Wye.html", "Wye")
     something = refresh(recipe, return_state=True)
     assert something.message == "ran source, clean, dedup"
-    assert artifact_keys(nothing) >= {"plan"}
+    assert artifacts(nothing).keys() >= {"plan"}

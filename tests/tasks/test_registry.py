@@ -128,7 +128,8 @@ def _code(text: str) -> str:
 def test_the_list_of_stages_in_the_readme_is_the_registry() -> None:
     table = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = re.findall(r"\]\(docs/stages/(\w+)\.md\)", table)
-    assert linked == [*STAGES["report"].inputs, "report"]
+    chapters = [name for name, read in STAGES["report"].inputs.items() if read.sources]
+    assert linked == [*chapters, "report"]
 
 
 @pytest.mark.parametrize(

@@ -102,11 +102,12 @@ def test_validation_text_is_cut_at_a_character() -> None:
         documents(("d", "validation", "no"), ("b2", "validation", None), ("b3", "validation", "")),
     ]
     whole = validation_text(tables, 1_000)
-    assert (whole.doc_ids, whole.texts) == (("a", "c", "d"), ("ab", "über", "no"))
+    assert (whole.items, whole.texts) == (("a", "c", "d"), ("ab", "über", "no"))
     assert whole.available == len(whole.content) == 9
     cut = validation_text(tables, 3)  # within the two bytes of ü: the document is not begun
-    assert (cut.doc_ids, cut.texts, cut.available) == (("a",), ("ab",), 9)
-    assert validation_text(tables, 4).texts == ("ab", "ü")
+    assert (cut.items, cut.texts, cut.available) == (("a",), ("ab",), 9)
+    within = validation_text(tables, 4)  # another text than the whole document, so another item
+    assert (within.items, within.texts) == (("a", "c:2"), ("ab", "ü"))
     assert validation_text(tables[::-1], 5).content == "abüb".encode()
     with pytest.raises(NoValidationTextError, match="validation_fraction"):
         validation_text([documents(("b", "train", "xxxx"))], 10)

@@ -19,6 +19,7 @@ from llm.evaluation import samples
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.conversations import Exchange, Pair, exchange, tokenise
 from llm.evaluation.evaluation import evaluate
+from llm.evaluation.items import read_measures
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import read
 from llm.evaluation.samples import answers, generated_length
@@ -202,6 +203,16 @@ def test_a_chain_of_models(record: dict[str, Any], tmp_path: Path) -> None:
     samples = [(row["model"], row["prompt"]) for row in result.samples.to_pylist()]
     assert samples == [("base", "def"), ("base", "What is wrap?"), ("sft", "What is wrap?")]
     assert len(told) == 8
+    # Every figure is the ratio of two sums over the items.
+    assert list(read_measures(result.items)) == ["base", "sft"]
+    for model, measures in read_measures(result.items).items():
+        assert list(measures) == metrics
+        for name, measure in measures.items():
+            assert scores[model, name]["value"] == pytest.approx(measure.value, rel=1e-12)
+            assert scores[model, name]["n"] == len(measure.ids)
+    base, sft = read_measures(result.items).values()
+    assert all(base[name].ids == sft[name].ids for name in metrics)
+    assert base["bits_per_byte"].denominators.sum() == 300
     full = {**record, "prompts": ["What is wrap?", "word " * 200], "continuations": ["x " * 99]}
     fuller = evaluate(read(run_file(tmp_path, full)), begin)
     assert [fuller.facts["left_out"][name]["prompts"] for name in ("base", "sft")] == [

@@ -13,6 +13,7 @@ from gguf import GGUFReader
 from huggingface_hub import ModelCard
 from pydantic import ValidationError
 
+from llm.evaluation.items import read_measures
 from llm.export.card import CARD
 from tasks.engine.errors import TrainerError
 from tasks.panels.panels import Samples, Table
@@ -65,6 +66,10 @@ def test_evaluate_scores_base_and_tuned(tmp_path: Path) -> None:
     artifact = done["evaluate"].artifact
     rows = artifact.data("scores").table().to_pylist()
     scores = {(row["model"], row["metric"]): row["value"] for row in rows}
+    items = read_measures(artifact.data("items").table())
+    for (model, metric), value in scores.items():
+        if model != "xz -9e" and not metric.endswith("_change"):
+            assert items[model][metric].value == pytest.approx(value)
     ratio = artifact.facts["headline"]["bits_per_byte_over_xz"]["base"]
     xz = scores["xz -9e", "bits_per_byte"]
     assert ratio == pytest.approx(scores["base", "bits_per_byte"] / xz)

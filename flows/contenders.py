@@ -1,0 +1,107 @@
+"""Which models a comparison is about, from what a person types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.home import open_store
+from flows.planning import recipe_name
+from tasks.contenders import STAGE, Contender, contender
+from tasks.engine.errors import MissingInputError
+from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.published import current, published
+from tasks.engine.store.store import Store
+from tasks.registry import STAGES
+
+PROD = "prod"
+_MANIFEST = "manifest.json"
+# How models are named, for help texts: without square brackets, which are markup there.
+NAMES = (
+    "a recipe, recipe@channel, stage/id or stage/id/attempt (of evaluate or of a model), or the "
+    "path of a manifest; :model behind it chooses one of an evaluation's models, else the last of "
+    "its recipe"
+)
+
+
+def contenders(names: Sequence[str]) -> list[Contender]:
+    """The models named, see `NAMES`.
+
+    Raises:
+        MissingInputError: one is not built or was never evaluated.
+        RecipeError: it is none of the forms.
+    """
+    store = open_store()
+    return [_contender(store, name) for name in names]
+
+
+def of_channel(recipe: str, channel: str, model: str = "") -> Contender:
+    """A model of the evaluation that a channel of a recipe means.
+
+    Raises:
+        MissingInputError: there is none.
+    """
+    shown = recipe if channel == channels.LATEST else f"{recipe}@{channel}"
+    return contender(shown, _of_channel(open_store(), recipe, channel), model)
+
+
+def _contender(store: Store, name: str) -> Contender:
+    place, _, model = name.partition(":")
+    path = Path(place).expanduser()
+    if _is_path(path, place):
+        return contender(place, _at_path(path), model)
+    stage, slash, rest = place.partition("/")
+    if slash and stage in STAGES:
+        return contender(place, _by_id(store, place, stage, rest), model)
+    recipe, _, channel = place.partition("@")
+    return contender(place, _of_channel(store, recipe, channel or channels.LATEST), model)
+
+
+def _of_channel(store: Store, recipe: str, channel: str) -> Artifact:
+    found = channels.resolve(store, recipe_name(recipe), STAGE, channel)
+    if found is None:
+        way = f"run `ingot run --recipe {recipe}`"
+        if channel != channels.LATEST:
+            way = f"`ingot promote {channel} --recipe {recipe}` sets it to what was built last"
+        raise MissingInputError(f"recipe {recipe!r} has no {STAGE} as {channel!r} yet; {way}")
+    return found
+
+
+def _by_id(store: Store, name: str, stage: str, rest: str) -> Artifact:
+    build, _, attempt = rest.partition("/")
+    found = published(store, stage, build, attempt) if attempt else current(store, stage, build)
+    if found is None:
+        raise MissingInputError(
+            f"no artifact {name!r} in {store.url}; `ingot why {stage}` shows the id of the last"
+        )
+    return found
+
+
+def _is_path(path: Path, written: str) -> bool:
+    """Whether a manifest or a folder is meant; a recipe may be called like a folder here."""
+    if path.name == _MANIFEST:
+        return True
+    try:
+        return (path / _MANIFEST).is_file() or (path.is_dir() and "/" in written)
+    except OSError:  # a name no file can have
+        return False
+
+
+def _at_path(path: Path) -> Artifact:
+    """The artifact whose manifest, or the folder of one, this is; of whatever home."""
+    folder = (path.parent if path.name == _MANIFEST else path).resolve()
+    if not (folder / _MANIFEST).is_file():
+        raise MissingInputError(
+            f"{path}: no {_MANIFEST} is there; a comparison reads what {STAGE} measured, so name "
+            "an artifact of the store, or a recipe"
+        )
+    attempt, build, stage = folder.name, folder.parent.name, folder.parent.parent.name
+    if folder.parents[2].name != "artifacts":
+        raise MissingInputError(
+            f"{path}: not in the folder of an artifact, HOME/artifacts/STAGE/ID/ATTEMPT"
+        )
+    found = published(Store(str(folder.parents[3])), stage, build, attempt)
+    if found is None:
+        raise MissingInputError(f"{path}: no published artifact")
+    return found
