@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _evaluate(run: Run) -> None:
-    """Write scores.parquet, samples.parquet and facts.json into the folder the run names."""
+    """Write the tables and facts.json into the folder the run names."""
     import pyarrow.parquet as pq
 
     from llm.evaluation.evaluation import evaluate
@@ -44,8 +44,8 @@ def _evaluate(run: Run) -> None:
     with advise_on_memory("lower evaluate.eval_batch_tokens, which changes no result"):
         result = evaluate(run, begin)
     run.results.mkdir(parents=True, exist_ok=True)
-    pq.write_table(result.scores, run.results / "scores.parquet")
-    pq.write_table(result.samples, run.results / "samples.parquet")
+    for name, table in result.tables.items():
+        pq.write_table(table, run.results / f"{name}.parquet")
     facts = json.dumps(result.facts, indent=1, allow_nan=False)
     (run.results / "facts.json").write_text(facts, encoding="utf-8")
 

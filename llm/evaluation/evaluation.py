@@ -1,7 +1,8 @@
-"""Every model of a chain on the same validation text, answers and prompts."""
+"""Every model of a chain on the same validation text, answers, prompts and benchmark tasks."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.evaluation.benchmarks import Benchmark, read_benchmarks, task_measures
 from llm.evaluation.bits_per_byte import document_losses
 from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
@@ -27,6 +29,9 @@ from llm.evaluation.score_tables import (
     headline,
     score_table,
 )
+from llm.evaluation.tasks.answer_table import ANSWERS, answer_table
+from llm.evaluation.tasks.answers import Outcome, answer
+from llm.evaluation.tasks.subject import OwnModel
 from llm.evaluation.validation_bytes import ValidationText, validation_text
 from llm.evaluation.validation_examples import validation_examples
 from llm.model.folder import load
@@ -42,18 +47,25 @@ Begin = Callable[[str, str], Report]
 
 @dataclass(frozen=True)
 class Result:
-    """Tables as in `score_tables`, and facts for the manifest."""
+    """Tables as in `score_tables` and `tasks.answers`, and facts for the manifest."""
 
     scores: pa.Table
     samples: pa.Table
+    answers: pa.Table
     facts: dict[str, Any]
+
+    @property
+    def tables(self) -> dict[str, pa.Table]:
+        """By the names of the stage's outputs."""
+        return {"scores": self.scores, "samples": self.samples, "answers": self.answers}
 
 
 def evaluate(run: Run, begin: Begin) -> Result:
     """Measure each model, and its difference from the one before.
 
     Raises:
-        NoValidationTextError, ModelFolderError, DeviceError.
+        NoValidationTextError, ModelFolderError, DeviceError; EvaluationFileError, TaskItemError: a
+            task's file is not what the task says.
     """
     device = find(run.device, CUDA_OR_CPU)
     tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
@@ -62,8 +74,10 @@ def evaluate(run: Run, begin: Begin) -> Result:
     preferences = validation_examples(
         run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
     )
+    benchmarks = read_benchmarks(run.tasks, run.max_items)
     scores: list[Score] = []
     samples: list[dict[str, str]] = []
+    answered: list[pa.Table] = []
     left_out: dict[str, Any] = {}
     before: dict[str, Measure] = {}
     for place, named in enumerate(run.models):
@@ -74,6 +88,14 @@ def evaluate(run: Run, begin: Begin) -> Result:
         with autocast(device, run.precision):
             measures = list(_measures(run, named, model, encoder, text, rows, begin))
             replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
+            subject = OwnModel(model, named.folder, encoder)
+            for benchmark in benchmarks:
+                outcome = _answered(run, named.name, subject, benchmark, begin)
+                task = benchmark.task.name
+                measures += task_measures(task, outcome.answers)
+                answered.append(answer_table(named.name, task, outcome.answers))
+                if outcome.left_out:
+                    left_out[named.name][task] = dict(Counter(outcome.left_out.values()))
         samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
@@ -95,8 +117,22 @@ def evaluate(run: Run, begin: Begin) -> Result:
         "validation_instructions": len(instructions),
         "validation_preferences": len(preferences),
         "left_out": left_out,
+        "tasks": {benchmark.task.name: benchmark.facts for benchmark in benchmarks},
     }
-    return Result(score_table(scores), pa.Table.from_pylist(samples, schema=SAMPLES), facts)
+    return Result(
+        score_table(scores),
+        pa.Table.from_pylist(samples, schema=SAMPLES),
+        pa.concat_tables([ANSWERS.empty_table(), *answered]),
+        facts,
+    )
+
+
+def _answered(
+    run: Run, model: str, subject: OwnModel, benchmark: Benchmark, begin: Begin
+) -> Outcome:
+    task = benchmark.task
+    report = begin(model, f"answer to {task.name}")
+    return answer(subject, task, benchmark.items, run.eval_batch_tokens, report)
 
 
 def _measures(

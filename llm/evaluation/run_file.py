@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from llm.evaluation.tasks.definition import Definition
 from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
 
@@ -27,6 +28,7 @@ class Run:
     Attributes:
         models: each is compared with the one before it.
         documents, instructions, preferences: Parquet files; only validation rows are used.
+        tasks: benchmarks; `max_items`: items of each, the first ones; 0 = all.
         validation_bytes: of documents that are scored.
         max_instructions, max_preferences: validation rows and pairs scored.
         max_generated: validation prompts answered to measure the length of answers.
@@ -36,13 +38,15 @@ class Run:
         eval_batch_tokens: padded tokens a batch.
         threads: of the CPU; 0 = the number that is fastest.
         device: auto, cpu or cuda; `precision`: fp32, or bf16 = autocast over float32 weights.
-        results: a folder for scores.parquet, samples.parquet and facts.json.
+        results: a folder for scores.parquet, samples.parquet, answers.parquet and facts.json.
     """
 
     models: tuple[NamedModel, ...]
     documents: tuple[Path, ...]
     instructions: tuple[Path, ...]
     preferences: tuple[Path, ...]
+    tasks: tuple[Definition, ...]
+    max_items: int
     validation_bytes: int
     max_instructions: int
     max_preferences: int

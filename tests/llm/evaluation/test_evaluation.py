@@ -146,6 +146,8 @@ def record(folder: Path, encoder: ChatEncoder) -> dict[str, Any]:
             {"name": "base", "folder": str(folder)},
             {"name": "sft", "folder": str(tuned)},
         ],
+        "tasks": [],
+        "max_items": 0,
         "validation_bytes": 300,
         "max_instructions": 5,
         "max_preferences": 4,
