@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.evaluation.benchmarks import Benchmark, read_benchmarks, task_measures
-from llm.evaluation.bits_per_byte import document_losses
+from llm.evaluation.benchmarks import Benchmarks
 from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.compression import XZ, xz_bits_per_byte
 from llm.evaluation.conversations import ValidationRows, tokenise
+from llm.evaluation.document_groups import languages
 from llm.evaluation.measure import Measure
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
@@ -29,16 +28,15 @@ from llm.evaluation.score_tables import (
     headline,
     score_table,
 )
-from llm.evaluation.tasks.answer_table import ANSWERS, answer_table
-from llm.evaluation.tasks.answers import Outcome, answer
-from llm.evaluation.tasks.subject import OwnModel
-from llm.evaluation.validation_bytes import ValidationText, validation_text
+from llm.evaluation.tasks.subject import OwnModel, Subject
+from llm.evaluation.tasks.transformers_model import TransformersModel
+from llm.evaluation.text_measures import text_measures
+from llm.evaluation.validation_bytes import validation_text
 from llm.evaluation.validation_examples import validation_examples
 from llm.model.folder import load
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
-from llm.tokens.encoding import DocumentEncoder
 from llm.training.devices import CUDA_OR_CPU, autocast, find
 
 # Given a model and what it is measured by, whom to tell how far it is.
@@ -64,49 +62,60 @@ def evaluate(run: Run, begin: Begin) -> Result:
     """Measure each model, and its difference from the one before.
 
     Raises:
-        NoValidationTextError, ModelFolderError, DeviceError; EvaluationFileError, TaskItemError: a
-            task's file is not what the task says.
+        NoValidationTextError, ModelFolderError, DeviceError; EvaluationFileError, TaskItemError,
+            HarnessTaskError: a task, or a file of it, is none.
     """
     device = find(run.device, CUDA_OR_CPU)
-    tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
+    tables = (
+        pq.read_table(path, columns=["doc_id", "split", "source", "text"]) for path in run.documents
+    )
     text = validation_text(tables, run.validation_bytes)
     instructions = validation_examples(run.instructions, ["messages"], run.max_instructions)
     preferences = validation_examples(
         run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
     )
-    benchmarks = read_benchmarks(run.tasks, run.max_items)
+    benchmarks = Benchmarks(run, text)
+    known = languages(run.attributes, text.doc_ids)
     scores: list[Score] = []
     samples: list[dict[str, str]] = []
-    answered: list[pa.Table] = []
     left_out: dict[str, Any] = {}
     before: dict[str, Measure] = {}
+
+    def on_text(subject: Subject, watched: Callable[[str], Report]) -> Iterator[Measure]:
+        size = run.eval_batch_tokens
+        return text_measures(subject, text, known, run.rolling, size, watched)
+
     for place, named in enumerate(run.models):
         model = load(named.folder).to(device)
         encoder = ChatEncoder(named.folder)
         rows = tokenise(encoder, instructions, preferences, model.architecture.context)
         left_out[named.name] = rows.left_out
         with autocast(device, run.precision):
-            measures = list(_measures(run, named, model, encoder, text, rows, begin))
+            subject: Subject = OwnModel(model, named.folder, encoder)
+            watched = partial(begin, named.name)
+            measures = list(on_text(subject, watched))
+            measures += _measures(run, named, model, encoder, rows, begin)
+            measures += benchmarks.ask(named.name, subject, watched)
             replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
-            subject = OwnModel(model, named.folder, encoder)
-            for benchmark in benchmarks:
-                outcome = _answered(run, named.name, subject, benchmark, begin)
-                task = benchmark.task.name
-                measures += task_measures(task, outcome.answers)
-                answered.append(answer_table(named.name, task, outcome.answers))
-                if outcome.left_out:
-                    left_out[named.name][task] = dict(Counter(outcome.left_out.values()))
         samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
-            found = estimate(measure, run.resamples, run.seed)
-            scores.append(Score(named.name, measure.metric, found))
+            scores.append(_score(run, named.name, measure))
             if measure.metric not in before:
                 continue
             changed = difference(measure, before[measure.metric], run.resamples, run.seed)
             if changed is not None:
                 scores.append(Score(named.name, measure.metric + CHANGE, changed))
         before = {measure.metric: measure for measure in measures}
+    for named in run.others:
+        with autocast(device, run.precision):
+            subject = TransformersModel(named.folder, device)
+            watched = partial(begin, named.name)
+            measures = list(on_text(subject, watched))
+            measures += benchmarks.ask(named.name, subject, watched)
+        scores += [_score(run, named.name, measure) for measure in measures]
+    for name, tasks in benchmarks.left_out.items():
+        left_out.setdefault(name, {}).update(tasks)
     packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))
     scores.append(Score(XZ, BITS_PER_BYTE, packed))
     facts = {
@@ -117,22 +126,18 @@ def evaluate(run: Run, begin: Begin) -> Result:
         "validation_instructions": len(instructions),
         "validation_preferences": len(preferences),
         "left_out": left_out,
-        "tasks": {benchmark.task.name: benchmark.facts for benchmark in benchmarks},
+        "tasks": benchmarks.facts,
     }
     return Result(
         score_table(scores),
         pa.Table.from_pylist(samples, schema=SAMPLES),
-        pa.concat_tables([ANSWERS.empty_table(), *answered]),
+        benchmarks.answers,
         facts,
     )
 
 
-def _answered(
-    run: Run, model: str, subject: OwnModel, benchmark: Benchmark, begin: Begin
-) -> Outcome:
-    task = benchmark.task
-    report = begin(model, f"answer to {task.name}")
-    return answer(subject, task, benchmark.items, run.eval_batch_tokens, report)
+def _score(run: Run, model: str, measure: Measure) -> Score:
+    return Score(model, measure.metric, estimate(measure, run.resamples, run.seed))
 
 
 def _measures(
@@ -140,16 +145,10 @@ def _measures(
     named: NamedModel,
     model: Transformer,
     encoder: ChatEncoder,
-    text: ValidationText,
     rows: ValidationRows,
     begin: Begin,
 ) -> Iterator[Measure]:
     """What there are rows for, one metric after the other."""
-    report = begin(named.name, "window of text")
-    losses = document_losses(
-        model, DocumentEncoder(named.folder), text.texts, run.eval_batch_tokens, report
-    )
-    yield Measure(BITS_PER_BYTE, text.doc_ids, losses.bits, losses.sizes.astype(np.float64))
     if rows.exchanges:
         report = begin(named.name, "validation answer")
         yield completion_loss(model, rows.exchanges, run.eval_batch_tokens, report)

@@ -27,8 +27,13 @@ class Run:
 
     Attributes:
         models: each is compared with the one before it.
+        others: models that transformers computes, compared with none.
         documents, instructions, preferences: Parquet files; only validation rows are used.
-        tasks: benchmarks; `max_items`: items of each, the first ones; 0 = all.
+        attributes: Parquet files with the documents' languages, if these are asked for.
+        tasks: benchmarks; `lm_eval_tasks`, `lm_eval_files`: those of lm-eval, by name and as
+            files; `max_items`: items of each, the first ones; 0 = all.
+        held_out_items: of the two tasks made from validation text; 0 = without these.
+        rolling: measure bits per byte as lm-eval does, too.
         validation_bytes: of documents that are scored.
         max_instructions, max_preferences: validation rows and pairs scored.
         max_generated: validation prompts answered to measure the length of answers.
@@ -42,11 +47,17 @@ class Run:
     """
 
     models: tuple[NamedModel, ...]
+    others: tuple[NamedModel, ...]
     documents: tuple[Path, ...]
     instructions: tuple[Path, ...]
     preferences: tuple[Path, ...]
+    attributes: tuple[Path, ...]
     tasks: tuple[Definition, ...]
+    lm_eval_tasks: tuple[str, ...]
+    lm_eval_files: tuple[Path, ...]
     max_items: int
+    held_out_items: int
+    rolling: bool
     validation_bytes: int
     max_instructions: int
     max_preferences: int

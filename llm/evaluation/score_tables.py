@@ -11,6 +11,7 @@ from llm.evaluation.bootstrap import Estimate
 from llm.evaluation.compression import XZ
 
 BITS_PER_BYTE = "bits_per_byte"
+ROLLING_BITS_PER_BYTE = "rolling_bits_per_byte"  # as lm-eval's loglikelihood_rolling counts
 CHANGE = "_change"  # behind a metric's name: compared with the model before
 
 SCORES = pa.schema(

@@ -21,11 +21,13 @@ class ValidationText:
     """Documents in order of doc_id; the last may be cut.
 
     Attributes:
+        sources: of each document; null where a table has none.
         available: bytes of all validation documents.
     """
 
     doc_ids: tuple[str, ...]
     texts: tuple[str, ...]
+    sources: tuple[str | None, ...]
     available: int
 
     @property
@@ -40,18 +42,21 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
     Fewer if there are no more, or if a character would be cut in two.
 
     Args:
-        tables: with doc_id, split and text; documents without a text are passed over.
+        tables: with doc_id, split, source and text; documents without a text are passed over.
 
     Raises:
         NoValidationTextError: there is no validation document with a text.
     """
     held = [
-        table.filter(pc.equal(table.column("split"), VALIDATION)).select(["doc_id", "text"])
+        table.filter(pc.equal(table.column("split"), VALIDATION)).select(
+            ["doc_id", "source", "text"]
+        )
         for table in tables
     ]
     documents = pa.concat_tables(held).sort_by("doc_id") if held else None
     ids: list[str] = []
     texts: list[str] = []
+    sources: list[str | None] = []
     available, room = 0, max_bytes
     for row in documents.to_pylist() if documents is not None else []:
         content = (row["text"] or "").encode()
@@ -61,10 +66,11 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
         if text:
             ids.append(row["doc_id"])
             texts.append(text)
+            sources.append(row["source"])
         room = max(0, room - len(content))
     if not texts:
         raise NoValidationTextError(
             "no document with a text is in the validation split; raise dedup.validation_fraction "
             "or add documents"
         )
-    return ValidationText(tuple(ids), tuple(texts), available)
+    return ValidationText(tuple(ids), tuple(texts), tuple(sources), available)

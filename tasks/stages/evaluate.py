@@ -20,7 +20,13 @@ from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Table
 from tasks.panels.panels import Samples as SamplesPanel
-from tasks.stages.evaluate_tasks import task_records, task_snapshots
+from tasks.stages.evaluate_others import model_records, model_snapshots
+from tasks.stages.evaluate_tasks import (
+    harness_files,
+    harness_snapshots,
+    task_records,
+    task_snapshots,
+)
 from tasks.stages.prompts import answers_fit, texts_fit
 
 _SAMPLES_SHOWN = 60
@@ -63,7 +69,23 @@ class EvaluateConfig(StageConfig):
     tasks: list[str] = execution(
         [], "Benchmark tasks: files of settings, each beside the files of its records."
     )
+    lm_eval_tasks: list[str] = added([], "Tasks, groups or tags that lm-eval has, by name.")
+    lm_eval_files: list[str] = execution(
+        [], "Tasks of lm-eval's kind: YAML files, each in a folder with all that it needs."
+    )
     max_items: int = added(0, "Items of each task, the first ones; 0 = all.", ge=0, le=10_000_000)
+    held_out_items: int = added(
+        0,
+        "Items of each of two tasks made from validation text: which sentence goes on, and which "
+        "order of words is right; 0 = without them.",
+        ge=0,
+        le=100_000,
+    )
+    by_language: bool = added(False, "Bits per byte by language, too, where `annotate` knows it.")
+    rolling: bool = added(False, "Bits per byte as lm-eval counts them, too.")
+    models: list[str] = execution(
+        [], "Models of others to measure beside: folders or ids of the hub, NAME= before or not."
+    )
     resamples: int = Field(
         1_000, description="Bootstrap resamples behind an interval.", ge=100, le=100_000
     )
@@ -94,8 +116,12 @@ def _validation_documents(config: EvaluateConfig, validation_fraction: float) ->
 
 
 def externals(config: EvaluateConfig) -> Mapping[str, Snapshot]:
-    """Each benchmark task: its settings and the files of its records."""
-    return task_snapshots(config.tasks)
+    """Benchmark tasks with the files they need, and models of others."""
+    return {
+        **task_snapshots(config.tasks),
+        **harness_snapshots(config.lm_eval_tasks, config.lm_eval_files),
+        **model_snapshots(config.models),
+    }
 
 
 def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
@@ -107,7 +133,9 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     """
     results = out.scratch / "results"
     models = [name for name in inputs if name not in STAGE.inputs]
-    settings = config.model_dump(mode="json", exclude={"pool"})
+    # Paths are those of the snapshots.
+    elsewhere = {"pool", "by_language", "tasks", "lm_eval_files", "models"}
+    settings = config.model_dump(mode="json", exclude=elsewhere)
     out.launch(
         "llm.evaluation",
         {
@@ -116,7 +144,10 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             "documents": _paths(inputs.get("documents")),
             "instructions": _paths(inputs.get("instructions")),
             "preferences": _paths(inputs.get("preferences")),
+            "attributes": _paths(inputs.get("attributes")),
             "tasks": task_records(inputs.external),
+            "lm_eval_files": harness_files(inputs.external),
+            "others": model_records(inputs.external, models),
             "results": str(results),
         },
     )
@@ -227,6 +258,9 @@ STAGE = Stage(
         "preferences": Input(
             ("examples.preferences",), "Validation pairs to tell apart.", optional=True
         ),
+        "attributes": Input(
+            ("annotate.attributes",), "Languages.", optional=True, asked="by_language"
+        ),
     },
     inputs_from=_models,
     outputs={
@@ -242,6 +276,6 @@ STAGE = Stage(
         Requirement(("dedup.validation_fraction",), _validation_documents),
     ),
     reproducible=False,  # the last digits depend on device, threads and batch
-    libraries=("torch", "transformers", "tokenizers", "numpy"),
+    libraries=("torch", "transformers", "tokenizers", "numpy", "jinja2", "lm-eval"),
     code=("llm.evaluation.__main__",),
 )

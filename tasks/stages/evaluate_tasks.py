@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from llm.evaluation.tasks.definition import Kind, Parser
+from llm.evaluation.tasks.definition import HELD_OUT, Kind, Parser
 from llm.evaluation.tasks.template import TaskTemplateError, check_expression, check_template
 from tasks.engine.config import Part
 from tasks.engine.errors import ExternalInputError
@@ -18,6 +19,7 @@ from tasks.settings_files.settings import read_settings
 
 # Names of external inputs, and of files within one.
 _TASK, _SETTINGS, _ITEMS, _SHOTS = "task:", "settings/", "items/", "shots/"
+_LM_EVAL = "lm_eval:"
 _FIELD = "evaluate.tasks"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EXPRESSIONS = ("choices", "answer")
@@ -100,6 +102,11 @@ def task_snapshots(paths: Sequence[str]) -> dict[str, Snapshot]:
                 f"{_FIELD}: {path.name}: a task has the name of its file: letters, digits, - and "
                 "_, and .yaml behind; rename it"
             )
+        if name in HELD_OUT:
+            raise ExternalInputError(
+                f"{_FIELD}: {name} is what a task made from validation text is called; rename the "
+                "file"
+            )
         if _TASK + name in found:
             raise ExternalInputError(f"{_FIELD}: two tasks are called {name!r}; rename one file")
         items = [snapshot_files([str(path)], _FIELD, _SETTINGS)]
@@ -132,3 +139,40 @@ def task_records(external: Mapping[str, Snapshot]) -> list[dict[str, Any]]:
             ]
         found.append({"name": name.removeprefix(_TASK), **record})
     return found
+
+
+def harness_snapshots(names: Sequence[str], paths: Sequence[str]) -> dict[str, Snapshot]:
+    """Each file of a task of lm-eval as an external input, with all that lies in its folder: such
+    files include others, and name code and data beside them.
+
+    Args:
+        names: of tasks that lm-eval has itself, which are in the config's identity.
+
+    Raises:
+        ExternalInputError: lm-eval is asked for and not installed, a file is not there, or two
+            have one name.
+    """
+    if (names or paths) and importlib.util.find_spec("lm_eval") is None:
+        raise ExternalInputError(
+            "evaluate.lm_eval_tasks, evaluate.lm_eval_files: lm-eval is not installed; install it "
+            "with pip install --constraint requirements.lock --editable '.[eval]'"
+        )
+    field = "evaluate.lm_eval_files"
+    found: dict[str, Snapshot] = {}
+    for text in paths:
+        path = root() / Path(text).expanduser()
+        if not path.is_file() or path.suffix not in (".yaml", ".yml"):
+            raise ExternalInputError(f"{field}: {path} is no file that ends in .yaml or .yml")
+        if _LM_EVAL + path.name in found:
+            raise ExternalInputError(f"{field}: two files are called {path.name!r}; rename one")
+        found[_LM_EVAL + path.name] = snapshot_files([str(path.parent)], field)
+    return found
+
+
+def harness_files(external: Mapping[str, Snapshot]) -> list[str]:
+    """Where the files among external inputs are."""
+    return [
+        next(item.path for item in snapshot.items if item.name == name.removeprefix(_LM_EVAL))
+        for name, snapshot in external.items()
+        if name.startswith(_LM_EVAL)
+    ]

@@ -21,6 +21,7 @@ ANSWERS = pa.schema(
         pa.field("expected", pa.string(), nullable=False),
         pa.field("given", pa.string(), nullable=False),
         pa.field("tokens_cut", pa.int64(), nullable=False),
+        pa.field("weight", pa.float64(), nullable=False),
         pa.field(
             "verdicts",
             pa.list_(pa.struct([("measure", pa.string()), ("value", pa.float64())])),
@@ -43,6 +44,7 @@ def answer_table(model: str, task: str, answers: Sequence[Answer]) -> pa.Table:
             "expected": each.expected,
             "given": each.given,
             "tokens_cut": each.tokens_cut,
+            "weight": each.weight,
             "verdicts": [{"measure": name, "value": v} for name, v in each.verdicts.items()],
         }
         for each in answers

@@ -34,7 +34,8 @@ class Answer:
         given: the most probable choice, or what the model said; of a cloze nothing where its own
             words are others.
         tokens_cut: that the prompt lost to fit the context.
-        verdicts: value of each measure on this item.
+        weight: what it counts in a mean of verdicts: 1, or of a text its bytes.
+        verdicts: value of each measure on this item; a measure is their sum over that of weights.
     """
 
     item: str
@@ -44,6 +45,7 @@ class Answer:
     expected: str
     given: str
     tokens_cut: int
+    weight: float
     verdicts: Mapping[str, float]
 
 
@@ -104,6 +106,7 @@ def _scored(
                 expected=texts[item.expected],
                 given="" if given is None else texts[given],
                 tokens_cut=max(each.cut for each in pairs[part]),
+                weight=1.0,
                 verdicts=verdicts,
             )
         )
@@ -163,6 +166,7 @@ def _said(subject: Subject, task: Definition, items: Sequence[Item], report: Rep
                     expected=expected,
                     given=text,
                     tokens_cut=max(0, len(tokens) - room),
+                    weight=1.0,
                     verdicts={EXACT_MATCH: float(right)},
                 )
             )

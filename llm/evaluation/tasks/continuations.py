@@ -83,19 +83,39 @@ def fit(subject: Subject, prompt: list[int], continuation: list[int]) -> Pair:
     return Pair(prompt[excess:], continuation, excess)
 
 
+def rolling_pairs(subject: Subject, text: str) -> list[Pair]:
+    """A whole text as pairs that score each of its tokens once, as lm-eval does: the first behind
+    the prefix, then windows of a context each that see one token of the one before; the last
+    window reaches back as far as the context goes."""
+    tokens = [subject.prefix, *subject.encode(text)]
+    predictions, size = len(tokens) - 1, subject.context
+    found = []
+    for start in range(0, predictions, size):
+        end = min(start + size, predictions)
+        first = max(0, end - size)
+        found.append(Pair(tokens[first : start + 1], tokens[start + 1 : end + 1], 0))
+    return found
+
+
 def likelihoods(
     subject: Subject, pairs: Sequence[Pair], batch_tokens: int, report: Report
 ) -> list[Likelihood]:
-    """Of each pair's continuation, in the order given; a batch changes nothing but rounding."""
+    """Of each pair's continuation, in the order given; a batch changes nothing but rounding.
+
+    Equal pairs are scored once, so that not even rounding tells them apart.
+    """
+    keys = [(tuple(each.prompt), tuple(each.continuation)) for each in pairs]
+    once = list(dict.fromkeys(keys))
     sums, greedy = greedy_completions(
         subject.scorer,
-        [each.prompt for each in pairs],
-        [each.continuation for each in pairs],
+        [prompt for prompt, _ in once],
+        [continuation for _, continuation in once],
         batch_tokens,
         subject.device,
         report,
     )
-    return [
-        Likelihood(float(total), bool(likeliest))
-        for total, likeliest in zip(sums, greedy, strict=True)
-    ]
+    found = {
+        key: Likelihood(float(total), bool(likeliest))
+        for key, total, likeliest in zip(once, sums, greedy, strict=True)
+    }
+    return [found[key] for key in keys]

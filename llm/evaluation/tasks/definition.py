@@ -8,6 +8,9 @@ from typing import Literal
 
 Kind = Literal["multiple_choice", "minimal_pairs", "cloze", "exact_match"]
 Parser = Literal["text", "number", "letter"]
+# Names of the tasks made from validation text, see `held_out.py`.
+NEXT_SENTENCE, WORD_ORDER = "next_sentence", "word_order"
+HELD_OUT = (NEXT_SENTENCE, WORD_ORDER)
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,25 @@ class Definition:
     parser: Parser
     stop: tuple[str, ...]
     max_new_tokens: int
+
+
+def bare(name: str, kind: Kind) -> Definition:
+    """A task of that kind without files and templates, for a caller that has items of its own or
+    sets some fields."""
+    return Definition(
+        name=name,
+        kind=kind,
+        files=(),
+        prompt="",
+        choices="",
+        answer="",
+        good="",
+        bad="",
+        target="",
+        delimiter=" ",
+        shots=0,
+        shot_files=(),
+        parser="text",
+        stop=(),
+        max_new_tokens=8,
+    )

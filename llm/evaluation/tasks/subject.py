@@ -37,6 +37,7 @@ class Subject(Protocol):
     Attributes:
         scorer: its two halves.
         context: most tokens it reads at once.
+        end: the token between documents.
         prefix: the token that stands before a text nothing precedes. As in lm-eval the beginning
             of text, or, where a tokenizer has none, the token that ends what the model says.
     """
@@ -44,6 +45,7 @@ class Subject(Protocol):
     scorer: Scorer
     device: torch.device
     context: int
+    end: int
     prefix: int
 
     def encode(self, text: str) -> list[int]:
@@ -64,7 +66,7 @@ class OwnModel:
         self.context = model.architecture.context
         self.device = model.lm_head.weight.device
         self._model, self._encoder = model, encoder
-        self.prefix = _prefix(folder, encoder)
+        self.end, self.prefix = encoder.stops[0], _prefix(folder, encoder)
 
     def encode(self, text: str) -> list[int]:
         return self._encoder.text(text)

@@ -11,8 +11,10 @@ import yaml
 
 from tasks.engine.errors import ExternalInputError, TrainerError
 from tasks.panels.panels import Table
-from tasks.stages.evaluate import panels
+from tasks.stages.evaluate import externals, panels
+from tasks.stages.evaluate_others import model_records, model_snapshots
 from tasks.stages.evaluate_tasks import task_records, task_snapshots
+from tests.llm.evaluation.tiny_models import model_folder, tiny_model
 from tests.tasks.stages.test_evaluate_and_export_stages import EVALUATE
 from tests.tasks.stand_in_models import StandInConfig, built
 
@@ -123,3 +125,75 @@ def test_a_record_that_is_no_item_names_the_file(tmp_path: Path) -> None:
     config = EVALUATE.model_copy(update={"tasks": [quiz(tmp_path, choices="opts")]})
     with pytest.raises(TrainerError, match=r"TaskItemError: task quiz, quiz\.jsonl:1: 'opts'"):
         built(tmp_path / "home", dedup=STAND_IN, pretrain=STAND_IN, evaluate=config)
+
+
+def test_a_task_of_lm_eval_beside_our_own_and_a_model_of_others(tmp_path: Path) -> None:
+    quiz(tmp_path / "set")
+    theirs = {
+        "task": "theirs",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": "quiz.jsonl"}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "q",
+        "doc_to_choice": "options",
+        "doc_to_target": "right",
+        "metric_list": [{"metric": "acc"}],
+    }
+    (tmp_path / "set" / "theirs.yaml").write_text(yaml.safe_dump(theirs))
+    other = model_folder(tmp_path / "other", tiny_model(96, 5))
+    config = EVALUATE.model_copy(
+        update={
+            "tasks": [str(tmp_path / "set" / "quiz.yaml")],
+            "lm_eval_files": [str(tmp_path / "set" / "theirs.yaml")],
+            "models": [f"rival={other}"],
+        }
+    )
+    home = tmp_path / "home"
+    artifact = built(home, dedup=STAND_IN, pretrain=STAND_IN, evaluate=config)["evaluate"].artifact
+    rows = artifact.data("scores").table().to_pylist()
+    scores = {(row["model"], row["metric"]): row["value"] for row in rows}
+    for model in ("base", "rival"):
+        assert scores[model, "theirs/acc"] == scores[model, "quiz/acc"]
+        assert (model, "bits_per_byte") in scores
+    inputs = set(artifact.manifest.externals)
+    assert inputs == {"task:quiz", "lm_eval:theirs.yaml", "model:rival"}
+    # The folder of a task of lm-eval is what identifies it, and the files of a model are.
+    first = externals(config)
+    (tmp_path / "set" / "more.py").write_text("x = 1\n")
+    (other / "config.json").write_text("{}")
+    second = externals(config)
+    changed = {name for name in first if first[name].data_id != second[name].data_id}
+    assert changed == {"lm_eval:theirs.yaml", "model:rival"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": ["nobody/nothing"]}, "first: hf download nobody/nothing"),
+        ({"models": ["tests"]}, r"tests is no model: there is no .*tests/config\.json"),
+        ({"lm_eval_files": ["none.yaml"]}, r"none\.yaml is no file that ends in"),
+    ],
+)
+def test_what_is_not_there_is_told_before_anything_is_built(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ExternalInputError, match=message):
+        externals(EVALUATE.model_copy(update=changes))
+
+
+def test_a_model_may_not_have_the_name_of_another(tmp_path: Path) -> None:
+    other = model_folder(tmp_path / "other", tiny_model(96, 5))
+    with pytest.raises(ExternalInputError, match="another model is called 'other'"):
+        model_snapshots([str(other), f"other={other}"])
+    found = model_snapshots([f"base={other}"])
+    assert model_records(found, ["sft"]) == [{"name": "base", "folder": str(other)}]
+    with pytest.raises(ExternalInputError, match="a model of the recipe is called 'base'"):
+        model_records(found, ["base"])
+
+
+def test_without_lm_eval_its_tasks_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ExternalInputError, match=r"lm-eval is not installed; .*\.\[eval\]"):
+        externals(EVALUATE.model_copy(update={"lm_eval_tasks": ["arc_easy"]}))
+    assert externals(EVALUATE) == {}

@@ -4,58 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from llm.evaluation.tasks.definition import Definition, TaskFile
-
-EVALUATION_SETS = Path(__file__).resolve().parents[4].parent / "shared" / "data" / "eval"
-BLANK: dict[str, Any] = {
-    "name": "quiz",
-    "kind": "multiple_choice",
-    "files": (),
-    "prompt": "",
-    "choices": "",
-    "answer": "",
-    "good": "",
-    "bad": "",
-    "target": "",
-    "delimiter": " ",
-    "shots": 0,
-    "shot_files": (),
-    "parser": "text",
-    "stop": (),
-    "max_new_tokens": 8,
-}
-# As lm-eval asks them.
-SETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "arc_easy": (
-        "arc_easy.jsonl.gz",
-        {
-            "kind": "multiple_choice",
-            "prompt": "{{query}}\nAnswer:",
-            "choices": "choices",
-            "answer": "gold",
-        },
-    ),
-    "copa": (
-        "copa.jsonl.gz",
-        {
-            "kind": "multiple_choice",
-            "prompt": "{{query}}",
-            "choices": "choices",
-            "answer": "gold",
-        },
-    ),
-    "lambada": (
-        "lambada_openai.jsonl.gz",
-        {"kind": "cloze", "prompt": "{{context}}", "target": "{{continuation}}"},
-    ),
-    "blimp_passive_1": (
-        "blimp/passive_1.jsonl.gz",
-        {"kind": "minimal_pairs", "good": "{{sentence_good}}", "bad": "{{sentence_bad}}"},
-    ),
-}
+from llm.evaluation.tasks.definition import Definition, TaskFile, bare
 
 
 def rows(path: Path, records: Sequence[Any]) -> TaskFile:
@@ -64,4 +17,4 @@ def rows(path: Path, records: Sequence[Any]) -> TaskFile:
 
 
 def task(**fields: Any) -> Definition:
-    return Definition(**{**BLANK, **fields})
+    return replace(bare("quiz", "multiple_choice"), **fields)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.evaluation_sets import DATA
 from llm.evaluation.tasks.parsers import parse
-from tests.llm.evaluation.tasks.task_files import EVALUATION_SETS
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_texts() -> None:
 
 
 def test_every_answer_of_gsm8k_has_its_number() -> None:
-    path = EVALUATION_SETS / "gsm8k_test.jsonl.gz"
+    path = DATA / "gsm8k_test.jsonl.gz"
     if not path.is_file():
         pytest.skip("shared/data/eval is not beside the checkout")
     lines = gzip.decompress(path.read_bytes()).splitlines()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.evaluation_sets import DATA, SETS, missing, own_task
 from llm.corpus.decontaminate.items import EvaluationFileError
 from llm.evaluation.tasks.definition import TaskFile
 from llm.evaluation.tasks.items import TaskItemError, read_items
@@ -16,7 +17,7 @@ from llm.evaluation.tasks.template import (
     check_template,
     fill,
 )
-from tests.llm.evaluation.tasks.task_files import EVALUATION_SETS, SETS, rows, task
+from tests.llm.evaluation.tasks.task_files import rows, task
 
 QUIZ = [
     {"q": "Two and two?", "options": {"text": ["four", "five"]}, "right": "A"},
@@ -106,10 +107,9 @@ def test_what_is_no_template() -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_sets_others_published(name: str) -> None:
-    path, fields = SETS[name]
-    if not (EVALUATION_SETS / path).is_file():
+    if missing([name]):
         pytest.skip("shared/data/eval is not beside the checkout")
-    items = read_items(task(files=(TaskFile(path, EVALUATION_SETS / path),), **fields), 0)
-    counts = {"arc_easy": 2376, "copa": 100, "lambada": 5153, "blimp_passive_1": 1000}
-    assert len(items) == counts[name]
+    items = read_items(own_task(name, DATA / SETS[name].file), 0)
+    counts = {"arc_easy": 2376, "copa": 100, "lambada": 5153}
+    assert len(items) == counts.get(name, 1000)
     assert len({item.name for item in items}) == len(items)
