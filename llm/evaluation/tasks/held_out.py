@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from llm.evaluation.tasks.answers import answer
 from llm.evaluation.tasks.definition import NEXT_SENTENCE, WORD_ORDER, Definition, bare
@@ -21,7 +22,7 @@ from llm.evaluation.tasks.subject import Subject
 from llm.evaluation.tasks.suite import Begin, TaskOutcome
 
 _CHOICES = 4
-_NEAREST = 20  # sentences of like length that the other choices are drawn from
+_NEAREST = 10  # sentences of like length, shorter and longer, that other choices are drawn from
 _CONTEXT = 300  # characters before the sentence that is asked for, whole sentences
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _PARAGRAPH = re.compile(r"\n\s*\n")
@@ -127,26 +128,29 @@ def _next_sentence(
     by_length = sorted(sentences, key=lambda sentence: (len(sentence.text), sentence.name))
     places = {sentence.name: place for place, sentence in enumerate(by_length)}
     for sentence in chosen:
-        others = _others(sentence, by_length, places[sentence.name])
-        if len(others) < _CHOICES - 1:
+        place = places[sentence.name]
+        # As often the shortest as the second, third or longest: length tells nothing. Drawn from
+        # both sides alike, the right one would be in the middle, and the shortest 1 in 10 times.
+        shorter = draw.randrange(_CHOICES)
+        below = _nearest(sentence, reversed(by_length[:place]))
+        above = _nearest(sentence, by_length[place + 1 :])
+        longer = _CHOICES - 1 - shorter
+        if len(below) < shorter or len(above) < longer:
             continue
-        choices = draw.sample(others, _CHOICES - 1)
+        choices = [*draw.sample(below, shorter), *draw.sample(above, longer)]
+        if len({*choices, sentence.text}) < _CHOICES:
+            continue
+        draw.shuffle(choices)
         expected = draw.randrange(_CHOICES)
         choices.insert(expected, sentence.text)
         yield Item(sentence.name, sentence.before, tuple(choices), expected)
 
 
-def _others(sentence: _Sentence, by_length: Sequence[_Sentence], place: int) -> list[str]:
-    """The texts nearest in length that stand in other documents."""
-    found: dict[str, None] = {}
-    for step in range(1, len(by_length)):
-        for at in (place - step, place + step):
-            if 0 <= at < len(by_length) and by_length[at].doc_id != sentence.doc_id:
-                found.setdefault(by_length[at].text)
-        if len(found) >= _NEAREST:
-            break
-    found.pop(sentence.text, None)
-    return list(found)
+def _nearest(sentence: _Sentence, others: Iterable[_Sentence]) -> list[str]:
+    """The first texts of others that stand in another document."""
+    elsewhere = (other.text for other in others if other.doc_id != sentence.doc_id)
+    different = dict.fromkeys(islice((t for t in elsewhere if t != sentence.text), _NEAREST))
+    return list(different)
 
 
 def _word_order(chosen: Sequence[_Sentence], draw: random.Random) -> Iterator[Item]:
