@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 
 from llm.evaluation.bits_per_byte import document_losses
+from llm.evaluation.tasks.subject import OwnModel
 from llm.model.folder import load
 from llm.model.transformer import Transformer
 from llm.model.weight_matrix import int8_steps
-from llm.tokens.encoding import DocumentEncoder
+from llm.tokens.chat import ChatEncoder
 
 
 @torch.no_grad()
@@ -52,13 +53,12 @@ def main() -> None:
         content = gzip.decompress(content)
     lines = [line for line in content.decode().split("\n") if line][: args.documents]
     texts = [json.loads(line)["text"] for line in lines]
-    encoder = DocumentEncoder(args.folder)
+    encoder = ChatEncoder(args.folder)
     rows: list[dict[str, object]] = []
     first = 0.0
     for precision in ("fp32", "bf16", "int8"):
-        losses = document_losses(
-            rounded(args.folder, precision), encoder, texts, 4096, lambda *_: None
-        )
+        subject = OwnModel(rounded(args.folder, precision), args.folder, encoder)
+        losses = document_losses(subject, texts, 4096, lambda *_: None)
         value = losses.bits_per_byte
         first = first or value
         rows.append({"name": precision, "bits_per_byte": round(value, 5)})

@@ -13,7 +13,7 @@ from flows import publish
 from flows.contenders import NAMES, PROD, contenders
 from flows.planning import RECIPE
 from flows.running import watch_server
-from tasks import comparing
+from tasks.comparison import comparing
 
 
 @flow(name="compare")

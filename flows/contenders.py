@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.home import open_store
 from flows.planning import recipe_name
-from tasks.contenders import STAGE, Contender, contender
+from tasks.comparison.contenders import STAGE, Contender, contender
 from tasks.engine.errors import MissingInputError
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact

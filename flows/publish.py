@@ -17,9 +17,9 @@ from prefect.runtime import flow_run
 
 from flows.pictures import publish_lineage, publish_picture
 from flows.reports import page
-from tasks import comparing
 from tasks.best_effort import SERVER_AWAY, unreachable
-from tasks.comparing import Comparison
+from tasks.comparison import comparing
+from tasks.comparison.comparing import Comparison
 from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.run.chain import Chain
 from tasks.engine.run.plan import Row

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import gpu
+from benchmarks.evaluation_sets import missing
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -109,3 +110,22 @@ def test_generation_benchmark() -> None:
     }
     assert {row["name"] for row in record["rows"]} >= {"ingot int8", "llama.cpp q8_0"}
     assert all(row["tokens_per_second"] > 0 for row in record["rows"])
+
+
+@pytest.mark.long
+def test_evaluation_benchmark() -> None:
+    if missing(["copa", "lambada"]):
+        pytest.skip("shared/data/eval is not beside the checkout")
+    options = ["--items", "12", "--sets", "copa,lambada"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.evaluation", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert [row["items"] for row in record["rows"]] == [12, 12]
+    (bar,) = record["bars"]
+    assert (bar["name"], bar["value"], bar["holds"]) == ("items_that_differ_from_lm_eval", 0, True)

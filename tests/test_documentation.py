@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 
 from flows.cli.main import app
 from tasks.recipe import SHIPPED, validate_recipe
-from tasks.recipe_yaml import parse
 from tasks.registry import STAGES
+from tasks.settings_files.yaml_text import parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from flows.cli.options import AsJson
 from flows.contenders import NAMES, contenders
-from tasks import comparing
-from tasks.comparing import Comparison
+from tasks.comparison import comparing
+from tasks.comparison.comparing import Comparison
 
 Measures = Annotated[
     list[str],

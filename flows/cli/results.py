@@ -15,7 +15,7 @@ from flows.cli.comparing import SharedItems, show
 from flows.cli.options import Recipe
 from flows.contenders import of_channel
 from flows.planning import recipe_name
-from tasks import contenders, promotion
+from tasks.comparison import contenders, promotion
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact

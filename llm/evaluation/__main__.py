@@ -44,8 +44,8 @@ def _evaluate(run: Run) -> None:
     with advise_on_memory("lower evaluate.eval_batch_tokens, which changes no result"):
         result = evaluate(run, begin)
     run.results.mkdir(parents=True, exist_ok=True)
-    for name in ("scores", "items", "samples"):
-        pq.write_table(getattr(result, name), run.results / f"{name}.parquet")
+    for name, table in result.tables.items():
+        pq.write_table(table, run.results / f"{name}.parquet")
     facts = json.dumps(result.facts, indent=1, allow_nan=False)
     (run.results / "facts.json").write_text(facts, encoding="utf-8")
 

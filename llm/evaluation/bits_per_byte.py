@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llm.evaluation.tasks.subject import Subject
 from llm.model.scoring import Report, token_logprobs
-from llm.model.transformer import Transformer
-from llm.tokens.encoding import DocumentEncoder
 
 
 @dataclass(frozen=True)
@@ -63,21 +62,17 @@ def windows(predictions: int, context: int, stride: int) -> list[Window]:
 
 
 def document_losses(
-    model: Transformer,
-    encoder: DocumentEncoder,
-    texts: Sequence[str],
-    eval_batch_tokens: int,
-    report: Report,
+    subject: Subject, texts: Sequence[str], eval_batch_tokens: int, report: Report
 ) -> DocumentLosses:
     """What each document costs; the batch size changes nothing but rounding."""
-    context = model.architecture.context
+    context = subject.context
     pieces: list[NDArray[np.int32]] = []
     scored: list[NDArray[np.bool_]] = []
     owners: list[int] = []
-    end = np.array([encoder.end_id], dtype=np.int32)
+    end = np.array([subject.end], dtype=np.int32)
     tokens = np.zeros(len(texts), dtype=np.int64)
     for document, text in enumerate(texts):
-        sequence = np.concatenate([end, encoder.ids(text), end])
+        sequence = np.concatenate([end, np.array(subject.encode_bare(text), np.int32), end])
         tokens[document] = len(sequence) - 1
         for window in windows(len(sequence) - 1, context, max(1, context // 2)):
             pieces.append(sequence[window.start : window.end + 1])
@@ -85,8 +80,9 @@ def document_losses(
             scored.append(np.arange(len(pieces[-1])) >= passed_over)
             owners.append(document)
     by_window = np.zeros(len(pieces))
-    device = model.lm_head.weight.device
-    for index, values in token_logprobs(model, pieces, scored, eval_batch_tokens, device, report):
+    for index, values in token_logprobs(
+        subject.scorer, pieces, scored, eval_batch_tokens, subject.device, report
+    ):
         by_window[index] = -values.sum()
     nats = np.zeros(len(texts))
     for document, value in zip(owners, by_window, strict=True):

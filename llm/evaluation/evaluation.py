@@ -1,20 +1,21 @@
-"""Every model of a chain on the same validation text, answers and prompts."""
+"""Every model of a chain on the same validation text, answers, prompts and benchmark tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.evaluation.bits_per_byte import document_losses
+from llm.evaluation.benchmarks import Benchmarks
 from llm.evaluation.bootstrap import Estimate, difference, estimate
 from llm.evaluation.completion_loss import completion_loss
 from llm.evaluation.compression import XZ, xz_bits_per_byte
 from llm.evaluation.conversations import ValidationRows, tokenise
+from llm.evaluation.document_groups import languages
 from llm.evaluation.items import item_table
 from llm.evaluation.measure import BITS_PER_BYTE, Measure
 from llm.evaluation.preferences import preference_measures
@@ -27,13 +28,15 @@ from llm.evaluation.score_tables import (
     headline,
     score_table,
 )
-from llm.evaluation.validation_bytes import ValidationText, validation_text
+from llm.evaluation.tasks.subject import OwnModel, Subject
+from llm.evaluation.tasks.transformers_model import TransformersModel
+from llm.evaluation.text_measures import text_measures
+from llm.evaluation.validation_bytes import validation_text
 from llm.evaluation.validation_examples import validation_examples
 from llm.model.folder import load
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
-from llm.tokens.encoding import DocumentEncoder
 from llm.training.devices import CUDA_OR_CPU, autocast, find
 
 # Given a model and what it is measured by, whom to tell how far it is.
@@ -42,52 +45,81 @@ Begin = Callable[[str, str], Report]
 
 @dataclass(frozen=True)
 class Result:
-    """Tables as in `score_tables` and `items`, and facts for the manifest."""
+    """Tables as in `score_tables`, `items` and `tasks.answers`, and facts for the manifest."""
 
     scores: pa.Table
     items: pa.Table
     samples: pa.Table
+    answers: pa.Table
     facts: dict[str, Any]
+
+    @property
+    def tables(self) -> dict[str, pa.Table]:
+        """By the names of the stage's outputs."""
+        return {name: getattr(self, name) for name in ("scores", "items", "samples", "answers")}
 
 
 def evaluate(run: Run, begin: Begin) -> Result:
     """Measure each model, and its difference from the one before.
 
     Raises:
-        NoValidationTextError, ModelFolderError, DeviceError, ItemsError.
+        NoValidationTextError, ModelFolderError, DeviceError, ItemsError; EvaluationFileError,
+            TaskItemError, HarnessTaskError: a task, or a file of it, is none.
     """
     device = find(run.device, CUDA_OR_CPU)
-    tables = (pq.read_table(path, columns=["doc_id", "split", "text"]) for path in run.documents)
+    tables = (
+        pq.read_table(path, columns=["doc_id", "split", "source", "text"]) for path in run.documents
+    )
     text = validation_text(tables, run.validation_bytes)
     instructions = validation_examples(run.instructions, ["messages"], run.max_instructions)
     preferences = validation_examples(
         run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
     )
+    benchmarks = Benchmarks(run, text)
+    known = languages(run.attributes, text.doc_ids)
     scores: list[Score] = []
     items: list[pa.Table] = []
     samples: list[dict[str, str]] = []
     left_out: dict[str, Any] = {}
     before: dict[str, Measure] = {}
+
+    def on_text(subject: Subject, watched: Callable[[str], Report]) -> Iterator[Measure]:
+        size = run.eval_batch_tokens
+        return text_measures(subject, text, known, run.rolling, size, watched)
+
     for place, named in enumerate(run.models):
         model = load(named.folder).to(device)
         encoder = ChatEncoder(named.folder)
         rows = tokenise(encoder, instructions, preferences, model.architecture.context)
         left_out[named.name] = rows.left_out
         with autocast(device, run.precision):
-            measures = list(_measures(run, named, model, encoder, text, rows, begin))
+            subject: Subject = OwnModel(model, named.folder, encoder)
+            watched = partial(begin, named.name)
+            measures = list(on_text(subject, watched))
+            measures += _measures(run, named, model, encoder, rows, begin)
+            measures += benchmarks.ask(named.name, subject, watched)
             replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
         items.append(item_table(named.name, measures))
         samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
-            found = estimate(measure, run.resamples, run.seed)
-            scores.append(Score(named.name, measure.metric, found))
+            scores.append(_score(run, named.name, measure))
             if measure.metric not in before:
                 continue
             changed = difference(measure, before[measure.metric], run.resamples, run.seed)
             if changed is not None:
                 scores.append(Score(named.name, measure.metric + CHANGE, changed))
         before = {measure.metric: measure for measure in measures}
+    for named in run.others:
+        with autocast(device, run.precision):
+            subject = TransformersModel(named.folder, device)
+            watched = partial(begin, named.name)
+            measures = list(on_text(subject, watched))
+            measures += benchmarks.ask(named.name, subject, watched)
+        items.append(item_table(named.name, measures))
+        scores += [_score(run, named.name, measure) for measure in measures]
+    for name, tasks in benchmarks.left_out.items():
+        left_out.setdefault(name, {}).update(tasks)
     packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))
     scores.append(Score(XZ, BITS_PER_BYTE, packed))
     facts = {
@@ -98,9 +130,19 @@ def evaluate(run: Run, begin: Begin) -> Result:
         "validation_instructions": len(instructions),
         "validation_preferences": len(preferences),
         "left_out": left_out,
+        "tasks": benchmarks.facts,
     }
-    said = pa.Table.from_pylist(samples, schema=SAMPLES)
-    return Result(score_table(scores), pa.concat_tables(items), said, facts)
+    return Result(
+        score_table(scores),
+        pa.concat_tables(items),
+        pa.Table.from_pylist(samples, schema=SAMPLES),
+        benchmarks.answers,
+        facts,
+    )
+
+
+def _score(run: Run, model: str, measure: Measure) -> Score:
+    return Score(model, measure.metric, estimate(measure, run.resamples, run.seed))
 
 
 def _measures(
@@ -108,16 +150,10 @@ def _measures(
     named: NamedModel,
     model: Transformer,
     encoder: ChatEncoder,
-    text: ValidationText,
     rows: ValidationRows,
     begin: Begin,
 ) -> Iterator[Measure]:
     """What there are rows for, one metric after the other."""
-    report = begin(named.name, "window of text")
-    losses = document_losses(
-        model, DocumentEncoder(named.folder), text.texts, run.eval_batch_tokens, report
-    )
-    yield Measure(BITS_PER_BYTE, text.items, losses.bits, losses.sizes.astype(np.float64))
     if rows.exchanges:
         report = begin(named.name, "validation answer")
         yield completion_loss(model, rows.exchanges, run.eval_batch_tokens, report)

@@ -30,6 +30,7 @@ from llm.evaluation.measure import (
     COMPLETION_LOSS,
     GENERATED_TOKENS,
     PREFERENCE_ACCURACY,
+    ROLLING_BITS_PER_BYTE,
     Measure,
 )
 
@@ -46,6 +47,7 @@ ITEMS = pa.schema(
 # 1: more is better; -1: less is; 0: neither, it is shown for what it says of the others.
 DIRECTIONS = {
     BITS_PER_BYTE: -1,
+    ROLLING_BITS_PER_BYTE: -1,
     COMPLETION_LOSS: -1,
     PREFERENCE_ACCURACY: 1,
     CHOSEN_LOGPROB: 0,

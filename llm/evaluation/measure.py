@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS_PER_BYTE = "bits_per_byte"
+ROLLING_BITS_PER_BYTE = "rolling_bits_per_byte"  # as lm-eval's loglikelihood_rolling counts
 COMPLETION_LOSS = "completion_loss"
 PREFERENCE_ACCURACY = "preference_accuracy"
 CHOSEN_LOGPROB = "chosen_logprob"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from llm.evaluation.tasks.definition import Definition
 from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
 
@@ -26,7 +27,13 @@ class Run:
 
     Attributes:
         models: each is compared with the one before it.
+        others: models that transformers computes, compared with none.
         documents, instructions, preferences: Parquet files; only validation rows are used.
+        attributes: Parquet files with the documents' languages, if these are asked for.
+        tasks: benchmarks; `lm_eval_tasks`, `lm_eval_files`: those of lm-eval, by name and as
+            files; `max_items`: items of each, the first ones; 0 = all.
+        held_out_items: of the two tasks made from validation text; 0 = without these.
+        rolling: measure bits per byte as lm-eval does, too.
         validation_bytes: of documents that are scored.
         max_instructions, max_preferences: validation rows and pairs scored.
         max_generated: validation prompts answered to measure the length of answers.
@@ -36,13 +43,22 @@ class Run:
         eval_batch_tokens: padded tokens a batch.
         threads: of the CPU; 0 = the number that is fastest.
         device: auto, cpu or cuda; `precision`: fp32, or bf16 = autocast over float32 weights.
-        results: a folder for scores.parquet, items.parquet, samples.parquet and facts.json.
+        results: a folder for a Parquet file each of scores, items, samples and answers, and
+            facts.json.
     """
 
     models: tuple[NamedModel, ...]
+    others: tuple[NamedModel, ...]
     documents: tuple[Path, ...]
     instructions: tuple[Path, ...]
     preferences: tuple[Path, ...]
+    attributes: tuple[Path, ...]
+    tasks: tuple[Definition, ...]
+    lm_eval_tasks: tuple[str, ...]
+    lm_eval_files: tuple[Path, ...]
+    max_items: int
+    held_out_items: int
+    rolling: bool
     validation_bytes: int
     max_instructions: int
     max_preferences: int

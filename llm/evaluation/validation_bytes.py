@@ -21,12 +21,16 @@ class ValidationText:
     """Documents in order of doc_id; the last may be cut.
 
     Attributes:
-        items: doc_ids; of a document that is cut, its bytes behind: DOC_ID:BYTES.
+        doc_ids: of each.
+        items: the same; of a document that is cut, its bytes behind: DOC_ID:BYTES.
+        sources: of each document; null where a table has none.
         available: bytes of all validation documents.
     """
 
+    doc_ids: tuple[str, ...]
     items: tuple[str, ...]
     texts: tuple[str, ...]
+    sources: tuple[str | None, ...]
     available: int
 
     @property
@@ -41,18 +45,22 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
     Fewer if there are no more, or if a character would be cut in two.
 
     Args:
-        tables: with doc_id, split and text; documents without a text are passed over.
+        tables: with doc_id, split, source and text; documents without a text are passed over.
 
     Raises:
         NoValidationTextError: there is no validation document with a text.
     """
     held = [
-        table.filter(pc.equal(table.column("split"), VALIDATION)).select(["doc_id", "text"])
+        table.filter(pc.equal(table.column("split"), VALIDATION)).select(
+            ["doc_id", "source", "text"]
+        )
         for table in tables
     ]
     documents = pa.concat_tables(held).sort_by("doc_id") if held else None
+    ids: list[str] = []
     items: list[str] = []
     texts: list[str] = []
+    sources: list[str | None] = []
     available, room = 0, max_bytes
     for row in documents.to_pylist() if documents is not None else []:
         content = (row["text"] or "").encode()
@@ -60,13 +68,15 @@ def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationTex
         # Only the character at the cut can be incomplete, and it is left out.
         text = content[:room].decode("utf-8", "ignore")
         if text:
+            ids.append(row["doc_id"])
             kept = len(text.encode())
             items.append(row["doc_id"] if kept == len(content) else f"{row['doc_id']}:{kept}")
             texts.append(text)
+            sources.append(row["source"])
         room = max(0, room - len(content))
     if not texts:
         raise NoValidationTextError(
             "no document with a text is in the validation split; raise dedup.validation_fraction "
             "or add documents"
         )
-    return ValidationText(tuple(items), tuple(texts), available)
+    return ValidationText(tuple(ids), tuple(items), tuple(texts), tuple(sources), available)

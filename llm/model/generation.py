@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from llm.model.batching import Ask, Batch, PromptLengthError
 from llm.model.inference import Inference
@@ -19,11 +19,15 @@ def generate(
     max_new_tokens: int,
     stop: Sequence[int],
     sampling: Sampling = GREEDY,
+    ended: Callable[[int, Sequence[int]], bool] | None = None,
 ) -> list[list[int]]:
     """Continue each prompt by up to `max_new_tokens` tokens, ending at (and without) a stop token.
 
     Each prompt and its continuation stay within the model's context. Rows that draw do so each
     with numbers of its own.
+
+    Args:
+        ended: given a prompt's place and its answer so far, whether the answer is to end there.
 
     Raises:
         PromptLengthError: a prompt is empty or fills the context.
@@ -44,8 +48,12 @@ def generate(
         batch.add(Ask(prompt, max_new_tokens, frozenset(stop), sampling, stream=index))
     while batch.running or batch.waiting:
         for made in batch.step():
-            if made.token is not None:
-                answers[made.number].append(made.token)
+            if made.token is None:
+                continue
+            answer = answers[made.number]
+            answer.append(made.token)
+            if ended is not None and made.ended is None and ended(made.number, answer):
+                batch.cancel(made.number)
     return answers
 
 

@@ -78,12 +78,26 @@ def token_logprobs(
             raise UnscorableSequenceError(
                 f"sequence {index}: its first token is to be scored, which nothing precedes"
             )
+    for index, values, _ in _scored(model, sequences, scored, batch_tokens, device, report, False):
+        yield index, values
+
+
+def _scored(
+    model: Scorer,
+    sequences: Sequence[Tokens],
+    scored: Sequence[NDArray[np.bool_]],
+    batch_tokens: int,
+    device: torch.device,
+    report: Report,
+    greedy: bool,
+) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.bool_]]]:
+    """As above, and (where asked) whether each token is the most probable one at its place."""
     if device.type == "cpu":
         batch_tokens = min(batch_tokens, _CPU_TOKENS)
     done = 0
     for batch in batches([max(len(sequence) - 1, 0) for sequence in sequences], batch_tokens):
-        found = _batch(model, [sequences[i] for i in batch], [scored[i] for i in batch], device)
-        yield from zip(batch, found, strict=True)
+        chosen = [sequences[i] for i in batch], [scored[i] for i in batch]
+        yield from zip(batch, *_batch(model, *chosen, device, greedy), strict=True)
         done += len(batch)
         report(done, len(sequences))
 
@@ -94,10 +108,11 @@ def _batch(
     sequences: Sequence[Tokens],
     scored: Sequence[NDArray[np.bool_]],
     device: torch.device,
-) -> list[NDArray[np.float64]]:
+    greedy: bool,
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:
     counts = [int(mask.sum()) for mask in scored]
     if not sum(counts):
-        return [np.empty(0) for _ in sequences]
+        return [np.empty(0) for _ in sequences], [np.empty(0, dtype=np.bool_) for _ in sequences]
     width = max(len(sequence) for sequence in sequences)
     tokens = torch.zeros(len(sequences), width, dtype=torch.int64)
     chosen = torch.zeros(len(sequences), width, dtype=torch.bool)
@@ -106,14 +121,17 @@ def _batch(
         chosen[row, : len(sequence)] = torch.as_tensor(np.asarray(mask))
     tokens, chosen = tokens.to(device), chosen[:, 1:].to(device)
     states, targets = model.hidden(tokens[:, :-1])[chosen], tokens[:, 1:][chosen]
-    pieces = []
+    pieces, likeliest = [], []
     rows = _CPU_ROWS if device.type == "cpu" else _ROWS
     for start in range(0, len(targets), rows):
         piece = slice(start, start + rows)
         logits = model.lm_head(states[piece]).float()
         pieces.append(logits.gather(-1, targets[piece, None])[:, 0] - logits.logsumexp(-1))
-    flat = torch.cat(pieces).double().cpu().numpy()
-    return np.split(flat, np.cumsum(counts)[:-1])
+        if greedy:
+            likeliest.append(logits.argmax(-1) == targets[piece])
+    ends = np.cumsum(counts)[:-1]
+    found = torch.cat(likeliest).cpu().numpy() if greedy else np.zeros(len(targets), np.bool_)
+    return np.split(torch.cat(pieces).double().cpu().numpy(), ends), np.split(found, ends)
 
 
 def summed_logprobs(
@@ -134,10 +152,7 @@ def summed_logprobs(
     """
     counts = np.array([int(mask.sum()) for mask in scored], dtype=np.int64)
     if not counts.all():
-        raise UnscorableSequenceError(
-            f"sequence {int(np.argmin(counts != 0))} has no token to be scored; it needs a prompt "
-            "and at least one token behind it"
-        )
+        raise _nothing_to_score(int(np.argmin(counts != 0)))
     sums = np.zeros(len(sequences), dtype=np.float64)
     for index, values in token_logprobs(model, sequences, scored, batch_tokens, device, report):
         sums[index] = values.sum()
@@ -153,7 +168,49 @@ def completion_logprobs(
     report: Report,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """`summed_logprobs` of what follows each prompt."""
-    pairs = list(zip(prompts, completions, strict=True))
-    sequences = [[*prompt, *completion] for prompt, completion in pairs]
-    scored = [np.arange(len(p) + len(c)) >= len(p) for p, c in pairs]
+    sequences, scored = _joined(prompts, completions)
     return summed_logprobs(model, sequences, scored, batch_tokens, device, report)
+
+
+def greedy_completions(
+    model: Scorer,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    batch_tokens: int,
+    device: torch.device,
+    report: Report,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`completion_logprobs`, and whether each completion is what greedy decoding would begin with.
+
+    Returns:
+        float64 (completions,) in nats, bool (completions,).
+
+    Raises:
+        UnscorableSequenceError: a prompt or a completion is empty; names the sequence.
+    """
+    for place, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
+        if not (prompt and completion):
+            raise _nothing_to_score(place)
+    sequences, scored = _joined(prompts, completions)
+    sums, greedy = np.zeros(len(sequences)), np.zeros(len(sequences), dtype=np.bool_)
+    for index, values, likeliest in _scored(
+        model, sequences, scored, batch_tokens, device, report, True
+    ):
+        sums[index], greedy[index] = values.sum(), likeliest.all()
+    return sums, greedy
+
+
+def _joined(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+) -> tuple[list[list[int]], list[NDArray[np.bool_]]]:
+    """Prompts with what follows them, and which of their tokens are to be scored: the latter."""
+    pairs = list(zip(prompts, completions, strict=True))
+    scored = [np.arange(len(p) + len(c)) >= len(p) for p, c in pairs]
+    return [[*prompt, *completion] for prompt, completion in pairs], scored
+
+
+def _nothing_to_score(sequence: int) -> UnscorableSequenceError:
+    return UnscorableSequenceError(
+        f"sequence {sequence} has no token to be scored; it needs a prompt and at least one token "
+        "behind it"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow.parquet as pq
 from pydantic import Field
@@ -11,14 +11,23 @@ from pydantic import Field
 from llm.evaluation.items import ITEMS
 from llm.evaluation.run_file import Precision
 from llm.evaluation.score_tables import CHANGE, SAMPLES, SCORES
+from llm.evaluation.tasks.answer_table import ANSWERS
 from llm.training.run_file import CudaOrCpu
-from tasks.engine.config import StageConfig, execution
+from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Table
 from tasks.panels.panels import Samples as SamplesPanel
+from tasks.stages.evaluate_others import model_records, model_snapshots
+from tasks.stages.evaluate_tasks import (
+    harness_files,
+    harness_snapshots,
+    task_records,
+    task_snapshots,
+)
 from tasks.stages.prompts import answers_fit, texts_fit
 
 _SAMPLES_SHOWN = 60
@@ -58,6 +67,26 @@ class EvaluateConfig(StageConfig):
         description="Texts the base model continues, for you to read.",
     )
     new_tokens: int = Field(128, description="Longest answer, in tokens.", ge=1, le=65_536)
+    tasks: list[str] = execution(
+        [], "Benchmark tasks: files of settings, each beside the files of its records."
+    )
+    lm_eval_tasks: list[str] = added([], "Tasks, groups or tags that lm-eval has, by name.")
+    lm_eval_files: list[str] = execution(
+        [], "Tasks of lm-eval's kind: YAML files, each in a folder with all that it needs."
+    )
+    max_items: int = added(0, "Items of each task, the first ones; 0 = all.", ge=0, le=10_000_000)
+    held_out_items: int = added(
+        0,
+        "Items of each of two tasks made from validation text: which sentence goes on, and which "
+        "order of words is right; 0 = without them.",
+        ge=0,
+        le=100_000,
+    )
+    by_language: bool = added(False, "Bits per byte by language, too, where `annotate` knows it.")
+    rolling: bool = added(False, "Bits per byte as lm-eval counts them, too.")
+    models: list[str] = execution(
+        [], "Models of others to measure beside: folders or ids of the hub, NAME= before or not."
+    )
     resamples: int = Field(
         1_000, description="Bootstrap resamples behind an interval.", ge=100, le=100_000
     )
@@ -87,6 +116,15 @@ def _validation_documents(config: EvaluateConfig, validation_fraction: float) ->
         )
 
 
+def externals(config: EvaluateConfig) -> Mapping[str, Snapshot]:
+    """Benchmark tasks with the files they need, and models of others."""
+    return {
+        **task_snapshots(config.tasks),
+        **harness_snapshots(config.lm_eval_tasks, config.lm_eval_files),
+        **model_snapshots(config.models),
+    }
+
+
 def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     """Measure in a process of its own.
 
@@ -96,7 +134,9 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     """
     results = out.scratch / "results"
     models = [name for name in inputs if name not in STAGE.inputs]
-    settings = config.model_dump(mode="json", exclude={"pool"})
+    # Paths are those of the snapshots.
+    elsewhere = {"pool", "by_language", "tasks", "lm_eval_files", "models"}
+    settings = config.model_dump(mode="json", exclude=elsewhere)
     out.launch(
         "llm.evaluation",
         {
@@ -105,10 +145,14 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             "documents": _paths(inputs.get("documents")),
             "instructions": _paths(inputs.get("instructions")),
             "preferences": _paths(inputs.get("preferences")),
+            "attributes": _paths(inputs.get("attributes")),
+            "tasks": task_records(inputs.external),
+            "lm_eval_files": harness_files(inputs.external),
+            "others": model_records(inputs.external, models),
             "results": str(results),
         },
     )
-    for name in ("scores", "items", "samples"):
+    for name in ("scores", "items", "samples", "answers"):
         with out.table(name) as writer:
             writer.write(pq.read_table(results / f"{name}.parquet"))
     for name, value in json.loads((results / "facts.json").read_text(encoding="utf-8")).items():
@@ -145,6 +189,8 @@ def panels(artifact: Artifact) -> list[Panel]:
     if changes:
         difference = "Differences from the model before, on the same units, resampled in pairs."
         shown.append(_side_by_side("Changes", changes, difference))
+    if facts["tasks"]:
+        shown.append(_task_table(artifact))
     shown.append(_left_out_table(artifact))
     samples = artifact.data("samples").table().slice(0, _SAMPLES_SHOWN).to_pylist()
     items = [
@@ -174,15 +220,27 @@ def _with_interval(row: dict[str, Cell]) -> str:
     return f"{value} [{row['low']:.4g}, {row['high']:.4g}]"
 
 
+def _task_table(artifact: Artifact) -> Table:
+    """What the tasks are, and what a draw among the choices would score."""
+    rows: list[list[Cell]] = [
+        [name, task["kind"].replace("_", " "), task["items"], task["chance"]]
+        for name, task in artifact.facts["tasks"].items()
+    ]
+    return Table("Tasks", ["task", "kind", "items", "chance"], rows)
+
+
 def _left_out_table(artifact: Artifact) -> Table:
-    """Validation rows a model could not be measured on."""
+    """Validation rows and items of tasks that a model could not be measured on."""
     rows: list[list[Cell]] = [
         [model, kind, reason, count]
         for model, kinds in artifact.facts["left_out"].items()
         for kind, reasons in kinds.items()
         for reason, count in sorted(reasons.items())
     ]
-    note = "Validation rows that are no conversation, or, as prompts, too long for the context."
+    note = (
+        "Validation rows that are no conversation, or, as prompts, too long for the context; items "
+        "of tasks without an answer that can be scored."
+    )
     return Table("Rows not measured on", ["model", "rows", "reason", "count"], rows, note)
 
 
@@ -201,6 +259,9 @@ STAGE = Stage(
         "preferences": Input(
             ("examples.preferences",), "Validation pairs to tell apart.", optional=True
         ),
+        "attributes": Input(
+            ("annotate.attributes",), "Languages.", optional=True, asked="by_language"
+        ),
     },
     inputs_from=_models,
     outputs={
@@ -209,14 +270,16 @@ STAGE = Stage(
             "What each item counts: every measure of a model is sum(value) / sum(weight).", ITEMS
         ),
         "samples": Output("Replies of the models to fixed prompts.", SAMPLES),
+        "answers": Output("What each model makes of each item of the tasks.", ANSWERS),
     },
     run=run,
     panels=panels,
+    externals=externals,
     requires=(
         Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),
         Requirement(("dedup.validation_fraction",), _validation_documents),
     ),
     reproducible=False,  # the last digits depend on device, threads and batch
-    libraries=("torch", "transformers", "tokenizers", "numpy"),
+    libraries=("torch", "transformers", "tokenizers", "numpy", "jinja2", "lm-eval"),
     code=("llm.evaluation.__main__",),
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from llm.errors import ExpectedError
-from tasks import comparing, contenders
+from tasks.comparison import comparing, contenders
 from tasks.engine.config import StageConfig, added
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError

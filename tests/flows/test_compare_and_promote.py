@@ -13,11 +13,11 @@ from flows import compare as flow
 from flows.cli.main import app
 from flows.contenders import contenders
 from llm.evaluation.differences.pairing import DifferentItemsError
-from tasks.comparing import ComparisonError
+from tasks.comparison.comparing import ComparisonError
+from tasks.comparison.promotion import NotBetterError
 from tasks.engine.errors import MissingInputError, RecipeError
 from tasks.engine.store import channels
 from tasks.engine.store.store import Store
-from tasks.promotion import NotBetterError
 from tests.flows.runs import artifacts
 from tests.tasks.stand_in_evaluations import bits, evaluated, right
 

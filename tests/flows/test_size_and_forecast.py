@@ -18,7 +18,7 @@ from llm.process.safe_path import CHECKOUT
 from llm.training.planner import rates
 from llm.training.planner.dial import BudgetError
 from tasks import device_rate
-from tasks.recipe_yaml import parse
+from tasks.settings_files.yaml_text import parse
 from tasks.stages.pretrain_config import PretrainConfig
 from tests.flows.command import RECIPE, ingot, surroundings
 from tests.llm.tokens.small_tokenizer import library_texts

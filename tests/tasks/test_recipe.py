@@ -12,12 +12,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import recipe_yaml
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.engine.identity.canonical import canonical_json
 from tasks.recipe import SHIPPED, Recipe, load, validate_recipe
 from tasks.registry import STAGES
+from tasks.settings_files import yaml_text
 
 SMALL = "name: mine\nsource:\n  sources:\n    - {name: web, paths: [pages]}\ndedup: {}\n"
 
@@ -115,7 +115,7 @@ def test_an_alias_and_an_overridden_merge_are_no_mistake(file: Path) -> None:
     file.write_text(text.replace(", bands: 10", "") + "clean: {<<: {workers: 2}, workers: 1}\n")
     loaded = load(str(file))
     assert loaded.configs["clean"].workers == 1  # type: ignore[attr-defined]
-    value = recipe_yaml.parse("a: &a [1, 2]\nb: *a\nc: {<<: {d: 1}, d: 2}\n", "here")
+    value = yaml_text.parse("a: &a [1, 2]\nb: *a\nc: {<<: {d: 1}, d: 2}\n", "here")
     assert value == {"a": [1, 2], "b": [1, 2], "c": {"d": 2}}
 
 
@@ -153,7 +153,7 @@ def test_numbers_of_yaml_1_1_are_told_with_their_field(file: Path) -> None:
     )
     text = SMALL.replace("{}", "{keep: [1:30.5]}")
     assert "keep: '1:30.5' would be a number to the base of 60" in refused(file, text)
-    assert recipe_yaml.parse("a: '010'\nb: 0\nc: 0x10\nd: 1_000\n", "here") == {
+    assert yaml_text.parse("a: '010'\nb: 0\nc: 0x10\nd: 1_000\n", "here") == {
         "a": "010",
         "b": 0,
         "c": 16,

@@ -70,14 +70,38 @@ def _items(path: Path, name: str, fields: Sequence[str]) -> Iterator[EvaluationI
             for where, line in _lines(path, name):
                 yield EvaluationItem(where, (line.strip(),))
         else:
-            for where, record in _json_list(path, name) if kind == "json" else _records(path, name):
-                if not isinstance(record, dict):
-                    raise EvaluationFileError(
-                        f"{where}: a {type(record).__name__} instead of an object with fields"
-                    )
+            for where, record in read_records(path, name):
                 yield EvaluationItem(where, tuple(_texts(record, fields, where)))
     except DamagedStreamError as error:
-        raise EvaluationFileError(f"{name}: {error.cause}; get the whole file") from error
+        raise _broken(name, error) from error
+
+
+def read_records(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, record) of a file of JSON: objects, a line each or in one list.
+
+    Args:
+        path: JSONL (.jsonl, .ndjson) or JSON (.json); each also compressed (.gz, .zst).
+        name: the file's name in messages and places.
+
+    Raises:
+        EvaluationFileError: it is no such file, or a record in it is no object.
+    """
+    kind = _kind(path, name)
+    if kind not in ("jsonl", "json"):
+        raise EvaluationFileError(f"{name}: items with fields are JSON: .jsonl, .ndjson or .json")
+    try:
+        for where, record in _json_list(path, name) if kind == "json" else _records(path, name):
+            if not isinstance(record, dict):
+                raise EvaluationFileError(
+                    f"{where}: a {type(record).__name__} instead of an object with fields"
+                )
+            yield where, record
+    except DamagedStreamError as error:
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: DamagedStreamError) -> EvaluationFileError:
+    return EvaluationFileError(f"{name}: {error.cause}; get the whole file")
 
 
 def _read_delimited(

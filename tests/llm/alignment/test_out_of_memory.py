@@ -44,7 +44,11 @@ def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exce
     record = {
         "models": [{"name": "base", "folder": "m"}],
         **{name: [] for name in ("documents", "instructions", "preferences")},
-        **{name: [] for name in ("prompts", "continuations")},
+        **{name: [] for name in ("prompts", "continuations", "others", "attributes")},
+        **{name: [] for name in ("tasks", "lm_eval_tasks", "lm_eval_files")},
+        "max_items": 0,
+        "held_out_items": 0,
+        "rolling": False,
         "validation_bytes": 1,
         "max_instructions": 1,
         "max_preferences": 1,

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from llm.evaluation.bits_per_byte import document_losses, windows
 from llm.evaluation.compression import xz_bits_per_byte
+from llm.evaluation.tasks.subject import OwnModel
 from llm.evaluation.validation_bytes import NoValidationTextError, validation_text
-from llm.tokens.encoding import DocumentEncoder
+from llm.model.transformer import Transformer
+from llm.tokens.chat import ChatEncoder
 from tests.llm.evaluation.tiny_models import tiny_model
 from tests.llm.tokens.small_tokenizer import library_texts, small_folder
 
@@ -36,8 +38,12 @@ def quiet(done: int, total: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> DocumentEncoder:
-    return DocumentEncoder(small_folder(tmp_path_factory.mktemp("tokenizer")))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_folder(tmp_path_factory.mktemp("tokenizer"))
+
+
+def asked(model: Transformer, folder: Path) -> OwnModel:
+    return OwnModel(model, folder, ChatEncoder(folder))
 
 
 def reference_bits(model: torch.nn.Module, ids: list[int], context: int) -> float:
@@ -56,12 +62,13 @@ def reference_bits(model: torch.nn.Module, ids: list[int], context: int) -> floa
     return nats / math.log(2)
 
 
-def test_equals_the_reference_and_does_not_depend_on_the_batch(encoder: DocumentEncoder) -> None:
+def test_equals_the_reference_and_does_not_depend_on_the_batch(folder: Path) -> None:
     model = tiny_model(context=16)
-    sequences = [[encoder.end_id, *encoder.ids(text).tolist(), encoder.end_id] for text in TEXTS]
+    subject = asked(model, folder)
+    sequences = [[subject.end, *subject.encode(text), subject.end] for text in TEXTS]
     wanted = [reference_bits(model, sequence, 16) for sequence in sequences]
     assert max(map(len, sequences)) > 5 * 16
-    found = [document_losses(model, encoder, TEXTS, size, quiet) for size in (1, 100, 100_000)]
+    found = [document_losses(subject, TEXTS, size, quiet) for size in (1, 100, 100_000)]
     for losses in found:
         np.testing.assert_allclose(losses.bits, wanted, rtol=1e-5)
         assert losses.tokens.tolist() == [len(sequence) - 1 for sequence in sequences]
@@ -69,11 +76,11 @@ def test_equals_the_reference_and_does_not_depend_on_the_batch(encoder: Document
         assert losses.bits_per_byte == pytest.approx(sum(wanted) / losses.sizes.sum(), rel=1e-5)
 
 
-def test_a_model_that_knows_nothing_needs_log2_vocabulary_a_token(encoder: DocumentEncoder) -> None:
+def test_a_model_that_knows_nothing_needs_log2_vocabulary_a_token(folder: Path) -> None:
     model = tiny_model(context=16)
     with torch.no_grad():
         model.model.norm.weight.zero_()
-    losses = document_losses(model, encoder, TEXTS, 64, quiet)
+    losses = document_losses(asked(model, folder), TEXTS, 64, quiet)
     np.testing.assert_allclose(losses.bits, 10 * losses.tokens, rtol=1e-6)  # 2**10 tokens
 
 
@@ -93,7 +100,8 @@ def test_windows_score_every_token_once(
 
 
 def documents(*rows: tuple[str, str, str | None]) -> pa.Table:
-    return pa.table(dict(zip(("doc_id", "split", "text"), zip(*rows, strict=True), strict=True)))
+    columns = zip(("doc_id", "split", "text"), zip(*rows, strict=True), strict=True)
+    return pa.table({**dict(columns), "source": [f"of {row[0]}" for row in rows]})
 
 
 def test_validation_text_is_cut_at_a_character() -> None:
@@ -103,6 +111,8 @@ def test_validation_text_is_cut_at_a_character() -> None:
     ]
     whole = validation_text(tables, 1_000)
     assert (whole.items, whole.texts) == (("a", "c", "d"), ("ab", "über", "no"))
+    assert whole.doc_ids == whole.items
+    assert whole.sources == ("of a", "of c", "of d")
     assert whole.available == len(whole.content) == 9
     cut = validation_text(tables, 3)  # within the two bytes of ü: the document is not begun
     assert (cut.items, cut.texts, cut.available) == (("a",), ("ab",), 9)

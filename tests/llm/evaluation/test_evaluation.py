@@ -23,6 +23,7 @@ from llm.evaluation.items import read_measures
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import read
 from llm.evaluation.samples import answers, generated_length
+from llm.evaluation.tasks.transformers_model import OtherModelError
 from llm.evaluation.validation_examples import validation_examples
 from llm.model.transformer import Transformer
 from llm.process.run_file import RunFileError
@@ -130,7 +131,12 @@ def record(folder: Path, encoder: ChatEncoder) -> dict[str, Any]:
     exchanges = tokenise(encoder, instruction_rows(), [], CONTEXT).exchanges
     tuned = model_folder(parent / "sft", learned(exchanges, 30), TURN_END)
     documents = [
-        {"doc_id": f"{number}", "split": "validation", "text": f"def f{number}(x):\n    pass\n"}
+        {
+            "doc_id": f"{number}",
+            "split": "validation",
+            "text": f"def f{number}(x):\n    pass\n",
+            "source": "code",
+        }
         for number in range(20)
     ]
     paths = {}
@@ -147,6 +153,14 @@ def record(folder: Path, encoder: ChatEncoder) -> dict[str, Any]:
             {"name": "base", "folder": str(folder)},
             {"name": "sft", "folder": str(tuned)},
         ],
+        "tasks": [],
+        "lm_eval_tasks": [],
+        "lm_eval_files": [],
+        "max_items": 0,
+        "held_out_items": 0,
+        "rolling": False,
+        "attributes": [],
+        "others": [],
         "validation_bytes": 300,
         "max_instructions": 5,
         "max_preferences": 4,
@@ -242,6 +256,114 @@ def test_without_examples_and_in_bfloat16(record: dict[str, Any], tmp_path: Path
         values.append(result.scores.column("value")[0].as_py())
     assert values[0] != values[1]
     assert values[0] == pytest.approx(values[1], rel=0.05)
+
+
+PROSE = (
+    "The {} stood at the river for a hundred years or more. Its wheel turned from the thaw until "
+    "the first hard frost. Nobody in the {} remembered who had built it there. They said that it "
+    "had always been a part of the valley."
+)
+
+
+def test_sources_languages_and_the_other_way_to_count(
+    record: dict[str, Any], tmp_path: Path
+) -> None:
+    documents = [
+        {
+            "doc_id": f"{number:02}",
+            "split": "validation",
+            "text": PROSE.format(f"mill {number}", f"town of {number}"),
+            "source": "web" if number % 3 else "wiki",
+        }
+        for number in range(12)
+    ]
+    pq.write_table(pa.Table.from_pylist(documents), tmp_path / "documents.parquet")
+    languages = [
+        {"doc_id": f"{number:02}", "language": "en" if number < 5 else None} for number in range(11)
+    ]
+    pq.write_table(pa.Table.from_pylist(languages), tmp_path / "attributes.parquet")
+    changes = {
+        "documents": [str(tmp_path / "documents.parquet")],
+        "attributes": [str(tmp_path / "attributes.parquet")],
+        "validation_bytes": 100_000,
+        "models": record["models"][:1],
+        "instructions": [],
+        "preferences": [],
+        "rolling": True,
+        "held_out_items": 8,
+    }
+    result = evaluate(read(run_file(tmp_path, {**record, **changes})), lambda *_: quiet)
+    rows = {row["metric"]: row for row in result.scores.to_pylist() if row["model"] == "base"}
+    assert {name for name in rows if name.startswith("bits_per_byte")} == {
+        "bits_per_byte",
+        "bits_per_byte/source/web",
+        "bits_per_byte/source/wiki",
+        "bits_per_byte/language/en",
+        "bits_per_byte/language/unknown",
+    }
+    assert [rows[f"bits_per_byte/source/{name}"]["n"] for name in ("web", "wiki")] == [8, 4]
+    assert rows["bits_per_byte/language/en"]["n"] == 5
+    sizes = np.array([len(each["text"].encode()) for each in documents])
+    web = np.array([each["source"] == "web" for each in documents])
+    parts = sum(
+        rows[f"bits_per_byte/source/{name}"]["value"] * sizes[where].sum()
+        for name, where in (("web", web), ("wiki", ~web))
+    )
+    assert rows["bits_per_byte"]["value"] == pytest.approx(parts / sizes.sum())
+    # lm-eval counts no end of text, and reads on in windows that do not overlap.
+    rolling = rows["rolling_bits_per_byte"]["value"]
+    assert rolling != rows["bits_per_byte"]["value"]
+    assert rolling == pytest.approx(rows["bits_per_byte"]["value"], rel=0.2)
+    made = result.facts["tasks"]
+    assert (made["next_sentence"]["kind"], made["next_sentence"]["chance"]) == (
+        "multiple_choice",
+        0.25,
+    )
+    assert (made["word_order"]["items"], made["word_order"]["chance"]) == (8, 0.5)
+    assert {row["task"] for row in result.answers.to_pylist()} == {"next_sentence", "word_order"}
+
+
+def test_another_model_is_computed_by_transformers(record: dict[str, Any], tmp_path: Path) -> None:
+    """Given our own folder, it gets the scores of our own code."""
+    (tmp_path / "quiz.jsonl").write_text(json.dumps({"q": "def f(x):", "a": "return"}) + "\n")
+    file = {"name": "quiz.jsonl", "path": str(tmp_path / "quiz.jsonl")}
+    blank = {
+        **dict.fromkeys(("choices", "answer", "good", "bad"), ""),
+        "files": [file],
+        "prompt": "{{q}}",
+        "target": "{{a}}",
+        "delimiter": " ",
+        "shots": 0,
+        "shot_files": [],
+        "parser": "text",
+        "stop": ["e"],
+        "max_new_tokens": 12,
+    }
+    tasks = [{"name": kind, "kind": kind, **blank} for kind in ("cloze", "exact_match")]
+    base = record["models"][0]
+    changes = {
+        "models": [base],
+        "others": [{"name": "theirs", "folder": base["folder"]}],
+        "tasks": tasks,
+        "rolling": True,
+        "held_out_items": 4,
+    }
+    result = evaluate(read(run_file(tmp_path, {**record, **changes})), lambda *_: quiet)
+    scores: dict[str, dict[str, float]] = {"base": {}, "theirs": {}}
+    for row in result.scores.to_pylist():
+        scores.get(row["model"], {})[row["metric"]] = row["value"]
+    assert set(scores["theirs"]) >= {"bits_per_byte", "rolling_bits_per_byte", "cloze/logprob"}
+    assert not [name for name in scores["theirs"] if name.endswith("_change")]
+    for name, value in scores["theirs"].items():
+        assert value == pytest.approx(scores["base"][name], rel=1e-4)
+    said = {row["model"]: row for row in result.answers.to_pylist() if row["task"] == "exact_match"}
+    assert said["base"]["given"] == said["theirs"]["given"]
+
+
+def test_a_folder_that_is_no_model_is_named(record: dict[str, Any], tmp_path: Path) -> None:
+    others = [{"name": "theirs", "folder": str(tmp_path)}]
+    with pytest.raises(OtherModelError, match="is no model that transformers loads"):
+        evaluate(read(run_file(tmp_path, {**record, "others": others})), lambda *_: quiet)
 
 
 def test_pairs_alone_give_prompts_to_answer(record: dict[str, Any], tmp_path: Path) -> None:

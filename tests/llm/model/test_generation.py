@@ -70,6 +70,15 @@ def test_generation_stays_in_the_context() -> None:
             generate(model, [[1], bad], 4, stop=[])
 
 
+def test_an_answer_ends_where_it_is_told_to_and_its_neighbours_go_on() -> None:
+    model = spread(QWEN)
+    prompts = [some_tokens(1, length)[0].tolist() for length in (9, 5, 12)]
+    whole = generate(model, prompts, 15, stop=[])
+    longest = {0: 4, 1: 15, 2: 1}
+    found = generate(model, prompts, 15, stop=[], ended=lambda row, made: len(made) >= longest[row])
+    assert found == [answer[: longest[row]] for row, answer in enumerate(whole)]
+
+
 def test_training_may_follow_generation() -> None:
     model = spread(QWEN)
     generate(model, [[1, 2, 3]], 2, stop=[])

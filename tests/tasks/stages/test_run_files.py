@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from llm.alignment.run_file import read_run
 from llm.evaluation import run_file as evaluation
 from llm.export import run_file as export
+from tasks.engine.identity.snapshot import Snapshot
 from tasks.registry import STAGES
 
 
@@ -35,6 +36,12 @@ class Kept:
         raise LaunchedError(module)
 
 
+class NamedInputs(dict[str, Any]):
+    """Stands for `Inputs`: nothing comes from outside the store."""
+
+    external: Mapping[str, Snapshot] = {}
+
+
 def written(stage: str, folder: Path, **fields: Any) -> Path:
     """The run file of a stage with these settings."""
     part = SimpleNamespace(path="part.parquet")
@@ -53,7 +60,7 @@ def written(stage: str, folder: Path, **fields: Any) -> Path:
     with pytest.raises(LaunchedError):
         STAGES[stage].run(
             STAGES[stage].config(**fields),
-            dict.fromkeys(names, data),  # type: ignore[arg-type]
+            NamedInputs.fromkeys(names, data),  # type: ignore[arg-type]
             out,  # type: ignore[arg-type]
         )
     path = folder / "run.json"

@@ -13,7 +13,7 @@ from llm.evaluation.differences.pairing import (
     Pair,
     pair,
 )
-from tasks.contenders import Contender
+from tasks.comparison.contenders import Contender
 from tasks.engine.errors import IngotError
 from tasks.panels.numbers import NOTHING, counted, number
 from tasks.panels.panels import Cell, Panel, Table

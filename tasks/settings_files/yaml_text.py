@@ -1,4 +1,4 @@
-"""Reading a recipe's YAML so that whatever is wrong with it is told in one line, and soon.
+"""Reading YAML of the user's so that whatever is wrong with it is told in one line, and soon.
 
 PyYAML alone lets the later of two equal keys win in silence, builds what a few aliases of
 aliases stand for in full, and gives Python's own errors for deep nesting and for scalars that

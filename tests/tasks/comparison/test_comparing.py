@@ -10,13 +10,13 @@ import pytest
 
 from llm.evaluation.differences.pairing import DifferentItemsError
 from llm.evaluation.measure import Measure
-from tasks import comparing
-from tasks.comparing import ComparisonError, compare
-from tasks.contenders import Contender, contender
+from tasks.comparison import comparing
+from tasks.comparison.comparing import ComparisonError, compare
+from tasks.comparison.contenders import Contender, contender
+from tasks.comparison.promotion import NotBetterError, judge, require_measured
 from tasks.engine.errors import MissingInputError
 from tasks.panels.markdown import markdown
 from tasks.panels.panels import Table
-from tasks.promotion import NotBetterError, judge, require_measured
 from tests.tasks.stand_in_evaluations import bits, evaluated, length, right, without_items
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llm.evaluation.differences.differences import Difference
-from tasks.comparing import Comparison, ComparisonError, compare
-from tasks.contenders import Contender
+from tasks.comparison.comparing import Comparison, ComparisonError, compare
+from tasks.comparison.contenders import Contender
 from tasks.engine.errors import IngotError
 from tasks.engine.store.artifact import Artifact
 from tasks.panels.numbers import number
