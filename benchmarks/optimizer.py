@@ -13,6 +13,7 @@ with one thing changed, seed by seed.
 transfer: one model at several widths, each trained at several rates. The best rate is the lowest
 point of the parabola through the lowest loss and its neighbours, over the logarithm of the rate.
 `mup_transfer_spread` is the largest best rate of µP over the smallest; 1 = the same at all widths.
+AdamW needs more steps than the few here to leave its first plateau, where its best rate is chance.
 A best rate at the end of those tried is one that lies beyond them: the spread is a lower bound
 then, and the bar does not hold.
 
@@ -222,10 +223,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="of the grid")
     parser.add_argument("--grid-rates", type=float, nargs="+", default=[4e-3])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3])
+    parser.add_argument("--rates", type=float, nargs="+", default=[2e-3, 4e-3, 8e-3, 16e-3, 32e-3])
     parser.add_argument("--transfer-steps", type=int, default=80)
     parser.add_argument("--transfer-seeds", type=int, default=1)
-    parser.add_argument("--transfer-optimisers", nargs="+", default=["adamw"], choices=OPTIMISERS)
+    parser.add_argument("--transfer-optimisers", nargs="+", default=["muon"], choices=OPTIMISERS)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="runs at once")
     parser.add_argument("--plot", type=Path, help="SVG files to draw the transfer into")
     args = parser.parse_args()
