@@ -20,15 +20,19 @@ _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def seconds_of(text: str) -> float:
-    """90m, 8h or 2d in seconds.
+    """90m, 8h, 1h30m or 2d in seconds.
 
     Raises:
         BudgetError: it is no length of time above zero.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)", text.strip())
-    if not found or not float(found[1]):
-        raise dial.BudgetError(f"--budget {text!r} is no length of time; write it as 90m, 8h or 2d")
-    return float(found[1]) * _UNITS[found[2]]
+    part = r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|m|h|d)\s*"
+    whole = re.fullmatch(f"(?:{part})+", text.strip())
+    seconds = sum(float(count) * _UNITS[unit] for count, unit in re.findall(part, text))
+    if not whole or not seconds:
+        raise dial.BudgetError(
+            f"--budget {text!r} is no length of time; write it as 90m, 8h, 1h30m or 2d"
+        )
+    return seconds
 
 
 def size(

@@ -206,6 +206,16 @@ class PretrainConfig(StageConfig):
         return "off" if value is False else value
 
     @model_validator(mode="after")
+    def _base_of_mup(self) -> PretrainConfig:
+        """Sizes of the base say nothing without µP; who sets them forgot to ask for it."""
+        bases = ("mup_base_width", "mup_base_layers", "mup_base_head_dim")
+        fields = type(self).model_fields
+        changed = [name for name in bases if getattr(self, name) != fields[name].default]
+        if self.parametrisation == "standard" and changed:
+            raise ValueError(f"{changed[0]}: only parametrisation mup has a base; set it, too")
+        return self
+
+    @model_validator(mode="after")
     def _heads_fit(self) -> PretrainConfig:
         if self.heads % self.key_value_heads:
             raise ValueError(

@@ -52,6 +52,10 @@ class MissingTensorError(ModelFolderError):
     """A file of weights lacks a tensor that the model of its config.json has."""
 
 
+class NonFiniteWeightError(ModelFolderError):
+    """A weight is no number; names the tensor."""
+
+
 class TensorShapeError(ModelFolderError):
     """A tensor in a file of weights has other sizes than config.json beside it gives it."""
 
@@ -85,6 +89,7 @@ def read(folder: Path) -> GPT2:
 
     Raises:
         MissingTensorError, TensorShapeError: weights that do not fit config.json.
+        NonFiniteWeightError: a model that diverged, or a damaged file.
         ForeignModelError: a GPT-2 that computes something else, or another model.
         ModelFolderError: a file is missing or cannot be read, a size is none.
     """
@@ -108,6 +113,8 @@ def read(folder: Path) -> GPT2:
             raise TensorShapeError(
                 f"{path}: {name} is {tuple(value.shape)}, and {size} by config.json beside it"
             )
+        if not bool(value.isfinite().all()):
+            raise NonFiniteWeightError(f"{path}: {name} has weights that are no finite numbers")
         state[_PREFIX + name] = (value.T if name.endswith(_CONV1D) else value).float()
     embedding = state[f"{_PREFIX}wte.weight"]
     if not torch.equal(found.pop(_HEAD, embedding).float(), embedding):

@@ -309,6 +309,7 @@ def test_what_a_mixture_needs() -> None:
         ({"heads": 6, "key_value_heads": 4}, "key_value_heads: 4 does not divide heads 6"),
         ({"hidden_size": 100, "heads": 6}, "heads: 6 heads do not cut hidden_size 100"),
         ({"head_dim": 63}, "head_dim: 63 is odd"),
+        ({"mup_base_width": 64}, "mup_base_width: only parametrisation mup has a base"),
     ],
 )
 def test_sizes_that_do_not_fit(values: dict[str, int], field: str) -> None:

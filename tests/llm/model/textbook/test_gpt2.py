@@ -19,7 +19,13 @@ from llm.model.architecture import ArchitectureError
 from llm.model.config_file import ForeignModelError, ModelFolderError
 from llm.model.folder import WEIGHTS
 from llm.model.textbook.gpt2 import GPT2, GPT2Shape, SequenceTooLongError, UnknownTokenError
-from llm.model.textbook.gpt2_folder import MissingTensorError, TensorShapeError, read, write
+from llm.model.textbook.gpt2_folder import (
+    MissingTensorError,
+    NonFiniteWeightError,
+    TensorShapeError,
+    read,
+    write,
+)
 
 torch.set_num_threads(1)
 PAGE = Path(__file__).parents[4] / "docs" / "architecture.md"
@@ -192,6 +198,9 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     name = "transformer.h.1.mlp.c_fc.weight"  # as nn.Linear has it, not as Conv1D
     rewrite(**{name: state[name].T.contiguous()})
     with pytest.raises(TensorShapeError, match=r"h\.1.* is \(192, 48\), and \(48, 192\) by"):
+        read(tmp_path)
+    rewrite(**{"transformer.ln_f.bias": torch.full((48,), torch.nan)})
+    with pytest.raises(NonFiniteWeightError, match=r"ln_f\.bias has weights that are no finite"):
         read(tmp_path)
     rewrite(**{"transformer.h.3.ln_1.bias": torch.zeros(48)})
     with pytest.raises(ForeignModelError, match=r"no tensor 'h\.3\.ln_1\.bias'"):
