@@ -117,7 +117,9 @@ class _Talk:
             try:
                 self._answer(turn)
             except TurnNotTextError as error:
-                raise _usage_error(str(error)) from error
+                if not sys.stdin.isatty():
+                    raise _usage_error(str(error)) from error
+                print(f"{error}; nothing was sent")
 
     def _answer(self, turn: str) -> None:
         self._answering = True
@@ -217,7 +219,11 @@ def _turn() -> str | None:
         print()
         return None
     except UnicodeDecodeError as error:
-        raise _usage_error(f"the turn is not UTF-8: {error.reason}; convert it to UTF-8") from error
+        told = f"the turn is not UTF-8: {error.reason}; convert it to UTF-8"
+        if not sys.stdin.isatty():
+            raise _usage_error(told) from error
+        print(f"{told}; nothing was sent")
+        return ""
 
 
 def _usage_error(what: str) -> typer.Exit:

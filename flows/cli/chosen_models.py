@@ -104,6 +104,10 @@ def find_model(text: str, recipe: str, channel: str) -> ModelChoice:
             f"--model {text}: {place!r} is neither a folder nor one of "
             f"{NAMES}, the models of a recipe"
         )
+    if not place or not (folder / "config.json").is_file():
+        raise ModelChoiceError(
+            f"--model {text}: {folder.resolve()} has no config.json, so no model is in it"
+        )
     weights = folder / "model.safetensors"
     fingerprint = sha256_file(weights) if weights.is_file() else ""  # loading says what is wrong
     return ModelChoice(name or folder.resolve().name, folder, fingerprint[:16], True)

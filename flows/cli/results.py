@@ -56,9 +56,12 @@ def export(
             f"the export of {recipe!r} has no GGUF files; name their types in export.gguf and run "
             f"`ingot run --recipe {recipe} --set 'export.gguf=[f16,q8_0]'`"
         )
-    shutil.copytree(artifact.data("model").folder(), folder)
-    if gguf:
-        shutil.copytree(artifact.data("gguf").folder(), folder, dirs_exist_ok=True)
+    try:
+        shutil.copytree(artifact.data("model").folder(), folder)
+        if gguf:
+            shutil.copytree(artifact.data("gguf").folder(), folder, dirs_exist_ok=True)
+    except (OSError, shutil.Error) as error:
+        raise IngotError(f"{folder} cannot be written: {error}; name another folder") from error
     print(f"{folder}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:,.1f} MB")
 
 

@@ -47,7 +47,7 @@ def serve(
     ] = 128,
     threads: Annotated[
         int,
-        typer.Option(min=0, help="Threads of a step; 0 = as many as turn out fastest."),
+        typer.Option(min=0, max=1024, help="Threads of a step; 0 = as many as turn out fastest."),
     ] = 0,
     max_tokens: Annotated[
         int, typer.Option(min=1, help="Tokens of an answer at most, whatever is asked for.")
@@ -71,6 +71,9 @@ def serve(
     """
     from llm.serving.api.server import address_of, check_token, listen
 
+    if token and not token.strip():
+        raise typer.BadParameter(f"the token, also from {_TOKEN}, is white space")
+    token = token.strip()  # of a file that it was read from, say
     check_token(host, token or None)
     chosen = choose_models(model, recipe, channel)
     bound = listen(host, port)  # before models are loaded: what cannot be is told at once
@@ -84,7 +87,7 @@ def serve(
         offers = {
             one.name: Offer(
                 ServedModel(one.name, one.folder, places, queue, precision, threads),
-                one.fingerprint,
+                one.fingerprint if precision == "fp32" else f"{one.fingerprint}-{precision}",
             )
             for one in chosen
         }

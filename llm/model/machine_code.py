@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,9 +23,18 @@ def library() -> ctypes.CDLL | None:
     It takes half a second, and nothing is kept: a library that others could have put there is
     never loaded. Each call of a function of it lets other threads of Python run meanwhile.
     """
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
-        return None
+    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    found = _compiled(compiler) if shutil.which(compiler[0]) else None
+    if found is None:
+        logging.getLogger(__name__).warning(
+            "%s compiles nothing here, so PyTorch generates, some times slower; install a C "
+            "compiler, or name one in CC",
+            shlex.join(compiler),
+        )
+    return found
+
+
+def _compiled(compiler: Sequence[str]) -> ctypes.CDLL | None:
     flags = [
         "-O3",
         "-march=native",
@@ -35,7 +47,7 @@ def library() -> ctypes.CDLL | None:
         flags.append("-mno-avx512f")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "compiled_forward.so"
-        command = [compiler, *flags, "-shared", "-fPIC", "-o", str(made), str(_SOURCE), "-lm"]
+        command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(made), str(_SOURCE), "-lm"]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Turns that are no UTF-8 end `ingot chat` with one line and the exit code of wrong usage."""
+"""Turns that are no UTF-8: a script ends with the exit code of wrong usage, a person goes on."""
 
 from __future__ import annotations
 
@@ -31,3 +31,17 @@ def test_typed_bytes_that_cannot_be_decoded(
         chatting._turn()
     assert end.value.exit_code == 2
     assert "the turn is not UTF-8" in capsys.readouterr().err
+
+
+class _Keyboard(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_at_a_keyboard_they_end_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = _Keyboard(io.BytesIO("café\n".encode("latin-1")), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", typed)
+    assert chatting._turn() == ""
+    assert "the turn is not UTF-8" in capsys.readouterr().out

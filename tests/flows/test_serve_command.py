@@ -53,6 +53,10 @@ def test_names_of_models(
         choose_models([str(base), f"base={base}"], "quickstart", "latest")
     with pytest.raises(ModelChoiceError, match="neither a folder nor one of base, sft, dpo"):
         choose_models(["x=nowhere"], "quickstart", "latest")
+    (tmp_path / "empty").mkdir()
+    for wanted in (f"x={tmp_path / 'empty'}", "x="):
+        with pytest.raises(ModelChoiceError, match=r"no config\.json, so no model is in it"):
+            choose_models([wanted], "quickstart", "latest")
 
 
 def test_a_port_that_is_taken() -> None:

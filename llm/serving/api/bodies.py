@@ -7,9 +7,17 @@ whoever sends it expects it to do something. Those of OpenAI's that are not supp
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 _Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -31,13 +39,21 @@ class ChatMessage(_Strict):
     """A turn; `developer` is OpenAI's newer name of `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | list[TextPart] | None
+
+    @field_validator("content")
+    @classmethod
+    def _said(cls, value: Any, info: ValidationInfo) -> Any:
+        """OpenAI's own answers may have null in place of a text."""
+        if value is None and info.data.get("role") != "assistant":
+            raise ValueError("only an assistant's may be null")
+        return value
 
     def as_turn(self) -> dict[str, str]:
         """The turn as the chat template takes it."""
         content = self.content
         if not isinstance(content, str):
-            content = "".join(part.text for part in content)
+            content = "".join(part.text for part in content or ())
         return {"role": "system" if self.role == "developer" else self.role, "content": content}
 
 

@@ -76,7 +76,8 @@ def invalid(error: ValidationError) -> ApiError:
     param = _path(fault["loc"])
     if fault["type"] == "extra_forbidden":
         return ApiError(400, f"there is no field {param}", "unknown_parameter", param)
-    return bad_request(f"{param or 'the body'}: {fault['msg']}", param)
+    told = fault["msg"].removeprefix("Value error, ")
+    return bad_request(f"{param or 'the body'}: {told}", param)
 
 
 def queue_full(message: str, retry_after: int) -> ApiError:

@@ -14,7 +14,7 @@ from llm.serving.served_model import ServedModel
 class Offer:
     """
     Attributes:
-        fingerprint: differs between models whose weights differ.
+        fingerprint: differs between models whose weights, or what is kept of them, differ.
     """
 
     model: ServedModel

@@ -150,15 +150,22 @@ def test_no_token_or_position_beyond_the_model() -> None:
         inference.extend([[1]])
 
 
-def test_a_model_that_it_cannot_take_goes_pytorch_s_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_it_cannot_take_goes_pytorch_s_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     assert isinstance(Inference(model(SHAPES[0]), 1, 64, torch.bfloat16)._forward, EagerForward)
     odd = model((2, 1, 24, 1, True, True))
     assert isinstance(Inference(odd, 1, 64)._forward, EagerForward)
     machine_code.library.cache_clear()
     monkeypatch.setenv("CC", "no-such-compiler")
+    caplog.set_level("WARNING")
     try:
         inference = Inference(model(SHAPES[0]), 1, 64)
         assert isinstance(inference._forward, EagerForward)
         assert inference.extend([[1]]).isfinite().all()
+        assert "no-such-compiler compiles nothing here" in caplog.text
+        machine_code.library.cache_clear()
+        monkeypatch.setenv("CC", "cc -O1")  # as make takes it
+        assert isinstance(Inference(model(SHAPES[0]), 1, 64)._forward, CompiledForward)
     finally:
         machine_code.library.cache_clear()

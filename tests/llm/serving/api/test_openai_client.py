@@ -262,6 +262,8 @@ def test_a_message_in_parts_and_one_as_it_was_answered(client: openai.OpenAI) ->
     said = client.chat.completions.create(**settings, messages=parts)
     assert said.choices[0].message.content == whole.choices[0].message.content
     # What came out goes in again as the client gives it, with its fields that say nothing.
+    silent = [*ASKED, {"role": "assistant", "content": None}, {"role": "user", "content": "And?"}]
+    assert client.chat.completions.create(model="tiny", messages=silent, max_tokens=2).usage
     again = [*ASKED, whole.choices[0].message.model_dump(), {"role": "user", "content": "And?"}]
     assert client.chat.completions.create(**settings, messages=again).choices
 
