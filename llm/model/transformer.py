@@ -17,11 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llm.model.architecture import Architecture
+from llm.model.causal_blocks import SHORT, ahead, attend_in_blocks
 from llm.model.products import Linear, multiply
 
-# Up to this length, blocks of plain matrix products beat scaled_dot_product_attention on CPUs.
-_SHORT = 1024
-_BLOCK = 128
 _MANY_ROWS = 256
 
 
@@ -49,7 +47,10 @@ def rotary_tables(architecture: Architecture, length: int, device: torch.device)
 
 
 def rotate(x: Tensor, tables: Tensor) -> Tensor:
-    """Rotate (B, heads, T, d) by (2, T, d); pairs are (i, i + d/2), as in transformers."""
+    """Rotate (B, heads, T, d) by (2, T, d); pairs are (i, i + d/2), as in transformers.
+
+    Rows of another layout by tables that broadcast to it.
+    """
     cos, sin = tables[0].to(x.dtype), tables[1].to(x.dtype)
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-second, first), dim=-1) * sin
@@ -58,15 +59,15 @@ def rotate(x: Tensor, tables: Tensor) -> Tensor:
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Causal attention of (B, H, T, d) on (B, K, S, d), or by a mask: see `Transformer.hidden`.
 
-    Without a boolean mask S must equal T.
+    Without a boolean mask S must equal T. `causal_blocks.ahead()` as a mask is causal, in blocks.
     """
-    groups = queries.shape[1] // keys.shape[1]
     if mask is not None and mask.dtype == torch.int32:
         from llm.model.bounded_attention import attend_within
 
         return attend_within(queries, keys, values, mask)
-    if mask is None and queries.device.type == "cpu" and keys.shape[2] <= _SHORT:
-        return _attend_in_blocks(queries, keys, values, groups)
+    if mask is not None and mask.is_floating_point():
+        return attend_in_blocks(queries, keys, values, mask)
+    groups = queries.shape[1] // keys.shape[1]
     grouped = groups > 1
     if grouped and queries.is_cuda and (mask is not None or queries.dtype == torch.float32):
         # The flash kernel, which knows groups, takes neither masks nor float32; the kernels that
@@ -83,30 +84,6 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -
         enable_gqa=grouped,
     )
     return out
-
-
-def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor, groups: int) -> Tensor:
-    """Causal attention, a block of queries at a time: what lies ahead of it is never computed.
-
-    Queries that share a key head are rows of one product, so keys are not repeated. Softmax is
-    in float32.
-    """
-    batch, heads, length, size = queries.shape
-    pairs = batch * heads // groups  # of a row of the batch and a key head
-    scaled = (queries * size**-0.5).view(batch, heads // groups, groups, length, size)
-    keys, values = keys.reshape(pairs, length, size), values.reshape(pairs, length, size)
-    block = min(_BLOCK, length)
-    ahead = torch.full((block, block), float("-inf"), device=queries.device).triu(1)
-    found = []
-    for start in range(0, length, block):
-        end = min(start + block, length)
-        rows = end - start
-        queries_block = scaled[:, :, :, start:end].reshape(pairs, groups * rows, size)
-        scores = (queries_block @ keys[:, :end].mT).float().view(pairs, groups, rows, end)
-        scores = scores + F.pad(ahead[:rows, :rows], (start, 0))
-        shares = scores.softmax(-1).to(values.dtype).view(pairs, groups * rows, end)
-        found.append((shares @ values[:, :end]).view(batch, heads, rows, size))
-    return torch.cat(found, dim=2)
 
 
 def project(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
@@ -141,11 +118,11 @@ class Attention(nn.Module):
         queries, keys, values = (product.view(heads) for product in products)
         if self.q_norm is not None and self.k_norm is not None:
             queries, keys = self.q_norm(queries), self.k_norm(keys)
-        queries, keys = queries.transpose(1, 2), keys.transpose(1, 2)  # (B, heads, T, d)
-        values = values.transpose(1, 2)
-        queries, keys = rotate(queries, tables), rotate(keys, tables)
+        by_position = tables[:, :, None]
+        queries, keys = rotate(queries, by_position), rotate(keys, by_position)
         queries, keys = queries.to(values.dtype), keys.to(values.dtype)
-        out = attend(queries, keys, values, mask)
+        queries, keys = queries.transpose(1, 2), keys.transpose(1, 2)  # (B, heads, T, d)
+        out = attend(queries, keys, values.transpose(1, 2), mask)
         return cast("Tensor", self.o_proj(out.transpose(1, 2).reshape(batch, length, -1)))
 
 
@@ -160,7 +137,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gates, values = project(x, self.gate_proj, self.up_proj)
-        return cast("Tensor", self.down_proj(F.silu(gates) * values))
+        # Not by F.silu, whose derivative, once compiled, takes exponentials twice on a CPU.
+        return cast("Tensor", self.down_proj(gates * torch.sigmoid(gates) * values))
 
 
 class Block(nn.Module):
@@ -222,7 +200,10 @@ class Transformer(nn.Module):
                 GPU, int32 (N + 1,), where each of N documents begins in the rows laid end to end,
                 and their end: none looks into another. `None` = causal.
         """
-        tables = self._rotary(tokens.shape[1], tokens.device)
+        length, device = tokens.shape[1], tokens.device
+        tables = self._rotary(length, device)
+        if mask is None and device.type == "cpu" and length <= SHORT:
+            mask = ahead()
         x = self.model.embed_tokens(tokens)
         for layer in self.model.layers:
             x = layer(x, tables, mask)

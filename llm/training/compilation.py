@@ -50,8 +50,7 @@ def compile_blocks(model: Transformer, cache: Path, device: torch.device) -> boo
     torch._inductor.config.cpp.dynamic_threads = True
     for layer in model.model.layers:
         layer.compile(dynamic=False)
-    if device.type == "cuda":  # on a CPU a norm by itself is too little to gain
-        model.model.norm.compile(dynamic=False)
+    model.model.norm.compile(dynamic=False)
     return True
 
 
@@ -82,5 +81,5 @@ def _machine(device: torch.device) -> str:
 
 
 def compiled_softmax() -> loss.Softmax:
-    """`loss.softmax` as one pass over the logits; after `compile_blocks` said that it can."""
+    """`loss.softmax` in few passes over the logits; after `compile_blocks` said that it can."""
     return cast("loss.Softmax", torch.compile(loss.softmax, dynamic=False))

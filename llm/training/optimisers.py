@@ -94,8 +94,8 @@ def for_parameters(
         for settings, held in by_adamw.items()
     ]
     betas = (o.beta1, o.beta2)
-    # One kernel for all parameters, where there are kernels.
-    fused = parameters[0][0].is_cuda
+    # One pass over a parameter and its states, where there is a kernel for it.
+    fused = parameters[0][0].device.type in ("cuda", "cpu")
     found.append(torch.optim.AdamW(groups, lr=o.learning_rate, betas=betas, fused=fused))
     return found
 
