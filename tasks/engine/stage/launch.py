@@ -38,6 +38,9 @@ PACE = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
+    # In large pages, where Linux gives them to who asks: a step reads more memory than small ones
+    # are kept track of, and takes a fourteenth less time.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 ALONE = Ranks()
 _TERMINATED = {TERMINATED, -signal.SIGTERM}
