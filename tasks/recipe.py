@@ -61,6 +61,37 @@ def load(name: str, changes: Sequence[str] = ()) -> Recipe:
     return _validated(found)
 
 
+def load_changed(path: Path, changes: Mapping[str, Any], where: str) -> Recipe:
+    """Read a recipe, write fields, validate.
+
+    Args:
+        changes: value by `stage.field`; or by stage: null takes it out, a mapping adds it or
+            writes several of its fields.
+        where: what asks for the changes, for messages.
+
+    Raises:
+        RecipeError: it cannot be read or changed, or a field does not validate.
+    """
+    found = layers(read_record(path), path)
+    for key, value in changes.items():
+        option = f"{where}: {format_key(key)}"
+        if "." in key:
+            set_field(found, key, value, option)
+        elif value is None and key in found.record:
+            del found.record[key]
+        elif isinstance(value, dict):
+            if found.record.get(key) is None:
+                found.record[key] = {}
+            for name, inner in value.items():
+                set_field(found, f"{key}.{name}", inner, option)
+        else:
+            raise RecipeError(
+                f"{option}: write it as stage.field: value, as stage: null to take out a stage "
+                "the recipe has, or as stage: {field: value} to add one"
+            )
+    return _validated(found)
+
+
 def validate_recipe(record: Mapping[str, Any], path: Path) -> Recipe:
     """The recipe in a parsed YAML mapping; `path` is what it extends others from, and for messages.
 
