@@ -19,12 +19,14 @@ from tests.flows.runs import artifacts
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.test_kill_stages import write_rows
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
 RECIPE: dict[str, Any] = {
     "name": "ground",
     "source": {"workers": 1, "sources": [{"name": "texts", "paths": ["texts"]}]},
     "clean": {"workers": 1},
     "annotate": {"workers": 1},
-    "filter": {"workers": 1, "rules": [{"column": "word_count", "minimum": 30}]},
+    "filter": {"workers": 1, "rules": [{"column": "word_count", "minimum": 20}]},
     "dedup": {"workers": 1, "keep": ["longest", "doc_id"], "validation_fraction": 0.4},
     "tokenizer": {"vocabulary_size": 512, "sample_bytes": 60_000},
     "pack": {"workers": 1, "sequence_length": 32},
@@ -54,8 +56,8 @@ TRIAL = {
     "tokens": 8192,
     "variants": {
         "short": {"pretrain.tokens": 512},
-        "strict": {"filter.rules": [{"column": "word_count", "minimum": 60}]},
-        "idle": {"filter.rules": [{"column": "word_count", "minimum": 29}]},
+        "strict": {"filter.rules": [{"column": "word_count", "minimum": 32}]},
+        "idle": {"filter.rules": [{"column": "word_count", "minimum": 20, "maximum": 100_000}]},
     },
 }
 
@@ -131,7 +133,7 @@ def test_what_each_change_is_worth(done: State[Any]) -> None:
     assert idle["same_model"]
     assert gains["idle"]["bits_per_byte"]["change"]["value"] == 0
     assert "short is worse" in done.message
-    assert {"next_sentence", "word_order"} & gains["short"].keys() or len(gains["short"]) > 1
+    assert len(gains["short"]) > 1  # the tasks made from that text
 
 
 def test_the_table_is_shown(done: State[Any]) -> None:
