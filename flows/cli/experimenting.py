@@ -15,10 +15,14 @@ from flows.cli.options import AsJson
 from flows.experiment_plan import Question, question, stages_of
 from flows.home import require_writable
 from flows.server import ensure_server
+from tasks.comparison.comparing import CHANGE
 from tasks.engine.errors import IngotError
 from tasks.experiments.shared_stages import PlannedStage, totals
 from tasks.machine import require_devices
 from tasks.panels.numbers import NOTHING, counted, duration
+
+
+_WHOLE = ("variant", CHANGE)
 
 
 def experiment(
@@ -86,7 +90,7 @@ def _print(rows: list[dict[str, str]]) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in rows[0]:
-        table.add_column(name)
+        table.add_column(name, no_wrap=name in _WHOLE)
     for row in rows:
         table.add_row(*row.values())
     Console(markup=False, highlight=False).print(table)
@@ -115,10 +119,13 @@ def _show_stages(asked: Question, stages: list[PlannedStage]) -> None:
     _print(rows)
     served, run, seconds = totals(stages)
     unknown = sum(each.seconds is None for each in stages if each.status in ("runs", "pending"))
-    new = f"; {counted(unknown, 'stage')} never timed" if unknown else ""
+    said = [f"estimated {duration(seconds)}"] * bool(seconds)
+    said += [f"{counted(unknown, 'stage')} never timed"] * bool(unknown)
     print(
-        f"{counted(len(asked.plans), 'run')}: {counted(served, 'stage')} served, {run} to run, "
-        f"estimated {duration(seconds)}{new}"
+        "; ".join(
+            [f"{counted(len(asked.plans), 'run')}: {counted(served, 'stage')} served, {run} to run"]
+            + said
+        )
     )
 
 
