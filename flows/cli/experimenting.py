@@ -21,7 +21,6 @@ from tasks.experiments.shared_stages import PlannedStage, totals
 from tasks.machine import require_devices
 from tasks.panels.numbers import NOTHING, counted, duration
 
-
 _WHOLE = ("variant", CHANGE)
 
 
