@@ -60,7 +60,9 @@ def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
 
 def parameters(entry: dict[str, Any], recipe: Recipe, recipe_name: str) -> dict[str, Any]:
     """Defaults of a deployment's form."""
-    filled = {**entry.get("parameters", {}), "recipe": recipe_name}
+    filled = dict(entry.get("parameters", {}))
+    if "recipe" in flow_of(entry).parameters.properties:
+        filled["recipe"] = recipe_name
     config = recipe.configs.get(entry["name"])
     if entry["entrypoint"].startswith("flows/stages.py") and config is not None:
         filled["config"] = config.model_dump(mode="json")

@@ -26,6 +26,7 @@ from tasks.engine.run.plan import Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view
+from tasks.experiments import worth
 from tasks.forecasting import Result, in_words, rows_of
 from tasks.panels.markdown import markdown
 from tasks.panels.numbers import duration, size
@@ -155,6 +156,13 @@ def comparison(found: Comparison) -> None:
     """Models compared, in one page."""
     text = join_panels([markdown(panel) for panel in comparing.panels(found)])
     create_markdown_artifact(key="compare", markdown=text, description=comparing.in_words(found))
+
+
+@best_effort
+def experiment(found: worth.Result) -> None:
+    """What variants of a recipe are worth, in one page."""
+    text = join_panels([markdown(panel) for panel in worth.panels(found)])
+    create_markdown_artifact(key="experiment", markdown=text, description=worth.in_words(found))
 
 
 @best_effort

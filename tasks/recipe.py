@@ -5,13 +5,12 @@
     clean: {}
     ...
 
-Every error names the file, the field, what was found there and what would do.
+`extends: NAME` lays it over another, see `recipe_files`. Every error names the file, the field,
+what was found there and what would do.
 """
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,11 @@ from pydantic import ValidationError
 
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
-from tasks.engine.identity.snapshot import root
+from tasks.recipe_files import OWN_FIELDS, Layers, layers, read_record, recipe_path
 from tasks.registry import STAGES
 from tasks.settings_files.field_errors import did_you_mean, explain, format_key, format_value
 from tasks.settings_files.yaml_text import parse
 
-SHIPPED = Path(__file__).resolve().parent.parent / "deployments" / "recipes"
-_OWN_FIELDS = ("name", "description", "on_code_drift")
 _DRIFT_POLICIES = ("warn", "rerun", "fail")
 _LONGEST_NAME = 80
 
@@ -47,24 +44,6 @@ class Recipe:
     configs: Mapping[str, StageConfig]
 
 
-def recipe_path(name: str) -> Path:
-    """The file a recipe name or path means.
-
-    Raises:
-        RecipeError: there is none; lists the shipped ones.
-    """
-    for candidate in (root() / name, SHIPPED / f"{name}.yaml"):
-        with contextlib.suppress(OSError):  # a name no file can have
-            if candidate.is_file():
-                return candidate
-    shipped = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-    near = difflib.get_close_matches(name, shipped, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise RecipeError(
-        f"no recipe {format_value(name)}: neither a file nor one of {', '.join(shipped)}{hint}"
-    )
-
-
 def load(name: str, changes: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
@@ -76,59 +55,98 @@ def load(name: str, changes: Sequence[str] = ()) -> Recipe:
         RecipeError: it cannot be read, or a field does not validate.
     """
     path = recipe_path(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    record = parse(text, str(path))
-    if not isinstance(record, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of stage names to fields")
+    found = layers(read_record(path), path)
     for change in changes:
-        _set(record, change, path)
-    return validate_recipe(record, path)
+        _set(found, change)
+    return _validated(found)
+
+
+def load_changed(path: Path, changes: Mapping[str, Any], where: str) -> Recipe:
+    """Read a recipe, write fields, validate.
+
+    Args:
+        changes: value by `stage.field`; or by stage: null takes it out, a mapping adds it or
+            writes several of its fields.
+        where: what asks for the changes, for messages.
+
+    Raises:
+        RecipeError: it cannot be read or changed, or a field does not validate.
+    """
+    found = layers(read_record(path), path)
+    for key, value in changes.items():
+        option = f"{where}: {format_key(key)}"
+        if "." in key:
+            set_field(found, key, value, option)
+        elif value is None and key in found.record:
+            del found.record[key]
+        elif isinstance(value, dict):
+            if found.record.get(key) is None:
+                found.record[key] = {}
+            for name, inner in value.items():
+                set_field(found, f"{key}.{name}", inner, option)
+        else:
+            raise RecipeError(
+                f"{option}: write it as stage.field: value, as stage: null to take out a stage "
+                "the recipe has, or as stage: {field: value} to add one"
+            )
+    return _validated(found)
 
 
 def validate_recipe(record: Mapping[str, Any], path: Path) -> Recipe:
-    """The recipe in a parsed YAML mapping; `path` is for messages."""
+    """The recipe in a parsed YAML mapping; `path` is what it extends others from, and for messages.
+
+    Raises:
+        RecipeError: a field, or one of those it extends, does not validate.
+    """
+    return _validated(layers(record, path))
+
+
+def _validated(found: Layers) -> Recipe:
+    record = found.record
     problems: list[str] = []
-    known = [*_OWN_FIELDS, *STAGES]
-    problems += [
-        f"{format_key(key)}: no such stage or field{did_you_mean(str(key), known)}"
-        for key in record
-        if key not in known
-    ]
+
+    def report(problem: str, *place: int | str) -> None:
+        problems.append(f"{found.file_of(place)}: {problem}")
+
+    known = [*OWN_FIELDS, *STAGES]
+    for key in record:
+        if key not in known:
+            report(f"{format_key(key)}: no such stage or field{did_you_mean(str(key), known)}", key)
     drift = record.get("on_code_drift", "warn")
     if drift not in _DRIFT_POLICIES:
-        problems.append(
-            f"on_code_drift: {format_value(drift)} is not one of {', '.join(_DRIFT_POLICIES)}"
+        report(
+            f"on_code_drift: {format_value(drift)} is not one of {', '.join(_DRIFT_POLICIES)}",
+            "on_code_drift",
         )
-    name = record.get("name") or path.stem
+    name = record.get("name") or found.path.stem
     if not _usable(name):
-        problems.append(
+        report(
             f"name: {format_value(name)} is used in paths; letters, digits, - and _ only, "
             f"{_LONGEST_NAME} at most"
         )
     description = record.get("description") or ""
     if not isinstance(description, str):
-        problems.append(f"description: a text was expected, found {format_value(description)}")
+        report(f"description: a text was expected, found {format_value(description)}")
     configs: dict[str, StageConfig] = {}
     for stage, declared in STAGES.items():
         if stage not in record:
             continue
         section = record[stage] if record[stage] is not None else {}
         if not isinstance(section, dict):
-            problems.append(
-                f"{stage}: a mapping of fields was expected, found {format_value(section)}"
+            report(
+                f"{stage}: a mapping of fields was expected, found {format_value(section)}", stage
             )
             continue
         try:
             configs[stage] = declared.config.model_validate(section)
         except ValidationError as error:
-            problems += explain(stage, declared.config, error)
+            lines = explain(stage, declared.config, error)
+            for line, problem in zip(lines, error.errors(), strict=True):
+                report(line, stage, *problem["loc"])
     if not configs and not problems:
-        problems.append(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
+        report(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
     if problems:
-        raise RecipeError("\n".join(f"{path}: {problem}" for problem in problems))
+        raise RecipeError("\n".join(problems))
     return Recipe(name, description, drift, configs)
 
 
@@ -138,16 +156,31 @@ def _usable(name: object) -> bool:
     return name.replace("-", "").replace("_", "").isalnum()
 
 
-def _set(record: dict[str, Any], change: str, path: Path) -> None:
+def _set(found: Layers, change: str) -> None:
     option = f"--set {format_value(change)}"
     key, sign, text = change.partition("=")
     if not sign or "." not in key:
         raise RecipeError(f"{option}: write it as stage.field=value")
-    value = parse(text, option)
+    set_field(found, key, parse(text, option), option)
+
+
+def set_field(found: Layers, key: str, value: Any, option: str) -> None:
+    """Write one field, in place.
+
+    Args:
+        key: `stage.field`, deeper with more steps; items of lists by index.
+        option: where the change is asked for, for messages.
+
+    Raises:
+        RecipeError: there is no such stage, or nothing to write to.
+    """
+    record = found.record
     *steps, last = key.split(".")
     if steps[0] not in record:
         have = ", ".join(stage for stage in STAGES if stage in record)
-        raise RecipeError(f"{option}: {path} has no stage {format_value(steps[0])}; it has {have}")
+        raise RecipeError(
+            f"{option}: {found.path} has no stage {format_value(steps[0])}; it has {have}"
+        )
     place: Any = record
     for step in steps:
         if isinstance(place, dict) and place.get(step) is None:
@@ -162,13 +195,18 @@ def _set(record: dict[str, Any], change: str, path: Path) -> None:
         raise RecipeError(
             f"{option}: {format_value(steps[-1])} is {format_value(place)}, which has no fields"
         )
+    found.origins[tuple(_numbered(each) for each in (*steps, last))] = found.path
+
+
+def _numbered(step: str) -> int | str:
+    # Not every digit of Unicode is one to `int`, nor is a number of any length.
+    return int(step) if step.isascii() and step.isdigit() and len(step) < 10 else step
 
 
 def _step(place: Any, step: str, option: str) -> Any:
     if isinstance(place, dict):
         return place[step]
-    # Not every digit of Unicode is one to `int`, nor is a number of any length.
-    index = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else None
-    if isinstance(place, list) and index is not None and index < len(place):
+    index = _numbered(step)
+    if isinstance(place, list) and isinstance(index, int) and index < len(place):
         return place[index]
     raise RecipeError(f"{option}: there is nothing at {format_value(step)}")

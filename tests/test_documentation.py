@@ -12,7 +12,8 @@ from fsspec.registry import known_implementations
 from packaging.requirements import Requirement
 
 from flows.cli.main import app
-from tasks.recipe import SHIPPED, validate_recipe
+from tasks.recipe import validate_recipe
+from tasks.recipe_files import SHIPPED
 from tasks.registry import STAGES
 from tasks.settings_files.yaml_text import parse
 

@@ -12,6 +12,7 @@ import typer
 from flows.cli import (
     chatting,
     comparing,
+    experimenting,
     forecasting,
     generating,
     inspecting,
@@ -41,6 +42,7 @@ for group in (
     sizing,
     forecasting,
     comparing,
+    experimenting,
     results,
     publishing,
     generating,

@@ -141,11 +141,11 @@ def rows_of(found: Comparison) -> list[dict[str, str]]:
             "model": row.model,
             found.contenders[0].label: number(row.difference.before),
             "this model": number(row.difference.after),
-            CHANGE: _change(row.difference),
-            "p": _p(row.difference.corrected_p),
+            CHANGE: change_text(row.difference),
+            "p": p_text(row.difference.corrected_p),
             "n": number(row.difference.change.n),
             "verdict": row.difference.verdict,
-            "could show": _smallest(row.difference),
+            "could show": smallest_text(row.difference),
         }
         for row in found.rows
     ]
@@ -206,20 +206,24 @@ def as_record(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _change(row: Difference) -> str:
+def change_text(row: Difference) -> str:
+    """What changed, with its interval in brackets."""
     change = row.change
     if change.low is None or change.high is None:
-        return _signed(change.value)
-    return f"{_signed(change.value)} [{_signed(change.low)}, {_signed(change.high)}]"
+        return signed(change.value)
+    return f"{signed(change.value)} [{signed(change.low)}, {signed(change.high)}]"
 
 
-def _smallest(row: Difference) -> str:
+def smallest_text(row: Difference) -> str:
+    """The smallest difference that so many items could show."""
     return NOTHING if row.smallest is None else f"{row.smallest:.2g}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A change to three digits, with its sign."""
     return f"{value:+.3g}" if value else "0"
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p-value to two digits."""
     return f"{value:.2g}" if value >= 0.001 else "< 0.001"

@@ -16,7 +16,8 @@ from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.engine.run.requirements import problems, require
 from tasks.engine.store.store import Store
-from tasks.recipe import SHIPPED, Recipe, load
+from tasks.recipe import Recipe, load
+from tasks.recipe_files import SHIPPED
 from tasks.registry import STAGES
 from tasks.stages.pretrain_config import PretrainConfig
 from tests.llm.tokens.small_tokenizer import library_texts, small_tokenizer

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.engine.identity.canonical import canonical_json
-from tasks.recipe import SHIPPED, Recipe, load, validate_recipe
+from tasks.recipe import Recipe, load, validate_recipe
+from tasks.recipe_files import SHIPPED
 from tasks.registry import STAGES
 from tasks.settings_files import yaml_text
 

@@ -1,0 +1,133 @@
+"""`ingot experiment`: what each change of a recipe is worth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli.importing import all_of_it_stays
+from flows.cli.options import AsJson
+from flows.experiment_plan import Question, question, stages_of
+from flows.home import require_writable
+from flows.server import ensure_server
+from tasks.comparison.comparing import CHANGE
+from tasks.engine.errors import IngotError
+from tasks.experiments.shared_stages import PlannedStage, totals
+from tasks.machine import require_devices
+from tasks.panels.numbers import NOTHING, counted, duration
+
+_WHOLE = ("variant", CHANGE)
+
+
+def experiment(
+    file: Annotated[str, typer.Argument(help="YAML file: a recipe, and what its variants change.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show which stages run, and exit.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train and measure variants of a recipe: a table of what each change is worth.
+
+    Stages that variants share are built once. Stopped, it goes on where it was.
+    """
+    asked = question(file)
+    stages = stages_of(asked)
+    if dry_run and as_json:
+        print(json.dumps([asdict(each) for each in stages], indent=1))
+        return
+    if not as_json:
+        _show_stages(asked, stages)
+    if dry_run:
+        return
+    for plan in asked.plans.values():
+        require_devices(plan.configs, list(plan.chain.stages))
+    require_writable()
+    url, started = ensure_server()
+    if not as_json:
+        print(
+            f"Prefect UI: {url.removesuffix('/api')}"
+            + (" (started; `ingot down` stops it)" if started else "")
+        )
+    with all_of_it_stays():
+        from flows import experiment as flow
+        from flows.cli.terminal import run_watched
+        from flows.crashed_runs import report_crashed_runs
+        from tasks.experiments import worth
+    report_crashed_runs()
+    flow.LAST.clear()
+    mark = flow.ASKED.set(asked)
+    try:
+        run_watched(lambda: flow.experiment(file=file))
+    finally:
+        flow.ASKED.reset(mark)
+    if not flow.LAST:
+        raise IngotError(
+            "the Prefect server went away before all variants were built; run again: what is built "
+            "is kept"
+        )
+    [found] = flow.LAST
+    if as_json:
+        print(json.dumps(worth.as_record(found), indent=1, allow_nan=False))
+        return
+    _print(worth.rows_of(found))
+    _print(worth.task_rows(found))
+    console = Console(markup=False, highlight=False)
+    for each in found.variants:
+        for why in each.refused:
+            console.print(f"not compared: {each.variant}: {why}")
+    console.print(f"\n{worth.note(found)}", style="dim")
+    console.print(worth.in_words(found))
+
+
+def _print(rows: list[dict[str, str]]) -> None:
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, no_wrap=name in _WHOLE)
+    for row in rows:
+        table.add_row(*row.values())
+    Console(markup=False, highlight=False).print(table)
+
+
+def _show_stages(asked: Question, stages: list[PlannedStage]) -> None:
+    """A line a run: what of it runs, and how long that took before."""
+    rows = []
+    for variant, seed in asked.plans:
+        own = [each for each in stages if (each.variant, each.seed) == (variant, seed)]
+        served, _, seconds = totals(own)
+        running = [each for each in own if each.status in ("runs", "pending")]
+        rows.append(
+            {
+                "variant": variant,
+                "seed": str(seed),
+                "served": str(served),
+                "runs": ", ".join(
+                    f"{each.stage} (if inputs change)" if each.status == "pending" else each.stage
+                    for each in running
+                )
+                or NOTHING,
+                "last took": duration(seconds) if seconds else NOTHING,
+            }
+        )
+    _print(rows)
+    served, run, seconds = totals(stages)
+    unknown = sum(each.seconds is None for each in stages if each.status in ("runs", "pending"))
+    said = [f"estimated {duration(seconds)}"] * bool(seconds)
+    said += [f"{counted(unknown, 'stage')} never timed"] * bool(unknown)
+    print(
+        "; ".join(
+            [f"{counted(len(asked.plans), 'run')}: {counted(served, 'stage')} served, {run} to run"]
+            + said
+        )
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(experiment)

@@ -1,0 +1,64 @@
+"""An experiment as a flow: every run of every variant, one by one, then what each is worth."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+from pydantic import Field
+
+from flows import publish
+from flows.experiment_plan import Question, question
+from flows.running import build_apart, run, watch_server
+from tasks.comparison.contenders import contender
+from tasks.engine.store import channels
+from tasks.experiments import worth
+from tasks.experiments.fixed_text import evaluation_request, text_of
+from tasks.machine import require_devices
+
+# Of a run that its caller, in this process, has planned already.
+ASKED: ContextVar[Question | None] = ContextVar("asked", default=None)
+# What the last run of this process found.
+LAST: list[worth.Result] = []
+
+
+@flow(name="experiment")
+def experiment(
+    file: str = Field(
+        description="YAML file of the experiment: a recipe and in what its variants differ "
+        "(relative to INGOT_ROOT)."
+    ),
+) -> State[dict[str, Any]]:
+    """Train and measure the variants of a recipe, and say what each change is worth."""
+    LAST.clear()
+    with watch_server():
+        asked = ASKED.get() or question(file)
+        runs = [_built(asked, variant, seed) for variant, seed in asked.plans]
+        found = worth.result(asked.experiment, runs)
+        LAST.append(found)
+        publish.experiment(found)
+    said = worth.in_words(found)
+    get_run_logger().info("%s", said)
+    return Completed(message=said, data=worth.as_record(found))
+
+
+def _built(asked: Question, variant: str, seed: int) -> worth.Run:
+    """A run, what is there already served, and its evaluation on the base's text."""
+    plan, log = asked.plans[variant, seed], get_run_logger()
+    log.info("variant %s, seed %d", variant, seed)
+    plan.planned.clear()  # earlier runs have made since then what this one shares with them
+    plan.artifacts.clear()
+    require_devices(plan.configs, list(plan.chain.stages))
+    run(plan, asked.experiment.source, here=True)
+    [measured] = build_apart([evaluation_request(plan, asked.base)], plan)
+    channels.point(plan.store, plan.name, measured.artifact)
+    return worth.Run(
+        variant,
+        seed,
+        contender(variant, measured.artifact),
+        text_of(plan),
+        plan.artifacts["pack"],
+    )
