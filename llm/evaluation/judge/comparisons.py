@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from llm.errors import ExpectedError
 
 Label = Literal["1", "2", "tie", ""]
+Turns = Sequence[Mapping[str, Any]]  # messages: role and content
 
 
 class ModelsDifferError(ExpectedError, ValueError):
@@ -50,6 +51,13 @@ class Comparison:
     against: str
     label: Label
     source: str
+
+
+def as_text(turns: Turns) -> str:
+    """A conversation for a judge: the question alone where nothing else was said."""
+    if len(turns) == 1 and turns[0]["role"] == "user":
+        return str(turns[0]["content"])
+    return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
 
 
 def between(answers: Mapping[str, Sequence[Answer]], against: str) -> Iterator[Comparison]:

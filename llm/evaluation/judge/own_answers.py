@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm.evaluation.judge.comparisons import Answer
+from llm.evaluation.judge.comparisons import Answer, Turns, as_text
 from llm.evaluation.judge.files import item_of
 from llm.evaluation.run_file import NamedModel
 from llm.model.config_file import architecture
@@ -18,7 +18,6 @@ from llm.training.devices import CUDA_OR_CPU, find
 from llm.training.run_file import CudaOrCpu
 
 _AT_ONCE = 32
-Turns = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,6 @@ class Prompts:
 
     turns: dict[str, Turns]
     left_out: dict[str, int]
-
-
-def as_text(turns: Turns) -> str:
-    """A conversation for a judge: the question alone where nothing else was said."""
-    if len(turns) == 1 and turns[0]["role"] == "user":
-        return str(turns[0]["content"])
-    return "\n\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
 
 
 def prompts(

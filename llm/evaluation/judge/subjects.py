@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from llm.evaluation.judge.comparisons import Answer, Comparison, Label
+from llm.evaluation.judge.comparisons import Answer, Comparison, Label, as_text
 from llm.evaluation.judge.files import read_answers, read_pairs
 from llm.evaluation.judge.judging import Work
-from llm.evaluation.judge.own_answers import as_text, own_answers, prompts
 from llm.evaluation.judge.run_file import Run
 from llm.evaluation.validation_examples import validation_examples
 
@@ -27,14 +26,7 @@ def subjects(run: Run, report: Callable[[str, int, int], None]) -> tuple[Work, d
     answers: dict[str, Sequence[Answer]] = {}
     left_out: dict[str, int] = {}
     if run.models:
-        _set_threads(run.threads)
-        rows = validation_examples(run.instructions, ["messages"], run.max_prompts)
-        more = validation_examples(run.preferences, ["prompt"], run.max_prompts)
-        asked = prompts(rows, more, run.models, run.max_prompts)
-        left_out = asked.left_out
-        for named in run.models:
-            told = partial(report, f"{named.name}: answer")
-            answers[named.name] = own_answers(named, asked, run.new_tokens, run.device, told)
+        answers, left_out = _own(run, report)
     answers |= {file.name: read_answers(file.path, file.path.name) for file in run.answers}
     pairs += _chosen(run)
     return (
@@ -52,11 +44,24 @@ def subjects(run: Run, report: Callable[[str, int, int], None]) -> tuple[Work, d
     )
 
 
-def _set_threads(threads: int) -> None:
-    import torch
+def _own(
+    run: Run, report: Callable[[str, int, int], None]
+) -> tuple[dict[str, Sequence[Answer]], dict[str, int]]:
+    """The answers of the models of the chain, and the rows that are no prompt, by reason."""
+    import torch  # seconds, for files alone in vain
 
-    if threads:
-        torch.set_num_threads(threads)
+    from llm.evaluation.judge.own_answers import own_answers, prompts
+
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    rows = validation_examples(run.instructions, ["messages"], run.max_prompts)
+    more = validation_examples(run.preferences, ["prompt"], run.max_prompts)
+    asked = prompts(rows, more, run.models, run.max_prompts)
+    found: dict[str, Sequence[Answer]] = {}
+    for named in run.models:
+        told = partial(report, f"{named.name}: answer")
+        found[named.name] = own_answers(named, asked, run.new_tokens, run.device, told)
+    return found, asked.left_out
 
 
 def _chosen(run: Run) -> Iterator[Comparison]:
