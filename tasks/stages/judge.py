@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llm.evaluation.judge.rubric import CRITERIA, Criterion
 from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, UNUSABLE, VERDICTS
@@ -72,6 +72,9 @@ class JudgeConfig(StageConfig):
     key_variable: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = execution(
         "", "Variable of the environment that holds the key; empty = it asks for none."
     )
+    key_block: str = execution(
+        "", "Prefect Secret block to set that variable from; empty = it is set already."
+    )
     concurrency: int = execution(4, "Calls under way at a time.", ge=1, le=256)
     timeout: float = execution(120.0, "Seconds a call may take.", gt=0, le=3_600)
     tries: int = execution(
@@ -95,6 +98,12 @@ class JudgeConfig(StageConfig):
     device: CudaOrCpu = execution("auto", "Where models answer; auto takes a GPU if there is one.")
     threads: int = execution(0, "CPU threads; 0 = as torch chooses.", ge=0, le=1024)
 
+    @model_validator(mode="after")
+    def _block_has_a_variable(self) -> Self:
+        if self.key_block and not self.key_variable:
+            raise ValueError("key_block sets the variable that key_variable names; name one")
+        return self
+
 
 def externals(config: JudgeConfig) -> Mapping[str, Snapshot]:
     """Files of answers and of pairs."""
@@ -108,7 +117,7 @@ def foretells(
     models = [name for name in inputs if name not in STAGE.inputs]
     found = foretold(config, models, "preferences" in inputs, external)
     variable = config.key_variable
-    if variable and not config.pool and not os.environ.get(variable):
+    if variable and not config.key_block and not config.pool and not os.environ.get(variable):
         found.append(f"the variable {variable} is not set")
     return found
 
@@ -121,7 +130,7 @@ def run(config: JudgeConfig, inputs: Inputs, out: Out) -> None:
     """
     results = out.scratch / "results"
     models = [name for name in inputs if name not in STAGE.inputs]
-    settings = config.model_dump(mode="json", exclude={"pool", "answers", "pairs"})
+    settings = config.model_dump(mode="json", exclude={"pool", "answers", "pairs", "key_block"})
     out.launch(
         "llm.evaluation.judge",
         {

@@ -37,7 +37,7 @@ class UnknownJudgeError(ExpectedError, LookupError):
     """The endpoint has no such model, or nothing at this address."""
 
 
-class RefusedCallError(Exception):
+class RefusedCallError(ExpectedError):
     """The endpoint refuses this one call (400, 413, 422); carries what it says."""
 
 

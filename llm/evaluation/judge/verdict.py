@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from llm.errors import ExpectedError
+
 _MARKUP = "*`_ \t"
 
 
-class MalformedVerdictError(ValueError):
+class MalformedVerdictError(ExpectedError, ValueError):
     """A reply that holds no verdict.
 
     Attributes:
