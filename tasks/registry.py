@@ -16,6 +16,7 @@ from tasks.stages import (
     export,
     fetch,
     filter,
+    judge,
     pack,
     pretrain,
     quality,
@@ -44,6 +45,7 @@ STAGES: Mapping[str, Stage] = registry(
         sft,
         dpo,
         evaluate,
+        judge,
         export,
         report,
     )

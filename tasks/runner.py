@@ -8,6 +8,7 @@ it reads, so the same request runs here or on a worker of another pool.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from prefect.artifacts import (
     create_progress_artifact,
     update_progress_artifact,
 )
+from prefect.blocks.system import Secret
 from prefect.cache_policies import CachePolicy
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
@@ -32,7 +34,7 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict
 
 from tasks.best_effort import LatestCall, unreachable
-from tasks.engine.errors import ExternalInputError, MissingInputError
+from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
@@ -294,6 +296,53 @@ def gpu_slot(request: BuildRequest, store: Store, force: bool) -> Iterator[None]
         _warn_if_unreachable(slot.close, "the GPU slot is released by itself in five minutes")
 
 
+class SecretBlockError(IngotError):
+    """A Secret block that a config names cannot be read; says which, and the way out."""
+
+
+@contextlib.contextmanager
+def key_from_block(request: BuildRequest, store: Store, force: bool) -> Iterator[None]:
+    """The key that a config names by a Prefect Secret block (`key_block`), in the variable of the
+    environment that the stage reads it from (`key_variable`), as long as the stage runs.
+
+    Read on the machine that runs it: it is no parameter of a run, and in none's record.
+
+    Raises:
+        SecretBlockError: there is no such block, or no server to ask.
+    """
+    block = getattr(request.config, "key_block", "")
+    if not block or (
+        not force and sound(store, request.stage.name, request.build_id, request.config)
+    ):
+        yield
+        return
+    variable: str = getattr(request.config, "key_variable")  # noqa: B009 - of that stage's config
+    field = f"{request.stage.name}.key_block"
+    try:
+        value = str(Secret.load(block).get())  # type: ignore[union-attr]
+    except ValueError as error:
+        raise SecretBlockError(
+            f"{field}: the Prefect server has no Secret block {block!r}; make one of that name "
+            f"(Blocks, Secret), or leave {field} empty and set the variable {variable}"
+        ) from error
+    except Exception as error:
+        if not unreachable(error):
+            raise
+        raise SecretBlockError(
+            f"{field}: no Prefect server answers that could hold {block!r}; start it, or leave "
+            f"{field} empty and set the variable {variable}"
+        ) from error
+    before = os.environ.get(variable)
+    os.environ[variable] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
 def _warn_if_unreachable(call: Callable[[], None], warning: str) -> None:
     try:
         call()
@@ -309,7 +358,7 @@ def _run(values: dict[str, Any]) -> dict[str, Any] | State[dict[str, Any]]:
     ids = {"flow_run_id": str(flow_run.id or ""), "task_run_id": str(task_run.id or "")}
     request, listener = build_request(plain, store), PrefectListener()
     try:
-        with gpu_slot(request, store, plain.force):
+        with gpu_slot(request, store, plain.force), key_from_block(request, store, plain.force):
             built = execute(request, store, listener, plain.force, ids, same_code=plain.same_code)
     finally:
         listener.close()

@@ -86,13 +86,13 @@ def resampled(measures: Sequence[Measure], resamples: int, seed: int) -> NDArray
     """
     sides = [side for one in measures for side in (one.numerators, one.denominators)]
     totals = np.concatenate(
-        [times @ np.stack(sides, axis=1) for times in _times(len(sides[0]), resamples, seed)]
+        [drawn @ np.stack(sides, axis=1) for drawn in times(len(sides[0]), resamples, seed)]
     )
     ratios: NDArray[np.float64] = totals[:, ::2] / totals[:, 1::2]
     return ratios.T
 
 
-def _times(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+def times(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
     """How often each of n units is in each resample: blocks of float64 (resamples, n)."""
     generator = np.random.default_rng(seed)
     rows = max(1, _AT_ONCE // n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 from pydantic import Field
@@ -18,9 +19,10 @@ from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Table
 from tasks.panels.panels import Samples as SamplesPanel
+from tasks.stages.chain_models import chain_models, local_files
 from tasks.stages.evaluate_others import model_records, model_snapshots
 from tasks.stages.evaluate_tasks import (
     harness_files,
@@ -142,10 +144,10 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
         {
             **settings,
             "models": [{"name": name, "folder": str(inputs[name].folder())} for name in models],
-            "documents": _paths(inputs.get("documents")),
-            "instructions": _paths(inputs.get("instructions")),
-            "preferences": _paths(inputs.get("preferences")),
-            "attributes": _paths(inputs.get("attributes")),
+            "documents": local_files(inputs.get("documents")),
+            "instructions": local_files(inputs.get("instructions")),
+            "preferences": local_files(inputs.get("preferences")),
+            "attributes": local_files(inputs.get("attributes")),
             "tasks": task_records(inputs.external),
             "lm_eval_files": harness_files(inputs.external),
             "others": model_records(inputs.external, models),
@@ -160,18 +162,10 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _models(stages: Sequence[Stage]) -> dict[str, Input]:
-    """The model of every stage that makes one; each is compared with the one before it."""
-    found: dict[str, Input] = {}
-    for stage in stages:
-        if stage.makes_model:
-            source, description = f"{stage.name}.model", stage.outputs["model"].description
-            found[stage.makes_model] = Input((source,), description, optional=bool(found))
-    return found
-
-
-def _paths(data: Data | None) -> list[str]:
-    """Local files of a table, of which the recipe may have none."""
-    return [str(data.path(part)) for part in data.parts] if data is not None else []
+    """Each model is compared with the one before it; without the first there is none."""
+    found = dict(chain_models(stages))
+    first = next(iter(found))
+    return {**found, first: replace(found[first], optional=False)}
 
 
 def panels(artifact: Artifact) -> list[Panel]:

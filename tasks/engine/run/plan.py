@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from tasks.engine.config import StageConfig
@@ -159,6 +159,16 @@ class Planner:
 
     def row(self, stage: str) -> Row:
         """The line of a stage whose parents' rows have been asked for already."""
+        row = self._row(stage)
+        if row.runs is False:
+            return row
+        declared, config = self.chain.stages[stage], self.configs[stage]
+        told = declared.foretells(
+            config, tuple(self.chain.wiring[stage]), declared.externals(config)
+        )
+        return replace(row, reasons=(*row.reasons, *told))
+
+    def _row(self, stage: str) -> Row:
         if stage not in self.selection.stages(self.chain):
             return self.unselected(stage)
         before = channels.resolve(self.store, self.name, stage)

@@ -124,6 +124,17 @@ class Out:
         """A local folder to fill; every file in it is published with the manifest."""
         return self._files.folder(name)
 
+    def lasting_folder(self, name: str) -> Path:
+        """A local folder that outlives every attempt, `--force` as well: for what is known once and
+        for all by its content, and dear to ask for again. It enters no identity.
+
+        In the home where that is a folder of this machine, else among the downloads from it.
+        """
+        store = self._store
+        folder = store.local_path(f"lasting/{name}") if store.local else store.cache_folder(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def data(self, name: str) -> Data:
         """Read back an output of this stage that is already written."""
         return self._files.data(name)

@@ -31,6 +31,13 @@ def no_named(config: Any, store: Store) -> Mapping[str, tuple[Artifact, str]]:
     return {}
 
 
+def nothing_foretold(
+    config: Any, inputs: Sequence[str], external: Mapping[str, Snapshot]
+) -> Sequence[str]:
+    """Of a stage that asks nothing of others than this machine."""
+    return ()
+
+
 def no_further_inputs(stages: Sequence[Stage]) -> Mapping[str, Input]:
     """The further inputs of a stage that names all it reads."""
     return {}
@@ -51,6 +58,9 @@ class Stage:
         externals: resolves what the config names outside the store to snapshots, at plan time.
         named: artifacts of the store that the config names, by the name of an input without
             sources, with the output that is read; looked up at plan time.
+        foretells: what running it takes beside time (calls that cost money), for the plan to say
+            where it will run; given its config, the names of the inputs the recipe has, and its
+            external inputs.
         conservation: the law checked before publishing; `None` where the body states its own
             through `out.conserve`.
         reproducible: equal recipe means equal bytes. False for training.
@@ -76,6 +86,9 @@ class Stage:
     requires: tuple[Requirement, ...] = ()
     externals: Callable[[Any], Mapping[str, Snapshot]] = no_externals
     named: Callable[[Any, Store], Mapping[str, tuple[Artifact, str]]] = no_named
+    foretells: Callable[[Any, Sequence[str], Mapping[str, Snapshot]], Sequence[str]] = (
+        nothing_foretold
+    )
     conservation: Conservation | None = None
     reproducible: bool = True
     libraries: tuple[str, ...] = ()

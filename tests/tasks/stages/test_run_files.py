@@ -12,6 +12,7 @@ import pytest
 
 from llm.alignment.run_file import read_run
 from llm.evaluation import run_file as evaluation
+from llm.evaluation.judge import run_file as judge
 from llm.export import run_file as export
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.registry import STAGES
@@ -29,6 +30,9 @@ class Kept:
         self.run: dict[str, Any] = {}
 
     def folder(self, name: str) -> Path:
+        return self.scratch / name
+
+    def lasting_folder(self, name: str) -> Path:
         return self.scratch / name
 
     def launch(self, module: str, run: dict[str, Any], checkpoint: str = "") -> None:
@@ -70,7 +74,13 @@ def written(stage: str, folder: Path, **fields: Any) -> Path:
 
 @pytest.mark.parametrize(
     ("stage", "read"),
-    [("sft", read_run), ("dpo", read_run), ("evaluate", evaluation.read), ("export", export.read)],
+    [
+        ("sft", read_run),
+        ("dpo", read_run),
+        ("evaluate", evaluation.read),
+        ("judge", judge.read),
+        ("export", export.read),
+    ],
 )
 def test_it_is_read(tmp_path: Path, stage: str, read: Callable[[Path], Any]) -> None:
     run = read(written(stage, tmp_path, threads=3))
