@@ -120,12 +120,8 @@ def _show_stages(asked: Question, stages: list[PlannedStage]) -> None:
     unknown = sum(each.seconds is None for each in stages if each.status in ("runs", "pending"))
     said = [f"estimated {duration(seconds)}"] * bool(seconds)
     said += [f"{counted(unknown, 'stage')} never timed"] * bool(unknown)
-    print(
-        "; ".join(
-            [f"{counted(len(asked.plans), 'run')}: {counted(served, 'stage')} served, {run} to run"]
-            + said
-        )
-    )
+    runs = counted(len(asked.plans), "run")
+    print("; ".join([f"{runs}: {counted(served, 'stage')} served, {run} to run", *said]))
 
 
 def register(app: typer.Typer) -> None:
