@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.evaluation.judge.rubric import CRITERIA, Criterion
-from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, UNUSABLE, VERDICTS
+from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, VERDICTS
+from llm.tables import REJECTED
 from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Input, Output
@@ -99,7 +100,9 @@ class JudgeConfig(StageConfig):
     threads: int = execution(0, "CPU threads; 0 = as torch chooses.", ge=0, le=1024)
 
     @model_validator(mode="after")
-    def _block_has_a_variable(self) -> Self:
+    def _goes_together(self) -> Self:
+        if len(set(self.criteria)) < len(self.criteria):
+            raise ValueError("criteria names one twice")
         if self.key_block and not self.key_variable:
             raise ValueError("key_block sets the variable that key_variable names; name one")
         return self
@@ -231,8 +234,8 @@ STAGE = Stage(
     outputs={
         "scores": Output("A value per model and measure, with its 95 % interval.", JUDGE_SCORES),
         "answers": Output("What was judged.", JUDGED_ANSWERS),
-        "verdicts": Output("What the judge said of each question.", VERDICTS),
-        "rejected": Output("Questions whose reply holds no verdict, with its text.", UNUSABLE),
+        "verdicts": Output("What the judge said of each question.", VERDICTS, True),
+        "rejected": Output("Questions without a verdict, with the reply.", REJECTED, True),
         "outcomes": Output("Both orders of a pair together.", OUTCOMES),
     },
     run=run,
