@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Self
 
 import pyarrow.parquet as pq
@@ -15,7 +15,7 @@ from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, 
 from llm.tables import REJECTED
 from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
+from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
@@ -23,6 +23,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 from tasks.stages.chain_models import chain_models, local_files
 from tasks.stages.judge_inputs import answer_files, foretold, judged_snapshots, pair_files
+from tasks.stages.prompts import answers_fit
 
 _SAMPLES_SHOWN = 40
 _TABLES = ("scores", "answers", "verdicts", "rejected", "outcomes")
@@ -106,6 +107,18 @@ class JudgeConfig(StageConfig):
         if self.key_block and not self.key_variable:
             raise ValueError("key_block sets the variable that key_variable names; name one")
         return self
+
+
+def _answers_fit(config: JudgeConfig, context: int) -> Iterator[str]:
+    yield from answers_fit("judge", config.new_tokens, context)
+
+
+def _something_to_judge(config: JudgeConfig, examples: int | None) -> Iterator[str]:
+    if examples is None and not config.answers and not config.pairs:
+        yield (
+            "judge: there is no prompt for models to answer, and no file of answers; add the "
+            "section examples, or judge.answers or judge.pairs"
+        )
 
 
 def externals(config: JudgeConfig) -> Mapping[str, Snapshot]:
@@ -242,6 +255,10 @@ STAGE = Stage(
     panels=panels,
     externals=externals,
     foretells=foretells,
+    requires=(
+        Requirement(("pack.sequence_length",), _answers_fit),
+        Requirement(("examples.max_instructions?",), _something_to_judge),
+    ),
     reproducible=False,  # nobody vouches for what a judge says another time
     libraries=("torch", "tokenizers", "httpx"),
     code=("llm.evaluation.judge.__main__",),
