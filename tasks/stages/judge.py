@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Self
 
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.evaluation.judge.rubric import CRITERIA, Criterion
-from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, UNUSABLE, VERDICTS
+from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, VERDICTS
+from llm.tables import REJECTED
 from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
-from tasks.engine.declare import Input, Output
+from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
@@ -22,6 +23,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 from tasks.stages.chain_models import chain_models, local_files
 from tasks.stages.judge_inputs import answer_files, foretold, judged_snapshots, pair_files
+from tasks.stages.prompts import answers_fit
 
 _SAMPLES_SHOWN = 40
 _TABLES = ("scores", "answers", "verdicts", "rejected", "outcomes")
@@ -99,10 +101,24 @@ class JudgeConfig(StageConfig):
     threads: int = execution(0, "CPU threads; 0 = as torch chooses.", ge=0, le=1024)
 
     @model_validator(mode="after")
-    def _block_has_a_variable(self) -> Self:
+    def _goes_together(self) -> Self:
+        if len(set(self.criteria)) < len(self.criteria):
+            raise ValueError("criteria names one twice")
         if self.key_block and not self.key_variable:
             raise ValueError("key_block sets the variable that key_variable names; name one")
         return self
+
+
+def _answers_fit(config: JudgeConfig, context: int) -> Iterator[str]:
+    yield from answers_fit("judge", config.new_tokens, context)
+
+
+def _something_to_judge(config: JudgeConfig, examples: int | None) -> Iterator[str]:
+    if examples is None and not config.answers and not config.pairs:
+        yield (
+            "judge: there is no prompt for models to answer, and no file of answers; add the "
+            "section examples, or judge.answers or judge.pairs"
+        )
 
 
 def externals(config: JudgeConfig) -> Mapping[str, Snapshot]:
@@ -231,14 +247,18 @@ STAGE = Stage(
     outputs={
         "scores": Output("A value per model and measure, with its 95 % interval.", JUDGE_SCORES),
         "answers": Output("What was judged.", JUDGED_ANSWERS),
-        "verdicts": Output("What the judge said of each question.", VERDICTS),
-        "rejected": Output("Questions whose reply holds no verdict, with its text.", UNUSABLE),
+        "verdicts": Output("What the judge said of each question.", VERDICTS, True),
+        "rejected": Output("Questions without a verdict, with the reply.", REJECTED, True),
         "outcomes": Output("Both orders of a pair together.", OUTCOMES),
     },
     run=run,
     panels=panels,
     externals=externals,
     foretells=foretells,
+    requires=(
+        Requirement(("pack.sequence_length",), _answers_fit),
+        Requirement(("examples.max_instructions?",), _something_to_judge),
+    ),
     reproducible=False,  # nobody vouches for what a judge says another time
     libraries=("torch", "tokenizers", "httpx"),
     code=("llm.evaluation.judge.__main__",),

@@ -52,6 +52,11 @@ WIKI = [{"source": "wiki", "weight": 1}]
         ),
         (SHORT | {"export": {"new_tokens": 99}}, "export.new_tokens: 99 leaves no room"),
         (
+            SHORT | {"judge": {"new_tokens": 64, "pairs": ["p.jsonl"]}},
+            "judge.new_tokens: 64 leaves no room",
+        ),
+        ({"judge": {}}, "judge: there is no prompt for models to answer"),
+        (
             SHORT | {"evaluate": {"new_tokens": 8, "prompts": ["Hi", WORDS]}},
             "evaluate.prompts.1: 'several words that fill it several words' has at least 109",
         ),
@@ -119,7 +124,7 @@ def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], mes
         SHORT | {"evaluate": {"new_tokens": 63}, "export": {"new_tokens": 63}},
         SHORT | {"evaluate": {"new_tokens": 8, "prompts": [""], "continuations": ["x" * 60]}},
         {"examples": FILES, "sft": {}, "dpo": {}},
-        {"examples": {}, "sft": {}, "dpo": {}},
+        {"examples": {}, "sft": {}, "dpo": {}, "judge": {}},
         {"dedup": {"validation_fraction": 0}},
         {"sft": {"max_length": 1 << 20}},
         {"source": WEB, "pack": {"by_source": True}, "pretrain": {}},

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from llm.corpus.identity import doc_id
 from llm.errors import ExpectedError
 from llm.evaluation.judge.asking import Answered, Forecast, Limits, ask, forecast
 from llm.evaluation.judge.comparisons import Answer, Comparison, between
@@ -21,9 +22,9 @@ from llm.evaluation.judge.tables import (
     JUDGE_SCORES,
     JUDGED_ANSWERS,
     OUTCOMES,
-    UNUSABLE,
     VERDICTS,
 )
+from llm.tables import REJECTED
 
 _MILLION = 1_000_000
 
@@ -92,6 +93,13 @@ class _Asked:
             return {**row, "kind": "pair", **names}
         model, answer = self.subject
         return {**row, "kind": "single", "item": answer.item, "model": model, "against": ""}
+
+    def about(self) -> str:
+        """The same in words."""
+        row = self.row()
+        who = f"{row['model']} against {row['against']}" if row["against"] else row["model"]
+        parts = (row["criterion"], who, row["order"], row["item"])
+        return ", ".join(part for part in parts if part)
 
 
 def judge(
@@ -227,10 +235,16 @@ def _tables(
 ) -> dict[str, pa.Table]:
     verdicts, unusable = [], []
     for asked, given in zip(questions, answered, strict=True):
+        row = asked.row()
+        # Pairs of files are known by their line: no two questions have all of this in common.
+        names = [row[name] for name in ("kind", "criterion", "model", "against", "order")]
+        identity = doc_id("judge", row["item"], "\0".join(names).encode())
         if given.verdict:
-            verdicts.append({**asked.row(), "verdict": given.verdict, "reply": given.text})
+            verdict = {"verdict": given.verdict, "reply": given.text}
+            verdicts.append({"doc_id": identity, **row, **verdict})
         else:
-            unusable.append({**asked.row(), "reason": given.reason, "detail": given.text})
+            detail = f"{asked.about()}: {given.text}"
+            unusable.append({"doc_id": identity, "reason": given.reason, "detail": detail})
     answers = [
         {"model": model, "item": one.item, "prompt": one.prompt, "answer": one.text}
         for model, found in work.answers.items()
@@ -265,7 +279,7 @@ def _tables(
         "scores": (figures, JUDGE_SCORES),
         "answers": (answers, JUDGED_ANSWERS),
         "verdicts": (verdicts, VERDICTS),
-        "rejected": (unusable, UNUSABLE),
+        "rejected": (unusable, REJECTED),
         "outcomes": (outcomes, OUTCOMES),
     }
     return {name: pa.Table.from_pylist(rows, schema=s) for name, (rows, s) in tables.items()}
