@@ -118,10 +118,10 @@ def _show_stages(asked: Question, stages: list[PlannedStage]) -> None:
     _print(rows)
     served, run, seconds = totals(stages)
     unknown = sum(each.seconds is None for each in stages if each.status in ("runs", "pending"))
-    said = [f"estimated {duration(seconds)}"] * bool(seconds)
+    said = [f"{counted(len(asked.plans), 'run')}: {counted(served, 'stage')} served, {run} to run"]
+    said += [f"estimated {duration(seconds)}"] * bool(seconds)
     said += [f"{counted(unknown, 'stage')} never timed"] * bool(unknown)
-    runs = counted(len(asked.plans), "run")
-    print("; ".join([f"{runs}: {counted(served, 'stage')} served, {run} to run", *said]))
+    print("; ".join(said))
 
 
 def register(app: typer.Typer) -> None:
