@@ -103,12 +103,12 @@ def test_the_whole_of_it(
     assert all(0 < abs(difference) < 1 for difference in others)
     muon = next(row for row in grid if row["name"] == "muon standard wsd")
     assert choices[0]["bits_per_byte"] == muon["bits_per_byte"]
-    assert [row["name"] for row in transfers] == ["transfer adamw standard", "transfer adamw mup"]
+    assert [row["name"] for row in transfers] == ["transfer muon standard", "transfer muon mup"]
     standard, mup = (row["bits_per_byte"] for row in transfers)
     assert mup["32"] == standard["32"]  # the base
     assert mup["64"] != standard["64"]
     assert {bar["name"] for bar in record["bars"]} == {"muon_gain", "mup_transfer_spread"}
-    drawn = (tmp_path / "rates-transfer-adamw-mup.svg").read_text()
+    drawn = (tmp_path / "rates-transfer-muon-mup.svg").read_text()
     assert "width 64" in drawn
 
 
