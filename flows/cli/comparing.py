@@ -6,10 +6,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flows.cli.options import AsJson
+from flows.cli.tables import console, print_rows
 from flows.contenders import NAMES, contenders
 from tasks.comparison import comparing
 from tasks.comparison.comparing import Comparison
@@ -43,18 +42,12 @@ def compare(
 
 def show(found: Comparison) -> None:
     """Print a comparison."""
-    rows = comparing.rows_of(found)
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, no_wrap=name == comparing.CHANGE)
-    for row in rows:
-        table.add_row(*row.values())
-    console = Console(markup=False, highlight=False)
-    console.print(table)
+    print_rows(comparing.rows_of(found), [comparing.CHANGE])
+    told = console()
     for refusal in found.refused:
-        console.print(f"not compared: {refusal.why} ({refusal.model})")
-    console.print(f"\n{comparing.note(found)}", style="dim")
-    console.print(comparing.in_words(found))
+        told.print(f"not compared: {refusal.why} ({refusal.model})")
+    told.print(f"\n{comparing.note(found)}", style="dim")
+    told.print(comparing.in_words(found))
 
 
 def register(app: typer.Typer) -> None:

@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson
+from flows.cli.tables import console, print_rows
 from flows.experiment_plan import Question, question, stages_of
 from flows.home import require_writable
 from flows.server import ensure_server
@@ -74,25 +73,14 @@ def experiment(
     if as_json:
         print(json.dumps(worth.as_record(found), indent=1, allow_nan=False))
         return
-    _print(worth.rows_of(found))
-    _print(worth.task_rows(found))
-    console = Console(markup=False, highlight=False)
+    print_rows(worth.rows_of(found), _WHOLE)
+    print_rows(worth.task_rows(found), _WHOLE)
+    told = console()
     for each in found.variants:
         for why in each.refused:
-            console.print(f"not compared: {each.variant}: {why}")
-    console.print(f"\n{worth.note(found)}", style="dim")
-    console.print(worth.in_words(found))
-
-
-def _print(rows: list[dict[str, str]]) -> None:
-    if not rows:
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, no_wrap=name in _WHOLE)
-    for row in rows:
-        table.add_row(*row.values())
-    Console(markup=False, highlight=False).print(table)
+            told.print(f"not compared: {each.variant}: {why}")
+    told.print(f"\n{worth.note(found)}", style="dim")
+    told.print(worth.in_words(found))
 
 
 def _show_stages(asked: Question, stages: list[PlannedStage]) -> None:
@@ -115,7 +103,7 @@ def _show_stages(asked: Question, stages: list[PlannedStage]) -> None:
                 "last took": duration(seconds) if seconds else NOTHING,
             }
         )
-    _print(rows)
+    print_rows(rows, _WHOLE)
     served, run, seconds = totals(stages)
     unknown = sum(each.seconds is None for each in stages if each.status in ("runs", "pending"))
     said = [f"{counted(len(asked.plans), 'run')}: {counted(served, 'stage')} served, {run} to run"]
