@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.evaluation_sets import (
     DATA,
@@ -33,50 +32,16 @@ from benchmarks.evaluation_sets import (
     write_harness_task,
     write_records,
 )
+from benchmarks.quickstart import random_folder
 from llm.evaluation.tasks.answers import Answer
 from llm.evaluation.tasks.subject import OwnModel
 from llm.evaluation.tasks.suite import OwnTasks, Suite
 from llm.model import folder as model_folder
-from llm.model.architecture import Architecture
-from llm.model.initialisation import initialise
-from llm.model.transformer import Transformer
-from llm.tokens.bpe import BpeSettings, train
 from llm.tokens.chat import ChatEncoder
-from llm.tokens.hf_folder import write_folder
 from llm.tokens.special_tokens import END_OF_TEXT
 
 Answers = Mapping[str, list[Answer]]
 _BATCH_TOKENS = 2048
-
-
-def random_model(folder: Path, texts: list[str]) -> Path:
-    """A model that knows nothing, far enough from uniform that no two answers tie."""
-    tokenizer = folder / "tokenizer"
-    tokenizer.mkdir()
-    write_folder(train(texts, BpeSettings(4096, 2, 16)), tokenizer, END_OF_TEXT)
-    model = Transformer(
-        Architecture(
-            vocabulary_size=4096,
-            hidden_size=128,
-            intermediate_size=384,
-            layers=4,
-            heads=2,
-            key_value_heads=1,
-            head_dim=64,
-            context=256,
-            rope_theta=10_000.0,
-            norm_eps=1e-6,
-            qk_norm=True,
-            tied=True,
-        )
-    )
-    initialise(model, 0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(5)
-    model_folder.save(model, folder / "random", tokenizer, END_OF_TEXT)
-    return folder / "random"
 
 
 def asked(suite: Suite, subject: OwnModel) -> tuple[Answers, float]:
@@ -185,7 +150,9 @@ def measured(
     paths = {name: write_records(scratch, name, SETS[name].file, items) for name in names}
     files = [str(write_harness_task(scratch, name, SETS[name].theirs)) for name in names]
     if model is None:
-        model = random_model(scratch, [path.read_text(encoding="utf-8") for path in paths.values()])
+        texts = [path.read_text(encoding="utf-8") for path in paths.values()]
+        # Far enough from uniform that no two answers tie.
+        model = random_folder(scratch, texts, 5.0, END_OF_TEXT)
     subject = OwnModel(model_folder.load(model), model, ChatEncoder(model))
     tasks = OwnTasks([own_task(name, path) for name, path in paths.items()], 0)
     seconds: dict[str, float] = {}

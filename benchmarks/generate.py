@@ -7,7 +7,8 @@ the same number of threads, in turns. transformers takes the faster of its cache
 `batch 16, mixed` is prompts and answers of unequal lengths: transformers pads the prompts and goes
 on until the longest answer is made; only tokens that were asked for are counted. llama.cpp reads
 the GGUF file that Ingot writes of the model, one request at a time, and says its own seconds.
-Time to read the prompt is in all figures.
+Time to read the prompt is in all figures. Prompts are shortened to what a model's context leaves
+room for.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import torch
 import transformers
 
 from benchmarks.models import transformers_model
+from benchmarks.quickstart import SHAPE
 from llm.model.architecture import Architecture
 from llm.model.batching import Ask, Batch
 from llm.model.folder import save
@@ -42,19 +44,9 @@ from llm.tokens.hf_folder import write_folder
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.training.planner.sizes import PRESETS
 
-QUICKSTART = Architecture(
-    vocabulary_size=4096,
-    hidden_size=256,
-    intermediate_size=704,
-    layers=6,
-    heads=2,
-    key_value_heads=1,
-    head_dim=128,
-    context=512,
-    rope_theta=10_000.0,
-    norm_eps=1e-6,
-    qk_norm=True,
-    tied=True,
+# Between the quickstart's million and the presets, at the size where weights leave the caches.
+SEVEN_MILLION = replace(
+    SHAPE, hidden_size=256, intermediate_size=704, layers=6, head_dim=128, context=512
 )
 BARS = {
     "speed_vs_transformers": 3.0,
@@ -249,7 +241,7 @@ def bars(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 def main() -> None:
     """Run, print the table, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=["quickstart", "124M"])
+    parser.add_argument("--models", nargs="+", default=["quickstart", "7M", "124M"])
     parser.add_argument("--prompts", nargs="+", type=int, default=[64, 384], help="tokens")
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3, help="measured turns of each variant")
@@ -260,7 +252,8 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     rows: list[dict[str, object]] = []
     for name in args.models:
-        shape = QUICKSTART if name == "quickstart" else replace(PRESETS[name], context=1024)
+        shape = {"quickstart": SHAPE, "7M": SEVEN_MILLION}.get(name)
+        shape = shape or replace(PRESETS[name], context=1024)
         model = Transformer(shape)
         initialise(model, 1)
         model.eval()
@@ -277,7 +270,9 @@ def main() -> None:
             if not args.no_llamacpp:
                 for kind, file in gguf_files(model, Path(folder)).items():
                     variants[f"llama.cpp {kind}"] = llamacpp(file, shape.context, args.threads)
-            each = tasks(shape, args.prompts, args.new_tokens, mixed=name == "quickstart")
+            room = shape.context - 2 * args.new_tokens
+            prompts = sorted({min(length, room) for length in args.prompts})
+            each = tasks(shape, prompts, args.new_tokens, mixed=name != "124M")
             rows += [{"model": name, **row} for row in measured(variants, each, args.rounds)]
     for row in rows:
         figures = [f"{row[key]:>9,}" for key in ("tokens_per_second", "slowest", "fastest")]

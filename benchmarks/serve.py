@@ -35,46 +35,12 @@ PLACES = 32
 
 def make_model(folder: Path) -> Path:
     """A random model of the quickstart's size, with a tokenizer of its vocabulary."""
-    import torch
+    from benchmarks.quickstart import random_folder
+    from llm.tokens.special_tokens import TURN_END
 
-    from llm.model.architecture import Architecture
-    from llm.model.folder import save
-    from llm.model.initialisation import initialise
-    from llm.model.transformer import Transformer
-    from llm.tokens.bpe import BpeSettings, train
-    from llm.tokens.hf_folder import write_folder
-    from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
-
-    size = 4096
-    texts = [
-        Path(m.__file__).read_text() for m in (argparse, inspect, textwrap, random, statistics)
-    ]
-    tokenizer = folder / "tokenizer"
-    tokenizer.mkdir(parents=True)
-    write_folder(train(texts, BpeSettings(size, 2, 16)), tokenizer, END_OF_TEXT)
-    model = Transformer(
-        Architecture(
-            vocabulary_size=size,
-            hidden_size=128,
-            intermediate_size=384,
-            layers=4,
-            heads=2,
-            key_value_heads=1,
-            head_dim=64,
-            context=256,
-            rope_theta=10_000.0,
-            norm_eps=1e-6,
-            qk_norm=True,
-            tied=True,
-        )
-    )
-    initialise(model, 0)
-    with torch.no_grad():  # as first drawn, all tokens are about as likely
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.mul_(3)
-    save(model, folder / "model", tokenizer, TURN_END)
-    return folder / "model"
+    sources = (argparse, inspect, textwrap, random, statistics)
+    texts = [Path(module.__file__).read_text() for module in sources]
+    return random_folder(folder, texts, 3.0, TURN_END)
 
 
 def questions(count: int) -> list[list[dict[str, str]]]:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu
+from benchmarks import gpu, quickstart
 from benchmarks.evaluation_sets import missing
+from tasks.recipe import load
+from tasks.stages.pretrain import _architecture
+from tasks.stages.pretrain_config import PretrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,6 +92,14 @@ def test_bars_are_those_of_the_figures() -> None:
         "mfu_350m": (40.0, False),
         "speed_vs_transformers": (1.1, False),
     }
+
+
+def test_the_shape_of_the_quickstart() -> None:
+    configs = load("quickstart").configs
+    pretrain, tokenizer, pack = (configs[name] for name in ("pretrain", "tokenizer", "pack"))
+    assert isinstance(pretrain, PretrainConfig)
+    size = tokenizer.model_dump()["vocabulary_size"]
+    assert _architecture(pretrain, size, pack.model_dump()["sequence_length"]) == quickstart.SHAPE
 
 
 @pytest.mark.long

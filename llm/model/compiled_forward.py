@@ -166,15 +166,7 @@ class CompiledForward:
     def __call__(
         self, tokens: Sequence[Sequence[int]], starts: Sequence[int], first: int
     ) -> Tensor:
-        """Take tokens of neighbouring rows in.
-
-        Args:
-            tokens: one or more of each row.
-            starts: positions of each row so far.
-            first: the place of the first row.
-
-        Returns:
-            Logits behind the last token of each row, (N, vocabulary), float32.
+        """As `EagerForward` does.
 
         Raises:
             IndexError: a token or a position that the model has not.
