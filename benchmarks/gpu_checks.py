@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks import models
 from llm.model.architecture import Architecture
+from llm.model.generation import generate
 from llm.model.transformer import Transformer
 from llm.tokens.random_rows import random_rows
 from llm.training import devices
@@ -277,12 +278,30 @@ def documents(device: torch.device) -> dict[str, Any]:
     return {"apart": error, "holds": error < 1e-5}
 
 
+def generated(device: torch.device) -> dict[str, Any]:
+    """Greedy answers to prompts of unequal lengths, beside those of the whole model without a
+    cache; on a GPU steps are recorded."""
+    model = models.fresh(A).to(device)
+    prompts = [list(range(1, 1 + length)) for length in (3, 40, 117)]
+    answers = generate(model, prompts, 24, ())
+    worst = 0.0
+    with torch.inference_mode():
+        for prompt, answer in zip(prompts, answers, strict=True):
+            ids = torch.tensor([[*prompt, *answer]], device=device)
+            logits = model(ids)[0, len(prompt) - 1 : -1].float()
+            chosen = logits.gather(-1, ids[0, len(prompt) :, None])[:, 0]
+            worst = max(worst, float((logits.amax(-1) - chosen).max()))
+    whole = all(len(answer) == 24 for answer in answers)
+    return {"below_the_best_logit": worst, "holds": whole and worst < 1e-3}
+
+
 def run(device: torch.device, cache: Path) -> dict[str, Any]:
     """All checks; "holds" says whether every one does."""
     found: dict[str, Any] = {
         "gradients": gradients(device, cache),
         "out_of_memory": out_of_memory(device),
         "documents": documents(device),
+        "generated": generated(device),
     }
     found["resume adamw"] = resume(device, cache, "adamw")
     found["resume muon"] = resume(device, cache if device.type == "cuda" else None, "muon")

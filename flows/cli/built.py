@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated
 
 import typer
@@ -32,13 +31,19 @@ def first_built(recipe: str, channel: str, stages: tuple[str, ...]) -> Artifact:
 
     Raises:
         MissingInputError: none is; says what builds it.
+        RecipeError: there is no such recipe, and nothing of it was built.
     """
     built = find_artifacts(recipe, channel)
     for stage in stages:
         if stage in built:
             return built[stage]
-    with contextlib.suppress(RecipeError):  # its file may be gone
-        if not any(stage in load(recipe).configs for stage in stages):
+    try:
+        sections = load(recipe).configs
+    except RecipeError:
+        if not built:  # else its file is gone, and what it made is not
+            raise
+    else:
+        if not any(stage in sections for stage in stages):
             raise MissingInputError(f"recipe {recipe!r} has no section {' or '.join(stages)}")
     way = f"run `ingot run --recipe {recipe}`"
     if channel != channels.LATEST:

@@ -17,7 +17,18 @@ import typer
 from flows.cli.built import Channel
 from flows.cli.chosen_models import NAMES, ModelChoice, OneModel, find_model, last_model
 from flows.cli.options import Recipe
-from flows.cli.sampling_options import NewTokens, Seed, Temperature, TopK, TopP
+from flows.cli.sampling_options import (
+    FrequencyPenalty,
+    MinP,
+    NewTokens,
+    PrecisionOption,
+    PresencePenalty,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+)
 from llm.errors import ExpectedError
 from tasks.engine.store import channels
 from tasks.registry import MODEL_STAGES
@@ -48,8 +59,13 @@ def chat(
     temperature: Temperature = 0.0,
     top_k: TopK = 0,
     top_p: TopP = 0.95,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
+    presence_penalty: PresencePenalty = 0.0,
+    frequency_penalty: FrequencyPenalty = 0.0,
     new_tokens: NewTokens = 200,
     seed: Seed = 0,
+    precision: PrecisionOption = "fp32",
     channel: Channel = channels.LATEST,
 ) -> None:
     """Chat with a model of a recipe, on this machine's CPU; /help lists what else can be typed."""
@@ -69,9 +85,19 @@ def chat(
     from llm.model.sampling import Sampling
     from llm.serving.chat import Conversation
 
+    sampling = Sampling(
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
+    )
+
     def begin(choice: ModelChoice) -> Conversation:
-        sampling = Sampling(temperature, top_k=top_k, top_p=top_p, seed=seed)
-        return Conversation(choice.folder, sampling, new_tokens)
+        return Conversation(choice.folder, sampling, new_tokens, precision)
 
     conversation = begin(chosen)
     conversation.system = system

@@ -6,13 +6,14 @@ G = H / K, d head_dim.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from llm.model.joined_layer import JoinedLayer, join
+from llm.model.recorded_steps import RecordedSteps, Work, cuda_graphs
 from llm.model.transformer import Transformer, rotary_tables
 from llm.model.weight_matrix import WeightMatrix, Weights
 
@@ -35,7 +36,7 @@ class EagerForward:
     Args:
         weights: how matrices are kept.
         keys, values: (layers, places, K, longest, d), of the dtype of the stream; those of new
-            tokens are written into them.
+            tokens are written into them. On a GPU no row may come to the last of its positions.
     """
 
     def __init__(self, model: Transformer, weights: Weights, keys: Tensor, values: Tensor) -> None:
@@ -47,6 +48,17 @@ class EagerForward:
         self._head = WeightMatrix(model.lm_head.weight.detach().to(dtype), weights)
         tables = rotary_tables(model.architecture, self._longest, keys.device)
         self._cos, self._sin = tables.to(dtype)
+        self._recorded: RecordedSteps | None = None
+        if self._device.type == "cuda":
+            self.record_steps(cuda_graphs())
+
+    def record_steps(self, record: Callable[[Work], Work]) -> None:
+        """Play steps of a token a row back, from now on."""
+        places, positions = self._keys.shape[1], self._longest
+        vocabulary = self._architecture.vocabulary_size
+        self._recorded = RecordedSteps(
+            self._step, places, positions, vocabulary, self._device, record
+        )
 
     def __call__(
         self, tokens: Sequence[Sequence[int]], starts: Sequence[int], first: int
@@ -63,28 +75,49 @@ class EagerForward:
         """
         counts = [len(row) for row in tokens]
         most = max(counts)
+        if self._recorded is not None and most == 1 and first == 0:
+            return self._recorded([row[0] for row in tokens], starts)
         padded = [[*row, *[0] * (most - len(row))] for row in tokens]
         ids = torch.tensor(padded, device=self._device)
         places = torch.tensor(starts, device=self._device)[:, None]
         places = places + torch.arange(most, device=self._device)
-        x = self._hidden(ids, places.clamp(max=self._longest - 1), first, starts, counts)
-        last = x[:, 0] if most == 1 else x[torch.arange(len(tokens)), torch.tensor(counts) - 1]
-        return self._head(F.rms_norm(last, self._norm.shape, self._norm, self._eps)).float()
+        places = places.clamp(max=self._longest - 1)
+        spans = [slice(start, start + count) for start, count in zip(starts, counts, strict=True)]
+        so_far = max(span.stop for span in spans)
+        alike = most == 1 and len(set(starts)) == 1
+        mask = None if alike else self._mask(places, so_far)
+        x = self._hidden(ids, places, first, spans, mask, so_far)
+        return self._logits(x[torch.arange(len(tokens)), torch.tensor(counts) - 1])
+
+    def _step(self, ids: Tensor, places: Tensor, span: int) -> Tensor:
+        """Logits behind ids (N,) at places (N,) of the first rows, which all lie before `span`."""
+        places = places[:, None]
+        return self._logits(
+            self._hidden(ids[:, None], places, 0, [], self._mask(places, span), span)[:, 0]
+        )
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return self._head(F.rms_norm(x, self._norm.shape, self._norm, self._eps)).float()
 
     @property
     def _eps(self) -> float:
         return self._architecture.norm_eps
 
     def _hidden(
-        self, ids: Tensor, places: Tensor, first: int, starts: Sequence[int], counts: Sequence[int]
+        self,
+        ids: Tensor,
+        places: Tensor,
+        first: int,
+        spans: Sequence[slice],
+        mask: Tensor | None,
+        so_far: int,
     ) -> Tensor:
-        """Ids (N, T) at places (N, T) to the stream behind the last block (N, T, D)."""
+        """Ids (N, T) at places (N, T) to the stream behind the last block (N, T, D); spans of the
+        new positions are read where a row has several."""
         a = self._architecture
         rows, new = ids.shape
         every = slice(first, first + rows)
-        so_far = max(start + count for start, count in zip(starts, counts, strict=True))
         cos, sin = self._cos[places][:, :, None], self._sin[places][:, :, None]  # (N, T, 1, d)
-        mask = self._mask(places, starts, so_far)
         heads, both = a.heads, a.heads + a.key_value_heads
         at = torch.arange(first, first + rows, device=self._device), places[:, 0]
         x = F.embedding(ids, self._embedding)
@@ -102,8 +135,8 @@ class EagerForward:
                 keys[at[0], :, at[1]] = turned[:, 0, heads:]
                 values[at[0], :, at[1]] = found[:, 0, both:]
             else:
-                for row, (start, count) in enumerate(zip(starts, counts, strict=True)):
-                    span = slice(start, start + count)
+                for row, span in enumerate(spans):
+                    count = span.stop - span.start
                     keys[first + row, :, span] = turned[row, :count, heads:].transpose(0, 1)
                     values[first + row, :, span] = found[row, :count, both:].transpose(0, 1)
             out = self._attend(turned[:, :, :heads], keys[every], values[every], mask, so_far)
@@ -113,11 +146,9 @@ class EagerForward:
             x = x + layer.down(F.silu(gates) * linear)
         return x
 
-    def _mask(self, places: Tensor, starts: Sequence[int], so_far: int) -> Tensor | None:
+    def _mask(self, places: Tensor, so_far: int) -> Tensor:
         """What is added to scores, (N, 1, T, S) float32: -inf for what lies ahead of a place, or
         is no position of its row."""
-        if places.shape[1] == 1 and len(set(starts)) == 1:
-            return None
         ahead = torch.arange(so_far, device=self._device) > places[..., None]
         zeros = torch.zeros(ahead.shape, device=self._device)
         return zeros.masked_fill(ahead, float("-inf"))[:, None]

@@ -41,7 +41,8 @@ class Inference:
         like = model.lm_head.weight
         self.device, self.places, self.longest = like.device, places, longest
         self.lengths = [0] * places
-        shape = (a.layers, places, a.key_value_heads, longest, a.head_dim)
+        spare = int(like.device.type == "cuda")  # see `EagerForward`
+        shape = (a.layers, places, a.key_value_heads, longest + spare, a.head_dim)
         pages = Pages(like.device)
         self._keys, self._values = (pages.take(shape, dtype or like.dtype) for _ in range(2))
         possible = CompiledForward.possible(a, self._keys)

@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llm.errors import ExpectedError
-from llm.model import folder as model_folder
 from llm.model import generation
-from llm.model.config_file import architecture
-from llm.model.inference import Inference
 from llm.model.sampling import Sampling
 from llm.serving.answer_text import AnswerText, TokenTexts
-from llm.serving.served_model import TRIAL_SECONDS
+from llm.serving.served_model import TRIAL_SECONDS, Precision, load_inference
 from llm.tokens.chat import ChatEncoder
 from llm.training.threads import ThreadTuner
 
@@ -46,6 +43,7 @@ class Conversation:
     Args:
         folder: of a model that was tuned to take turns.
         new_tokens: of an answer at most.
+        precision: of the weights.
 
     Attributes:
         sampling: of the answers to come.
@@ -55,8 +53,10 @@ class Conversation:
         spoken: tokens of the last answer.
     """
 
-    def __init__(self, folder: Path, sampling: Sampling, new_tokens: int) -> None:
-        self._inference = Inference(model_folder.load(folder), 1, architecture(folder).context)
+    def __init__(
+        self, folder: Path, sampling: Sampling, new_tokens: int, precision: Precision = "fp32"
+    ) -> None:
+        self._inference = load_inference(folder, 1, precision)
         self._encoder, self._texts = ChatEncoder(folder), TokenTexts(folder)
         self.sampling, self._new_tokens = sampling, new_tokens
         self._tuner = ThreadTuner(self._inference.device, 0, trial_seconds=TRIAL_SECONDS)

@@ -43,7 +43,8 @@ def test_commands(folder: Path, tmp_path: Path) -> None:
         "/quit",
         "never read",
     ]
-    command = ["chat", "--model", f"tiny={folder}", "--new-tokens", "8"]
+    command = ["chat", "--model", f"tiny={folder}", "--new-tokens", "8", "--min-p", "0.1"]
+    command += ["--repetition-penalty", "1.1", "--precision", "int8"]
     result = CliRunner().invoke(app, command, input="\n".join(typed), catch_exceptions=False)
     assert result.exit_code == 0
     for part in (

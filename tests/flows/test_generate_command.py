@@ -16,6 +16,7 @@ from llm.model.sampling import SamplingError
 from llm.serving.served_model import PromptLengthError
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
+from tasks.engine.errors import RecipeError
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
 
 
@@ -104,3 +105,10 @@ def test_a_precision_that_is_none(folder: Path) -> None:
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 2
     assert "fp8" in result.output
+
+
+def test_a_recipe_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path))
+    command = ["generate", "x", "--recipe", "nosuch"]
+    with pytest.raises(RecipeError, match="nosuch"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

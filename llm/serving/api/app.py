@@ -58,7 +58,7 @@ def make_app(offers: Mapping[str, Offer], limits: Limits, token: str | None) -> 
     app = FastAPI(title="Ingot", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.include_router(router(offers, limits, meters))
 
-    @app.get("/health")
+    @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> Response:
         models = {name: _state(offer) for name, offer in offers.items()}
         well = all(offer.model.alive for offer in offers.values())

@@ -14,7 +14,9 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
@@ -146,6 +148,18 @@ class CompletionBody(GenerationBody):
 
     prompt: str | list[str] | _Ids | list[_Ids]
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    @field_validator("prompt", mode="wrap")
+    @classmethod
+    def _of_one_kind(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        """One fault, instead of one for each kind that it is not."""
+        try:
+            return check(value)
+        except ValidationError as error:
+            raise ValueError(
+                "is neither a text, nor texts, nor ids of tokens (whole numbers from 0 on, at "
+                "least one), nor lists of such ids"
+            ) from error
 
     @property
     def prompts(self) -> list[str | list[int]]:

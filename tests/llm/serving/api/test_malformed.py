@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -202,6 +203,13 @@ def test_any_record_is_a_body_or_told_why_not(fields: dict[str, Any], path: str)
         return
     assert told.status == 400
     json.dumps(told.body(), allow_nan=False)
+
+
+@pytest.mark.parametrize("prompt", [[1, "a"], [-1], [[1], []], {"text": "a"}, 7])
+def test_a_prompt_of_no_kind_is_one_fault(prompt: Any) -> None:
+    with pytest.raises(ApiError, match=r"^prompt: is neither a text, nor") as told:
+        completion_body({"model": "tiny", "prompt": prompt})
+    assert told.value.param == "prompt"
 
 
 def test_bodies_that_are_too_large_or_of_another_kind(server: Serving) -> None:

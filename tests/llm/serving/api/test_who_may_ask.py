@@ -40,6 +40,7 @@ def test_without_the_token_nothing_is_told(closed: Serving) -> None:
             assert response.headers["www-authenticate"] == "Bearer"
             assert response.json()["error"]["code"] == "invalid_api_key"
     assert httpx.get(f"{closed.address}/health").json()["status"] == "ok"
+    assert httpx.head(f"{closed.address}/health").status_code == 200
     assert TOKEN not in closed.log.read_text()
 
 
