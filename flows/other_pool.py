@@ -17,7 +17,7 @@ from tasks.engine.run.execute import BuildResult
 from tasks.engine.store.published import sound
 from tasks.engine.store.store import Store
 from tasks.registry import STAGES
-from tasks.runner import TaskRequest
+from tasks.task_request import TaskRequest
 
 _POLL_SECONDS = 1.0
 # A run nobody picks up for this long is worth a word; again after every such time.

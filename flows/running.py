@@ -27,7 +27,8 @@ from tasks.engine.run.plan import Planner, Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published, sound
 from tasks.machine import require_devices
-from tasks.runner import ArtifactReference, TaskRequest, as_task_request, stage_task
+from tasks.runner import stage_task
+from tasks.task_request import ArtifactReference, TaskRequest, as_task_request
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from tasks.engine.progress import Figure
 from tasks.engine.run.plan import Planner
 from tasks.engine.store.published import published
 from tasks.panels.live_curve import LiveCurve
-from tasks.runner import PrefectListener, figures_text, other_settings
+from tasks.progress_line import figures_text
+from tasks.runner import PrefectListener, other_settings
 
 _HEARTBEAT = ("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT_RUNNER_HEARTBEAT_FREQUENCY")
 
