@@ -9,6 +9,7 @@ when.
 from __future__ import annotations
 
 import random
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from llm.errors import ExpectedError
 
 _PASSES = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _LONGEST_WAIT = 60.0
+_NEWER_LIMIT = "max_completion_tokens"
+# An error about that field: OpenAI's `param`, or the name in quotes.
+_TEMPERATURE = re.compile(r"""["'`]temperature["'`]""")
 _TOLD = 500  # characters of a reply that a message repeats
 
 
@@ -103,6 +107,8 @@ class Endpoint:
         headers = {"Authorization": f"Bearer {access.key}"} if access.key else {}
         self._client = httpx.Client(headers=headers, timeout=access.timeout)
         self._stopped = threading.Event()
+        # Newer models know the limit by another name alone, and some have but one temperature.
+        self._limit, self._has_temperature = "max_tokens", True
 
     def stop(self) -> None:
         """Whoever waits for another try gives up."""
@@ -119,16 +125,10 @@ class Endpoint:
             JudgeUnreachableError, JudgeKeyError, UnknownJudgeError: no call can succeed.
             RefusedCallError: this one cannot.
         """
-        body = {
-            "model": self._settings.model,
-            "messages": list(messages),
-            "temperature": self._settings.temperature,
-            "max_tokens": self._settings.max_reply_tokens,
-        }
         for attempt in range(1, self._access.tries + 1):
             after: float | None = None
             try:
-                response = self._client.post(self._url, json=body)
+                response = self._post(messages)
             except httpx.TransportError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
@@ -143,6 +143,24 @@ class Endpoint:
             f"{self.without_key(problem)}). Verdicts so far are kept: run again once it is up, or "
             "correct judge.base_url"
         )
+
+    def _post(self, messages: Sequence[Mapping[str, str]]) -> httpx.Response:
+        """A call, made once more where the endpoint wants a field otherwise."""
+        while True:
+            limit, tempered = self._limit, self._has_temperature
+            body: dict[str, Any] = {"model": self._settings.model, "messages": list(messages)}
+            body[limit] = self._settings.max_reply_tokens
+            if tempered:
+                body["temperature"] = self._settings.temperature
+            response = self._client.post(self._url, json=body)
+            if response.status_code not in (400, 422):
+                return response
+            if limit == "max_tokens" and _NEWER_LIMIT in response.text:
+                self._limit = _NEWER_LIMIT
+            elif tempered and _TEMPERATURE.search(response.text):
+                self._has_temperature = False
+            else:
+                return response
 
     def _wait(self, attempt: int, after: float | None, problem: str) -> None:
         if after is not None and after > self._access.longest_retry_after:

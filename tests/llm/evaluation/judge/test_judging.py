@@ -251,6 +251,20 @@ def test_a_refused_call_is_told_of(tmp_path: Path) -> None:
     assert row["detail"].endswith(": 400: prompt too long")
 
 
+def test_fields_that_an_endpoint_wants_otherwise(tmp_path: Path) -> None:
+    newer = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    fixed = '{"error": {"message": "Only 1 is supported.", "param": "temperature"}}'
+    with running_judge(best) as server:
+        server.failures = [Failure(400, body=newer), Failure(400, body=fixed)]
+        found = judged(server, tmp_path, limits=replace(LIMITS, concurrency=1))
+    assert found.tables["rejected"].num_rows == 0
+    fields = [set(call) - {"model", "messages"} for call in server.calls]
+    first, second, *others = fields
+    assert first == {"max_tokens", "temperature"}
+    assert second == {"max_completion_tokens", "temperature"}
+    assert set(map(frozenset, others)) == {frozenset({"max_completion_tokens"})}
+
+
 def test_a_judge_that_answers_nonsense(tmp_path: Path) -> None:
     work = replace(WORK, answers={name: said([name + "x" * n for n in range(40)]) for name in "ab"})
     with running_judge(lambda asked: "Lovely weather.") as server:
