@@ -37,6 +37,8 @@ class Run:
             device multiplies it.
         device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.
         checkpoint_seconds: a checkpoint at the first step this long after the last one.
+        adopted: folder of the model that another program made of it: it is scored and kept instead
+            of one trained here; "" = none.
         execution: names of the settings that say how to run, not what: with another value of
             theirs a run resumes from the same checkpoint.
     """
@@ -66,6 +68,7 @@ class Run:
     threads: int
     score_tokens: int
     checkpoint_seconds: float
+    adopted: str
     execution: tuple[str, ...]
 
     @property
@@ -123,5 +126,8 @@ def run_digest(run: Run) -> str:
         del record[name]
     model = Path(run.model)
     record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}
+    if run.adopted:
+        weights = sorted(Path(run.adopted).glob("*.safetensors"))
+        record["adopted"] = {path.name: sha256_file(path) for path in weights}
     record["examples"] = [sha256_file(Path(path)) for path in run.examples]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from llm.alignment import checkpoints
+from llm.alignment.adopted import check_same_tokenizer, history, take_weights
 from llm.alignment.callbacks import Steps
 from llm.alignment.checks import check_context
 from llm.alignment.data import Limit, Rows
@@ -85,8 +86,9 @@ class Session:
         )
 
     def load(self) -> Transformer:
-        """The starting model, float32, on the device."""
-        return model_folder.load(self.start).to(self.device)
+        """The starting model, float32, on the device; `fit` works on the one loaded last."""
+        self._model = model_folder.load(self.start).to(self.device)
+        return self._model
 
     def transformers_model(self, model: Transformer) -> Any:
         """What a trainer is given for the model: see `llm.alignment.transformers_model`."""
@@ -171,7 +173,10 @@ class Session:
         Raises:
             StoppedError: asked to stop; a checkpoint is written.
             NonFiniteLossError: training diverged.
+            AdoptedModelError: what is adopted is no model that began as this one.
         """
+        if self.run.adopted:
+            return self._adopt(trainer)
         from transformers import PrinterCallback
 
         trainer.remove_callback(PrinterCallback)
@@ -190,6 +195,15 @@ class Session:
             for name, value in sorted(entry.items())
             if name not in dropped
         ]
+
+    def _adopt(self, trainer: Any) -> list[dict[str, Any]]:
+        """Take what another program trained in place of a training."""
+        folder = Path(self.run.adopted)
+        check_same_tokenizer(self.start, folder)
+        take_weights(self._model, folder)
+        figures, trainer.state.global_step = history(folder)
+        self.reporter.log(f"adopts {folder}, trained for {trainer.state.global_step or '?'} steps")
+        return figures
 
     def save(self, model: Transformer) -> None:
         """Write the trained model as every model folder is written."""

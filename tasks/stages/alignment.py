@@ -133,21 +133,33 @@ def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[st
     }
 
 
-def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:
-    """Run the trainer; write model and tables; state the law. Returns the trainer's counts."""
+def run_settings(method: str, config: StageConfig) -> dict[str, Any]:
+    """What a config tells the trainer; the paths of a run are not in it."""
+    settings = config.model_dump(mode="json", exclude={"pool"})
+    execution = sorted(config.execution().keys() & settings.keys())
+    return {**settings, "execution": execution, "method": method}
+
+
+def launch(
+    method: str, config: TuningConfig, inputs: Inputs, out: Out, adopted: str = ""
+) -> dict[str, Any]:
+    """Run the trainer; write model and tables; state the law. Returns the trainer's counts.
+
+    Args:
+        adopted: folder of a model that another program made of the starting one, which is taken
+            in place of a training.
+    """
     examples = inputs["examples"]
     folder = examples.folder()
     results = out.scratch / "results"
-    settings = config.model_dump(mode="json", exclude={"pool"})
     out.launch(
         "llm.alignment",
         {
-            **settings,
-            "execution": sorted(config.execution().keys() & settings.keys()),
-            "method": method,
+            **run_settings(method, config),
             "model": str(inputs["model"].folder()),
             "examples": [str(folder / part.path) for part in examples.parts],
             "output": str(out.folder("model")),
+            "adopted": adopted,
             "results": str(results),
             "scratch": str(out.scratch / "checkpoints"),
         },

@@ -58,14 +58,14 @@ class DpoConfig(TuningConfig):
     )
 
 
-def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
-    """Train in a process of its own.
+def run(config: DpoConfig, inputs: Inputs, out: Out, adopted: str = "") -> None:
+    """Train in a process of its own; `adopted` as `launch` takes it.
 
     Raises:
         TrainerError: it failed; names the guard (docs/stages/dpo.md lists them).
         CancelledError: it was stopped, and keeps a checkpoint.
     """
-    counts = launch("dpo", config, inputs, out)
+    counts = launch("dpo", config, inputs, out, adopted)
     name = "validation/preference_accuracy"
     if name in counts["validation_before"]:
         before, after = counts["validation_before"][name], counts["validation_after"][name]

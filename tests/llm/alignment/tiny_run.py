@@ -126,6 +126,7 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
         "output": str(folder / "out"),
         "results": str(folder / "results"),
         "scratch": str(folder / "scratch"),
+        "adopted": "",
         "epochs": 1,
         "learning_rate": 3e-3,
         "batch_size": 4,

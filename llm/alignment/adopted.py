@@ -1,0 +1,125 @@
+"""A model that another program tuned, taken back: is it one of ours, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from llm.errors import ExpectedError
+from llm.model.transformer import Transformer
+
+_WHOLE, _INDEX, _ADAPTER = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "adapter_model.safetensors",
+)
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_FIGURES = {"loss", "learning_rate", "grad_norm"}
+
+
+class AdoptedModelError(ExpectedError, ValueError):
+    """A folder holds no model that may take the place of the one it began as; says why."""
+
+
+def take_weights(model: Transformer, folder: Path) -> None:
+    """Put a folder's weights into the model they began as, in its dtype.
+
+    Raises:
+        AdoptedModelError: they are missing or broken, of another shape, not finite, or those of
+            the starting model.
+    """
+    found = _weights(folder)
+    tied = model.architecture.tied
+    if tied and _HEAD not in found and _EMBEDDING in found:
+        found[_HEAD] = found[_EMBEDDING]
+    held = model.state_dict()
+    for name in sorted(held.keys() | found.keys()):
+        if name not in found or name not in held:
+            side = "lacks" if name not in found else "has a further"
+            raise AdoptedModelError(f"{folder}: it {side} {name}; it is another architecture")
+        if held[name].shape != found[name].shape:
+            raise AdoptedModelError(
+                f"{folder}: {name} is {tuple(found[name].shape)}, the starting model's is "
+                f"{tuple(held[name].shape)}; it is another architecture or vocabulary"
+            )
+        if not found[name].isfinite().all():
+            raise AdoptedModelError(f"{folder}: {name} is not finite: the training diverged")
+    # Weights that were kept in bfloat16 come back as what they are there.
+    if all(torch.equal(held[name].to(found[name].dtype).cpu(), found[name]) for name in held):
+        raise AdoptedModelError(f"{folder}: it is the starting model; nothing was trained")
+    model.load_state_dict(found)
+    with torch.no_grad():
+        logits = model(torch.zeros(1, 8, dtype=torch.long, device=held[_EMBEDDING].device))
+    if not logits.isfinite().all():
+        raise AdoptedModelError(f"{folder}: its logits are not finite")
+
+
+def check_same_tokenizer(ours: Path, theirs: Path) -> None:
+    """Make sure that two folders' tokenizers make the same ids of the same text.
+
+    Raises:
+        AdoptedModelError: there is none, or another.
+    """
+    path = theirs / "tokenizer.json"
+    if not path.is_file():
+        raise AdoptedModelError(f"{path} is missing; the tokenizer lies beside the model")
+    one, other = (_rules(folder / "tokenizer.json") for folder in (ours, theirs))
+    apart = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+    if apart:
+        raise AdoptedModelError(
+            f"{path} differs from the starting model's in {', '.join(apart)}; the model takes "
+            "other ids than the examples have"
+        )
+
+
+def history(folder: Path) -> tuple[list[dict[str, Any]], int]:
+    """Figures of every step as transformers' trainer kept them (rows of step, name, value) and the
+    last step; nothing and 0 where it kept none."""
+    beside = [folder / "trainer_state.json", *folder.glob("checkpoint-*/trainer_state.json")]
+    states = [json.loads(path.read_bytes()) for path in beside if path.is_file()]
+    if not states:
+        return [], 0
+    state = max(states, key=lambda each: int(each.get("global_step", 0)))
+    rows = [
+        {"step": int(entry["step"]), "name": name, "value": float(entry[name])}
+        for entry in state.get("log_history", [])
+        if "loss" in entry
+        for name in sorted(_FIGURES & entry.keys())
+    ]
+    return rows, int(state.get("global_step", 0))
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    whole, index = folder / _WHOLE, folder / _INDEX
+    try:
+        if whole.is_file():
+            return load_file(whole)
+        if index.is_file():
+            names = set(json.loads(index.read_bytes())["weight_map"].values())
+            found: dict[str, Tensor] = {}
+            for name in sorted(names):
+                found |= load_file(folder / Path(name).name)
+            return found
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise AdoptedModelError(f"{folder}: no readable weights: {error}") from error
+    if (folder / _ADAPTER).is_file():
+        raise AdoptedModelError(
+            f"{folder}: it holds an adapter, not a model; merge it first (axolotl merge-lora)"
+        )
+    raise AdoptedModelError(f"{folder}: there is neither {_WHOLE} nor {_INDEX}")
+
+
+def _rules(path: Path) -> dict[str, Any]:
+    """What a tokenizer does to a text; how long one may be, and padding, are no part of it."""
+    try:
+        rules: dict[str, Any] = json.loads(Tokenizer.from_file(str(path)).to_str())
+    except Exception as error:  # the library raises no narrower one
+        raise AdoptedModelError(f"{path}: no readable tokenizer: {error}") from error
+    return {name: rule for name, rule in rules.items() if name not in ("truncation", "padding")}

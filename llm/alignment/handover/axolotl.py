@@ -1,0 +1,98 @@
+"""A tuning run as Axolotl is told it (its config schema of 0.19).
+
+Paths are relative to the folder of the config. What one precision, one batch or one rate means is
+the same in both programs; which rows share a batch is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm.alignment.methods.dpo_run import DpoRun
+from llm.alignment.methods.sft_run import SftRun
+from llm.alignment.run_file import Run
+from llm.errors import ExpectedError
+from llm.tokens.special_tokens import TURN_END
+
+MODEL, TUNED, TRAIN_ROWS, VALIDATION_ROWS = "model", "tuned", "train.jsonl", "validation.jsonl"
+_SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+_BF16: dict[str, bool | str] = {"auto": "auto", "bf16": True, "fp32": False}
+
+
+class HandoverError(ExpectedError, ValueError):
+    """A run cannot be told to another program; says which, and why."""
+
+
+def axolotl_config(run: Run, sequence_tokens: int, with_validation: bool) -> dict[str, Any]:
+    """Axolotl's config of a run.
+
+    Args:
+        sequence_tokens: longest row.
+        with_validation: whether there are validation rows.
+
+    Raises:
+        HandoverError: Axolotl knows no such method.
+    """
+    micro = run.micro_batch_size or run.batch_size
+    shared: dict[str, Any] = {
+        "base_model": f"./{MODEL}",
+        "output_dir": f"./{TUNED}",
+        "dataset_prepared_path": "./prepared",
+        "chat_template": "tokenizer_default",
+        "eot_tokens": [TURN_END],
+        "sequence_len": sequence_tokens,
+        "excess_length_strategy": "truncate" if run.long_rows == "cut" else "drop",
+        "num_epochs": run.epochs,
+        "micro_batch_size": micro,
+        "gradient_accumulation_steps": run.batch_size // micro,
+        "optimizer": "adamw_torch",
+        "adam_beta1": run.adam_beta1,
+        "adam_beta2": run.adam_beta2,
+        "weight_decay": run.weight_decay,
+        "max_grad_norm": run.gradient_clip,
+        "learning_rate": run.learning_rate,
+        "lr_scheduler": _SCHEDULES[run.schedule],
+        "warmup_ratio": run.warmup_share,
+        "bf16": _BF16[run.precision],
+        "seed": run.seed,
+        "logging_steps": 1,
+        "save_strategy": "epoch",
+        "save_total_limit": 1,
+    }
+    match run:
+        case SftRun():
+            own = _sft(run)
+        case DpoRun():
+            own = _dpo(run)
+        case _:
+            raise HandoverError(f"Axolotl is handed sft and dpo, not {run.method}")
+    rows = own.pop("rows")
+    files = {"datasets": TRAIN_ROWS}
+    if with_validation:
+        files["test_datasets"] = VALIDATION_ROWS
+    for name, file in files.items():
+        own[name] = [{"path": f"./{file}", "ds_type": "json", "split": "train", **rows}]
+    return shared | own
+
+
+def _sft(run: SftRun) -> dict[str, Any]:
+    rows = {
+        "type": "chat_template",
+        "field_messages": "messages",
+        "roles_to_train": ["assistant"],
+        "message_field_training": "train",  # false where an answer is not to be learned
+        "train_on_eos": "turn",
+    }
+    return {"rows": rows, "train_on_inputs": False, "sample_packing": run.packed}
+
+
+def _dpo(run: DpoRun) -> dict[str, Any]:
+    own: dict[str, Any] = {
+        # The column `messages` is dropped behind the rendering; one called `prompt` would be, too.
+        "rows": {"type": "chat_template.default", "field_messages": "messages"},
+        "rl": "dpo",
+        "rl_beta": run.beta,
+    }
+    if run.sft_weight:
+        own |= {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": [1.0, run.sft_weight]}
+    return own

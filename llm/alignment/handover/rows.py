@@ -1,0 +1,72 @@
+"""Examples as lines of JSON that other programs read: messages, and pairs of answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llm.alignment.data import Limit, instruction_rows, preference_rows
+from llm.tables import TRAIN, VALIDATION
+from llm.tokens.chat import ChatEncoder
+
+
+def write_rows(
+    method: str,
+    examples: Sequence[Path],
+    chat: ChatEncoder,
+    limit: Limit,
+    files: Mapping[str, Path],
+) -> dict[str, int]:
+    """Write the rows that a run of ours would use, each into the file of its split.
+
+    Args:
+        method: "sft" writes messages, each answer with `train` (is it to be learned); others write
+            messages, chosen and rejected.
+        files: by split.
+
+    Returns:
+        Rows by split.
+    """
+    counts = dict.fromkeys((TRAIN, VALIDATION), 0)
+    of_sft = method == "sft"
+    find, line = (instruction_rows, _messages) if of_sft else (preference_rows, _pair)
+    with files[TRAIN].open("w") as train, files[VALIDATION].open("w") as validation:
+        streams = {TRAIN: train, VALIDATION: validation}
+        for table in _tables(examples):
+            used = set(find([table], chat, limit).used.column("doc_id").to_pylist())
+            for row in table.to_pylist():
+                if row["doc_id"] in used:
+                    streams[row["split"]].write(json.dumps(line(row), ensure_ascii=False) + "\n")
+                    counts[row["split"]] += 1
+    return counts
+
+
+def _tables(examples: Sequence[Path]) -> Iterator[pa.Table]:
+    for path in examples:
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
+
+
+def _messages(row: Mapping[str, Any]) -> dict[str, Any]:
+    turns = []
+    for message in row["messages"]:
+        turn = _turn(message)
+        if message["role"] == "assistant":
+            turn["train"] = message.get("supervised", True)
+        turns.append(turn)
+    return {"messages": turns}
+
+
+def _pair(row: Mapping[str, Any]) -> dict[str, Any]:
+    answers = {name: _turn(row[name][-1]) for name in ("chosen", "rejected")}
+    return {"messages": [_turn(message) for message in row["prompt"]], **answers}
+
+
+def _turn(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {"role": message["role"], "content": message["content"]}

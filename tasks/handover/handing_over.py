@@ -1,0 +1,115 @@
+"""A tuning run of a recipe as a folder that another program trains from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from llm.alignment.checks import check_context
+from llm.alignment.data import Limit
+from llm.alignment.handover.axolotl import (
+    MODEL,
+    TRAIN_ROWS,
+    TUNED,
+    VALIDATION_ROWS,
+    HandoverError,
+    axolotl_config,
+)
+from llm.alignment.handover.rows import write_rows
+from llm.alignment.run_file import parse_run
+from llm.model.config_file import architecture
+from llm.tables import TRAIN, VALIDATION
+from llm.tokens.chat import ChatEncoder
+from tasks.engine.run.execute import BuildRequest
+from tasks.stages.alignment import run_settings
+
+RECORD, CONFIG, README = "handover.json", "axolotl.yaml", "README.md"
+STAGES = ("sft", "dpo")
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """What lies in the folder.
+
+    Attributes:
+        rows: by split.
+    """
+
+    folder: Path
+    rows: dict[str, int]
+
+
+def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
+    """Write the starting model, the rows, the config and how to go on.
+
+    Args:
+        request: of `sft` or `dpo`, its inputs built.
+        recipe: what a person calls it, for the commands in the README.
+
+    Raises:
+        HandoverError: the folder has something in it, or the stage cannot be handed over.
+        ContextError: rows may be longer than the model's context.
+    """
+    stage = request.stage.name
+    if stage not in STAGES:
+        raise HandoverError(f"{stage} cannot be handed over; {' and '.join(STAGES)} can")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise HandoverError(f"{folder} is not an empty folder; name another")
+    data = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
+    model, examples = data["model"].folder(), data["examples"]
+    settings = run_settings(stage, request.config) | {
+        "model": str(model),
+        "examples": [str(examples.folder() / part.path) for part in examples.parts],
+        "output": "",
+        "results": "",
+        "scratch": "",
+        "adopted": "",
+    }
+    run = parse_run(settings, f"{recipe}: {stage}")
+    context = architecture(model).context
+    limit = Limit(run.max_length or context, run.long_rows == "cut")
+    check_context(limit.tokens, context)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(model, folder / MODEL)
+    files = {TRAIN: folder / TRAIN_ROWS, VALIDATION: folder / VALIDATION_ROWS}
+    paths = [Path(path) for path in run.examples]
+    rows = write_rows(stage, paths, ChatEncoder(model), limit, files)
+    if not rows[VALIDATION]:
+        files[VALIDATION].unlink()
+    config = axolotl_config(run, limit.tokens, bool(rows[VALIDATION]))
+    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    record = {
+        "recipe": recipe,
+        "stage": stage,
+        "build_id": request.build_id,
+        "inputs": {name: record.data_id for name, record in request.records().items()},
+        "config": request.config.identity(),
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / README).write_text(_readme(recipe, stage, rows), encoding="utf-8")
+    return HandedOver(folder, rows)
+
+
+def _readme(recipe: str, stage: str, rows: dict[str, int]) -> str:
+    return f"""# {stage} of {recipe}, for Axolotl
+
+    cd FOLDER            # this one: paths in {CONFIG} are relative to it
+    axolotl train {CONFIG}
+
+| | |
+|---|---|
+| `{MODEL}/` | the model to start from: transformers loads it; its chat template is beside it |
+| `{TRAIN_ROWS}`, `{VALIDATION_ROWS}` | {rows[TRAIN]:,} and {rows[VALIDATION]:,} rows |
+| `{CONFIG}` | the settings of the recipe, in Axolotl's words |
+| `{RECORD}` | which build of Ingot this is; `ingot adopt` compares it |
+
+The tuned model comes to lie in `{TUNED}/`. Of LoRA's adapters make a model first
+(`axolotl merge-lora {CONFIG}`). Then take it back, to be evaluated, compared and served as any
+other is:
+
+    ingot adopt FOLDER --recipe {recipe}
+"""
