@@ -13,9 +13,13 @@ from flows.home import open_store
 from flows.planning import planner, recipe_name
 from tasks.engine.errors import RecipeError
 from tasks.engine.store import channels
+from tasks.registry import MODEL_STAGES
 
 if TYPE_CHECKING:
     from tasks.engine.run.execute import BuildRequest
+
+
+_TUNED = ", ".join(MODEL_STAGES[1:])
 
 
 class Program(StrEnum):
@@ -24,17 +28,10 @@ class Program(StrEnum):
     AXOLOTL = "axolotl"
 
 
-class Tuning(StrEnum):
-    """Stages that can be handed over."""
-
-    SFT = "sft"
-    DPO = "dpo"
-
-
 def handover(
     program: Annotated[Program, typer.Argument(help="axolotl: its config, 0.19.")],
     folder: Annotated[Path, typer.Argument(help="An empty folder, or one to be made.")],
-    stage: Annotated[Tuning, typer.Option(help="Which run.")] = Tuning.SFT,
+    stage: Annotated[str, typer.Option(help=f"Which run: {_TUNED}.")] = MODEL_STAGES[1],
     recipe: Recipe = "quickstart",
 ) -> None:
     """Write a tuning run for another program: config, rows, starting model and the one command."""
@@ -49,9 +46,11 @@ def handover(
 def adopt(
     folder: Annotated[Path, typer.Argument(help="What was handed over, or a model's folder.")],
     stage: Annotated[
-        Tuning | None,
-        typer.Option("--as", help="The stage whose model it is; default: what was handed over."),
-    ] = None,
+        str,
+        typer.Option(
+            "--as", help=f"The stage whose model it is ({_TUNED}); default: what was handed over."
+        ),
+    ] = "",
     recipe: Annotated[str, typer.Option(help="Default: what was handed over.")] = "",
 ) -> None:
     """Take a model that another program tuned as the artifact of its stage, once it is scored."""
@@ -64,16 +63,17 @@ def adopt(
     wanted, chosen = recipe or known.get("recipe", ""), stage or known.get("stage", "")
     if not wanted or not chosen:
         raise AdoptedModelError(
-            f"{folder} was not written by `ingot handover`; say what it is: --recipe NAME --as sft"
+            f"{folder} was not written by `ingot handover`; say what it is: --recipe NAME --as "
+            f"{MODEL_STAGES[1]}"
         )
-    request, store = _request(wanted, Tuning(chosen)), open_store()
+    request, store = _request(wanted, chosen), open_store()
     with Bar() as bar:
         artifact = take(request, folder, store, bar)
     channels.point(store, recipe_name(wanted), artifact)
     print(f"{artifact.folder} is the {chosen} of {wanted} from now on; `ingot run` goes on from it")
 
 
-def _request(recipe: str, stage: Tuning) -> BuildRequest:
+def _request(recipe: str, stage: str) -> BuildRequest:
     """The stage's request in the recipe, as it stands now.
 
     Raises:

@@ -76,6 +76,11 @@ class Run:
         """Whether several rows share one of `max_length`."""
         return False
 
+    def axolotl(self) -> dict[str, Any] | None:
+        """What Axolotl's config says of this method alone, its rows under "rows"; none where
+        Axolotl is not handed it."""
+        return None
+
 
 _METHODS = Path(__file__).with_name("methods")
 # Where the files of a run lie is no part of what it computes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -17,9 +17,7 @@ from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.handover.handing_over import RECORD
-from tasks.stages import dpo, sft
-
-_RUN: dict[str, Callable[[Any, Inputs, Out, str], None]] = {"sft": sft.run, "dpo": dpo.run}
+from tasks.stages.alignment import ADOPTED, TuningConfig
 
 
 def handed_over(folder: Path) -> Mapping[str, str]:
@@ -44,7 +42,7 @@ def adopt(
     """Score the model in a folder, or in its `tuned`, and publish it as a new attempt of the stage.
 
     Args:
-        request: of `sft` or `dpo`, its inputs built.
+        request: of a stage that tunes on examples, its inputs built.
 
     Raises:
         AdoptedModelError: the folder was handed over from another build, the stage cannot be
@@ -52,8 +50,10 @@ def adopt(
         TrainerError: the model is not one that began as the stage's starting model.
     """
     stage = request.stage.name
-    if stage not in _RUN:
-        raise AdoptedModelError(f"{stage} cannot be adopted; {' and '.join(_RUN)} can")
+    if not isinstance(request.config, TuningConfig):
+        raise AdoptedModelError(
+            f"{stage} tunes no model on examples, and none can be adopted as its"
+        )
     record = handed_over(folder)
     build = record.get("build_id", request.build_id)
     if build != request.build_id:
@@ -65,12 +65,16 @@ def adopt(
     model = folder / TUNED if (folder / TUNED).is_dir() else folder
     if not model.is_dir():
         raise AdoptedModelError(f"{model} is not a folder")
-    body = _RUN[stage]
+    body = request.stage.run
 
     @wraps(body)  # the code behind the artifact is the stage's
     def run(config: Any, inputs: Inputs, out: Out) -> None:
         out.fact("adopted", {"by": "axolotl" if record else "another program", "from": model.name})
-        body(config, inputs, out, str(model.resolve()))
+        set_before = ADOPTED.set(str(model.resolve()))
+        try:
+            body(config, inputs, out)
+        finally:
+            ADOPTED.reset(set_before)
 
     taken = replace(request, stage=replace(request.stage, run=run))
     return execute(taken, store, listener, force=True).artifact

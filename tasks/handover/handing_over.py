@@ -25,10 +25,9 @@ from llm.model.config_file import architecture
 from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
 from tasks.engine.run.execute import BuildRequest
-from tasks.stages.alignment import run_settings
+from tasks.stages.alignment import TuningConfig, run_settings
 
 RECORD, CONFIG, README = "handover.json", "axolotl.yaml", "README.md"
-STAGES = ("sft", "dpo")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     """Write the starting model, the rows, the config and how to go on.
 
     Args:
-        request: of `sft` or `dpo`, its inputs built.
+        request: of a stage that tunes on examples, its inputs built.
         recipe: what a person calls it, for the commands in the README.
 
     Raises:
@@ -55,8 +54,8 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
         ContextError: rows may be longer than the model's context.
     """
     stage = request.stage.name
-    if stage not in STAGES:
-        raise HandoverError(f"{stage} cannot be handed over; {' and '.join(STAGES)} can")
+    if not isinstance(request.config, TuningConfig):
+        raise HandoverError(f"{stage} tunes no model on examples, and cannot be handed over")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HandoverError(f"{folder} is not an empty folder; name another")
     data = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
@@ -77,7 +76,7 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     shutil.copytree(model, folder / MODEL)
     files = {TRAIN: folder / TRAIN_ROWS, VALIDATION: folder / VALIDATION_ROWS}
     paths = [Path(path) for path in run.examples]
-    rows = write_rows(stage, paths, ChatEncoder(model), limit, files)
+    rows = write_rows(paths, ChatEncoder(model), limit, files)
     if not rows[VALIDATION]:
         files[VALIDATION].unlink()
     config = axolotl_config(run, limit.tokens, bool(rows[VALIDATION]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,9 @@ from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points
 from tasks.stages.prompts import CONTEXT
 
+# Folder of a model that another program made of the starting one: while it is set, what is launched
+# takes that model instead of training one. For tasks/handover alone.
+ADOPTED = ContextVar("adopted", default="")
 LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
 SAMPLES_SHOWN = 10
 
@@ -140,15 +144,8 @@ def run_settings(method: str, config: StageConfig) -> dict[str, Any]:
     return {**settings, "execution": execution, "method": method}
 
 
-def launch(
-    method: str, config: TuningConfig, inputs: Inputs, out: Out, adopted: str = ""
-) -> dict[str, Any]:
-    """Run the trainer; write model and tables; state the law. Returns the trainer's counts.
-
-    Args:
-        adopted: folder of a model that another program made of the starting one, which is taken
-            in place of a training.
-    """
+def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:
+    """Run the trainer; write model and tables; state the law. Returns the trainer's counts."""
     examples = inputs["examples"]
     folder = examples.folder()
     results = out.scratch / "results"
@@ -159,7 +156,7 @@ def launch(
             "model": str(inputs["model"].folder()),
             "examples": [str(folder / part.path) for part in examples.parts],
             "output": str(out.folder("model")),
-            "adopted": adopted,
+            "adopted": ADOPTED.get(),
             "results": str(results),
             "scratch": str(out.scratch / "checkpoints"),
         },

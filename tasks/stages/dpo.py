@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from llm.alignment.methods.dpo_run import Loss
 from llm.tables import PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS
+from tasks.engine.config import added
 from tasks.engine.declare import Input, Output
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
@@ -42,12 +44,35 @@ class DpoConfig(TuningConfig):
         gt=0.0,
         le=100.0,
     )
+    loss: Loss = added(
+        "sigmoid",
+        "Of a pair: sigmoid (Rafailov et al. 2023), ipo (Azar et al. 2023; towards a fixed gap), "
+        "sigmoid_norm (sigmoid of log-probabilities a token).",
+    )
     sft_weight: float = Field(
         0.0,
         description="Weight of an additional loss on the chosen answers; 0.2 keeps their "
         "probability from falling along with that of the rejected.",
         ge=0.0,
         le=100.0,
+    )
+    length_prompts: int = added(
+        32,
+        "Validation prompts on which the length of answers is followed; 0 = it is not.",
+        ge=0,
+        le=10_000,
+    )
+    max_chosen_drop: float = added(
+        0.0,
+        "The stage fails where the chosen answers of validation lose more nats a token; 0 = any.",
+        ge=0.0,
+        le=100.0,
+    )
+    max_length_growth: float = added(
+        0.0,
+        "The stage fails where answers become more than so many times as long; 0 = any.",
+        ge=0.0,
+        le=1_000.0,
     )
     # Not execution: the sft term is a mean over it, and so is the last, smaller batch.
     micro_batch_size: int = Field(
@@ -58,14 +83,14 @@ class DpoConfig(TuningConfig):
     )
 
 
-def run(config: DpoConfig, inputs: Inputs, out: Out, adopted: str = "") -> None:
-    """Train in a process of its own; `adopted` as `launch` takes it.
+def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
+    """Train in a process of its own.
 
     Raises:
         TrainerError: it failed; names the guard (docs/stages/dpo.md lists them).
         CancelledError: it was stopped, and keeps a checkpoint.
     """
-    counts = launch("dpo", config, inputs, out, adopted)
+    counts = launch("dpo", config, inputs, out)
     name = "validation/preference_accuracy"
     if name in counts["validation_before"]:
         before, after = counts["validation_before"][name], counts["validation_after"][name]
@@ -102,6 +127,7 @@ def panels(artifact: Artifact) -> list[Panel]:
                 "logps/chosen": "chosen",
                 "logps/rejected": "rejected",
             },
+            "Length of an answer": {"validation/answer_tokens": "tokens"},
         },
     )
     pairs = artifact.data("pairs").table()

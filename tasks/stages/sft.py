@@ -47,14 +47,14 @@ class SftConfig(TuningConfig):
     )
 
 
-def run(config: SftConfig, inputs: Inputs, out: Out, adopted: str = "") -> None:
-    """Train in a process of its own; `adopted` as `launch` takes it.
+def run(config: SftConfig, inputs: Inputs, out: Out) -> None:
+    """Train in a process of its own.
 
     Raises:
         TrainerError: it failed; names the guard (docs/stages/sft.md lists them).
         CancelledError: it was stopped, and keeps a checkpoint.
     """
-    counts = launch("sft", config, inputs, out, adopted)
+    counts = launch("sft", config, inputs, out)
     before, after = counts["validation_loss_before"], counts["validation_loss_after"]
     if before is not None:
         out.log(f"validation loss a completion token: {before:.4f} -> {after:.4f}")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm.alignment.methods.dpo_run import DpoRun
-from llm.alignment.methods.sft_run import SftRun
 from llm.alignment.run_file import Run
 from llm.errors import ExpectedError
 from llm.tokens.special_tokens import TURN_END
@@ -59,13 +57,9 @@ def axolotl_config(run: Run, sequence_tokens: int, with_validation: bool) -> dic
         "save_strategy": "epoch",
         "save_total_limit": 1,
     }
-    match run:
-        case SftRun():
-            own = _sft(run)
-        case DpoRun():
-            own = _dpo(run)
-        case _:
-            raise HandoverError(f"Axolotl is handed sft and dpo, not {run.method}")
+    own = run.axolotl()
+    if own is None:
+        raise HandoverError(f"{run.method} cannot be handed to Axolotl")
     rows = own.pop("rows")
     files = {"datasets": TRAIN_ROWS}
     if with_validation:
@@ -73,26 +67,3 @@ def axolotl_config(run: Run, sequence_tokens: int, with_validation: bool) -> dic
     for name, file in files.items():
         own[name] = [{"path": f"./{file}", "ds_type": "json", "split": "train", **rows}]
     return shared | own
-
-
-def _sft(run: SftRun) -> dict[str, Any]:
-    rows = {
-        "type": "chat_template",
-        "field_messages": "messages",
-        "roles_to_train": ["assistant"],
-        "message_field_training": "train",  # false where an answer is not to be learned
-        "train_on_eos": "turn",
-    }
-    return {"rows": rows, "train_on_inputs": False, "sample_packing": run.packed}
-
-
-def _dpo(run: DpoRun) -> dict[str, Any]:
-    own: dict[str, Any] = {
-        # The column `messages` is dropped behind the rendering; one called `prompt` would be, too.
-        "rows": {"type": "chat_template.default", "field_messages": "messages"},
-        "rl": "dpo",
-        "rl_beta": run.beta,
-    }
-    if run.sft_weight:
-        own |= {"dpo_loss_type": ["sigmoid", "sft"], "dpo_loss_weights": [1.0, run.sft_weight]}
-    return own

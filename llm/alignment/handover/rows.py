@@ -16,7 +16,6 @@ from llm.tokens.chat import ChatEncoder
 
 
 def write_rows(
-    method: str,
     examples: Sequence[Path],
     chat: ChatEncoder,
     limit: Limit,
@@ -25,16 +24,16 @@ def write_rows(
     """Write the rows that a run of ours would use, each into the file of its split.
 
     Args:
-        method: "sft" writes messages, each answer with `train` (is it to be learned); others write
-            messages, chosen and rejected.
+        examples: instructions, written as messages, each answer with `train` (is it to be learned);
+            or preferences, written as messages, chosen and rejected.
         files: by split.
 
     Returns:
         Rows by split.
     """
     counts = dict.fromkeys((TRAIN, VALIDATION), 0)
-    of_sft = method == "sft"
-    find, line = (instruction_rows, _messages) if of_sft else (preference_rows, _pair)
+    instructions = all("messages" in pq.read_schema(path).names for path in examples)
+    find, line = (instruction_rows, _messages) if instructions else (preference_rows, _pair)
     with files[TRAIN].open("w") as train, files[VALIDATION].open("w") as validation:
         streams = {TRAIN: train, VALIDATION: validation}
         for table in _tables(examples):

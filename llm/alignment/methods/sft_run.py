@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from llm.alignment.run_file import Run
 
@@ -24,6 +24,17 @@ class SftRun(Run):
     def packed(self) -> bool:
         """Whether several rows share one of `max_length`."""
         return self.packing == "bfd"
+
+    def axolotl(self) -> dict[str, Any]:
+        """See `Run.axolotl`."""
+        rows = {
+            "type": "chat_template",
+            "field_messages": "messages",
+            "roles_to_train": ["assistant"],
+            "message_field_training": "train",  # false where an answer is not to be learned
+            "train_on_eos": "turn",
+        }
+        return {"rows": rows, "train_on_inputs": False, "sample_packing": self.packed}
 
 
 RUN = SftRun

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from llm.alignment.methods import dpo
+from llm.alignment.methods.dpo import AnswerLengthError, ChosenCollapseError
 from llm.alignment.run_file import parse_run
 from llm.model.folder import load
 from llm.model.scoring import completion_logprobs
@@ -134,3 +135,49 @@ def test_without_validation_pairs(tmp_path: Path, given: tuple[Path, Path]) -> N
     counts = trained(tmp_path, (given[0], tmp_path / "train.parquet"), precision="bf16")
     assert (counts["validation_before"], counts["validation_after"]) == ({}, {})
     assert metrics(tmp_path, "loss")[0] == pytest.approx(math.log(2), abs=1e-2)
+
+
+@pytest.mark.parametrize("loss", ["ipo", "sigmoid_norm"])
+def test_other_losses_widen_the_gap_as_well(
+    tmp_path: Path, given: tuple[Path, Path], loss: str
+) -> None:
+    trained(tmp_path, given, loss=loss, epochs=4, beta=0.5)
+    gained = [
+        sum(
+            sign
+            * (pair[f"{name}_logp_after"] - pair[f"{name}_logp_before"])
+            / len(row[f"{name}_tokens"])
+            for name, sign in (("chosen", 1), ("rejected", -1))
+        )
+        for pair, row in zip(table(tmp_path, "pairs"), table(tmp_path, "examples"), strict=True)
+        if pair["split"] == "train"
+    ]
+    assert np.mean(gained) > 0.1  # nats a token
+    # Before the first step nothing is preferred: ipo's distance to 1 / (2 beta), log 2.
+    first = {"ipo": 1.0, "sigmoid_norm": math.log(2)}[loss]
+    assert metrics(tmp_path, "loss")[0] == pytest.approx(first, rel=1e-4)
+
+
+def test_the_length_of_answers_is_followed(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    counts = trained(tmp_path, given, epochs=2)
+    lengths = metrics(tmp_path, "validation/answer_tokens")
+    assert 4 <= len(lengths) <= 6  # at the beginning, on the way, at the end
+    assert lengths[0] == counts["validation_before"]["validation/answer_tokens"]
+    assert lengths[-1] == counts["validation_after"]["validation/answer_tokens"]
+    quiet_run = trained(tmp_path / "off", given, length_prompts=0)
+    assert "validation/answer_tokens" not in quiet_run["validation_after"]
+
+
+def test_drift_beyond_the_limits_ends_the_run(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    with pytest.raises(AnswerLengthError, match=r"max_length_growth 0\.01 allows"):
+        trained(tmp_path, given, max_length_growth=0.01)
+    assert not (tmp_path / "out").exists()
+    chosen = "validation/chosen_logprob"
+    with pytest.raises(ChosenCollapseError, match=r"fell from -1\.000 to -1\.500 nats a token"):
+        dpo.check_drift({chosen: -1.0}, {chosen: -1.5}, 0.4, 0.0)
+    dpo.check_drift({chosen: -1.0}, {chosen: -1.5}, 0.6, 0.0)
+    name = "validation/answer_tokens"
+    with pytest.raises(AnswerLengthError, match=r"grew from 10\.0 to 31\.0 tokens"):
+        dpo.check_drift({name: 10.0}, {name: 31.0}, 0.0, 3.0)
+    dpo.check_drift({name: 10.0}, {name: 30.0}, 0.0, 3.0)
+    dpo.check_drift({name: 10.0}, {name: 31.0}, 0.0, 0.0)

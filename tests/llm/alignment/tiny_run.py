@@ -117,6 +117,8 @@ def preferences(path: Path) -> Path:
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
     how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
     own: dict[str, Any] = {"beta": 0.1, "sft_weight": 0.0, "execution": how}
+    own |= {"loss": "sigmoid", "length_prompts": 4, "max_chosen_drop": 0.0}
+    own |= {"max_length_growth": 0.0}
     if method == "sft":
         own = {"packing": "none", "execution": [*how, "micro_batch_size"]}
     return own | {

@@ -121,7 +121,7 @@ def test_what_cannot_be_adopted(parent: Path, tmp_path: Path) -> None:
     (other / "handover.json").write_text("{}")
     with pytest.raises(AdoptedModelError, match="is not what `ingot handover` wrote"):
         adopt(request, other, planner.store)
-    with pytest.raises(AdoptedModelError, match="examples cannot be adopted; sft and dpo can"):
+    with pytest.raises(AdoptedModelError, match="examples tunes no model"):
         adopt(planner.request("examples"), other, planner.store)
 
 
