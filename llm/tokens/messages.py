@@ -8,7 +8,7 @@ from typing import Any
 from llm.errors import ExpectedError
 
 Message = Mapping[str, Any]
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 
 class UnusableMessagesError(ExpectedError, ValueError):

@@ -19,6 +19,11 @@ _ROLES: Mapping[str, str] = {
     "gpt": "assistant",
     "model": "assistant",
     "chatbot": "assistant",
+    # What a tool gave back: read, never learned.
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "ipython": "tool",
 }
 # By whichever name, one that is false or 0 says that nothing is to be learned here.
 WEIGHTS = ("weight", "train", "trainable", "train_on_turn", "loss", "loss_weight")
@@ -33,7 +38,7 @@ class UnusableRowError(ExpectedError, ValueError):
     Attributes:
         reason: "unknown_shape", "wrong_type", "empty_text", "unknown_role", "no_answer",
             "no_question", "same_answers", "diverges_early", "other_prompt", "undecodable",
-            "bad_answer", "bad_weight" or "nothing_to_learn".
+            "bad_answer", "bad_weight", "same_scores", "scores_contradict" or "nothing_to_learn".
     """
 
     def __init__(self, reason: str, detail: str) -> None:

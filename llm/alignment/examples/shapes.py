@@ -4,9 +4,10 @@ Instructions: a prompt and its completion (text, or messages), messages, instruc
 output (Alpaca; Dolly has context and response; also the `instances` of Self-Instruct),
 conversations of from / value (ShareGPT). Preferences: a prompt with a chosen and a rejected
 answer, or two whole conversations whose common beginning is the prompt (messages, or a transcript
-of "Human:" and "Assistant:" turns). Beside them a field may hold the system prompt, or the turns
-before (`history`); `label` false marks an answer to avoid, `weight` 0 a row that is not to
-be learned from, or, in a message, an answer that is there without being learned.
+of "Human:" and "Assistant:" turns), or several answers that are ranked (`rankings`). Beside them
+a field may hold the system prompt, or the turns before (`history`); `label` false marks an answer
+to avoid, `weight` 0 a row that is not to be learned from, or, in a message, an answer that is there
+without being learned.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from llm.alignment.examples.messages import (
     turn_of,
     yes_or_no,
 )
+from llm.alignment.examples.rankings import SHAPES as RANKED_SHAPES
+from llm.alignment.examples.rankings import best_and_worst, check_scores
 from llm.alignment.examples.tables import Message, Turns
 
 Record = Mapping[str, Any]
@@ -36,7 +39,8 @@ INSTRUCTION_SHAPES = (
 )
 PREFERENCE_SHAPES = (
     "prompt/chosen/rejected, chosen/rejected as whole conversations [{role, content}], "
-    "instruction/input/chosen/rejected, conversations [{from, value}] with chosen and rejected"
+    "instruction/input/chosen/rejected, conversations [{from, value}] with chosen and rejected, "
+    f"{RANKED_SHAPES}"
 )
 _SYSTEMS = ("system", "system_prompt")
 _PROMPTS = ("prompt", "question", "query")
@@ -97,12 +101,11 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
         UnusableRowError
     """
     fields = _fields(record)
-    if not fields.has("chosen") or not fields.has("rejected"):
-        raise _unknown(fields, PREFERENCE_SHAPES)
+    answers = _two_answers(fields)
     _check_weight(fields)
     prompt = _stated_prompt(fields)
     chosen, rejected = (
-        _conversation(fields[name], name, transcript=not prompt) for name in ("chosen", "rejected")
+        _conversation(answer, name, transcript=not prompt) for name, answer in answers.items()
     )
     if prompt and all(len(turns) == 1 for turns in (chosen, rejected)):
         chosen, rejected = prompt + chosen, prompt + rejected
@@ -127,6 +130,17 @@ def preference(record: Record) -> tuple[Turns, Turns, Turns]:
         raise UnusableRowError("other_prompt", "the answers belong to another prompt than stated")
     # Of a pair the answers alone are learned from, whatever the weights before them.
     return tuple(message._replace(supervised=True) for message in head), better, worse
+
+
+def _two_answers(fields: Fields) -> dict[str, Any]:
+    """Chosen and rejected as they stand in a row that names them, or ranks several."""
+    if fields.has("chosen") and fields.has("rejected"):
+        check_scores(fields)
+        return {name: fields[name] for name in ("chosen", "rejected")}
+    ranked = best_and_worst(fields)
+    if ranked is None:
+        raise _unknown(fields, PREFERENCE_SHAPES)
+    return dict(zip(("chosen", "rejected"), ranked, strict=True))
 
 
 def _fields(record: Record) -> Fields:
@@ -253,7 +267,7 @@ def _answer(value: Any, field: str) -> Turns:
 def _check_prompt(messages: Turns) -> None:
     if not any(message.role == "user" for message in messages):
         raise UnusableRowError("no_question", "there is no turn of the user before the answer")
-    if messages[-1].role != "user":
+    if messages[-1].role not in ("user", "tool"):
         raise UnusableRowError("no_question", f"the answer follows the {messages[-1].role}'s turn")
 
 

@@ -44,7 +44,7 @@ class Message(NamedTuple):
     """One turn.
 
     Attributes:
-        role: "system", "user" or "assistant".
+        role: "system", "user", "assistant" or "tool" (what a tool gave back).
         supervised: false for an answer that is not to be learned.
     """
 

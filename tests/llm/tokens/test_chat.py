@@ -152,7 +152,7 @@ def test_an_answer_not_to_be_learned(chat: ChatEncoder) -> None:
         ([USER], "no_answer"),
         ([USER, {"role": "assistant", "content": " \n"}], "empty"),
         ([USER, {"role": "assistant", "content": None}], "empty"),
-        ([USER, {"role": "tool", "content": "x"}], "role"),
+        ([USER, {"role": "narrator", "content": "x"}], "role"),
     ],
 )
 def test_what_is_no_conversation(chat: ChatEncoder, messages: Any, reason: str) -> None:

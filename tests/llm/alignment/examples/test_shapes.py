@@ -44,6 +44,10 @@ DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
         ),
         ({"instruction": "Why?", "input": "", "output": "So."}, (ASK, SAY)),
         (
+            {"messages": [*plain(ASK, OTHER), {"role": "function", "content": "4"}, *plain(SAY)]},
+            (ASK, OTHER, Message("tool", "4"), SAY),
+        ),
+        (
             {"instruction": "Add.", "input": "1 2", "output": "So."},
             (Message("user", "Add.\n\n1 2"), SAY),
         ),
@@ -218,7 +222,8 @@ def test_a_blank_system_prompt_is_none(blank: object) -> None:
         ({"messages": []}, "empty_text"),
         ({"messages": "Why?"}, "wrong_type"),
         ({"messages": ["Why?"]}, "wrong_type"),
-        ({"messages": [{"role": "tool", "content": "4"}, *plain(SAY)]}, "unknown_role"),
+        ({"messages": [{"role": "tool", "content": "4"}, *plain(SAY)]}, "no_question"),
+        ({"messages": [{"role": "narrator", "content": "4"}, *plain(SAY)]}, "unknown_role"),
         ({"prompt": "Why?", "completion": "\ud800"}, "undecodable"),
         ({"prompt": "Why?", "completion": "No.", "label": False}, "bad_answer"),
         ({"prompt": plain(ASK), "completion": plain(OTHER), "label": 0}, "bad_answer"),
