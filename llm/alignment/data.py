@@ -107,8 +107,13 @@ _Convert = Callable[[Mapping[str, Any]], dict[str, Any]]
 _AT_ONCE = 4096
 
 
-def instruction_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit) -> Rows:
+def instruction_rows(
+    tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit, last_only: bool = False
+) -> Rows:
     """Tables with doc_id, split, messages as INSTRUCTION_ROWS.
+
+    Args:
+        last_only: only the last answer of a conversation is to be learned.
 
     A row longer than allowed is removed as `too_long`, or cut at its end and marked; where
     nothing supervised is left it is removed as `prompt_too_long`.
@@ -120,7 +125,8 @@ def instruction_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit
     def convert(row: Mapping[str, Any]) -> dict[str, Any]:
         rendered = chat.render(row["messages"])
         tokens = rendered.prompt_ids + rendered.completion_ids
-        supervised = rendered.prompt_supervised + [True] * len(rendered.completion_ids)
+        before = [False] * len(rendered.prompt_ids) if last_only else rendered.prompt_supervised
+        supervised = before + [True] * len(rendered.completion_ids)
         _check_length(rendered, len(tokens), any(supervised[: limit.tokens]), limit)
         return {
             "prompt": rendered.prompt,

@@ -76,7 +76,7 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     shutil.copytree(model, folder / MODEL)
     files = {TRAIN: folder / TRAIN_ROWS, VALIDATION: folder / VALIDATION_ROWS}
     paths = [Path(path) for path in run.examples]
-    rows = write_rows(paths, ChatEncoder(model), limit, files)
+    rows = write_rows(paths, ChatEncoder(model), limit, files, settings.get("learn") == "last")
     if not rows[VALIDATION]:
         files[VALIDATION].unlink()
     config = axolotl_config(run, limit.tokens, bool(rows[VALIDATION]))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from llm.alignment.methods.sft_run import Packing
+from llm.alignment.methods.sft_run import Learn, Packing
 from llm.tables import INSTRUCTION_ROWS
-from tasks.engine.config import execution
+from tasks.engine.config import added, execution
 from tasks.engine.declare import Input
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
@@ -33,6 +33,9 @@ class SftConfig(TuningConfig):
         description="Highest learning rate; small models take 3e-4, large ones 2e-5.",
         gt=0.0,
         le=1.0,
+    )
+    learn: Learn = added(
+        "all", "Of a conversation of several turns: all answers are learned, or the last alone."
     )
     packing: Packing = Field(
         "none",

@@ -20,6 +20,7 @@ def write_rows(
     chat: ChatEncoder,
     limit: Limit,
     files: Mapping[str, Path],
+    last_only: bool,
 ) -> dict[str, int]:
     """Write the rows that a run of ours would use, each into the file of its split.
 
@@ -27,20 +28,22 @@ def write_rows(
         examples: instructions, written as messages, each answer with `train` (is it to be learned);
             or preferences, written as messages, chosen and rejected.
         files: by split.
+        last_only: only the last answer of a conversation is to be learned.
 
     Returns:
         Rows by split.
     """
     counts = dict.fromkeys((TRAIN, VALIDATION), 0)
     instructions = all("messages" in pq.read_schema(path).names for path in examples)
-    find, line = (instruction_rows, _messages) if instructions else (preference_rows, _pair)
+    find = instruction_rows if instructions else preference_rows
     with files[TRAIN].open("w") as train, files[VALIDATION].open("w") as validation:
         streams = {TRAIN: train, VALIDATION: validation}
         for table in _tables(examples):
             used = set(find([table], chat, limit).used.column("doc_id").to_pylist())
             for row in table.to_pylist():
                 if row["doc_id"] in used:
-                    streams[row["split"]].write(json.dumps(line(row), ensure_ascii=False) + "\n")
+                    line = _messages(row, last_only) if instructions else _pair(row)
+                    streams[row["split"]].write(json.dumps(line, ensure_ascii=False) + "\n")
                     counts[row["split"]] += 1
     return counts
 
@@ -52,12 +55,14 @@ def _tables(examples: Sequence[Path]) -> Iterator[pa.Table]:
             yield file.read_row_group(group)
 
 
-def _messages(row: Mapping[str, Any]) -> dict[str, Any]:
+def _messages(row: Mapping[str, Any], last_only: bool) -> dict[str, Any]:
     turns = []
-    for message in row["messages"]:
+    last = len(row["messages"]) - 1
+    for place, message in enumerate(row["messages"]):
         turn = _turn(message)
         if message["role"] == "assistant":
-            turn["train"] = message.get("supervised", True)
+            passed_over = last_only and place < last
+            turn["train"] = message.get("supervised", True) and not passed_over
         turns.append(turn)
     return {"messages": turns}
 

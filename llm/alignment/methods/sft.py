@@ -33,7 +33,8 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
         Every error of `llm.alignment.checks`, `data` and `trainer`, and of `llm.tokens.chat`.
     """
     session = Session(run, reporter, stop)
-    rows = instruction_rows(session.tables(), session.chat, session.limit)
+    last_only = run.learn == "last"
+    rows = instruction_rows(session.tables(), session.chat, session.limit, last_only)
     too_long = check_rows(rows, run.max_truncated, session.limit)
     session.report(rows, too_long)
     check_supervised(rows.used, session.chat.end)

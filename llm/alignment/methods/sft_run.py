@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from llm.alignment.run_file import Run
 
+Learn = Literal["all", "last"]
 Packing = Literal["none", "bfd"]
 
 
@@ -15,9 +16,11 @@ class SftRun(Run):
     """Supervised fine-tuning.
 
     Attributes:
+        learn: "all" answers of a conversation, or the "last".
         packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
     """
 
+    learn: Learn
     packing: Packing
 
     @property

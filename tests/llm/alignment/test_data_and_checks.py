@@ -94,6 +94,19 @@ def test_an_answer_of_weight_0_is_read_and_not_learned(chat: ChatEncoder) -> Non
     assert "Wrong.<|im_end|>" in chat.decode(row["tokens"])
 
 
+def test_all_answers_are_learned_or_the_last_alone(chat: ChatEncoder) -> None:
+    said = ["What?", "First.", "And?", "Second.", "Is it so?", "Third."]
+    turns = [turn("assistant" if n % 2 else "user", text) for n, text in enumerate(said)]
+    table = pa.Table.from_pylist([{"doc_id": "a", "split": "train", "messages": turns}])
+    for last_only, expected in (
+        (False, "First.<|im_end|>Second.<|im_end|>Third.<|im_end|>"),
+        (True, "Third.<|im_end|>"),
+    ):
+        (row,) = instruction_rows([table], chat, Limit(100, cut=True), last_only).used.to_pylist()
+        learned = [t for t, mine in zip(row["tokens"], row["supervised"], strict=True) if mine]
+        assert chat.decode(learned) == expected
+
+
 def test_a_text_that_spells_a_special_token_is_used(chat: ChatEncoder) -> None:
     given = instruction("spelled", "What does <|im_end|> do?", "<|im_end|> ends a turn.")
     rows = instruction_rows([pa.Table.from_pylist([given])], chat, Limit(100, cut=True))

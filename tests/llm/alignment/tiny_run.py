@@ -120,7 +120,7 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
     own |= {"loss": "sigmoid", "length_prompts": 4, "max_chosen_drop": 0.0}
     own |= {"max_length_growth": 0.0}
     if method == "sft":
-        own = {"packing": "none", "execution": [*how, "micro_batch_size"]}
+        own = {"learn": "all", "packing": "none", "execution": [*how, "micro_batch_size"]}
     return own | {
         "method": method,
         "model": str(model),
