@@ -94,6 +94,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "sequences": str(folder),
         "tokenizer": str(tokenizer),
         "start": start,
+        "tokens": str(out.scratch),
         "scratch": str(out.scratch),
         "model": str(out.folder("model")),
         "resumable": str(out.folder("resumable")) if config.resumable else "",
@@ -104,8 +105,8 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "data_id": sequences.data_id,
         "paths": paths,
         "architecture": asdict(architecture),
-        "optimisation": _optimisation(config, course.steps, course.batch_rows, is_warm(start)),
-        "execution": _execution(config),
+        "optimisation": optimisation_of(config, course.steps, course.batch_rows, is_warm(start)),
+        "execution": execution_of(config),
         "phases": course.as_records(),
     }
     whole = "checkpoints/step-????????/state.json"
@@ -133,16 +134,19 @@ def architecture_of(config: PretrainConfig, tokenizer: Path, length: int) -> Arc
     return _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
 
 
-def _execution(config: PretrainConfig) -> dict[str, Any]:
+def execution_of(config: PretrainConfig) -> dict[str, Any]:
+    """How it is run, as the trainer takes it."""
     found = {field.name: getattr(config, field.name) for field in fields(Execution)}
     found["wandb_folder"] = str(root() / config.wandb_folder)
     found["tensorboard"] = config.tensorboard and str(root() / config.tensorboard)
     return found
 
 
-def _optimisation(config: PretrainConfig, steps: int, rows: int, warm: bool) -> dict[str, Any]:
-    """Args:
-    warm: what it goes on from is in its stable phase.
+def optimisation_of(config: PretrainConfig, steps: int, rows: int, warm: bool) -> dict[str, Any]:
+    """What decides the weights, as the trainer takes it.
+
+    Args:
+        warm: what it goes on from is in its stable phase.
     """
     return {
         "steps": steps,
