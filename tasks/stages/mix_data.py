@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from llm.rows import rows_with
 from llm.tables import TRAIN, VALIDATION
@@ -51,6 +53,11 @@ class HeldOut:
 
     documents: list[list[int]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+
+    @property
+    def arrays(self) -> list[NDArray[np.int32]]:
+        """int32 (tokens,) a document."""
+        return [np.array(tokens, dtype=np.int32) for tokens in self.documents]
 
     @property
     def digest(self) -> str:
