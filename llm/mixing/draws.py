@@ -17,6 +17,7 @@ from llm.errors import ExpectedError
 Weights = Mapping[str, float]  # of sources; their sum is 1
 
 _FLATTENED = 0.5  # power of the tokens a source has, RegMix's temperature
+_LEAST_CENTRE = 0.2  # of an even share: however small a source is, it is tried with more
 _PARTS = 1_000  # weights are whole thousandths: a name for each mixture that rounding leaves alone
 # Concentration a source, the least and the most: below 1 corners are likelier than the centre.
 _CONCENTRATIONS = (0.25, 4.0)
@@ -50,6 +51,7 @@ def draw(tokens: Mapping[str, int], count: int, seed: int) -> list[dict[str, flo
     names = sorted(tokens)
     found = [proportional({name: tokens[name] for name in names})]
     centre = np.array([tokens[name] for name in names], dtype=np.float64) ** _FLATTENED
+    centre = np.maximum(centre / centre.sum(), _LEAST_CENTRE / len(names))
     centre /= centre.sum()
     low, high = np.log(_CONCENTRATIONS)
     for place in range(1, count):

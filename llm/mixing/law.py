@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Kind = Literal["weights", "logarithms"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # Of the lowest bits there are, what c is tried as.
-_FLOORS = (0.0, 0.5, 0.75, 0.9, 0.95)
+_FLOORS = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 _PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 # Weights below are not told apart by their logarithms.
 _LEAST = 0.01

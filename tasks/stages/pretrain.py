@@ -27,8 +27,10 @@ from tasks.stages.pretrain_config import PretrainConfig
 from tasks.stages.pretrain_data import (
     Course,
     plan_course,
+    proposed,
     rows_by_source,
     same_sources,
+    search_fits,
     sequence_length,
     sources_in_use,
 )
@@ -85,6 +87,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     sequences = inputs["sequences"]
     folder = sequences.folder()
     tokenizer = inputs["tokenizer"].folder()
+    config = with_mixture(config, inputs)
     course, length = course_of(config, sequences)
     architecture = architecture_of(config, tokenizer, length)
     start = start_folder(inputs, tokenizer)
@@ -117,6 +120,14 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     result = json.loads(Path(paths["result"]).read_text(encoding="utf-8"))
     out.fact("events", result.pop("events")[-_MAX_EVENTS:])
     out.fact("training", result)
+
+
+def with_mixture(config: PretrainConfig, inputs: Mapping[str, Data]) -> PretrainConfig:
+    """The config with the mixture that was searched for, where one is asked for."""
+    if not config.searched_mixture:
+        return config
+    found = proposed(inputs["weights"])
+    return config.model_copy(update={"mixture": found, "searched_mixture": False})
 
 
 def course_of(config: PretrainConfig, sequences: Data) -> tuple[Course, int]:
@@ -203,6 +214,7 @@ STAGE = Stage(
     inputs={
         "sequences": Input(("pack.sequences",), "Rows of tokens."),
         "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer they were made with."),
+        "weights": Input(("mix.weights",), "A mixture.", optional=True, asked="searched_mixture"),
         "start": Input((), "The artifact that continue_from names.", optional=True),
     },
     outputs={
@@ -223,6 +235,7 @@ STAGE = Stage(
         Requirement(("pack.by_source",), rows_by_source),
         Requirement(("source.names",), same_sources),
         Requirement(("pack.weights",), sources_in_use),
+        Requirement(("mix.target_tokens?",), search_fits),
     ),
     externals=externals,
     named=named,
