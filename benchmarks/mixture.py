@@ -61,7 +61,7 @@ _MIX: Mapping[str, Any] = {
     "tokens": 400_000,
     "batch_tokens": 2048,
     "learning_rate": 0.01,
-    "held_out_bytes": 100_000,
+    "held_out_bytes": 80_000,
 }
 _RECIPE: Mapping[str, Any] = {
     "name": "mixture",

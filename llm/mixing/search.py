@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
-import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -51,13 +51,20 @@ def carry_out(search: Search, stop: StopRequest) -> list[Outcome]:
 
 def _shared_out(search: Search, todo: int) -> Search:
     """With numbers of proxies at a time and of threads that suit the machine, where left open."""
-    execution, cores = search.training.execution, os.cpu_count() or 1
+    execution, cores = search.training.execution, _cores()
     on_cpu = devices.find(execution.device).type == "cpu"
     at_once = search.at_once or (max(1, cores // max(1, execution.threads)) if on_cpu else 1)
     at_once = min(at_once, todo)
     threads = execution.threads or (max(1, cores // at_once) if on_cpu else 0)
     training = replace(search.training, execution=replace(execution, threads=threads))
     return replace(search, at_once=at_once, training=training)
+
+
+def _cores() -> int:
+    """That this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _finish(search: Search, todo: Sequence[Proxy], already: int, stop: StopRequest) -> None:
@@ -93,33 +100,34 @@ def _stopped(search: Search, workers: _Workers, running: set[Future[None]]) -> S
 
 
 class _Workers:
-    """A process for each thread that asks for one."""
+    """As many processes as proxies are trained at a time; each is started when it is needed."""
 
     def __init__(self, search: Search) -> None:
         self._search = search
-        self._own = threading.local()
-        self._all: list[Child] = []
+        self._all = [Child(None) for _ in range(search.at_once)]
+        self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        for child in self._all:
+            self._idle.put(child)
 
     def finish(self, proxy: Proxy) -> None:
         """Raises:
         ProxyError: it failed.
         """
-        if not hasattr(self._own, "child"):
-            self._own.child = Child(None)
-            self._all.append(self._own.child)
+        child = self._idle.get()
         try:
-            self._own.child.call("llm.mixing.proxies:finish", self._search, proxy)
-        except (ChildFailedError, ChildCrashedError) as error:
-            why = (
-                f"{error.type_name}: {error.message}"
-                if isinstance(error, ChildFailedError)
-                else error.cause
-            )
-            shares = ", ".join(f"{share.source} {share.weight:g}" for share in proxy.shares)
-            raise ProxyError(f"proxy {proxy.name[:16]} ({shares}): {why}") from error
-        log(_in_words(proxy, outcome(self._search, proxy)))
+            child.call("llm.mixing.proxies:finish", self._search, proxy)
+        except ChildFailedError as error:
+            raise _failed(proxy, f"{error.type_name}: {error.message}") from error
+        except ChildCrashedError as error:
+            raise _failed(proxy, f"its process died: {error.cause}") from error
+        finally:
+            self._idle.put(child)
+        found = outcome(self._search, proxy)
+        bits = ", ".join(f"{name} {value:.4f}" for name, value in found.bits.items())
+        log(f"proxy of {_shares(proxy)}: {bits} bits per byte, {found.seconds:.0f} s")
 
     def ask_to_stop(self) -> None:
+        """They write checkpoints, and end."""
         for child in self._all:
             pid = child.pid
             if pid is not None:
@@ -127,11 +135,14 @@ class _Workers:
                     os.kill(pid, signal.SIGTERM)
 
     def kill(self) -> None:
+        """At once, and none is started any more."""
         for child in self._all:
             child.kill()
 
 
-def _in_words(proxy: Proxy, found: Outcome) -> str:
-    shares = ", ".join(f"{share.source} {share.weight:g}" for share in proxy.shares)
-    bits = ", ".join(f"{name} {value:.4f}" for name, value in found.bits.items())
-    return f"proxy of {shares}: {bits} bits per byte, {found.seconds:.0f} s"
+def _failed(proxy: Proxy, why: str) -> ProxyError:
+    return ProxyError(f"proxy {proxy.name[:16]} ({_shares(proxy)}): {why}")
+
+
+def _shares(proxy: Proxy) -> str:
+    return ", ".join(f"{share.source} {share.weight:g}" for share in proxy.shares)

@@ -13,7 +13,13 @@ from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
-from tasks.stages.mix_config import MixConfig, named_sources, rows_by_source, sources_exist
+from tasks.stages.mix_config import (
+    MixConfig,
+    documents_held_out,
+    named_sources,
+    rows_by_source,
+    sources_exist,
+)
 from tasks.stages.mix_data import UnmixableError, held_out, source_rows
 from tasks.stages.mix_panels import in_words, panels
 from tasks.stages.mix_proxies import train_proxies
@@ -119,6 +125,7 @@ STAGE = Stage(
     panels=panels,
     requires=(
         Requirement(("pack.by_source",), rows_by_source),
+        Requirement(("dedup.validation_fraction",), documents_held_out),
         Requirement(("source.names",), sources_exist),
     ),
     reproducible=False,

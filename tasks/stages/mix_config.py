@@ -110,6 +110,15 @@ def rows_by_source(config: MixConfig, by_source: bool) -> Iterator[str]:
         yield "mix: needs rows of one source each; set pack.by_source=true"
 
 
+def documents_held_out(config: MixConfig, validation_fraction: float) -> Iterator[str]:
+    """Nothing to measure on."""
+    if not validation_fraction:
+        yield (
+            "dedup.validation_fraction: 0 holds no document out, and mix measures small models on "
+            "such; raise it, or remove the section mix"
+        )
+
+
 def sources_exist(config: MixConfig, sources: Sequence[str]) -> Iterator[str]:
     """Names in the config of sources that are not read."""
     for field, name in named_sources(config):

@@ -88,10 +88,10 @@ def source_rows(sequences: Data) -> dict[str, SourceRows]:
         for name in train.column("source").unique().to_pylist():
             # A filter makes arrays that begin at 0, so that their memory is the rows alone.
             tokens = rows_with(train, "source", name).column("tokens").combine_chunks()
-            rows = found.setdefault(name or "", SourceRows())
+            rows = found.setdefault(name, SourceRows())
             width = len(tokens.flatten()) // len(tokens)
             rows.tokens += len(tokens) * (width - 1)
-            digest = digests.setdefault(name or "", hashlib.sha256(f"{width}\n".encode()))
+            digest = digests.setdefault(name, hashlib.sha256(f"{width}\n".encode()))
             digest.update(tokens.flatten().to_numpy().tobytes())
     for name, digest in digests.items():
         found[name].digest = digest.hexdigest()

@@ -168,15 +168,17 @@ def rows_by_source(config: DataConfig, by_source: bool) -> Iterator[str]:
 
 
 def search_fits(config: DataConfig, target_tokens: int | None) -> Iterator[str]:
-    """A searched mixture that nobody searches for, or for a run of another length."""
+    """A searched mixture that nobody searches for, or for a shorter run; what each source suffices
+    for hangs on that."""
     if not config.searched_mixture:
         return
     if target_tokens is None:
         yield "pretrain.searched_mixture: the recipe searches for none; add a section mix"
-    elif target_tokens != config.tokens:
+    elif target_tokens and not 0 < config.tokens <= target_tokens:
+        tokens = f"{config.tokens:,}" if config.tokens else "one pass over all"
         yield (
-            f"pretrain.tokens: {config.tokens:,}, and mix.target_tokens is {target_tokens:,}; what "
-            "each source suffices for hangs on that: make them equal"
+            f"pretrain.tokens: {tokens}, and the mixture is searched for {target_tokens:,}, by "
+            "mix.target_tokens; make them equal"
         )
 
 
