@@ -58,7 +58,7 @@ def _trust(facts: Mapping[str, Any]) -> list[list[Cell]]:
 
 
 def _told_and_measured(tried: list[dict[str, Any]], importance: Mapping[str, float]) -> Curve:
-    """A dot a mixture: as the others tell, and as measured; the line is where both are equal."""
+    """Mixtures in the order the others tell; where that is right, both lines are one."""
     points: dict[str, tuple[float, float]] = {}
     for row in tried:
         told, measured = points.get(row["proxy"], (0.0, 0.0))
