@@ -160,6 +160,7 @@ def test_killed_it_leaves_nobody_and_goes_on(tmp_path: Path) -> None:
     assert len(json.loads(search.results.read_text())) == 3
 
 
+@pytest.mark.long
 def test_asked_to_stop_proxies_write_checkpoints(tmp_path: Path) -> None:
     search = replace(search_in(tmp_path, OFTEN, steps=150), proxies=PROXIES[:1])
     stopper = threading.Thread(target=_stop_at_checkpoint, args=(tmp_path,))
