@@ -63,7 +63,10 @@ def draw(tokens: Mapping[str, int], count: int, seed: int) -> list[dict[str, flo
                 found.append(drawn)
                 break
         else:
-            raise TooFewMixturesError(f"{count} different mixtures of {len(names)} sources")
+            raise TooFewMixturesError(
+                f"{len(names)} sources have {place} different mixtures in thousandths that are "
+                f"likely enough, and {count} are asked for; lower mix.proxies"
+            )
     return found
 
 

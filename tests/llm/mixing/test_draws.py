@@ -57,3 +57,10 @@ def test_a_source_that_came_later_leaves_the_mixtures_of_before() -> None:
 def test_one_source_has_one_mixture() -> None:
     with pytest.raises(TooFewMixturesError, match=r"one source \(docs\)"):
         draw({"docs": 10}, 3, 0)
+
+
+def test_two_sources_have_a_thousand_mixtures_at_most() -> None:
+    with pytest.raises(
+        TooFewMixturesError, match=r"2 sources have \d+ .* 1200 are asked for; lower"
+    ):
+        draw({"docs": 10, "code": 10}, 1_200, 0)
