@@ -19,7 +19,7 @@ from tasks.engine.run.execute import BuildRequest
 from tasks.engine.run.plan import Planner, Row
 from tasks.panels.numbers import duration
 from tasks.small_runs import ForecastError, Left, SmallRun, runs_like
-from tasks.stages.pretrain import architecture_of, course_of
+from tasks.stages.pretrain import architecture_of, course_of, with_mixture
 from tasks.stages.pretrain_config import PretrainConfig
 
 _STAGE = "pretrain"
@@ -122,8 +122,8 @@ def require_validation(request: BuildRequest) -> None:
 
 def size_of(request: BuildRequest) -> tuple[int, int]:
     """Parameters and tokens of a run, its model not made."""
-    config = config_of(request)
     inputs = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
+    config = with_mixture(config_of(request), inputs)
     course, length = course_of(config, inputs["sequences"])
     architecture = architecture_of(config, inputs["tokenizer"].folder(), length)
     return architecture.parameters, course.steps * course.batch_rows * length

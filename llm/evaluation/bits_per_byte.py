@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from llm.evaluation.tasks.subject import Subject
-from llm.model.scoring import Report, token_logprobs
+from llm.model.scoring import Report, Scorer, token_logprobs
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,43 @@ def document_losses(
     subject: Subject, texts: Sequence[str], eval_batch_tokens: int, report: Report
 ) -> DocumentLosses:
     """What each document costs; the batch size changes nothing but rounding."""
-    context = subject.context
+    return token_losses(
+        subject.scorer,
+        subject.device,
+        subject.context,
+        subject.end,
+        [np.array(subject.encode_bare(text), np.int32) for text in texts],
+        [len(text.encode()) for text in texts],
+        eval_batch_tokens,
+        report,
+    )
+
+
+def token_losses(
+    scorer: Scorer,
+    device: torch.device,
+    context: int,
+    end: int,
+    documents: Sequence[NDArray[np.int32]],
+    sizes: Sequence[int],
+    eval_batch_tokens: int,
+    report: Report,
+) -> DocumentLosses:
+    """The same of documents that are tokens already.
+
+    Args:
+        context: most tokens the scorer reads at once.
+        end: the token between documents.
+        documents: int32 (tokens,) each, without an end of text.
+        sizes: bytes of each.
+    """
     pieces: list[NDArray[np.int32]] = []
     scored: list[NDArray[np.bool_]] = []
     owners: list[int] = []
-    end = np.array([subject.end], dtype=np.int32)
-    tokens = np.zeros(len(texts), dtype=np.int64)
-    for document, text in enumerate(texts):
-        sequence = np.concatenate([end, np.array(subject.encode_bare(text), np.int32), end])
+    between = np.array([end], dtype=np.int32)
+    tokens = np.zeros(len(documents), dtype=np.int64)
+    for document, own in enumerate(documents):
+        sequence = np.concatenate([between, own, between])
         tokens[document] = len(sequence) - 1
         for window in windows(len(sequence) - 1, context, max(1, context // 2)):
             pieces.append(sequence[window.start : window.end + 1])
@@ -80,12 +110,9 @@ def document_losses(
             scored.append(np.arange(len(pieces[-1])) >= passed_over)
             owners.append(document)
     by_window = np.zeros(len(pieces))
-    for index, values in token_logprobs(
-        subject.scorer, pieces, scored, eval_batch_tokens, subject.device, report
-    ):
+    for index, values in token_logprobs(scorer, pieces, scored, eval_batch_tokens, device, report):
         by_window[index] = -values.sum()
-    nats = np.zeros(len(texts))
+    nats = np.zeros(len(documents))
     for document, value in zip(owners, by_window, strict=True):
         nats[document] += value
-    sizes = np.array([len(text.encode()) for text in texts], dtype=np.int64)
-    return DocumentLosses(nats / math.log(2), tokens, sizes)
+    return DocumentLosses(nats / math.log(2), tokens, np.array(sizes, dtype=np.int64))

@@ -35,7 +35,8 @@ class Paths:
         tokenizer: folder of the tokenizer the sequences were made with.
         start: model folder whose weights training starts from, and whose optimiser states, where
             it has some; empty = fresh weights.
-        scratch: token files, checkpoints and the compiler's cache; kept between starts.
+        tokens: where sequences are unpacked; runs over the same ones may share it.
+        scratch: checkpoints and the compiler's cache; kept between starts.
         model: where the finished model goes.
         resumable: where what further training goes on from does; empty = nowhere.
         metrics: Parquet file for (step, name, value).
@@ -45,6 +46,7 @@ class Paths:
     sequences: str
     tokenizer: str
     start: str
+    tokens: str
     scratch: str
     model: str
     resumable: str

@@ -23,8 +23,8 @@ def open_tokens(run: Run, processes: Processes) -> TokenFile:
 
     def opened() -> TokenFile:
         parts = sorted(Path(run.paths.sequences).glob("*.parquet"))
-        scratch, size = Path(run.paths.scratch), run.architecture.vocabulary_size
-        return token_file.build(parts, scratch, run.data_id, size)
+        folder, size = Path(run.paths.tokens), run.architecture.vocabulary_size
+        return token_file.build(parts, folder, run.data_id, size)
 
     if processes.count == 1:
         return opened()

@@ -27,8 +27,10 @@ from tasks.stages.pretrain_config import PretrainConfig
 from tasks.stages.pretrain_data import (
     Course,
     plan_course,
+    proposed,
     rows_by_source,
     same_sources,
+    search_fits,
     sequence_length,
     sources_in_use,
 )
@@ -85,6 +87,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     sequences = inputs["sequences"]
     folder = sequences.folder()
     tokenizer = inputs["tokenizer"].folder()
+    config = with_mixture(config, inputs)
     course, length = course_of(config, sequences)
     architecture = architecture_of(config, tokenizer, length)
     start = start_folder(inputs, tokenizer)
@@ -94,6 +97,7 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "sequences": str(folder),
         "tokenizer": str(tokenizer),
         "start": start,
+        "tokens": str(out.scratch),
         "scratch": str(out.scratch),
         "model": str(out.folder("model")),
         "resumable": str(out.folder("resumable")) if config.resumable else "",
@@ -104,8 +108,8 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "data_id": sequences.data_id,
         "paths": paths,
         "architecture": asdict(architecture),
-        "optimisation": _optimisation(config, course.steps, course.batch_rows, is_warm(start)),
-        "execution": _execution(config),
+        "optimisation": optimisation_of(config, course.steps, course.batch_rows, is_warm(start)),
+        "execution": execution_of(config),
         "phases": course.as_records(),
     }
     whole = "checkpoints/step-????????/state.json"
@@ -116,6 +120,14 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     result = json.loads(Path(paths["result"]).read_text(encoding="utf-8"))
     out.fact("events", result.pop("events")[-_MAX_EVENTS:])
     out.fact("training", result)
+
+
+def with_mixture(config: PretrainConfig, inputs: Mapping[str, Data]) -> PretrainConfig:
+    """The config with the mixture that was searched for, where one is asked for."""
+    if not config.searched_mixture:
+        return config
+    found = proposed(inputs["weights"])
+    return config.model_copy(update={"mixture": found, "searched_mixture": False})
 
 
 def course_of(config: PretrainConfig, sequences: Data) -> tuple[Course, int]:
@@ -133,16 +145,19 @@ def architecture_of(config: PretrainConfig, tokenizer: Path, length: int) -> Arc
     return _architecture(config, load_tokenizer(tokenizer).get_vocab_size(), length)
 
 
-def _execution(config: PretrainConfig) -> dict[str, Any]:
+def execution_of(config: PretrainConfig) -> dict[str, Any]:
+    """How it is run, as the trainer takes it."""
     found = {field.name: getattr(config, field.name) for field in fields(Execution)}
     found["wandb_folder"] = str(root() / config.wandb_folder)
     found["tensorboard"] = config.tensorboard and str(root() / config.tensorboard)
     return found
 
 
-def _optimisation(config: PretrainConfig, steps: int, rows: int, warm: bool) -> dict[str, Any]:
-    """Args:
-    warm: what it goes on from is in its stable phase.
+def optimisation_of(config: PretrainConfig, steps: int, rows: int, warm: bool) -> dict[str, Any]:
+    """What decides the weights, as the trainer takes it.
+
+    Args:
+        warm: what it goes on from is in its stable phase.
     """
     return {
         "steps": steps,
@@ -199,6 +214,7 @@ STAGE = Stage(
     inputs={
         "sequences": Input(("pack.sequences",), "Rows of tokens."),
         "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer they were made with."),
+        "weights": Input(("mix.weights",), "A mixture.", optional=True, asked="searched_mixture"),
         "start": Input((), "The artifact that continue_from names.", optional=True),
     },
     outputs={
@@ -219,6 +235,7 @@ STAGE = Stage(
         Requirement(("pack.by_source",), rows_by_source),
         Requirement(("source.names",), same_sources),
         Requirement(("pack.weights",), sources_in_use),
+        Requirement(("mix.target_tokens?",), search_fits),
     ),
     externals=externals,
     named=named,

@@ -52,6 +52,9 @@ class PretrainConfig(StageConfig):
     mixture: list[MixtureSource] = added(
         [], "Sources and their shares of every batch; none = all rows in one shuffled order."
     )
+    searched_mixture: bool = added(
+        False, "Take the mixture that the stage mix proposes, and its limits, as `mixture`."
+    )
     anneal: list[MixtureSource] = added(
         [], "The mixture of the last steps; none = the same mixture to the end."
     )
@@ -238,6 +241,10 @@ class PretrainConfig(StageConfig):
             twice = sorted(name for name, count in counts.items() if count > 1)
             if twice:
                 raise ValueError(f"{field}: more than one for {', '.join(twice)}; keep one each")
+        if self.searched_mixture and self.mixture:
+            raise ValueError(
+                "searched_mixture: there is a mixture too; leave out `mixture`, or set it to false"
+            )
         if self.head_dim % 2:
             raise ValueError(f"head_dim: {self.head_dim} is odd; rotary positions need pairs")
         if self.parallel == "single" and self.processes * self.nodes > 1:

@@ -49,6 +49,8 @@ class DataConfig(Protocol):
     @property
     def batch_tokens(self) -> int: ...
     @property
+    def searched_mixture(self) -> bool: ...
+    @property
     def mixture(self) -> Sequence[MixtureSource]: ...
     @property
     def anneal(self) -> Sequence[MixtureSource]: ...
@@ -108,6 +110,15 @@ def plan_course(config: DataConfig, sequences: Data, length: int) -> Course:
     return Course(steps, batch_rows, phases)
 
 
+def proposed(weights: Data) -> list[MixtureSource]:
+    """The mixture that `mix` proposes; sources without a weight are left out."""
+    return [
+        MixtureSource(source=row["source"], weight=row["weight"], max_epochs=row["max_epochs"])
+        for row in weights.table(["source", "weight", "max_epochs"]).to_pylist()
+        if row["weight"] > 0
+    ]
+
+
 def sequence_length(sequences: Data) -> int:
     """Tokens of a row that are inputs.
 
@@ -151,9 +162,24 @@ def same_sources(config: DataConfig, sources: Sequence[str]) -> Iterator[str]:
 
 def rows_by_source(config: DataConfig, by_source: bool) -> Iterator[str]:
     """A mixture of rows that do not say which source they are of."""
-    for field in ("mixture", "anneal"):
+    for field in ("mixture", "searched_mixture", "anneal"):
         if getattr(config, field) and not by_source:
             yield f"pretrain.{field}: needs rows of one source each; set pack.by_source=true"
+
+
+def search_fits(config: DataConfig, target_tokens: int | None) -> Iterator[str]:
+    """A searched mixture that nobody searches for, or for a shorter run; what each source suffices
+    for hangs on that."""
+    if not config.searched_mixture:
+        return
+    if target_tokens is None:
+        yield "pretrain.searched_mixture: the recipe searches for none; add a section mix"
+    elif target_tokens and not 0 < config.tokens <= target_tokens:
+        tokens = f"{config.tokens:,}" if config.tokens else "one pass over all"
+        yield (
+            f"pretrain.tokens: {tokens}, and the mixture is searched for {target_tokens:,}, by "
+            "mix.target_tokens; make them equal"
+        )
 
 
 def sources_in_use(config: DataConfig, weights: Sequence[Weight]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,8 @@ from llm.tokens.fertility import Fertility
 from llm.tokens.sample import sample
 from llm.tokens.text_file import write_texts
 from llm.tokens.token_bytes import token_bytes
-from tasks.engine.config import StageConfig
-from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.config import StageConfig, added
+from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.errors import IngotError
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
@@ -85,6 +85,20 @@ class TokenizerConfig(StageConfig):
         le=256,
     )
     seed: int = Field(0, description="Random seed of the choice of documents.", ge=0, le=2**31 - 1)
+    sources: list[str] = added(
+        [],
+        "Sources learned from, so that one that comes later leaves the vocabulary as it is; none = "
+        "all.",
+    )
+
+
+def _sources_exist(config: TokenizerConfig, sources: Sequence[str]) -> Iterator[str]:
+    for place, name in enumerate(config.sources):
+        if name not in sources:
+            yield (
+                f"tokenizer.sources.{place}: {name!r} is none of source.sources, which are "
+                f"{', '.join(sources)}"
+            )
 
 
 def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
@@ -131,21 +145,33 @@ def _sample(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
     with out.table("rejected") as rejected:
         rejected.write(_reasons(empty, "no_text", REJECTED))
     index, other = _divide(index, is_equal(index.column("split"), TRAIN).to_numpy())
+    named = np.array(
+        [not config.sources or name in config.sources for name in _names(index)], np.bool_
+    )
+    index, foreign = _divide(index, named)
     ids, sizes = index.column("doc_id").to_pylist(), index.column("bytes").to_numpy()
     taken = sample(ids, sizes, config.sample_bytes, config.seed, "tokenizer")
     chosen, beyond = _divide(index, taken)
     with out.table("unsampled") as unsampled:
         unsampled.write(_reasons(other, "not_train", REMOVED))
+        unsampled.write(_reasons(foreign, "other_source", REMOVED))
         unsampled.write(_reasons(beyond, "sample_full", REMOVED))
     if not chosen.num_rows:
         raise UnusableCorpusError(
             f"tokenizer: none of {index.num_rows} training documents with a text fits into "
-            f"sample_bytes = {config.sample_bytes}; raise it, or look at the stages before"
+            f"sample_bytes = {config.sample_bytes}; raise it, or look at tokenizer.sources and at "
+            "the stages before"
         )
     chosen = chosen.select(SAMPLED.names)
     with out.table("sampled") as sampled:
         sampled.write(chosen)
     return chosen
+
+
+def _names(index: pa.Table) -> list[str]:
+    """Source of each row."""
+    names: list[str] = index.column("source").to_pylist()
+    return names
 
 
 def _divide(rows: pa.Table, chosen: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
@@ -296,6 +322,7 @@ STAGE = Stage(
     conservation=Conservation(
         "documents", kept="sampled", removed="unsampled", rejected="rejected"
     ),
+    requires=(Requirement(("source.names",), _sources_exist),),
     libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
     code=("llm.tokens.bpe", "llm.tokens.fertility"),
 )

@@ -33,6 +33,8 @@ LONG_WORD = "x" * 4_000
 FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_files": ["b"]}
 WEB: dict[str, Any] = {"sources": [{"name": "web", "paths": ["a"]}]}
 WIKI = [{"source": "wiki", "weight": 1}]
+APART: dict[str, Any] = {"pack": {"by_source": True}}
+SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_000}}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,28 @@ WIKI = [{"source": "wiki", "weight": 1}]
             "evaluate.continuations.0: an empty text has no token",
         ),
         (SHORT | {"export": {"prompts": [WORDS]}}, "export.prompts.0: 'several"),
+        ({"pack": {}, "mix": {}}, "mix: needs rows of one source each; set pack.by_source=true"),
+        (
+            APART | {"source": WEB, "mix": {"added": ["web", "wiki"]}},
+            "mix.added.1: 'wiki' is none of source.sources, which are web",
+        ),
+        (
+            APART | {"dedup": {"validation_fraction": 0}, "mix": {}},
+            "dedup.validation_fraction: 0 holds no document out",
+        ),
+        (APART | SEARCHED, "the recipe searches for none; add a section mix"),
+        (
+            APART | SEARCHED | {"mix": {"target_tokens": 999}},
+            "pretrain.tokens: 1,000, and the mixture is searched for 999",
+        ),
+        (
+            APART | {"mix": {"target_tokens": 999}, "pretrain": {"searched_mixture": True}},
+            "pretrain.tokens: one pass over all, and the mixture is searched for 999",
+        ),
+        (
+            {"source": WEB, "tokenizer": {"sources": ["wiki"]}},
+            "tokenizer.sources.0: 'wiki' is none of source.sources, which are web",
+        ),
         (
             {"dedup": {"validation_fraction": 0}, "evaluate": {}},
             "dedup.validation_fraction: 0 holds no document out",
@@ -129,6 +153,8 @@ def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], mes
         {"sft": {"max_length": 1 << 20}},
         {"source": WEB, "pack": {"by_source": True}, "pretrain": {}},
         {"pack": {"by_source": True}, "pretrain": {"mixture": WIKI, "anneal": WIKI}},
+        APART | SEARCHED | {"mix": {"target_tokens": 1_000}},
+        APART | SEARCHED | {"mix": {}},
     ],
 )
 def test_stages_that_do(sections: dict[str, dict[str, Any]]) -> None:

@@ -136,6 +136,7 @@ def paths(folder: Path) -> Paths:
         sequences=str(sequences(folder / "sequences")),
         tokenizer=str(small_folder(folder / "tokenizer")),
         start="",
+        tokens=str(folder / "scratch"),
         scratch=str(folder / "scratch"),
         model=str(folder / "model"),
         resumable=str(folder / "resumable"),

@@ -16,7 +16,7 @@ from llm.training.mixture import Phase, Share
 from llm.training.run_file import read
 from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Paths, Run
 
-PATHS = Paths("s", "t", "", "c", "m", "n", "e", "r")
+PATHS = Paths("s", "t", "", "k", "c", "m", "n", "e", "r")
 RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION, ())
 Record = dict[str, Any]
 

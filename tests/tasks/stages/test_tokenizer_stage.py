@@ -49,6 +49,20 @@ def test_every_document_is_sampled_or_accounted_for(tmp_path: Path) -> None:
     assert {unsampled[row["doc_id"]] for row in HELD} == {"not_train"}
 
 
+def test_a_source_that_is_not_learned_from_changes_no_token(tmp_path: Path) -> None:
+    """The one named alone, and beside another: the same bytes."""
+    assert "sources" not in CONFIG.identity()
+    config = CONFIG.model_copy(update={"sources": ["code"]})
+    beside = built(tmp_path / "both", PARTS, tokenizer=config)
+    alone = built(tmp_path / "one", [CODE], tokenizer=CONFIG)
+    assert data_id(beside, "tokenizer", "tokenizer") == data_id(alone, "tokenizer", "tokenizer")
+    assert data_id(beside, "tokenizer", "sampled") == data_id(alone, "tokenizer", "sampled")
+    reasons = {row["doc_id"]: row["reason"] for row in rows(beside, "tokenizer", "unsampled")}
+    assert {reasons[row["doc_id"]] for row in MORE} == {"other_source"}
+    with pytest.raises(UnusableCorpusError, match=r"look at tokenizer\.sources"):
+        built(tmp_path, PARTS, tokenizer=CONFIG.model_copy(update={"sources": ["wiki"]}))
+
+
 def test_files_and_their_hash(tmp_path: Path) -> None:
     artifact = built(tmp_path, PARTS, tokenizer=CONFIG)["tokenizer"].artifact
     folder = artifact.data("tokenizer").folder()
