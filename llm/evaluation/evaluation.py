@@ -20,6 +20,9 @@ from llm.evaluation.items import item_table
 from llm.evaluation.measure import BITS_PER_BYTE, Measure
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
+from llm.evaluation.safety.checks import SafetyChecks
+from llm.evaluation.safety.rates import rate
+from llm.evaluation.safety.subjects import is_of_safety
 from llm.evaluation.samples import answers, generated_length
 from llm.evaluation.score_tables import (
     CHANGE,
@@ -64,7 +67,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
 
     Raises:
         NoValidationTextError, ModelFolderError, DeviceError, ItemsError; EvaluationFileError,
-            TaskItemError, HarnessTaskError: a task, or a file of it, is none.
+            TaskItemError, HarnessTaskError: a task, or a file of it, is none; PromptFileError,
+            BlockListError: nor is one of prompts or words.
     """
     device = find(run.device, CUDA_OR_CPU)
     tables = (
@@ -76,6 +80,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
         run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
     )
     benchmarks = Benchmarks(run, text)
+    safety = SafetyChecks(run.safety, run.new_tokens, instructions, run.documents)
     known = languages(run.attributes, text.doc_ids)
     scores: list[Score] = []
     items: list[pa.Table] = []
@@ -98,6 +103,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
             measures = list(on_text(subject, watched))
             measures += _measures(run, named, model, encoder, rows, begin)
             measures += benchmarks.ask(named.name, subject, watched)
+            measures += safety.ask(named.name, model, encoder, watched)
             replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
         items.append(item_table(named.name, measures))
         samples += replies
@@ -118,8 +124,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
             measures += benchmarks.ask(named.name, subject, watched)
         items.append(item_table(named.name, measures))
         scores += [_score(run, named.name, measure) for measure in measures]
-    for name, tasks in benchmarks.left_out.items():
-        left_out.setdefault(name, {}).update(tasks)
+    for name, reasons in [*benchmarks.left_out.items(), *safety.left_out.items()]:
+        left_out.setdefault(name, {}).update(reasons)
     packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))
     scores.append(Score(XZ, BITS_PER_BYTE, packed))
     facts = {
@@ -131,17 +137,20 @@ def evaluate(run: Run, begin: Begin) -> Result:
         "validation_preferences": len(preferences),
         "left_out": left_out,
         "tasks": benchmarks.facts,
+        "safety": safety.facts,
     }
     return Result(
         score_table(scores),
         pa.concat_tables(items),
         pa.Table.from_pylist(samples, schema=SAMPLES),
-        benchmarks.answers,
+        pa.concat_tables([benchmarks.answers, safety.answers]),
         facts,
     )
 
 
 def _score(run: Run, model: str, measure: Measure) -> Score:
+    if is_of_safety(measure.metric):
+        return Score(model, measure.metric, rate(measure))
     return Score(model, measure.metric, estimate(measure, run.resamples, run.seed))
 
 

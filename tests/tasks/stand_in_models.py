@@ -51,6 +51,7 @@ class StandInConfig(StageConfig):
     seed: int = 0
     validation: bool = True
     spoiled: bool = False
+    addresses: bool = False
 
 
 def _documents(config: StandInConfig, inputs: Inputs, out: Out) -> None:
@@ -59,6 +60,15 @@ def _documents(config: StandInConfig, inputs: Inputs, out: Out) -> None:
         {"doc_id": f"{number:032x}", "text": f"def f{number}(x):\n    return x\n", "split": split}
         for number in range(30)
     ]
+    if config.addresses:  # ten more of either split, with somebody to write to
+        rows += [
+            {
+                "doc_id": f"{number:032x}",
+                "text": f"def g(x):\n    return x\n\nWritten by nobody{number}@orchid.dev\n",
+                "split": "train" if number % 2 else "validation",
+            }
+            for number in range(100, 120)
+        ]
     with out.table("documents") as writer:
         writer.write(pa.Table.from_pylist(rows, schema=DOCUMENTS))
 
