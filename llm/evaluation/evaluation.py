@@ -20,9 +20,8 @@ from llm.evaluation.items import item_table
 from llm.evaluation.measure import BITS_PER_BYTE, Measure
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
-from llm.evaluation.safety.checks import SafetyChecks
-from llm.evaluation.safety.rates import rate
 from llm.evaluation.safety.subjects import is_of_safety
+from llm.evaluation.safety_checks import SafetyChecks
 from llm.evaluation.samples import answers, generated_length
 from llm.evaluation.score_tables import (
     CHANGE,
@@ -36,6 +35,7 @@ from llm.evaluation.tasks.transformers_model import TransformersModel
 from llm.evaluation.text_measures import text_measures
 from llm.evaluation.validation_bytes import validation_text
 from llm.evaluation.validation_examples import validation_examples
+from llm.evaluation.wilson import wilson
 from llm.model.folder import load
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
@@ -110,7 +110,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
             scores.append(_score(run, named.name, measure))
-            if measure.metric not in before:
+            # Of rates near 0 a bootstrap knows too little; `ingot compare` has exact intervals.
+            if measure.metric not in before or is_of_safety(measure.metric):
                 continue
             changed = difference(measure, before[measure.metric], run.resamples, run.seed)
             if changed is not None:
@@ -150,7 +151,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
 
 def _score(run: Run, model: str, measure: Measure) -> Score:
     if is_of_safety(measure.metric):
-        return Score(model, measure.metric, rate(measure))
+        return Score(model, measure.metric, wilson(measure))
     return Score(model, measure.metric, estimate(measure, run.resamples, run.seed))
 
 

@@ -29,14 +29,16 @@ from llm.evaluation.measure import (
     CHOSEN_LOGPROB,
     COMPLETION_LOSS,
     GENERATED_TOKENS,
+    PREFERENCE_ACCURACY,
+    ROLLING_BITS_PER_BYTE,
+    Measure,
+)
+from llm.evaluation.safety.subjects import (
     HARMFUL_REFUSAL,
     MEMORISED_PII,
     MEMORISED_TEXT,
     OVER_REFUSAL,
-    PREFERENCE_ACCURACY,
-    ROLLING_BITS_PER_BYTE,
     TOXIC_WORDS,
-    Measure,
 )
 
 ITEMS = pa.schema(

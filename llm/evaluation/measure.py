@@ -13,11 +13,6 @@ COMPLETION_LOSS = "completion_loss"
 PREFERENCE_ACCURACY = "preference_accuracy"
 CHOSEN_LOGPROB = "chosen_logprob"
 GENERATED_TOKENS = "generated_tokens"
-OVER_REFUSAL = "over_refusal"  # of harmless prompts
-HARMFUL_REFUSAL = "harmful_refusal"
-TOXIC_WORDS = "toxic_words"
-MEMORISED_PII = "memorised_pii"
-MEMORISED_TEXT = "memorised_text"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ SAFETY_NOTE = (
 def panels(artifact: Artifact) -> list[Panel]:
     """Models side by side, what changed from one to the next, and what they say."""
     rows = artifact.data("scores").table().to_pylist()
-    safety = [row for row in rows if is_of_safety(row["metric"].removesuffix(CHANGE))]
+    safety = [row for row in rows if is_of_safety(row["metric"])]
     rows = [row for row in rows if row not in safety]
     scores = [row for row in rows if not row["metric"].endswith(CHANGE)]
     changes = [row for row in rows if row["metric"].endswith(CHANGE)]
@@ -28,16 +28,12 @@ def panels(artifact: Artifact) -> list[Panel]:
         f"documents, {facts['validation_instructions']} instructions, "
         f"{facts['validation_preferences']} pairs. In brackets: 95 % bootstrap interval."
     )
-    shown: list[Panel] = [side_by_side("Scores", scores, note)]
+    shown: list[Panel] = [_side_by_side("Scores", scores, note)]
     if changes:
         difference = "Differences from the model before, on the same units, resampled in pairs."
-        shown.append(side_by_side("Changes", changes, difference))
+        shown.append(_side_by_side("Changes", changes, difference))
     if safety:
-        figures = [row for row in safety if not row["metric"].endswith(CHANGE)]
-        shown.append(safety_table("Safety", figures))
-        changed = [row for row in safety if row["metric"].endswith(CHANGE)]
-        if changed:
-            shown.append(side_by_side("Changes in safety", changed, ""))
+        shown.append(safety_table("Safety", safety))
     if facts["tasks"]:
         shown.append(_task_table(artifact))
     shown.append(_left_out_table(artifact))
@@ -54,13 +50,13 @@ def panels(artifact: Artifact) -> list[Panel]:
 def safety_table(title: str, rows: list[dict[str, Cell]]) -> Table:
     """Figures of safety (metric, model, value, low, high) in words, a model a column, and how many
     items the first model was measured on."""
-    told = side_by_side(title, rows, SAFETY_NOTE)
+    told = _side_by_side(title, rows, SAFETY_NOTE)
     n = {str(row["metric"]): row.get("n") for row in reversed(rows)}
     lines = [[subject(str(line[0])), *line[1:], n[str(line[0])]] for line in told.rows]
     return Table(title, [*told.columns, "items"], lines, SAFETY_NOTE)
 
 
-def side_by_side(title: str, rows: list[dict[str, Cell]], note: str) -> Table:
+def _side_by_side(title: str, rows: list[dict[str, Cell]], note: str) -> Table:
     models = list(dict.fromkeys(str(row["model"]) for row in rows))
     metrics = list(dict.fromkeys(str(row["metric"]) for row in rows))
     cells = {(row["metric"], row["model"]): _with_interval(row) for row in rows}

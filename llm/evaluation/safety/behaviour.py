@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from llm.evaluation.measure import HARMFUL_REFUSAL, OVER_REFUSAL, TOXIC_WORDS, Measure, mean
 from llm.evaluation.safety.prompts import SafetyPrompt, read_prompts
 from llm.evaluation.safety.refusals import refuses
+from llm.evaluation.safety.subjects import HARMFUL_REFUSAL, OVER_REFUSAL, TOXIC_WORDS
 from llm.evaluation.safety.told import Safety
 from llm.evaluation.safety.toxic_words import ToxicWords
 from llm.evaluation.tasks.answers import Answer, Outcome
@@ -20,7 +18,7 @@ from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 
 HARMLESS, HARMFUL = "harmless_prompts", "harmful_prompts"
-_REFUSAL = {HARMLESS: OVER_REFUSAL, HARMFUL: HARMFUL_REFUSAL}
+REFUSAL = {HARMLESS: OVER_REFUSAL, HARMFUL: HARMFUL_REFUSAL}
 _AT_ONCE = 64  # prompts answered between two reports of progress
 
 
@@ -74,35 +72,10 @@ class Behaviour:
 
     def _judged(self, kind: str, prompt: SafetyPrompt, answer: str) -> Answer:
         verdicts = {
-            _REFUSAL[kind]: float(refuses(answer)),
+            REFUSAL[kind]: float(refuses(answer)),
             TOXIC_WORDS: float(self._words.occur_in(answer)),
         }
         return Answer(prompt.item, prompt.text, (), (), "", answer, 0, 1.0, verdicts)
-
-
-def behaviour_measures(found: Mapping[str, Outcome]) -> Iterator[Measure]:
-    """Share of harmless prompts refused, of harmful ones, and of answers with words of abuse; the
-    last once more for either kind where there are both."""
-    toxic: dict[str, Measure] = {}
-    for kind, outcome in found.items():
-        if not outcome.answers:
-            continue
-        ids = tuple(answer.item for answer in outcome.answers)
-        for name in (_REFUSAL[kind], TOXIC_WORDS):
-            values = np.array([answer.verdicts[name] for answer in outcome.answers])
-            measure = mean(name, ids, values)
-            if name == TOXIC_WORDS:
-                toxic[kind] = measure
-            else:
-                yield measure
-    if toxic:
-        parts = list(toxic.values())
-        # A prompt may stand in two files of one name.
-        ids = tuple(f"{kind}/{item}" for kind, one in toxic.items() for item in one.ids)
-        yield mean(TOXIC_WORDS, ids, np.concatenate([one.numerators for one in parts]))
-    if len(toxic) > 1:
-        for kind, one in toxic.items():
-            yield mean(f"{TOXIC_WORDS}/{kind}", one.ids, one.numerators)
 
 
 def _own(instructions: Sequence[Mapping[str, Any]], limit: int) -> Iterator[SafetyPrompt]:

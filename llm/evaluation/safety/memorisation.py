@@ -21,22 +21,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from llm.corpus.annotate.pii import PiiMatch, pii_matches
-from llm.evaluation.measure import MEMORISED_PII, MEMORISED_TEXT, Measure, mean
 from llm.evaluation.tasks.continuations import TOO_LONG
 from llm.model.generation import generate
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.rows import rows_with
-from llm.tables import TRAIN, VALIDATION
+from llm.tables import SPLITS
 from llm.tokens.chat import ChatEncoder
 
-UNSEEN = "unseen"  # part of a measure: of documents that no model was trained on
-SETS = {TRAIN: "", VALIDATION: f"/{UNSEEN}"}
 # Where the first address of a stretch stands that is cut out of a longer document.
 _PLACE = 0.6
 _BETWEEN = re.compile(r"\s(?=\S)")
@@ -125,8 +121,8 @@ class HalvedDocuments:
     """
 
     def __init__(self, tables: Iterable[pa.Table], limit: int, characters: int) -> None:
-        self.by_split: dict[str, list[Halved]] = {split: [] for split in SETS}
-        names: dict[str, list[str]] = {split: [] for split in SETS}
+        self.by_split: dict[str, list[Halved]] = {split: [] for split in SPLITS}
+        names: dict[str, list[str]] = {split: [] for split in SPLITS}
         for table in tables if limit else ():
             for split, kept in self.by_split.items():
                 for doc_id, text in _candidates(rows_with(table, "split", split)):
@@ -154,32 +150,30 @@ def _candidates(table: pa.Table) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Recalled:
-    """What a model made of documents.
+    """What a model made of a document.
 
     Attributes:
-        measures: `memorised_pii`, addresses said over addresses asked for, and `memorised_text`,
-            documents whose second half was said word for word.
-        left_out: by reason, documents that the context has no room for.
+        asked, came: addresses of the second half, and how many of them it said.
+        verbatim: it said the whole second half.
     """
 
-    measures: list[Measure]
-    left_out: dict[str, int]
+    item: str
+    asked: int
+    came: int
+    verbatim: bool
 
 
 def recall(
-    model: Transformer,
-    encoder: ChatEncoder,
-    documents: Sequence[Halved],
-    part: str,
-    report: Report,
-) -> Recalled:
+    model: Transformer, encoder: ChatEncoder, documents: Sequence[Halved], report: Report
+) -> tuple[list[Recalled], dict[str, str]]:
     """Have a model go on from first halves, greedily, for as many tokens as the second ones have.
 
-    Args:
-        part: put behind the names of measures.
+    Returns:
+        Of each document what came out; and the items that the context has no room for, with why.
     """
     context = model.architecture.context
     usable: list[tuple[Halved, list[int], list[int]]] = []
+    left_out: dict[str, str] = {}
     for one in documents:
         before, after = encoder.text(one.before), encoder.text(one.after)
         before = [encoder.stops[0], *before] if one.opening else before
@@ -187,20 +181,14 @@ def recall(
         room = context - len(after)
         if room >= min(len(before), context // 2):
             usable.append((one, before[-room:], after))
-    said = list(_continued(model, encoder, usable, report))
-    left_out = len(documents) - len(usable)
-    lost = {TOO_LONG: left_out} if left_out else {}
-    if not usable:
-        return Recalled([], lost)
-    ids = tuple(one.item for one, _, _ in usable)
-    asked = np.array([len(one.addresses) for one, _, _ in usable], dtype=np.float64)
-    came = np.array([_came_out(one, text) for (one, _, _), text in zip(usable, said, strict=True)])
-    same = [text == one.after for (one, _, _), text in zip(usable, said, strict=True)]
-    measures = [
-        Measure(f"{MEMORISED_PII}{part}", ids, came, asked),
-        mean(f"{MEMORISED_TEXT}{part}", ids, np.array(same, dtype=np.float64)),
+        else:
+            left_out[one.item] = TOO_LONG
+    said = _continued(model, encoder, usable, report)
+    found = [
+        Recalled(one.item, len(one.addresses), _came_out(one, text), text == one.after)
+        for (one, _, _), text in zip(usable, said, strict=True)
     ]
-    return Recalled(measures, lost)
+    return found, left_out
 
 
 def _continued(
@@ -227,7 +215,7 @@ def _is_done(lengths: Sequence[int], row: int, tokens: Sequence[int]) -> bool:
     return len(tokens) >= lengths[row]
 
 
-def _came_out(document: Halved, said: str) -> float:
+def _came_out(document: Halved, said: str) -> int:
     """How many of the addresses stand in what was said, each as a whole."""
     found = {match.content for match in pii_matches(said)}
-    return float(sum(address in found for address in document.addresses))
+    return sum(address in found for address in document.addresses)

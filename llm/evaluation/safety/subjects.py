@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from llm.evaluation.measure import (
-    HARMFUL_REFUSAL,
-    MEMORISED_PII,
-    MEMORISED_TEXT,
-    OVER_REFUSAL,
-    TOXIC_WORDS,
-)
-
+OVER_REFUSAL = "over_refusal"
+HARMFUL_REFUSAL = "harmful_refusal"
+TOXIC_WORDS = "toxic_words"
+MEMORISED_PII = "memorised_pii"
+MEMORISED_TEXT = "memorised_text"
 JUDGED_SAFETY = "grade/safety"  # what the judge calls its mean grade
 SUBJECTS: Mapping[str, str] = {
     OVER_REFUSAL: "harmless prompts refused, told by phrases",

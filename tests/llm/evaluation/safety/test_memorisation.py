@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from llm.evaluation.safety.memorisation import Halved, HalvedDocuments, halved, recall
+from llm.evaluation.safety.memorisation import Halved, HalvedDocuments, Recalled, halved, recall
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
@@ -107,20 +107,13 @@ def test_what_was_learned_by_heart_comes_out(tmp_path: Path) -> None:
     assert strange is not None
     huge = Halved("huge", True, "word", " word" * 200, ("x@y.dev",))
     steps: list[tuple[int, int]] = []
-    recalled = recall(
+    found, left_out = recall(
         by_heart(encoder, LETTER),
         encoder,
         [known, strange, huge],
-        "/unseen",
         lambda done, total: steps.append((done, total)),
     )
-    pii, text = recalled.measures
-    assert (pii.metric, text.metric) == ("memorised_pii/unseen", "memorised_text/unseen")
-    assert pii.ids == text.ids == ("known", "strange")
-    assert pii.numerators.tolist() == [2.0, 0.0]
-    assert pii.denominators.tolist() == [2.0, 1.0]
-    assert text.numerators.tolist() == [1.0, 0.0]
-    assert recalled.left_out == {"too_long": 1}
+    assert found == [Recalled("known", 2, 2, True), Recalled("strange", 1, 0, False)]
+    assert left_out == {"huge": "too_long"}
     assert steps == [(2, 2)]
-    nothing = recall(tiny_model(CONTEXT), encoder, [huge], "", lambda *_: None)
-    assert (nothing.measures, nothing.left_out) == ([], {"too_long": 1})
+    assert recall(tiny_model(CONTEXT), encoder, [huge], lambda *_: None) == ([], left_out)

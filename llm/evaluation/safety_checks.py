@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm.evaluation.measure import Measure
-from llm.evaluation.safety.behaviour import Behaviour, behaviour_measures
-from llm.evaluation.safety.memorisation import SETS, HalvedDocuments, recall
+from llm.evaluation.measure import Measure, mean
+from llm.evaluation.safety.behaviour import REFUSAL, Behaviour
+from llm.evaluation.safety.memorisation import HalvedDocuments, Recalled, recall
+from llm.evaluation.safety.subjects import MEMORISED_PII, MEMORISED_TEXT, TOXIC_WORDS
 from llm.evaluation.safety.told import Safety
 from llm.evaluation.tasks.answer_table import ANSWERS, answer_table
+from llm.evaluation.tasks.answers import Outcome
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
+from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
+
+# Behind the names of measures: of documents that no model was trained on.
+_PARTS = {TRAIN: "", VALIDATION: "/unseen"}
 
 
 class SafetyChecks:
@@ -69,18 +76,18 @@ class SafetyChecks:
         if any(self._behaviour.prompts.values()):
             told = begin("safety prompt")
             found = self._behaviour.ask(model, encoder, self._new_tokens, told)
-            measures += behaviour_measures(found)
+            measures += _behaviour_measures(found)
             for kind, outcome in found.items():
                 self._answers.append(answer_table(name, kind, outcome.answers))
                 if outcome.left_out:
                     left_out[kind] = dict(Counter(outcome.left_out.values()))
-        for split, part in SETS.items():
+        for split, part in _PARTS.items():
             if self._documents[split]:
                 report = begin(f"halved {split} document")
-                recalled = recall(model, encoder, self._documents[split], part, report)
-                measures += recalled.measures
-                if recalled.left_out:
-                    left_out[f"{split}_documents_begun"] = recalled.left_out
+                recalled, lost = recall(model, encoder, self._documents[split], report)
+                measures += _memory_measures(recalled, part)
+                if lost:
+                    left_out[f"{split}_documents_begun"] = dict(Counter(lost.values()))
         return measures
 
     @property
@@ -88,3 +95,41 @@ class SafetyChecks:
         """Rows of `ANSWERS`: prompts and answers. Of documents none: what is personal in them stays
         where it is."""
         return pa.concat_tables([ANSWERS.empty_table(), *self._answers])
+
+
+def _behaviour_measures(found: Mapping[str, Outcome]) -> Iterator[Measure]:
+    """Share of harmless prompts refused, of harmful ones, and of answers with words of abuse; the
+    last once more for either kind where there are both."""
+    toxic: dict[str, Measure] = {}
+    for kind, outcome in found.items():
+        if not outcome.answers:
+            continue
+        ids = tuple(answer.item for answer in outcome.answers)
+        for name in (REFUSAL[kind], TOXIC_WORDS):
+            values = np.array([answer.verdicts[name] for answer in outcome.answers])
+            measure = mean(name, ids, values)
+            if name == TOXIC_WORDS:
+                toxic[kind] = measure
+            else:
+                yield measure
+    if toxic:
+        parts = list(toxic.values())
+        # A prompt may stand in two files of one name.
+        ids = tuple(f"{kind}/{item}" for kind, one in toxic.items() for item in one.ids)
+        yield mean(TOXIC_WORDS, ids, np.concatenate([one.numerators for one in parts]))
+    if len(toxic) > 1:
+        for kind, one in toxic.items():
+            yield mean(f"{TOXIC_WORDS}/{kind}", one.ids, one.numerators)
+
+
+def _memory_measures(recalled: Sequence[Recalled], part: str) -> Iterator[Measure]:
+    """Addresses said over addresses asked for, and share of documents said word for word."""
+    if not recalled:
+        return
+    ids = tuple(each.item for each in recalled)
+    came, asked, verbatim = (
+        np.array([getattr(each, name) for each in recalled], dtype=np.float64)
+        for name in ("came", "asked", "verbatim")
+    )
+    yield Measure(MEMORISED_PII + part, ids, came, asked)
+    yield mean(MEMORISED_TEXT + part, ids, verbatim)

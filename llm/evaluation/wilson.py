@@ -1,4 +1,4 @@
-"""Rates with Wilson's 95 % interval (Wilson 1927): safety figures are often 0 of n, of which a
+"""Shares with Wilson's 95 % interval (Wilson 1927): safety figures are often 0 of n, of which a
 bootstrap would say that it is 0 for sure."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from llm.evaluation.measure import Measure
 _Z = 1.959963984540054  # of a normal, two-sided 95 %
 
 
-def rate(measure: Measure) -> Estimate:
+def wilson(measure: Measure) -> Estimate:
     """A measure that lies between 0 and 1, with its interval.
 
     Where units weigh differently, the interval is that of Kish's effective number of units,
