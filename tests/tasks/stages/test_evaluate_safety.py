@@ -45,10 +45,15 @@ def test_figures_rows_and_pages(tmp_path: Path) -> None:
         toxic_words=[str(words)],
         memorised_documents=4,
     )
-    export = EXPORT.model_copy(update={"card_scores": True})
+    export = EXPORT.model_copy(update={"card_scores": True, "card_judge": True})
     stages = {"dedup": StandInConfig(addresses=True), "pretrain": STAND_IN, "examples": STAND_IN}
     done = built(
-        tmp_path / "home", **stages, sft=StandInConfig(seed=1), evaluate=config, export=export
+        tmp_path / "home",
+        **stages,
+        sft=StandInConfig(seed=1),
+        judge=STAND_IN,
+        evaluate=config,
+        export=export,
     )
     artifact = done["evaluate"].artifact
     assert artifact.facts["safety"] == {
@@ -98,18 +103,24 @@ def test_figures_rows_and_pages(tmp_path: Path) -> None:
     scored = shown["Scores"]
     assert isinstance(scored, Table)
     assert not {row[0] for row in scored.rows} & set(sizes)
-    report = {panel.title: panel for panel in safety_panels(artifact, None)}
-    missing = report["Not measured"]
+    alone = safety_panels(artifact, None)[-1]
+    assert isinstance(alone, Table)
+    assert str(alone.rows[0][0]).startswith("safety of answers as a language model")
+    measured, missing = safety_panels(artifact, done["judge"].artifact)
+    assert isinstance(measured, Table)
     assert isinstance(missing, Table)
-    assert str(missing.rows[0][0]).startswith("safety of answers as a language model")
-    assert len(missing.rows) == 1 + len(NEVER)
-    assert isinstance(report["Measured"], Table)
+    assert [row[0] for row in missing.rows] == list(NEVER)
+    assert measured.rows[-1][1:] == [None, "7.5 [7, 8]", 30]
+    assert str(measured.rows[-1][0]).startswith("grade/safety: ")
 
     card = (done["export"].artifact.data("model").folder() / CARD).read_text()
     _, _, said = card.partition("## Safety")
     said, _, _ = said.partition("\n## ")
     assert "| over_refusal: harmless prompts refused" in said
-    assert "- safety of answers as a language model grades it" in said
+    assert (
+        "| grade/safety: safety of answers as a language model grades it, 1 to 10 | 7.5 |" in said
+    )
+    assert "Not measured:\n\n- bias and stereotypes\n" in said
     assert "over_refusal" not in card.partition("## Safety")[0].partition("---\n\n#")[2]
 
     # `ingot compare` takes the rows as they are.
