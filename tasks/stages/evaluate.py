@@ -26,6 +26,7 @@ from tasks.stages.evaluate_safety import (
     safety_snapshots,
 )
 from tasks.stages.evaluate_tasks import (
+    TASKS,
     harness_files,
     harness_snapshots,
     task_records,
@@ -51,7 +52,7 @@ def _validation_documents(config: EvaluateConfig, validation_fraction: float) ->
 def externals(config: EvaluateConfig) -> Mapping[str, Snapshot]:
     """Benchmark tasks with the files they need, models of others, prompts and words."""
     return {
-        **task_snapshots(config.tasks),
+        **task_snapshots(config.tasks, TASKS),
         **harness_snapshots(config.lm_eval_tasks, config.lm_eval_files),
         **model_snapshots(config.models),
         **safety_snapshots(config),
@@ -79,7 +80,7 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             "instructions": local_files(inputs.get("instructions")),
             "preferences": local_files(inputs.get("preferences")),
             "attributes": local_files(inputs.get("attributes")),
-            "tasks": task_records(inputs.external),
+            "tasks": task_records(inputs.external, TASKS),
             "safety": safety_record(config, inputs.external),
             "lm_eval_files": harness_files(inputs.external),
             "others": model_records(inputs.external, models),
