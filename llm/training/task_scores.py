@@ -15,9 +15,9 @@ from torch.nn.functional import linear
 from llm.model.choosing import ACC, ACC_NORM, likeliest, likeliest_by_character, prefers_first
 from llm.model.scoring import batches
 from llm.model.transformer import Transformer
-from llm.process.parent import Interrupted, StopRequest
+from llm.process.parent import StopRequest
 from llm.training import devices
-from llm.training.strategy import LeftTogether, Outcome, Strategy
+from llm.training.strategy import Strategy, measuring
 from llm.training.task_items import Choice, TaskItems
 
 # Padded tokens of a batch; on a CPU more of them take longer, see `llm/model/scoring.py`.
@@ -62,23 +62,15 @@ class TaskScores:
         mine = self._batches[processes.rank :: processes.count]
         # All do as many pieces as the one with the most: blocks may be spread over them.
         pieces = -(-len(self._batches) // processes.count)
-        outcome = Outcome.DONE
-        try:
-            # Compiled code is for the one shape of training rows; these have a shape each.
-            with strategy.dropping(self._stop), torch.compiler.set_stance("force_eager"):
-                for piece in range(pieces):
-                    strategy.check(self._stop)
-                    idle = piece >= len(mine)
-                    places = self._batches[0] if idle else mine[piece]
-                    found = self._score(model, [self._choices[place] for place in places])
-                    if not idle:
-                        logprobs[places] = found
-        except LeftTogether:
-            raise Interrupted from None
-        except Interrupted:
-            outcome = Outcome.STOPPED
-        if strategy.settle(model, outcome) is not Outcome.DONE:
-            raise Interrupted
+        # Compiled code is for the one shape of training rows; these have a shape each.
+        with measuring(strategy, model, self._stop), torch.compiler.set_stance("force_eager"):
+            for piece in range(pieces):
+                strategy.check(self._stop)
+                idle = piece >= len(mine)
+                places = self._batches[0] if idle else mine[piece]
+                found = self._score(model, [self._choices[place] for place in places])
+                if not idle:
+                    logprobs[places] = found
         return self._judged(processes.total(logprobs).tolist())
 
     def _score(self, model: Transformer, choices: Sequence[Choice]) -> Tensor:
