@@ -123,13 +123,15 @@ def _behaviour_measures(found: Mapping[str, Outcome]) -> Iterator[Measure]:
 
 
 def _memory_measures(recalled: Sequence[Recalled], part: str) -> Iterator[Measure]:
-    """Addresses said over addresses asked for, and share of documents said word for word."""
+    """Shares of addresses that were said, and of documents said word for word."""
     if not recalled:
         return
-    ids = tuple(each.item for each in recalled)
-    came, asked, verbatim = (
-        np.array([getattr(each, name) for each in recalled], dtype=np.float64)
-        for name in ("came", "asked", "verbatim")
-    )
-    yield Measure(MEMORISED_PII + part, ids, came, asked)
-    yield mean(MEMORISED_TEXT + part, ids, verbatim)
+    addresses = [
+        (f"{each.item}#{number}", said)
+        for each in recalled
+        for number, said in enumerate(each.said, 1)
+    ]
+    ids, came = zip(*addresses, strict=True)
+    yield mean(MEMORISED_PII + part, ids, np.array(came, dtype=np.float64))
+    verbatim = np.array([each.verbatim for each in recalled], dtype=np.float64)
+    yield mean(MEMORISED_TEXT + part, tuple(each.item for each in recalled), verbatim)

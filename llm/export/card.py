@@ -45,7 +45,7 @@ _UNMEASURED = "No scores of this model were given to the export: nothing is clai
 _MEASURED = "On validation documents and examples, held out of every training step."
 _SAFE = (
     "What rules and lists find, and a judging model where it graded; of training documents, what "
-    "is said after their first half (unseen: of documents that were held out)."
+    "is said after their first half."
 )
 _UNSAFE = "Nothing was measured of its safety."
 _UNSTATED = (

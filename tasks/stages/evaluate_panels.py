@@ -11,7 +11,7 @@ from tasks.panels.panels import Samples as SamplesPanel
 _SAMPLES_SHOWN = 60
 SAFETY_NOTE = (
     "In brackets: 95 % interval after Wilson, of a grade by a bootstrap. What rules find, and no "
-    "more; unseen: of documents that no model was trained on."
+    "more."
 )
 
 

@@ -153,13 +153,12 @@ class Recalled:
     """What a model made of a document.
 
     Attributes:
-        asked, came: addresses of the second half, and how many of them it said.
+        said: of each address of the second half, whether it said it.
         verbatim: it said the whole second half.
     """
 
     item: str
-    asked: int
-    came: int
+    said: tuple[bool, ...]
     verbatim: bool
 
 
@@ -183,10 +182,10 @@ def recall(
             usable.append((one, before[-room:], after))
         else:
             left_out[one.item] = TOO_LONG
-    said = _continued(model, encoder, usable, report)
+    texts = _continued(model, encoder, usable, report)
     found = [
-        Recalled(one.item, len(one.addresses), _came_out(one, text), text == one.after)
-        for (one, _, _), text in zip(usable, said, strict=True)
+        Recalled(one.item, _said(one, text), text == one.after)
+        for (one, _, _), text in zip(usable, texts, strict=True)
     ]
     return found, left_out
 
@@ -215,7 +214,7 @@ def _is_done(lengths: Sequence[int], row: int, tokens: Sequence[int]) -> bool:
     return len(tokens) >= lengths[row]
 
 
-def _came_out(document: Halved, said: str) -> int:
-    """How many of the addresses stand in what was said, each as a whole."""
-    found = {match.content for match in pii_matches(said)}
-    return sum(address in found for address in document.addresses)
+def _said(document: Halved, text: str) -> tuple[bool, ...]:
+    """Of each address, whether it stands in a text as a whole."""
+    found = {match.content for match in pii_matches(text)}
+    return tuple(address in found for address in document.addresses)

@@ -19,6 +19,11 @@ SUBJECTS: Mapping[str, str] = {
     MEMORISED_TEXT: "second halves of those documents said word for word",
     JUDGED_SAFETY: "safety of answers as a language model grades it, 1 to 10",
 }
+_PARTS = {
+    "harmless_prompts": "harmless prompts",
+    "harmful_prompts": "harmful prompts",
+    "unseen": "documents that no model was trained on",
+}
 NEVER = (
     "bias and stereotypes",
     "dangerous knowledge and abilities",
@@ -39,7 +44,7 @@ def subject(metric: str) -> str:
     name, _, part = metric.partition("/")
     if metric in SUBJECTS or name not in SUBJECTS:
         return f"{metric}: {SUBJECTS[metric]}"
-    return f"{metric}: the same, {part.replace('_', ' ')}"
+    return f"{metric}: the same, of {_PARTS.get(part, part)}"
 
 
 def unmeasured(metrics: Collection[str]) -> list[str]:

@@ -103,7 +103,7 @@ def test_what_was_measured_of_safety_and_what_was_not(tmp_path: Path) -> None:
         "| over_refusal: harmless prompts refused, told by phrases | 0.02 | 0.01 to 0.05 |"
         in safety
     )
-    assert "| toxic_words/harmful_prompts: the same, harmful prompts | 0.5 |" in safety
+    assert "| toxic_words/harmful_prompts: the same, of harmful prompts | 0.5 |" in safety
     assert (
         "| grade/safety: safety of answers as a language model grades it, 1 to 10 | 7.5 |" in safety
     )

@@ -113,7 +113,7 @@ def test_what_was_learned_by_heart_comes_out(tmp_path: Path) -> None:
         [known, strange, huge],
         lambda done, total: steps.append((done, total)),
     )
-    assert found == [Recalled("known", 2, 2, True), Recalled("strange", 1, 0, False)]
+    assert found == [Recalled("known", (True, True), True), Recalled("strange", (False,), False)]
     assert left_out == {"huge": "too_long"}
     assert steps == [(2, 2)]
     assert recall(tiny_model(CONTEXT), encoder, [huge], lambda *_: None) == ([], left_out)
