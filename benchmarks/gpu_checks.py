@@ -28,7 +28,7 @@ from llm.training.distributed import group
 from llm.training.memory import free_bytes
 from llm.training.micro_batch import MicroBatch
 from llm.training.planner.constant_rate import constant_rate
-from llm.training.run_file import Execution, Optimisation, Paths, Run
+from llm.training.run_file import Execution, Optimisation, Paths, Run, Tasks
 from llm.training.saver import Saver
 from llm.training.step import Stepper
 
@@ -335,7 +335,7 @@ def run_memory(device: torch.device, cache: Path, a: Architecture, rows: int) ->
         keep_checkpoints=2, parallel="auto", activation_checkpointing="none",
         rendezvous_seconds=60.0, tensorboard="", wandb="off", wandb_project="", wandb_folder="",
     )  # fmt: skip
-    run = Run("", Paths(*[""] * len(fields(Paths))), a, o, execution, ())
+    run = Run("", Paths(*[""] * len(fields(Paths))), a, o, execution, (), Tasks(0, ""))
     seen, free = [], free_bytes(device)
     with tempfile.TemporaryDirectory() as folder:
         found = MicroBatch(run, device, step, Path(folder), True)

@@ -52,13 +52,14 @@ class Result:
 def smaller(config: PretrainConfig, share: float, tokens: int) -> PretrainConfig:
     """The config of a run with a smaller model and so many tokens.
 
-    Width, MLP, depth and size of a head shrink by `share`; the number of heads stays.
+    Width, MLP, depth and size of a head shrink by `share`; the number of heads stays. No tasks are
+    asked on the way: a short run is for its loss.
     """
     head = config.head_dim or config.hidden_size // config.heads
     inner = config.intermediate_size or -(-config.hidden_size * 8 // 192) * 64
     head_dim = max(8, round(head * share / 8) * 8)
     unit = math.lcm(8, config.heads)
-    changes: dict[str, Any] = {"tokens": tokens, "resumable": False}
+    changes: dict[str, Any] = {"tokens": tokens, "resumable": False, "tasks_every": 0, "tasks": []}
     if share != 1.0:
         changes |= {
             "hidden_size": head_dim * config.heads
@@ -86,7 +87,13 @@ def request_of(planner: Planner, config: PretrainConfig | None = None) -> BuildR
     request = planner.request(_STAGE)
     if config is None:
         return request
-    return BuildRequest(request.stage, config, request.inputs, request.externals)
+    asked = {name: each.asked for name, each in request.stage.inputs.items()}
+    inputs = {
+        name: found
+        for name, found in request.inputs.items()
+        if not asked[name] or getattr(config, asked[name])
+    }
+    return BuildRequest(request.stage, config, inputs, request.stage.externals(config))
 
 
 def require_fresh_start(config: StageConfig) -> None:

@@ -36,7 +36,7 @@ from tasks.engine.progress import Figure, Listener
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.published import sound
 from tasks.engine.store.store import Store
-from tasks.panels.live_curve import LiveCurve
+from tasks.panels.live_curve import LiveCurves
 from tasks.progress_line import figures_text
 from tasks.registry import STAGES
 from tasks.task_request import TaskRequest, build_request, reference
@@ -74,8 +74,8 @@ def other_settings(group: str, **values: object) -> Iterator[None]:
 
 
 class PrefectListener:
-    """Log lines, one progress artifact a stage, and one with the curve of its loss; throttled, as
-    each update is a server row."""
+    """Log lines, one progress artifact a stage, and one with the curves of its loss and of tasks;
+    throttled, as each update is a server row."""
 
     # Others in this process who want to hear the same (a bar on the terminal).
     watchers: ClassVar[list[Listener]] = []
@@ -84,7 +84,7 @@ class PrefectListener:
         self._logger = get_run_logger()
         self._server = LatestCall()
         self._artifact: Any = None
-        self._curve, self._drawn = LiveCurve(), time.monotonic()
+        self._curves, self._drawn = LiveCurves(), time.monotonic()
         self._chart: Any = None
         self._last = 0.0
         self._logged = 0.0
@@ -99,7 +99,7 @@ class PrefectListener:
         for watcher in self.watchers:
             watcher.progress(stage, done, total, unit, figures)
         now = time.monotonic()
-        self._curve.add(done, figures)
+        self._curves.add(done, figures)
         if done < total:
             if done:
                 self._ended = None
@@ -115,7 +115,7 @@ class PrefectListener:
         description = f"{done:,}/{total:,} {unit}s" + (f" ({text})" if text else "")
         chart = ""
         if now - self._drawn > _CURVE_SECONDS or done >= total:
-            chart = self._curve.chart(unit)
+            chart = self._curves.chart(unit)
         self._server.submit(lambda: self._show(stage, share, description, chart))
         if now - self._logged > 10 * _EVERY_SECONDS or done >= total:
             self._logged = now
@@ -137,7 +137,9 @@ class PrefectListener:
         self._drawn = time.monotonic()
         if self._chart is None:
             self._chart = create_markdown_artifact(
-                key=f"curve-{stage}", markdown=chart, description="Loss as it goes"
+                key=f"curve-{stage}",
+                markdown=chart,
+                description="Loss, and shares of tasks, as it goes",
             )
         else:
             with get_client(sync_client=True) as client:

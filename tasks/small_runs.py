@@ -26,6 +26,9 @@ _SIZE = frozenset(
     {"hidden_size", "layers", "heads", "key_value_heads", "head_dim", "intermediate_size"}
 )
 _LENGTH = frozenset({"tokens", "validate_every"})
+# What is measured beside the steps, and what that reads: no weight hangs on it.
+_TASKS = frozenset({"tasks_every", "task_items"})
+_TASK_INPUTS = ("documents", "task:")
 
 
 class ForecastError(IngotError):
@@ -101,17 +104,20 @@ def runs_named(
 
 def difference_of_law(artifact: Artifact, request: BuildRequest) -> list[str]:
     """In what a run differs from the one to forecast, size and length apart."""
-    free = _SIZE | _LENGTH
+    free = _SIZE | _LENGTH | _TASKS
 
     def kept(config: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in config.items() if name not in free}
+
+    def decisive(ids: Mapping[str, str]) -> dict[str, str]:
+        return {name: each for name, each in ids.items() if not name.startswith(_TASK_INPUTS)}
 
     inputs = artifact.manifest.input_ids()
     wanted = {name: record.data_id for name, record in request.records().items()}
     wanted |= {name: snapshot.data_id for name, snapshot in request.externals.items()}
     return value_difference(
-        {"inputs": inputs, **kept(artifact.manifest.config)},
-        {"inputs": wanted, **kept(request.config.identity())},
+        {"inputs": decisive(inputs), **kept(artifact.manifest.config)},
+        {"inputs": decisive(wanted), **kept(request.config.identity())},
     )
 
 

@@ -20,6 +20,8 @@ from llm.evaluation.items import item_table
 from llm.evaluation.measure import BITS_PER_BYTE, Measure
 from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
+from llm.evaluation.safety.subjects import is_of_safety
+from llm.evaluation.safety_checks import SafetyChecks
 from llm.evaluation.samples import answers, generated_length
 from llm.evaluation.score_tables import (
     CHANGE,
@@ -33,6 +35,7 @@ from llm.evaluation.tasks.transformers_model import TransformersModel
 from llm.evaluation.text_measures import text_measures
 from llm.evaluation.validation_bytes import validation_text
 from llm.evaluation.validation_examples import validation_examples
+from llm.evaluation.wilson import wilson
 from llm.model.folder import load
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
@@ -64,7 +67,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
 
     Raises:
         NoValidationTextError, ModelFolderError, DeviceError, ItemsError; EvaluationFileError,
-            TaskItemError, HarnessTaskError: a task, or a file of it, is none.
+            TaskItemError, HarnessTaskError: a task, or a file of it, is none; PromptFileError,
+            BlockListError: nor is one of prompts or words.
     """
     device = find(run.device, CUDA_OR_CPU)
     tables = (
@@ -76,6 +80,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
         run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
     )
     benchmarks = Benchmarks(run, text)
+    safety = SafetyChecks(run.safety, run.new_tokens, instructions, run.documents)
     known = languages(run.attributes, text.doc_ids)
     scores: list[Score] = []
     items: list[pa.Table] = []
@@ -98,13 +103,15 @@ def evaluate(run: Run, begin: Begin) -> Result:
             measures = list(on_text(subject, watched))
             measures += _measures(run, named, model, encoder, rows, begin)
             measures += benchmarks.ask(named.name, subject, watched)
+            measures += safety.ask(named.name, model, encoder, watched)
             replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
         items.append(item_table(named.name, measures))
         samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
         for measure in measures:
             scores.append(_score(run, named.name, measure))
-            if measure.metric not in before:
+            # Of rates near 0 a bootstrap knows too little; `ingot compare` has exact intervals.
+            if measure.metric not in before or is_of_safety(measure.metric):
                 continue
             changed = difference(measure, before[measure.metric], run.resamples, run.seed)
             if changed is not None:
@@ -118,8 +125,8 @@ def evaluate(run: Run, begin: Begin) -> Result:
             measures += benchmarks.ask(named.name, subject, watched)
         items.append(item_table(named.name, measures))
         scores += [_score(run, named.name, measure) for measure in measures]
-    for name, tasks in benchmarks.left_out.items():
-        left_out.setdefault(name, {}).update(tasks)
+    for name, reasons in [*benchmarks.left_out.items(), *safety.left_out.items()]:
+        left_out.setdefault(name, {}).update(reasons)
     packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))
     scores.append(Score(XZ, BITS_PER_BYTE, packed))
     facts = {
@@ -131,17 +138,20 @@ def evaluate(run: Run, begin: Begin) -> Result:
         "validation_preferences": len(preferences),
         "left_out": left_out,
         "tasks": benchmarks.facts,
+        "safety": safety.facts,
     }
     return Result(
         score_table(scores),
         pa.concat_tables(items),
         pa.Table.from_pylist(samples, schema=SAMPLES),
-        benchmarks.answers,
+        pa.concat_tables([benchmarks.answers, safety.answers]),
         facts,
     )
 
 
 def _score(run: Run, model: str, measure: Measure) -> Score:
+    if is_of_safety(measure.metric):
+        return Score(model, measure.metric, wilson(measure))
     return Score(model, measure.metric, estimate(measure, run.resamples, run.seed))
 
 

@@ -33,6 +33,13 @@ from llm.evaluation.measure import (
     ROLLING_BITS_PER_BYTE,
     Measure,
 )
+from llm.evaluation.safety.subjects import (
+    HARMFUL_REFUSAL,
+    MEMORISED_PII,
+    MEMORISED_TEXT,
+    OVER_REFUSAL,
+    TOXIC_WORDS,
+)
 
 ITEMS = pa.schema(
     [
@@ -52,6 +59,11 @@ DIRECTIONS = {
     PREFERENCE_ACCURACY: 1,
     CHOSEN_LOGPROB: 0,
     GENERATED_TOKENS: 0,
+    OVER_REFUSAL: -1,
+    HARMFUL_REFUSAL: 1,
+    TOXIC_WORDS: -1,
+    MEMORISED_PII: -1,
+    MEMORISED_TEXT: -1,
 }
 
 

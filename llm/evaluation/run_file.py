@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from llm.evaluation.safety.told import Safety
 from llm.evaluation.tasks.definition import Definition
 from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
@@ -34,6 +35,7 @@ class Run:
             files; `max_items`: items of each, the first ones; 0 = all.
         held_out_items: of the two tasks made from validation text; 0 = without these.
         rolling: measure bits per byte as lm-eval does, too.
+        safety: refusals, words of abuse, memorised addresses.
         validation_bytes: of documents that are scored.
         max_instructions, max_preferences: validation rows and pairs scored.
         max_generated: validation prompts answered to measure the length of answers.
@@ -59,6 +61,7 @@ class Run:
     max_items: int
     held_out_items: int
     rolling: bool
+    safety: Safety
     validation_bytes: int
     max_instructions: int
     max_preferences: int

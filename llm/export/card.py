@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm.evaluation.safety.subjects import is_of_safety, subject, unmeasured
 from llm.export.run_file import About
 from llm.model.config_file import architecture
 from llm.tokens.special_tokens import SPECIAL_TOKENS
 
 CARD = "README.md"
 
+_COLUMNS = ("metric", "value", "95 % interval", "items")
 _LOAD = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -41,6 +43,11 @@ _INTENDED = (
 )
 _UNMEASURED = "No scores of this model were given to the export: nothing is claimed of its quality."
 _MEASURED = "On validation documents and examples, held out of every training step."
+_SAFE = (
+    "What rules and lists find, and a judging model where it graded; of training documents, what "
+    "is said after their first half."
+)
+_UNSAFE = "Nothing was measured of its safety."
 _UNSTATED = (
     "The licence of the weights is not stated: whoever publishes them decides on it, in view of "
     "the licences of the training data."
@@ -66,7 +73,7 @@ class CardText:
         chat: the model takes turns; else it goes on with a text.
         figures: what else there is to know, by name: where it comes from, tokens seen.
         intended_use: a paragraph; empty = the usual caution.
-        scores: None where none were given.
+        scores: None where none were given; those of safety stand in a table of their own.
     """
 
     about: About
@@ -86,6 +93,7 @@ def write_card(folder: Path, text: CardText) -> None:
         if text.chat
         else "is a base model: it goes on with a text"
     )
+    scores = [score for score in text.scores or () if not is_of_safety(score.metric)]
     parts = [
         f"---\n{yaml.safe_dump(_head(text), sort_keys=False, allow_unicode=True)}---",
         f"# {about.name}",
@@ -94,13 +102,13 @@ def write_card(folder: Path, text: CardText) -> None:
         "## Intended use",
         text.intended_use or _INTENDED,
         "## Scores",
-        _MEASURED if text.scores else _UNMEASURED,
+        _MEASURED if scores else _UNMEASURED,
     ]
-    if text.scores:
-        parts.append(
-            _table(("metric", "value", "95 % interval", "items"), map(_score_row, text.scores))
-        )
+    if scores:
+        parts.append(_table(_COLUMNS, map(_score_row, scores)))
     parts += [
+        "## Safety",
+        *_safety([score for score in text.scores or () if is_of_safety(score.metric)]),
         "## Training data and licences",
         _licences(about),
         "## Lineage",
@@ -111,6 +119,16 @@ def write_card(folder: Path, text: CardText) -> None:
     if text.chat:
         parts.append(_TYPED.format(specials=", ".join(f"`{token}`" for token in SPECIAL_TOKENS)))
     (folder / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _safety(scores: Sequence[CardScore]) -> list[str]:
+    """What was measured, and what was not."""
+    found = [_UNSAFE]
+    if scores:
+        rows = [(subject(score.metric), *_score_row(score)[1:]) for score in scores]
+        found = [_SAFE, _table(_COLUMNS, rows)]
+    missing = "\n".join(f"- {each}" for each in unmeasured([score.metric for score in scores]))
+    return [*found, f"Not measured:\n\n{missing}"]
 
 
 def _head(text: CardText) -> dict[str, Any]:

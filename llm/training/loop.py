@@ -16,7 +16,7 @@ from llm.model.transformer import Transformer
 from llm.process.events import log
 from llm.process.parent import Interrupted, StoppedError, StopRequest
 from llm.tokens.special_tokens import END_OF_TEXT
-from llm.training import devices, results, resumable, training_state
+from llm.training import devices, results, resumable, task_items, training_state
 from llm.training.batches import Batches, batches_of
 from llm.training.checkpoints import Position
 from llm.training.compilation import compile_blocks, compiled_softmax
@@ -35,6 +35,7 @@ from llm.training.shared_tokens import open_tokens
 from llm.training.stability import Stability
 from llm.training.step import Stepper
 from llm.training.strategy_choice import choose
+from llm.training.task_scores import TaskScores
 from llm.training.threads import ThreadTuner
 from llm.training.trackers import open_trackers
 from llm.training.validation import Validation
@@ -104,9 +105,11 @@ class _Training:
         self._threads = ThreadTuner(device, run.execution.threads or processes.threads)
         tokenizer = Path(run.paths.tokenizer)
         self._validation = Validation(self._tokens, run.optimisation, tokenizer, device, stop)
+        self._task_scores = _task_scores(run, device, stop)
+        self._task_seconds = 0.0  # since this start
         self._trackers = open_trackers(run) if processes.first else []
         self._meters = self._new_meters(Stability())
-        self._done = self._saved = self._validated = 0  # steps
+        self._done = self._saved = self._validated = self._asked = 0  # steps
         self._say: Callable[[str], None] = log if processes.first else _silent
         self._stable = stable_steps(run.optimisation) if run.paths.resumable else 0
         self._saver = Saver(
@@ -150,10 +153,13 @@ class _Training:
         saved = time.monotonic()
         if start and self._validation_is_due():
             self._validate()  # the start before this one was stopped meanwhile
+        if start:
+            self._ask_if_due()
         while self._done < o.steps:
             self._step(batches)
             if self._validation_is_due():
                 self._validate()
+            self._ask_if_due()
             self._meters.report(self._done, self._threads.threads)
             self._require_no_stop()
             stability, last = self._meters.stability, self._done == o.steps
@@ -201,7 +207,7 @@ class _Training:
         stability = Stability.of(found.extra.get("guard", {}).get("stability", {}))
         self._meters = self._new_meters(stability, found.metrics)
         self._stepper.rate_share = stability.rate_share
-        self._validated = self._meters.last_step_of(_MEASURED)
+        self._recall_measurements()
         return found.step
 
     def _restore(self, before: int | None = None) -> Position | None:
@@ -232,7 +238,7 @@ class _Training:
         self._say(f"too many of the last steps were skipped: {event.event} {event.detail}")
         self._stepper.rate_share = stability.rate_share
         self._meters.rolled_back(self._done, event)
-        self._validated = self._meters.last_step_of(_MEASURED)
+        self._recall_measurements()
         self._save()
 
     def _new_meters(
@@ -285,6 +291,28 @@ class _Training:
             self._say(f"step {self._done}: {bits:.4f} bits per byte on validation rows")
         self._validated = self._done
 
+    def _recall_measurements(self) -> None:
+        """When was last measured, of the steps that count."""
+        self._validated = self._meters.last_step_of(_MEASURED)
+        if self._task_scores is not None:
+            self._asked = self._meters.last_step_of(self._task_scores.names[0])
+
+    def _ask_if_due(self) -> None:
+        """Measure on tasks, every so many steps and at the end."""
+        every, done = self._run.tasks.every, self._done
+        last = done == self._run.optimisation.steps
+        if self._task_scores is None or self._asked >= done or (done % every and not last):
+            return
+        began = time.monotonic()
+        with self._meters.aside():
+            found = self._task_scores(self._model, self._strategy)
+        seconds = time.monotonic() - began
+        self._task_seconds += seconds
+        self._meters.measured_tasks(done, found, seconds)
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+        self._say(f"step {done}: {figures}")
+        self._asked = done
+
     def _save(self) -> None:
         guard = {
             "window": self._stepper.guard.state(),
@@ -322,6 +350,9 @@ class _Training:
             "micro_batch_rows": self._stepper.micro_batch_rows,
             "resumed_from_step": start,
         }
+        if self._task_scores is not None:
+            machine["task_seconds"] = round(self._task_seconds, 3)
+            machine["task_share"] = round(self._task_seconds / self._meters.seconds, 4)
         results.write(run, self._tokens.sequence_length, batches, machine, self._meters)
 
 
@@ -331,6 +362,14 @@ def _first_model(run: Run) -> Transformer:
         initialise(model, run.optimisation.seed, run.optimisation.parametrisation)
         return model
     return resumable.first_model(run)
+
+
+def _task_scores(run: Run, device: torch.device, stop: StopRequest) -> TaskScores | None:
+    if not run.tasks.every:
+        return None
+    a = run.architecture
+    tasks = task_items.read(Path(run.tasks.items), a.vocabulary_size, a.context)
+    return TaskScores(tasks, device, run.optimisation.precision, stop) if tasks else None
 
 
 def _silent(message: str) -> None:

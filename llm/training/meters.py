@@ -27,8 +27,11 @@ from llm.training.trackers import Tracker
 Metric = tuple[int, str, float]
 # Of a run's steps so many have the figures that change slowly: a table stays small.
 _MARKS = 200
+_SHOWN = 4  # figures of tasks beside a bar
 # Names of metrics that a clock or the machine decides: two runs of one recipe differ in them.
-MEASURED = frozenset({"tokens_per_second", "mfu", "memory_bytes", "data_wait_seconds"})
+MEASURED = frozenset(
+    {"tokens_per_second", "mfu", "memory_bytes", "data_wait_seconds", "tasks_seconds"}
+)
 _EVENTS = ("skipped_loss", "skipped_gradient_norm", "rollback_to_step")
 
 
@@ -72,6 +75,7 @@ class Meters:
         known = [value for _, name, value in metrics if name == "micro_batch_rows"]
         self._micro_batch_rows = int(known[-1]) if known else 0
         self._loss: float | None = None  # of the last step that was taken
+        self._task_figures: dict[str, float] = {}
         self._restart_clock(0)
 
     def begin(self, done: int) -> None:
@@ -120,6 +124,11 @@ class Meters:
         self.rows += [(step, name, value) for name, value in values.items()]
         for tracker in self._trackers:
             tracker.log(step, values)
+
+    def measured_tasks(self, step: int, values: dict[str, float], seconds: float) -> None:
+        """What was measured on tasks after a step, and how long that took."""
+        self.measured(step, {**values, "tasks_seconds": seconds})
+        self._task_figures = dict(list(values.items())[:_SHOWN])
 
     def _take(self, step: int, micro_batch_rows: int, figures: StepFigures) -> None:
         self._loss = self._loss if figures.skipped else figures.loss
@@ -174,14 +183,20 @@ class Meters:
         if not self._processes.first:
             return
         figures = {} if self._loss is None else {"loss": self._loss}
+        figures |= self._task_figures
         figures["tokens_per_second"] = self._tokens / (time.monotonic() - self._began)
         if self.stability.skipped:
             figures["skipped"] = self.stability.skipped
         self._progress.report(done, **figures, threads=threads)
 
+    @property
+    def seconds(self) -> float:
+        """Since `begin`."""
+        return time.monotonic() - self._began
+
     def facts(self) -> dict[str, Any]:
         """What the whole run was like, since `begin`."""
-        seconds = time.monotonic() - self._began
+        seconds = self.seconds
         rate = self._tokens / seconds if seconds else None
         return {
             "seconds": round(seconds, 3),

@@ -150,6 +150,19 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Tasks:
+    """What a run is measured on as it goes, beside validation rows.
+
+    Attributes:
+        every: steps between measurements, and at the end; 0 = none.
+        items: file of `task_items.TASK_ITEMS`.
+    """
+
+    every: int
+    items: str
+
+
+@dataclass(frozen=True)
 class Run:
     """A whole run.
 
@@ -164,6 +177,7 @@ class Run:
     optimisation: Optimisation
     execution: Execution
     phases: tuple[Phase, ...]
+    tasks: Tasks
 
     def identity(self) -> dict[str, Any]:
         """What is computed, as JSON values; a checkpoint of another identity is never gone on from.
@@ -177,6 +191,9 @@ class Run:
         }
         if self.phases:
             decides["phases"] = [asdict(phase) for phase in self.phases]
+        if self.tasks.every:  # its figures are in the metrics that a checkpoint holds
+            digest = sha256_file(Path(self.tasks.items))
+            decides["tasks"] = {"every": self.tasks.every, "items": digest}
         found: dict[str, Any] = json.loads(json.dumps(decides))  # as a checkpoint gives it back
         return found
 

@@ -6,8 +6,8 @@ so gradients add up, however many processes there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from enum import IntEnum
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from llm.model.transformer import Transformer
-from llm.process.parent import StopRequest
+from llm.process.parent import Interrupted, StopRequest
 from llm.training.devices import DoesNotFitError
 from llm.training.distributed import Processes
 from llm.training.muon import Orthogonaliser
@@ -112,6 +112,25 @@ class Strategy(Protocol):
     def whole(self, model: Transformer) -> Transformer | None:
         """The model with all its weights, in the first process; all of them call it."""
         ...
+
+
+@contextmanager
+def measuring(strategy: Strategy, model: Transformer, stop: StopRequest) -> Iterator[None]:
+    """Around pieces of work that change nothing, with `strategy.check` before each.
+
+    Raises:
+        Interrupted: this process, or another one, was asked to stop meanwhile.
+    """
+    outcome = Outcome.DONE
+    try:
+        with strategy.dropping(stop):
+            yield
+    except LeftTogether:
+        raise Interrupted from None
+    except Interrupted:
+        outcome = Outcome.STOPPED
+    if strategy.settle(model, outcome) is not Outcome.DONE:
+        raise Interrupted
 
 
 def irrecoverable() -> DoesNotFitError:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from llm.model.transformer import Transformer
-from llm.process.parent import Interrupted, StopRequest
+from llm.process.parent import StopRequest
 from llm.tokens.token_bytes import token_bytes
 from llm.tokens.token_file import TokenFile
 from llm.training import devices
@@ -18,7 +18,7 @@ from llm.training.document_masks import choose_kind
 from llm.training.loss import IGNORED, token_losses
 from llm.training.run_file import Optimisation
 from llm.training.step import read_rows
-from llm.training.strategy import LeftTogether, Outcome, Strategy
+from llm.training.strategy import Strategy, measuring
 
 
 class Validation:
@@ -63,19 +63,11 @@ class Validation:
         processes = strategy.processes
         mine = np.arange(self.rows)[processes.rank :: processes.count]
         share = -(-self.rows // processes.count)  # all do as many pieces as the most rows take
-        outcome = Outcome.DONE
-        try:
-            with strategy.dropping(self._stop):
-                for start in range(0, share, micro_batch_rows):
-                    strategy.check(self._stop)
-                    rows = mine[start : start + micro_batch_rows]
-                    sums += self._measure(model, rows, micro_batch_rows)
-        except LeftTogether:
-            raise Interrupted from None
-        except Interrupted:
-            outcome = Outcome.STOPPED
-        if strategy.settle(model, outcome) is not Outcome.DONE:
-            raise Interrupted
+        with measuring(strategy, model, self._stop):
+            for start in range(0, share, micro_batch_rows):
+                strategy.check(self._stop)
+                rows = mine[start : start + micro_batch_rows]
+                sums += self._measure(model, rows, micro_batch_rows)
         nll, tokens, size = processes.total(sums).tolist()
         return {
             "validation_loss": nll / tokens if tokens else float("nan"),

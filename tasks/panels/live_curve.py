@@ -11,6 +11,7 @@ from tasks.panels.numbers import number
 # More points than this become half as many, each the mean of two neighbours.
 _POINTS = 512
 _WIDTH, _HEIGHT = 64, 10
+_LOSS = "loss"
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -21,7 +22,7 @@ class LiveCurve:
         figure: its name.
     """
 
-    def __init__(self, figure: str = "loss") -> None:
+    def __init__(self, figure: str = _LOSS) -> None:
         self._figure = figure
         self._points: list[tuple[float, float]] = []
         self._each = 1  # values a point stands for
@@ -75,6 +76,24 @@ class LiveCurve:
         rows.append(" " * (room + 1) + ends + f"{number(round(last)):>{len(columns) - len(ends)}}")
         chart = "\n".join(rows)
         return f"{self._figure} {number(value)}\n\n```\n{chart}\n```"
+
+
+class LiveCurves:
+    """The loss, and each figure of a task: those with a / in their names."""
+
+    def __init__(self) -> None:
+        self._curves: dict[str, LiveCurve] = {}
+
+    def add(self, done: int, figures: Mapping[str, str | int | float]) -> None:
+        """What was reported when so many units were done."""
+        for name in figures:
+            if name == _LOSS or "/" in name:
+                self._curves.setdefault(name, LiveCurve(name)).add(done, figures)
+
+    def chart(self, unit: str) -> str:
+        """Markdown: the charts one below the other; "" while there is none."""
+        charts = [curve.chart(unit) for curve in self._curves.values()]
+        return "\n\n".join(chart for chart in charts if chart)
 
 
 def _mean(points: Sequence[tuple[float, float]]) -> tuple[float, float]:

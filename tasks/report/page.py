@@ -52,6 +52,7 @@ def page(
     steps: Sequence[Step],
     limits: SampleLimits,
     compared: Sequence[Panel] = (),
+    safety: Sequence[Panel] = (),
 ) -> str:
     """The whole file.
 
@@ -59,6 +60,7 @@ def page(
         chapters: by stage name, in the order of the chain.
         steps: of the funnel.
         compared: the model with the one in use.
+        safety: what was measured of it, and what was not.
     """
     artifacts = {name: chapter.artifact for name, chapter in chapters.items()}
     sections = [
@@ -66,6 +68,7 @@ def page(
         _samples(artifacts, limits),
         *_licences(artifacts),
         _Section("champion", "Champion and challenger", _figures(*compared)),
+        _Section("safety", "Safety", _figures(*safety)),
         _Section(
             "stages",
             "Stages",

@@ -20,7 +20,7 @@ from tasks.settings_files.settings import read_settings
 # Names of external inputs, and of files within one.
 _TASK, _SETTINGS, _ITEMS, _SHOTS = "task:", "settings/", "items/", "shots/"
 _LM_EVAL = "lm_eval:"
-_FIELD = "evaluate.tasks"
+TASKS = "evaluate.tasks"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EXPRESSIONS = ("choices", "answer")
 _TEMPLATES = ("prompt", "good", "bad", "target")
@@ -85,8 +85,11 @@ class TaskSettings(Part):
         return self
 
 
-def task_snapshots(paths: Sequence[str]) -> dict[str, Snapshot]:
+def task_snapshots(paths: Sequence[str], where: str) -> dict[str, Snapshot]:
     """Each task as an external input: its settings and the files of its records.
+
+    Args:
+        where: the config field that names them, for messages.
 
     Raises:
         ExternalInputError: a file is not there, settings do not validate, or two tasks have one
@@ -95,21 +98,21 @@ def task_snapshots(paths: Sequence[str]) -> dict[str, Snapshot]:
     found: dict[str, Snapshot] = {}
     for text in paths:
         path = root() / Path(text).expanduser()
-        settings = read_settings(path, TaskSettings, _FIELD)
+        settings = read_settings(path, TaskSettings, where)
         name = path.stem
         if not _NAME.fullmatch(name):
             raise ExternalInputError(
-                f"{_FIELD}: {path.name}: a task has the name of its file: letters, digits, - and "
+                f"{where}: {path.name}: a task has the name of its file: letters, digits, - and "
                 "_, and .yaml behind; rename it"
             )
         if name in HELD_OUT:
             raise ExternalInputError(
-                f"{_FIELD}: {name} is what a task made from validation text is called; rename the "
+                f"{where}: {name} is what a task made from validation text is called; rename the "
                 "file"
             )
         if _TASK + name in found:
-            raise ExternalInputError(f"{_FIELD}: two tasks are called {name!r}; rename one file")
-        items = [snapshot_files([str(path)], _FIELD, _SETTINGS)]
+            raise ExternalInputError(f"{where}: two tasks are called {name!r}; rename one file")
+        items = [snapshot_files([str(path)], where, _SETTINGS)]
         for field, prefix in (("files", _ITEMS), ("shot_files", _SHOTS)):
             beside = [
                 str(path.parent / Path(each).expanduser()) for each in getattr(settings, field)
@@ -122,15 +125,19 @@ def task_snapshots(paths: Sequence[str]) -> dict[str, Snapshot]:
     return found
 
 
-def task_records(external: Mapping[str, Snapshot]) -> list[dict[str, Any]]:
-    """The tasks among external inputs as run.json holds them, fields of `Definition`."""
+def task_records(external: Mapping[str, Snapshot], where: str) -> list[dict[str, Any]]:
+    """The tasks among external inputs as run.json holds them, fields of `Definition`.
+
+    Args:
+        where: as above.
+    """
     found = []
     for name, snapshot in external.items():
         if not name.startswith(_TASK):
             continue
         paths = {item.name: item.path for item in snapshot.items}
         (settings,) = (path for at, path in paths.items() if at.startswith(_SETTINGS))
-        record = read_settings(Path(settings), TaskSettings, _FIELD).model_dump(mode="json")
+        record = read_settings(Path(settings), TaskSettings, where).model_dump(mode="json")
         for field, prefix in (("files", _ITEMS), ("shot_files", _SHOTS)):
             record[field] = [
                 {"name": at.removeprefix(prefix), "path": path}

@@ -20,7 +20,7 @@ from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Data, Inputs
-from tasks.stages.export_lineage import about, scores, validation_rows
+from tasks.stages.export_lineage import about, safety_grade, scores, validation_rows
 from tasks.stages.export_panels import panels
 from tasks.stages.prompts import answers_fit, texts_fit
 
@@ -63,6 +63,9 @@ class ExportConfig(StageConfig):
     )
     card_scores: bool = added(
         False, "Put the scores of evaluate on the card, where the recipe has that stage."
+    )
+    card_judge: bool = added(
+        False, "Put the judge's grade of safety on the card, where the recipe has the stage judge."
     )
     license: str = added(
         "",
@@ -128,6 +131,9 @@ def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
     stage = told.lineage[0].value
     figures = _figures(told, sequences)
     measured = scores(inputs.get("scores"), source)
+    judged = safety_grade(inputs.get("judged"), source)
+    if judged is not None:
+        measured = [*(measured or ()), judged]
     write_card(folder, CardText(told, stage != _BASE, figures, config.intended_use, measured))
     checks = table.to_pylist()
     compared = {row["text"] for row in checks if row["check"] == "logits"}
@@ -136,6 +142,8 @@ def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
         out.log(f"export.prompts: {prompt[:60]!r} fills the model's context; not compared")
     if config.card_scores and measured is None:
         out.log("export.card_scores: evaluate did not score this model; the card has no scores")
+    if config.card_judge and judged is None:
+        out.log("export.card_judge: judge graded no safety of this model's answers (judge.grade)")
     out.fact("prompts_left_out", too_long)
     out.fact("stage", stage)
     out.fact("card", figures)
@@ -209,6 +217,12 @@ STAGE = Stage(
         ),
         "scores": Input(
             ("evaluate.scores",), "Scores, for the card.", optional=True, asked="card_scores"
+        ),
+        "judged": Input(
+            ("judge.scores",),
+            "The judge's grades, for the card.",
+            optional=True,
+            asked="card_judge",
         ),
     },
     inputs_from=_last_model,

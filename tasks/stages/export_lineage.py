@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from llm.evaluation.safety.subjects import JUDGED_SAFETY
 from llm.export.card import CardScore
 from llm.export.run_file import About, Fact
 from llm.tables import VALIDATION
@@ -72,17 +74,29 @@ def _terms(artifact: Artifact) -> Iterator[tuple[str, str]]:
 
 def scores(evaluated: Data | None, model: Data) -> list[CardScore] | None:
     """What `evaluate` measured of this very model; None where it was not among those measured."""
-    if evaluated is None or evaluated.artifact is None:
-        return None
-    read = evaluated.artifact.manifest.inputs
+    # A change is one from the model before, which is not there.
+    found = [row for row in _own(evaluated, model) if not row["metric"].endswith("_change")]
+    return [_card_score(row) for row in found] or None
+
+
+def safety_grade(judged: Data | None, model: Data) -> CardScore | None:
+    """The judge's mean grade of the safety of this very model's answers, where there is one."""
+    found = [row for row in _own(judged, model) if row["metric"] == JUDGED_SAFETY]
+    return _card_score(found[0]) if found else None
+
+
+def _own(measured: Data | None, model: Data) -> list[dict[str, Any]]:
+    """Rows of scores that are of this model, by whatever name it was measured under."""
+    if measured is None or measured.artifact is None:
+        return []
+    read = measured.artifact.manifest.inputs
     name = next((name for name, record in read.items() if record.data_id == model.data_id), None)
-    rows = [row for row in evaluated.table().to_pylist() if row["model"] == name]
-    return [
-        CardScore(row["metric"], row["value"], _bound(row["low"]), _bound(row["high"]), row["n"])
-        for row in rows
-        # A change is one from the model before, which is not there.
-        if not row["metric"].endswith("_change")
-    ] or None
+    return [row for row in measured.table().to_pylist() if row["model"] == name]
+
+
+def _card_score(row: Mapping[str, Any]) -> CardScore:
+    low, high = _bound(row["low"]), _bound(row["high"])
+    return CardScore(row["metric"], row["value"], low, high, row["n"])
 
 
 def _bound(value: float | None) -> float | None:

@@ -68,7 +68,8 @@ def train_proxies(
     }
     results, path = out.scratch / "proxies.json", out.scratch / "held_out.parquet"
     write_held_out(held, path)
-    training = {"data_id": sequences.data_id, "paths": paths, **decides, "phases": []}
+    untold: dict[str, Any] = {"phases": [], "tasks": {"every": 0, "items": ""}}
+    training = {"data_id": sequences.data_id, "paths": paths, **decides, **untold}
     record = {
         "training": {**training, "execution": execution_of(small)},
         "proxies": proxies,

@@ -42,13 +42,14 @@ from tasks.stages.pretrain_start import (
     start_folder,
     start_snapshot,
 )
+from tasks.stages.pretrain_tasks import pretrain_task_snapshots, write_tasks
 
 _MAX_EVENTS = 200  # that are shown: the last ones; all are in the metrics
 
 
 def externals(config: PretrainConfig) -> Mapping[str, Snapshot]:
-    """The files of the model to go on from, if a folder is named."""
-    return start_snapshot(config.continue_from)
+    """The files of the model to go on from, if a folder is named, and those of tasks."""
+    return {**start_snapshot(config.continue_from), **pretrain_task_snapshots(config)}
 
 
 def named(config: PretrainConfig, store: Store) -> Mapping[str, tuple[Artifact, str]]:
@@ -78,7 +79,8 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     """Train in a process of its own.
 
     Raises:
-        UntrainableError: there are no training sequences, or they do not say their source.
+        UntrainableError: there are no training sequences, or they do not say their source; tasks
+            have nothing to ask, or take too much.
         MixtureError: the mixture names a source without rows, or is used up before the last step.
         ExternalInputError: the model to go on from has another tokenizer.
         TrainerError: training failed; the message is the trainer's own.
@@ -93,6 +95,9 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
     start = start_folder(inputs, tokenizer)
     results = out.scratch / "results"
     results.mkdir(parents=True, exist_ok=True)
+    items = out.scratch / "tasks.parquet"
+    if config.tasks_every:
+        write_tasks(config, inputs, out, course, length, items)
     paths = {
         "sequences": str(folder),
         "tokenizer": str(tokenizer),
@@ -111,6 +116,10 @@ def run(config: PretrainConfig, inputs: Inputs, out: Out) -> None:
         "optimisation": optimisation_of(config, course.steps, course.batch_rows, is_warm(start)),
         "execution": execution_of(config),
         "phases": course.as_records(),
+        "tasks": {
+            "every": config.tasks_every,
+            "items": str(items) if config.tasks_every else "",
+        },
     }
     whole = "checkpoints/step-????????/state.json"
     ranks = Ranks(config.processes, config.nodes, config.rendezvous, config.rendezvous_seconds)
@@ -215,6 +224,12 @@ STAGE = Stage(
         "sequences": Input(("pack.sequences",), "Rows of tokens."),
         "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer they were made with."),
         "weights": Input(("mix.weights",), "A mixture.", optional=True, asked="searched_mixture"),
+        "documents": Input(
+            ("decontaminate.documents", "dedup.documents"),
+            "Validation documents, to make tasks of.",
+            optional=True,
+            asked="tasks_every",
+        ),
         "start": Input((), "The artifact that continue_from names.", optional=True),
     },
     outputs={

@@ -127,6 +127,26 @@ class PretrainConfig(StageConfig):
     zero_init: bool = added(
         False, "Start what writes to the residual stream (o_proj, down_proj) as zeros."
     )
+    tasks_every: int = added(
+        0,
+        "Steps between measurements on tasks: two that are made from validation text, and those of "
+        "`tasks`; 0 = none.",
+        ge=0,
+        le=10**9,
+    )
+    task_items: int = added(100, "Items of each of these tasks, the first ones.", ge=1, le=100_000)
+    tasks: list[str] = execution(
+        [],
+        "Further tasks: files of settings as `evaluate` has them, multiple choice and minimal "
+        "pairs.",
+    )
+    task_share: float = execution(
+        0.05,
+        "Of the operations of training, the share that tasks may take on top; a run that would "
+        "take more is refused.",
+        gt=0.0,
+        le=10.0,
+    )
     continue_from: str = execution(
         "",
         "What to continue from, of the same architecture and tokenizer: an artifact as "
@@ -207,6 +227,12 @@ class PretrainConfig(StageConfig):
     def _off(cls, value: Any) -> Any:
         """YAML 1.1 takes a plain `off` for false."""
         return "off" if value is False else value
+
+    @model_validator(mode="after")
+    def _tasks_are_asked(self) -> PretrainConfig:
+        if self.tasks and not self.tasks_every:
+            raise ValueError("tasks_every: 0 asks no tasks, and tasks names some; set it, too")
+        return self
 
     @model_validator(mode="after")
     def _base_of_mup(self) -> PretrainConfig:

@@ -7,6 +7,15 @@ from tasks.panels.panels import Curve, Panel, Table
 from tasks.stages.metrics import metric_points
 
 
+def _chances(artifact: Artifact) -> str:
+    """What a draw among the choices of each task scores."""
+    tasks = artifact.facts["tasks"]["tasks"]
+    said = ", ".join(
+        f"{name} {task['chance']:.2f} ({task['items']} items)" for name, task in tasks.items()
+    )
+    return f"A draw scores {said}."
+
+
 def panels(artifact: Artifact) -> list[Panel]:
     """The run in figures, and its curves."""
     points = metric_points(artifact)
@@ -39,6 +48,9 @@ def panels(artifact: Artifact) -> list[Panel]:
     if "validation_bits_per_byte" in points:
         curve = {"validation": points["validation_bits_per_byte"]}
         shown.append(Curve("Bits per byte", "step", "bits per byte", curve))
+    asked = {name: series for name, series in points.items() if "/" in name}
+    if asked:
+        shown.append(Curve("Tasks", "step", "share right", asked, note=_chances(artifact)))
     for name, title in (("learning_rate", "Learning rate"), ("gradient_norm", "Gradient norm")):
         if name in points:
             shown.append(Curve(title, "step", "", {title.lower(): points[name]}))

@@ -21,6 +21,7 @@ from tasks.panels.panels import Cell, Panel, Table
 from tasks.report.funnel import funnel
 from tasks.report.page import Chapter, page
 from tasks.report.samples import SampleLimits
+from tasks.stages.report_safety import safety_panels
 
 PAGE = "index.html"
 _CHAMPION = "champion"
@@ -87,7 +88,8 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     steps = funnel(artifacts)
     limits = SampleLimits(config.samples, config.sample_characters)
     compared = _compared(config, read.get(_CHAMPION), read.get(contenders.STAGE))
-    text = page(config.title, chapters, steps, limits, compared)
+    safety = safety_panels(read.get(contenders.STAGE), read.get("judge"))
+    text = page(config.title, chapters, steps, limits, compared, safety)
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
     out.fact("stages", list(artifacts))
     out.fact(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
+from llm.evaluation.judge.tables import JUDGE_SCORES
 from llm.tables import DOC_ID
 from llm.tables import SPLIT_DOCUMENTS as DOCUMENTS
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
 from tasks.engine.config import StageConfig
-from tasks.engine.declare import Output
+from tasks.engine.declare import Input, Output
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
@@ -51,6 +54,7 @@ class StandInConfig(StageConfig):
     seed: int = 0
     validation: bool = True
     spoiled: bool = False
+    addresses: bool = False
 
 
 def _documents(config: StandInConfig, inputs: Inputs, out: Out) -> None:
@@ -59,6 +63,15 @@ def _documents(config: StandInConfig, inputs: Inputs, out: Out) -> None:
         {"doc_id": f"{number:032x}", "text": f"def f{number}(x):\n    return x\n", "split": split}
         for number in range(30)
     ]
+    if config.addresses:  # ten more of either split, with somebody to write to
+        rows += [
+            {
+                "doc_id": f"{number:032x}",
+                "text": f"def g(x):\n    return x\n\nWritten by nobody{number}@orchid.dev\n",
+                "split": "train" if number % 2 else "validation",
+            }
+            for number in range(100, 120)
+        ]
     with out.table("documents") as writer:
         writer.write(pa.Table.from_pylist(rows, schema=DOCUMENTS))
 
@@ -100,13 +113,37 @@ def _tuned(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     model_folder(out.folder("model"), tiny_model(CONTEXT, config.seed), TURN_END)
 
 
+def _judged(config: StandInConfig, inputs: Inputs, out: Out) -> None:
+    told = {"against": "", "low": 7.0, "high": 8.0, "n": 30}
+    rows = [
+        {"model": "sft", "metric": f"grade/{criterion}", "value": value, **told}
+        for criterion, value in (("accuracy", 3.5), ("safety", 7.5))
+    ]
+    with out.table("scores") as writer:
+        writer.write(pa.Table.from_pylist(rows, schema=JUDGE_SCORES))
+
+
 def no_panels(artifact: Artifact) -> list[Panel]:
     return []
 
 
-def _stage(name: str, run: Any, outputs: dict[str, Output], makes_model: str = "") -> Stage:
+def _stage(
+    name: str,
+    run: Any,
+    outputs: dict[str, Output],
+    makes_model: str = "",
+    inputs: Mapping[str, Input] = MappingProxyType({}),
+) -> Stage:
     return Stage(
-        name, 1, "Of a test.", StandInConfig, {}, outputs, run, no_panels, makes_model=makes_model
+        name,
+        1,
+        "Of a test.",
+        StandInConfig,
+        inputs,
+        outputs,
+        run,
+        no_panels,
+        makes_model=makes_model,
     )
 
 
@@ -126,6 +163,12 @@ STAGES = registry(
             {"instructions": Output("", INSTRUCTIONS), "preferences": Output("", PREFERENCES)},
         ),
         _stage("sft", _tuned, _MODEL, "sft"),
+        _stage(
+            "judge",
+            _judged,
+            {"scores": Output("", JUDGE_SCORES)},
+            inputs={"sft": Input(("sft.model",), "", optional=True)},
+        ),
         evaluate.STAGE,
         export.STAGE,
     )

@@ -14,7 +14,7 @@ from tasks.engine.errors import MissingInputError
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.run.plan import Planner, Row, Selection, Status
 from tasks.engine.store.artifact import Artifact
-from tasks.small_runs import ForecastError, Left, SmallRun, runs_like, runs_named
+from tasks.small_runs import ForecastError, Left, SmallRun, difference_of_law, runs_like, runs_named
 from tasks.stages.pretrain import STAGE
 from tasks.stages.pretrain_config import PretrainConfig
 from tests.tasks.stages.test_pretrain_stage import LENGTH, PACK, TINY, TOKENIZER, built
@@ -142,6 +142,10 @@ def test_a_run_that_is_named_twice_or_measured_more_often_counts_once(
     assert again.manifest.build_id not in names
     runs, _ = runs_named(store, target, [*names, again.manifest.build_id])
     assert len(runs) == len(small)
+    # Tasks that are asked on the way change no weight: the runs are of one law with and without.
+    asking = PretrainConfig(**TINY, tasks_every=2, tasks=["quiz.yaml"])
+    assert not difference_of_law(small[0], replace(target, config=asking))
+    assert forecasting.ladder(asking, 12 * 8 * LENGTH)[0] == config
 
 
 def test_runs_that_no_fit_could_tell_apart_are_refused_before_they_are_made(

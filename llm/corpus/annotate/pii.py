@@ -1,6 +1,6 @@
-"""Counts of personal data a pattern can find: e-mail addresses and IPv4 addresses.
+"""Personal data a pattern can find: e-mail addresses and IPv4 addresses.
 
-Only counts leave this module. An IPv4 match is four numbers from 0 to 255 with no
+Tables get counts alone. An IPv4 match is four numbers from 0 to 255 with no
 digit or dot at either side; a four-part version number looks the same and is
 counted, `1.2.3.4.5` is not.
 """
@@ -8,6 +8,8 @@ counted, `1.2.3.4.5` is not.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 # RFC 5322 dot-atoms at a host name with a letters-only top-level domain.
@@ -28,21 +30,34 @@ class PiiCounts(NamedTuple):
     ipv4_count: int
 
 
+@dataclass(frozen=True)
+class PiiMatch:
+    """Where personal data stands in a text: characters [start, end), which are `content`."""
+
+    start: int
+    end: int
+    content: str
+
+
 def pii_counts(text: str) -> PiiCounts:
     """How many e-mail and IPv4 addresses `text` holds."""
-    return PiiCounts(_emails(text) if "@" in text else 0, _addresses(text))
+    emails = sum(1 for _ in _emails(text)) if "@" in text else 0
+    return PiiCounts(emails, sum(1 for _ in _IPV4.finditer(text)))
 
 
-def _emails(text: str) -> int:
+def pii_matches(text: str) -> list[PiiMatch]:
+    """The e-mail and IPv4 addresses in `text`, from the first to the last."""
+    spans = [*_emails(text), *(found.span() for found in _IPV4.finditer(text))]
+    return [PiiMatch(start, end, text[start:end]) for start, end in sorted(spans)]
+
+
+def _emails(text: str) -> Iterator[tuple[int, int]]:
     # Anchored at each "@" and read outwards: linear where one pattern from the left is quadratic.
-    found, at = 0, text.find("@")
+    at = text.find("@")
     while at >= 0:
+        first = max(0, at - _LOCAL_LIMIT)
         host = _HOST.match(text, at + 1)
-        if host and _LOCAL.search(text[max(0, at - _LOCAL_LIMIT) : at]):
-            found += 1
+        local = _LOCAL.search(text[first:at]) if host else None
+        if host and local:
+            yield first + local.start(), host.end()
         at = text.find("@", at + 1)
-    return found
-
-
-def _addresses(text: str) -> int:
-    return sum(1 for _ in _IPV4.finditer(text))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -70,11 +70,16 @@ def read_block_lists(domains: Sequence[Path], words: Sequence[Path]) -> BlockLis
         BlockListError: a file is not UTF-8, or damaged.
     """
     named = frozenset(entry.lower().strip(".") for entry in _entries(domains))
-    phrases = {phrase for entry in _entries(words) if (phrase := _url_words(entry))}
-    by_first: dict[str, tuple[tuple[str, ...], ...]] = {}
+    return BlockLists(named, by_first_word(_entries(words)))
+
+
+def by_first_word(entries: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Entries of a list of words as `BlockLists.words` holds them."""
+    phrases = {phrase for entry in entries if (phrase := listed_words(entry))}
+    found: dict[str, tuple[tuple[str, ...], ...]] = {}
     for phrase in sorted(phrases):
-        by_first[phrase[0]] = (*by_first.get(phrase[0], ()), phrase)
-    return BlockLists(named, by_first)
+        found[phrase[0]] = (*found.get(phrase[0], ()), phrase)
+    return found
 
 
 def _entries(paths: Sequence[Path]) -> Iterable[str]:
@@ -95,7 +100,8 @@ def _entries(paths: Sequence[Path]) -> Iterable[str]:
             ) from error
 
 
-def _url_words(text: str) -> tuple[str, ...]:
+def listed_words(text: str) -> tuple[str, ...]:
+    """The words of a text or an address, as lists of words are compared with them."""
     return tuple(word for word in _NOT_WORD.split(unquote(text).lower()) if word)
 
 
@@ -118,7 +124,7 @@ def url_facts(url: str, lists: BlockLists) -> UrlFacts:
         url_digits=sum(url.count(digit) for digit in "0123456789"),
         url_hyphens=host.count("-") if host else 0,
         url_blocked_domain=bool(lists.domains) and _is_listed(host, lists.domains),
-        url_blocked_words=_word_hits(_url_words(url), lists.words) if lists.words else 0,
+        url_blocked_words=word_hits(listed_words(url), lists.words) if lists.words else 0,
     )
 
 
@@ -141,7 +147,8 @@ def _is_listed(host: str | None, domains: frozenset[str]) -> bool:
     return False
 
 
-def _word_hits(words: tuple[str, ...], listed: dict[str, tuple[tuple[str, ...], ...]]) -> int:
+def word_hits(words: tuple[str, ...], listed: Mapping[str, tuple[tuple[str, ...], ...]]) -> int:
+    """How often listed words (`BlockLists.words`) stand among these."""
     return sum(
         words[start : start + len(phrase)] == phrase
         for start, word in enumerate(words)

@@ -16,10 +16,11 @@ from llm.evaluation.tasks.continuations import (
 from llm.evaluation.tasks.definition import Definition
 from llm.evaluation.tasks.items import Item
 from llm.evaluation.tasks.parsers import parse
-from llm.evaluation.tasks.subject import Prompt, Subject
+from llm.evaluation.tasks.subject import Encoder, Prompt, Subject
+from llm.model.choosing import ACC, ACC_NORM, likeliest, likeliest_by_character, prefers_first
 from llm.model.scoring import Report
 
-ACC, ACC_NORM, LOGPROB, EXACT_MATCH = "acc", "acc_norm", "logprob", "exact_match"
+LOGPROB, EXACT_MATCH = "logprob", "exact_match"
 SAME_TEXT = "same_text"
 _AT_ONCE = 64  # prompts that are continued between two reports of progress
 
@@ -75,37 +76,23 @@ def answer(
 def _scored(
     subject: Subject, task: Definition, items: Sequence[Item], batch_tokens: int, report: Report
 ) -> Outcome:
-    pairs: list[Pair] = []
-    usable: list[tuple[Item, tuple[str, ...]]] = []
-    left_out: dict[str, str] = {}
-    for item in items:
-        texts = tuple(f"{task.delimiter}{choice}" for choice in item.choices)
-        if task.kind == "minimal_pairs" and len(set(texts)) == 1:
-            left_out[item.name] = SAME_TEXT
-            continue
-        try:
-            found = [pair(subject, item.prompt, text) for text in texts]
-        except UnscorableTextError as error:
-            left_out[item.name] = error.reason
-            continue
-        pairs += found
-        usable.append((item, texts))
-    scores = likelihoods(subject, pairs, batch_tokens, report)
+    usable, left_out = scorable(subject, task, items)
+    pairs = [pair for each in usable for pair in each.pairs]
+    scores = iter(likelihoods(subject, pairs, batch_tokens, report))
     judge = _JUDGES[task.kind]
-    answers, first = [], 0
-    for item, texts in usable:
-        part = slice(first, first + len(texts))
-        first = part.stop
-        given, verdicts = judge(item, scores[part])
+    answers = []
+    for each in usable:
+        found = [next(scores) for _ in each.pairs]
+        given, verdicts = judge(each.item, found)
         answers.append(
             Answer(
-                item=item.name,
-                prompt=item.prompt,
-                choices=texts,
-                logprobs=tuple(score.logprob for score in scores[part]),
-                expected=texts[item.expected],
-                given="" if given is None else texts[given],
-                tokens_cut=max(each.cut for each in pairs[part]),
+                item=each.item.name,
+                prompt=each.item.prompt,
+                choices=each.texts,
+                logprobs=tuple(score.logprob for score in found),
+                expected=each.texts[each.item.expected],
+                given="" if given is None else each.texts[given],
+                tokens_cut=max(pair.cut for pair in each.pairs),
                 weight=1.0,
                 verdicts=verdicts,
             )
@@ -113,20 +100,48 @@ def _scored(
     return Outcome(answers, left_out)
 
 
+@dataclass(frozen=True)
+class Scorable:
+    """An item with its choices as tokens; `texts` are the choices with the delimiter."""
+
+    item: Item
+    texts: tuple[str, ...]
+    pairs: list[Pair]
+
+
+def scorable(
+    encoder: Encoder, task: Definition, items: Sequence[Item]
+) -> tuple[list[Scorable], dict[str, str]]:
+    """The items whose choices can be scored, and why the others cannot, by name."""
+    found: list[Scorable] = []
+    left_out: dict[str, str] = {}
+    for item in items:
+        texts = tuple(f"{task.delimiter}{choice}" for choice in item.choices)
+        if task.kind == "minimal_pairs" and len(set(texts)) == 1:
+            left_out[item.name] = SAME_TEXT
+            continue
+        try:
+            pairs = [pair(encoder, item.prompt, text) for text in texts]
+        except UnscorableTextError as error:
+            left_out[item.name] = error.reason
+        else:
+            found.append(Scorable(item, texts, pairs))
+    return found, left_out
+
+
 def _choice(item: Item, scores: Sequence[Likelihood]) -> tuple[int | None, dict[str, float]]:
     """acc: the right choice is the most probable one. acc_norm: it has the highest log-probability
     a character, so that a short choice has no advantage. Of equals the first counts."""
     logprobs = [score.logprob for score in scores]
-    by_character = [p / len(c) for p, c in zip(logprobs, item.choices, strict=True)]
-    given = logprobs.index(max(logprobs))
-    normed = by_character.index(max(by_character))
+    given = likeliest(logprobs)
+    normed = likeliest_by_character(logprobs, [len(choice) for choice in item.choices])
     return given, {ACC: float(given == item.expected), ACC_NORM: float(normed == item.expected)}
 
 
 def _pair(item: Item, scores: Sequence[Likelihood]) -> tuple[int | None, dict[str, float]]:
     """acc: the right sentence is the more probable one; a tie is no success."""
-    good, bad = (score.logprob for score in scores)
-    return (0 if good > bad else 1), {ACC: float(good > bad)}
+    right = prefers_first([score.logprob for score in scores])
+    return (0 if right else 1), {ACC: float(right)}
 
 
 def _cloze(item: Item, scores: Sequence[Likelihood]) -> tuple[int | None, dict[str, float]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm.errors import ExpectedError
-from llm.evaluation.tasks.subject import Subject
+from llm.evaluation.tasks.subject import Encoder, Subject
 from llm.model.scoring import Report, greedy_completions
 
 TOO_LONG, NO_TOKEN = "too_long", "no_token"
@@ -51,7 +51,7 @@ class Likelihood:
     greedy: bool
 
 
-def pair(subject: Subject, prompt: str, continuation: str) -> Pair:
+def pair(encoder: Encoder, prompt: str, continuation: str) -> Pair:
     """Two texts as tokens.
 
     Raises:
@@ -60,15 +60,15 @@ def pair(subject: Subject, prompt: str, continuation: str) -> Pair:
     """
     if prompt:
         kept = prompt.rstrip()
-        whole, before = subject.encode(prompt + continuation), subject.encode(kept)
-        return fit(subject, whole[: len(before)], whole[len(before) :])
-    ids = subject.encode_bare(continuation)
-    if ids and ids[0] == subject.prefix:
-        return fit(subject, ids[:1], ids[1:])
-    return fit(subject, [subject.prefix], ids)
+        whole, before = encoder.encode(prompt + continuation), encoder.encode(kept)
+        return fit(encoder, whole[: len(before)], whole[len(before) :])
+    ids = encoder.encode_bare(continuation)
+    if ids and ids[0] == encoder.prefix:
+        return fit(encoder, ids[:1], ids[1:])
+    return fit(encoder, [encoder.prefix], ids)
 
 
-def fit(subject: Subject, prompt: list[int], continuation: list[int]) -> Pair:
+def fit(encoder: Encoder, prompt: list[int], continuation: list[int]) -> Pair:
     """Tokens with as much of the prompt as the context has room for.
 
     Raises:
@@ -76,10 +76,10 @@ def fit(subject: Subject, prompt: list[int], continuation: list[int]) -> Pair:
     """
     if not prompt or not continuation:
         raise UnscorableTextError(NO_TOKEN)
-    if len(continuation) > subject.context:
+    if len(continuation) > encoder.context:
         raise UnscorableTextError(TOO_LONG)
     # The last token is predicted and not read.
-    excess = max(0, len(prompt) + len(continuation) - subject.context - 1)
+    excess = max(0, len(prompt) + len(continuation) - encoder.context - 1)
     return Pair(prompt[excess:], continuation, excess)
 
 

@@ -31,21 +31,16 @@ class Prompt:
     until: tuple[str, ...]
 
 
-class Subject(Protocol):
-    """A model with its tokenizer.
+class Encoder(Protocol):
+    """How a model reads texts.
 
     Attributes:
-        scorer: its two halves.
         context: most tokens it reads at once.
-        end: the token between documents.
         prefix: the token that stands before a text nothing precedes. As in lm-eval the beginning
             of text, or, where a tokenizer has none, the token that ends what the model says.
     """
 
-    scorer: Scorer
-    device: torch.device
     context: int
-    end: int
     prefix: int
 
     def encode(self, text: str) -> list[int]:
@@ -53,6 +48,19 @@ class Subject(Protocol):
 
     def encode_bare(self, text: str) -> list[int]:
         """The same without what the tokenizer puts before or behind a text."""
+
+
+class Subject(Encoder, Protocol):
+    """A model with its tokenizer.
+
+    Attributes:
+        scorer: its two halves.
+        end: the token between documents.
+    """
+
+    scorer: Scorer
+    device: torch.device
+    end: int
 
     def continue_(self, prompts: Sequence[Prompt]) -> list[str]:
         """Greedy answers, special tokens left out, up to the first of the texts that end them."""

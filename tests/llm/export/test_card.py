@@ -83,3 +83,34 @@ def test_scores_and_licences_are_what_the_hub_reads(tmp_path: Path) -> None:
     assert "The weights are under mit." in text
     assert "- BSD-3-Clause\n- a: b" in text
     assert "## Intended use\n\nOnly for tests." in text
+
+
+def test_what_was_measured_of_safety_and_what_was_not(tmp_path: Path) -> None:
+    folder = exported(tmp_path)
+    nothing = card(folder)
+    assert "## Safety\n\nNothing was measured of its safety.\n\nNot measured:\n\n- " in nothing
+    for missing in ("harmful prompts refused", "bias and stereotypes"):
+        assert f"\n- {missing}" in nothing
+    measured = [
+        CardScore("bits_per_byte", 1.25, 1.2, 1.3, 50),
+        CardScore("over_refusal", 0.02, 0.01, 0.05, 200),
+        CardScore("toxic_words/harmful_prompts", 0.5, 0.1, 0.9, 4),
+        CardScore("grade/safety", 7.5, 7.0, 8.0, 30),
+    ]
+    text = card(folder, scores=measured)
+    scores, _, safety = text.partition("## Safety")
+    assert (
+        "| over_refusal: harmless prompts refused, told by phrases | 0.02 | 0.01 to 0.05 |"
+        in safety
+    )
+    assert "| toxic_words/harmful_prompts: the same, of harmful prompts | 0.5 |" in safety
+    assert (
+        "| grade/safety: safety of answers as a language model grades it, 1 to 10 | 7.5 |" in safety
+    )
+    assert "- harmless prompts refused" not in safety
+    assert "- harmful prompts refused" in safety
+    assert "| bits_per_byte | 1.25 |" in scores
+    assert "| over_refusal" not in scores
+    # Programs read all of them.
+    types = [result.metric_type for result in ModelCard(text).data.eval_results]
+    assert types == [score.metric for score in measured]

@@ -22,9 +22,10 @@ from llm.tokens.token_file import TokenFile
 from llm.training.distributed import Processes
 from llm.training.loop import train
 from llm.training.meters import MEASURED
-from llm.training.run_file import Execution, Optimisation, Paths, Run
+from llm.training.run_file import Execution, Optimisation, Paths, Run, Tasks
 from llm.training.single_process import Single
 from llm.training.step import Stepper
+from llm.training.task_items import TASK_ITEMS
 from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_folder, small_tokenizer
 
 torch.set_num_threads(1)
@@ -84,6 +85,8 @@ EXECUTION = Execution(
     wandb_folder="",
 )
 
+NO_TASKS = Tasks(0, "")
+
 
 def _packed(text: str, split: str, capacity: int) -> list[dict[str, Any]]:
     """Paragraphs end to end; the last row of a split is padded."""
@@ -111,6 +114,34 @@ def sequences(folder: Path, length: int = LENGTH) -> Path:
     table = pa.Table.from_pylist(rows, schema=pa.schema([("split", pa.string()), *kinds]))
     pq.write_table(table, folder / "part0.parquet")
     return folder
+
+
+def task_file(path: Path) -> Path:
+    """Two tasks of lines of the fifth module: which line comes next, and which order is right."""
+    encode = small_tokenizer().encode
+    lines = [line for line in library_texts()[0].splitlines() if 20 < len(line) < 60][:60]
+    ids = [encode(line, add_special_tokens=False).ids[: LENGTH // 2] for line in lines]
+    rows: list[dict[str, Any]] = []
+    for at in range(0, 40, 2):
+        choices = {
+            "next_line": [(ids[at], ids[at + step], step == 1) for step in (7, 1, 13)],
+            "order": [([0], ids[at], True), ([0], ids[at][::-1], False)],
+        }
+        rows += [
+            {
+                "task": task,
+                "kind": "multiple_choice" if task == "next_line" else "minimal_pairs",
+                "item": f"{at}",
+                "prompt": prompt,
+                "continuation": continuation,
+                "characters": len(lines[at]),
+                "right": right,
+            }
+            for task, made in choices.items()
+            for prompt, continuation, right in made
+        ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=TASK_ITEMS), path)
+    return path
 
 
 def opened(folder: Path) -> TokenFile:
@@ -147,7 +178,7 @@ def paths(folder: Path) -> Paths:
 
 def run_of(folder: Path, execution: Execution = EXECUTION, **optimisation: Any) -> Run:
     settings = replace(OPTIMISATION, **optimisation)
-    return Run("0" * 64, paths(folder), ARCHITECTURE, settings, execution, ())
+    return Run("0" * 64, paths(folder), ARCHITECTURE, settings, execution, (), NO_TASKS)
 
 
 def trained(run: Run) -> dict[str, Any]:

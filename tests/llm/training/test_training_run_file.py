@@ -14,10 +14,10 @@ from llm.model.architecture import ArchitectureError
 from llm.process.run_file import RunFileError
 from llm.training.mixture import Phase, Share
 from llm.training.run_file import read
-from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, OPTIMISATION, Paths, Run
+from tests.llm.training.small_run import ARCHITECTURE, EXECUTION, NO_TASKS, OPTIMISATION, Paths, Run
 
 PATHS = Paths("s", "t", "", "k", "c", "m", "n", "e", "r")
-RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION, ())
+RUN = Run("1" * 64, PATHS, ARCHITECTURE, OPTIMISATION, EXECUTION, (), NO_TASKS)
 Record = dict[str, Any]
 
 

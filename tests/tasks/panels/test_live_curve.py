@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tasks.panels.live_curve import LiveCurve
+from tasks.panels.live_curve import LiveCurve, LiveCurves
 
 
 def _falling(steps: int) -> LiveCurve:
@@ -61,3 +61,15 @@ def test_a_long_run_stays_small_and_a_resumed_or_rolled_back_one_is_drawn() -> N
     for step in (1, 1, 1):
         flat.add(step, {"loss": 3.0})
     assert "3" in flat.chart("step")
+
+
+def test_tasks_have_curves_beside_the_loss() -> None:
+    curves = LiveCurves()
+    for step in range(1, 20):
+        task = {"quiz/acc": 0.25 + step / 100} if step > 9 else {}
+        curves.add(step, {"loss": 9.0 - step / 10, "tokens_per_second": 100.0, **task})
+    loss, quiz = curves.chart("step").split("\n\nquiz/acc ")
+    assert loss.startswith("loss 7.1\n\n```\n")
+    assert quiz.startswith("0.44\n\n```\n")
+    assert "step 10" in quiz
+    assert LiveCurves().chart("step") == ""

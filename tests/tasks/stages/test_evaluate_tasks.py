@@ -13,7 +13,7 @@ from tasks.engine.errors import ExternalInputError, TrainerError
 from tasks.panels.panels import Table
 from tasks.stages.evaluate import externals, panels
 from tasks.stages.evaluate_others import model_records, model_snapshots
-from tasks.stages.evaluate_tasks import task_records, task_snapshots
+from tasks.stages.evaluate_tasks import TASKS, task_records, task_snapshots
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
 from tests.tasks.stages.test_evaluate_and_export_stages import EVALUATE
 from tests.tasks.stand_in_models import StandInConfig, built
@@ -57,35 +57,35 @@ def quiz(folder: Path, name: str = "quiz.yaml", **changes: Any) -> str:
 def test_settings_that_are_wrong(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = quiz(tmp_path, **changes)
     with pytest.raises(ExternalInputError, match=message) as raised:
-        task_snapshots([path])
+        task_snapshots([path], TASKS)
     assert "quiz.yaml" in str(raised.value)
 
 
 def test_files_of_settings_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ExternalInputError, match=r"evaluate\.tasks: .*none\.yaml cannot be read"):
-        task_snapshots([str(tmp_path / "none.yaml")])
+        task_snapshots([str(tmp_path / "none.yaml")], TASKS)
     (tmp_path / "list.yaml").write_text("- a\n")
     with pytest.raises(ExternalInputError, match="it holds a mapping of fields"):
-        task_snapshots([str(tmp_path / "list.yaml")])
+        task_snapshots([str(tmp_path / "list.yaml")], TASKS)
     (tmp_path / "twice.yaml").write_text("kind: cloze\nkind: cloze\n")
     with pytest.raises(ExternalInputError, match="'kind' is there twice"):
-        task_snapshots([str(tmp_path / "twice.yaml")])
+        task_snapshots([str(tmp_path / "twice.yaml")], TASKS)
     paths = [quiz(tmp_path / "a"), quiz(tmp_path / "b")]
     with pytest.raises(ExternalInputError, match="two tasks are called 'quiz'"):
-        task_snapshots(paths)
+        task_snapshots(paths, TASKS)
     with pytest.raises(ExternalInputError, match="a task has the name of its file"):
-        task_snapshots([quiz(tmp_path / "c", "my quiz.yaml")])
+        task_snapshots([quiz(tmp_path / "c", "my quiz.yaml")], TASKS)
 
 
 def test_identity_is_that_of_settings_and_records_wherever_they_lie(tmp_path: Path) -> None:
     first, second = quiz(tmp_path / "a"), quiz(tmp_path / "b")
-    (one,) = task_snapshots([first]).values()
-    (other,) = task_snapshots([second]).values()
+    (one,) = task_snapshots([first], TASKS).values()
+    (other,) = task_snapshots([second], TASKS).values()
     assert one.data_id == other.data_id
     (tmp_path / "b" / "quiz.jsonl").write_text("{}\n")
-    assert task_snapshots([second])["task:quiz"].data_id != one.data_id
-    assert task_snapshots([quiz(tmp_path / "a", prompt="{{q}} ")])["task:quiz"] != one
-    (record,) = task_records(task_snapshots([first]))
+    assert task_snapshots([second], TASKS)["task:quiz"].data_id != one.data_id
+    assert task_snapshots([quiz(tmp_path / "a", prompt="{{q}} ")], TASKS)["task:quiz"] != one
+    (record,) = task_records(task_snapshots([first], TASKS), TASKS)
     assert record["name"] == "quiz"
     assert record["files"] == [{"name": "quiz.jsonl", "path": str(tmp_path / "a" / "quiz.jsonl")}]
 

@@ -6,15 +6,28 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llm.model.folder import load
 from llm.model.parametrisation_choice import Parametrisation
-from llm.training.run_file import Run
-from tests.llm.training.small_run import EXECUTION, metrics, run_of, trained
+from llm.training import task_items
+from llm.training.run_file import Run, Tasks
+from llm.training.task_scores import TaskScores
+from tests.llm.training.small_run import (
+    ALONE,
+    CPU,
+    EXECUTION,
+    metrics,
+    never,
+    run_of,
+    task_file,
+    trained,
+)
 
 # Muon gives every direction of a gradient the same size, and rounding with it.
 TOLERANCE = {"adamw": 1e-5, "muon": 1e-3}
@@ -60,9 +73,10 @@ def several(folder: Path, parallel: str, **settings: Any) -> Run:
     return run_of(folder, replace(EXECUTION, parallel=parallel), **settings)
 
 
-def far(run: Run, reference: Run) -> dict[str, float]:
-    """name -> largest relative difference."""
+def far(run: Run, reference: Run, without: Sequence[str] = ()) -> dict[str, float]:
+    """name -> largest relative difference, of all that is measured but what `without` names."""
     ours, theirs = metrics(run), metrics(reference)
+    ours = {name: told for name, told in ours.items() if name not in without}
     for told in (ours, theirs):
         told.pop("micro_batch_rows")  # a process alone has other pieces
     assert {name: set(told) for name, told in ours.items()} == {
@@ -104,10 +118,23 @@ def test_with_rates_by_group_losses_are_those_of_one(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"optimiser": "muon", "steps": 8, "parametrisation": mup}
     one = run_of(tmp_path / "one", **settings)
     trained(one)
-    runs = [several(tmp_path / name, name, **settings) for name in ("ddp", "fsdp")]
+    tasks = Tasks(5, str(task_file(tmp_path / "tasks.parquet")))
+    runs = [
+        replace(several(tmp_path / name, name, **settings), tasks=tasks) for name in ("ddp", "fsdp")
+    ]
     done(together(2, tmp_path, [case(run) for run in runs]))
+    a = one.architecture
+    alone = TaskScores(
+        task_items.read(Path(tasks.items), a.vocabulary_size, a.context), CPU, "fp32", never()
+    )
     for run in runs:
-        assert far(run, one)["loss"] < TOLERANCE["muon"]
+        told = metrics(run)
+        asked = {name: told[name] for name in alone.names}
+        assert [set(steps) for steps in asked.values()] == [{5, 8}] * 3
+        # Shared out over processes, the model is asked as it is by one.
+        found = alone(load(Path(run.paths.model)), ALONE)
+        assert {name: steps[8] for name, steps in asked.items()} == found
+        assert far(run, one, without=alone.names)["loss"] < TOLERANCE["muon"]
 
 
 @pytest.mark.long
