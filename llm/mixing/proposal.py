@@ -10,6 +10,7 @@ from llm.mixing.law import Laws
 
 Floats = NDArray[np.float64]
 _PARTS = 1_000_000  # weights are whole millionths
+_ROUNDING = 1e-9  # of sums
 
 
 class NoMixtureError(ExpectedError, ValueError):
@@ -58,7 +59,7 @@ def require_mixture(limits: Floats) -> None:
     """Raises:
     NoMixtureError: the limits sum to less than 1.
     """
-    if limits.sum() < 1:
+    if limits.sum() < 1 - _ROUNDING:
         raise NoMixtureError(
             f"all sources together may make up {limits.sum():.3f} of the text, and 1 is needed"
         )

@@ -68,7 +68,7 @@ def _cores() -> int:
 
 
 def _finish(search: Search, todo: Sequence[Proxy], already: int, stop: StopRequest) -> None:
-    progress = Progress(len(search.proxies), "proxy", already)
+    progress = Progress(len(search.proxies), "mixture", already)
     workers = _Workers(search)
     with ThreadPoolExecutor(search.at_once, "proxy") as threads:
         try:

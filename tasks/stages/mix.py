@@ -59,7 +59,7 @@ def run(config: MixConfig, inputs: Inputs, out: Out) -> None:
     }
     for name, value in facts.items():
         out.fact(name, value)
-    out.conserve(len(drawn), len(trained), unit="proxy")
+    out.conserve(len(drawn), len(trained), unit="mixture")
     out.log(in_words(facts))
 
 

@@ -121,7 +121,7 @@ def test_tables_and_facts(done: dict[str, BuildResult], home: Path) -> None:
     assert by_weight[0][1] > by_weight[-1][1] + 0.1  # who reads docs knows docs
     assert len(kept(home)) == 6
     totals = artifact.manifest.totals
-    assert (totals.rows_in, totals.kept, totals.unit) == (6, 6, "proxy")
+    assert (totals.rows_in, totals.kept, totals.unit) == (6, 6, "mixture")
 
 
 def test_panels(done: dict[str, BuildResult]) -> None:
