@@ -14,7 +14,7 @@ from flows.home import open_store
 from flows.planning import RECIPE
 from flows.running import built_alone, watch_server
 from tasks.comparison import comparing
-from tasks.comparison.naming import NAMES, PROD, contenders
+from tasks.contenders.by_name import NAMES, PROD, contenders
 
 
 @flow(name="compare")

@@ -12,7 +12,7 @@ from flows.cli.tables import console, print_rows
 from flows.home import open_store, require_writable
 from tasks.comparison import comparing
 from tasks.comparison.comparing import Comparison
-from tasks.comparison.naming import NAMES, contenders
+from tasks.contenders.by_name import NAMES, contenders
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import sound

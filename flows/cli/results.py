@@ -15,7 +15,7 @@ from flows.cli.comparing import SharedItems, show
 from flows.cli.options import Recipe
 from flows.home import open_store
 from tasks.comparison import contenders, promotion
-from tasks.comparison.naming import of_channel
+from tasks.contenders.by_name import of_channel
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact

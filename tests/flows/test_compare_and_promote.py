@@ -13,8 +13,8 @@ from flows import compare as flow
 from flows.cli.main import app
 from llm.evaluation.differences.pairing import DifferentItemsError
 from tasks.comparison.comparing import ComparisonError
-from tasks.comparison.naming import contenders
 from tasks.comparison.promotion import NotBetterError
+from tasks.contenders.by_name import contenders
 from tasks.engine.errors import MissingInputError, RecipeError
 from tasks.engine.run.execute import BuildRequest
 from tasks.engine.store import channels

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.comparison.contenders import STAGE, Contender, contender
-from tasks.comparison.folders import Measure, is_model, measured_like
+from tasks.contenders.of_folder import Measure, is_model, measured_like
 from tasks.engine.errors import MissingInputError
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.comparison.comparing import compare
-from tasks.comparison.naming import contenders
+from tasks.contenders.by_name import contenders
 from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError, TrainerError
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
