@@ -22,6 +22,7 @@ from flows.cli import (
     services,
     serving,
     sizing,
+    what_if,
 )
 from flows.cli.faults import explains_itself, message
 from flows.cli.stopping import Stopping
@@ -40,6 +41,7 @@ for group in (
     running,
     inspecting,
     sizing,
+    what_if,
     forecasting,
     comparing,
     experimenting,
