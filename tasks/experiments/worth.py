@@ -17,7 +17,7 @@ from tasks.comparison.comparing import RESAMPLES, SEED
 from tasks.comparison.contenders import Contender
 from tasks.engine.store.artifact import Artifact
 from tasks.experiments.definition import Experiment
-from tasks.experiments.fixed_text import Text, trained_on, without
+from tasks.experiments.fixed_text import Text, all_without, trained_on
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def result(experiment: Experiment, runs: Sequence[Run], resamples: int = RESAMPL
     base = by_variant[first.name]
     seen = trained_on(base[0].text, [run.text for run in runs])
     measured = {
-        name: [_clean(run.model.measures, seen) for run in each]
+        name: [all_without(run.model.measures, seen) for run in each]
         for name, each in by_variant.items()
     }
     base_measures = measured[first.name]
@@ -151,15 +151,6 @@ def result(experiment: Experiment, runs: Sequence[Run], resamples: int = RESAMPL
     kept = len(base_measures[0][BITS_PER_BYTE].ids)
     left_out = len(whole_text.ids) - kept
     return Result(experiment.name, experiment.seeds, tuple(found), kept, left_out)
-
-
-def _clean(measures: Mapping[str, Measure], seen: set[str]) -> dict[str, Measure]:
-    found = {}
-    for name, measure in measures.items():
-        # A part of the text (a source) may be all that a variant trained on.
-        if name == BITS_PER_BYTE or any(each.partition(":")[0] not in seen for each in measure.ids):
-            found[name] = without(measure, seen)
-    return found
 
 
 def _pairs(
