@@ -198,17 +198,23 @@ def test_the_flow_shows_its_table(home: Path, prefect_server: None) -> None:
         flow.compare(recipe="mine", models=["mine", "mine@beta"])
 
 
-def test_a_folder_beside_an_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("INGOT_ROOT", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+def test_a_folder_beside_an_evaluation(home: Path, tmp_path: Path, prefect_server: None) -> None:
     tiny = StandInConfig()
-    built(tmp_path / "home", dedup=tiny, pretrain=tiny, evaluate=EVALUATE)
-    model_folder(tmp_path / "theirs", tiny_model(CONTEXT, 5))
-    first = answer("compare", "test", "theirs", "--json")
-    assert first.exit_code == 0, first.output
-    [row] = json.loads(first.stdout)["rows"]
+    built(home, dedup=tiny, pretrain=tiny, evaluate=EVALUATE)
+    for seed, name in enumerate(("theirs", "others"), 5):
+        model_folder(tmp_path / name, tiny_model(CONTEXT, seed))
+
+    def attempts() -> int:
+        return len(list(home.glob("artifacts/evaluate/*/0*")))
+
+    state = flow.compare(models=["test", "theirs"], return_state=True)
+    [row] = state.result()["rows"]
     assert (row["model"], row["metric"]) == ("theirs", "bits_per_byte")
-    attempts = list(tmp_path.glob("home/artifacts/evaluate/*/0*"))
-    assert json.loads(answer("compare", "test", "theirs", "--json").stdout)["rows"] == [row]
-    assert list(tmp_path.glob("home/artifacts/evaluate/*/0*")) == attempts
+    assert "| bits\\_per\\_byte | theirs |" in artifacts(state)["compare"]
+    assert attempts() == 2
+    served = answer("compare", "test", "theirs", "--json")
+    assert json.loads(served.stdout)["rows"] == [row]
+    assert attempts() == 2
+    [other] = json.loads(answer("compare", "test", "others", "--json").stdout)["rows"]
+    assert other["after"] != row["after"]
+    assert attempts() == 3
