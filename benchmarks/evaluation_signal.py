@@ -6,7 +6,8 @@ Seven recipes that differ in their filter, mixture, learning rate or size are tr
 and for eight times as long a time: 21 pairs. Of each pair both lengths say which recipe is better,
 by paired intervals of bits per byte on the same validation documents, none of which a recipe has
 in its training text. Where the short runs dare a verdict, the long ones have to give the same one;
-a long one that sees no difference does not agree.
+a long one that sees no difference does not agree. The intervals are about other documents; beside
+the agreement of all verdicts stands that of the pairs that differ by more than seeds of one recipe.
 
 All are trained on as many tokens: those that the first recipe takes `--minutes` for, as measured
 before, with one thread. A core has one run at a time. The text is the documentation of installed
@@ -23,189 +24,47 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from benchmarks.verdicts import Measured, agreement, measure_row, pair_rows, verdicts
-from flows.experiment_plan import Question, question
+from benchmarks.signal_runs import (
+    LENGTHS,
+    LONGER,
+    built_before,
+    first_seeds,
+    measures,
+    pace,
+    run_all,
+    write_experiments,
+    write_recipe,
+)
+from benchmarks.verdicts import Measured, agreement, beyond_seeds, measure_row, pair_rows, verdicts
+from flows.experiment_plan import question
 from flows.home import prepare_environment
 from flows.planning import planner
+from llm.evaluation.differences.pairing import DifferentItemsError, DifferentWeightsError
 from llm.evaluation.measure import BITS_PER_BYTE, Measure
-from tasks import forecasting
-from tasks.comparison.contenders import contender
 from tasks.engine.run.build import build
-from tasks.engine.run.execute import execute
-from tasks.engine.run.plan import Planner, Selection
-from tasks.engine.store import channels
-from tasks.experiments.definition import BASE, EVALUATE, TRAIN
-from tasks.experiments.fixed_text import all_without, evaluation_request, text_of, trained_on
-from tasks.small_runs import SmallRun, small_run
+from tasks.experiments.definition import BASE, TRAIN
 
 AGREEMENT = 0.9
-LONGER = 8
-LENGTHS = ("short", "long")
-# Documentation by what it is about: a source each, so that a mixture can be tried.
-PACKAGES = {
-    "language": ["python", "mypy"],
-    "science": ["sympy", "scipy", "pandas", "numpy", "networkx"],
-    "services": ["torch", "sqlalchemy", "prefect", "huggingface-hub"],
-}
-RULES = [
-    {"column": "language", "allowed": ["en"]},
-    {"column": "word_count", "minimum": 20, "maximum": 200_000},
-    {"column": "duplicate_10gram_char_fraction", "maximum": 0.3},
-]
-_PACE_STEPS = 150
 
 
-def recipe_of(data: Sequence[Path]) -> dict[str, Any]:
-    """The first recipe: the quickstart's model on documentation, or on files of one's own."""
-    sources: list[dict[str, Any]] = [
-        {"name": name, "kind": "pydocs", "distributions": packages}
-        for name, packages in PACKAGES.items()
-    ]
-    if data:
-        sources = [
-            {"name": path.name.split(".")[0], "paths": [str(path.resolve())]} for path in data
-        ]
-    later = ("examples", "sft", "dpo", "decontaminate", "export", "report", "quality")
-    return {
-        "name": "signal",
-        "extends": "quickstart",
-        "source": {"sources": sources},
-        "filter": {"rules": RULES},
-        "pretrain": {"threads": 1, "device": "cpu"},
-        "evaluate": {
-            "validation_bytes": 1_000_000,
-            "prompts": [],
-            "continuations": [],
-            "threads": 1,
-            "device": "cpu",
-        },
-        **dict.fromkeys(later),
-    }
-
-
-def variants(source: str) -> dict[str, dict[str, Any]]:
-    """In what six more recipes differ from the first.
-
-    Args:
-        source: what one of them trains on a quarter of.
-    """
-    return {
-        "unfiltered": {"filter": None},
-        "only long": {"filter.rules.1.minimum": 200},
-        f"little {source}": {"pack.weights": [{"source": source, "epochs": 0.25}]},
-        "slow": {"pretrain.learning_rate": 0.003},
-        "fast": {"pretrain.learning_rate": 0.05},
-        "small": {"pretrain.hidden_size": 64, "pretrain.intermediate_size": 192},
-    }
-
-
-def write_files(folder: Path, args: argparse.Namespace) -> None:
-    """The recipe, and what is changed in it by way of its command line."""
-    record = recipe_of(args.data)
-    for change in args.changes:
-        key, _, value = change.partition("=")
-        stage, _, field = key.partition(".")
-        record.setdefault(stage, {})[field] = yaml.safe_load(value)
-    (folder / "signal.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
-
-
-def write_experiments(folder: Path, args: argparse.Namespace, tokens: int) -> None:
-    """One of each length; the short one with further seeds of the first recipe."""
-    [source] = [max(args.data, key=lambda path: path.stat().st_size)] if args.data else [None]
-    mixed = variants(source.name.split(".")[0] if source else "science")
-    for length, times, seeds in (("short", 1, range(args.seeds)), ("long", LONGER, range(1))):
-        record = {
-            "recipe": "signal.yaml",
-            "name": f"signal-{length}",
-            "tokens": tokens * times,
-            "seeds": list(seeds),
-            "variants": mixed,
-        }
-        (folder / f"{length}.yaml").write_text(yaml.safe_dump(record, sort_keys=False))
-
-
-def pace(plan: Planner) -> float:
-    """Tokens a second that the first recipe trains, compiled; kept in the store."""
-    request = forecasting.request_of(plan)
-    config: Any = request.config
-    short = config.model_copy(
-        update={"tokens": _PACE_STEPS * config.batch_tokens, "validate_every": _PACE_STEPS // 2}
-    )
-    found = small_run(execute(replace(request, config=short), plan.store).artifact)
-    if not isinstance(found, SmallRun):
-        raise SystemExit(f"the first recipe does not train: {found.why}")
-    return found.tokens_per_second
-
-
-def built_before(plan: Planner) -> None:
-    """Build what pretraining reads."""
-    stages = tuple(plan.chain.ancestors(TRAIN) - {TRAIN})
-    build(replace(plan, selection=Selection(only=stages), artifacts={}, planned={}))
-
-
-def run_one(length: str, variant: str, seed: int) -> float:
-    """Train and measure, what is there already served; the seconds it took."""
-    began = time.monotonic()
-    plan = question(f"{length}.yaml").plans[variant, seed]
-    base = question("short.yaml").base
-    base.plan()
-    build(plan)
-    measured = execute(evaluation_request(plan, base), plan.store).artifact
-    channels.point(plan.store, plan.name, measured)
-    return time.monotonic() - began
-
-
-def run_all(asked: Mapping[str, Question], seeds: int, workers: int) -> None:
-    """Every recipe at both lengths, and further seeds of the first at the short one."""
-    jobs = [
-        (length, variant, 0)
-        for length in reversed(LENGTHS)  # the long ones first: at the end no core waits for one
-        for variant in dict.fromkeys(variant for variant, _ in asked[length].plans)
-    ]
-    jobs += [("short", BASE, seed) for seed in range(1, seeds)]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        running = {pool.submit(run_one, *job): job for job in jobs}
-        for done, future in enumerate(as_completed(running), 1):
-            length, variant, seed = running[future]
-            took = future.result()
-            print(
-                f"{done:3}/{len(jobs)}  {length:5} {variant:24} seed {seed}  {took:7.0f} s",
-                flush=True,
-            )
-
-
-def measures(asked: Mapping[str, Question]) -> dict[str, dict[tuple[str, int], Any]]:
-    """Of every run by length, on text that no recipe has trained on."""
-    base = asked["short"].base
-    plans = {
-        (length, *run): plan
-        for length, each in asked.items()
-        for run, plan in each.plans.items()
-        if channels.resolve(plan.store, plan.name, EVALUATE) is not None
-    }
-    for plan in plans.values():
-        plan.plan()
-    seen = trained_on(text_of(base), [text_of(plan) for plan in plans.values()])
-    found: dict[str, dict[tuple[str, int], Any]] = {length: {} for length in LENGTHS}
-    for (length, variant, seed), plan in plans.items():
-        artifact = channels.resolve(plan.store, plan.name, EVALUATE)
-        assert artifact is not None
-        found[length][variant, seed] = all_without(contender(variant, artifact).measures, seen)
-    return found
-
-
-def first_seeds(runs: Mapping[tuple[str, int], Mapping[str, Measure]]) -> Measured:
-    """By recipe."""
-    return {variant: each for (variant, seed), each in runs.items() if seed == 0}
+def measure_rows(
+    short: Measured, long: Measured, seeds: Sequence[Mapping[str, Measure]]
+) -> list[dict[str, Any]]:
+    """A row a measure that all runs have of the same items; what is left out is told."""
+    rows = []
+    runs = [*short.values(), *long.values(), *seeds]
+    for name in short[BASE]:
+        try:
+            if all(name in each for each in runs):
+                rows.append(measure_row(name, short, long, seeds))
+        except (DifferentItemsError, DifferentWeightsError) as error:
+            print(f"left out: {error}", file=sys.stderr)
+    return rows
 
 
 def report(pairs: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -233,6 +92,11 @@ def report(pairs: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
         print(f"{row['name'][:32]:32} {row['items']:>7} {columns} {row['dared']:>6} {agree:>6}")
 
 
+def _share(pairs: Sequence[Mapping[str, Any]]) -> str:
+    dared = [row["agrees"] for row in pairs if row["agrees"] is not None]
+    return f"{sum(dared)} of {len(dared)} verdicts dared on {len(pairs)} pairs"
+
+
 def main() -> None:
     """Run, print the tables, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -246,7 +110,7 @@ def main() -> None:
     args = parser.parse_args()
     folder = args.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    write_files(folder, args)
+    write_recipe(folder, args.data, args.changes)
     os.environ.update(INGOT_ROOT=str(folder), INGOT_HOME=str(folder / "home"), OMP_NUM_THREADS="1")
     prepare_environment()
     began = time.monotonic()
@@ -262,7 +126,7 @@ def main() -> None:
         + (f"; {rate:,.0f} a second" if rate else ""),
         file=sys.stderr,
     )
-    write_experiments(folder, args, tokens)
+    tried = write_experiments(folder, args.data, args.seeds, tokens)
     asked = {length: question(f"{length}.yaml") for length in LENGTHS}
     for (_, seed), each in asked["short"].plans.items():
         if seed == 0:
@@ -272,17 +136,16 @@ def main() -> None:
     short, long = (first_seeds(found[length]) for length in LENGTHS)
     seeds = [each for (variant, _), each in found["short"].items() if variant == BASE]
     pairs = pair_rows(verdicts(short, BITS_PER_BYTE), verdicts(long, BITS_PER_BYTE))
-    common = [name for name in short[BASE] if all(name in each for each in short.values())]
-    rows = [measure_row(name, short, long, seeds) for name in common]
+    rows = measure_rows(short, long, seeds)
     report(pairs, rows)
     value = agreement(pairs)
     holds = value is not None and value >= AGREEMENT
-    dared = sum(row["agrees"] is not None for row in pairs)
-    agreeing = sum(row["agrees"] is True for row in pairs)
+    apart = beyond_seeds(pairs, BITS_PER_BYTE, seeds)
     verdict = "holds" if holds else "does not hold"
+    print(f"\nagreement: {_share(pairs)} (bar {AGREEMENT}: {verdict})")
     print(
-        f"\nagreement: {agreeing} of {dared} verdicts dared on {len(pairs)} pairs "
-        f"(bar {AGREEMENT}: {verdict}); {time.monotonic() - began:.0f} s"
+        f"of the {len(apart)} pairs that differ by more than seeds of one recipe: {_share(apart)}; "
+        f"{time.monotonic() - began:.0f} s"
     )
     record = {
         "benchmark": "evaluation_signal",
@@ -292,11 +155,12 @@ def main() -> None:
             "minutes": None if args.tokens else args.minutes,
             "tokens": [tokens, LONGER * tokens],
             "seeds": args.seeds,
-            "recipes": {BASE: {}, **_tried(folder)},
+            "recipes": {BASE: {}, **tried},
             "bits_per_byte": {
                 length: {name: each[BITS_PER_BYTE].value for name, each in runs.items()}
                 for length, runs in (("short", short), ("long", long))
             },
+            "beyond_seeds": {"pairs": len(apart), "agreement": agreement(apart)},
             "cores": os.cpu_count(),
         },
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
@@ -304,11 +168,6 @@ def main() -> None:
         "bars": [{"name": "agreement", "value": value, "target": AGREEMENT, "holds": holds}],
     }
     print(json.dumps(record))
-
-
-def _tried(folder: Path) -> dict[str, Any]:
-    tried: dict[str, Any] = yaml.safe_load((folder / "short.yaml").read_text())["variants"]
-    return tried
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scipy import special
+
 from llm.evaluation.differences.differences import Difference, differences
 from llm.evaluation.differences.pairing import Pair, pair
 from llm.evaluation.differences.power import standard_error
@@ -61,6 +63,22 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> float | None:
     """
     dared = [row["agrees"] for row in rows if row["agrees"] is not None]
     return sum(dared) / len(dared) if dared else None
+
+
+def beyond_seeds(
+    rows: Sequence[Mapping[str, Any]], metric: str, seeds: Sequence[Mapping[str, Measure]]
+) -> list[Mapping[str, Any]]:
+    """The pairs that other seeds of the same two recipes would hardly turn round.
+
+    Their short runs differ by more than the 95 % interval of the difference of two seeds of one
+    recipe (Student's t, of as many seeds as there are). All, where there is a single seed.
+    """
+    values = [each[metric].value for each in seeds]
+    if len(values) < 2:
+        return list(rows)
+    quantile = float(special.stdtrit(len(values) - 1, 0.975))
+    reach = quantile * 2**0.5 * statistics.stdev(values)
+    return [row for row in rows if abs(row["short"]["change"]) > reach]
 
 
 def _figures(found: Difference) -> dict[str, Any]:

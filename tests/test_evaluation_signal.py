@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.evaluation_signal import recipe_of, variants
-from benchmarks.verdicts import agreement, measure_row, pair_rows, verdicts
+from benchmarks.signal_runs import recipe_of, variants
+from benchmarks.verdicts import agreement, beyond_seeds, measure_row, pair_rows, verdicts
 from tasks.recipe import validate_recipe
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.tasks.stand_in_evaluations import bits, right
@@ -64,6 +64,10 @@ def test_how_far_a_measure_tells_recipes_apart() -> None:
     assert row["item_noise"] == pytest.approx(0.05 / 120**0.5, rel=0.35)
     assert row["signal_over_seed_noise"] == pytest.approx(row["signal"] / 0.01)
     assert (row["dared"], row["agreement"]) == (3, 1.0)
+    # Of three seeds ± .01, two recipes are to be .0608 apart.
+    near = [{"short": {"change": change}} for change in (0.06, -0.0609, 0.5)]
+    assert beyond_seeds(near, "bits_per_byte", seeds) == near[1:]
+    assert beyond_seeds(near, "bits_per_byte", seeds[:1]) == near
     flat = measure_row("arc_easy", short, short, [{"arc_easy": right(0.5)}])
     assert (flat["signal"], flat["seed_noise"]) == (0, None)
     assert (flat["dared"], flat["agreement"]) == (0, None)
