@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="of a short run")
     parser.add_argument("--tokens", type=int, help="of a short run, in place of --minutes")
     parser.add_argument("--data", type=Path, nargs="+", default=[], help="files, a source each")
-    parser.add_argument("--seeds", type=int, default=3, help="of the first recipe's short run")
+    parser.add_argument("--seeds", type=int, default=5, help="of the first recipe's short run")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="FIELD=VALUE")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="runs at once")
     args = parser.parse_args()
