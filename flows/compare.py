@@ -10,10 +10,11 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
-from flows.contenders import NAMES, PROD, contenders
+from flows.home import open_store
 from flows.planning import RECIPE
-from flows.running import watch_server
+from flows.running import built_alone, watch_server
 from tasks.comparison import comparing
+from tasks.contenders.by_name import NAMES, PROD, contenders
 
 
 @flow(name="compare")
@@ -34,7 +35,7 @@ def compare(
 ) -> State[dict[str, Any]]:
     """Say which model is better, by how much and how surely."""
     with watch_server():
-        chosen = contenders(models or [f"{recipe}@{PROD}", recipe])
+        chosen = contenders(open_store(), models or [f"{recipe}@{PROD}", recipe], built_alone)
         found = comparing.compare(chosen, measures, shared_items)
         publish.comparison(found)
     said = comparing.in_words(found)

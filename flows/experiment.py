@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow
@@ -15,14 +16,26 @@ from flows.experiment_plan import Question, question
 from flows.running import build_apart, run, watch_server
 from tasks.comparison.contenders import contender
 from tasks.engine.store import channels
-from tasks.experiments import worth
+from tasks.experiments import record, worth, worth_table
 from tasks.experiments.fixed_text import evaluation_request, text_of
+from tasks.experiments.removals import funnel_flow
 from tasks.machine import require_devices
+from tasks.panels.panels import Flow
+from tasks.report.funnel import funnel
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an experiment came to, and what leaves the funnel of its base."""
+
+    result: worth.Result
+    removals: Flow
+
 
 # Of a run that its caller, in this process, has planned already.
 ASKED: ContextVar[Question | None] = ContextVar("asked", default=None)
 # What the last run of this process found.
-LAST: list[worth.Result] = []
+LAST: list[Found] = []
 
 
 @flow(name="experiment")
@@ -38,11 +51,13 @@ def experiment(
         asked = ASKED.get() or question(file)
         runs = [_built(asked, variant, seed) for variant, seed in asked.plans]
         found = worth.result(asked.experiment, runs)
-        LAST.append(found)
-        publish.experiment(found)
-    said = worth.in_words(found)
+        record.keep(asked.base.store, asked.experiment, found)
+        removals = funnel_flow(asked.experiment, found, funnel(asked.base.artifacts))
+        LAST.append(Found(found, removals))
+        publish.experiment(found, removals, asked.base.store)
+    said = worth_table.in_words(found)
     get_run_logger().info("%s", said)
-    return Completed(message=said, data=worth.as_record(found))
+    return Completed(message=said, data=record.as_record(found))
 
 
 def _built(asked: Question, variant: str, seed: int) -> worth.Run:

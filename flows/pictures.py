@@ -1,7 +1,8 @@
 """Pictures for Prefect's pages: SVG files that the report server serves.
 
 A picture lies in a folder named as the attempt it shows, and `ingot gc` removes it with, or after,
-that attempt. A picture of a lineage shows no attempt; of these the ones shown last stay.
+that attempt. A picture of a lineage or of an experiment shows no attempt; of these the ones shown
+last stay.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from pathlib import Path
 from flows.reports import PICTURES, report_address, shown_folder
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
-from tasks.panels.panels import Graph, Panel
+from tasks.panels.panels import Flow, Graph, Panel
 from tasks.panels.pictures import picture
 
 _ARTIFACTS = "artifacts/"
-_LINEAGE = "lineage"
-_LINEAGES_KEPT = 20
+_LINEAGE, _EXPERIMENT = "lineage", "experiment"
+_KEPT = 20  # of either
 # What a process writes is whole long before.
 _CUT_SHORT_SECONDS = 3600.0
 
@@ -35,6 +36,11 @@ def publish_picture(panel: Panel, artifact: Artifact) -> str | None:
 def publish_lineage(graph: Graph, store: Store) -> str | None:
     """The same of a lineage."""
     return _publish(graph, store, _LINEAGE)
+
+
+def publish_experiment(flow: Flow, store: Store) -> str | None:
+    """The same of what an experiment says of a funnel."""
+    return _publish(flow, store, _EXPERIMENT)
 
 
 def _publish(panel: Panel, store: Store, place: str) -> str | None:
@@ -57,7 +63,8 @@ def _publish(panel: Panel, store: Store, place: str) -> str | None:
 
 
 def outdated(store: Store, going: Container[str] = ()) -> list[Path]:
-    """Pictures that may go: all but those of attempts in the store and of the last lineages.
+    """Pictures that may go: all but those of attempts in the store, and the last of lineages and
+    experiments.
 
     Args:
         going: folders of attempts that are about to be removed, relative to the store.
@@ -65,19 +72,22 @@ def outdated(store: Store, going: Container[str] = ()) -> list[Path]:
     if not store.local:
         return []  # those here are of another store
     root = shown_folder() / PICTURES
-    found, lineages = [], []
+    found: list[Path] = []
+    last: dict[str, list[Path]] = {_LINEAGE: [], _EXPERIMENT: []}
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         place = path.parent.relative_to(root).as_posix()
         attempt = f"{_ARTIFACTS}{place}"
         if path.suffix != ".svg":
             if time.time() - path.stat().st_mtime > _CUT_SHORT_SECONDS:
                 found.append(path)
-        elif place == _LINEAGE:
-            lineages.append(path)
+        elif place in last:
+            last[place].append(path)
         elif attempt in going or not store.exists(f"{attempt}/manifest.json"):
             found.append(path)
-    lineages.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return found + lineages[_LINEAGES_KEPT:]
+    for paths in last.values():
+        paths.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        found += paths[_KEPT:]
+    return found
 
 
 def take_down(pictures: Iterable[Path]) -> None:

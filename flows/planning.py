@@ -81,16 +81,6 @@ def planner_for(
     return Planner(wired, merged, recipe.name, store, selection, source=source, pinned=pinned)
 
 
-def recipe_name(recipe: str) -> str:
-    """The name a recipe's pointers are kept under, from what a person types: name or file."""
-    try:
-        return load(recipe).name
-    except RecipeError:
-        if recipe.replace("-", "").replace("_", "").isalnum():
-            return recipe  # its file may be gone, what was built by it is not
-        raise
-
-
 def planner(
     recipe: str,
     changes: Sequence[str] = (),

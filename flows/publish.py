@@ -15,7 +15,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.pictures import publish_lineage, publish_picture
+from flows.pictures import publish_experiment, publish_lineage, publish_picture
 from flows.reports import page
 from tasks.best_effort import SERVER_AWAY, unreachable
 from tasks.comparison import comparing
@@ -26,11 +26,12 @@ from tasks.engine.run.plan import Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view
-from tasks.experiments import worth
+from tasks.experiments import worth_table
+from tasks.experiments.worth import Result as Worth
 from tasks.forecasting import Result, in_words, rows_of
 from tasks.panels.markdown import markdown
 from tasks.panels.numbers import duration, size
-from tasks.panels.panels import Graph
+from tasks.panels.panels import Flow, Graph
 from tasks.runner import other_settings
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.
@@ -159,10 +160,13 @@ def comparison(found: Comparison) -> None:
 
 
 @best_effort
-def experiment(found: worth.Result) -> None:
-    """What variants of a recipe are worth, in one page."""
-    text = join_panels([markdown(panel) for panel in worth.panels(found)])
-    create_markdown_artifact(key="experiment", markdown=text, description=worth.in_words(found))
+def experiment(found: Worth, removals: Flow, store: Store) -> None:
+    """What variants of a recipe are worth, in one page, with a picture of its funnel."""
+    shown = [markdown(panel) for panel in worth_table.panels(found)]
+    shown.append(markdown(removals, publish_experiment(removals, store)))
+    create_markdown_artifact(
+        key="experiment", markdown=join_panels(shown), description=worth_table.in_words(found)
+    )
 
 
 @best_effort

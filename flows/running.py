@@ -26,9 +26,10 @@ from tasks.engine.run.execute import BuildRequest, BuildResult, execute
 from tasks.engine.run.plan import Planner, Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published, sound
+from tasks.engine.store.store import Store
 from tasks.machine import require_devices
 from tasks.runner import stage_task
-from tasks.task_request import ArtifactReference, TaskRequest, as_task_request
+from tasks.task_request import ArtifactReference, as_task_request
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,14 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
     def through_prefect(request: BuildRequest, force: bool) -> BuildResult:
         stage, pool = request.stage.name, request.config.pool
         try:
-            if pool and not here and (force or not _present(request, planner)):
-                built = run_on_pool(_task_request(request, planner, force), pool, recipe)
+            if pool and not here and (force or not _present(request, planner.store)):
+                asked = as_task_request(request, planner.store, force, planner.selection.same_code)
+                built = run_on_pool(asked, pool, recipe)
                 states[stage] = "Completed"
             else:
-                built, states[stage] = _as_task(request, planner, force)
+                built, states[stage] = _as_task(
+                    request, planner.store, planner.selection.same_code, force
+                )
         except Exception as error:
             error.add_note(f"Stage {stage} failed. Finished work is kept: run again to continue.")
             raise
@@ -114,10 +118,24 @@ def build_apart(requests: Iterable[BuildRequest], planner: Planner) -> list[Outc
     progress = RunProgress(complete=False, outcomes=[])
     with tolerate_outage(progress):
         for request in requests:
-            built, state = _as_task(request, planner, force=False)
+            same_code = planner.selection.same_code
+            built, state = _as_task(request, planner.store, same_code, force=False)
             progress.outcomes.append(Outcome(request.stage.name, state, built.artifact))
         progress.complete = True
     return progress.outcomes
+
+
+def built_alone(request: BuildRequest, store: Store) -> Artifact:
+    """Build what is of no recipe as a task run, in this process.
+
+    Raises:
+        IngotError: it failed.
+    """
+    progress = RunProgress(complete=False, outcomes=[])
+    with tolerate_outage(progress):
+        built, _ = _as_task(request, store, same_code=False, force=False)
+        progress.complete = True
+    return built.artifact
 
 
 @contextlib.contextmanager
@@ -151,30 +169,28 @@ def watch_server() -> Iterator[ServerWatch | None]:
         yield watch
 
 
-def _present(request: BuildRequest, planner: Planner) -> Artifact | None:
-    return sound(planner.store, request.stage.name, request.build_id, request.config)
+def _present(request: BuildRequest, store: Store) -> Artifact | None:
+    return sound(store, request.stage.name, request.build_id, request.config)
 
 
-def _task_request(request: BuildRequest, planner: Planner, force: bool) -> TaskRequest:
-    return as_task_request(request, planner.store, force, planner.selection.same_code)
-
-
-def _as_task(request: BuildRequest, planner: Planner, force: bool) -> tuple[BuildResult, str]:
-    name, store = request.stage.name, planner.store
+def _as_task(
+    request: BuildRequest, store: Store, same_code: bool, force: bool
+) -> tuple[BuildResult, str]:
+    name = request.stage.name
     # Prefect's own record is believed only if the store has the artifact, whole.
-    present = _present(request, planner)
+    present = _present(request, store)
     task = stage_task(name).with_options(refresh_cache=force or present is None)
-    task_request = _task_request(request, planner, force)
+    task_request = as_task_request(request, store, force, same_code)
     wait_while_started()
     if SERVER_AWAY.is_set():  # to try would only take time
-        return _run_unrecorded(request, planner, force, present)
+        return _run_unrecorded(request, store, same_code, force, present)
     try:
         state: State[Any] = task(task_request.model_dump(mode="json"), return_state=True)
         result = ArtifactReference.model_validate(state.result())
     except Exception as error:
         if not unreachable(error):
             raise
-        return _run_unrecorded(request, planner, force, present)
+        return _run_unrecorded(request, store, same_code, force, present)
     label = state.name or "Completed"
     if label == "Cached" and present is not None:
         # Its record may name an earlier attempt than the one in force.
@@ -186,17 +202,15 @@ def _as_task(request: BuildRequest, planner: Planner, force: bool) -> tuple[Buil
 
 
 def _run_unrecorded(
-    request: BuildRequest, planner: Planner, force: bool, before: Artifact | None
+    request: BuildRequest, store: Store, same_code: bool, force: bool, before: Artifact | None
 ) -> tuple[BuildResult, str]:
     """A stage whose task the server has no record of: what it made, else built without one."""
-    made = _present(request, planner)
+    made = _present(request, store)
     if made is not None and (before is None or made.folder != before.folder):
         return BuildResult(made, cached=False), "Completed"
     log = get_run_logger()
     log.warning("%s runs without being shown: the Prefect server is away", request.stage.name)
-    built = execute(
-        request, planner.store, NullListener(), force, same_code=planner.selection.same_code
-    )
+    built = execute(request, store, NullListener(), force, same_code=same_code)
     return built, "Cached" if built.cached else "Completed"
 
 

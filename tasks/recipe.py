@@ -61,6 +61,16 @@ def load(name: str, changes: Sequence[str] = ()) -> Recipe:
     return _validated(found)
 
 
+def recipe_name(recipe: str) -> str:
+    """The name a recipe's pointers are kept under, from what a person types: name or file."""
+    try:
+        return load(recipe).name
+    except RecipeError:
+        if recipe.replace("-", "").replace("_", "").isalnum():
+            return recipe  # its file may be gone, what was built by it is not
+        raise
+
+
 def load_changed(path: Path, changes: Mapping[str, Any], where: str) -> Recipe:
     """Read a recipe, write fields, validate.
 

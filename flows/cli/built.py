@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from flows.home import open_store
-from flows.planning import recipe_name
 from tasks.engine.errors import MissingInputError, RecipeError
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
-from tasks.recipe import load
+from tasks.recipe import load, recipe_name
 from tasks.registry import STAGES
 
 Channel = Annotated[

@@ -9,9 +9,14 @@ import typer
 
 from flows.cli.options import AsJson
 from flows.cli.tables import console, print_rows
-from flows.contenders import NAMES, contenders
+from flows.home import open_store, require_writable
 from tasks.comparison import comparing
 from tasks.comparison.comparing import Comparison
+from tasks.contenders.by_name import NAMES, contenders
+from tasks.engine.run.execute import BuildRequest, execute
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.published import sound
+from tasks.engine.store.store import Store
 
 Measures = Annotated[
     list[str],
@@ -33,11 +38,23 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare models with the first, item by item: differences, intervals, verdicts."""
-    found = comparing.compare(contenders(models), measures, shared_items)
+    found = comparing.compare(contenders(open_store(), models, _measured), measures, shared_items)
     if as_json:
         print(json.dumps(comparing.as_record(found), indent=1, allow_nan=False))
         return
     show(found)
+
+
+def _measured(request: BuildRequest, store: Store) -> Artifact:
+    """An evaluation from the store, or made with a bar."""
+    served = sound(store, request.stage.name, request.build_id, request.config)
+    if served is not None:
+        return served
+    require_writable()
+    from flows.cli.terminal import Bar  # not before: it takes Prefect, and few comparisons measure
+
+    with Bar() as bar:
+        return execute(request, store, bar).artifact
 
 
 def show(found: Comparison) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,13 +13,15 @@ from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson
 from flows.cli.tables import console, print_rows
 from flows.experiment_plan import Question, question, stages_of
-from flows.home import require_writable
+from flows.home import open_store, require_writable
+from flows.reports import ensure_reports
 from flows.server import ensure_server
 from tasks.comparison.comparing import CHANGE
 from tasks.engine.errors import IngotError
 from tasks.experiments.shared_stages import PlannedStage, totals
 from tasks.machine import require_devices
 from tasks.panels.numbers import NOTHING, counted, duration
+from tasks.panels.pictures import picture
 
 _WHOLE = ("variant", CHANGE)
 
@@ -28,6 +31,10 @@ def experiment(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show which stages run, and exit.")
     ] = False,
+    funnel: Annotated[
+        Path | None,
+        typer.Option(help="Write an SVG file: the base's funnel, with what each removal is worth."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train and measure variants of a recipe: a table of what each change is worth.
@@ -47,6 +54,7 @@ def experiment(
         require_devices(plan.configs, list(plan.chain.stages))
     require_writable()
     url, started = ensure_server()
+    ensure_reports(open_store())
     if not as_json:
         print(
             f"Prefect UI: {url.removesuffix('/api')}"
@@ -56,7 +64,7 @@ def experiment(
         from flows import experiment as flow
         from flows.cli.terminal import run_watched
         from flows.crashed_runs import report_crashed_runs
-        from tasks.experiments import worth
+        from tasks.experiments import record, worth_table
     report_crashed_runs()
     flow.LAST.clear()
     mark = flow.ASKED.set(asked)
@@ -69,18 +77,23 @@ def experiment(
             "the Prefect server went away before all variants were built; run again: what is built "
             "is kept"
         )
-    [found] = flow.LAST
+    [last] = flow.LAST
+    found = last.result
+    if funnel is not None:
+        funnel.write_text(picture(last.removals), encoding="utf-8")
     if as_json:
-        print(json.dumps(worth.as_record(found), indent=1, allow_nan=False))
+        print(json.dumps(record.as_record(found), indent=1, allow_nan=False))
         return
-    print_rows(worth.rows_of(found), _WHOLE)
-    print_rows(worth.task_rows(found), _WHOLE)
+    print_rows(worth_table.rows_of(found), _WHOLE)
+    print_rows(worth_table.task_rows(found), _WHOLE)
     told = console()
     for each in found.variants:
         for why in each.refused:
             told.print(f"not compared: {each.variant}: {why}")
-    told.print(f"\n{worth.note(found)}", style="dim")
-    told.print(worth.in_words(found))
+    told.print(f"\n{worth_table.note(found)}", style="dim")
+    told.print(worth_table.in_words(found))
+    if funnel is not None:
+        print(funnel)
 
 
 def _show_stages(asked: Question, stages: list[PlannedStage]) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.cli.options import AsJson, Changes, Recipe
 from flows.home import open_store
 from flows.pictures import outdated, take_down
-from flows.planning import planner, recipe_name
+from flows.planning import planner
 from llm.rows import rows_with
 from llm.tables import REJECTED, REMOVED
 from tasks.engine.errors import MissingInputError
@@ -29,6 +29,7 @@ from tasks.engine.upkeep import gc as collecting
 from tasks.engine.upkeep import trace as tracing
 from tasks.engine.upkeep import verify as verifying
 from tasks.panels.numbers import counted
+from tasks.recipe import recipe_name
 from tasks.registry import STAGES
 
 # SHA-256 in hex, of which folders in the store and `why` show as many digits.

@@ -23,6 +23,7 @@ from flows.cli import (
     services,
     serving,
     sizing,
+    what_if,
 )
 from flows.cli.faults import explains_itself, message
 from flows.cli.stopping import Stopping
@@ -41,6 +42,7 @@ for group in (
     running,
     inspecting,
     sizing,
+    what_if,
     forecasting,
     comparing,
     experimenting,

@@ -11,9 +11,9 @@ import typer
 
 from flows.cli.built import Channel, first_built
 from flows.cli.options import Recipe
-from flows.planning import recipe_name
 from tasks.engine.store import channels
 from tasks.panels.numbers import size
+from tasks.recipe import recipe_name
 
 
 class Place(StrEnum):

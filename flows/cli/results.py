@@ -13,12 +13,13 @@ import typer
 from flows.cli.built import Channel, find_artifacts, first_built
 from flows.cli.comparing import SharedItems, show
 from flows.cli.options import Recipe
-from flows.contenders import of_channel
-from flows.planning import recipe_name
+from flows.home import open_store
 from tasks.comparison import contenders, promotion
+from tasks.contenders.by_name import of_channel
 from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
+from tasks.recipe import recipe_name
 
 
 def report(
@@ -117,12 +118,12 @@ def _require_better(
     Raises:
         NotBetterError: the challenger may not take its place.
     """
-    challenger = of_channel(recipe, channels.LATEST, model)
+    challenger = of_channel(open_store(), recipe, channels.LATEST, model)
     promotion.require_measured(challenger.evaluation, built)
     if contenders.STAGE not in find_artifacts(recipe, channel):
         print(f"{channel} has no evaluated model yet: there is nothing to be better than")
         return
-    champion = of_channel(recipe, channel, model)
+    champion = of_channel(open_store(), recipe, channel, model)
     judged = promotion.judge(champion, challenger, better, not_worse, shared_items)
     show(judged.comparison)
     if judged.objections:

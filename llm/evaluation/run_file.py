@@ -85,6 +85,6 @@ def read(path: Path) -> Run:
         RunFileError: see `llm.process.run_file`; or there is no model.
     """
     run = from_record(Run, read_record(path), str(path))
-    if not run.models:
-        raise RunFileError(f"{path}: models is empty; name at least one")
+    if not run.models and not run.others:
+        raise RunFileError(f"{path}: models and others are empty; name at least one")
     return run

@@ -13,6 +13,8 @@ from tasks.engine.store.published import current
 
 STAGE = "evaluate"
 ITEMS = "items"
+# What the model of a folder is called in the evaluation that was made to compare it.
+FOLDER = "folder"
 _MODEL = "model"
 
 
@@ -33,7 +35,12 @@ class Contender:
 
     @property
     def label(self) -> str:
-        return f"{self.name}:{self.model}"
+        return self.name if self.is_of_folder else f"{self.name}:{self.model}"
+
+    @property
+    def is_of_folder(self) -> bool:
+        """Whether it was named by the folder it lies in."""
+        return self.model == FOLDER
 
     def is_same(self, other: Contender) -> bool:
         """Whether both are one model in one evaluation."""

@@ -41,6 +41,10 @@ class ExperimentError(IngotError):
     """The file says no experiment; names what is wrong and the way out."""
 
 
+class EqualVariantsError(ExperimentError):
+    """Two variants would train the same model; names them."""
+
+
 class ExperimentFile(Part):
     """What is tried."""
 
@@ -168,9 +172,16 @@ def _without_one(
         )
     plain = base.configs[stage].model_dump(mode="json", include={field})[field]
     for place, item in enumerate(items):
-        label = getattr(item, "reason", None) or getattr(item, "name", None)
-        shown = label or (item if isinstance(item, str) else str(place))
-        yield f"without {shown}", {asked.leave_one_out: plain[:place] + plain[place + 1 :]}
+        yield (
+            f"without {label_of(item, place)}",
+            {asked.leave_one_out: plain[:place] + plain[place + 1 :]},
+        )
+
+
+def label_of(item: Any, place: int) -> str:
+    """What an item of a list in a config is called: a rule by its reason."""
+    label: str = getattr(item, "reason", None) or getattr(item, "name", None) or ""
+    return label or (item if isinstance(item, str) else str(place))
 
 
 def _combinations(asked: ExperimentFile) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -8,13 +8,13 @@ group of near-duplicates is another, and may have gone to the other side.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.evaluation.measure import Measure
+from llm.evaluation.measure import BITS_PER_BYTE, Measure
 from llm.tables import TRAIN, VALIDATION
 from tasks.engine.run.execute import BuildRequest
 from tasks.engine.run.plan import Planner
@@ -37,11 +37,16 @@ def evaluation_request(plan: Planner, base: Planner) -> BuildRequest:
     """The evaluation of a run's model on what the base's model is measured on.
 
     Args:
-        plan, base: all that `evaluate` reads is built.
+        plan: all that its `evaluate` reads is built.
+        base: the same, its model perhaps not.
     """
-    own, of_base = plan.request(EVALUATE), base.request(EVALUATE)
+    own = plan.request(EVALUATE)
     model = {name: one for name, one in own.inputs.items() if one[0].stage == TRAINED}
-    rest = {name: one for name, one in of_base.inputs.items() if one[0].stage != TRAINED}
+    rest = {
+        name: (base.artifacts[stage], output)
+        for name, (stage, output) in base.chain.wiring[EVALUATE].items()
+        if stage != TRAINED
+    }
     return replace(own, inputs={**rest, **model})
 
 
@@ -84,6 +89,20 @@ def trained_on(base: Text, runs: Iterable[Text]) -> set[str]:
             "text of some variant: nothing is left to measure on. Raise dedup.validation_fraction, "
             "or try less at a time"
         )
+    return found
+
+
+def all_without(measures: Mapping[str, Measure], documents: set[str]) -> dict[str, Measure]:
+    """Measures on their items that are not of these documents, see `without`.
+
+    A measure of a part of the text, such as a source, may lose all its items, and is left out.
+    """
+    found = {}
+    for name, measure in measures.items():
+        if name == BITS_PER_BYTE or any(
+            each.partition(":")[0] not in documents for each in measure.ids
+        ):
+            found[name] = without(measure, documents)
     return found
 
 

@@ -11,7 +11,7 @@ from tasks.engine.run.plan import Planner
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store import channels
 from tasks.engine.store.published import sound
-from tasks.experiments.definition import EVALUATE, TRAIN, Experiment, ExperimentError
+from tasks.experiments.definition import EVALUATE, TRAIN, EqualVariantsError, Experiment
 from tasks.experiments.fixed_text import evaluation_request
 
 
@@ -78,7 +78,7 @@ def require_different(
         keys: of the stages of each run, by variant and seed.
 
     Raises:
-        ExperimentError: some are; names them.
+        EqualVariantsError: some are; names them.
     """
     alike: dict[str, list[str]] = {}
     for variant in experiment.variants:
@@ -86,7 +86,7 @@ def require_different(
     equal = [names for names in alike.values() if len(names) > 1]
     if equal:
         said = "; ".join(" and ".join(map(repr, names)) for names in equal)
-        raise ExperimentError(
+        raise EqualVariantsError(
             f"experiment {experiment.name}: variants that train the same model: {said}. Remove all "
             "but one, or change what they differ in"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,11 @@ from llm.evaluation.differences.differences import Difference, differences
 from llm.evaluation.differences.pairing import DifferentItemsError, DifferentWeightsError, pair
 from llm.evaluation.items import direction
 from llm.evaluation.measure import BITS_PER_BYTE, Measure
-from tasks.comparison.comparing import (
-    CHANGE,
-    RESAMPLES,
-    SEED,
-    change_text,
-    p_text,
-    signed,
-    smallest_text,
-)
+from tasks.comparison.comparing import RESAMPLES, SEED
 from tasks.comparison.contenders import Contender
 from tasks.engine.store.artifact import Artifact
 from tasks.experiments.definition import Experiment
-from tasks.experiments.fixed_text import Text, trained_on, without
-from tasks.panels.numbers import NOTHING, counted, number
-from tasks.panels.panels import Cell, Panel, Table
+from tasks.experiments.fixed_text import Text, all_without, trained_on
 
 
 @dataclass(frozen=True)
@@ -84,6 +74,12 @@ class Worth:
     same: bool = False
     refused: tuple[str, ...] = ()
 
+    @property
+    def gain(self) -> Gain | None:
+        """By bits per byte."""
+        named = (each for each in self.gains if each.difference.metric == BITS_PER_BYTE)
+        return next(named, None)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -114,7 +110,7 @@ def result(experiment: Experiment, runs: Sequence[Run], resamples: int = RESAMPL
     base = by_variant[first.name]
     seen = trained_on(base[0].text, [run.text for run in runs])
     measured = {
-        name: [_clean(run.model.measures, seen) for run in each]
+        name: [all_without(run.model.measures, seen) for run in each]
         for name, each in by_variant.items()
     }
     base_measures = measured[first.name]
@@ -157,15 +153,6 @@ def result(experiment: Experiment, runs: Sequence[Run], resamples: int = RESAMPL
     return Result(experiment.name, experiment.seeds, tuple(found), kept, left_out)
 
 
-def _clean(measures: Mapping[str, Measure], seen: set[str]) -> dict[str, Measure]:
-    found = {}
-    for name, measure in measures.items():
-        # A part of the text (a source) may be all that a variant trained on.
-        if name == BITS_PER_BYTE or any(each.partition(":")[0] not in seen for each in measure.ids):
-            found[name] = without(measure, seen)
-    return found
-
-
 def _pairs(
     base: Sequence[Mapping[str, Measure]], theirs: Sequence[Mapping[str, Measure]], metric: str
 ) -> tuple[Any, tuple[float, ...], int]:
@@ -194,131 +181,3 @@ def _worth(runs: Sequence[Run], measures: Sequence[Mapping[str, Measure]]) -> Wo
     train = runs[0].packed.facts["splits"]["train"]
     bits = statistics.fmean(each[BITS_PER_BYTE].value for each in measures)
     return Worth(runs[0].variant, train["documents"], train["tokens"], bits)
-
-
-def rows_of(found: Result) -> list[dict[str, str]]:
-    """The table of variants by bits per byte, as texts."""
-    base = found.variants[0]
-    rows = []
-    for each in found.variants:
-        gain = next((one for one in each.gains if one.difference.metric == BITS_PER_BYTE), None)
-        row = {
-            "variant": each.variant,
-            "documents": number(each.documents),
-            "+/-": _more(each.documents - base.documents, each is base),
-            "tokens": number(each.tokens),
-            "+/- ": _more(each.tokens - base.tokens, each is base),
-            "bits per byte": f"{each.bits_per_byte:.4f}",
-            CHANGE: change_text(gain.difference) if gain else NOTHING,
-            "between seeds": _spread(gain),
-            "p": p_text(gain.difference.corrected_p) if gain else NOTHING,
-            "verdict": "same model" if each.same else gain.difference.verdict if gain else "",
-            "could show": smallest_text(gain.difference) if gain else NOTHING,
-        }
-        if len(found.seeds) < 2:
-            del row["between seeds"]
-        rows.append(row)
-    return rows
-
-
-def _more(count: int, is_base: bool) -> str:
-    return NOTHING if is_base else f"{count:+,}" if count else "0"
-
-
-def _spread(gain: Gain | None) -> str:
-    spread = gain.between_seeds if gain else None
-    return NOTHING if spread is None else f"± {spread:.3g}"
-
-
-def task_rows(found: Result) -> list[dict[str, str]]:
-    """Everything else that variants were measured by, as texts."""
-    return [
-        {
-            "measure": gain.difference.metric,
-            "variant": each.variant,
-            "base": number(gain.difference.before),
-            "variant's": number(gain.difference.after),
-            CHANGE: change_text(gain.difference),
-            "p": p_text(gain.difference.corrected_p),
-            "verdict": gain.difference.verdict,
-        }
-        for each in found.variants
-        for gain in each.gains
-        if gain.difference.metric != BITS_PER_BYTE
-    ]
-
-
-def in_words(found: Result) -> str:
-    """The verdicts by bits per byte, in a sentence."""
-    said = []
-    for each in found.variants[1:]:
-        for gain in each.gains:
-            if gain.difference.metric == BITS_PER_BYTE and gain.difference.is_significant:
-                change = signed(gain.difference.change.value)
-                said.append(f"{each.variant} is {gain.difference.verdict} ({change})")
-    return "; ".join(said) or "no variant differs from the base by more than these items can show"
-
-
-def note(found: Result) -> str:
-    """How the table is read."""
-    seeds = len(found.seeds)
-    over = (
-        f" Means over {counted(seeds, 'seed')}; between seeds: the standard deviation of the "
-        "change. The intervals are about other documents of this kind, not about other seeds."
-        if seeds > 1
-        else " One seed: the intervals are about other documents of this kind, and say nothing of "
-        "how much another seed would change."
-    )
-    left_out = (
-        f" {counted(found.left_out, 'document')} left out, since a variant trains on "
-        f"{'it' if found.left_out == 1 else 'them'} or on near-duplicates."
-        if found.left_out
-        else ""
-    )
-    return (
-        f"Each variant less the base, on {counted(found.items, 'validation document')} of the base "
-        f"whatever the variant removes.{left_out}{over} Intervals by a bootstrap of pairs; p "
-        "corrected for the number of variants (Holm); other measures are corrected together. "
-        "Documents and tokens: of the training split."
-    )
-
-
-def panels(found: Result) -> list[Panel]:
-    """The experiment for the UI."""
-    shown: list[Panel] = []
-    for title, rows in (("Variants", rows_of(found)), ("Other measures", task_rows(found))):
-        if rows:
-            lines: list[list[Cell]] = [list(row.values()) for row in rows]
-            shown.append(Table(title, list(rows[0]), lines, note(found)))
-    return shown
-
-
-def as_record(found: Result) -> dict[str, Any]:
-    """The experiment for programs: JSON-able."""
-    return {
-        "name": found.name,
-        "seeds": list(found.seeds),
-        "items": found.items,
-        "left_out": found.left_out,
-        "variants": [
-            {
-                "variant": each.variant,
-                "documents": each.documents,
-                "tokens": each.tokens,
-                "bits_per_byte": each.bits_per_byte,
-                "same_model": each.same,
-                "refused": list(each.refused),
-                "gains": [
-                    {
-                        **asdict(gain.difference),
-                        "verdict": gain.difference.verdict,
-                        "significant": gain.difference.is_significant,
-                        "by_seed": list(gain.by_seed),
-                        "between_seeds": gain.between_seeds,
-                    }
-                    for gain in each.gains
-                ],
-            }
-            for each in found.variants
-        ],
-    }

@@ -9,8 +9,9 @@ from functools import singledispatch
 from markupsafe import Markup
 
 from tasks.panels.numbers import cell, number
-from tasks.panels.panels import Cell, Curve, Graph, Histogram, Panel, Sample, Samples, Table
+from tasks.panels.panels import Cell, Curve, Flow, Graph, Histogram, Panel, Sample, Samples, Table
 from tasks.panels.svg import bar_chart, line_chart
+from tasks.panels.svg_flow import flow
 from tasks.panels.svg_graph import graph
 from tasks.panels.templates import Template
 
@@ -78,6 +79,12 @@ def _histogram(panel: Histogram) -> Markup:
 @_body.register
 def _graph(panel: Graph) -> Markup:
     drawn = graph(panel.title, panel.nodes, panel.edges)
+    return _draw("wide", drawn=Markup(drawn)) if drawn else _draw("remark", text="Empty.")
+
+
+@_body.register
+def _flow(panel: Flow) -> Markup:
+    drawn = flow(panel.title, panel.streams)
     return _draw("wide", drawn=Markup(drawn)) if drawn else _draw("remark", text="Empty.")
 
 

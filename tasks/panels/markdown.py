@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from tasks.panels.numbers import cell, number
-from tasks.panels.panels import Curve, Graph, Histogram, Panel, Samples, Table
+from tasks.panels.panels import Curve, Flow, Graph, Histogram, Panel, Samples, Table
 
 _ROWS = 200
 _BAR = 24
@@ -191,3 +191,16 @@ def _graph(panel: Graph) -> str:
         label = _CONTROL.sub("\ufffd", text).translate(_MERMAID)
         lines.append(f"  {ids[source]} -->" + (f'|"{label}"| ' if label else " ") + ids[target])
     return "\n".join([*lines, "```"])
+
+
+@_body.register
+def _flow(panel: Flow) -> str:
+    if not panel.streams:
+        return "(nothing flows)"
+    rows = [
+        [*map(inline, (each.source, each.target)), number(each.count), inline(each.kind),
+         inline(each.words)]
+        for each in panel.streams
+    ]  # fmt: skip
+    header = ["from", "to", inline(panel.unit), "", ""]
+    return _rows(header, rows, [False, False, True, False, False])

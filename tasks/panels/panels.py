@@ -75,7 +75,33 @@ class Graph:
     note: str = ""
 
 
-Panel = Table | Curve | Histogram | Samples | Graph
+@dataclass(frozen=True)
+class Stream:
+    """So much of something on its way from one place to the next, and what is said of that.
+
+    Attributes:
+        kind: streams of one kind are drawn alike.
+        words: lines beside the place it ends at.
+    """
+
+    source: str
+    target: str
+    count: float
+    kind: str
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What flows through steps, and where it leaves them."""
+
+    title: str
+    unit: str
+    streams: Sequence[Stream]
+    note: str = ""
+
+
+Panel = Table | Curve | Histogram | Samples | Graph | Flow
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tasks.panels.panels import Curve, Graph, Histogram, Panel
+from tasks.panels.panels import Curve, Flow, Graph, Histogram, Panel
 from tasks.panels.svg import bar_chart, line_chart
+from tasks.panels.svg_flow import flow
 from tasks.panels.svg_graph import graph
 
 _VIEW = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
@@ -24,6 +25,8 @@ def picture(panel: Panel) -> str:
         drawn = bar_chart(panel.title, panel.x_label, panel.edges, panel.counts)
     elif isinstance(panel, Graph):
         drawn = graph(panel.title, panel.nodes, panel.edges)
+    elif isinstance(panel, Flow):
+        drawn = flow(panel.title, panel.streams)
     else:
         return ""
     return standalone(drawn) if drawn else ""

@@ -12,14 +12,24 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from llm.errors import ExpectedError
-from tasks.panels.panels import Curve, Graph, Histogram, Sample, Samples, StageView, Table
+from tasks.panels.panels import (
+    Curve,
+    Flow,
+    Graph,
+    Histogram,
+    Sample,
+    Samples,
+    StageView,
+    Stream,
+    Table,
+)
 
 # Raised when the meaning of what is written changes.
 VERSION = 1
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _KINDS: Mapping[str, type] = {
-    kind.__name__.lower(): kind for kind in (Table, Curve, Histogram, Samples, Graph)
+    kind.__name__.lower(): kind for kind in (Table, Curve, Histogram, Samples, Graph, Flow)
 }
 _Reader = Callable[[Any, str], Any]
 
@@ -193,6 +203,19 @@ _FIELDS: Mapping[type, Mapping[str, _Reader]] = {
         "title": _text,
         "nodes": _by_name(_text),
         "edges": _each(_tuple_of(_text, _text, _text)),
+        "note": _text,
+    },
+    Stream: {
+        "source": _text,
+        "target": _text,
+        "count": _number,
+        "kind": _text,
+        "words": _text,
+    },
+    Flow: {
+        "title": _text,
+        "unit": _text,
+        "streams": _each(_one(Stream)),
         "note": _text,
     },
 }

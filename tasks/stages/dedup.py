@@ -12,10 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from llm.corpus.dedup.decide import Search, deduplicate
-from llm.corpus.dedup.lsh import Banding, choose_banding
-from llm.corpus.dedup.near import Levels
-from llm.corpus.dedup.signatures import align, gather, keep_order
 from llm.corpus.dedup.tables import CLUSTERS, PAIRS, SIGNATURES
 from llm.corpus.split import SPLIT_JACCARD, split_of
 from llm.process.guarded import LostDocument, guarded
@@ -27,6 +23,7 @@ from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
+from tasks.stages.dedup_decision import Decision, decide, decision
 from tasks.stages.dedup_panels import panels
 
 
@@ -135,34 +132,16 @@ def _decisions(
 
 def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     """Sign every document, decide over all of them, write the kept ones with their split."""
-    removal = choose_banding(config.num_perm, config.threshold, config.recall)
-    split = choose_banding(config.num_perm, SPLIT_JACCARD, config.split_recall)
     out.map(
         sign_part,
         over="documents",
         arguments={"num_perm": config.num_perm, "shingle_words": config.shingle_words},
     )
-    signatures = gather(out.data("signatures").tables(), config.num_perm)
     attributes = inputs.get("attributes")
-    keep: list[str] = list(config.keep)
-    if attributes is None and "quality_score" in keep:
-        keep.remove("quality_score")
+    if attributes is None and "quality_score" in config.keep:
         out.log("no attributes in the recipe: the quality score has no part in the keep order")
-    scores = None
-    if attributes is not None:
-        scores = align(signatures, attributes.tables(["doc_id", "quality_score"]), "quality_score")
-    found = deduplicate(
-        signatures,
-        keep_order(signatures, keep, scores),
-        Search(
-            Levels(config.threshold, SPLIT_JACCARD),
-            tuple(dict.fromkeys((removal, split))),
-            config.bucket_cap,
-            config.shingle_words,
-        ),
-        lambda: inputs["documents"].tables(["doc_id", "text"]),
-        out.scratch,
-    )
+    made = decision(config, out.data("signatures"), inputs["documents"], attributes, out.scratch)
+    found = made.found
     for name, table in (
         ("clusters", found.clusters),
         ("pairs", found.pairs),
@@ -182,19 +161,17 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         },
         shared=("clusters", "rejected"),
     )
-    _record(out, keep, found.pairs, removal, split, config.threshold)
+    _record(out, made, config.threshold)
     out.fact("search", asdict(found.counts))
     groups = found.clusters.column("split_group").value_counts().field("counts").to_pylist()
     out.fact("largest_split_group", max(groups, default=1))
 
 
-def _record(
-    out: Out, keep: list[str], pairs: pa.Table, removal: Banding, split: Banding, threshold: float
-) -> None:
-    out.fact("keep_order", keep)
+def _record(out: Out, made: Decision, threshold: float) -> None:
+    out.fact("keep_order", made.keep)
     for name, banding, level in (
-        ("banding", removal, threshold),
-        ("split_banding", split, SPLIT_JACCARD),
+        ("banding", made.removal, threshold),
+        ("split_banding", made.split, SPLIT_JACCARD),
     ):
         figures = {
             "bands": banding.bands,
@@ -204,7 +181,7 @@ def _record(
             "recall_at_threshold": banding.probability(level),
         }
         out.fact(name, figures)
-    counts = pairs.column("rule").value_counts().to_pylist()
+    counts = made.found.pairs.column("rule").value_counts().to_pylist()
     out.fact("pairs", {row["values"]: row["counts"] for row in counts})
 
 
@@ -231,6 +208,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    decides=decide,
     libraries=("datasketch", "xxhash", "numpy", "scipy"),
     conservation=Conservation(
         "documents", kept="documents", removed="removed", rejected="rejected"

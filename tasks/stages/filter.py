@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,14 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
+from tasks.stages.filter_decision import (
+    NOT_ANNOTATED,
+    attributes_schema,
+    decide,
+    find_cutoffs,
+    removed_rows,
+    unannotated_rows,
+)
 from tasks.stages.filter_rules import GOPHER_FINEWEB, Rule, plain_rules
 
 SAMPLES = pa.schema(
@@ -36,7 +43,6 @@ SAMPLES = pa.schema(
         pa.field("text", pa.string()),
     ]
 )
-NOT_ANNOTATED = "not_annotated"
 _SAMPLES_A_REASON = 5
 _SAMPLE_CHARS = 500
 
@@ -74,9 +80,9 @@ def filter_part(
         verdict = filtering.judge(known.take(places.drop_null()), ruled, cuts)
         kept = verdict.first == filtering.KEPT
         yield "documents", found.filter(pa.array(kept))
-        removed = found.column("doc_id").filter(pa.array(~kept))
-        yield "removed", _removed_rows(removed, verdict, ~kept, [rule.name for rule in ruled])
-        yield "removed", _reject_unannotated(documents.column("doc_id").filter(places.is_null()))
+        names = [rule.name for rule in ruled]
+        yield "removed", removed_rows(found.column("doc_id"), verdict, names)
+        yield "removed", unannotated_rows(documents.column("doc_id").filter(places.is_null()))
         counted = (verdict.failed_first, verdict.failed, verdict.null)
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
             for rule, count in zip(ruled, counts, strict=True):
@@ -90,35 +96,8 @@ def _field(column: str) -> pa.Field:
     )
 
 
-def _attributes_of(data: Data) -> pa.Schema:
-    """The columns there are, the scores of the recipe's classifiers among them."""
-    if data.parts:
-        return pq.read_schema(data.path(data.parts[0]))
-    return ATTRIBUTES if data.schema is None else data.schema
-
-
 def _columns(rules: Sequence[filtering.Rule]) -> list[str]:
     return ["doc_id", *sorted({rule.column for rule in rules})]
-
-
-def _removed_rows(
-    ids: pa.ChunkedArray, verdict: filtering.Judgement, rows: Any, names: Sequence[str]
-) -> pa.Table:
-    columns = {
-        "doc_id": ids,
-        "reason": pa.array([names[index] for index in verdict.first[rows]], pa.string()),
-        "value": pa.array(verdict.value[rows], from_pandas=True),
-        "threshold": pa.array(verdict.threshold[rows], from_pandas=True),
-        "detail": pa.array([verdict.detail[row] for row in rows.nonzero()[0]], pa.string()),
-    }
-    return pa.table(columns, schema=REMOVED)
-
-
-def _reject_unannotated(ids: pa.ChunkedArray) -> pa.Table:
-    nothing = pa.nulls(len(ids), pa.float64())
-    reasons = pa.array([NOT_ANNOTATED] * len(ids), pa.string())
-    details = pa.array(["annotate has no row for it"] * len(ids), pa.string())
-    return pa.table([ids, reasons, nothing, nothing, details], schema=REMOVED)
 
 
 def _rules_have_columns(config: FilterConfig, classifiers: list[str] | None) -> Iterator[str]:
@@ -134,20 +113,14 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     """Find the cuts of `keep_fraction` rules, then judge every part."""
     documents, attributes = inputs["documents"], inputs["attributes"]
     rules = plain_rules(config.rules)
-    filtering.check_rules(rules, _attributes_of(attributes))
-    cutoffs: dict[str, tuple[float, str]] = {}
-    for rule in rules:
-        if rule.keep_fraction is not None:
-            tables = partial(attributes.tables, ["doc_id", rule.column])
-            cut = filtering.find_cutoff(tables, rule.column, rule.keep_fraction)
-            if cut is not None:
-                cutoffs[rule.name] = (cut.value, cut.doc_id)
+    filtering.check_rules(rules, attributes_schema(attributes))
+    cutoffs = find_cutoffs(rules, attributes)
     listed = [{**asdict(rule), "allowed": list(rule.allowed)} for rule in rules]
     left, right = _paths(documents), _paths(attributes)
     aligned = left.keys() == right.keys() and co_partitioned(left, right)
     arguments = {
         "rules": listed,
-        "cutoffs": {name: list(cut) for name, cut in cutoffs.items()},
+        "cutoffs": {name: [cut.value, cut.doc_id] for name, cut in cutoffs.items()},
         "aligned": aligned,
     }
     if aligned:
@@ -155,7 +128,7 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     else:
         out.map(filter_part, over="documents", arguments=arguments, shared=("attributes",))
     out.fact("rules", listed)
-    out.fact("cuts", {name: value for name, (value, _) in cutoffs.items()})
+    out.fact("cuts", {name: cut.value for name, cut in cutoffs.items()})
     _write_samples(out, documents)
 
 
@@ -248,6 +221,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    decides=decide,
     requires=(Requirement(("quality.classifiers?",), _rules_have_columns),),
     conservation=Conservation("documents", kept="documents", removed="removed"),
     libraries=("numpy", "pyarrow"),

@@ -14,12 +14,12 @@ from flows.cli.inspecting import _manifest, diff, removed, why
 from flows.cli.main import app
 from flows.cli.results import promote
 from flows.cli.running import show_plan
-from flows.planning import planner_for, recipe_name
+from flows.planning import planner_for
 from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError, RecipeError
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Row, Status
 from tasks.engine.store.store import Store
-from tasks.recipe import load
+from tasks.recipe import load, recipe_name
 from tests.flows.pages import write_page, write_recipe
 
 

@@ -11,15 +11,20 @@ from typer.testing import CliRunner, Result
 
 from flows import compare as flow
 from flows.cli.main import app
-from flows.contenders import contenders
 from llm.evaluation.differences.pairing import DifferentItemsError
 from tasks.comparison.comparing import ComparisonError
 from tasks.comparison.promotion import NotBetterError
+from tasks.contenders.by_name import contenders
 from tasks.engine.errors import MissingInputError, RecipeError
+from tasks.engine.run.execute import BuildRequest
 from tasks.engine.store import channels
+from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tests.flows.runs import artifacts
+from tests.llm.evaluation.tiny_models import model_folder, tiny_model
+from tests.tasks.stages.test_evaluate_and_export_stages import EVALUATE
 from tests.tasks.stand_in_evaluations import bits, evaluated, right
+from tests.tasks.stand_in_models import CONTEXT, StandInConfig, built
 
 
 @pytest.fixture
@@ -37,6 +42,10 @@ def build(home: Path, change: float, share: float, recipe: str = "mine", number:
 
 def answer(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+
+
+def unmeasured(request: BuildRequest, store: Store) -> Artifact:
+    raise AssertionError("nothing is to be measured")
 
 
 def promoted(home: Path) -> str:
@@ -66,7 +75,7 @@ def test_every_way_to_name_a_model(home: Path, tmp_path: Path) -> None:
         f"{folder / 'manifest.json'}:base": "base",
         str(folder.relative_to(tmp_path)): "base",
     }
-    found = contenders(list(names))
+    found = contenders(Store(str(home)), list(names), unmeasured)
     assert [one.model for one in found] == list(names.values())
     assert {one.evaluation.folder for one in found[3:]} == {old.folder}
 
@@ -78,9 +87,9 @@ def test_every_way_to_name_a_model(home: Path, tmp_path: Path) -> None:
         ("mine@beta", MissingInputError, "`ingot promote beta --recipe mine` sets it"),
         ("mine:dpo", MissingInputError, "measured no model 'dpo'; it has base, sft"),
         ("evaluate/0123", MissingInputError, "no artifact 'evaluate/0123' in"),
-        ("./models", MissingInputError, "no manifest.json is there"),
-        ("gone/manifest.json", MissingInputError, "no manifest.json is there"),
-        ("models/manifest.json", MissingInputError, "no manifest.json is there"),
+        ("./models", MissingInputError, "nor the config.json of a model is"),
+        ("gone/manifest.json", MissingInputError, "nor the config.json of a model is"),
+        ("models/manifest.json", MissingInputError, "nor the config.json of a model is"),
         ("odd/manifest.json", MissingInputError, "not in the folder of an artifact"),
         ("gone.yaml", RecipeError, "no recipe 'gone.yaml'"),
         ("x" * 300 + "/y", RecipeError, "no recipe"),
@@ -187,3 +196,25 @@ def test_the_flow_shows_its_table(home: Path, prefect_server: None) -> None:
     assert "### Models" in shown
     with pytest.raises(MissingInputError, match="'mine' has no evaluate as 'beta'"):
         flow.compare(recipe="mine", models=["mine", "mine@beta"])
+
+
+def test_a_folder_beside_an_evaluation(home: Path, tmp_path: Path, prefect_server: None) -> None:
+    tiny = StandInConfig()
+    built(home, dedup=tiny, pretrain=tiny, evaluate=EVALUATE)
+    for seed, name in enumerate(("theirs", "others"), 5):
+        model_folder(tmp_path / name, tiny_model(CONTEXT, seed))
+
+    def attempts() -> int:
+        return len(list(home.glob("artifacts/evaluate/*/0*")))
+
+    state = flow.compare(models=["test", "theirs"], return_state=True)
+    [row] = state.result()["rows"]
+    assert (row["model"], row["metric"]) == ("theirs", "bits_per_byte")
+    assert "| bits\\_per\\_byte | theirs |" in artifacts(state)["compare"]
+    assert attempts() == 2
+    served = answer("compare", "test", "theirs", "--json")
+    assert json.loads(served.stdout)["rows"] == [row]
+    assert attempts() == 2
+    [other] = json.loads(answer("compare", "test", "others", "--json").stdout)["rows"]
+    assert other["after"] != row["after"]
+    assert attempts() == 3

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 
 from flows import experiment as flow
 from flows.cli.main import app
+from tasks.comparison.comparing import signed
 from tasks.engine.store import channels
 from tasks.engine.store.store import Store
+from tasks.experiments.record import measured
 from tests.flows.runs import artifacts
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.test_kill_stages import write_rows
@@ -57,6 +59,7 @@ TRIAL = {
     "variants": {
         "short": {"pretrain.tokens": 512},
         "strict": {"filter.rules": [{"column": "word_count", "minimum": 32}]},
+        "bare": {"filter.rules": []},
         "idle": {"filter.rules": [{"column": "word_count", "minimum": 20, "maximum": 100_000}]},
     },
 }
@@ -100,7 +103,7 @@ def done(before: Any, prefect_server: None) -> State[Any]:
 def test_what_runs_is_told_before(before: list[dict[str, Any]]) -> None:
     by_variant = {
         name: [(row["stage"], row["status"]) for row in before if row["variant"] == name]
-        for name in ("base", "short", "strict", "idle")
+        for name in ("base", "short", "strict", "bare", "idle")
     }
     assert {status for _, status in by_variant["base"]} == {"runs"}
     ran = {
@@ -136,11 +139,18 @@ def test_what_each_change_is_worth(done: State[Any]) -> None:
     assert list(gains["short"]) == ["bits_per_byte", "rolling_bits_per_byte"]
 
 
-def test_the_table_is_shown(done: State[Any]) -> None:
+def test_the_table_is_shown_and_kept(done: State[Any], folder: Path) -> None:
     page = artifacts(done)["experiment"]
     assert "### Variants" in page
     assert "| strict |" in page
     assert "same model" in page
+    # The base's only rule is what `bare` lacks.
+    bare = next(each for each in done.result()["variants"] if each["variant"] == "bare")
+    [gain] = [each for each in bare["gains"] if each["metric"] == "bits_per_byte"]
+    [line] = [line for line in page.splitlines() if "| filter: word\\_count |" in line]
+    assert f"{signed(-gain['change']['value'])} \\[" in line
+    store = Store(str(folder / "home"))
+    assert {each.variant for each in measured(store, "ground")} == set(TRIAL["variants"])
 
 
 def test_again_all_is_served_and_pointers_are_each_variants_own(
@@ -150,7 +160,7 @@ def test_again_all_is_served_and_pointers_are_each_variants_own(
     store = Store(str(folder / "home"))
     found = {
         name: channels.resolve(store, f"trial-{name}", "evaluate")
-        for name in ("base", "short", "strict", "idle")
+        for name in ("base", "short", "strict", "bare", "idle")
     }
     assert all(found.values())
     texts = {each.manifest.inputs["documents"].data_id for each in found.values() if each}

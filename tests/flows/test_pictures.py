@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from flows.planning import planner_for
 from tasks.engine.run.build import build
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
-from tasks.panels.panels import Curve, Graph
+from tasks.panels.panels import Curve, Flow, Graph, Stream
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
 
@@ -77,17 +77,26 @@ def test_what_was_hung_where_attempts_had_no_folders_goes(store: Store) -> None:
     assert pictures.outdated(Store("memory://elsewhere")) == []
 
 
-def test_the_lineages_shown_last_stay(store: Store) -> None:
-    graphs = [Graph("Lineage", {"a": f"stage {number}"}, []) for number in range(25)]
-    for age, graph in enumerate(reversed(graphs)):
-        address = pictures.publish_lineage(graph, store)
+def lineage(number: int, store: Store) -> str | None:
+    return pictures.publish_lineage(Graph("Lineage", {"a": f"stage {number}"}, []), store)
+
+
+def experiment(number: int, store: Store) -> str | None:
+    flow = Flow("Worth", "documents", [Stream("a", "b", number + 1, "kept")])
+    return pictures.publish_experiment(flow, store)
+
+
+@pytest.mark.parametrize("publish", [lineage, experiment])
+def test_those_shown_last_stay(store: Store, publish: Callable[[int, Store], str | None]) -> None:
+    for age, number in enumerate(reversed(range(25))):
+        address = publish(number, store)
         assert address is not None
         path = reports.shown_folder() / address.split("/", 3)[3]
         os.utime(path, (1e9 - age, 1e9 - age))
     going = set(pictures.outdated(store))
     assert len(going) == 5
     # Shown again, the oldest is the newest.
-    pictures.publish_lineage(graphs[0], store)
+    publish(0, store)
     assert len(set(pictures.outdated(store)) & going) == 4
 
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
-from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel
 
@@ -36,6 +39,10 @@ def nothing_foretold(
 ) -> Sequence[str]:
     """Of a stage that asks nothing of others than this machine."""
     return ()
+
+
+# Given a config, the inputs by name, the artifact and a scratch folder.
+Decides = Callable[[Any, Mapping[str, Data], Artifact, Path], pa.Table]
 
 
 def no_further_inputs(stages: Sequence[Stage]) -> Mapping[str, Input]:
@@ -69,6 +76,10 @@ class Stage:
         makes_model: what the language model in its output `model` is called beside others; "" where
             it makes none. The stages that make one stand in the registry in the order in which a
             model goes through them.
+        decides: of a stage that keeps or removes rows: what it would remove by another config, rows
+            of `REMOVED`, from what its inputs and the artifact (whose `removed` it is held against)
+            have stored; a folder is scratch. It equals what a run removes, or raises. `None` where
+            that takes a run.
         reported_after: the stage whose chapter comes before its own in the report; "" = the one
             before it in the registry.
         panels: what it shows of an artifact that is about to be published; kept with it.
@@ -89,6 +100,7 @@ class Stage:
     foretells: Callable[[Any, Sequence[str], Mapping[str, Snapshot]], Sequence[str]] = (
         nothing_foretold
     )
+    decides: Decides | None = None
     conservation: Conservation | None = None
     reproducible: bool = True
     libraries: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import pytest
 
 from flows.experiment_plan import question
 from tasks.engine.errors import ExternalInputError, IngotError, RecipeError
-from tasks.experiments.definition import ExperimentError, read_experiment
+from tasks.experiments.definition import EqualVariantsError, ExperimentError, read_experiment
 
 RECIPE = """name: ground
 source: {sources: [{name: web, kind: html, paths: [pages]}]}
@@ -136,7 +136,7 @@ def test_variants_that_are_equal_are_named(folder: Path) -> None:
         "variants: {same: {pretrain.tokens: 4096}, quick: {clean.workers: 1}, "
         "a: {pretrain.layers: 2}, b: {pretrain: {layers: 2}}}\n",
     )
-    with pytest.raises(ExperimentError) as caught:
+    with pytest.raises(EqualVariantsError) as caught:
         question("trial.yaml")
     assert "'base' and 'same' and 'quick'; 'a' and 'b'" in str(caught.value)
 

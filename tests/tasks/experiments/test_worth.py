@@ -12,9 +12,10 @@ import pytest
 
 from llm.evaluation.measure import Measure
 from tasks.comparison.contenders import contender
-from tasks.experiments import worth
+from tasks.experiments import worth, worth_table
 from tasks.experiments.definition import Experiment, Variant
 from tasks.experiments.fixed_text import Text
+from tasks.experiments.record import as_record
 from tests.tasks.documents_stage import DEDUP, built_on, write_parts
 from tests.tasks.stand_in_documents import document
 from tests.tasks.stand_in_evaluations import bits, evaluated, right
@@ -60,13 +61,13 @@ def test_means_over_seeds_and_what_lies_between_them(tmp_path: Path) -> None:
     assert alike.gains[0].difference.verdict == "no difference"
     # Holm, of two: the smaller counts twice.
     assert gain.difference.corrected_p == pytest.approx(2 * gain.difference.p)
-    rows = worth.rows_of(found)
+    rows = worth_table.rows_of(found)
     assert [row["variant"] for row in rows] == ["base", "better", "alike"]
     assert (rows[1]["documents"], rows[1]["+/-"], rows[1]["+/- "]) == ("7", "-3", "-300")
     assert rows[1]["between seeds"] == "± 0.141"
-    assert worth.in_words(found) == "better is better (-0.3)"
-    assert "not about other seeds" in worth.note(found)
-    record = json.loads(json.dumps(worth.as_record(found), allow_nan=False))
+    assert worth_table.in_words(found) == "better is better (-0.3)"
+    assert "not about other seeds" in worth_table.note(found)
+    record = json.loads(json.dumps(as_record(found), allow_nan=False))
     assert record["variants"][1]["gains"][0]["by_seed"] == pytest.approx([-0.2, -0.4])
 
 
@@ -82,8 +83,8 @@ def test_tasks_are_verdicts_and_more_of_them_is_better(tmp_path: Path) -> None:
     task = gains["arc_easy"]
     assert task.difference.change.value == pytest.approx(0.15)
     assert task.difference.verdict == "better"
-    assert worth.task_rows(found)[0]["verdict"] == "better"
-    assert "differs from the base by more" in worth.in_words(found)
+    assert worth_table.task_rows(found)[0]["verdict"] == "better"
+    assert "differs from the base by more" in worth_table.in_words(found)
 
 
 def test_one_seed_and_the_same_model(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_one_seed_and_the_same_model(tmp_path: Path) -> None:
     same = worth.Run("idle", 0, contender("idle", base.model.evaluation), base.text, base.packed)
     found = worth.result(experiment("idle", seeds=(0,)), [base, same], resamples=1000)
     assert found.variants[1].same
-    [_, row] = worth.rows_of(found)
+    [_, row] = worth_table.rows_of(found)
     assert row["verdict"] == "same model"
     assert "between seeds" not in row
-    assert "say nothing of how much another seed" in worth.note(found)
+    assert "say nothing of how much another seed" in worth_table.note(found)

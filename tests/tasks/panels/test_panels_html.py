@@ -10,7 +10,7 @@ import pytest
 
 from tasks.panels.html import html
 from tasks.panels.numbers import duration, number, size
-from tasks.panels.panels import Curve, Graph, Histogram, Panel, Sample, Samples, Table
+from tasks.panels.panels import Curve, Flow, Graph, Histogram, Panel, Sample, Samples, Stream, Table
 from tasks.panels.svg import Bar, stacked_bars, thin_out
 from tasks.panels.svg_axes import fit_scale, log_ticks, ticks
 from tasks.panels.svg_graph import layers
@@ -24,6 +24,7 @@ PANELS: list[Panel] = [
     Histogram(EVIL, EVIL, [0, 1, 2], {EVIL: [1, 2], "b": [0, 1]}, EVIL),
     Samples(EVIL, [Sample(EVIL, EVIL, {EVIL: EVIL})], EVIL),
     Graph(EVIL, {EVIL: EVIL, "b": "B"}, [(EVIL, "b", EVIL), ("b", "c", "")], EVIL),
+    Flow(EVIL, EVIL, [Stream(EVIL, "b", 3, EVIL, EVIL), Stream("b", "c", 2, "k", EVIL)], EVIL),
 ]
 
 
@@ -45,6 +46,7 @@ def test_everything_is_escaped_and_closed(panel: Panel) -> None:
         Histogram("t", "x", [], {}),
         Samples("t", []),
         Graph("t", {}, []),
+        Flow("t", "documents", []),
     ],
 )
 def test_nothing_to_show_is_said(panel: Panel) -> None:

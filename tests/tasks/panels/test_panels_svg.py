@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 
-from tasks.panels.panels import Curve, Graph, Histogram, Panel, Table
+from tasks.panels.panels import Curve, Flow, Graph, Histogram, Panel, Stream, Table
 from tasks.panels.pictures import picture, standalone
 
 PANELS = [
     Curve("Loss <of> a & b", "step", "loss", {"train": [(0, 8.0), (1, 4.0), (2, 2.0)]}),
     Histogram("Lengths", "characters", [0, 10, 20], {"kept": [3, 4]}),
     Graph("Lineage", {"a": "source", "b": "clean\n1,000 rows"}, [("a", "b", "pages")]),
+    Flow("Worth", "documents", [Stream("a", "b", 9, "kept"), Stream("a", "gone", 1, "gone", "x")]),
 ]
 
 
@@ -34,3 +36,33 @@ def test_words_and_nothing_have_no_picture() -> None:
     assert picture(Curve("Nothing", "x", "y", {})) == ""
     with pytest.raises(ValueError, match="viewBox"):
         standalone("<p>no drawing</p>")
+
+
+def test_what_flows_keeps_its_thickness_and_nothing_overlaps() -> None:
+    streams = [
+        Stream("in", "clean", 60, "kept"),
+        Stream("in", "clean: empty", 30, "removed", "1,200 tokens\n-0.01 [-0.02, -0.005]"),
+        Stream("in", "clean: short", 10, "removed"),
+        Stream("clean", "filter", 60, "kept"),
+        Stream("clean", "none", 0, "removed"),
+    ]
+    root = ElementTree.fromstring(picture(Flow("Worth", "documents", streams)))
+    svg = "{http://www.w3.org/2000/svg}"
+    links = [float(each.attrib["stroke-width"]) for each in root.iter(f"{svg}path")]
+    assert links == pytest.approx([144, 72, 24, 144])  # all of 100 is 240 high
+    boxes = [
+        tuple(float(each.attrib[name]) for name in ("x", "y", "height"))
+        for each in root[2].iter(f"{svg}rect")
+        if "rx" not in each.attrib
+    ]
+    assert sorted(height for *_, height in boxes) == pytest.approx([24, 72, 144, 144, 240])
+    columns: dict[float, list[tuple[float, float]]] = {}
+    for x, y, height in boxes:
+        columns.setdefault(x, []).append((y, y + height))
+    assert len(columns) == 3
+    for column in columns.values():
+        ordered = sorted(column)
+        assert all(end < start for (_, end), (start, _) in pairwise(ordered))
+    words = [each.text for each in root.iter(f"{svg}text")]
+    assert "-0.01 [-0.02, -0.005]" in words
+    assert "none" not in words

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from tasks.panels.html import html
 from tasks.panels.markdown import markdown
-from tasks.panels.panels import Curve, Graph, Histogram, Panel, Sample, Samples, StageView, Table
+from tasks.panels.panels import (
+    Curve,
+    Flow,
+    Graph,
+    Histogram,
+    Panel,
+    Sample,
+    Samples,
+    StageView,
+    Stream,
+    Table,
+)
 from tasks.panels.stored import VERSION, PanelsFormatError, dumps, loads
 
 TEXT = st.text(max_size=8)
@@ -46,6 +57,7 @@ PANELS: st.SearchStrategy[Panel] = st.one_of(
     st.builds(Histogram, TEXT, TEXT, tuples(NUMBER), by_name(tuples(NUMBER)), TEXT),
     st.builds(Samples, TEXT, tuples(st.builds(Sample, TEXT, TEXT, by_name(CELL))), TEXT),
     st.builds(Graph, TEXT, by_name(TEXT), tuples(st.tuples(TEXT, TEXT, TEXT)), TEXT),
+    st.builds(Flow, TEXT, TEXT, tuples(st.builds(Stream, TEXT, TEXT, NUMBER, TEXT, TEXT)), TEXT),
 )
 VIEWS = st.builds(StageView, TEXT, TABLES, tuples(PANELS))
 
@@ -75,6 +87,7 @@ LISTS = StageView(
         Histogram("Lengths", "tokens", [0, 1.5, 3], {"train": [1, 2.0]}),
         Samples("Texts", [Sample("one", "text \ud800", {"n": None, "v": np.float64(0.1)})]),
         Graph("Lineage", {"a": "A"}, [("a", "b", "documents")], "note"),
+        Flow("Worth", "documents", [Stream("a", "b", 3, "kept"), Stream("a", "c", 1, "gone", "w")]),
     ],
 )
 
@@ -118,7 +131,7 @@ def test_what_a_panel_may_not_hold_is_refused_when_written(panel: Panel, where: 
             lambda record: record["panels"][2]["edges"].append({"float": "1"}),
             "NoneType, not a number",
         ),
-        (lambda record: record["panels"].append([]), r"panels\[5\].kind: NoneType"),
+        (lambda record: record["panels"].append([]), r"panels\[6\].kind: NoneType"),
     ],
 )
 def test_what_is_malformed_is_refused_when_read(

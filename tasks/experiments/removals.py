@@ -1,0 +1,150 @@
+"""The funnel of an experiment's base, and what each removal in it is worth.
+
+A variant that lacks one rule, or one stage, says what that rule or stage is worth: the base less
+the variant. Other variants say nothing of a removal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tasks.comparison.comparing import change_text
+from tasks.experiments.definition import Experiment, label_of
+from tasks.experiments.worth import Result, Worth
+from tasks.panels.numbers import counted
+from tasks.panels.panels import Flow, Stream
+from tasks.recipe import Recipe
+from tasks.report.funnel import Step
+
+_KEPT, _REMOVED, _REJECTED = "kept", "removed", "rejected"
+# A removal is called by what the model is with it, against the model without.
+_KINDS = {"worse": "removed, for the better", "better": "removed, for the worse"}
+_MEASURED = "removed, no difference shown"
+_SHOWN = 6  # reasons of a step that no variant says anything of
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a variant does without: one reason of a stage, or ("") all of the stage."""
+
+    stage: str
+    reason: str
+
+
+def removal_of(base: Recipe, variant: Recipe) -> Removal | None:
+    """What the base removes and the variant does not, where that is all they differ in."""
+    missing = base.configs.keys() - variant.configs.keys()
+    differing = {
+        stage
+        for stage in base.configs.keys() & variant.configs.keys()
+        if base.configs[stage].identity() != variant.configs[stage].identity()
+    }
+    if variant.configs.keys() - base.configs.keys() or len(missing | differing) != 1:
+        return None
+    [stage] = missing | differing
+    if stage in missing:
+        return Removal(stage, "")
+    one, other = base.configs[stage], variant.configs[stage]
+    fields = [name for name in type(one).model_fields if getattr(one, name) != getattr(other, name)]
+    before, after = (getattr(each, fields[0]) for each in (one, other))
+    if len(fields) != 1 or not isinstance(before, list) or len(after) != len(before) - 1:
+        return None
+    gone = [
+        place for place in range(len(before)) if [*before[:place], *before[place + 1 :]] == after
+    ]
+    return Removal(stage, label_of(before[gone[0]], gone[0])) if gone else None
+
+
+def funnel_flow(experiment: Experiment, found: Result, steps: Sequence[Step]) -> Flow:
+    """The base's documents on their way, with what the variants say of what leaves it.
+
+    Args:
+        steps: of the base.
+    """
+    base, *others = experiment.variants
+    worth = {each.variant: each for each in found.variants}
+    known: dict[Removal, Worth] = {}
+    for each in others:
+        removal = removal_of(base.recipes[0], each.recipes[0])
+        if removal is not None:
+            known[removal] = worth[each.name]
+    streams = []
+    place = f"into {steps[0].stage}" if steps else ""
+    for step in steps:
+        streams.append(Stream(place, step.stage, step.kept, _KEPT))
+        streams += _leaving(place, step, known, found.variants[0])
+        place = step.stage
+    return Flow(
+        "What each removal is worth",
+        "documents",
+        streams,
+        "The base's documents through its stages. Beside a removal: the tokens it takes from the "
+        "training text, and what it does to bits per byte (the base less the variant without it; "
+        "less is better) with its 95 % interval.",
+    )
+
+
+def _leaving(
+    place: str, step: Step, known: Mapping[Removal, Worth], base: Worth
+) -> Iterator[Stream]:
+    counts = {reason: count for reason, count in step.removed.items() if count}
+    own = {
+        reason: known[Removal(step.stage, reason)]
+        for reason in counts
+        if Removal(step.stage, reason) in known
+    }
+    whole = known.get(Removal(step.stage, ""))
+    if whole is not None and counts:
+        # What the stage as a whole is worth stands between it and its reasons.
+        every = f"all of {step.stage}"
+        total = sum(counts.values())
+        yield Stream(place, every, total, _kind(whole), _words(whole, base))
+        place = every
+    for reason, count in _fewer(counts, own):
+        said = own.get(reason)
+        name = f"{step.stage}: {reason}"
+        if said is None:
+            yield Stream(place, name, count, _REMOVED)
+        else:
+            yield Stream(place, name, count, _kind(said), _words(said, base))
+    if rejected := sum(step.rejected.values()):
+        yield Stream(place, f"{step.stage}: rejected", rejected, _REJECTED)
+
+
+def _fewer(counts: Mapping[str, int], own: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The reasons that something is said of, then the largest, and all others together."""
+    ordered = sorted(counts.items(), key=lambda each: (each[0] not in own, -each[1], each[0]))
+    kept = len(own) + _SHOWN
+    shown, rest = ordered[:kept], ordered[kept:]
+    if len(rest) == 1:
+        return ordered
+    if rest:
+        shown.append((counted(len(rest), "other reason"), sum(count for _, count in rest)))
+    return shown
+
+
+def _kind(said: Worth) -> str:
+    gain = said.gain
+    return _KINDS.get(gain.difference.verdict, _MEASURED) if gain else _REMOVED
+
+
+def _words(said: Worth, base: Worth) -> str:
+    """What leaves the training text, and the change of bits per byte."""
+    lines = [f"{counted(said.tokens - base.tokens, 'training token')}"]
+    if said.same:
+        lines.append("same model without it")
+    elif said.gain is not None:
+        lines.append(change_text(_turned(said)))
+    return "\n".join(lines)
+
+
+def _turned(said: Worth) -> Any:
+    """The change from the variant to the base."""
+    assert said.gain is not None
+    found = said.gain.difference
+    change = found.change
+    low = None if change.high is None else -change.high
+    high = None if change.low is None else -change.low
+    return replace(found, change=replace(change, value=-change.value, low=low, high=high))

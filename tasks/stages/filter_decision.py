@@ -1,0 +1,93 @@
+"""What the rules of `filter` decide, from the attributes alone: no document is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llm.corpus.annotate.attributes import ATTRIBUTES
+from llm.corpus.filter import rules as filtering
+from llm.rows import places_of
+from llm.tables import REMOVED
+from tasks.engine.store.artifact import Artifact, Data
+from tasks.stages.filter_rules import Rule, plain_rules
+
+NOT_ANNOTATED = "not_annotated"
+
+
+def attributes_schema(data: Data) -> pa.Schema:
+    """The columns there are, the scores of the recipe's classifiers among them."""
+    if data.parts:
+        return pq.read_schema(data.path(data.parts[0]))
+    return ATTRIBUTES if data.schema is None else data.schema
+
+
+def find_cutoffs(rules: Sequence[filtering.Rule], attributes: Data) -> dict[str, filtering.Cutoff]:
+    """The cuts of `keep_fraction` rules, by rule; none where no document has a value."""
+    found: dict[str, filtering.Cutoff] = {}
+    for rule in rules:
+        if rule.keep_fraction is not None:
+            tables = partial(attributes.tables, ["doc_id", rule.column])
+            cut = filtering.find_cutoff(tables, rule.column, rule.keep_fraction)
+            if cut is not None:
+                found[rule.name] = cut
+    return found
+
+
+def removed_rows(
+    ids: pa.ChunkedArray, verdict: filtering.Judgement, names: Sequence[str]
+) -> pa.Table:
+    """Rows of `REMOVED` of the documents that a verdict over them does not keep.
+
+    Args:
+        ids: of all of them, in the order of the verdict.
+        names: of the rules.
+    """
+    rows = verdict.first != filtering.KEPT
+    columns = {
+        "doc_id": ids.filter(pa.array(rows)),
+        "reason": pa.array([names[index] for index in verdict.first[rows]], pa.string()),
+        "value": pa.array(verdict.value[rows], from_pandas=True),
+        "threshold": pa.array(verdict.threshold[rows], from_pandas=True),
+        "detail": pa.array([verdict.detail[row] for row in rows.nonzero()[0]], pa.string()),
+    }
+    return pa.table(columns, schema=REMOVED)
+
+
+def unannotated_rows(ids: pa.ChunkedArray) -> pa.Table:
+    """Rows of `REMOVED` of documents that no attributes are known of."""
+    nothing = pa.nulls(len(ids), pa.float64())
+    reasons = pa.array([NOT_ANNOTATED] * len(ids), pa.string())
+    details = pa.array(["annotate has no row for it"] * len(ids), pa.string())
+    return pa.table([ids, reasons, nothing, nothing, details], schema=REMOVED)
+
+
+def decide(config: Any, inputs: Mapping[str, Data], artifact: Artifact, scratch: Path) -> pa.Table:
+    """What `filter` would remove by other rules, from what `annotate` has stored.
+
+    Raises:
+        UnknownColumnError, ColumnTypeError: a rule does not fit the attributes.
+    """
+    listed: list[Rule] = config.rules
+    rules, attributes = plain_rules(listed), inputs["attributes"]
+    wanted = ["doc_id", *sorted({rule.column for rule in rules})]
+    filtering.check_rules(rules, attributes_schema(attributes))
+    cutoffs = find_cutoffs(rules, attributes)
+    ids = inputs["documents"].table(["doc_id"]).column("doc_id")
+    found = [REMOVED.empty_table()]
+    known = [pa.chunked_array([], pa.string())]
+    for table in attributes.tables(wanted):
+        own = table.filter(places_of(table.column("doc_id"), ids).is_valid())
+        verdict = filtering.judge(own, rules, cutoffs)
+        found.append(removed_rows(own.column("doc_id"), verdict, [rule.name for rule in rules]))
+        known.append(own.column("doc_id"))
+    annotated = pa.chunked_array(
+        [chunk for column in known for chunk in column.chunks], pa.string()
+    )
+    missing = ids.filter(places_of(ids, annotated).is_null())
+    return pa.concat_tables([*found, unannotated_rows(missing)])
