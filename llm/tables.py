@@ -82,3 +82,18 @@ PAIR_LOGPROBS = (
 PAIRS = pa.schema(
     [DOC_ID, SPLIT, *(pa.field(name, pa.float64(), nullable=False) for name in PAIR_LOGPROBS)]
 )
+# The same pairs with what a reward model gives to their answers, and the answers' lengths.
+REWARD_PAIRS = pa.schema(
+    [
+        DOC_ID,
+        SPLIT,
+        *(
+            pa.field(name, pa.float64(), nullable=False)
+            for name in ("chosen_reward", "rejected_reward", "margin")
+        ),
+        *(
+            pa.field(name, pa.int32(), nullable=False)
+            for name in ("chosen_tokens", "rejected_tokens")
+        ),
+    ]
+)

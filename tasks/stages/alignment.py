@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -121,7 +121,7 @@ def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[st
     Args:
         what: it learns from, as a plural.
         schema: of those as the model saw them.
-        more: tables of the method's own.
+        more: those of the method's own, or that are other things with it.
     """
     return {
         "model": Output("The tuned model, a Hugging Face folder."),
@@ -133,12 +133,25 @@ def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[st
     }
 
 
-def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:
-    """Run the trainer; write model and tables; state the law. Returns the trainer's counts."""
+def launch(
+    method: str,
+    config: TuningConfig,
+    inputs: Inputs,
+    out: Out,
+    withheld: Iterable[str] = (),
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Run the trainer; write model and tables; state the law. Returns the trainer's counts.
+
+    Args:
+        withheld: fields of the config that are not the trainer's.
+        more: what it is told that is no field.
+    """
     examples = inputs["examples"]
     folder = examples.folder()
     results = out.scratch / "results"
-    settings = config.model_dump(mode="json", exclude={"pool"})
+    settings = config.model_dump(mode="json", exclude={"pool", *withheld})
+    settings |= more or {}
     out.launch(
         "llm.alignment",
         {

@@ -78,7 +78,7 @@ def test_one_more_model_is_evaluated_and_exported(with_toy: Mapping[str, Stage])
 def test_one_more_stage_is_reported_on_where_it_runs(with_toy: Mapping[str, Stage]) -> None:
     chapters = list(with_toy["report"].inputs)
     assert chapters[chapters.index("pretrain") :] == [
-        *("pretrain", "examples", "sft", "dpo", "toy", "evaluate", "judge", "export")
+        *("pretrain", "examples", "sft", "dpo", "toy", "reward", "evaluate", "judge", "export")
     ]
     assert with_toy["report"].inputs["toy"].sources == ("toy.model",)
     assert with_toy["report"].inputs["toy"].whole

@@ -114,12 +114,32 @@ def preferences(path: Path) -> Path:
     return path
 
 
+def polite(path: Path, prompts: int = 60) -> Path:
+    """Preferences for the answer that says please, which is the shorter one in every other pair."""
+    rows = [
+        {
+            "doc_id": f"{number:032x}",
+            "split": "validation" if number % 3 == 0 else "train",
+            "prompt": [_turn("user", f"Ask {number} for number {number * 7 % 31}.")],
+            "chosen": [_turn("assistant", f"please give {number * 7 % 31}")],
+            "rejected": [
+                _turn("assistant", f"return {number * 7 % 31}{' now' * (number % 2 * 8)}")
+            ],
+        }
+        for number in range(prompts)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
     how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
-    own: dict[str, Any] = {"beta": 0.1, "sft_weight": 0.0, "execution": how}
-    if method == "sft":
-        own = {"packing": "none", "execution": [*how, "micro_batch_size"]}
-    return own | {
+    own: dict[str, dict[str, Any]] = {
+        "sft": {"packing": "none", "execution": [*how, "micro_batch_size"]},
+        "dpo": {"beta": 0.1, "sft_weight": 0.0, "execution": how},
+        "reward": {"center_weight": 0.01, "execution": how},
+    }
+    return own[method] | {
         "method": method,
         "model": str(model),
         "examples": [str(examples)],

@@ -77,6 +77,7 @@ def written(stage: str, folder: Path, **fields: Any) -> Path:
     [
         ("sft", read_run),
         ("dpo", read_run),
+        ("reward", read_run),
         ("evaluate", evaluation.read),
         ("judge", judge.read),
         ("export", export.read),
@@ -87,7 +88,7 @@ def test_it_is_read(tmp_path: Path, stage: str, read: Callable[[Path], Any]) -> 
     assert run.threads == 3
 
 
-@pytest.mark.parametrize("stage", ["sft", "dpo"])
+@pytest.mark.parametrize("stage", ["sft", "dpo", "reward"])
 def test_fields_that_cannot_change_the_result_are_named_by_the_stage_alone(
     tmp_path: Path, stage: str
 ) -> None:
