@@ -15,8 +15,8 @@ from llm.evaluation.tasks.continuations import (
 )
 from llm.evaluation.tasks.definition import Definition
 from llm.evaluation.tasks.items import Item
-from llm.evaluation.tasks.parsers import parse
 from llm.evaluation.tasks.subject import Prompt, Subject
+from llm.final_answers import parse
 from llm.model.scoring import Report
 
 ACC, ACC_NORM, LOGPROB, EXACT_MATCH = "acc", "acc_norm", "logprob", "exact_match"
