@@ -30,9 +30,7 @@ class Run:
         batch_size: rows a step; micro_batch_size: rows a forward pass, 0 = all of them.
         warmup_share: share of the steps in which the learning rate rises.
         max_length: tokens of a row, 0 = the model's context.
-        long_rows: what becomes of longer ones, "cut" or "remove"; max_truncated: the share of
-            all rows that may be cut.
-        score_tokens: of a forward pass over validation rows, padding included.
+        score_tokens: of a forward pass over rows that are only scored, padding included.
         precision: "fp32", "bf16" = autocast over float32 weights, or "auto": bf16 where the
             device multiplies it.
         device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.
@@ -58,8 +56,6 @@ class Run:
     adam_beta2: float
     gradient_clip: float
     max_length: int
-    long_rows: LongRows
-    max_truncated: float
     precision: Precision
     seed: int
     device: CudaOrCpu
@@ -69,9 +65,37 @@ class Run:
     execution: tuple[str, ...]
 
     @property
+    def model_folders(self) -> tuple[str, ...]:
+        """Fields that name folders of models; an empty one names none."""
+        return ("model",)
+
+    @property
     def packed(self) -> bool:
         """Whether several rows share one of `max_length`."""
         return False
+
+    @property
+    def cut(self) -> bool:
+        """Whether longer rows lose their end; otherwise they are left out."""
+        return False
+
+
+@dataclass(frozen=True)
+class CutRun(Run):
+    """A run over rows that may be cut.
+
+    Attributes:
+        long_rows: what becomes of rows longer than `max_length`, "cut" or "remove".
+        max_truncated: share of all rows that may be cut.
+    """
+
+    long_rows: LongRows
+    max_truncated: float
+
+    @property
+    def cut(self) -> bool:
+        """Whether longer rows lose their end; otherwise they are left out."""
+        return self.long_rows == "cut"
 
 
 _METHODS = Path(__file__).with_name("methods")
@@ -116,12 +140,13 @@ def parse_run(record: dict[str, Any], where: str) -> Run:
 def run_digest(run: Run) -> str:
     """sha256 of what decides the result: a checkpoint of one digest serves no other.
 
-    Model and examples count by content, not by where they lie.
+    Models and examples count by content, not by where they lie.
     """
     record: dict[str, Any] = asdict(run)
     for name in {"execution", *_PATHS, *run.execution}:
         del record[name]
-    model = Path(run.model)
-    record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}
+    for name in run.model_folders:
+        files = sorted(Path(record[name]).iterdir()) if record[name] else []
+        record[name] = {path.name: sha256_file(path) for path in files}
     record["examples"] = [sha256_file(Path(path)) for path in run.examples]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -53,7 +53,7 @@ class Session:
         self.start = Path(run.model)
         check_tokenizer(self.start, self.start)
         context = architecture(self.start).context
-        self.limit = Limit(run.max_length or context, run.long_rows == "cut")
+        self.limit = Limit(run.max_length or context, run.cut)
         check_context(self.limit.tokens, context)
         self.chat = ChatEncoder(self.start)
         self.digest = run_digest(run)
@@ -92,13 +92,14 @@ class Session:
         """What a trainer is given for the model: see `llm.alignment.transformers_model`."""
         return transformers_model(model, self.start)
 
-    def compute_with(self, model: Transformer, trainer: Any) -> None:
-        """Let the trainer's forward passes be ours where its own are slow: on a CPU.
+    def compute_with(self, model: Transformer, held: Any, temperature: float = 1.0) -> None:
+        """Let a trainer's forward passes of its model `held` be ours where its own are slow: on a
+        CPU.
 
         Elsewhere TRL's kernels leave out what no loss reads.
         """
         if self.device.type == "cpu":
-            compute_with(model, trainer.model)
+            compute_with(model, held, temperature)
 
     def scorer(self, model: Transformer) -> Scorer:
         """The model in its two halves, in the precision of the training."""
@@ -181,14 +182,14 @@ class Session:
         trainer.train(resume_from_checkpoint=str(found) if found else None)
         if trainer.state.global_step < trainer.state.max_steps:
             raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")
-        # Counts that start anew with the process, and what only repeats the step.
-        dropped = {"step", "epoch", "num_tokens"}
+        # Counts that start anew with the process, a clock, and what only repeats the step.
+        dropped = {"step", "epoch", "num_tokens", "step_time"}
         return [
             {"step": entry["step"], "name": name, "value": float(value)}
             for entry in trainer.state.log_history
             if "loss" in entry
             for name, value in sorted(entry.items())
-            if name not in dropped
+            if name not in dropped and value is not None
         ]
 
     def save(self, model: Transformer) -> None:

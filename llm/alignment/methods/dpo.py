@@ -80,7 +80,7 @@ def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
         "validation_after": final,
     }
     figures = [*results.at(0, first), *metrics, *results.at(last, final)]
-    results.write(Path(run.results), rows, figures, counts, pairs)
+    results.write(Path(run.results), rows, figures, counts, {results.PAIRS_FILE: pairs})
 
 
 def validation_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float]:
@@ -192,7 +192,7 @@ def _trainer(
         processing_class=session.chat.tokenizer,
         callbacks=[session.steps()],
     )
-    session.compute_with(model, trainer)
+    session.compute_with(model, trainer.model)
     _check_dataset(trainer.train_dataset, training)
     return trainer
 

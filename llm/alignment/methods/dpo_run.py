@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm.alignment.run_file import Run
+from llm.alignment.run_file import CutRun
 
 
 @dataclass(frozen=True)
-class DpoRun(Run):
+class DpoRun(CutRun):
     """Direct preference optimisation (Rafailov et al. 2023).
 
     Attributes:

@@ -61,7 +61,8 @@ def train(run: RewardRun, reporter: Reporter, stop: StopRequest) -> None:
         "steps": last,
         "precision": session.run.precision,
     }
-    results.write(Path(run.results), rows, [*metrics, *results.at(last, held_out)], counts, pairs)
+    figures = [*metrics, *results.at(last, held_out)]
+    results.write(Path(run.results), rows, figures, counts, {results.PAIRS_FILE: pairs})
 
 
 def _conversations(table: pa.Table, answer: str) -> list[list[int]]:

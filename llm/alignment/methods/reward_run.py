@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llm.alignment.run_file import Run
+from llm.alignment.run_file import CutRun
 
 
 @dataclass(frozen=True)
-class RewardRun(Run):
+class RewardRun(CutRun):
     """Reward modelling on pairs of answers (Bradley and Terry 1952; Christiano et al. 2017).
 
     Attributes:

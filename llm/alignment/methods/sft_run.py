@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from llm.alignment.run_file import Run
+from llm.alignment.run_file import CutRun
 
 Packing = Literal["none", "bfd"]
 
 
 @dataclass(frozen=True)
-class SftRun(Run):
+class SftRun(CutRun):
     """Supervised fine-tuning.
 
     Attributes:

@@ -11,15 +11,13 @@ from llm.alignment import reward_model
 from llm.alignment.rewards.rollout import Reward, Rollout
 from llm.model.config_file import check_tokenizer
 
-# Padded tokens of a forward pass; on a CPU more take longer.
-_BATCH_TOKENS = 2048
 
-
-def model(folder: Path, policy: Path, device: torch.device) -> Reward:
+def model(folder: Path, policy: Path, device: torch.device, batch_tokens: int) -> Reward:
     """Of the reward model in a folder.
 
     Args:
         policy: folder of the model whose answers are judged, by the same tokenizer.
+        batch_tokens: of a forward pass at most, padding included.
 
     Raises:
         TokenizerMismatchError: the reward model was trained with another tokenizer.
@@ -32,7 +30,7 @@ def model(folder: Path, policy: Path, device: torch.device) -> Reward:
     def judge(rollouts: Sequence[Rollout]) -> list[float]:
         # What a longer conversation began with, the model cannot see.
         rows = [rollout.conversation[-context:] for rollout in rollouts]
-        rewards = reward_model.score(found, found.transformer.hidden, rows, _BATCH_TOKENS, _quiet)
+        rewards = reward_model.score(found, found.transformer.hidden, rows, batch_tokens, _quiet)
         return [float(reward) for reward in rewards]
 
     return judge

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -94,13 +94,18 @@ class WeightedReward:
 
 
 def weighted_reward(
-    settings: Sequence[PartSettings], policy: Path, reward_model: Path | None, device: torch.device
+    settings: Sequence[PartSettings],
+    policy: Path,
+    reward_model: Path | None,
+    device: torch.device,
+    batch_tokens: int,
 ) -> WeightedReward:
     """The reward that settings describe.
 
     Args:
         policy: folder of the model whose answers are judged.
         reward_model: folder of the reward model; none where there is none.
+        batch_tokens: of a forward pass of it at most, padding included.
 
     Raises:
         RewardSettingError: a part's settings mean nothing, or there is none of a name of its own.
@@ -112,37 +117,31 @@ def weighted_reward(
             f"rewards are named {', '.join(names) or 'none'}; give one at least, each a name of "
             "its own"
         )
+
+    def model_reward() -> Reward:
+        if reward_model is None:
+            raise RewardSettingError("kind model, and there is no reward model; add the stage")
+        return model.model(reward_model, policy, device, batch_tokens)
+
     made = []
     for part in settings:
         try:
-            reward = _reward(part, policy, reward_model, device)
+            reward = model_reward() if part.kind == "model" else _rule(part)
         except RewardSettingError as error:
             raise RewardSettingError(f"reward {part.name!r}: {error}") from error
         made.append(Part(part.name, part.weight, reward))
     return WeightedReward(made)
 
 
-def _reward(
-    part: PartSettings, policy: Path, reward_model: Path | None, device: torch.device
-) -> Reward:
-    match part.kind:
-        case "exact":
-            return verifiable.exact()
-        case "number":
-            return verifiable.number()
-        case "letter":
-            return verifiable.letter()
-        case "pattern":
-            return verifiable.pattern(part.expression)
-        case "form":
-            return verifiable.form(part.expression)
-        case "json_schema":
-            return verifiable.json_schema(part.schema)
-        case "length":
-            return verifiable.length(part.minimum, part.maximum)
-        case "code":
-            return code.code(part.seconds, part.memory_mb * _MEGABYTE)
-        case "model":
-            if reward_model is None:
-                raise RewardSettingError("kind model, and there is no reward model; add the stage")
-            return model.model(reward_model, policy, device)
+def _rule(part: PartSettings) -> Reward:
+    rules: dict[str, Callable[[], Reward]] = {
+        "exact": verifiable.exact,
+        "number": verifiable.number,
+        "letter": verifiable.letter,
+        "pattern": lambda: verifiable.pattern(part.expression),
+        "form": lambda: verifiable.form(part.expression),
+        "json_schema": lambda: verifiable.json_schema(part.schema),
+        "length": lambda: verifiable.length(part.minimum, part.maximum),
+        "code": lambda: code.code(part.seconds, part.memory_mb * _MEGABYTE),
+    }
+    return rules[part.kind]()

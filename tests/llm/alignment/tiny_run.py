@@ -132,40 +132,72 @@ def polite(path: Path, prompts: int = 60) -> Path:
     return path
 
 
+def reward_part(kind: str, **changes: Any) -> dict[str, Any]:
+    """Settings of one reward, named like its kind."""
+    return {
+        "kind": kind,
+        "name": kind,
+        "weight": 1.0,
+        "expression": "",
+        "schema": "",
+        "minimum": 0,
+        "maximum": 1,
+        "seconds": 2.0,
+        "memory_mb": 256,
+        **changes,
+    }
+
+
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
     how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
     own: dict[str, dict[str, Any]] = {
         "sft": {"packing": "none", "execution": [*how, "micro_batch_size"]},
         "dpo": {"beta": 0.1, "sft_weight": 0.0, "execution": how},
         "reward": {"center_weight": 0.01, "execution": how},
+        "rlhf": {
+            "algorithm": "grpo",
+            "samples": 4,
+            "new_tokens": 8,
+            "temperature": 1.0,
+            "beta": 0.04,
+            "max_kl": 10.0,
+            "rewards": [reward_part("pattern", expression="[qz]")],
+            "reward_model": "",
+            "samples_every": 2,
+            "held_out_prompts": 8,
+            "execution": [*how, "micro_batch_size"],
+        },
     }
-    return own[method] | {
-        "method": method,
-        "model": str(model),
-        "examples": [str(examples)],
-        "output": str(folder / "out"),
-        "results": str(folder / "results"),
-        "scratch": str(folder / "scratch"),
-        "epochs": 1,
-        "learning_rate": 3e-3,
-        "batch_size": 4,
-        "micro_batch_size": 0,
-        "warmup_share": 0.1,
-        "schedule": "cosine",
-        "weight_decay": 0.0,
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.99,
-        "gradient_clip": 1.0,
-        "max_length": 96,
-        "long_rows": "cut",
-        "max_truncated": 0.2,
-        "precision": "fp32",
-        "seed": 0,
-        "device": "cpu",
-        "threads": 1,
-        "score_tokens": 512,
-        "checkpoint_seconds": 3600.0,
-    }
+    cut = {"long_rows": "cut", "max_truncated": 0.2} if method != "rlhf" else {}
+    return (
+        own[method]
+        | cut
+        | {
+            "method": method,
+            "model": str(model),
+            "examples": [str(examples)],
+            "output": str(folder / "out"),
+            "results": str(folder / "results"),
+            "scratch": str(folder / "scratch"),
+            "epochs": 1,
+            "learning_rate": 3e-3,
+            "batch_size": 4,
+            "micro_batch_size": 0,
+            "warmup_share": 0.1,
+            "schedule": "cosine",
+            "weight_decay": 0.0,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.99,
+            "gradient_clip": 1.0,
+            "max_length": 96,
+            "precision": "fp32",
+            "seed": 0,
+            "device": "cpu",
+            "threads": 1,
+            "score_tokens": 512,
+            "checkpoint_seconds": 3600.0,
+        }
+    )
 
 
 def quiet(done: int, total: int) -> None:

@@ -114,19 +114,19 @@ def test_programs_are_judged_by_their_checks(tmp_path: Path) -> None:
 def test_settings_that_mean_nothing(change: dict[str, object], message: str) -> None:
     part = PartSettings(**{**vars(PLAIN), **change})
     with pytest.raises(RewardSettingError, match=message):
-        weighted_reward([part], Path(), None, CPU)
+        weighted_reward([part], Path(), None, CPU, 512)
 
 
 def test_names_are_their_own() -> None:
     with pytest.raises(RewardSettingError, match="named right, right; give one at least"):
-        weighted_reward([PLAIN, PLAIN], Path(), None, CPU)
+        weighted_reward([PLAIN, PLAIN], Path(), None, CPU, 512)
 
 
 def test_parts_are_told_before_their_weights() -> None:
     short = PartSettings(
         **{**vars(PLAIN), "kind": "length", "name": "short", "weight": 0.5} | {"maximum": 5}
     )
-    reward = weighted_reward([PLAIN, short], Path(), None, CPU)
+    reward = weighted_reward([PLAIN, short], Path(), None, CPU, 512)
     found = reward.parts([said("yes", "yes"), said("no", "yes", tokens=10)])
     assert found.tolist() == [[1.0, 1.0], [0.0, 0.0]]
     assert reward.names == ["right", "short"]
@@ -146,11 +146,11 @@ def test_a_reward_model_judges_the_conversation(tmp_path: Path) -> None:
     reward_model.save(made, tmp_path / "reward", policy)
     rows = [(5, 6, 7), (8, 9), (10, *range(20, 220))]  # the last is longer than the context
     rollouts = [Rollout("", "", "", 1, True, row) for row in rows]
-    found = model(tmp_path / "reward", policy, CPU)(rollouts)
+    found = model(tmp_path / "reward", policy, CPU, 512)(rollouts)
     hidden = made.transformer.hidden
     expected = reward_model.score(made, hidden, [row[-128:] for row in rows], 512, quiet)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     text = (policy / "tokenizer.json").read_text()
     (policy / "tokenizer.json").write_text(text + " ")
     with pytest.raises(TokenizerMismatchError, match="its ids would mean other tokens"):
-        model(tmp_path / "reward", policy, CPU)
+        model(tmp_path / "reward", policy, CPU, 512)
