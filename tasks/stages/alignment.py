@@ -47,16 +47,6 @@ class TuningConfig(StageConfig):
         ge=0,
         le=1_048_576,
     )
-    long_rows: LongRows = Field(
-        "cut",
-        description="What happens to longer rows: cut drops their end, remove leaves them out.",
-    )
-    max_truncated: float = Field(
-        0.05,
-        description="With cut: share of rows that may be longer; beyond it the stage fails.",
-        ge=0.0,
-        le=1.0,
-    )
     precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
@@ -67,7 +57,7 @@ class TuningConfig(StageConfig):
     threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
     score_tokens: int = execution(
         8_192,
-        "Tokens per forward pass over validation rows; at most 2,048 on a CPU.",
+        "Tokens per forward pass over rows that are only scored; at most 2,048 on a CPU.",
         ge=1,
         le=2**24,
     )
@@ -84,6 +74,21 @@ class TuningConfig(StageConfig):
                 "take a divisor of it"
             )
         return self
+
+
+class CutRowsConfig(TuningConfig):
+    """How a model is tuned on rows that may be cut."""
+
+    long_rows: LongRows = Field(
+        "cut",
+        description="What happens to longer rows: cut drops their end, remove leaves them out.",
+    )
+    max_truncated: float = Field(
+        0.05,
+        description="With cut: share of rows that may be longer; beyond it the stage fails.",
+        ge=0.0,
+        le=1.0,
+    )
 
 
 def requirements(stage: str, kind: str, files: str, cap: str) -> tuple[Requirement, ...]:
@@ -190,8 +195,9 @@ def counts_panel(artifact: Artifact) -> Table:
     ]
     rows += [[f"removed: {reason}", n] for reason, n in sorted(totals.removed.items())]
     rows += [[f"rejected: {reason}", n] for reason, n in sorted(totals.rejected.items())]
-    rows += [["longer than max_length", facts["truncated"]], ["steps", facts["steps"]]]
-    rows.append(["precision", facts["precision"]])
+    if "truncated" in facts:
+        rows.append(["longer than max_length", facts["truncated"]])
+    rows += [["steps", facts["steps"]], ["precision", facts["precision"]]]
     return Table("Rows", ["", "count"], rows)
 
 

@@ -21,7 +21,7 @@ from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
-    TuningConfig,
+    CutRowsConfig,
     counts_panel,
     curve_panels,
     launch,
@@ -40,7 +40,7 @@ class NoHeldOutPairsError(IngotError):
     """There is no pair on which a reward model could be measured."""
 
 
-class RewardConfig(TuningConfig):
+class RewardConfig(CutRowsConfig):
     """How the reward model is trained on preferences."""
 
     epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)

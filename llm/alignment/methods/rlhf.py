@@ -19,9 +19,9 @@ from transformers import TrainerCallback
 from llm.alignment import results
 from llm.alignment.checks import NoRowsError
 from llm.alignment.data import Rows, prompt_rows
-from llm.alignment.journal import Journal, named_parts
 from llm.alignment.methods.rlhf_run import RlhfRun
 from llm.alignment.reporter import Reporter
+from llm.alignment.rewards.journal import Journal, named_parts
 from llm.alignment.rewards.rollout import Rollout
 from llm.alignment.rewards.weighted import WeightedReward, weighted_reward
 from llm.alignment.rollouts import Drawn, draw, sampling_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from llm.alignment.rewards.weighted import PartSettings
+from llm.alignment.rewards.rules import PartSettings
 from llm.alignment.run_file import Run
 
 Algorithm = Literal["grpo", "rloo"]

@@ -3,52 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from llm.alignment.rewards import code, model, verifiable
+from llm.alignment.rewards import model
 from llm.alignment.rewards.rollout import Reward, RewardSettingError, Rollout
+from llm.alignment.rewards.rules import PartSettings, rule
 from llm.errors import ExpectedError
 
-Kind = Literal[
-    "exact", "number", "letter", "pattern", "form", "json_schema", "code", "length", "model"
-]
-# Those that compare with the answer that belongs to a prompt.
-COMPARING: tuple[Kind, ...] = ("exact", "number", "letter", "code")
 _SHOWN = 80  # characters of a prompt in a message
-_MEGABYTE = 1 << 20
 
 
 class NonFiniteRewardError(ExpectedError, ValueError):
     """A reward is no number; names the part and the prompt."""
-
-
-@dataclass(frozen=True)
-class PartSettings:
-    """One part of a reward; settings of other kinds than its own are not read.
-
-    Attributes:
-        name: under which it is told.
-        expression: of "pattern" and "form"; schema: JSON, of "json_schema".
-        minimum, maximum: tokens, of "length".
-        seconds, memory_mb: of a program, of "code".
-    """
-
-    kind: Kind
-    name: str
-    weight: float
-    expression: str
-    schema: str
-    minimum: int
-    maximum: int
-    seconds: float
-    memory_mb: int
 
 
 @dataclass(frozen=True)
@@ -126,22 +98,8 @@ def weighted_reward(
     made = []
     for part in settings:
         try:
-            reward = model_reward() if part.kind == "model" else _rule(part)
+            reward = model_reward() if part.kind == "model" else rule(part)
         except RewardSettingError as error:
             raise RewardSettingError(f"reward {part.name!r}: {error}") from error
         made.append(Part(part.name, part.weight, reward))
     return WeightedReward(made)
-
-
-def _rule(part: PartSettings) -> Reward:
-    rules: dict[str, Callable[[], Reward]] = {
-        "exact": verifiable.exact,
-        "number": verifiable.number,
-        "letter": verifiable.letter,
-        "pattern": lambda: verifiable.pattern(part.expression),
-        "form": lambda: verifiable.form(part.expression),
-        "json_schema": lambda: verifiable.json_schema(part.schema),
-        "length": lambda: verifiable.length(part.minimum, part.maximum),
-        "code": lambda: code.code(part.seconds, part.memory_mb * _MEGABYTE),
-    }
-    return rules[part.kind]()

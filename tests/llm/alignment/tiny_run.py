@@ -139,7 +139,7 @@ def reward_part(kind: str, **changes: Any) -> dict[str, Any]:
         "name": kind,
         "weight": 1.0,
         "expression": "",
-        "schema": "",
+        "structure": "",
         "minimum": 0,
         "maximum": 1,
         "seconds": 2.0,

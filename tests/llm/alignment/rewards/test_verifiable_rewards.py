@@ -15,10 +15,10 @@ from llm.alignment.rewards import verifiable
 from llm.alignment.rewards.code import code
 from llm.alignment.rewards.model import model
 from llm.alignment.rewards.rollout import Reward, RewardSettingError, Rollout
+from llm.alignment.rewards.rules import PartSettings
 from llm.alignment.rewards.weighted import (
     NonFiniteRewardError,
     Part,
-    PartSettings,
     WeightedReward,
     weighted_reward,
 )
@@ -105,8 +105,11 @@ def test_programs_are_judged_by_their_checks(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"kind": "pattern", "expression": "("}, r"'right': '\(' is no regular expression"),
-        ({"kind": "json_schema", "schema": "{"}, "the JSON schema is no JSON"),
-        ({"kind": "json_schema", "schema": '{"type": "whole"}'}, "no JSON schema: 'whole' is not"),
+        ({"kind": "json_schema", "structure": "{"}, "the JSON schema is no JSON"),
+        (
+            {"kind": "json_schema", "structure": '{"type": "whole"}'},
+            "no JSON schema: 'whole' is not",
+        ),
         ({"kind": "length", "minimum": 5, "maximum": 4}, "at least 5 and at most 4 tokens"),
         ({"kind": "model"}, "there is no reward model"),
     ],
