@@ -85,6 +85,9 @@ class RlhfConfig(TuningConfig):
         description="Parts of the reward, each under a name of its own; their weighted sum counts.",
         min_length=1,
     )
+    max_prompts: int = Field(
+        0, description="Prompts learned from, at most, drawn at random; 0 = all.", ge=0
+    )
     epochs: int = Field(1, description="Passes over the prompts.", ge=1, le=1_000)
     learning_rate: float = Field(
         1e-5,

@@ -53,7 +53,7 @@ def train(run: RlhfRun, reporter: Reporter, stop: StopRequest) -> None:
     session = Session(run, reporter, stop)
     rows = prompt_rows(session.tables(), session.chat, session.limit, run.new_tokens)
     session.report(rows, 0)
-    training = rows.split(TRAIN)
+    training = _drawn(rows.split(TRAIN), run.max_prompts, run.seed)
     _check_prompts(run, rows, training)
     folder = Path(run.reward_model) if run.reward_model else None
     reward = weighted_reward(run.rewards, session.start, folder, session.device, run.score_tokens)
@@ -94,6 +94,14 @@ def train(run: RlhfRun, reporter: Reporter, stop: StopRequest) -> None:
         counts,
         {SAMPLES_FILE: journal.table(last), HELD_OUT_FILE: asker.table(held_out, before, after)},
     )
+
+
+def _drawn(table: pa.Table, most: int, seed: int) -> pa.Table:
+    """So many rows at most, at random; 0 = all."""
+    if not most or table.num_rows <= most:
+        return table
+    order = np.random.default_rng(seed).permutation(table.num_rows)[:most]
+    return table.take(np.sort(order))
 
 
 def _check_prompts(run: RlhfRun, rows: Rows, training: pa.Table) -> None:

@@ -17,6 +17,7 @@ class RlhfRun(Run):
 
     Attributes:
         algorithm: "grpo" (Shao et al. 2024) or "rloo" (Ahmadian et al. 2024).
+        max_prompts: prompts learned from at most, drawn with `seed`; 0 = all.
         samples: answers drawn to a prompt, which are compared with each other; `batch_size` counts
             answers.
         new_tokens: of an answer at most.
@@ -30,6 +31,7 @@ class RlhfRun(Run):
     """
 
     algorithm: Algorithm
+    max_prompts: int
     samples: int
     new_tokens: int
     temperature: float

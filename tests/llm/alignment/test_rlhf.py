@@ -119,6 +119,11 @@ def test_a_micro_batch_changes_no_more_than_rounding(
     assert loss[0] == pytest.approx(loss[1], rel=1e-3)
 
 
+def test_no_more_prompts_than_asked_for(tmp_path: Path, given: tuple[Path, Path]) -> None:
+    counts = trained(tmp_path, given, max_prompts=8, epochs=3)
+    assert (counts["train_rows"], counts["steps"]) == (8, 6)
+
+
 def test_the_way_from_the_starting_model_is_bounded(
     tmp_path: Path, given: tuple[Path, Path]
 ) -> None:

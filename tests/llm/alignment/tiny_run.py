@@ -156,6 +156,7 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
         "reward": {"center_weight": 0.01, "execution": how},
         "rlhf": {
             "algorithm": "grpo",
+            "max_prompts": 0,
             "samples": 4,
             "new_tokens": 8,
             "temperature": 1.0,
