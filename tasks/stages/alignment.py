@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +18,7 @@ from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Output, Requirement
 from tasks.engine.stage.out import Out
-from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points
 from tasks.stages.prompts import CONTEXT
@@ -138,6 +140,22 @@ def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[st
     }
 
 
+@dataclass(frozen=True)
+class GivenRows:
+    """Rows to learn from that are no output of another stage.
+
+    Attributes:
+        files: Parquet files of them.
+        rows: how many there are with those that were left out.
+        removed, rejected: the tables of the latter.
+    """
+
+    files: list[str]
+    rows: int
+    removed: pa.Table
+    rejected: pa.Table
+
+
 def launch(
     method: str,
     config: TuningConfig,
@@ -145,15 +163,16 @@ def launch(
     out: Out,
     withheld: Iterable[str] = (),
     more: Mapping[str, Any] | None = None,
+    given: GivenRows | None = None,
 ) -> dict[str, Any]:
     """Run the trainer; write model and tables; state the law. Returns the trainer's counts.
 
     Args:
         withheld: fields of the config that are not the trainer's.
         more: what it is told that is no field.
+        given: rows in place of the input `examples`.
     """
-    examples = inputs["examples"]
-    folder = examples.folder()
+    given = given or _rows_of(inputs["examples"])
     results = out.scratch / "results"
     settings = config.model_dump(mode="json", exclude={"pool", *withheld})
     settings |= more or {}
@@ -164,25 +183,41 @@ def launch(
             "execution": sorted(config.execution().keys() & settings.keys()),
             "method": method,
             "model": str(inputs["model"].folder()),
-            "examples": [str(folder / part.path) for part in examples.parts],
+            "examples": given.files,
             "output": str(out.folder("model")),
             "results": str(results),
             "scratch": str(out.scratch / "checkpoints"),
         },
         checkpoint="checkpoints/checkpoint-*/complete.json",
     )
+    left_out = {"removed": given.removed, "rejected": given.rejected}
     for file in sorted(results.glob("*.parquet")):
         with out.table(file.stem) as writer:
+            if file.stem in left_out:
+                writer.write(left_out[file.stem])
             writer.write(pq.read_table(file))
     counts: dict[str, Any] = json.loads((results / "counts.json").read_text(encoding="utf-8"))
+    reasons = {
+        name: Counter(counts[name]) + Counter(table.column("reason").to_pylist())
+        for name, table in left_out.items()
+    }
     out.conserve(
-        examples.rows, counts["used"], removed=counts["removed"], rejected=counts["rejected"]
+        given.rows,
+        counts["used"],
+        removed=dict(reasons["removed"]),
+        rejected=dict(reasons["rejected"]),
     )
     for name in ("used", "removed", "rejected"):
         del counts[name]
     for name, value in counts.items():
         out.fact(name, value)
     return counts
+
+
+def _rows_of(examples: Data) -> GivenRows:
+    folder = examples.folder()
+    files = [str(folder / part.path) for part in examples.parts]
+    return GivenRows(files, examples.rows, REMOVED.empty_table(), REJECTED.empty_table())
 
 
 def counts_panel(artifact: Artifact) -> Table:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,7 @@ from llm.evaluation.measure import mean
 from llm.tables import HELD_OUT_ANSWERS, PROMPT_ROWS, ROLLOUTS
 from tasks.engine.config import Part, execution
 from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
@@ -30,6 +32,7 @@ from tasks.stages.alignment import (
     requirements,
 )
 from tasks.stages.prompts import answers_fit
+from tasks.stages.rlhf_prompts import prompts_in_files
 
 _RESAMPLES, _SEED = 2000, 0
 
@@ -84,6 +87,17 @@ class RlhfConfig(TuningConfig):
         [RewardSpec.model_validate({"name": "preferred", "kind": "model"})],
         description="Parts of the reward, each under a name of its own; their weighted sum counts.",
         min_length=1,
+    )
+    prompt_files: list[str] = execution(
+        [],
+        "Files, folders or globs of prompts with answers, shaped as instructions are, instead of "
+        "the instructions of examples: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst.",
+    )
+    validation_fraction: float = Field(
+        0.05, description="Share of prompts in files to hold out.", ge=0, le=0.5
+    )
+    split_seed: int = Field(
+        0, description="Another seed draws other prompts of files to hold out.", ge=0
     )
     max_prompts: int = Field(
         0, description="Prompts learned from, at most, drawn at random; 0 = all.", ge=0
@@ -141,9 +155,21 @@ class RlhfConfig(TuningConfig):
         return self
 
     @property
+    def asks_examples(self) -> bool:
+        """Whether prompts are those of the stage `examples`."""
+        return not self.prompt_files
+
+    @property
     def asks_a_model(self) -> bool:
         """Whether a reward model is read."""
         return any(part.kind == "model" for part in self.rewards)
+
+
+def externals(config: RlhfConfig) -> Mapping[str, Snapshot]:
+    """The files of prompts."""
+    if not config.prompt_files:
+        return {}
+    return {"prompt_files": snapshot_files(config.prompt_files, "rlhf.prompt_files")}
 
 
 def run(config: RlhfConfig, inputs: Inputs, out: Out) -> None:
@@ -153,8 +179,21 @@ def run(config: RlhfConfig, inputs: Inputs, out: Out) -> None:
         TrainerError: it failed; names the guard (docs/stages/rlhf.md lists them).
         CancelledError: it was stopped, and keeps a checkpoint.
     """
-    judge = inputs.get("reward_model")
-    launch("rlhf", config, inputs, out, more={"reward_model": str(judge.folder()) if judge else ""})
+    judge, files = inputs.get("reward_model"), inputs.external.get("prompt_files")
+    given = None
+    if files is not None:
+        given = prompts_in_files(
+            files, config.validation_fraction, config.split_seed, out.scratch / "prompts"
+        )
+    launch(
+        "rlhf",
+        config,
+        inputs,
+        out,
+        withheld=["prompt_files", "validation_fraction", "split_seed"],
+        more={"reward_model": str(judge.folder()) if judge else ""},
+        given=given,
+    )
     answers = out.data("held_out").table()
     if not answers.num_rows:
         out.fact("held_out", None)
@@ -256,6 +295,16 @@ def _answers_fit(config: RlhfConfig, context: int) -> Iterator[str]:
     yield from answers_fit("rlhf", config.new_tokens, context)
 
 
+_ROWS_FIT, _SOME_EXAMPLES = requirements(
+    "rlhf", "instructions", "instruction_files", "max_instructions"
+)
+
+
+def _some_prompts(config: RlhfConfig, *values: Any) -> Iterator[str]:
+    if config.asks_examples:
+        yield from _SOME_EXAMPLES.problems(config, *values)
+
+
 def _reward_is_made(config: RlhfConfig, trained: bool | None) -> Iterator[str]:
     if config.asks_a_model and trained is None:
         yield (
@@ -271,7 +320,11 @@ STAGE = Stage(
     config=RlhfConfig,
     inputs={
         "model": Input(("dpo.model", "sft.model"), "The model to start from, and the reference."),
-        "examples": Input(("examples.instructions",), "Prompts with their answers and split."),
+        "examples": Input(
+            ("examples.instructions",),
+            "Prompts with their answers and split.",
+            asked="asks_examples",
+        ),
         "reward_model": Input(
             ("reward.model",), "What judges answers.", optional=True, asked="asks_a_model"
         ),
@@ -288,8 +341,10 @@ STAGE = Stage(
     ),
     run=run,
     panels=panels,
+    externals=externals,
     requires=(
-        *requirements("rlhf", "instructions", "instruction_files", "max_instructions"),
+        _ROWS_FIT,
+        Requirement(_SOME_EXAMPLES.of, _some_prompts),
         Requirement(("pack.sequence_length",), _answers_fit),
         Requirement(("reward.must_beat_length?",), _reward_is_made),
     ),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
 from llm.model.folder import load
 from tasks.engine.declare import Output
+from tasks.engine.identity.snapshot import snapshot_files
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
@@ -22,6 +25,7 @@ from tasks.registry import STAGES as REGISTRY
 from tasks.stages import reward, rlhf
 from tasks.stages.reward import RewardConfig
 from tasks.stages.rlhf import RlhfConfig
+from tasks.stages.rlhf_prompts import prompts_in_files
 from tests.llm.alignment.tiny_run import instructions, model_folder, polite
 from tests.tasks.stand_in_examples import EXAMPLES, PRETRAIN, StandInConfig
 
@@ -88,11 +92,54 @@ def test_from_a_reward_model_to_a_model(tmp_path: Path, given: Path) -> None:
     assert {"reward", "preferred", "short"} <= learned.items[0].facts.keys()
 
 
+def questions(path: Path) -> Path:
+    """Forty prompts as instruction files have them, one of them twice, and a row that is none."""
+    rows = [{"prompt": f"What is {n} and {n}?", "completion": f"#### {2 * n}"} for n in range(40)]
+    lines = [json.dumps(row) for row in [*rows, rows[3], {"prompt": "Without an answer"}]]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_prompts_of_files_are_split_and_counted(tmp_path: Path) -> None:
+    path = questions(tmp_path / "questions.jsonl")
+    given = prompts_in_files(snapshot_files([str(path)], "test"), 0.3, 0, tmp_path / "made")
+    (file,) = given.files
+    table = pq.read_table(file)
+    assert given.rows == 42
+    assert table.num_rows == 40
+    assert given.removed.column("reason").to_pylist() == ["duplicate"]
+    assert given.rejected.num_rows == 1
+    splits = table.column("split").to_pylist()
+    assert 4 <= splits.count("validation") <= 20
+    again = prompts_in_files(snapshot_files([str(path)], "test"), 0.3, 1, tmp_path / "others")
+    assert pq.read_table(again.files[0]).column("split").to_pylist() != splits
+
+
+@pytest.mark.long
+def test_from_files_of_prompts(tmp_path: Path, given: Path) -> None:
+    path = questions(tmp_path / "questions.jsonl")
+    parts = [{"name": "right", "kind": "number"}, {"name": "digits", "kind": "pattern"}]
+    parts[1]["expression"] = "[0-9]"
+    config = RlhfConfig(
+        prompt_files=[str(path)],
+        validation_fraction=0.2,
+        rewards=parts,  # type: ignore[arg-type]
+        **TINY,
+    )
+    artifact = built(tmp_path / "home", given, config)["rlhf"].artifact
+    assert "examples" not in artifact.manifest.inputs
+    totals = artifact.manifest.totals
+    assert (totals.rows_in, totals.kept, totals.removed) == (42, 40, {"duplicate": 1})
+    assert artifact.data("removed").rows == artifact.data("rejected").rows == 1
+
+
 def test_rules_read_no_reward_model() -> None:
     config = RlhfConfig(rewards=[{"name": "a", "kind": "exact"}], **TINY)  # type: ignore[list-item]
     configs = {"sft": StandInConfig(), "examples": StandInConfig(), "rlhf": config}
     configs["reward"] = RewardConfig()
-    assert "reward_model" not in chain(STAGES, configs).wiring["rlhf"]
+    assert chain(STAGES, configs).wiring["rlhf"].keys() == {"model", "examples"}
+    configs["rlhf"] = RlhfConfig(prompt_files=["questions.jsonl"])
+    assert chain(STAGES, configs).wiring["rlhf"].keys() == {"model", "reward_model"}
 
 
 @pytest.mark.parametrize(
