@@ -123,8 +123,8 @@ class RlhfConfig(TuningConfig):
     )
     max_kl: float = Field(
         1.0,
-        description="Nats a token that a step's answers may diverge from the starting model; "
-        "beyond it the stage fails.",
+        description="Nats a token that answers may diverge from the starting model, mean of ten "
+        "steps; beyond it the stage fails.",
         gt=0.0,
         le=1e6,
     )

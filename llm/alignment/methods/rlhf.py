@@ -33,6 +33,7 @@ from llm.process.parent import StopRequest
 from llm.tables import HELD_OUT_ANSWERS, TRAIN, VALIDATION
 
 _AT_ONCE = 64  # held-out prompts between two looks at whether to stop
+KL_STEPS = 10  # whose mean is held against the limit
 HELD_OUT_FILE, SAMPLES_FILE = "held_out.parquet", "samples.parquet"
 
 
@@ -190,18 +191,24 @@ class _Asker:
 
 
 class _KlBound(TrainerCallback):  # type: ignore[misc]
-    """Ends the run before a checkpoint is written of a step that went too far."""
+    """Ends the run before a checkpoint is written of a step that went too far.
+
+    What is compared is the mean of the last steps: a few tokens can raise one step's estimate, in
+    which a ratio of probabilities stands.
+    """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        found = (logs or {}).get("kl")
-        if found is not None and found > self._limit:
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        found = [entry["kl"] for entry in state.log_history[-KL_STEPS:] if "kl" in entry]
+        mean = sum(found) / max(1, len(found))
+        if mean > self._limit:
             raise KlLimitError(
                 f"step {state.global_step}: the KL divergence from the starting model is "
-                f"{found:.4g} nats a token, and max_kl allows {self._limit:g}. Raise beta, lower "
-                "the learning rate or the number of steps, or allow more"
+                f"{mean:.4g} nats a token, mean of {len(found)} steps, and max_kl allows "
+                f"{self._limit:g}. Raise beta, lower the learning rate or the number of steps, or "
+                "allow more"
             )
 
 

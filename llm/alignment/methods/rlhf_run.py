@@ -23,7 +23,7 @@ class RlhfRun(Run):
         new_tokens: of an answer at most.
         temperature: answers are drawn at.
         beta: strength of the tie to the starting model.
-        max_kl: nats a token by which a step's answers may be more probable than to that model.
+        max_kl: nats a token that answers of the last ten steps may diverge from that model.
         rewards: parts of the reward.
         reward_model: folder of the reward model; "" = none.
         samples_every: steps between those whose answers are kept to be read.
