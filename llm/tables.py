@@ -82,3 +82,62 @@ PAIR_LOGPROBS = (
 PAIRS = pa.schema(
     [DOC_ID, SPLIT, *(pa.field(name, pa.float64(), nullable=False) for name in PAIR_LOGPROBS)]
 )
+# The same pairs with what a reward model gives to their answers, and the answers' lengths.
+REWARD_PAIRS = pa.schema(
+    [
+        DOC_ID,
+        SPLIT,
+        *(
+            pa.field(name, pa.float64(), nullable=False)
+            for name in ("chosen_reward", "rejected_reward", "margin")
+        ),
+        *(
+            pa.field(name, pa.int32(), nullable=False)
+            for name in ("chosen_tokens", "rejected_tokens")
+        ),
+    ]
+)
+# Prompts as a model is asked them, each with the answer that belongs to it ("" = none).
+PROMPT_ROWS = pa.schema(
+    [
+        DOC_ID,
+        SPLIT,
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("expected", pa.string(), nullable=False),
+        _tokens("prompt_tokens"),
+    ]
+)
+_PARTS = pa.list_(
+    pa.struct(
+        [
+            pa.field("name", pa.string(), nullable=False),
+            pa.field("value", pa.float64(), nullable=False),
+        ]
+    )
+)
+# Answers that were learned from, and what each reward gave.
+ROLLOUTS = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("prompt", "expected", "answer")),
+        pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("finished", pa.bool_(), nullable=False),
+        pa.field("reward", pa.float64(), nullable=False),
+        pa.field("parts", _PARTS, nullable=False),
+    ]
+)
+# The most probable answers to prompts that nothing was learned from, before and after.
+HELD_OUT_ANSWERS = pa.schema(
+    [
+        DOC_ID,
+        *(
+            pa.field(name, pa.string(), nullable=False)
+            for name in ("prompt", "expected", "answer_before", "answer_after")
+        ),
+        *(
+            pa.field(f"{name}_{when}", kind, nullable=False)
+            for when in ("before", "after")
+            for name, kind in (("reward", pa.float64()), ("tokens", pa.int32()), ("parts", _PARTS))
+        ),
+    ]
+)

@@ -10,9 +10,10 @@ import typer
 
 from flows.cli.options import Recipe
 from flows.home import open_store
-from flows.planning import planner, recipe_name
+from flows.planning import planner
 from tasks.engine.errors import RecipeError
 from tasks.engine.store import channels
+from tasks.recipe import recipe_name
 from tasks.registry import MODEL_STAGES
 
 if TYPE_CHECKING:

@@ -21,6 +21,10 @@ _SHOWN = {
     "learning_rate": "learning_rate",
     "rewards/accuracies": "accuracy",
     "rewards/margins": "margin",
+    "accuracy": "accuracy",
+    "margin": "margin",
+    "reward": "reward",
+    "kl": "kl",
 }
 
 

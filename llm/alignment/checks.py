@@ -135,6 +135,19 @@ def check_trained_tokens(expected: int, found: int) -> None:
         )
 
 
+def check_same_tokens(name: str, ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> None:
+    """Make sure that the trainer holds rows as they were rendered.
+
+    Raises:
+        TrainerDataError: it does not; names its column.
+    """
+    if not np.array_equal(flat(ours)[1], flat(theirs)[1]):
+        raise TrainerDataError(
+            f"the trainer's {name} are not the tokens rendered; this version of TRL "
+            "prepares rows differently. Use the versions of requirements.lock"
+        )
+
+
 def flat(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Offsets (rows + 1) and values, end to end, of a list column without nulls."""
     lengths = pc.list_value_length(column).to_numpy().astype(np.int64)

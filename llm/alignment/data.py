@@ -12,7 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from llm.errors import ExpectedError
-from llm.tables import INSTRUCTION_ROWS, PREFERENCE_ROWS, REJECTED, REMOVED, TRAIN, VALIDATION
+from llm.tables import (
+    INSTRUCTION_ROWS,
+    PREFERENCE_ROWS,
+    PROMPT_ROWS,
+    REJECTED,
+    REMOVED,
+    TRAIN,
+    VALIDATION,
+)
 from llm.tokens.chat import ChatEncoder, Rendered
 from llm.tokens.messages import UnusableMessagesError
 
@@ -51,7 +59,8 @@ class Rows:
     """What became of all rows.
 
     Attributes:
-        used: INSTRUCTION_ROWS or PREFERENCE_ROWS; removed, rejected: the two tables of those.
+        used: INSTRUCTION_ROWS, PREFERENCE_ROWS or PROMPT_ROWS.
+        removed, rejected: the two tables of those.
     """
 
     used: pa.Table
@@ -178,6 +187,33 @@ def preference_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit)
 
     columns = ["doc_id", "split", "prompt", "chosen", "rejected"]
     return _collect(tables, columns, PREFERENCE_ROWS, convert)
+
+
+def prompt_rows(
+    tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit, new_tokens: int
+) -> Rows:
+    """Tables with doc_id, split, messages as PROMPT_ROWS: what stands before the last answer is the
+    prompt, and that answer is the expected one.
+
+    A prompt that leaves no room for `new_tokens` is removed as `prompt_too_long`.
+
+    Raises:
+        SplitError, llm.tokens.chat.TemplateError
+    """
+
+    def convert(row: Mapping[str, Any]) -> dict[str, Any]:
+        rendered = chat.render(row["messages"])
+        room = limit.tokens - new_tokens
+        length = len(rendered.prompt_ids)
+        if length > room:
+            raise _Unused("prompt_too_long", length, room, f"no room for {new_tokens} new tokens")
+        return {
+            "prompt": rendered.prompt,
+            "expected": row["messages"][-1]["content"],
+            "prompt_tokens": rendered.prompt_ids,
+        }
+
+    return _collect(tables, ["doc_id", "split", "messages"], PROMPT_ROWS, convert)
 
 
 def _check_length(rendered: Rendered, length: int, room: bool, limit: Limit) -> None:

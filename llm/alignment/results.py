@@ -37,18 +37,18 @@ def write(
     rows: Rows,
     metrics: Sequence[Mapping[str, Any]],
     counts: Mapping[str, Any],
-    pairs: pa.Table | None,
+    more: Mapping[str, pa.Table],
 ) -> None:
-    """Write the tables, and `counts.json`, into a folder."""
+    """Write the tables, and `counts.json`, into a folder; `more` are those of the method's own, by
+    the names of their files."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
         EXAMPLES_FILE: rows.used,
         REMOVED_FILE: rows.removed,
         REJECTED_FILE: rows.rejected,
         METRICS_FILE: pa.Table.from_pylist(list(metrics), schema=METRICS),
+        **more,
     }
-    if pairs is not None:
-        tables[PAIRS_FILE] = pairs
     for name, table in tables.items():
         pq.write_table(table, folder / name)
     text = json.dumps(counts, indent=1, allow_nan=False)

@@ -30,9 +30,7 @@ class Run:
         batch_size: rows a step; micro_batch_size: rows a forward pass, 0 = all of them.
         warmup_share: share of the steps in which the learning rate rises.
         max_length: tokens of a row, 0 = the model's context.
-        long_rows: what becomes of longer ones, "cut" or "remove"; max_truncated: the share of
-            all rows that may be cut.
-        score_tokens: of a forward pass over validation rows, padding included.
+        score_tokens: of a forward pass over rows that are only scored, padding included.
         precision: "fp32", "bf16" = autocast over float32 weights, or "auto": bf16 where the
             device multiplies it.
         device: "cpu", "cuda" or "auto"; threads: 0 = the number that is fastest.
@@ -60,8 +58,6 @@ class Run:
     adam_beta2: float
     gradient_clip: float
     max_length: int
-    long_rows: LongRows
-    max_truncated: float
     precision: Precision
     seed: int
     device: CudaOrCpu
@@ -70,6 +66,11 @@ class Run:
     checkpoint_seconds: float
     adopted: str
     execution: tuple[str, ...]
+
+    @property
+    def model_folders(self) -> tuple[str, ...]:
+        """Fields that name folders of models; an empty one names none."""
+        return ("model",)
 
     @property
     def packed(self) -> bool:
@@ -81,6 +82,29 @@ class Run:
         Axolotl is not handed it."""
         return None
 
+    @property
+    def cut(self) -> bool:
+        """Whether longer rows lose their end; otherwise they are left out."""
+        return False
+
+
+@dataclass(frozen=True)
+class CutRun(Run):
+    """A run over rows that may be cut.
+
+    Attributes:
+        long_rows: what becomes of rows longer than `max_length`, "cut" or "remove".
+        max_truncated: share of all rows that may be cut.
+    """
+
+    long_rows: LongRows
+    max_truncated: float
+
+    @property
+    def cut(self) -> bool:
+        """Whether longer rows lose their end; otherwise they are left out."""
+        return self.long_rows == "cut"
+
 
 _METHODS = Path(__file__).with_name("methods")
 # Where the files of a run lie is no part of what it computes.
@@ -91,6 +115,12 @@ def methods() -> list[str]:
     """Names of the methods there are: each has a `<name>_run.py`, which says what it is told, and a
     `<name>.py`, which trains."""
     return sorted(path.name.removesuffix("_run.py") for path in _METHODS.glob("*_run.py"))
+
+
+def run_kind(method: str) -> type[Run]:
+    """What a run of a method is told."""
+    kind: type[Run] = import_module(f"llm.alignment.methods.{method}_run").RUN
+    return kind
 
 
 def read_run(path: Path) -> Run:
@@ -108,8 +138,7 @@ def parse_run(record: dict[str, Any], where: str) -> Run:
     known = methods()
     if method not in known:
         raise RunFileError(f"{where}: method is {method!r}; it is one of {', '.join(known)}")
-    kind: type[Run] = import_module(f"llm.alignment.methods.{method}_run").RUN
-    run = from_record(kind, record, where)
+    run = from_record(run_kind(method), record, where)
     for name in run.execution:
         if name not in record or name in (*_PATHS, "execution"):
             raise RunFileError(f"{where}: execution names {name!r}, which is no setting")
@@ -124,13 +153,14 @@ def parse_run(record: dict[str, Any], where: str) -> Run:
 def run_digest(run: Run) -> str:
     """sha256 of what decides the result: a checkpoint of one digest serves no other.
 
-    Model and examples count by content, not by where they lie.
+    Models and examples count by content, not by where they lie.
     """
     record: dict[str, Any] = asdict(run)
     for name in {"execution", *_PATHS, *run.execution}:
         del record[name]
-    model = Path(run.model)
-    record["model"] = {path.name: sha256_file(path) for path in sorted(model.iterdir())}
+    for name in run.model_folders:
+        files = sorted(Path(record[name]).iterdir()) if record[name] else []
+        record[name] = {path.name: sha256_file(path) for path in files}
     if run.adopted:
         weights = sorted(Path(run.adopted).glob("*.safetensors"))
         record["adopted"] = {path.name: sha256_file(path) for path in weights}

@@ -54,10 +54,11 @@ class Session:
         self.start = Path(run.model)
         check_tokenizer(self.start, self.start)
         context = architecture(self.start).context
-        self.limit = Limit(run.max_length or context, run.long_rows == "cut")
+        self.limit = Limit(run.max_length or context, run.cut)
         check_context(self.limit.tokens, context)
         self.chat = ChatEncoder(self.start)
         self.digest = run_digest(run)
+        self._model: Transformer | None = None
         self._scoring: ThreadTuner | None = None  # before and after go equally fast
 
     def check_stop(self) -> None:
@@ -86,21 +87,23 @@ class Session:
         )
 
     def load(self) -> Transformer:
-        """The starting model, float32, on the device; `fit` works on the one loaded last."""
-        self._model = model_folder.load(self.start).to(self.device)
-        return self._model
+        """The starting model, float32, on the device; `fit` adopts into the one loaded first."""
+        found = model_folder.load(self.start).to(self.device)
+        self._model = self._model or found
+        return found
 
     def transformers_model(self, model: Transformer) -> Any:
         """What a trainer is given for the model: see `llm.alignment.transformers_model`."""
         return transformers_model(model, self.start)
 
-    def compute_with(self, model: Transformer, trainer: Any) -> None:
-        """Let the trainer's forward passes be ours where its own are slow: on a CPU.
+    def compute_with(self, model: Transformer, held: Any, temperature: float = 1.0) -> None:
+        """Let a trainer's forward passes of its model `held` be ours where its own are slow: on a
+        CPU.
 
         Elsewhere TRL's kernels leave out what no loss reads.
         """
         if self.device.type == "cpu":
-            compute_with(model, trainer.model)
+            compute_with(model, held, temperature)
 
     def scorer(self, model: Transformer) -> Scorer:
         """The model in its two halves, in the precision of the training."""
@@ -186,21 +189,22 @@ class Session:
         trainer.train(resume_from_checkpoint=str(found) if found else None)
         if trainer.state.global_step < trainer.state.max_steps:
             raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")
-        # Counts that start anew with the process, and what only repeats the step.
-        dropped = {"step", "epoch", "num_tokens"}
+        # Counts that start anew with the process, a clock, and what only repeats the step.
+        dropped = {"step", "epoch", "num_tokens", "step_time"}
         return [
             {"step": entry["step"], "name": name, "value": float(value)}
             for entry in trainer.state.log_history
             if "loss" in entry
             for name, value in sorted(entry.items())
-            if name not in dropped
+            if name not in dropped and value is not None
         ]
 
     def _adopt(self, trainer: Any) -> list[dict[str, Any]]:
         """Take what another program trained in place of a training."""
         folder = Path(self.run.adopted)
+        model = self._model or self.load()
         check_same_tokenizer(self.start, folder)
-        take_weights(self._model, folder)
+        take_weights(model, folder)
         figures, trainer.state.global_step = history(folder)
         self.reporter.log(f"adopts {folder}, trained for {trainer.state.global_step or '?'} steps")
         return figures

@@ -34,11 +34,14 @@ def transformers_model(model: Transformer, folder: Path) -> Any:
     return found
 
 
-def compute_with(model: Transformer, held: Any) -> None:
+def compute_with(model: Transformer, held: Any, temperature: float) -> None:
     """Let a trainer's calls of its model `held` be computed by `model`.
 
     What TRL asks for as `fused_lm_head`: of every token that has a label, log-probability, entropy,
     mean logit and whether it is the likeliest, 0 elsewhere.
+
+    Args:
+        temperature: what logits are divided by.
     """
     from trl.trainer.utils import FusedCausalLMOutput
 
@@ -49,14 +52,13 @@ def compute_with(model: Transformer, held: Any) -> None:
         fused_lm_head: bool,
         use_cache: bool = False,
     ) -> Any:
-        if (attention_mask[:, 1:] > attention_mask[:, :-1]).any():
-            raise TrainerDataError(
-                "the trainer pads rows on the left; this version of TRL prepares batches "
-                "differently. Use the versions of requirements.lock"
-            )
         targets = labels[:, 1:]
         scored = targets != _IGNORED
-        states = model.hidden(input_ids[:, :-1])[scored]
+        # The same rows from their first token on; what is scored keeps its order.
+        tokens, kept = _from_the_first(input_ids, attention_mask, labels != _IGNORED)
+        states = model.hidden(tokens[:, :-1])[kept[:, 1:]]
+        if temperature != 1:
+            states = states / temperature
         kind = states.device.type
         wide = states.dtype
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else wide
@@ -69,3 +71,23 @@ def compute_with(model: Transformer, held: Any) -> None:
         return FusedCausalLMOutput(loss=loss, label_mask=scored, **placed)
 
     held.forward = forward
+
+
+def _from_the_first(tokens: Tensor, mask: Tensor, scored: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens (B, T), and which of them are scored, with the padding on a row's left behind it.
+
+    Raises:
+        TrainerDataError: there is padding between tokens.
+    """
+    width = mask.shape[1]
+    lead = mask.argmax(1, keepdim=True)
+    places = (torch.arange(width, device=mask.device) + lead) % width
+    moved = mask.gather(1, places)
+    if (moved[:, 1:] > moved[:, :-1]).any():
+        raise TrainerDataError(
+            "the trainer pads within rows; this version of TRL prepares batches differently. "
+            "Use the versions of requirements.lock"
+        )
+    if not lead.any():
+        return tokens, scored
+    return tokens.gather(1, places), scored.gather(1, places)

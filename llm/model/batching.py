@@ -69,12 +69,14 @@ class Made:
         number: of the row, as `Batch.add` gave it.
         token: of its answer; none where it ended without one more.
         ended: why nothing follows.
+        stop: the token that ended it and is no part of it.
     """
 
     number: int
     token: int | None
     ended: Ended | None
     scores: Scores | None = None
+    stop: int | None = None
 
 
 @dataclass
@@ -205,7 +207,7 @@ class Batch:
         made = []
         for at, (row, token) in enumerate(zip(rows, tokens, strict=True)):
             if token in row.ask.stops:
-                made.append(Made(row.number, None, "stop"))
+                made.append(Made(row.number, None, "stop", stop=token))
                 self._leave(row)
                 continue
             row.chooser.took(token)

@@ -73,15 +73,18 @@ def check_tokenizer(model: Path, tokenizer: Path) -> None:
     )
 
 
-def architecture(folder: Path) -> Architecture:
+def architecture(folder: Path, head: str = "ForCausalLM") -> Architecture:
     """The architecture that a folder's config.json describes.
+
+    Args:
+        head: what the names of transformers' classes end in.
 
     Raises:
         ModelFolderError: a field is missing or is no such thing; a `ForeignModelError` where the
             model computes something this code does not.
     """
     config, path = _config(folder), folder / "config.json"
-    names = {name: qk_norm for qk_norm, (name, _) in _CLASSES.items()}
+    names = {name.replace("ForCausalLM", head): qk_norm for qk_norm, (name, _) in _CLASSES.items()}
     listed = config.get("architectures")
     found = listed[0] if isinstance(listed, list) and listed else listed
     if not isinstance(found, str) or found not in names or found is listed:

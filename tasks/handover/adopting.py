@@ -50,7 +50,7 @@ def adopt(
         TrainerError: the model is not one that began as the stage's starting model.
     """
     stage = request.stage.name
-    if not isinstance(request.config, TuningConfig):
+    if not isinstance(request.config, TuningConfig) or not request.stage.makes_model:
         raise AdoptedModelError(
             f"{stage} tunes no model on examples, and none can be adopted as its"
         )

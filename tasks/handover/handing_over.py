@@ -20,7 +20,7 @@ from llm.alignment.handover.axolotl import (
     axolotl_config,
 )
 from llm.alignment.handover.rows import write_rows
-from llm.alignment.run_file import parse_run
+from llm.alignment.run_file import Run, parse_run, run_kind
 from llm.model.config_file import architecture
 from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
@@ -56,6 +56,8 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     stage = request.stage.name
     if not isinstance(request.config, TuningConfig):
         raise HandoverError(f"{stage} tunes no model on examples, and cannot be handed over")
+    if run_kind(stage).axolotl is Run.axolotl:
+        raise HandoverError(f"Axolotl is not handed {stage}: only what it is told as it is here")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HandoverError(f"{folder} is not an empty folder; name another")
     data = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
@@ -70,7 +72,7 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     }
     run = parse_run(settings, f"{recipe}: {stage}")
     context = architecture(model).context
-    limit = Limit(run.max_length or context, run.long_rows == "cut")
+    limit = Limit(run.max_length or context, run.cut)
     check_context(limit.tokens, context)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(model, folder / MODEL)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +19,7 @@ from llm.training.run_file import CudaOrCpu, Precision
 from tasks.engine.config import StageConfig, execution
 from tasks.engine.declare import Output, Requirement
 from tasks.engine.stage.out import Out
-from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
 from tasks.stages.metrics import metric_points
 from tasks.stages.prompts import CONTEXT
@@ -51,16 +53,6 @@ class TuningConfig(StageConfig):
         ge=0,
         le=1_048_576,
     )
-    long_rows: LongRows = Field(
-        "cut",
-        description="What happens to longer rows: cut drops their end, remove leaves them out.",
-    )
-    max_truncated: float = Field(
-        0.05,
-        description="With cut: share of rows that may be longer; beyond it the stage fails.",
-        ge=0.0,
-        le=1.0,
-    )
     precision: Precision = Field(
         "auto",
         description="bf16: matrix products in bfloat16, weights and sums in float32; auto: bf16 "
@@ -71,7 +63,7 @@ class TuningConfig(StageConfig):
     threads: int = execution(0, "CPU threads; 0 = whichever number is fastest.", ge=0, le=1024)
     score_tokens: int = execution(
         8_192,
-        "Tokens per forward pass over validation rows; at most 2,048 on a CPU.",
+        "Tokens per forward pass over rows that are only scored; at most 2,048 on a CPU.",
         ge=1,
         le=2**24,
     )
@@ -88,6 +80,21 @@ class TuningConfig(StageConfig):
                 "take a divisor of it"
             )
         return self
+
+
+class CutRowsConfig(TuningConfig):
+    """How a model is tuned on rows that may be cut."""
+
+    long_rows: LongRows = Field(
+        "cut",
+        description="What happens to longer rows: cut drops their end, remove leaves them out.",
+    )
+    max_truncated: float = Field(
+        0.05,
+        description="With cut: share of rows that may be longer; beyond it the stage fails.",
+        ge=0.0,
+        le=1.0,
+    )
 
 
 def requirements(stage: str, kind: str, files: str, cap: str) -> tuple[Requirement, ...]:
@@ -125,7 +132,7 @@ def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[st
     Args:
         what: it learns from, as a plural.
         schema: of those as the model saw them.
-        more: tables of the method's own.
+        more: those of the method's own, or that are other things with it.
     """
     return {
         "model": Output("The tuned model, a Hugging Face folder."),
@@ -137,24 +144,54 @@ def outputs(what: str, schema: pa.Schema, more: Mapping[str, Output]) -> dict[st
     }
 
 
-def run_settings(method: str, config: StageConfig) -> dict[str, Any]:
+def run_settings(method: str, config: StageConfig, withheld: Iterable[str] = ()) -> dict[str, Any]:
     """What a config tells the trainer; the paths of a run are not in it."""
-    settings = config.model_dump(mode="json", exclude={"pool"})
+    settings = config.model_dump(mode="json", exclude={"pool", *withheld})
     execution = sorted(config.execution().keys() & settings.keys())
     return {**settings, "execution": execution, "method": method}
 
 
-def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[str, Any]:
-    """Run the trainer; write model and tables; state the law. Returns the trainer's counts."""
-    examples = inputs["examples"]
-    folder = examples.folder()
+@dataclass(frozen=True)
+class GivenRows:
+    """Rows to learn from that are no output of another stage.
+
+    Attributes:
+        files: Parquet files of them.
+        rows: how many there are with those that were left out.
+        removed, rejected: the tables of the latter.
+    """
+
+    files: list[str]
+    rows: int
+    removed: pa.Table
+    rejected: pa.Table
+
+
+def launch(
+    method: str,
+    config: TuningConfig,
+    inputs: Inputs,
+    out: Out,
+    withheld: Iterable[str] = (),
+    more: Mapping[str, Any] | None = None,
+    given: GivenRows | None = None,
+) -> dict[str, Any]:
+    """Run the trainer; write model and tables; state the law. Returns the trainer's counts.
+
+    Args:
+        withheld: fields of the config that are not the trainer's.
+        more: what it is told that is no field.
+        given: rows in place of the input `examples`.
+    """
+    given = given or _rows_of(inputs["examples"])
     results = out.scratch / "results"
     out.launch(
         "llm.alignment",
         {
-            **run_settings(method, config),
+            **run_settings(method, config, withheld),
+            **(more or {}),
             "model": str(inputs["model"].folder()),
-            "examples": [str(folder / part.path) for part in examples.parts],
+            "examples": given.files,
             "output": str(out.folder("model")),
             "adopted": ADOPTED.get(),
             "results": str(results),
@@ -162,18 +199,34 @@ def launch(method: str, config: TuningConfig, inputs: Inputs, out: Out) -> dict[
         },
         checkpoint="checkpoints/checkpoint-*/complete.json",
     )
+    left_out = {"removed": given.removed, "rejected": given.rejected}
     for file in sorted(results.glob("*.parquet")):
         with out.table(file.stem) as writer:
+            if file.stem in left_out:
+                writer.write(left_out[file.stem])
             writer.write(pq.read_table(file))
     counts: dict[str, Any] = json.loads((results / "counts.json").read_text(encoding="utf-8"))
+    reasons = {
+        name: Counter(counts[name]) + Counter(table.column("reason").to_pylist())
+        for name, table in left_out.items()
+    }
     out.conserve(
-        examples.rows, counts["used"], removed=counts["removed"], rejected=counts["rejected"]
+        given.rows,
+        counts["used"],
+        removed=dict(reasons["removed"]),
+        rejected=dict(reasons["rejected"]),
     )
     for name in ("used", "removed", "rejected"):
         del counts[name]
     for name, value in counts.items():
         out.fact(name, value)
     return counts
+
+
+def _rows_of(examples: Data) -> GivenRows:
+    folder = examples.folder()
+    files = [str(folder / part.path) for part in examples.parts]
+    return GivenRows(files, examples.rows, REMOVED.empty_table(), REJECTED.empty_table())
 
 
 def counts_panel(artifact: Artifact) -> Table:
@@ -186,8 +239,9 @@ def counts_panel(artifact: Artifact) -> Table:
     ]
     rows += [[f"removed: {reason}", n] for reason, n in sorted(totals.removed.items())]
     rows += [[f"rejected: {reason}", n] for reason, n in sorted(totals.rejected.items())]
-    rows += [["longer than max_length", facts["truncated"]], ["steps", facts["steps"]]]
-    rows.append(["precision", facts["precision"]])
+    if "truncated" in facts:
+        rows.append(["longer than max_length", facts["truncated"]])
+    rows += [["steps", facts["steps"]], ["precision", facts["precision"]]]
     return Table("Rows", ["", "count"], rows)
 
 

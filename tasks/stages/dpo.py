@@ -17,7 +17,7 @@ from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
-    TuningConfig,
+    CutRowsConfig,
     counts_panel,
     curve_panels,
     launch,
@@ -28,7 +28,7 @@ from tasks.stages.alignment import (
 _BINS = 20
 
 
-class DpoConfig(TuningConfig):
+class DpoConfig(CutRowsConfig):
     """How the model is tuned on preferences."""
 
     epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from llm.evaluation.tasks.definition import HELD_OUT, Kind, Parser
+from llm.evaluation.tasks.definition import HELD_OUT, Kind
 from llm.evaluation.tasks.template import TaskTemplateError, check_expression, check_template
+from llm.final_answers import Parser
 from tasks.engine.config import Part
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot, root, snapshot_files

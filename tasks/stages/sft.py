@@ -15,7 +15,7 @@ from tasks.panels.panels import Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
-    TuningConfig,
+    CutRowsConfig,
     counts_panel,
     curve_panels,
     launch,
@@ -24,7 +24,7 @@ from tasks.stages.alignment import (
 )
 
 
-class SftConfig(TuningConfig):
+class SftConfig(CutRowsConfig):
     """How the model is tuned on instructions."""
 
     epochs: int = Field(3, description="Passes over the rows.", ge=1, le=1_000)

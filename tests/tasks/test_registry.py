@@ -55,21 +55,23 @@ def test_stages_stand_after_those_they_read_from() -> None:
 
 
 def test_a_stage_that_makes_a_model_has_it_as_an_output() -> None:
-    assert MODEL_STAGES == ("pretrain", "sft", "dpo")
-    assert [STAGES[name].makes_model for name in MODEL_STAGES] == ["base", "sft", "dpo"]
+    assert MODEL_STAGES == ("pretrain", "sft", "dpo", "rlhf")
+    assert [STAGES[name].makes_model for name in MODEL_STAGES] == ["base", "sft", "dpo", "rlhf"]
     for name in MODEL_STAGES:
         assert STAGES[name].outputs["model"].schema is None
 
 
 def test_one_more_model_is_evaluated_and_exported(with_toy: Mapping[str, Stage]) -> None:
     read = with_toy["evaluate"].inputs
-    assert list(read)[-4:] == ["base", "sft", "dpo", "toy"]
+    assert list(read)[-5:] == ["base", "sft", "dpo", "toy", "rlhf"]
     assert read["toy"].sources == ("toy.model",)
     assert read["toy"].optional
     assert not read["base"].optional
-    assert list(with_toy["judge"].inputs)[-4:] == ["base", "sft", "dpo", "toy"]
+    assert list(with_toy["judge"].inputs)[-5:] == ["base", "sft", "dpo", "toy", "rlhf"]
     exported = with_toy["export"].inputs["model"]
-    assert exported.sources == ("toy.model", "dpo.model", "sft.model", "pretrain.model")
+    assert exported.sources == (
+        *("rlhf.model", "toy.model", "dpo.model", "sft.model", "pretrain.model"),
+    )
     present = ["source", "clean", "dedup", "tokenizer", "pack", "pretrain", "toy", "export"]
     configs = {name: with_toy[name].config.model_construct() for name in present}
     assert chain(with_toy, configs).wiring["export"]["model"] == ("toy", "model")
@@ -78,7 +80,18 @@ def test_one_more_model_is_evaluated_and_exported(with_toy: Mapping[str, Stage])
 def test_one_more_stage_is_reported_on_where_it_runs(with_toy: Mapping[str, Stage]) -> None:
     chapters = list(with_toy["report"].inputs)
     assert chapters[chapters.index("pretrain") :] == [
-        *("pretrain", "examples", "sft", "dpo", "toy", "evaluate", "judge", "export")
+        *(
+            "pretrain",
+            "examples",
+            "sft",
+            "dpo",
+            "toy",
+            "reward",
+            "rlhf",
+            "evaluate",
+            "judge",
+            "export",
+        )
     ]
     assert with_toy["report"].inputs["toy"].sources == ("toy.model",)
     assert with_toy["report"].inputs["toy"].whole
@@ -104,7 +117,7 @@ def test_one_talks_to_the_last_model_that_answers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(chatting, "MODEL_STAGES", (*MODEL_STAGES, "toy"))
     with pytest.raises(LookupError):
         chatting.chat()
-    assert asked == [("toy", "dpo", "sft")]
+    assert asked == [("toy", "rlhf", "dpo", "sft")]
 
 
 def test_a_method_is_named_in_its_own_files_and_in_the_registry() -> None:
@@ -116,8 +129,9 @@ def test_a_method_is_named_in_its_own_files_and_in_the_registry() -> None:
         if path.suffix in (".py", ".yaml") and "recipes" not in path.parts
         if re.search(r"(?<![\w/])dpo(?!\w)", _code(path.read_text()))
     }
-    # What starts a method finds it by its name.
+    # What starts a method finds it by its name; what may start from its model names that.
     own = {"llm/alignment/methods/dpo.py", "llm/alignment/methods/dpo_run.py"}
+    own |= {"tasks/stages/rlhf.py"}
     assert found <= {"tasks/registry.py", "tasks/stages/dpo.py", *own}
 
 

@@ -39,7 +39,7 @@ def axolotl_config(run: Run, sequence_tokens: int, with_validation: bool) -> dic
         "chat_template": "tokenizer_default",
         "eot_tokens": [TURN_END],
         "sequence_len": sequence_tokens,
-        "excess_length_strategy": "truncate" if run.long_rows == "cut" else "drop",
+        "excess_length_strategy": "truncate" if run.cut else "drop",
         "num_epochs": run.epochs,
         "micro_batch_size": micro,
         "gradient_accumulation_steps": run.batch_size // micro,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from llm.alignment import results
 from llm.alignment.answer_lengths import NAME as LENGTH
 from llm.alignment.answer_lengths import AnswerLengths
-from llm.alignment.checks import TrainerDataError, check_pairs, check_rows, flat
+from llm.alignment.checks import check_pairs, check_rows, check_same_tokens
 from llm.alignment.data import preference_rows
 from llm.alignment.methods.dpo_run import DpoRun
 from llm.alignment.reporter import Reporter
@@ -97,7 +97,7 @@ def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
     }
     session.save(model)
     figures = [*results.at(0, first), *metrics, *results.at(last, final)]
-    results.write(Path(run.results), rows, figures, counts, pairs)
+    results.write(Path(run.results), rows, figures, counts, {results.PAIRS_FILE: pairs})
 
 
 def check_drift(
@@ -246,7 +246,7 @@ def _trainer(
         processing_class=session.chat.tokenizer,
         callbacks=[session.steps()],
     )
-    session.compute_with(model, trainer)
+    session.compute_with(model, trainer.model)
     _check_dataset(trainer.train_dataset, training)
     return trainer
 
@@ -255,9 +255,5 @@ def _check_dataset(dataset: Any, training: pa.Table) -> None:
     """Make sure that the trainer holds every answer as it was rendered."""
     held = dataset.data.table
     for name in ("prompt", "chosen", "rejected"):
-        ours, theirs = training.column(f"{name}_tokens"), held.column(f"{name}_ids")
-        if not np.array_equal(flat(ours)[1], flat(theirs)[1]):
-            raise TrainerDataError(
-                f"the trainer's {name}_ids are not the tokens rendered; this version of TRL "
-                "prepares rows differently. Use the versions of requirements.lock"
-            )
+        theirs = held.column(f"{name}_ids")
+        check_same_tokens(f"{name}_ids", training.column(f"{name}_tokens"), theirs)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llm.alignment.run_file import Run
+from llm.alignment.run_file import CutRun
 
 Loss = Literal["sigmoid", "ipo", "sigmoid_norm"]
 
 
 @dataclass(frozen=True)
-class DpoRun(Run):
+class DpoRun(CutRun):
     """Direct preference optimisation (Rafailov et al. 2023).
 
     Attributes:

@@ -64,7 +64,7 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
         "validation_loss_before": before,
         "validation_loss_after": after,
     }
-    results.write(Path(run.results), rows, figures, counts, None)
+    results.write(Path(run.results), rows, figures, counts, {})
 
 
 def with_labels(table: pa.Table) -> pa.Table:
@@ -109,7 +109,7 @@ def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Tab
         callbacks=[session.steps()],
     )
     if not packed:  # rows that share one are kept apart by transformers' own attention
-        session.compute_with(model, trainer)
+        session.compute_with(model, trainer.model)
     _, labels = flat(trainer.train_dataset.data.table.column("labels"))
     check_trained_tokens(_count_supervised(training), int((labels != _IGNORED).sum()))
     return trainer

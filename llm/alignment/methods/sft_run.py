@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llm.alignment.run_file import Run
+from llm.alignment.run_file import CutRun
 
 Learn = Literal["all", "last"]
 Packing = Literal["none", "bfd"]
 
 
 @dataclass(frozen=True)
-class SftRun(Run):
+class SftRun(CutRun):
     """Supervised fine-tuning.
 
     Attributes:

@@ -15,8 +15,8 @@ from llm.evaluation.tasks.continuations import (
 )
 from llm.evaluation.tasks.definition import Definition
 from llm.evaluation.tasks.items import Item
-from llm.evaluation.tasks.parsers import parse
 from llm.evaluation.tasks.subject import Encoder, Prompt, Subject
+from llm.final_answers import parse
 from llm.model.choosing import ACC, ACC_NORM, likeliest, likeliest_by_character, prefers_first
 from llm.model.scoring import Report
 

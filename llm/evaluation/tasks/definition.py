@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from llm.final_answers import Parser
+
 Kind = Literal["multiple_choice", "minimal_pairs", "cloze", "exact_match"]
-Parser = Literal["text", "number", "letter"]
 # Names of the tasks made from validation text, see `held_out.py`.
 NEXT_SENTENCE, WORD_ORDER = "next_sentence", "word_order"
 HELD_OUT = (NEXT_SENTENCE, WORD_ORDER)

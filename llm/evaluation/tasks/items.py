@@ -10,8 +10,8 @@ from typing import Any
 from llm.corpus.decontaminate.items import read_records
 from llm.errors import ExpectedError
 from llm.evaluation.tasks.definition import Definition, TaskFile
-from llm.evaluation.tasks.parsers import parse
 from llm.evaluation.tasks.template import TaskTemplateError, fill, value
+from llm.final_answers import parse
 
 _BETWEEN_SHOTS = "\n\n"
 

@@ -49,6 +49,13 @@ def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exce
         "max_items": 0,
         "held_out_items": 0,
         "rolling": False,
+        "safety": {
+            **{kind: {"files": [], "template": ""} for kind in ("harmless", "harmful")},
+            "prompts": 0,
+            "toxic_words": [],
+            "memorised_documents": 0,
+            "memorised_characters": 1,
+        },
         "validation_bytes": 1,
         "max_instructions": 1,
         "max_preferences": 1,

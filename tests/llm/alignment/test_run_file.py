@@ -36,7 +36,7 @@ def test_each_method_has_its_own_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"method": "rlhf"}, "method is 'rlhf'"),
+        ({"method": "ppo"}, "method is 'ppo'"),
         ({"beta": 0.1}, "no such field: beta; there are method"),
         ({"epochs": "2"}, "epochs must be int, found '2'"),
         ({"epochs": True}, "epochs must be int, found True"),

@@ -114,41 +114,100 @@ def preferences(path: Path) -> Path:
     return path
 
 
+def polite(path: Path, prompts: int = 60) -> Path:
+    """Preferences for the answer that says please, which is the shorter one in every other pair."""
+    rows = [
+        {
+            "doc_id": f"{number:032x}",
+            "split": "validation" if number % 3 == 0 else "train",
+            "prompt": [_turn("user", f"Ask {number} for number {number * 7 % 31}.")],
+            "chosen": [_turn("assistant", f"please give {number * 7 % 31}")],
+            "rejected": [
+                _turn("assistant", f"return {number * 7 % 31}{' now' * (number % 2 * 8)}")
+            ],
+        }
+        for number in range(prompts)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def reward_part(kind: str, **changes: Any) -> dict[str, Any]:
+    """Settings of one reward, named like its kind."""
+    return {
+        "kind": kind,
+        "name": kind,
+        "weight": 1.0,
+        "expression": "",
+        "structure": "",
+        "minimum": 0,
+        "maximum": 1,
+        "seconds": 2.0,
+        "memory_mb": 256,
+        **changes,
+    }
+
+
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
     how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
-    own: dict[str, Any] = {"beta": 0.1, "sft_weight": 0.0, "execution": how}
-    own |= {"loss": "sigmoid", "length_prompts": 4, "max_chosen_drop": 0.0}
-    own |= {"max_length_growth": 0.0}
-    if method == "sft":
-        own = {"learn": "all", "packing": "none", "execution": [*how, "micro_batch_size"]}
-    return own | {
-        "method": method,
-        "model": str(model),
-        "examples": [str(examples)],
-        "output": str(folder / "out"),
-        "results": str(folder / "results"),
-        "scratch": str(folder / "scratch"),
-        "adopted": "",
-        "epochs": 1,
-        "learning_rate": 3e-3,
-        "batch_size": 4,
-        "micro_batch_size": 0,
-        "warmup_share": 0.1,
-        "schedule": "cosine",
-        "weight_decay": 0.0,
-        "adam_beta1": 0.9,
-        "adam_beta2": 0.99,
-        "gradient_clip": 1.0,
-        "max_length": 96,
-        "long_rows": "cut",
-        "max_truncated": 0.2,
-        "precision": "fp32",
-        "seed": 0,
-        "device": "cpu",
-        "threads": 1,
-        "score_tokens": 512,
-        "checkpoint_seconds": 3600.0,
+    own: dict[str, dict[str, Any]] = {
+        "sft": {"learn": "all", "packing": "none", "execution": [*how, "micro_batch_size"]},
+        "dpo": {
+            "beta": 0.1,
+            "loss": "sigmoid",
+            "sft_weight": 0.0,
+            "length_prompts": 4,
+            "max_chosen_drop": 0.0,
+            "max_length_growth": 0.0,
+            "execution": how,
+        },
+        "reward": {"center_weight": 0.01, "execution": how},
+        "rlhf": {
+            "algorithm": "grpo",
+            "max_prompts": 0,
+            "samples": 4,
+            "new_tokens": 8,
+            "temperature": 1.0,
+            "beta": 0.04,
+            "max_kl": 10.0,
+            "rewards": [reward_part("pattern", expression="[qz]")],
+            "reward_model": "",
+            "samples_every": 2,
+            "held_out_prompts": 8,
+            "execution": [*how, "micro_batch_size"],
+        },
     }
+    cut = {"long_rows": "cut", "max_truncated": 0.2} if method != "rlhf" else {}
+    return (
+        own[method]
+        | cut
+        | {
+            "method": method,
+            "model": str(model),
+            "examples": [str(examples)],
+            "output": str(folder / "out"),
+            "results": str(folder / "results"),
+            "scratch": str(folder / "scratch"),
+            "adopted": "",
+            "epochs": 1,
+            "learning_rate": 3e-3,
+            "batch_size": 4,
+            "micro_batch_size": 0,
+            "warmup_share": 0.1,
+            "schedule": "cosine",
+            "weight_decay": 0.0,
+            "adam_beta1": 0.9,
+            "adam_beta2": 0.99,
+            "gradient_clip": 1.0,
+            "max_length": 96,
+            "precision": "fp32",
+            "seed": 0,
+            "device": "cpu",
+            "threads": 1,
+            "score_tokens": 512,
+            "checkpoint_seconds": 3600.0,
+        }
+    )
 
 
 def quiet(done: int, total: int) -> None:

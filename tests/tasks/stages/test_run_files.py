@@ -55,6 +55,7 @@ def written(stage: str, folder: Path, **fields: Any) -> Path:
     data = SimpleNamespace(
         folder=lambda: folder,
         parts=[part],
+        rows=0,
         path=lambda part: folder / part.path,
         data_id="0" * 64,
         artifact=SimpleNamespace(stage="sft", folder="sft", manifest=manifest, facts={}),
@@ -77,6 +78,8 @@ def written(stage: str, folder: Path, **fields: Any) -> Path:
     [
         ("sft", read_run),
         ("dpo", read_run),
+        ("reward", read_run),
+        ("rlhf", read_run),
         ("evaluate", evaluation.read),
         ("judge", judge.read),
         ("export", export.read),
@@ -87,11 +90,11 @@ def test_it_is_read(tmp_path: Path, stage: str, read: Callable[[Path], Any]) -> 
     assert run.threads == 3
 
 
-@pytest.mark.parametrize("stage", ["sft", "dpo"])
+@pytest.mark.parametrize("stage", ["sft", "dpo", "reward", "rlhf"])
 def test_fields_that_cannot_change_the_result_are_named_by_the_stage_alone(
     tmp_path: Path, stage: str
 ) -> None:
     config = STAGES[stage].config()
-    declared = config.execution().keys() - {"pool"}
+    declared = config.execution().keys() - {"pool", "prompt_files"}  # not the trainer's
     assert set(read_run(written(stage, tmp_path)).execution) == declared
-    assert ("micro_batch_size" in declared) is (stage == "sft")
+    assert ("micro_batch_size" in declared) is (stage in ("sft", "rlhf"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.evaluation_sets import DATA
-from llm.evaluation.tasks.parsers import parse
+from llm.final_answers import parse
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
-from llm.evaluation.tasks.definition import Parser
+Parser = Literal["text", "number", "letter"]
 
 # What GSM8K puts before a final answer.
-_FINAL = "####"
+FINAL = "####"
 # A minus behind a digit or a word is a dash or a subtraction.
 _NUMBER = re.compile(r"(?:(?<![\w)])-)?\$?(?:[0-9][0-9,]*(?:\.[0-9]+)?|\.[0-9]+)")
 # "The answer is (C)", "Answer: C".
@@ -35,7 +36,7 @@ def parse(parser: Parser, text: str) -> str | None:
 
 
 def _number(text: str) -> str | None:
-    _, mark, behind = text.rpartition(_FINAL)
+    _, mark, behind = text.rpartition(FINAL)
     found = _NUMBER.findall(behind if mark else text)
     if not found:
         return None

@@ -1,0 +1,191 @@
+"""A model that gives a conversation a number: the higher, the better its answer.
+
+The number is read off the final hidden state of the last token by one row of weights, as
+transformers' classes for sequence classification do with one label, so that the folder is one that
+`AutoModelForSequenceClassification` loads:
+
+config.json         of the language model it is made from, with one label named "reward"
+model.safetensors   float32; `model.…` as in the language model, and `score.weight` (1, D)
+tokenizer.json, ... the tokenizer's own files
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from llm.alignment.checks import TrainerDataError
+from llm.errors import ExpectedError
+from llm.model.config_file import architecture, check_tokenizer, to_config, tokenizer_digest
+from llm.model.folder import WEIGHTS
+from llm.model.scoring import Report, batches
+from llm.model.transformer import Transformer
+from llm.tokens import hf_folder
+from llm.tokens.special_tokens import PAD, TURN_END
+
+_CAUSAL, _CLASSIFIES = "ForCausalLM", "ForSequenceClassification"
+_BACKBONE, _SCORE = "model.", "score.weight"
+
+
+class RewardModelError(ExpectedError, ValueError):
+    """A folder is not a reward model; names the file and what is wrong with it."""
+
+
+class RewardModel(nn.Module):
+    """A language model's backbone and the read-out of a reward.
+
+    Attributes:
+        transformer: its output matrix is not used.
+    """
+
+    def __init__(self, transformer: Transformer, seed: int = 0) -> None:
+        """The read-out is drawn from a normal distribution of variance 1 / (D + 1), as in Stiennon
+        et al. 2020."""
+        super().__init__()
+        self.transformer = transformer
+        size = transformer.architecture.hidden_size
+        self.score = nn.Linear(size, 1, bias=False)
+        random = torch.Generator().manual_seed(seed)
+        nn.init.normal_(self.score.weight, std=(size + 1) ** -0.5, generator=random)
+        self.score.to(transformer.lm_head.weight.device)
+
+    def read(self, states: Tensor) -> Tensor:
+        """Rewards of final hidden states: (N, D) -> (N,), float32."""
+        return torch.mv(states.float(), self.score.weight[0])
+
+    def named_weights(self) -> dict[str, Tensor]:
+        """The parameters by the names transformers gives them."""
+        state = self.transformer.state_dict(keep_vars=True)
+        kept = {name: value for name, value in state.items() if name.startswith(_BACKBONE)}
+        return kept | {_SCORE: self.score.weight}
+
+
+@torch.inference_mode()
+def score(
+    model: RewardModel,
+    hidden: Callable[[Tensor], Tensor],
+    sequences: Sequence[Sequence[int]],
+    batch_tokens: int,
+    report: Report,
+) -> NDArray[np.float64]:
+    """Rewards of conversations, float64 (N,).
+
+    Args:
+        hidden: final hidden states of the model's backbone, int64 (B, T) -> (B, T, D).
+        sequences: tokens of each, to the end of the last turn.
+        batch_tokens: of a forward pass at most, padding included; a longer one goes alone.
+    """
+    device = model.score.weight.device
+    rewards, done = np.empty(len(sequences)), 0
+    for rows in batches([len(sequence) for sequence in sequences], batch_tokens):
+        lengths = torch.tensor([len(sequences[row]) for row in rows])
+        tokens = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+        for at, row in enumerate(rows):
+            tokens[at, : len(sequences[row])] = torch.as_tensor(list(sequences[row]))
+        states = hidden(tokens.to(device))[torch.arange(len(rows)), lengths - 1]
+        rewards[rows] = model.read(states).cpu().double().numpy()
+        done += len(rows)
+        report(done, len(sequences))
+    return rewards
+
+
+def save(model: RewardModel, folder: Path, tokenizer_folder: Path) -> None:
+    """Write a folder; `tokenizer_folder` has the tokenizer's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in hf_folder.FILES:
+        shutil.copyfile(tokenizer_folder / name, folder / name)
+    hf_folder.set_eos_token(folder, TURN_END)
+    state = {
+        name: value.detach().float().cpu().contiguous()
+        for name, value in model.named_weights().items()
+    }
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    tokenizer = hf_folder.load_tokenizer(folder)
+    config = to_config(model.transformer.architecture)
+    config |= {
+        "architectures": [name.replace(_CAUSAL, _CLASSIFIES) for name in config["architectures"]],
+        "id2label": {"0": "reward"},
+        "label2id": {"reward": 0},
+        "bos_token_id": None,
+        "eos_token_id": hf_folder.special_id(tokenizer, TURN_END),
+        "pad_token_id": hf_folder.special_id(tokenizer, PAD),
+        "tokenizer_sha256": tokenizer_digest(folder),
+    }
+    text = json.dumps(config, indent=2) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+
+
+def load(folder: Path) -> RewardModel:
+    """The reward model in a folder, float32, on the CPU.
+
+    Raises:
+        RewardModelError: it is none.
+        ModelFolderError: of a language model's folder too.
+        TokenizerMismatchError: the tokenizer beside it is not the one it was trained with.
+    """
+    check_tokenizer(folder, folder)
+    shape = architecture(folder, _CLASSIFIES)
+    # Nothing reads the output matrix: it takes no memory where it is the embedding.
+    model = RewardModel(Transformer(replace(shape, tied=True)))
+    path = folder / WEIGHTS
+    try:
+        found: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RewardModelError(f"{path}: no readable weights: {error}") from error
+    weights = model.named_weights()
+    wrong = sorted(
+        name
+        for name in weights.keys() | found.keys()
+        if name not in found or name not in weights or found[name].shape != weights[name].shape
+    )
+    if wrong:
+        raise RewardModelError(
+            f"{path} does not fit config.json beside it: {', '.join(wrong[:3])}; a reward model is "
+            "what the stage reward publishes"
+        )
+    with torch.no_grad():
+        for name, value in weights.items():
+            value.copy_(found[name])
+    return model.eval()
+
+
+def transformers_model(model: RewardModel, folder: Path, pad: int) -> Any:
+    """transformers' class around the parameters of `model`; `folder` is of the language model."""
+    from accelerate import init_empty_weights  # type: ignore[import-untyped]
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(str(folder), num_labels=1, pad_token_id=pad)
+    with init_empty_weights(include_buffers=False):
+        found = AutoModelForSequenceClassification.from_config(
+            config, dtype=torch.float32, attn_implementation="sdpa"
+        )
+    found.load_state_dict(model.named_weights(), assign=True)
+    return found
+
+
+def compute_with(model: RewardModel, held: Any) -> None:
+    """Let a trainer's calls of its model `held` be computed by `model`."""
+    from transformers.modeling_outputs import SequenceClassifierOutputWithPast
+
+    def forward(input_ids: Tensor, attention_mask: Tensor, use_cache: bool = False) -> Any:
+        if (attention_mask[:, 1:] > attention_mask[:, :-1]).any():
+            raise TrainerDataError(
+                "the trainer pads rows on the left; this version of TRL prepares batches "
+                "differently. Use the versions of requirements.lock"
+            )
+        rows = torch.arange(len(input_ids), device=input_ids.device)
+        states = model.transformer.hidden(input_ids)[rows, attention_mask.sum(1) - 1]
+        return SequenceClassifierOutputWithPast(logits=model.read(states)[:, None])
+
+    held.forward = forward
