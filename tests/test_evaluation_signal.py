@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -84,9 +85,12 @@ def test_seven_recipes_make_more_than_twenty_pairs(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_small_run_of_all_of_it_and_a_second_is_served(tmp_path: Path) -> None:
-    texts = sorted({part for part in library_texts()[0].split("\n\n") if len(part) > 200})
+    parts = sorted({part for part in library_texts()[0].split("\n\n") if len(part) > 200})
+    # Of one to ten parts each: a recipe of those above 200 words has some.
+    draw = random.Random(0)
+    texts = ["\n\n".join(draw.sample(parts, 1 + number % 10)) for number in range(160)]
     for number, name in enumerate(("a", "b")):
-        write_rows(tmp_path, f"{name}.jsonl", texts[number::2][:120])
+        write_rows(tmp_path, f"{name}.jsonl", texts[number::2])
     settings = [
         *("dedup.validation_fraction=0.3", "tokenizer.vocabulary_size=512"),
         *("pack.sequence_length=32", "pretrain.compile=false", "pretrain.batch_tokens=256"),
