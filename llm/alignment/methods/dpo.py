@@ -26,7 +26,7 @@ from llm.alignment.trainer import Session
 from llm.model.scoring import completion_logprobs
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
-from llm.tables import PAIRS, TRAIN, VALIDATION
+from llm.tables import PAIRS, TRAIN
 
 _ANSWERS = ("chosen_tokens", "rejected_tokens")
 _DATASET = ("prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps")
@@ -67,15 +67,8 @@ def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
     if len(margin):
         final["validation/reward_accuracy"] = float((margin > 0).mean())
         final["validation/reward_margin"] = float(margin.mean())
-    counts = {
-        "used": rows.used.num_rows,
-        "removed": rows.reasons(rows.removed),
-        "rejected": rows.reasons(rows.rejected),
+    counts = session.counts(rows, last) | {
         "truncated": too_long,
-        "train_rows": rows.split(TRAIN).num_rows,
-        "validation_rows": rows.split(VALIDATION).num_rows,
-        "steps": last,
-        "precision": session.run.precision,
         "validation_before": first,
         "validation_after": final,
     }
