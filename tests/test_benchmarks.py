@@ -44,6 +44,25 @@ def test_gpu_benchmark_on_a_cpu(tmp_path: Path) -> None:
     assert cases["decode tiny"]["tokens_per_second_batch_64"] > 0
 
 
+@pytest.mark.long
+def test_benchmark_of_answers_drawn() -> None:
+    small = ["--prompts", "2", "--samples", "2", "--new-tokens", "8", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/alignment.py", *small],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout.splitlines()[-1])
+    assert [row["name"] for row in record["rows"]] == ["rollouts ingot", "rollouts trl"]
+    (bar,) = record["bars"]
+    rates = [row["tokens_per_second"] for row in record["rows"]]
+    assert bar["value"] == pytest.approx(rates[0] / rates[1])
+
+
 def test_token_file_benchmark(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.token_file", "--tokens", "3e6", "--folder", tmp_path],

@@ -24,6 +24,7 @@ from llm.model.config_file import architecture, check_tokenizer
 from llm.model.scoring import Scorer
 from llm.model.transformer import Transformer
 from llm.process.parent import StoppedError, StopRequest
+from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.special_tokens import TURN_END
 from llm.training.devices import CUDA_OR_CPU, autocast, find, precision_on
@@ -85,6 +86,18 @@ class Session:
             f"tokens; removed {_format_reasons(rows.reasons(rows.removed))}, "
             f"rejected {_format_reasons(rows.reasons(rows.rejected))}"
         )
+
+    def counts(self, rows: Rows, steps: int) -> dict[str, Any]:
+        """What every method counts of a run of so many steps."""
+        return {
+            "used": rows.used.num_rows,
+            "removed": rows.reasons(rows.removed),
+            "rejected": rows.reasons(rows.rejected),
+            "train_rows": rows.split(TRAIN).num_rows,
+            "validation_rows": rows.split(VALIDATION).num_rows,
+            "steps": steps,
+            "precision": self.run.precision,
+        }
 
     def load(self) -> Transformer:
         """The starting model, float32, on the device; `fit` adopts into the one loaded first."""

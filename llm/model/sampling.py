@@ -151,27 +151,28 @@ def _greatest(logits: Tensor) -> list[int]:
     return tokens
 
 
-def distribution(logits: Tensor, rows: Sequence[Sampling]) -> Tensor:
-    """What each row draws from: probabilities (rows, vocabulary), float64; biases and penalties
-    are in the logits already."""
+def weights(logits: Tensor, rows: Sequence[Sampling]) -> Tensor:
+    """What each row draws from: numbers (rows, vocabulary) that are to each other as the
+    probabilities are, the greatest of a row 1, float64; biases and penalties are in the logits
+    already."""
     wide = logits.double()
-    temperatures = torch.tensor([row.temperature for row in rows], dtype=torch.float64)
     # Relative to the greatest, and in float64, where a tiny temperature is not rounded to 0: what
     # overflows goes to -inf, a probability of 0, and never to a difference of infinities.
-    scaled = (wide - wide.amax(-1, keepdim=True)) / temperatures[:, None]
+    scaled = wide - wide.amax(-1, keepdim=True)
+    if any(row.temperature != 1 for row in rows):
+        temperatures = torch.tensor([row.temperature for row in rows], dtype=torch.float64)
+        scaled /= temperatures[:, None]
     if any(row.top_k or row.top_p < 1 for row in rows):
         scaled = _cut(scaled, rows)
-    shares = scaled.softmax(-1)
+    found = scaled.exp_()
     least = torch.tensor([row.min_p for row in rows], dtype=torch.float64)
     if least.any():
-        kept = shares >= least[:, None] * shares.amax(-1, keepdim=True)
-        shares = shares * kept
-        shares = shares / shares.sum(-1, keepdim=True)
-    return shares
+        found *= found >= least[:, None] * found.amax(-1, keepdim=True)
+    return found
 
 
 def _draw(logits: Tensor, rows: Sequence[Chooser]) -> list[int]:
-    sums = distribution(logits, [row.sampling for row in rows]).cumsum(-1)
+    sums = weights(logits, [row.sampling for row in rows]).cumsum(-1)
     at = torch.tensor([row.draw() for row in rows], dtype=torch.float64)[:, None] * sums[:, -1:]
     # Up to and with the first sum above the number: never a token of probability 0.
     found = torch.searchsorted(sums, at, right=True).squeeze(-1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from llm.alignment.methods.dpo_run import Loss
@@ -13,10 +11,9 @@ from tasks.engine.declare import Input, Output
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
+from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
-    SAMPLES_SHOWN,
     CutRowsConfig,
     counts_panel,
     curve_panels,
@@ -24,8 +21,7 @@ from tasks.stages.alignment import (
     outputs,
     requirements,
 )
-
-_BINS = 20
+from tasks.stages.preference_panels import extreme_pairs, margin_histogram
 
 
 class DpoConfig(CutRowsConfig):
@@ -135,36 +131,19 @@ def panels(artifact: Artifact) -> list[Panel]:
         counts_panel(artifact),
         validation,
         *curves,
-        *_margins(pairs),
-        _samples(artifact, pairs),
+        margin_histogram(
+            pairs,
+            "Margins after training",
+            "beta x nats",
+            "Above zero: the chosen answer gained more than the rejected one.",
+        ),
+        extreme_pairs(
+            artifact,
+            pairs,
+            ["split", *PAIR_LOGPROBS],
+            "Pairs with the lowest and the highest margin",
+        ),
     ]
-
-
-def _margins(pairs: pa.Table) -> list[Panel]:
-    margin, split = pairs.column("margin").to_numpy(), pairs.column("split").to_pylist()
-    edges = np.histogram_bin_edges(margin, bins=_BINS)
-    counts = {}
-    for name in sorted(set(split)):
-        mine = np.array([found == name for found in split], dtype=np.bool_)
-        counts[name] = [float(n) for n in np.histogram(margin[mine], bins=edges)[0]]
-    note = "Above zero: the chosen answer gained more than the rejected one."
-    return [Histogram("Margins after training", "beta x nats", edges.tolist(), counts, note)]
-
-
-def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
-    order = np.argsort(pairs.column("margin").to_numpy(), kind="stable")
-    ends = [*order[: SAMPLES_SHOWN // 2], *order[::-1][: SAMPLES_SHOWN // 2]]
-    chosen = list(dict.fromkeys(int(row) for row in ends))
-    examples = artifact.data("examples").table(["prompt", "chosen", "rejected"]).take(chosen)
-    items = [
-        Sample(
-            pair["doc_id"],
-            f"{row['prompt']}{row['chosen']}\n\nrejected:\n{row['rejected']}",
-            {name: pair[name] for name in ("split", *PAIR_LOGPROBS)},
-        )
-        for row, pair in zip(examples.to_pylist(), pairs.take(chosen).to_pylist(), strict=True)
-    ]
-    return Samples("Pairs with the lowest and the highest margin", items)
 
 
 STAGE = Stage(

@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from llm.evaluation.bootstrap import Estimate
 from llm.rows import rows_with
-from llm.tables import PREFERENCE_ROWS, REWARD_PAIRS, SPLITS, VALIDATION
+from llm.tables import PREFERENCE_ROWS, REWARD_PAIRS, VALIDATION
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.panels.panels import Cell, Histogram, Panel, Sample, Samples, Table
+from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
-    SAMPLES_SHOWN,
     CutRowsConfig,
     counts_panel,
     curve_panels,
@@ -28,11 +25,10 @@ from tasks.stages.alignment import (
     outputs,
     requirements,
 )
+from tasks.stages.preference_panels import extreme_pairs, margin_histogram
 
 if TYPE_CHECKING:
     from llm.evaluation.reward_quality import RewardQuality
-
-_BINS = 20
 
 
 class NoBetterThanLengthError(IngotError):
@@ -140,8 +136,18 @@ def panels(artifact: Artifact) -> list[Panel]:
         counts_panel(artifact),
         *_held_out(artifact),
         *curves,
-        _margins(pairs),
-        _samples(artifact, pairs),
+        margin_histogram(
+            pairs,
+            "Differences in reward",
+            "chosen - rejected",
+            "Above zero: the chosen answer has the higher reward.",
+        ),
+        extreme_pairs(
+            artifact,
+            pairs,
+            ["split", "chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens"],
+            "Pairs with the lowest and the highest difference",
+        ),
     ]
 
 
@@ -180,35 +186,6 @@ def _held_out(artifact: Artifact) -> list[Panel]:
             "Of the answer the model prefers; mean and right are to be alike.",
         ),
     ]
-
-
-def _margins(pairs: pa.Table) -> Panel:
-    margin, split = pairs.column("margin").to_numpy(), pairs.column("split").to_numpy()
-    edges = np.histogram_bin_edges(margin, bins=_BINS)
-    counts = {
-        name: [float(n) for n in np.histogram(margin[split == name], bins=edges)[0]]
-        for name in SPLITS
-        if (split == name).any()
-    }
-    note = "Above zero: the chosen answer has the higher reward."
-    return Histogram("Differences in reward", "chosen - rejected", edges.tolist(), counts, note)
-
-
-def _samples(artifact: Artifact, pairs: pa.Table) -> Samples:
-    order = np.argsort(pairs.column("margin").to_numpy(), kind="stable")
-    ends = [*order[: SAMPLES_SHOWN // 2], *order[::-1][: SAMPLES_SHOWN // 2]]
-    chosen = list(dict.fromkeys(int(row) for row in ends))
-    examples = artifact.data("examples").table(["prompt", "chosen", "rejected"]).take(chosen)
-    shown = ("split", "chosen_reward", "rejected_reward", "chosen_tokens", "rejected_tokens")
-    items = [
-        Sample(
-            pair["doc_id"],
-            f"{row['prompt']}{row['chosen']}\n\nrejected:\n{row['rejected']}",
-            {name: pair[name] for name in shown},
-        )
-        for row, pair in zip(examples.to_pylist(), pairs.take(chosen).to_pylist(), strict=True)
-    ]
-    return Samples("Pairs with the lowest and the highest difference", items)
 
 
 STAGE = Stage(

@@ -30,7 +30,7 @@ from llm.errors import ExpectedError
 from llm.model.scoring import completion_logprobs
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
-from llm.tables import PAIRS, TRAIN, VALIDATION
+from llm.tables import PAIRS, TRAIN
 
 _ANSWERS = ("chosen_tokens", "rejected_tokens")
 _DATASET = ("prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps")
@@ -83,15 +83,8 @@ def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
         final["validation/reward_margin"] = float(margin.mean())
     first, final = first | short, final | lengths.measure()
     check_drift(first, final, run.max_chosen_drop, run.max_length_growth)
-    counts = {
-        "used": rows.used.num_rows,
-        "removed": rows.reasons(rows.removed),
-        "rejected": rows.reasons(rows.rejected),
+    counts = session.counts(rows, last) | {
         "truncated": too_long,
-        "train_rows": rows.split(TRAIN).num_rows,
-        "validation_rows": rows.split(VALIDATION).num_rows,
-        "steps": last,
-        "precision": session.run.precision,
         "validation_before": first,
         "validation_after": final,
     }

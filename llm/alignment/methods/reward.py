@@ -51,16 +51,7 @@ def train(run: RewardRun, reporter: Reporter, stop: StopRequest) -> None:
             "validation/accuracy": float((margin > 0).mean()),
             "validation/margin": float(margin.mean()),
         }
-    counts = {
-        "used": rows.used.num_rows,
-        "removed": rows.reasons(rows.removed),
-        "rejected": rows.reasons(rows.rejected),
-        "truncated": too_long,
-        "train_rows": rows.split(TRAIN).num_rows,
-        "validation_rows": rows.split(VALIDATION).num_rows,
-        "steps": last,
-        "precision": session.run.precision,
-    }
+    counts = session.counts(rows, last) | {"truncated": too_long}
     figures = [*metrics, *results.at(last, held_out)]
     results.write(Path(run.results), rows, figures, counts, {results.PAIRS_FILE: pairs})
 

@@ -75,15 +75,9 @@ def train(run: RlhfRun, reporter: Reporter, stop: StopRequest) -> None:
     session.save(model)
     last = trainer.state.global_step
     first, final = (asker.figures(answers) for answers in (before, after))
-    counts = {
-        "used": rows.used.num_rows,
-        "removed": rows.reasons(rows.removed),
-        "rejected": rows.reasons(rows.rejected),
+    counts = session.counts(rows, last) | {
         "train_rows": training.num_rows,
-        "validation_rows": rows.split(VALIDATION).num_rows,
         "held_out_prompts": held_out.num_rows,
-        "steps": last,
-        "precision": session.run.precision,
         "validation_before": first,
         "validation_after": final,
     }

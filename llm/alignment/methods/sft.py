@@ -48,19 +48,12 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     last = trainer.state.global_step
     figures = [*results.at(0, {"validation/completion_loss": before}), *metrics]
     figures += results.at(last, {"validation/completion_loss": after})
-    counts = {
-        "used": rows.used.num_rows,
-        "removed": rows.reasons(rows.removed),
-        "rejected": rows.reasons(rows.rejected),
+    counts = session.counts(rows, last) | {
         "truncated": too_long,
-        "train_rows": training.num_rows,
-        "validation_rows": validation.num_rows,
         "train_tokens": len(flat(training.column("tokens"))[1]),
         "supervised_tokens": _count_supervised(training),
         "validation_tokens": scored,
         "trainer_rows": len(trainer.train_dataset),
-        "steps": last,
-        "precision": session.run.precision,
         "validation_loss_before": before,
         "validation_loss_after": after,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,13 @@ from llm.model.scoring import completion_logprobs
 from llm.process.parent import StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
+    counts_of,
+    metrics,
     model_folder,
     preferences,
     quiet,
     run_record,
+    table,
 )
 
 
@@ -45,18 +47,7 @@ def trained(
 ) -> dict[str, Any]:
     run = parse_run(run_record("dpo", folder, *given) | changes, "test")
     dpo.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
-    counts: dict[str, Any] = json.loads((folder / "results" / "counts.json").read_text())
-    return counts
-
-
-def metrics(folder: Path, name: str) -> list[float]:
-    rows = pq.read_table(folder / "results" / "metrics.parquet").to_pylist()
-    return [row["value"] for row in rows if row["name"] == name]
-
-
-def table(folder: Path, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(folder / "results" / f"{name}.parquet").to_pylist()
-    return rows
+    return counts_of(folder)
 
 
 def test_train_pairs_come_to_be_preferred(tmp_path: Path, given: tuple[Path, Path]) -> None:

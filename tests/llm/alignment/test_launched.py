@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from llm.process.parent import TERMINATED
-from tests.llm.alignment.tiny_run import instructions, model_folder, run_record
+from tests.llm.alignment.tiny_run import instructions, model_folder, polite, run_record
 
 Event = dict[str, Any]
 
@@ -55,12 +55,18 @@ def test_an_error_is_an_event(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    model, examples = model_folder(tmp_path), instructions(tmp_path / "rows.parquet")
+@pytest.mark.parametrize(
+    ("method", "rows", "epochs"),
+    [("sft", instructions, 10), ("reward", polite, 10), ("rlhf", instructions, 20)],
+)
+def test_stopped_and_killed_it_ends_as_if_undisturbed(
+    tmp_path: Path, method: str, rows: Callable[[Path], Path], epochs: int
+) -> None:
+    model, examples = model_folder(tmp_path), rows(tmp_path / "rows.parquet")
 
     def record(name: str) -> dict[str, Any]:
-        changes = {"epochs": 10, "checkpoint_seconds": 0.0}
-        return run_record("sft", tmp_path / name, model, examples) | changes
+        changes = {"epochs": epochs, "checkpoint_seconds": 0.0}
+        return run_record(method, tmp_path / name, model, examples) | changes
 
     def sent(number: signal.Signals) -> Callable[[Event, subprocess.Popen], None]:
         def act(event: Event, process: subprocess.Popen) -> None:
@@ -82,6 +88,8 @@ def test_stopped_and_killed_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     assert code == 0
     one, two = (tmp_path / name / "out" / "model.safetensors" for name in ("cut", "whole"))
     assert one.read_bytes() == two.read_bytes()
+    for table in (tmp_path / "whole" / "results").glob("*.parquet"):
+        assert table.read_bytes() == (tmp_path / "cut" / "results" / table.name).read_bytes()
     # The libraries did talk, but not on standard output.
     assert (tmp_path / "whole" / "stderr.log").stat().st_size > 0
 

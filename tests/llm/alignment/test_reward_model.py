@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,14 @@ from llm.alignment.run_file import parse_run
 from llm.model.config_file import ModelFolderError, TokenizerMismatchError
 from llm.model.folder import load as load_language_model
 from llm.process.parent import StoppedError, StopRequest
-from tests.llm.alignment.tiny_run import Listener, model_folder, polite, quiet, run_record
+from tests.llm.alignment.tiny_run import (
+    Listener,
+    counts_of,
+    model_folder,
+    polite,
+    quiet,
+    run_record,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,8 +52,7 @@ def trained(folder: Path, given: tuple[Path, Path], *how: Any, **changes: Any) -
     run = parse_run(run_record("reward", folder, *given) | changes, "test")
     listener, stop = how or (Listener(), StopRequest())
     reward.train(run, listener, stop)  # type: ignore[arg-type]
-    counts: dict[str, Any] = json.loads((folder / "results" / "counts.json").read_text())
-    return counts
+    return counts_of(folder)
 
 
 def test_transformers_gives_the_same_rewards(saved: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,13 @@ from llm.model.folder import load
 from llm.process.parent import StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
+    counts_of,
     instructions,
+    metrics,
     model_folder,
     reward_part,
     run_record,
+    table,
 )
 
 
@@ -47,18 +49,7 @@ def trained(
 ) -> dict[str, Any]:
     run = parse_run(run_record("rlhf", folder, *given) | {"batch_size": 16} | changes, "test")
     rlhf.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
-    counts: dict[str, Any] = json.loads((folder / "results" / "counts.json").read_text())
-    return counts
-
-
-def metrics(folder: Path, name: str) -> list[float]:
-    rows = pq.read_table(folder / "results" / "metrics.parquet").to_pylist()
-    return [row["value"] for row in rows if row["name"] == name]
-
-
-def table(folder: Path, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(folder / "results" / f"{name}.parquet").to_pylist()
-    return rows
+    return counts_of(folder)
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])

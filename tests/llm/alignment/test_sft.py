@@ -23,7 +23,9 @@ from llm.tokens.special_tokens import TURN_END
 from llm.training.divergence import NonFiniteLossError
 from tests.llm.alignment.tiny_run import (
     Listener,
+    counts_of,
     instructions,
+    metrics,
     model_folder,
     quiet,
     run_record,
@@ -47,17 +49,11 @@ def trained(
     record = run_record("sft", folder, *given) | changes
     run = parse_run(record, "test")
     sft.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
-    counts: dict[str, Any] = json.loads((folder / "results" / "counts.json").read_text())
-    return counts
+    return counts_of(folder)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "out" / "model.safetensors")
-
-
-def metrics(folder: Path, name: str) -> list[float]:
-    rows = pq.read_table(folder / "results" / "metrics.parquet").to_pylist()
-    return [row["value"] for row in rows if row["name"] == name]
 
 
 def same(one: Path, two: Path) -> bool:

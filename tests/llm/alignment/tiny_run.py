@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,23 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
             "checkpoint_seconds": 3600.0,
         }
     )
+
+
+def metrics(folder: Path, name: str) -> list[float]:
+    """A figure of every step that has it."""
+    return [row["value"] for row in table(folder, "metrics") if row["name"] == name]
+
+
+def table(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Rows of a table of results."""
+    rows: list[dict[str, Any]] = pq.read_table(folder / "results" / f"{name}.parquet").to_pylist()
+    return rows
+
+
+def counts_of(folder: Path) -> dict[str, Any]:
+    """What a run counted."""
+    found: dict[str, Any] = json.loads((folder / "results" / "counts.json").read_text())
+    return found
 
 
 def quiet(done: int, total: int) -> None:

@@ -17,7 +17,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from llm.model.sampling import GREEDY, Chooser, Sampling, SamplingError, choose, distribution
+from llm.model.sampling import GREEDY, Chooser, Sampling, SamplingError, choose, weights
 
 SHARES = torch.tensor([0.5, 0.3, 0.15, 0.05])
 
@@ -103,7 +103,8 @@ def test_cuts_are_those_of_transformers(
     if min_p:
         theirs = MinPLogitsWarper(min_p)(ids, theirs)
     rows = [Sampling(temperature, top_k, top_p, 0, min_p=min_p), Sampling(1.0, 0, 1.0, 0)]
-    found = distribution(logits, rows)
+    found = weights(logits, rows)
+    found /= found.sum(-1, keepdim=True)
     assert torch.allclose(found[0], theirs.softmax(-1)[0], atol=1e-9)
     assert torch.allclose(found[1], logits.softmax(-1)[1], atol=1e-12)
 
