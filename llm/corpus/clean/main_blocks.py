@@ -1,0 +1,303 @@
+"""Which blocks of a page are its content: a scorer over text, links, names and place.
+
+Three rules, one for each way in which pages hold their content:
+
+- *article*: running text in one place. Every block has a weight, the characters of prose in it,
+  less where few stand together (teasers are prose too, but each is alone). From the page inwards,
+  the element that holds most of the weight; what it calls its own text (`articleBody`,
+  `entry-content`) goes before. In there, all but clutter and lists of links.
+- *thread*: contributions, side by side, under one class name. All of them, less the names,
+  dates and buttons around each.
+- *page*: anything else (a product, a list of products, a front page, a reference): all but clutter.
+
+An element is clutter by what it says it is (`llm.corpus.clean.roles`), unless most of the page's
+prose is in it: no name can empty a page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from llm.corpus.clean.blocks import Block, Blocks
+from llm.corpus.clean.markup_events import MarkupEvents
+from llm.corpus.clean.roles import Role, role_of_name
+
+# Clutter under every rule, and beside running text alone.
+_ALWAYS = int(
+    Role.NAVIGATION | Role.HEADER | Role.FOOTER | Role.ASIDE | Role.HIDDEN | Role.OVERLAY
+    | Role.COMMENTS | Role.RELATED | Role.SHARE | Role.PROMOTION | Role.FORM
+)  # fmt: skip
+_BESIDE_TEXT = _ALWAYS | int(Role.BYLINE | Role.CAPTION | Role.TEASER | Role.PITCH)
+_BESIDE_POST = _ALWAYS & ~int(Role.COMMENTS) | int(Role.BYLINE)
+_COMMENTS, _BODY, _NOTE, _POST = int(Role.COMMENTS), int(Role.BODY), int(Role.NOTE), int(Role.POST)
+_MAIN, _HIDDEN, _FOOTER = int(Role.MAIN), int(Role.HIDDEN), int(Role.FOOTER)
+# What prose has no place in, so that much of it tells that the name means something else.
+_WITHOUT_PROSE = int(Role.SHARE | Role.NAVIGATION | Role.BYLINE | Role.FORM)
+# What stands at the edge of a page, whatever it holds.
+_EDGE_TAGS = frozenset(("header", "footer", "nav"))
+
+_HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+_PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *_HEADINGS))
+# Links alone in one of these are text, where they are amidst it.
+_LINKED_TEXT = frozenset(("li", *_HEADINGS))
+# An element of text is no place that holds it.
+_TEXT_ELEMENTS = frozenset("p pre ul ol dl li table tbody tr td th blockquote".split())
+_SENTENCE = re.compile(r"[.!?…。！？।؟]['\"”’»)\]]*$")
+
+# Characters of a group of blocks at which each of its blocks has half its weight.
+_COMPANY = 600
+# Characters from which on a block that was in the page before is taken for the same text again.
+_REPEATED = 80
+# Share of the weight an inner element must hold to stand for the outer one.
+_INWARD = 0.8
+# The same for one that is named as the text of the page.
+_NAMED = 0.5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen of a page, and by what.
+
+    Attributes:
+        keep: for each block, whether it is content.
+        places: the elements the content is in.
+        rule: "article", "thread" or "page".
+        length: characters kept.
+    """
+
+    keep: Sequence[bool]
+    places: tuple[int, ...]
+    rule: str
+    length: int
+
+
+def _prose(block: Block) -> int:
+    """Characters of a block that are running text: a sentence, or as long as one."""
+    text, length = block.text, len(block.text)
+    own = length - block.linked
+    if own < 20 or block.linked > 3 * own:
+        return 0
+    if block.linked > own and own < 60:
+        return 0
+    if length < 40 and not _SENTENCE.search(text):
+        return 0
+    if text.isascii() and text.count(" ") * 15 < length:  # an address, a hash
+        return 0
+    return own
+
+
+class Scorer:
+    """A page with its weights; the rules are methods, so that they can be compared."""
+
+    def __init__(self, page: MarkupEvents, found: Blocks) -> None:
+        self._page, self._found = page, found
+        self._h1 = [number for number, tag in enumerate(page.tags) if tag == "h1"]
+        self._repeated = self._repetitions()
+        self._direct: dict[int, float] = {}
+        weights = self._weights()
+        self._whole = list(accumulate(weights, initial=0.0))
+        self._sizes = list(accumulate((len(b.text) for b in found.blocks), initial=0))
+        self._roles = self._settled()
+        beside = [0.0 if r & _BESIDE_TEXT else w for w, r in zip(weights, self._roles, strict=True)]
+        self._clean = list(accumulate(beside, initial=0.0))
+
+    def _weights(self) -> list[float]:
+        page, tags = self._page, self._page.tags
+        company: dict[int, int] = {}
+        prose, groups = [], []
+        for number, block in enumerate(self._found.blocks):
+            weight = 0 if number in self._repeated else _prose(block)
+            group = block.element
+            if tags[group] == "li" and block.opens_linked:
+                weight = 0  # a teaser
+            if tags[group] in _PARAGRAPHS and group:
+                group = page.parents[group]
+                if tags[group] in _TEXT_ELEMENTS and group:
+                    group = page.parents[group]
+            elif group and weight:
+                group = page.parents[group]
+            prose.append(weight)
+            groups.append(group)
+            company[group] = company.get(group, 0) + weight
+        weights = [
+            weight * company[group] / (company[group] + _COMPANY) if weight else 0.0
+            for weight, group in zip(prose, groups, strict=True)
+        ]
+        for block, weight in zip(self._found.blocks, weights, strict=True):
+            if weight:
+                above = page.parents[block.element]
+                self._direct[above] = self._direct.get(above, 0.0) + weight
+        return weights
+
+    def _repetitions(self) -> set[int]:
+        """Blocks that stand elsewhere in the page before: texts for narrow and wide screens, for
+        machines. What a text itself repeats, its paragraphs being side by side, is none."""
+        page, repeated = self._page, set[int]()
+        seen: dict[str, int] = {}
+        for number, block in enumerate(self._found.blocks):
+            if len(block.text) >= _REPEATED and page.tags[block.element] != "pre":
+                place = page.parents[block.element]
+                if seen.setdefault(block.text, place) != place:
+                    repeated.add(number)
+        return repeated
+
+    def _in(self, sums: Sequence[float], element: int) -> float:
+        found = self._found
+        return sums[found.last[element]] - sums[found.first[element]]
+
+    def _holds(self, element: int, elements: Sequence[int]) -> bool:
+        after = self._page.after[element]
+        return any(element < other < after for other in elements)
+
+    def _settled(self) -> list[int]:
+        """The roles of each block: those of the elements it is in, where they are believed."""
+        page, found = self._page, self._found
+        settled = [0] * len(found.blocks)
+        for element, roles in enumerate(found.roles):
+            if not roles and page.tags[element] != "article":
+                continue
+            first, last = found.first[element], found.last[element]
+            if first == last:
+                continue
+            tag = page.tags[element]
+            if tag in ("html", "body", "main"):
+                roles &= _MAIN
+            elif roles & _BESIDE_TEXT:
+                roles = self._believed(element, tag, roles)
+            if tag == "article" and self._is_inner_article(element):
+                roles |= int(Role.TEASER)
+            if roles:
+                for number in range(first, last):
+                    settled[number] |= roles
+        return settled
+
+    def _is_inner_article(self, element: int) -> bool:
+        """An article in an article is a comment on it (HTML, section 4.3.2), or the teaser of
+        another."""
+        above = self._page.parents[element]
+        while above >= 0:
+            if self._page.tags[above] == "article":
+                return self._in(self._whole, element) * 2 < self._in(self._whole, above)
+            above = self._page.parents[above]
+        return False
+
+    def _believed(self, element: int, tag: str, roles: int) -> int:
+        held = self._in(self._whole, element)
+        share = held / self._whole[-1] if self._whole[-1] else 0.0
+        headed = self._holds(element, self._h1)
+        if roles & _NOTE and not roles & _HIDDEN:
+            return roles & ~_BESIDE_TEXT
+        if tag == "article" and not roles & int(Role.RELATED | Role.PROMOTION | Role.COMMENTS):
+            return roles & ~_BESIDE_TEXT
+        if roles & _BODY:
+            trusted = share > 0.1
+        elif roles & (_COMMENTS | _FOOTER) or tag in _EDGE_TAGS:
+            trusted = share > 0.25 and headed
+        else:
+            trusted = share > 0.5 or (share > 0.25 and headed)
+        return roles & ~_BESIDE_TEXT if trusted else roles
+
+    def article(self) -> Choice:
+        """The running text of a page."""
+        page, found = self._page, self._found
+        places = self._places()
+        keep = [False] * len(found.blocks)
+        for place in places:
+            for number in range(found.first[place], found.last[place]):
+                block = found.blocks[number]
+                keep[number] = (
+                    not self._roles[number] & _BESIDE_TEXT
+                    and number not in self._repeated
+                    and (block.linked * 2 <= len(block.text) or _prose(block) > 0)
+                )
+        for place in places:
+            for number in range(found.first[place] + 1, found.last[place] - 1):
+                block = found.blocks[number]
+                if (
+                    block.linked * 2 > len(block.text)
+                    and keep[number - 1]
+                    and keep[number + 1]
+                    and page.tags[block.element] in _LINKED_TEXT
+                    and not self._roles[number] & _BESIDE_TEXT
+                ):
+                    keep[number] = True
+        self._drop_tail(keep)
+        return self._choice(keep, places, "article")
+
+    def _drop_tail(self, keep: list[bool]) -> None:
+        """Headings under which nothing is left."""
+        tags = self._page.tags
+        bare = True
+        for number in range(len(keep) - 1, -1, -1):
+            if not keep[number]:
+                continue
+            heading = tags[self._found.blocks[number].element] in _HEADINGS
+            if heading and bare:
+                keep[number] = False
+            else:
+                bare = False
+
+    def _places(self) -> list[int]:
+        page, found, clean = self._page, self._found, self._clean
+        if not page.tags:
+            return []
+        place, named_place = 0, -1
+        while True:
+            weight = self._in(clean, place)
+            if found.roles[place] & _BODY:
+                named_place = place
+            if self._direct.get(place, 0.0) > 0.1 * weight:
+                break
+            inner = max(page.children(place), key=lambda e: self._in(clean, e), default=-1)
+            if (
+                inner < 0
+                or page.tags[inner] in _TEXT_ELEMENTS
+                or self._in(clean, inner) < _INWARD * weight
+                or not weight
+            ):
+                break
+            place = inner
+        if named_place >= 0:
+            place = named_place
+        named = [
+            e
+            for e in range(place + 1, page.after[place])
+            if (found.roles[e] & _BODY or page.tags[e] == "article") and self._in(clean, e)
+        ]
+        best, weight = place, 0.0
+        for e in named:
+            held = self._in(clean, e)
+            if held >= _NAMED * self._in(clean, place) and held >= 0.9 * weight:
+                best, weight = e, max(held, weight)
+        if best != place:
+            return self._with_twins(best, named)
+        for e in named:
+            twins = self._with_twins(e, named)
+            if len(twins) > 1 and sum(
+                self._in(clean, t) for t in twins
+            ) >= _NAMED * self._in(clean, place):
+                return twins
+        return [place]
+
+    def _with_twins(self, element: int, named: Sequence[int]) -> list[int]:
+        """An element and those beside it of the same class: a text in several pieces."""
+        page = self._page
+        names = self._text_names(element)
+        if not names or page.tags[element] == "article":
+            return [element]
+        twins: list[int] = []
+        for e in named:
+            if self._text_names(e) & names and (not twins or e >= page.after[twins[-1]]):
+                twins.append(e)
+        return twins if element in twins else [element]
+
+    def _text_names(self, element: int) -> set[str]:
+        names = (self._page.attributes[element].get("class") or "").split()
+        return {name for name in names if role_of_name(name) & _BODY}
+
+    def _choice(self, keep: list[bool], places: Sequence[int], rule: str) -> Choice:
+        kept = sum(len(b.text) for b, k in zip(self._found.blocks, keep, strict=True) if k)
+        return Choice(keep, tuple(places), rule, kept)
