@@ -10,6 +10,8 @@ Three rules, one for each way in which pages hold their content:
   dates and buttons around each.
 - *page*: anything else (a product, a list of products, a front page, a reference): all but clutter.
 
+Where all but nothing comes out, what no tag marks as the frame of the page is taken ("all").
+
 An element is clutter by what it says it is (`llm.corpus.clean.roles`), unless most of the page's
 prose is in it: no name can empty a page.
 """
@@ -23,6 +25,16 @@ from itertools import accumulate
 
 from llm.corpus.clean.blocks import Block, Blocks
 from llm.corpus.clean.markup_events import MarkupEvents
+from llm.corpus.clean.page_type import (
+    ARTICLE,
+    COLLECTION,
+    DOCUMENTATION,
+    FORUM,
+    LISTING,
+    PRODUCT,
+    SERVICE,
+    PageType,
+)
 from llm.corpus.clean.roles import Role, role_of_name
 
 # Clutter under every rule, and beside running text alone.
@@ -41,6 +53,8 @@ _EDGE_TAGS = frozenset(("header", "footer", "nav"))
 
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *_HEADINGS))
+_FRAME = frozenset(("nav", "header", "footer", "aside", "form", "dialog", "button", "select"))
+_WHOLE_PAGE = frozenset((PRODUCT, COLLECTION, LISTING, DOCUMENTATION, SERVICE))
 # Links alone in one of these are text, where they are amidst it.
 _LINKED_TEXT = frozenset(("li", *_HEADINGS))
 # An element of text is no place that holds it.
@@ -55,6 +69,16 @@ _REPEATED = 80
 _INWARD = 0.8
 # The same for one that is named as the text of the page.
 _NAMED = 0.5
+# Share of a page that <main> must hold to be taken at its word.
+_MAIN_SHARE = 0.3
+# The same for what is named as its text.
+_BODY_SHARE = 0.8
+# Of a page of unknown kind all but clutter is taken where that is so many times its running text.
+_MUCH_MORE = 2.0
+# Fewer characters than a short paragraph has; and how much more another rule must then find.
+_LITTLE, _LOST = 250, 4
+# Short links in a row that make a menu.
+_MENU = 5
 
 
 @dataclass(frozen=True)
@@ -64,7 +88,7 @@ class Choice:
     Attributes:
         keep: for each block, whether it is content.
         places: the elements the content is in.
-        rule: "article", "thread" or "page".
+        rule: "article", "thread", "page" or "all".
         length: characters kept.
     """
 
@@ -297,6 +321,125 @@ class Scorer:
     def _text_names(self, element: int) -> set[str]:
         names = (self._page.attributes[element].get("class") or "").split()
         return {name for name in names if role_of_name(name) & _BODY}
+
+    def page(self) -> Choice:
+        """All but clutter."""
+        page, found = self._page, self._found
+        if not page.tags:
+            return self._choice([], [], "page")
+        place = self._main_part()
+        keep = [False] * len(found.blocks)
+        for number in range(found.first[place], found.last[place]):
+            keep[number] = not self._roles[number] & _ALWAYS and number not in self._repeated
+        self._drop_menus(keep)
+        self._drop_tail(keep)
+        return self._choice(keep, [place], "page")
+
+    def _main_part(self) -> int:
+        """The element that says it is the main part, or the innermost that has nearly all."""
+        page, found = self._page, self._found
+        sizes = [
+            0 if r & _ALWAYS else len(b.text)
+            for b, r in zip(found.blocks, self._roles, strict=True)
+        ]
+        sums = list(accumulate(sizes, initial=0))
+        whole = sums[-1]
+        for part, share in ((_MAIN, _MAIN_SHARE), (_BODY, _BODY_SHARE)):
+            named = [e for e, roles in enumerate(found.roles) if roles & part]
+            # Of those that hold as much, the innermost.
+            main = max(named, key=lambda e: (self._in(sums, e), e), default=-1)
+            if main >= 0 and self._in(sums, main) >= share * whole:
+                return main
+        place = 0
+        while True:
+            inner = max(page.children(place), key=lambda e: self._in(sums, e), default=-1)
+            if (
+                inner < 0
+                or page.tags[inner] in _TEXT_ELEMENTS
+                or self._in(sums, inner) < 0.9 * self._in(sums, place)
+            ):
+                return place
+            place = inner
+
+    def _drop_menus(self, keep: list[bool]) -> None:
+        """Runs of short links with nothing between them."""
+        run: list[int] = []
+        for number, block in enumerate([*self._found.blocks, None]):
+            if block is not None and block.linked >= 0.9 * len(block.text) and len(block.text) < 30:
+                run.append(number)
+                continue
+            if len(run) >= _MENU:
+                for other in run:
+                    keep[other] = False
+            run = []
+
+    def thread(self) -> Choice | None:
+        """Contributions under one name; None where there are none."""
+        page, found = self._page, self._found
+        named: dict[str, list[int]] = {}
+        for e, roles in enumerate(found.roles):
+            if roles & _POST and not roles & int(Role.BYLINE | Role.FORM | Role.SHARE):
+                for name in {f"{page.tags[e]}.{n}" for n in self._names(e, _POST)}:
+                    members = named.setdefault(name, [])
+                    if not members or e >= page.after[members[-1]]:
+                        members.append(e)
+        if not named:
+            return None
+        beside = [
+            0 if r & _BESIDE_POST else _prose(block)
+            for block, r in zip(found.blocks, self._roles, strict=True)
+        ]
+        sums = list(accumulate(beside, initial=0))
+        # The most prose; of equal ones the innermost.
+        best = max(named.values(), key=lambda es: (sum(self._in(sums, e) for e in es), max(es)))
+        if sum(self._in(sums, e) for e in best) < 0.3 * sums[-1]:
+            return None
+        keep = [False] * len(found.blocks)
+        for e in best:
+            for number in range(found.first[e], found.last[e]):
+                keep[number] = not self._roles[number] & _BESIDE_POST
+        return self._choice(keep, best, "thread")
+
+    def _names(self, element: int, part: int) -> list[str]:
+        attributes = self._page.attributes[element]
+        names = (attributes.get("class") or "").split()
+        if identity := attributes.get("id"):
+            names.append(re.sub(r"\d+", "0", identity))
+        return [name for name in names if role_of_name(name) & part]
+
+    def all(self) -> Choice:
+        """Whatever is shown and not in an element that is the frame of a page by its tag."""
+        page, found = self._page, self._found
+        keep = [True] * len(found.blocks)
+        for element, tag in enumerate(page.tags):
+            if tag in _FRAME or (found.roles[element] & _HIDDEN and tag not in ("html", "body")):
+                for number in range(found.first[element], found.last[element]):
+                    keep[number] = False
+        if not any(keep):
+            keep = [True] * len(found.blocks)
+        return self._choice(keep, [0] if page.tags else [], "all")
+
+    def choose(self, kind: PageType) -> Choice:
+        """By the rule that fits the kind of page, or that finds much more."""
+        chosen = self.article()
+        if kind.kind == FORUM:
+            thread = self.thread()
+            chosen = thread or max(chosen, self.page(), key=lambda choice: choice.length)
+        elif kind.kind in _WHOLE_PAGE:
+            chosen = self.page()
+        elif not (kind.kind == ARTICLE and chosen.length >= _LITTLE):
+            whole = self.page()
+            if whole.length > _MUCH_MORE * chosen.length:
+                chosen = whole
+        if chosen.length < _LITTLE:
+            chosen = max(
+                chosen, self.page(), key=lambda c: c.length > _LOST * chosen.length and c.length
+            )
+        if chosen.length < _LITTLE:
+            everything = self.all()
+            if everything.length > _LOST * chosen.length:
+                chosen = everything
+        return chosen
 
     def _choice(self, keep: list[bool], places: Sequence[int], rule: str) -> Choice:
         kept = sum(len(b.text) for b, k in zip(self._found.blocks, keep, strict=True) if k)
