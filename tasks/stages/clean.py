@@ -34,6 +34,16 @@ DOCUMENTS = pa.schema(
         pa.field("html_bytes", pa.int64(), nullable=False),
         pa.field("text_chars", pa.int64(), nullable=False),
         pa.field("robots", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("author", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("canonical_url", pa.string()),
+        pa.field("licence", pa.string()),
+        pa.field("page_type", pa.string()),
+        pa.field("page_type_sign", pa.string()),
+        pa.field("rule", pa.string()),
+        pa.field("place", pa.string()),
+        pa.field("kept_share", pa.float64()),
     ]
 )
 
@@ -56,11 +66,17 @@ _SAMPLE_CHARS = 1_500
 class CleanConfig(ShardedConfig):
     """How pages become text."""
 
-    engine: Literal["resiliparse", "trafilatura", "both"] = Field(
-        "resiliparse",
-        description="Main-text extraction: resiliparse is fast and keeps tables, lists and code; "
-        "trafilatura (fast mode) is cleaner on articles at a tenth of the speed; both takes "
-        "trafilatura's text unless resiliparse's is much longer.",
+    engine: Literal["auto", "resiliparse", "trafilatura", "both"] = Field(
+        "auto",
+        description="Main-text extraction: auto is the scorer of blocks, which treats articles, "
+        "forums, products, lists and documentation each by a rule of its own; resiliparse is "
+        "faster and lets more boilerplate through; trafilatura (fast mode) is made for articles; "
+        "both takes trafilatura's text unless resiliparse's is much longer.",
+    )
+    format: Literal["text", "markdown"] = Field(
+        "text",
+        description="With engine auto: markdown marks headings, listings with their language, "
+        "inline code, quotations and tables; text has their lines alone.",
     )
     longer: float = Field(
         1.4,
@@ -118,6 +134,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         engine=arguments["engine"],
         longer=arguments["longer"],
         comments=arguments["comments"],
+        format=arguments["format"],
     )
     timed_out: list[str] = []
     sandbox = warm_sandbox(
@@ -146,7 +163,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
 
 def _pages(table: pa.Table) -> Iterator[Any]:
     """Pages one at a time: the payloads of a row group are not all copied at once."""
-    columns = [table.column(name) for name in ("html", "content_type", "charset", "robots")]
+    columns = [table.column(name) for name in ("html", "content_type", "charset", "robots", "url")]
     for html, *known in zip(*columns, strict=True):
         yield Page(html.as_py() or b"", *(value.as_py() for value in known))
 
@@ -160,13 +177,12 @@ def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
         if isinstance(outcome, Document):
             documents.append(
                 row
+                | vars(outcome.found)
                 | {
-                    "title": outcome.title,
                     "text": outcome.text,
                     "extractor": outcome.extractor,
                     "html_bytes": size,
                     "text_chars": len(outcome.text),
-                    "robots": outcome.robots,
                 }
             )
         elif isinstance(outcome, Removed):
@@ -266,12 +282,16 @@ def _bin(length: int) -> int:
 
 STAGE = Stage(
     name="clean",
-    version=5,
+    version=6,
     description="Raw pages to documents: encoding, main text, title.",
     config=CleanConfig,
     inputs={"pages": Input(("source.pages",), "Raw pages with their bytes.")},
     outputs={
-        "documents": Output("Title and main text of a page.", DOCUMENTS, unique_ids=True),
+        "documents": Output(
+            "Main text of a page, what it says of itself, and how it was found.",
+            DOCUMENTS,
+            unique_ids=True,
+        ),
         "removed": Output("Pages without text: empty, or not text at all.", REMOVED),
         "rejected": Output("Pages that could not be processed, and why.", REJECTED),
     },

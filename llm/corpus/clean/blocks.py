@@ -1,17 +1,33 @@
-"""The text blocks of a page: what a reader sees as a paragraph, heading, item or cell."""
+"""The text blocks of a page: what a reader sees as a paragraph, heading, item, cell or listing."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
+from llm.corpus.clean.formula_text import formula_of_image, formula_text
 from llm.corpus.clean.markup_events import MarkupEvents
-from llm.corpus.clean.roles import Role, role
+from llm.corpus.clean.roles import TAG_ROLES, Role, role
 
-INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark math nobr q "
-    "rb rp rt rtc ruby s samp small span strike strong sub sup time tt u var wbr".split()
+_INLINE_TAGS = (
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark "
+    "math mjx-container nobr q rb rp rt rtc ruby s samp script small span strike strong sub "
+    "sup time tt u var wbr"
 )
-_HEADLESS = frozenset(("head", "title", "script"))
+_INLINE = frozenset(_INLINE_TAGS.split())
+# With no text of the page in it.
+_SKIPPED = frozenset(("head", "title"))
+# A boundary of lines within a listing; and what is no part of it.
+_LINES = frozenset(("br", "div", "p", "li", "tr"))
+_NO_CODE = frozenset(("button", "select", "label"))
+_SPECIAL = frozenset(("img", "script", "math", "sub", "sup", "mjx-container"))
+_CODE = frozenset(("code", "kbd", "samp", "tt"))
+_HIDDEN, _GUTTER = int(Role.HIDDEN), int(Role.GUTTER)
+# What is raised or lowered and means something so: a number, a sign or a letter. After a digit a
+# letter is an ordinal's.
+_SCRIPT = re.compile(r"[-+−]?(?:\d{1,4}|[^\W\d_])[-+−]?|[-+−]")
+# Text of a link that leads to the heading it stands in, and of an icon.
+_SIGN = re.compile("[\\s¶#§🔗\ue000-\uf8ff\u200b]+")
 
 
 @dataclass(slots=True)
@@ -20,15 +36,12 @@ class Block:
 
     Attributes:
         element: the element it is directly in.
-        first, last: the slice of the page's events it is from.
-        text: white space collapsed.
+        text: white space collapsed, but for a listing.
         linked: characters of it that are links.
         opens_linked: it begins with one.
     """
 
     element: int
-    first: int
-    last: int
     text: str
     linked: int
     opens_linked: bool
@@ -51,52 +64,172 @@ class Blocks:
     roles: list[int] = field(default_factory=list)
 
 
-def find_blocks(page: MarkupEvents) -> Blocks:
-    """All blocks of a page; elements that show nothing have none."""
-    events, tags, attributes = page.events, page.tags, page.attributes
-    found = Blocks(first=[0] * len(tags), last=[0] * len(tags), roles=[0] * len(tags))
-    blocks, firsts, lasts, roles = found.blocks, found.first, found.last, found.roles
-    pieces: list[str] = []
-    inline = INLINE
-    opened: list[int] = []  # elements that are no part of a line
-    linked = links = start = 0
-    opens = False
-    index, count = 0, len(events)
-    while index < count:
-        event = events[index]
-        if event.__class__ is str:
-            if pieces or not event.isspace():  # type: ignore[union-attr]
-                if not pieces:
-                    opens = links > 0
-                pieces.append(event)  # type: ignore[arg-type]
-                if links:
-                    linked += len(event.strip())  # type: ignore[union-attr]
+def find_blocks(page: MarkupEvents, marks: bool) -> Blocks:
+    """All blocks of a page; elements that show nothing have none.
+
+    A formula is its TeX between `$`; numbers and letters raised or lowered follow `^` or `_`.
+
+    Args:
+        marks: put inline code between backticks.
+    """
+    return _Finder(page, marks).find()
+
+
+class _Finder:
+    def __init__(self, page: MarkupEvents, marks: bool) -> None:
+        count = len(page.tags)
+        self._page, self._marks = page, marks
+        self._found = Blocks(first=[0] * count, last=[0] * count, roles=[0] * count)
+        self._pieces: list[str] = []
+        self._linked = 0
+        self._opens_linked = False
+
+    def find(self) -> Blocks:
+        page, found = self._page, self._found
+        events, tags, attributes = page.events, page.tags, page.attributes
+        blocks, firsts, lasts, roles = found.blocks, found.first, found.last, found.roles
+        pieces, inline = self._pieces, _INLINE
+        links = element = index = 0
+        end = len(events)
+        while index < end:
+            event = events[index]
             index += 1
-            continue
-        number = event if event >= 0 else ~event  # type: ignore[operator]
-        tag = tags[number]
-        if tag not in inline:
-            if pieces:
-                text = " ".join("".join(pieces).split())
-                if text:
-                    blocks.append(Block(opened[-1], start, index, text, linked, opens))
-                pieces, linked = [], 0
-            start = index + 1
-            if event >= 0:  # type: ignore[operator]
-                if tag in _HEADLESS:
-                    firsts[number] = lasts[number] = len(blocks)
-                    index = page.finish[number] + 1
+            if isinstance(event, str):
+                if links:
+                    if not pieces:
+                        if event.isspace() or _SIGN.fullmatch(event):
+                            continue
+                        self._opens_linked = True
+                    elif _SIGN.fullmatch(event) and not event.isspace():
+                        continue
+                    self._linked += len(event.strip())
+                elif not pieces and event.isspace():
                     continue
-                opened.append(number)
-            else:
-                opened.pop()
-        elif tag == "a":
-            links += 1 if event >= 0 else -1  # type: ignore[operator]
-        if event >= 0:  # type: ignore[operator]
-            roles[number] = role(tag, attributes[number])
-            # An element within a line has no blocks of its own, unless one breaks the line.
+                pieces.append(event)
+                continue
+            opening = event >= 0
+            number = event if opening else ~event
+            tag = tags[number]
+            if tag in inline:
+                if not opening:
+                    lasts[number] = len(blocks)
+                    if tag == "a":
+                        links -= 1
+                    elif self._marks and tag in _CODE and pieces:
+                        self._close_code(number)
+                    continue
+                firsts[number] = len(blocks)
+                if attributes[number]:
+                    roles[number] = role(tag, attributes[number])
+                    text = self._instead(number, tag)
+                elif tag in _SPECIAL:
+                    text = self._instead(number, tag)
+                else:
+                    text = None
+                if text is not None:
+                    if text:
+                        pieces.append(text)
+                    lasts[number] = len(blocks)
+                    index = page.finish[number] + 1
+                elif tag == "a":
+                    links += 1
+                elif self._marks and tag in _CODE:
+                    pieces.append("`")
+                continue
+            if pieces:
+                self._flush(element)
+            if not opening:
+                lasts[number] = len(blocks)
+                element = page.parents[number]
+                continue
             firsts[number] = len(blocks)
-        else:
+            if attributes[number]:
+                roles[number] = role(tag, attributes[number])
+            elif tag in TAG_ROLES:
+                roles[number] = TAG_ROLES[tag]
+            if tag == "pre":
+                self._add_listing(number)
+            elif tag not in _SKIPPED:
+                element = number
+                continue
             lasts[number] = len(blocks)
-        index += 1
-    return found
+            index = page.finish[number] + 1
+        return found
+
+    def _flush(self, element: int) -> None:
+        text = " ".join("".join(self._pieces).split())
+        if text and text != "``":
+            self._found.blocks.append(Block(element, text, self._linked, self._opens_linked))
+        self._pieces.clear()
+        self._linked, self._opens_linked = 0, False
+
+    def _close_code(self, number: int) -> None:
+        """The end of inline code; where it holds nothing there are no marks."""
+        pieces = self._pieces
+        if pieces[-1] == "`":
+            pieces.pop()
+        else:
+            pieces.append("`")
+
+    def _instead(self, number: int, tag: str) -> str | None:
+        """What stands for an element within a line, where that is not what is in it."""
+        page = self._page
+        if tag == "img":
+            return formula_of_image(page, number)
+        if tag == "script" or tag == "math":
+            return formula_text(page, number)
+        if tag == "sub" or tag == "sup":
+            text = page.text(number).strip()
+            before = self._pieces[-1][-1:] if self._pieces else ""
+            if (
+                _SCRIPT.fullmatch(text)
+                and before.strip()
+                and not (before.isdigit() and text.isalpha())
+                and not self._holds(number, "a")
+            ):
+                return ("_" if tag == "sub" else "^") + (text if len(text) == 1 else f"{{{text}}}")
+            return None
+        found = self._found.roles[number]
+        if tag == "mjx-container" or found & (_HIDDEN | _GUTTER):
+            # What is drawn beside a formula for the eye is hidden from other readers, or is what
+            # the eye does not see.
+            return self._formula_in(number)
+        return None
+
+    def _holds(self, number: int, tag: str) -> bool:
+        return tag in self._page.tags[number + 1 : self._page.after[number]]
+
+    def _formula_in(self, number: int) -> str:
+        page = self._page
+        for inner in range(number + 1, page.after[number]):
+            if page.tags[inner] == "math":
+                return formula_text(page, inner)
+        return ""
+
+    def _add_listing(self, number: int) -> None:
+        """A `<pre>`: its lines as they are, less the numbers beside them."""
+        page = self._page
+        events, index = page.events, page.begin[number] + 1
+        pieces: list[str] = []
+        links = 0
+        while index < page.finish[number]:
+            event = events[index]
+            index += 1
+            if isinstance(event, str):
+                pieces.append(event)
+                continue
+            inner = event if event >= 0 else ~event
+            tag = page.tags[inner]
+            if event >= 0 and (
+                tag in _NO_CODE or role(tag, page.attributes[inner]) & (_GUTTER | _HIDDEN)
+            ):
+                index = page.finish[inner] + 1
+            elif tag in _LINES and pieces and not pieces[-1].endswith("\n"):
+                if (event >= 0) is (tag == "br") or tag != "br":
+                    pieces.append("\n")
+            elif tag == "br" and event >= 0 and pieces:
+                pieces.append("\n")
+        text = "".join(pieces)
+        text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
+        if text.strip():
+            self._found.blocks.append(Block(number, text, links, opens_linked=False))

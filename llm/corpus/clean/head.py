@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm.corpus.clean.markup_events import MarkupEvents
+from llm.corpus.source.robots import directives
 
 # Longest JSON-LD read, and how many of its objects: more is not about the page.
 _MAX_JSON = 1 << 19
@@ -30,6 +31,7 @@ _AUTHORS = (
     "sailthru.author", "citation_author", "twitter:creator",
 )  # fmt: skip
 _LICENCES = ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license", "license")
+_TELLING = frozenset(("meta", "link", "a", "script", "title", "h1", "time", "html", "body"))
 _AN_ADDRESS = re.compile(r"https?://|^@", re.IGNORECASE)
 
 
@@ -44,6 +46,7 @@ class Head:
         language: the tag the page gives (BCP 47), as a hint.
         canonical_url: where the page says it belongs.
         licence: its address or words.
+        robots: what it asks of robots (`llm.corpus.source.robots.directives`).
         types: of the things the page is about in JSON-LD, how often each.
         properties: all `<meta>`, name or property in lower case to the first content.
         names: words of the classes and ids of `<html>` and `<body>`, lower case.
@@ -55,6 +58,7 @@ class Head:
     language: str | None = None
     canonical_url: str | None = None
     licence: str | None = None
+    robots: str | None = None
     types: dict[str, int] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
@@ -63,6 +67,7 @@ class Head:
 def read_head(page: MarkupEvents) -> Head:
     """What a page says of itself. Of several values of one kind the first counts."""
     properties: dict[str, str] = {}
+    metas: list[tuple[str, str]] = []
     objects: list[dict[str, Any]] = []
     canonical = licence = language = None
     title = heading = ""
@@ -74,6 +79,7 @@ def read_head(page: MarkupEvents) -> Head:
         attributes = page.attributes[number]
         if tag == "meta":
             content = attributes.get("content")
+            metas.append((attributes.get("name") or "", content or ""))
             for key in ("name", "property", "itemprop", "http-equiv"):
                 if content and (name := attributes.get(key)):
                     properties.setdefault(name.strip().lower(), content.strip())
@@ -91,11 +97,13 @@ def read_head(page: MarkupEvents) -> Head:
         elif tag == "h1":
             heading = heading or _line(page.text(number))
         elif tag == "time":
-            if dated is None and ("pubdate" in attributes or attributes.get("itemprop") == "datePublished"):
+            published = "pubdate" in attributes or attributes.get("itemprop") == "datePublished"
+            if published and dated is None:
                 dated = attributes.get("datetime")
         else:
             language = language or attributes.get("lang") or attributes.get("xml:lang")
-            names.update(f"{attributes.get('class', '')} {attributes.get('id', '')}".lower().split())
+            for key in ("class", "id"):
+                names.update((attributes.get(key) or "").lower().split())
     found = _about(objects)
     return Head(
         title=title or _line(properties.get("og:title", "")) or heading or None,
@@ -108,13 +116,11 @@ def read_head(page: MarkupEvents) -> Head:
         licence=_text(found.get("license"))
         or (licence or "").strip()
         or next((properties[n] for n in _LICENCES if n in properties), None),
+        robots=directives(metas),
         types=_counted(objects),
         properties=properties,
         names=frozenset(names),
     )
-
-
-_TELLING = frozenset(("meta", "link", "a", "script", "title", "h1", "time", "html", "body"))
 
 
 def _line(text: str) -> str:

@@ -40,7 +40,7 @@ from llm.corpus.clean.roles import Role, role_of_name
 # Clutter under every rule, and beside running text alone.
 _ALWAYS = int(
     Role.NAVIGATION | Role.HEADER | Role.FOOTER | Role.ASIDE | Role.HIDDEN | Role.OVERLAY
-    | Role.COMMENTS | Role.RELATED | Role.SHARE | Role.PROMOTION | Role.FORM
+    | Role.COMMENTS | Role.RELATED | Role.SHARE | Role.PROMOTION | Role.FORM | Role.GUTTER
 )  # fmt: skip
 _BESIDE_TEXT = _ALWAYS | int(Role.BYLINE | Role.CAPTION | Role.TEASER | Role.PITCH)
 _BESIDE_POST = _ALWAYS & ~int(Role.COMMENTS) | int(Role.BYLINE)
@@ -53,12 +53,15 @@ _EDGE_TAGS = frozenset(("header", "footer", "nav"))
 
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *_HEADINGS))
+_TEXT_FIGURES = frozenset(("pre", "table", "blockquote", "code", "math", "dl"))
 _FRAME = frozenset(("nav", "header", "footer", "aside", "form", "dialog", "button", "select"))
 _WHOLE_PAGE = frozenset((PRODUCT, COLLECTION, LISTING, DOCUMENTATION, SERVICE))
 # Links alone in one of these are text, where they are amidst it.
 _LINKED_TEXT = frozenset(("li", *_HEADINGS))
 # An element of text is no place that holds it.
-_TEXT_ELEMENTS = frozenset("p pre ul ol dl li table tbody tr td th blockquote".split())
+_TEXT_ELEMENTS = frozenset(
+    ("p", "pre", "ul", "ol", "dl", "li", "table", "tbody", "tr", "td", "th", "blockquote")
+)
 _SENTENCE = re.compile(r"[.!?…。！？।؟]['\"”’»)\]]*$")
 
 # Characters of a group of blocks at which each of its blocks has half its weight.
@@ -130,10 +133,10 @@ class Scorer:
 
     def _weights(self) -> list[float]:
         page, tags = self._page, self._page.tags
-        company: dict[int, int] = {}
+        company: dict[int, float] = {}
         prose, groups = [], []
         for number, block in enumerate(self._found.blocks):
-            weight = 0 if number in self._repeated else _prose(block)
+            weight: float = 0 if number in self._repeated else _prose(block)
             group = block.element
             if tags[group] == "li" and block.opens_linked:
                 weight = 0  # a teaser
@@ -212,6 +215,8 @@ class Scorer:
         held = self._in(self._whole, element)
         share = held / self._whole[-1] if self._whole[-1] else 0.0
         headed = self._holds(element, self._h1)
+        if tag == "figcaption" and self._is_of_text(element):
+            return roles & ~_BESIDE_TEXT
         if roles & _NOTE and not roles & _HIDDEN:
             return roles & ~_BESIDE_TEXT
         if tag == "article" and not roles & int(Role.RELATED | Role.PROMOTION | Role.COMMENTS):
@@ -223,6 +228,13 @@ class Scorer:
         else:
             trusted = share > 0.5 or (share > 0.25 and headed)
         return roles & ~_BESIDE_TEXT if trusted else roles
+
+    def _is_of_text(self, caption: int) -> bool:
+        """Whether it is the caption of a listing, a table or a quotation."""
+        tags, above = self._page.tags, self._page.parents[caption]
+        if tags[above] != "figure":
+            return False
+        return not _TEXT_FIGURES.isdisjoint(tags[above + 1 : self._page.after[above]])
 
     def article(self) -> Choice:
         """The running text of a page."""
@@ -300,9 +312,9 @@ class Scorer:
             return self._with_twins(best, named)
         for e in named:
             twins = self._with_twins(e, named)
-            if len(twins) > 1 and sum(
-                self._in(clean, t) for t in twins
-            ) >= _NAMED * self._in(clean, place):
+            if len(twins) > 1 and sum(self._in(clean, t) for t in twins) >= _NAMED * self._in(
+                clean, place
+            ):
                 return twins
         return [place]
 
@@ -419,27 +431,40 @@ class Scorer:
             keep = [True] * len(found.blocks)
         return self._choice(keep, [0] if page.tags else [], "all")
 
-    def choose(self, kind: PageType) -> Choice:
-        """By the rule that fits the kind of page, or that finds much more."""
-        chosen = self.article()
+    def choose(self, kind: PageType, comments: bool) -> Choice:
+        """By the rule that fits the kind of page, or by one that finds much more.
+
+        Args:
+            kind: of the page.
+            comments: keep what readers wrote below an article or about a product.
+        """
         if kind.kind == FORUM:
-            thread = self.thread()
-            chosen = thread or max(chosen, self.page(), key=lambda choice: choice.length)
+            chosen = self.thread() or max(self.article(), self.page(), key=lambda c: c.length)
         elif kind.kind in _WHOLE_PAGE:
             chosen = self.page()
-        elif not (kind.kind == ARTICLE and chosen.length >= _LITTLE):
-            whole = self.page()
-            if whole.length > _MUCH_MORE * chosen.length:
-                chosen = whole
-        if chosen.length < _LITTLE:
-            chosen = max(
-                chosen, self.page(), key=lambda c: c.length > _LOST * chosen.length and c.length
-            )
-        if chosen.length < _LITTLE:
-            everything = self.all()
-            if everything.length > _LOST * chosen.length:
-                chosen = everything
+        else:
+            chosen = self.article()
+            if kind.kind != ARTICLE or chosen.length < _LITTLE:
+                whole = self.page()
+                if whole.length > _MUCH_MORE * chosen.length:
+                    chosen = whole
+        for rule in (self.page, self.all):
+            if chosen.length >= _LITTLE:
+                break
+            other = rule()
+            if other.length > _LOST * chosen.length:
+                chosen = other
+        if comments:
+            chosen = self._with_comments(chosen)
         return chosen
+
+    def _with_comments(self, chosen: Choice) -> Choice:
+        besides = (_BESIDE_TEXT & ~_COMMENTS) | int(Role.BYLINE)
+        keep = [
+            kept or bool(roles & _COMMENTS and not roles & besides)
+            for kept, roles in zip(chosen.keep, self._roles, strict=True)
+        ]
+        return self._choice(keep, chosen.places, chosen.rule)
 
     def _choice(self, keep: list[bool], places: Sequence[int], rule: str) -> Choice:
         kept = sum(len(b.text) for b, k in zip(self._found.blocks, keep, strict=True) if k)

@@ -17,10 +17,11 @@ from lxml import etree
 from llm.errors import ExpectedError
 
 # Without text for a reader. What a <script> holds is kept where it is data or a formula.
-_SILENT = frozenset(
+_SILENT_TAGS = (
     "script style noscript svg canvas iframe object embed applet audio video map option datalist "
-    "textarea frameset noframes".split()
+    "textarea frameset noframes"
 )
+_SILENT = frozenset(_SILENT_TAGS.split())
 _DATA = frozenset(("application/ld+json", "math/tex", "math/tex; mode=display"))
 _SURROGATES = re.compile("[\ud800-\udfff]")
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from llm.corpus.clean.head import Head
+from llm.corpus.clean.markup_events import MarkupEvents
 
 ARTICLE, FORUM, PRODUCT = "article", "forum", "product"
 LISTING, COLLECTION, DOCUMENTATION = "listing", "collection", "documentation"
@@ -50,8 +51,8 @@ _NAMES = {
     FORUM: "phpbb vbulletin xf xenforo discourse-no-touch single-topic bbpress-topic ipsapp "
     "question-page flarum-content smf",
     PRODUCT: "single-product template-product catalog-product-view product-page product-template",
-    COLLECTION: "template-collection catalog-category-view tax-product_cat catalogsearch-result-index "
-    "post-type-archive-product woocommerce-shop collection-template",
+    COLLECTION: "template-collection catalog-category-view tax-product_cat "
+    "catalogsearch-result-index post-type-archive-product woocommerce-shop collection-template",
     LISTING: "archive category search-results blog tag post-type-archive",
     DOCUMENTATION: "wy-body-for-nav docs-wrapper docs-doc-page mkdocs",
     ARTICLE: "single-post",
@@ -89,12 +90,13 @@ _PATHS = (
         r"/(?:services?|solutions?|pricing|features?|about|about-us|contact|contact-us|platform|industries|"
         r"company|careers|what-we-do|use-cases?)/")),
 )  # fmt: skip
+_HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 # Of one kind of thing in JSON-LD, more than the page can be about.
 _SEVERAL = 3
 
 
-def page_type(head: Head, url: str | None) -> PageType:
-    """The kind of a page by what it says of itself and by its address."""
+def page_type(head: Head, page: MarkupEvents, url: str | None) -> PageType:
+    """The kind of a page by what it says of itself, by its address, or by its headings."""
     for name, count in head.types.items():
         kind = _KIND_OF.get(name)
         if kind == PRODUCT and count >= _SEVERAL:
@@ -116,6 +118,12 @@ def page_type(head: Head, url: str | None) -> PageType:
         return PageType(PRODUCT, f"og:type: {opened}")
     if found := _by_address(url or head.canonical_url or ""):
         return found
+    named = sum(
+        tag == "code" and page.tags[page.parents[number]] in _HEADINGS
+        for number, tag in enumerate(page.tags)
+    )
+    if named >= _SEVERAL:
+        return PageType(DOCUMENTATION, "code in headings")
     if opened == "article" or "article:published_time" in head.properties:
         return PageType(ARTICLE, "og:type: article")
     return PageType(OTHER, "")

@@ -72,51 +72,70 @@ _ARIA = {
 
 # Words between single hyphens, in lower case.
 _WORDS = {
-    Role.NAVIGATION: "nav|navbar|navigation|menu|menus|submenu|breadcrumb|breadcrumbs|crumb|crumbs|pagination|pager"
-    "|paginator|paging|toc|toctree|table-of-contents|skip-link|skip-links|site-links|jump-links"
-    "|prev-next|next-prev|sitemap|headerlink|anchorjs-link|mw-editsection|editsection|mw-jump-link"
-    "|printfooter|catlinks|navbox|vertical-navbox|sidebar-nav|facet|facets|filter|filters|sort-by|sorting",
-    Role.HEADER: "masthead|site-header|page-banner|topbar|top-bar|global-header|site-branding"
-    "|header-wrapper|main-header|siteheader|app-header|navbar-header|header-top",
-    Role.FOOTER: "footer|site-footer|page-footer|colophon|copyright|legal|disclaimer|footnav|siteinfo"
-    "|bottom-bar|foot|site-info|global-footer",
-    Role.ASIDE: "sidebar|side-bar|sidebars|widget|widgets|widget-area|rail|right-rail|left-rail|right-col"
-    "|side-column|right-column|sidecol|secondary|complementary|aside|infobox-nav|colright"
-    "|sidenav|side-nav|rightcol|rightcolumn|rhs|right-side|rightside",
-    Role.OVERLAY: "cookie|cookies|gdpr|consent|ccpa|modal|modals|popup|pop-up|overlay|lightbox|interstitial"
-    "|login|signin|sign-in|log-in|signup|sign-up|registration|register|regwall|toast|snackbar"
-    "|tooltip|dialog|offcanvas|off-canvas|drawer|outdated-browser|browsehappy|flyout",
-    Role.COMMENTS: "comment|comments|commentlist|comment-list|comments-area|disqus|disqus-thread|discussion|discussions"
-    "|respond|review|reviews|fb-comments|livefyre|coral|feedback|replies|talkback|guestbook",
-    Role.RELATED: "related|recommend|recommended|recommendation|recommendations|more-stories|more-from|read-more|readmore|also-like"
-    "|read-next|see-also|up-next|next-up"
-    "|you-may-like|outbrain|taboola|zergnet|suggested|suggestions|similar"
-    "|upsell|upsells|cross-sell|cross-sells|crosssell|upsell|also-bought|readnext|morefrom|explore-more"
-    "|whats-next|read-also|recirc|recirculation|jp-relatedposts|yarpp"
-    "|recently-viewed|also-viewed|frequently-bought|related-content|bundle|onward",
-    Role.SHARE: "share|shares|sharing|sharedaddy|social|socials|social-media|addthis|addtoany|sharethis"
-    "|share-buttons|follow|follow-us|like-button|likes|tweet-this|pinterest|whatsapp|print|email-this"
-    "|permalink|bookmark|tools|toolbar|action|actions|post-actions|button|buttons|social-links|shareaholic",
-    Role.PROMOTION: "ad|ads|advert|advertisement|advertising|advertorial|adsense|adslot|ad-slot|sponsor"
-    "|sponsors|sponsored|newsletter|newsletters|subscribe"
-    "|donate|donation|dfp|doubleclick|mailing-list|optin|opt-in|mc-embed-signup"
-    "|adsbygoogle|gpt-ad|affiliate|inline-promo|callout-promo|mailchimp|commercial",
-    Role.BYLINE: "byline|author|authors|author-bio|about-author|bio|post-meta|entry-meta|meta|metadata"
-    "|article-meta|post-info|post-date|posted-on|published|publish-date|pubdate|timestamp|dateline|date"
-    "|entry-date|tags|tag-list|taglist|tag-links|tagcloud|post-tags|categories|cat-links|post-categories"
-    "|kicker|eyebrow|reading-time|read-time|credit|credits|article-info|post-footer|entry-footer|labels"
-    "|keywords|topics|contributor|contributors|user-info|userinfo|usercard|user-card|postprofile|signature|avatar"
-    "|postauthor|message-user|message-userDetails|message-attribution|post-signature|nickname|edit-info",
-    Role.CAPTION: "caption|captions|wp-caption-text|image-caption|photo-caption|img-caption|photo-credit"
-    "|image-credit|gallery|slideshow|media-caption|thumbcaption|figcaption|photo|copyright-image|credit",
-    Role.POST: "post|posts|message|postbody|topic-post|topic-body|comment|reply|answer|bbp-reply|bbp-topic|postcontainer"
-    "|postbit|postbitlegacy|forum-post|crawler-post|question|cooked|js-post|message-body|messagetext|lia-message",
-    Role.TEASER: "popular|trending|most-read|mostread|most-viewed|latest|recent|recent-posts|teaser|teasers|carousel|promoted|featured-posts|more-articles|slider|featured",
-    Role.PITCH: "promo|promos|promotion|banner|marketing|cta|call-to-action|membership|subscription|subscriptions|testimonial|testimonials",
-    Role.NOTE: "admonition|note|notice|warning|tip|important|caution|callout|hint|info-box|alert|danger"
-    "|theme-admonition|notecard|topic-box|pullquote-none",
-    Role.GUTTER: "linenos|linenodiv|lineno|line-numbers-rows|gutter|line-number|line-numbers|blob-num|linenumber"
-    "|linenumbers|hljs-ln-numbers|lnt|ln|code-line-number|rouge-gutter|hljs-ln-n|syntaxhighlighter-gutter",
+    Role.NAVIGATION: "anchorjs-link breadcrumb breadcrumbs catlinks crumb crumbs editsection "
+    "facet facets filter filters headerlink jump-links menu menus "
+    "mw-editsection mw-jump-link nav navbar navbox navigation next-prev pager "
+    "pagination paginator paging prev-next printfooter sidebar-nav site-links "
+    "sitemap skip-link skip-links sort-by sorting submenu table-of-contents toc "
+    "toctree vertical-navbox",
+    Role.HEADER: "app-header global-header header-top header-wrapper main-header masthead "
+    "navbar-header page-banner site-branding site-header siteheader top-bar "
+    "topbar",
+    Role.FOOTER: "bottom-bar colophon copyright disclaimer foot footer footnav global-footer "
+    "legal page-footer site-footer site-info siteinfo",
+    Role.ASIDE: "aside colright complementary infobox-nav left-rail rail rhs right-col "
+    "right-column right-rail right-side rightcol rightcolumn rightside "
+    "secondary side-bar side-column side-nav sidebar sidebars sidecol sidenav "
+    "widget widget-area widgets",
+    Role.OVERLAY: "browsehappy ccpa consent cookie cookies dialog drawer flyout gdpr "
+    "interstitial lightbox log-in login modal modals off-canvas offcanvas "
+    "outdated-browser overlay pop-up popup register registration regwall "
+    "sign-in sign-up signin signup snackbar toast tooltip",
+    Role.COMMENTS: "comment comment-list commentlist comments comments-area coral discussion "
+    "discussions disqus disqus-thread fb-comments feedback guestbook livefyre "
+    "replies respond review reviews talkback",
+    Role.RELATED: "also-bought also-like also-viewed bundle cross-sell cross-sells crosssell "
+    "explore-more frequently-bought jp-relatedposts more-from more-stories "
+    "morefrom next-up onward outbrain read-also read-more read-next readmore "
+    "readnext recently-viewed recirc recirculation recommend recommendation "
+    "recommendations recommended related related-content see-also similar "
+    "suggested suggestions taboola up-next upsell upsells whats-next yarpp "
+    "you-may-like zergnet",
+    Role.HIDDEN: "katex-html math-jax-preview mathjax-preview noscript print-only "
+    "screen-reader-text sr-only visually-hidden visuallyhidden",
+    Role.SHARE: "action actions addthis addtoany bookmark button buttons email-this follow "
+    "follow-us like-button likes permalink pinterest post-actions print share "
+    "share-buttons shareaholic sharedaddy shares sharethis sharing social "
+    "social-links social-media socials toolbar tools tweet-this whatsapp",
+    Role.PROMOTION: "ad ad-slot ads adsbygoogle adsense adslot advert advertisement advertising "
+    "advertorial affiliate callout-promo commercial dfp donate donation "
+    "doubleclick gpt-ad inline-promo mailchimp mailing-list mc-embed-signup "
+    "newsletter newsletters opt-in optin sponsor sponsored sponsors subscribe",
+    Role.BYLINE: "about-author article-info article-meta author author-bio authors avatar "
+    "bio byline cat-links categories contributor contributors credit credits "
+    "date dateline edit-info entry-date entry-footer entry-meta eyebrow "
+    "keywords kicker labels message-attribution message-user "
+    "message-userDetails meta metadata nickname post-categories post-date "
+    "post-footer post-info post-meta post-signature post-tags postauthor "
+    "posted-on postprofile pubdate publish-date published read-time "
+    "reading-time signature tag-links tag-list tagcloud taglist tags timestamp "
+    "topics user-card user-info usercard userinfo",
+    Role.CAPTION: "caption captions copyright-image credit figcaption gallery image-caption "
+    "image-credit img-caption media-caption photo photo-caption photo-credit "
+    "slideshow thumbcaption wp-caption-text",
+    Role.POST: "answer bbp-reply bbp-topic comment cooked crawler-post forum-post js-post "
+    "lia-message message message-body messagetext post postbit postbitlegacy "
+    "postbody postcontainer posts question reply topic-body topic-post",
+    Role.TEASER: "carousel featured featured-posts latest more-articles most-read "
+    "most-viewed mostread popular promoted recent recent-posts slider teaser "
+    "teasers trending",
+    Role.PITCH: "banner call-to-action cta marketing membership promo promos promotion "
+    "subscription subscriptions testimonial testimonials",
+    Role.NOTE: "admonition alert callout caution danger hint important info-box note "
+    "notecard notice pullquote-none theme-admonition tip topic-box warning",
+    Role.GUTTER: "blob-num code-line-number gutter hljs-ln-n hljs-ln-numbers line-number "
+    "line-numbers line-numbers-rows lineno linenodiv linenos linenumber "
+    "linenumbers ln lnt rouge-gutter syntaxhighlighter-gutter",
 }  # fmt: skip
 _BODY = (
     "(?:main-)?(?:article|story|post|entry|content|blog|news|page|text|rich-text|node)-?"
@@ -134,7 +153,7 @@ _STREAMED = re.compile(r"S:[0-9a-f]+", re.IGNORECASE)
 def _vocabulary() -> dict[str, int]:
     found: dict[str, int] = {}
     for part, words in _WORDS.items():
-        for word in words.split("|"):
+        for word in words.split():
             found[word] = found.get(word, 0) | int(part)
     return found
 
@@ -159,14 +178,14 @@ def role_of_name(name: str) -> int:
     return int(found)
 
 
-_TAG_BITS = {tag: int(part) for tag, part in _TAGS.items()}
+TAG_ROLES = {tag: int(part) for tag, part in _TAGS.items()}
 _ARIA_BITS = {name: int(part) for name, part in _ARIA.items()}
 _HIDDEN, _IS_BODY = int(Role.HIDDEN), int(Role.BODY)
 
 
 def role(tag: str, attributes: Mapping[str, str]) -> int:
     """All roles of an element (bits of `Role`)."""
-    found: int = _TAG_BITS.get(tag, 0)
+    found: int = TAG_ROLES.get(tag, 0)
     if not attributes:
         return found
     get = attributes.get
