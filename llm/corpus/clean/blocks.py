@@ -39,12 +39,14 @@ class Block:
         text: white space collapsed, but for a listing.
         linked: characters of it that are links.
         opens_linked: it begins with one.
+        spanned: the element within the line that all of it is in, or -1.
     """
 
     element: int
     text: str
     linked: int
     opens_linked: bool
+    spanned: int
 
 
 @dataclass
@@ -83,6 +85,8 @@ class _Finder:
         self._pieces: list[str] = []
         self._linked = 0
         self._opens_linked = False
+        # The outermost element with a role that began where the text did, and where it ended.
+        self._span = self._spans = -1
 
     def find(self) -> Blocks:
         page, found = self._page, self._found
@@ -105,6 +109,8 @@ class _Finder:
                     self._linked += len(event.strip())
                 elif not pieces and event.isspace():
                     continue
+                if self._spans == len(pieces) and event.isspace():
+                    self._spans += 1
                 pieces.append(event)
                 continue
             opening = event >= 0
@@ -113,6 +119,8 @@ class _Finder:
             if tag in inline:
                 if not opening:
                     lasts[number] = len(blocks)
+                    if number == self._span:
+                        self._spans = len(pieces)
                     if tag == "a":
                         links -= 1
                     elif self._marks and tag in _CODE and pieces:
@@ -122,6 +130,8 @@ class _Finder:
                 if attributes[number]:
                     roles[number] = role(tag, attributes[number])
                     text = self._instead(number, tag)
+                    if roles[number] and not pieces and self._span < 0:
+                        self._span = number
                 elif tag in _SPECIAL:
                     text = self._instead(number, tag)
                 else:
@@ -158,10 +168,12 @@ class _Finder:
 
     def _flush(self, element: int) -> None:
         text = " ".join("".join(self._pieces).split())
+        spanned = self._span if self._spans == len(self._pieces) else -1
         if text and text != "``":
-            self._found.blocks.append(Block(element, text, self._linked, self._opens_linked))
+            self._found.blocks.append(Block(element, text, self._linked, self._opens_linked, spanned))
         self._pieces.clear()
         self._linked, self._opens_linked = 0, False
+        self._span = self._spans = -1
 
     def _close_code(self, number: int) -> None:
         """The end of inline code; where it holds nothing there are no marks."""
@@ -211,7 +223,6 @@ class _Finder:
         page = self._page
         events, index = page.events, page.begin[number] + 1
         pieces: list[str] = []
-        links = 0
         while index < page.finish[number]:
             event = events[index]
             index += 1
@@ -232,4 +243,4 @@ class _Finder:
         text = "".join(pieces)
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
         if text.strip():
-            self._found.blocks.append(Block(number, text, links, opens_linked=False))
+            self._found.blocks.append(Block(number, text, 0, opens_linked=False, spanned=-1))

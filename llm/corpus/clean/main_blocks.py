@@ -48,14 +48,13 @@ _COMMENTS, _BODY, _NOTE, _POST = int(Role.COMMENTS), int(Role.BODY), int(Role.NO
 _MAIN, _HIDDEN, _FOOTER = int(Role.MAIN), int(Role.HIDDEN), int(Role.FOOTER)
 # What prose has no place in, so that much of it tells that the name means something else.
 _WITHOUT_PROSE = int(Role.SHARE | Role.NAVIGATION | Role.BYLINE | Role.FORM)
-# What stands at the edge of a page, whatever it holds.
-_EDGE_TAGS = frozenset(("header", "footer", "nav"))
 
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *_HEADINGS))
 _TEXT_FIGURES = frozenset(("pre", "table", "blockquote", "code", "math", "dl"))
 _FRAME = frozenset(("nav", "header", "footer", "aside", "form", "dialog", "button", "select"))
-_WHOLE_PAGE = frozenset((PRODUCT, COLLECTION, LISTING, DOCUMENTATION, SERVICE))
+_WHOLE_PAGE = frozenset((COLLECTION, LISTING, DOCUMENTATION, SERVICE))
+_TOP = frozenset(("html", "body", "main"))
 # Links alone in one of these are text, where they are amidst it.
 _LINKED_TEXT = frozenset(("li", *_HEADINGS))
 # An element of text is no place that holds it.
@@ -76,8 +75,9 @@ _NAMED = 0.5
 _MAIN_SHARE = 0.3
 # The same for what is named as its text.
 _BODY_SHARE = 0.8
-# Of a page of unknown kind all but clutter is taken where that is so many times its running text.
-_MUCH_MORE = 2.0
+# Of a page of unknown kind all but clutter is taken where that is so many times its running text:
+# where the text stands in what is named as the text of the page, and elsewhere.
+_MUCH_MORE, _MORE = 2.0, 1.2
 # Fewer characters than a short paragraph has; and how much more another rule must then find.
 _LITTLE, _LOST = 250, 4
 # Short links in a row that make a menu.
@@ -190,7 +190,7 @@ class Scorer:
             if first == last:
                 continue
             tag = page.tags[element]
-            if tag in ("html", "body", "main"):
+            if tag in _TOP:
                 roles &= _MAIN
             elif roles & _BESIDE_TEXT:
                 roles = self._believed(element, tag, roles)
@@ -199,6 +199,9 @@ class Scorer:
             if roles:
                 for number in range(first, last):
                     settled[number] |= roles
+        for number, block in enumerate(found.blocks):
+            if block.spanned >= 0:
+                settled[number] |= found.roles[block.spanned] & _BESIDE_TEXT
         return settled
 
     def _is_inner_article(self, element: int) -> bool:
@@ -215,6 +218,10 @@ class Scorer:
         held = self._in(self._whole, element)
         share = held / self._whole[-1] if self._whole[-1] else 0.0
         headed = self._holds(element, self._h1)
+        if roles & _POST:  # beside it stands who wrote it, or where in the list it is
+            roles &= ~int(Role.BYLINE)
+        if tag == "header" and self._introduces(element):
+            roles &= ~int(Role.HEADER)
         if tag == "figcaption" and self._is_of_text(element):
             return roles & ~_BESIDE_TEXT
         if roles & _NOTE and not roles & _HIDDEN:
@@ -223,11 +230,24 @@ class Scorer:
             return roles & ~_BESIDE_TEXT
         if roles & _BODY:
             trusted = share > 0.1
-        elif roles & (_COMMENTS | _FOOTER) or tag in _EDGE_TAGS:
+        elif roles & (_COMMENTS | _FOOTER):
             trusted = share > 0.25 and headed
         else:
             trusted = share > 0.5 or (share > 0.25 and headed)
         return roles & ~_BESIDE_TEXT if trusted else roles
+
+    def _introduces(self, header: int) -> bool:
+        """Whether a `<header>` is that of a text and not of the page: in a part of it, or with its
+        heading and no menu."""
+        tags = self._page.tags
+        above = self._page.parents[header]
+        while above >= 0:
+            if tags[above] in ("article", "main"):
+                return True
+            above = self._page.parents[above]
+        return (
+            self._holds(header, self._h1) and "nav" not in tags[header : self._page.after[header]]
+        )
 
     def _is_of_text(self, caption: int) -> bool:
         """Whether it is the caption of a listing, a table or a quotation."""
@@ -334,17 +354,20 @@ class Scorer:
         names = (self._page.attributes[element].get("class") or "").split()
         return {name for name in names if role_of_name(name) & _BODY}
 
-    def page(self) -> Choice:
-        """All but clutter."""
+    def page(self, clutter: int = _ALWAYS) -> Choice:
+        """All but clutter.
+
+        Args:
+            clutter: roles of it.
+        """
         page, found = self._page, self._found
         if not page.tags:
             return self._choice([], [], "page")
         place = self._main_part()
         keep = [False] * len(found.blocks)
         for number in range(found.first[place], found.last[place]):
-            keep[number] = not self._roles[number] & _ALWAYS and number not in self._repeated
+            keep[number] = not self._roles[number] & clutter and number not in self._repeated
         self._drop_menus(keep)
-        self._drop_tail(keep)
         return self._choice(keep, [place], "page")
 
     def _main_part(self) -> int:
@@ -386,38 +409,35 @@ class Scorer:
             run = []
 
     def thread(self) -> Choice | None:
-        """Contributions under one name; None where there are none."""
-        page, found = self._page, self._found
-        named: dict[str, list[int]] = {}
-        for e, roles in enumerate(found.roles):
-            if roles & _POST and not roles & int(Role.BYLINE | Role.FORM | Role.SHARE):
-                for name in {f"{page.tags[e]}.{n}" for n in self._names(e, _POST)}:
-                    members = named.setdefault(name, [])
-                    if not members or e >= page.after[members[-1]]:
-                        members.append(e)
-        if not named:
-            return None
-        beside = [
-            0 if r & _BESIDE_POST else _prose(block)
-            for block, r in zip(found.blocks, self._roles, strict=True)
-        ]
-        sums = list(accumulate(beside, initial=0))
-        # The most prose; of equal ones the innermost.
-        best = max(named.values(), key=lambda es: (sum(self._in(sums, e) for e in es), max(es)))
-        if sum(self._in(sums, e) for e in best) < 0.3 * sums[-1]:
-            return None
-        keep = [False] * len(found.blocks)
-        for e in best:
-            for number in range(found.first[e], found.last[e]):
-                keep[number] = not self._roles[number] & _BESIDE_POST
-        return self._choice(keep, best, "thread")
+        """Contributions side by side; None where none are named as such.
 
-    def _names(self, element: int, part: int) -> list[str]:
-        attributes = self._page.attributes[element]
-        names = (attributes.get("class") or "").split()
-        if identity := attributes.get("id"):
-            names.append(re.sub(r"\d+", "0", identity))
-        return [name for name in names if role_of_name(name) & part]
+        Of what stands in one, its text is what is in the innermost element that is named as a
+        contribution or as text, and what is prose."""
+        page, found = self._page, self._found
+        posts = [
+            e
+            for e, roles in enumerate(found.roles)
+            if roles & (_POST | _BODY)
+            and found.first[e] < found.last[e]
+            and page.tags[e] not in _TOP
+        ]
+        count = len(found.blocks)
+        within, inner = [False] * count, [False] * count
+        outermost: list[int] = []
+        for e, following in zip(posts, [*posts[1:], len(page.tags)], strict=True):
+            blocks = range(found.first[e], found.last[e])
+            if following >= page.after[e]:
+                for number in blocks:
+                    inner[number] = True
+            if found.roles[e] & _POST and (not outermost or e >= page.after[outermost[-1]]):
+                outermost.append(e)
+                for number in blocks:
+                    within[number] = True
+        keep = [
+            w and not roles & _BESIDE_POST and (i or _prose(block) > 0)
+            for block, w, i, roles in zip(found.blocks, within, inner, self._roles, strict=True)
+        ]
+        return self._choice(keep, outermost, "thread") if any(keep) else None
 
     def all(self) -> Choice:
         """Whatever is shown and not in an element that is the frame of a page by its tag."""
@@ -440,13 +460,19 @@ class Scorer:
         """
         if kind.kind == FORUM:
             chosen = self.thread() or max(self.article(), self.page(), key=lambda c: c.length)
+        elif kind.kind == PRODUCT:
+            chosen = self.page(_ALWAYS | int(Role.TEASER))
         elif kind.kind in _WHOLE_PAGE:
             chosen = self.page()
         else:
             chosen = self.article()
             if kind.kind != ARTICLE or chosen.length < _LITTLE:
                 whole = self.page()
-                if whole.length > _MUCH_MORE * chosen.length:
+                named = any(
+                    self._found.roles[place] & _BODY or self._page.tags[place] == "article"
+                    for place in chosen.places
+                )
+                if whole.length > (_MUCH_MORE if named else _MORE) * chosen.length:
                     chosen = whole
         for rule in (self.page, self.all):
             if chosen.length >= _LITTLE:

@@ -1,6 +1,6 @@
 """What kind of page a page is, and by what sign.
 
-In this order: what it says of itself in JSON-LD, the system that made it, its address, Open Graph.
+In this order: the system that made it, what it says of itself in JSON-LD, its address, Open Graph.
 Whoever writes JSON-LD does it for search engines, which check it; Open Graph's `article` is the
 default of many systems for whatever they publish, and comes last.
 """
@@ -60,7 +60,7 @@ _NAMES = {
 _KIND_OF_NAME = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 _GENERATORS = re.compile(
     "(?P<forum>discourse|phpbb|vbulletin|xenforo|mybb|smf|flarum|nodebb|vanilla|invision)"
-    "|(?P<documentation>sphinx|mkdocs|docusaurus|mdbook|doxygen|javadoc|gitbook|vitepress|antora"
+    "|(?P<documentation>mediawiki|sphinx|mkdocs|docusaurus|mdbook|doxygen|javadoc|gitbook|vitepress|antora"
     "|rustdoc|pdoc|starlight|docfx|nextra|asciidoctor|jsdoc|typedoc|docsify|mintlify)",
     re.IGNORECASE,
 )
@@ -97,6 +97,9 @@ _SEVERAL = 3
 
 def page_type(head: Head, page: MarkupEvents, url: str | None) -> PageType:
     """The kind of a page by what it says of itself, by its address, or by its headings."""
+    generator = head.properties.get("generator", "")
+    if (made := _GENERATORS.search(generator)) and made.lastgroup:
+        return PageType(made.lastgroup, f"generator: {made[0].lower()}")
     for name, count in head.types.items():
         kind = _KIND_OF.get(name)
         if kind == PRODUCT and count >= _SEVERAL:
@@ -111,9 +114,6 @@ def page_type(head: Head, page: MarkupEvents, url: str | None) -> PageType:
         kind = _KIND_OF_NAME.get(name)
         if kind and not (kind == LISTING and single):
             return PageType(kind, f"name: {name}")
-    generator = head.properties.get("generator", "")
-    if (made := _GENERATORS.search(generator)) and made.lastgroup:
-        return PageType(made.lastgroup, f"generator: {made[0].lower()}")
     if opened.startswith(("product", "og:product")):
         return PageType(PRODUCT, f"og:type: {opened}")
     if found := _by_address(url or head.canonical_url or ""):

@@ -58,6 +58,7 @@ _ARIA = {
     "navigation": Role.NAVIGATION,
     "menu": Role.NAVIGATION,
     "menubar": Role.NAVIGATION,
+    "tablist": Role.NAVIGATION,
     "toolbar": Role.NAVIGATION,
     "banner": Role.HEADER,
     "contentinfo": Role.FOOTER,
@@ -114,7 +115,7 @@ _WORDS = {
     Role.BYLINE: "about-author article-info article-meta author author-bio authors avatar "
     "bio byline cat-links categories contributor contributors credit credits "
     "date dateline edit-info entry-date entry-footer entry-meta eyebrow "
-    "keywords kicker labels message-attribution message-user "
+    "keywords kicker labels message-attribution message-cell-user "
     "message-userDetails meta metadata nickname post-categories post-date "
     "post-footer post-info post-meta post-signature post-tags postauthor "
     "posted-on postprofile pubdate publish-date published read-time "
@@ -123,9 +124,6 @@ _WORDS = {
     Role.CAPTION: "caption captions copyright-image credit figcaption gallery image-caption "
     "image-credit img-caption media-caption photo photo-caption photo-credit "
     "slideshow thumbcaption wp-caption-text",
-    Role.POST: "answer bbp-reply bbp-topic comment cooked crawler-post forum-post js-post "
-    "lia-message message message-body messagetext post postbit postbitlegacy "
-    "postbody postcontainer posts question reply topic-body topic-post",
     Role.TEASER: "carousel featured featured-posts latest more-articles most-read "
     "most-viewed mostread popular promoted recent recent-posts slider teaser "
     "teasers trending",
@@ -137,6 +135,13 @@ _WORDS = {
     "line-numbers line-numbers-rows lineno linenodiv linenos linenumber "
     "linenumbers ln lnt rouge-gutter syntaxhighlighter-gutter",
 }  # fmt: skip
+_POST_WORDS = (
+    "answer answer-content bbp-reply bbp-topic comment comment-body comment-content cooked "
+    "crawler-post forum-post lia-message message message-body message-text messagetext post "
+    "post-message postbit postbitlegacy postbody postcontainer question reply reply-content "
+    "topic-body topic-post"
+)
+_POSTS = frozenset(_POST_WORDS.split())
 _BODY = (
     "(?:main-)?(?:article|story|post|entry|content|blog|news|page|text|rich-text|node)-?"
     "(?:body|content|text|copy|article|main)(?:-\\w+)?|articlebody|storybody|story|body-copy"
@@ -147,6 +152,11 @@ _TEXT = re.compile(f"-(?:{_BODY})-")
 _SPLIT = re.compile(r"[^a-zA-Z0-9]+")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NOT_SHOWN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_FOLDS = re.compile(
+    r"(?<![a-z])(?:tab|tabs|panel|accordion|collapse|collapsible|toggle|faq|expand|expandable)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
 _STREAMED = re.compile(r"S:[0-9a-f]+", re.IGNORECASE)
 
 
@@ -173,6 +183,11 @@ def role_of_name(name: str) -> int:
             for word in words[start : start + _LONGEST]:
                 phrase = f"{phrase}-{word}" if phrase else word
                 found |= _MEANING.get(phrase, 0)
+        while len(words) > 1 and words[-1].isdigit():
+            words.pop()
+        # The last word of a compound says what a thing is: a reply's author is no reply.
+        if any("-".join(words[-count:]) in _POSTS for count in range(1, _LONGEST + 1)):
+            found |= Role.POST
         if _TEXT.match(f"-{'-'.join(words)}-"):
             found |= Role.BODY
     return int(found)
@@ -181,6 +196,12 @@ def role_of_name(name: str) -> int:
 TAG_ROLES = {tag: int(part) for tag, part in _TAGS.items()}
 _ARIA_BITS = {name: int(part) for name, part in _ARIA.items()}
 _HIDDEN, _IS_BODY = int(Role.HIDDEN), int(Role.BODY)
+
+
+def _folded(attributes: Mapping[str, str]) -> bool:
+    """Whether something not shown at first is a part that the reader unfolds: a tab, an answer."""
+    names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
+    return attributes.get("role") == "tabpanel" or _FOLDS.search(names) is not None
 
 
 def role(tag: str, attributes: Mapping[str, str]) -> int:
@@ -195,14 +216,17 @@ def role(tag: str, attributes: Mapping[str, str]) -> int:
         found |= role_of_name(name)
     if aria := get("role"):
         found |= _ARIA_BITS.get(aria.strip().lower(), 0)
-    if (hidden := get("hidden")) is not None and not (
+    hidden = get("hidden")
+    if (
         # React streams parts of a page into hidden divisions and moves them to their places.
-        hidden.lower() == "until-found" or _STREAMED.fullmatch(get("id") or "")
-    ):
-        found |= _HIDDEN
-    if get("aria-hidden") == "true":
-        found |= _HIDDEN
-    if (style := get("style")) and _NOT_SHOWN.search(style):
+        (
+            hidden is not None
+            and hidden != "until-found"
+            and not _STREAMED.fullmatch(get("id") or "")
+        )
+        or get("aria-hidden") == "true"
+        or ((style := get("style")) and _NOT_SHOWN.search(style))
+    ) and not _folded(attributes):
         found |= _HIDDEN
     if (item := get("itemprop")) and item in ("articleBody", "text", "reviewBody"):
         found |= _IS_BODY
