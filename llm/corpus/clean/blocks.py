@@ -6,21 +6,22 @@ import re
 from dataclasses import dataclass, field
 
 from llm.corpus.clean.formula_text import formula_of_image, formula_text
-from llm.corpus.clean.markup_events import MarkupEvents
+from llm.corpus.clean.markup_events import SILENT, MarkupEvents
 from llm.corpus.clean.roles import TAG_ROLES, Role, role
 
+_SILENT_IN_LINE = frozenset(("svg", "style", "noscript"))
 _INLINE_TAGS = (
     "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark "
     "math mjx-container nobr q rb rp rt rtc ruby s samp script small span strike strong sub "
     "sup time tt u var wbr"
 )
-_INLINE = frozenset(_INLINE_TAGS.split())
+_INLINE = frozenset((*_INLINE_TAGS.split(), *_SILENT_IN_LINE))
 # With no text of the page in it.
 _SKIPPED = frozenset(("head", "title"))
 # A boundary of lines within a listing; and what is no part of it.
 _LINES = frozenset(("br", "div", "p", "li", "tr"))
 _NO_CODE = frozenset(("button", "select", "label"))
-_SPECIAL = frozenset(("img", "script", "math", "sub", "sup", "mjx-container"))
+_SPECIAL = frozenset(("img", "script", "math", "sub", "sup", "mjx-container", *_SILENT_IN_LINE))
 _CODE = frozenset(("code", "kbd", "samp", "tt"))
 _HIDDEN, _GUTTER = int(Role.HIDDEN), int(Role.GUTTER)
 # What is raised or lowered and means something so: a number, a sign or a letter. After a digit a
@@ -159,7 +160,7 @@ class _Finder:
                 roles[number] = TAG_ROLES[tag]
             if tag == "pre":
                 self._add_listing(number)
-            elif tag not in _SKIPPED:
+            elif tag not in _SKIPPED and tag not in SILENT:
                 element = number
                 continue
             lasts[number] = len(blocks)
@@ -170,7 +171,9 @@ class _Finder:
         text = " ".join("".join(self._pieces).split())
         spanned = self._span if self._spans == len(self._pieces) else -1
         if text and text != "``":
-            self._found.blocks.append(Block(element, text, self._linked, self._opens_linked, spanned))
+            self._found.blocks.append(
+                Block(element, text, self._linked, self._opens_linked, spanned)
+            )
         self._pieces.clear()
         self._linked, self._opens_linked = 0, False
         self._span = self._spans = -1
@@ -186,6 +189,8 @@ class _Finder:
     def _instead(self, number: int, tag: str) -> str | None:
         """What stands for an element within a line, where that is not what is in it."""
         page = self._page
+        if tag in _SILENT_IN_LINE:
+            return ""
         if tag == "img":
             return formula_of_image(page, number)
         if tag == "script" or tag == "math":
@@ -232,7 +237,9 @@ class _Finder:
             inner = event if event >= 0 else ~event
             tag = page.tags[inner]
             if event >= 0 and (
-                tag in _NO_CODE or role(tag, page.attributes[inner]) & (_GUTTER | _HIDDEN)
+                tag in SILENT
+                or tag in _NO_CODE
+                or role(tag, page.attributes[inner]) & (_GUTTER | _HIDDEN)
             ):
                 index = page.finish[inner] + 1
             elif tag in _LINES and pieces and not pieces[-1].endswith("\n"):

@@ -24,8 +24,10 @@ _DISPLAY_STYLE = "{\\displaystyle "
 def formula_text(page: MarkupEvents, element: int) -> str:
     """A `<math>` or a `<script>` of MathJax as text; empty where it holds none."""
     if page.tags[element] == "script":
-        kind = (page.attributes[element].get("type") or "").lower()
-        return _between(page.text(element), "display" in kind) if "tex" in kind else ""
+        kind = (page.attributes[element].get("type") or "").strip().lower()
+        if not kind.startswith("math/tex"):
+            return ""
+        return _between(page.text(element), "display" in kind)
     inside = range(element + 1, page.after[element])
     source = page.attributes[element].get("alttext") or ""
     for inner in inside:

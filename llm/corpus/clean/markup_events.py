@@ -8,7 +8,7 @@ subtree is a slice of the list: what is not wanted is stepped over in one go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,13 +16,13 @@ from lxml import etree
 
 from llm.errors import ExpectedError
 
-# Without text for a reader. What a <script> holds is kept where it is data or a formula.
+# Without text for a reader, and without elements that would be of use.
 _SILENT_TAGS = (
     "script style noscript svg canvas iframe object embed applet audio video map option datalist "
     "textarea frameset noframes"
 )
-_SILENT = frozenset(_SILENT_TAGS.split())
-_DATA = frozenset(("application/ld+json", "math/tex", "math/tex; mode=display"))
+SILENT = frozenset(_SILENT_TAGS.split())
+Callback = Callable[..., Any]
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -39,7 +39,8 @@ class MarkupEvents:
     """A parsed page.
 
     Attributes:
-        events: text as `str`; the start of element i as the integer i, its end as ~i.
+        events: text as `str`, also of scripts and styles; the start of element i as the integer
+            i, its end as ~i.
         tags: of each element, in order of their starts, lower case.
         attributes: of each element.
         parents: the element each is in; -1 for the first.
@@ -68,58 +69,60 @@ class MarkupEvents:
         return "".join(event for event in inside if isinstance(event, str))
 
 
-class _Collector:
+class _Target:
     """lxml's parser target (https://lxml.de/parsing.html#the-target-parser-interface)."""
 
-    def __init__(self, max_nodes: int, max_depth: int) -> None:
-        self.page = MarkupEvents()
-        self._open: list[int] = []
-        self._silent = -1  # the element in which nothing is heard
-        self._max_nodes, self._max_depth = max_nodes, max_depth
+    def __init__(self, start: Callback, end: Callback, data: Callback, close: Callback) -> None:
+        self.start, self.end, self.data, self.close = start, end, data, close
 
-    def start(self, tag: str, attributes: Any) -> None:
-        page, opened = self.page, self._open
-        number = len(page.tags)
-        if number >= self._max_nodes:
-            raise TooManyNodesError(f"more than {self._max_nodes} elements are in the page")
-        if len(opened) >= self._max_depth:
-            raise TooDeepError(f"elements are nested more than {self._max_depth} deep")
-        page.parents.append(opened[-1] if opened else -1)
-        opened.append(number)
-        page.tags.append(tag)
-        page.attributes.append(attributes)
-        page.begin.append(len(page.events))
-        page.finish.append(0)
-        page.after.append(0)
-        page.events.append(number)
-        if (
-            self._silent < 0
-            and tag in _SILENT
-            and (tag != "script" or attributes.get("type", "").strip().lower() not in _DATA)
-        ):
-            self._silent = number
 
-    def end(self, tag: str) -> None:
-        number = self._open.pop()
-        page = self.page
-        if self._silent == number:
-            self._silent = -1
-        page.finish[number] = len(page.events)
-        page.after[number] = len(page.tags)
-        page.events.append(~number)
+def _target(max_nodes: int, max_depth: int) -> _Target:
+    # Called for every tag and text of every page: closures are faster here than methods.
+    page = MarkupEvents()
+    events, tags, kept = page.events, page.tags, page.attributes
+    add_event, add_tag, add_attributes = events.append, tags.append, kept.append
+    add_parent, add_begin, add_finish, add_after = (
+        values.append for values in (page.parents, page.begin, page.finish, page.after)
+    )
+    finish, after = page.finish, page.after
+    opened = [-1]
+    nodes = 0
+    silent = 0  # how many elements are open of which nothing is heard
 
-    def data(self, text: str) -> None:
-        if self._silent < 0:
-            self.page.events.append(text)
+    def start(tag: str, attributes: Any) -> None:
+        nonlocal nodes, silent
+        nodes += 1
+        if nodes > max_nodes:
+            raise TooManyNodesError(f"more than {max_nodes} elements are in the page")
+        if silent:
+            silent += 1
+            return
+        if len(opened) > max_depth:
+            raise TooDeepError(f"elements are nested more than {max_depth} deep")
+        add_parent(opened[-1])
+        opened.append(len(tags))
+        add_event(len(tags))
+        add_begin(len(events) - 1)
+        add_tag(tag)
+        add_attributes(attributes)
+        add_finish(0)
+        add_after(0)
+        if tag in SILENT:
+            silent = 1
 
-    def comment(self, text: str) -> None:
-        pass
+    def end(tag: str) -> None:
+        nonlocal silent
+        if silent:
+            silent -= 1
+            if silent:
+                return
+        number = opened.pop()
+        finish[number] = len(events)
+        after[number] = len(tags)
+        add_event(~number)
 
-    def pi(self, target: str, data: str | None = None) -> None:
-        pass
-
-    def close(self) -> MarkupEvents:
-        return self.page
+    # What is in a silent element is heard here: to ask each time costs more.
+    return _Target(start, end, add_event, lambda: page)
 
 
 def parse(markup: str, max_nodes: int, max_depth: int) -> MarkupEvents:
@@ -133,12 +136,13 @@ def parse(markup: str, max_nodes: int, max_depth: int) -> MarkupEvents:
     Raises:
         TooManyNodesError, TooDeepError: the page passes a limit.
     """
-    collector = _Collector(max_nodes, max_depth)
-    parser = etree.HTMLParser(target=collector, encoding="utf-8", huge_tree=True)
+    parser = etree.HTMLParser(
+        target=_target(max_nodes, max_depth), encoding="utf-8", huge_tree=True
+    )
     try:
-        data = markup.encode()
+        encoded = markup.encode()
     except UnicodeEncodeError:
-        data = _SURROGATES.sub("\ufffd", markup).encode()
-    parser.feed(data)
+        encoded = _SURROGATES.sub("\ufffd", markup).encode()
+    parser.feed(encoded)
     page: MarkupEvents = parser.close()
     return page

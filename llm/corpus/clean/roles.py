@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntFlag
 
 
@@ -130,7 +130,7 @@ _WORDS = {
     Role.PITCH: "banner call-to-action cta marketing membership promo promos promotion "
     "subscription subscriptions testimonial testimonials",
     Role.NOTE: "admonition alert callout caution danger hint important info-box note "
-    "notecard notice pullquote-none theme-admonition tip topic-box warning",
+    "notecard notice theme-admonition tip topic-box warning",
     Role.GUTTER: "blob-num code-line-number gutter hljs-ln-n hljs-ln-numbers line-number "
     "line-numbers line-numbers-rows lineno linenodiv linenos linenumber "
     "linenumbers ln lnt rouge-gutter syntaxhighlighter-gutter",
@@ -149,7 +149,7 @@ _BODY = (
     "|article"
 )
 _TEXT = re.compile(f"-(?:{_BODY})-")
-_SPLIT = re.compile(r"[^a-zA-Z0-9]+")
+_WORD = re.compile(r"[a-z0-9]+")
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NOT_SHOWN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _FOLDS = re.compile(
@@ -168,34 +168,55 @@ def _vocabulary() -> dict[str, int]:
     return found
 
 
+def _longest(phrases: Iterable[str], place: int) -> dict[str, int]:
+    """For the first (0) or last (-1) word of each phrase, how many words the longest has."""
+    found: dict[str, int] = {}
+    for phrase in phrases:
+        words = phrase.split("-")
+        found[words[place]] = max(found.get(words[place], 0), len(words))
+    return found
+
+
 _MEANING = _vocabulary()
-_LONGEST = max(word.count("-") for word in _MEANING) + 1
+_BODY_WORDS = (
+    "article articlebody available blog body content entry main markdown mw news node page post "
+    "prose rich rst story storybody text"
+)
+_BEGINNINGS, _ENDS = _longest(_MEANING, 0), _longest(_POSTS, -1)
+
+# A name without any of these says nothing.
+_TELLING = frozenset((*_BEGINNINGS, *_ENDS, *_BODY_WORDS.split()))
 
 
-@functools.lru_cache(maxsize=1 << 15)
-def role_of_name(name: str) -> int:
+@functools.lru_cache(maxsize=1 << 16)
+def role_of_name(names: str) -> int:
     """What a class attribute or id says (bits of `Role`)."""
     found = 0
-    for one in name.split()[:12]:
-        words = [word for word in _SPLIT.split(_CAPITAL.sub("-", one).lower()) if word]
-        for start in range(len(words)):
-            phrase = ""
-            for word in words[start : start + _LONGEST]:
-                phrase = f"{phrase}-{word}" if phrase else word
-                found |= _MEANING.get(phrase, 0)
-        while len(words) > 1 and words[-1].isdigit():
-            words.pop()
-        # The last word of a compound says what a thing is: a reply's author is no reply.
-        if any("-".join(words[-count:]) in _POSTS for count in range(1, _LONGEST + 1)):
-            found |= Role.POST
-        if _TEXT.match(f"-{'-'.join(words)}-"):
-            found |= Role.BODY
+    for name in names.split()[:12]:
+        found |= _role_of_word(name)
+    return found
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _role_of_word(name: str) -> int:
+    words = (
+        _WORD.findall(name) if name.islower() else _WORD.findall(_CAPITAL.sub("-", name).lower())
+    )
+    if _TELLING.isdisjoint(words):
+        return 0
+    found = 0
+    for start, word in enumerate(words):
+        for count in range(1, _BEGINNINGS.get(word, 0) + 1):
+            found |= _MEANING.get("-".join(words[start : start + count]), 0)
+    while len(words) > 1 and words[-1].isdigit():
+        words.pop()
+    # The last word of a compound says what a thing is: a reply's author is no reply.
+    longest = _ENDS.get(words[-1], 0)
+    if any("-".join(words[-count:]) in _POSTS for count in range(1, longest + 1)):
+        found |= Role.POST
+    if _TEXT.match(f"-{'-'.join(words)}-"):
+        found |= Role.BODY
     return int(found)
-
-
-TAG_ROLES = {tag: int(part) for tag, part in _TAGS.items()}
-_ARIA_BITS = {name: int(part) for name, part in _ARIA.items()}
-_HIDDEN, _IS_BODY = int(Role.HIDDEN), int(Role.BODY)
 
 
 def _folded(attributes: Mapping[str, str]) -> bool:
@@ -204,18 +225,28 @@ def _folded(attributes: Mapping[str, str]) -> bool:
     return attributes.get("role") == "tabpanel" or _FOLDS.search(names) is not None
 
 
+TAG_ROLES = {tag: int(part) for tag, part in _TAGS.items()}
+_ARIA_ROLES = {name: int(part) for name, part in _ARIA.items()}
+_HIDDEN, _IS_BODY = int(Role.HIDDEN), int(Role.BODY)
+
+
 def role(tag: str, attributes: Mapping[str, str]) -> int:
     """All roles of an element (bits of `Role`)."""
     found: int = TAG_ROLES.get(tag, 0)
     if not attributes:
         return found
     get = attributes.get
+    others = len(attributes)
     if name := get("class"):
         found |= role_of_name(name)
-    if name := get("id"):
+        others -= 1
+    if others and (name := get("id")):
         found |= role_of_name(name)
+        others -= 1
+    if not others:
+        return found
     if aria := get("role"):
-        found |= _ARIA_BITS.get(aria.strip().lower(), 0)
+        found |= _ARIA_ROLES.get(aria.strip().lower(), 0)
     hidden = get("hidden")
     if (
         # React streams parts of a page into hidden divisions and moves them to their places.

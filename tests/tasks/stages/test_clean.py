@@ -96,7 +96,7 @@ def test_every_page_is_in_one_output_with_its_reason(tmp_path: Path) -> None:
     tables, notes = _clean(_unit(tmp_path, MIXED), max_bytes=2_000)
     documents = tables["documents"].to_pylist()
     assert [int(row["doc_id"], 16) for row in documents] == [0, 3, 6]
-    assert [row["extractor"] for row in documents] == ["resiliparse", "plain", "resiliparse"]
+    assert [row["extractor"] for row in documents] == ["blocks", "plain", "blocks"]
     assert documents[0]["title"] == "Walk 0"
     assert documents[1]["text"] == "Grüße"
     assert (documents[1]["html_bytes"], documents[1]["text_chars"]) == (5, 5)
@@ -162,7 +162,7 @@ def test_markup_that_explodes_when_parsed_costs_itself_alone(
         ("text/html", bomb),
         ("text/html", _page(2)),
     ]
-    tables, _ = _clean(_unit(tmp_path, pages))
+    tables, _ = _clean(_unit(tmp_path, pages), engine="resiliparse")
     assert [row["title"] for row in tables["documents"].to_pylist()] == ["Walk 0", "Walk 2"]
     (row,) = tables["rejected"].to_pylist()
     assert row["reason"] in ("crashed", "extractor_error")
@@ -215,8 +215,8 @@ def test_panels_count_what_the_tables_hold(tmp_path: Path) -> None:
     by_extractor, reasons, lengths, samples = panels(artifact)
     assert isinstance(by_extractor, Table)
     assert [list(row[:3]) for row in by_extractor.rows] == [
+        ["test", "blocks", 2],
         ["test", "plain", 1],
-        ["test", "resiliparse", 2],
     ]
     assert isinstance(reasons, Table)
     assert sum(int(row[2] or 0) for row in reasons.rows) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from resiliparse.parse.html import HTMLTree
@@ -11,15 +12,15 @@ from llm.corpus.clean import main_text
 from llm.corpus.clean.main_text import (
     EngineError,
     Extracted,
-    TooDeepError,
-    TooManyNodesError,
     extract,
 )
+from llm.corpus.clean.markup_events import TooDeepError, TooManyNodesError
+from llm.corpus.clean.outcome import Extraction
 from llm.corpus.source.archives import read_archive
 from llm.corpus.source.records import Page
 
 DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
-ENGINES = ["resiliparse", "trafilatura", "both"]
+ENGINES = ["auto", "resiliparse", "trafilatura", "both"]
 
 # As the source `pydocs` renders a module.
 MODULE = """<!DOCTYPE html><html><head><title>pkg.mod</title></head><body>
@@ -45,19 +46,15 @@ words to fill the paragraph.</p>
 
 
 def _extract(markup: str, engine: str = "resiliparse", **changes: object) -> Extracted:
-    settings: dict[str, object] = {
-        "longer": 1.4,
-        "comments": False,
-        "max_nodes": 1000,
-        "max_depth": 64,
-    }
-    return extract(markup, engine, **(settings | changes))  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"comments": False, "max_nodes": 1000, "max_depth": 64} | changes
+    how = Extraction(engine, 1.4, settings["comments"], "text")
+    return extract(markup, None, how, settings["max_nodes"], settings["max_depth"])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_signatures_stand_on_lines_of_their_own(engine: str) -> None:
     found = _extract(MODULE, engine)
-    assert found.title == "pkg.mod"
+    assert found.found.title == "pkg.mod"
     lines = [line.strip() for line in found.text.splitlines() if line.strip()]
     start = lines.index("pkg.mod.f(x, y=1)")
     assert lines[start + 1] == "Return the sum of both arguments."
@@ -115,7 +112,7 @@ def test_comments_on_request() -> None:
     ],
 )
 def test_titles(page: str, title: str | None) -> None:
-    assert _extract(page).title == title
+    assert _extract(page).found.title == title
 
 
 def test_both_takes_the_longer_text_only_past_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
