@@ -163,14 +163,16 @@ def elements(markup: str, place: str) -> dict[str, Counter[str]]:
     )
     found: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     for content in tree.xpath(place)[:1]:
-        for unseen in content.xpath(".//script | .//style | .//nav | .//button | .//svg"):
+        for unseen in content.xpath(_UNSEEN):
             unseen.drop_tree()
+        for end in content.iter("br"):
+            end.text = "\n"
         for level in range(1, 7):
             for heading in content.iter(f"h{level}"):
                 if text := _plain(heading.text_content()):
                     found["headings"][f"{level} {text}"] += 1
         for listing in content.iter("pre"):
-            if text := _lines(listing.text_content()):
+            if (text := _lines(listing.text_content())) and listing.find(".//pre") is None:
                 found["listings"][text] += 1
         for item in content.iter("li"):
             if text := _plain(_first_line(item)):
@@ -178,7 +180,7 @@ def elements(markup: str, place: str) -> dict[str, Counter[str]]:
         for row in content.iter("tr"):
             cells = [_plain(cell.text_content()) for cell in row if cell.tag in ("td", "th")]
             if len(cells) > 1 and any(cells):
-                found["rows"][" | ".join(cells)] += 1
+                found["rows"][_row(cells)] += 1
     return found
 
 
@@ -206,13 +208,23 @@ def marked(markdown: str) -> dict[str, Counter[str]]:
         if heading := re.match(r"(#{1,6}) (.*)", text):
             found["headings"][f"{len(heading[1])} {_plain(heading[2])}"] += 1
         elif text.startswith("| "):
-            cells = re.split(r"(?<!\\)\|", text)[1:-1]
-            found["rows"][" | ".join(map(_plain, cells))] += 1
+            cells = re.split(r"(?<!\\)\|", text.replace("<br>", " "))[1:-1]
+            found["rows"][_row([_plain(cell) for cell in cells])] += 1
     return found
 
 
+# Menus stand in the content of MDN's pages as well.
+_UNSEEN = (
+    ".//script | .//style | .//nav | .//button | .//svg"
+    " | .//*[@id='Quick_Links' or @id='Quick_links']"
+)
 KINDS = ("headings", "listings", "items", "rows")
 _MARKS = re.compile(r"[`\\¶🔗]|\s+#$")
+
+
+def _row(cells: list[str]) -> str:
+    # A row that is shorter than others, because its cells are wider, is filled up in Markdown.
+    return " | ".join(cells).rstrip(" |")
 
 
 def _plain(text: str) -> str:

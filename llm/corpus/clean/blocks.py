@@ -67,21 +67,22 @@ class Blocks:
     roles: list[int] = field(default_factory=list)
 
 
-def find_blocks(page: MarkupEvents, marks: bool) -> Blocks:
+def find_blocks(page: MarkupEvents, marks: bool, by_id: bool) -> Blocks:
     """All blocks of a page; elements that show nothing have none.
 
     A formula is its TeX between `$`; numbers and letters raised or lowered follow `^` or `_`.
 
     Args:
         marks: put inline code between backticks.
+        by_id: go by ids of elements, too, for what they are (`llm.corpus.clean.roles.role`).
     """
-    return _Finder(page, marks).find()
+    return _Finder(page, marks, by_id).find()
 
 
 class _Finder:
-    def __init__(self, page: MarkupEvents, marks: bool) -> None:
+    def __init__(self, page: MarkupEvents, marks: bool, by_id: bool) -> None:
         count = len(page.tags)
-        self._page, self._marks = page, marks
+        self._page, self._marks, self._by_id = page, marks, by_id
         self._found = Blocks(first=[0] * count, last=[0] * count, roles=[0] * count)
         self._pieces: list[str] = []
         self._linked = 0
@@ -123,13 +124,13 @@ class _Finder:
                     if number == self._span:
                         self._spans = len(pieces)
                     if tag == "a":
-                        links -= 1
+                        links -= "href" in attributes[number]
                     elif self._marks and tag in _CODE and pieces:
                         self._close_code(number)
                     continue
                 firsts[number] = len(blocks)
                 if attributes[number]:
-                    roles[number] = role(tag, attributes[number])
+                    roles[number] = role(tag, attributes[number], self._by_id)
                     text = self._instead(number, tag)
                     if roles[number] and not pieces and self._span < 0:
                         self._span = number
@@ -143,7 +144,7 @@ class _Finder:
                     lasts[number] = len(blocks)
                     index = page.finish[number] + 1
                 elif tag == "a":
-                    links += 1
+                    links += "href" in attributes[number]  # else a place that links lead to
                 elif self._marks and tag in _CODE:
                     pieces.append("`")
                 continue
@@ -155,7 +156,7 @@ class _Finder:
                 continue
             firsts[number] = len(blocks)
             if attributes[number]:
-                roles[number] = role(tag, attributes[number])
+                roles[number] = role(tag, attributes[number], self._by_id)
             elif tag in TAG_ROLES:
                 roles[number] = TAG_ROLES[tag]
             if tag == "pre":

@@ -53,7 +53,7 @@ _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *_HEADINGS))
 _TEXT_FIGURES = frozenset(("pre", "table", "blockquote", "code", "math", "dl"))
 _FRAME = frozenset(("nav", "header", "footer", "aside", "form", "dialog", "button", "select"))
-_WHOLE_PAGE = frozenset((COLLECTION, LISTING, DOCUMENTATION, SERVICE))
+_WHOLE_PAGE = frozenset((COLLECTION, LISTING, SERVICE))
 _TOP = frozenset(("html", "body", "main"))
 # Links alone in one of these are text, where they are amidst it.
 _LINKED_TEXT = frozenset(("li", *_HEADINGS))
@@ -354,11 +354,12 @@ class Scorer:
         names = (self._page.attributes[element].get("class") or "").split()
         return {name for name in names if role_of_name(name) & _BODY}
 
-    def page(self, clutter: int = _ALWAYS) -> Choice:
+    def page(self, clutter: int = _ALWAYS, menus: bool = False) -> Choice:
         """All but clutter.
 
         Args:
             clutter: roles of it.
+            menus: keep runs of short links that are not marked as navigation.
         """
         page, found = self._page, self._found
         if not page.tags:
@@ -367,7 +368,8 @@ class Scorer:
         keep = [False] * len(found.blocks)
         for number in range(found.first[place], found.last[place]):
             keep[number] = not self._roles[number] & clutter and number not in self._repeated
-        self._drop_menus(keep)
+        if not menus:
+            self._drop_menus(keep)
         return self._choice(keep, [place], "page")
 
     def _main_part(self) -> int:
@@ -391,7 +393,7 @@ class Scorer:
             if (
                 inner < 0
                 or page.tags[inner] in _TEXT_ELEMENTS
-                or self._in(sums, inner) < 0.9 * self._in(sums, place)
+                or self._in(sums, inner) < 0.99 * self._in(sums, place)
             ):
                 return place
             place = inner
@@ -462,6 +464,8 @@ class Scorer:
             chosen = self.thread() or max(self.article(), self.page(), key=lambda c: c.length)
         elif kind.kind == PRODUCT:
             chosen = self.page(_ALWAYS | int(Role.TEASER))
+        elif kind.kind == DOCUMENTATION:
+            chosen = self.page(menus=True)
         elif kind.kind in _WHOLE_PAGE:
             chosen = self.page()
         else:

@@ -23,7 +23,7 @@ from llm.corpus.clean.head import Head, read_head
 from llm.corpus.clean.main_blocks import Scorer
 from llm.corpus.clean.markup_events import MarkupEvents, TooDeepError, TooManyNodesError, parse
 from llm.corpus.clean.outcome import Extraction, Found
-from llm.corpus.clean.page_type import PageType, page_type
+from llm.corpus.clean.page_type import DOCUMENTATION, PageType, page_type
 from llm.corpus.clean.rendering import Renderer
 from llm.errors import ExpectedError
 
@@ -173,7 +173,7 @@ def extract(
     head = read_head(page)
     kind = page_type(head, page, url)
     markdown = how.format == "markdown"
-    blocks = find_blocks(page, marks=markdown)
+    blocks = find_blocks(page, markdown, by_id=kind.kind != DOCUMENTATION)
     choice = Scorer(page, blocks).choose(kind, how.comments)
     text = Renderer(page, blocks, markdown).render(choice.keep)
     shown = sum(len(block.text) for block in blocks.blocks)

@@ -26,6 +26,9 @@ _LANGUAGE = re.compile(
 _NO_LANGUAGE = frozenset(
     ("default", "none", "notranslate", "text", "plaintext", "plain", "nohighlight")
 )
+# A table with any of these in it and with fewer rows lays out a page.
+_OF_LAYOUT = frozenset(("ul", "ol", "pre", *_HEADINGS))
+_ROWS = 3
 _FENCE = re.compile(r"^[ \t]*(`{3,})", re.MULTILINE)
 
 
@@ -104,7 +107,8 @@ class Renderer:
                 table, rows = None, {}
             if place.table >= 0:
                 table = table or place
-                rows.setdefault(place.row, {}).setdefault(place.cell, []).append(block.text)
+                text = self._in_cell(block)
+                rows.setdefault(place.row, {}).setdefault(place.cell, []).append(text)
                 continue
             yield block.element, place, self._block(block)
         if table is not None:
@@ -118,7 +122,7 @@ class Renderer:
         width = 0
         for row, found in rows.items():
             cells = [
-                " ".join(found[cell]).replace("\n", " ") if cell in found else ""
+                " ".join(found[cell]) if cell in found else ""
                 for cell in page.children(row)
                 if page.tags[cell] in _CELLS
             ]
@@ -132,6 +136,14 @@ class Renderer:
             lines = [line + " |" * (width - _cells(line)) for line in lines]
             lines.insert(1, "|" + " --- |" * width)
         yield table.table, place, "\n".join(lines)
+
+    def _in_cell(self, block: Block) -> str:
+        if self._page.tags[block.element] != "pre":
+            return block.text
+        lines = [line.strip() for line in block.text.split("\n")]
+        if not self._markdown:
+            return " ".join(lines)
+        return "<br>".join(f"`{line}`" for line in lines if line)
 
     def _block(self, block: Block) -> str:
         tag = self._page.tags[block.element]
@@ -219,7 +231,7 @@ class Renderer:
             elif tag == "blockquote":
                 place = place._replace(around=(*place.around, ~inner))
             elif tag == "table":
-                place = place._replace(table=inner if _is_data(page, inner) else -1)
+                place = place._replace(table=inner if _is_data(page, inner, self._markdown) else -1)
             elif tag == "tr" and place.table >= 0:
                 place = place._replace(row=inner)
             elif tag in _CELLS and place.row >= 0:
@@ -234,12 +246,20 @@ def _cells(line: str) -> int:
     return line.replace("\\|", "").count("|") - 1
 
 
-def _is_data(page: MarkupEvents, table: int) -> bool:
-    """Whether a table holds rows of cells, and not parts of a page."""
+def _is_data(page: MarkupEvents, table: int, listings: bool) -> bool:
+    """Whether a table holds rows of cells, and not parts of a page.
+
+    Args:
+        listings: those of several lines can stand in a cell.
+    """
     tags = page.tags[table + 1 : page.after[table]]
-    return (
-        "table" not in tags
-        and "pre" not in tags
-        and "ul" not in tags
-        and max(tags.count("td") + tags.count("th"), 0) > tags.count("tr") > 0
+    rows = tags.count("tr")
+    if "table" in tags or not tags.count("td") + tags.count("th") > rows > 0:
+        return False
+    if rows < _ROWS and not _OF_LAYOUT.isdisjoint(tags):
+        return False
+    return listings or not any(
+        "\n" in page.text(table + 1 + number).strip()
+        for number, tag in enumerate(tags)
+        if tag == "pre"
     )

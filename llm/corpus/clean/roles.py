@@ -225,13 +225,38 @@ def _folded(attributes: Mapping[str, str]) -> bool:
     return attributes.get("role") == "tabpanel" or _FOLDS.search(names) is not None
 
 
+_OF_TEXT = frozenset(
+    (
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "p",
+        "li",
+        "dt",
+        "dd",
+        "tr",
+        "td",
+        "th",
+        "a",
+        "span",
+        "code",
+    )
+)
 TAG_ROLES = {tag: int(part) for tag, part in _TAGS.items()}
 _ARIA_ROLES = {name: int(part) for name, part in _ARIA.items()}
 _HIDDEN, _IS_BODY = int(Role.HIDDEN), int(Role.BODY)
 
 
-def role(tag: str, attributes: Mapping[str, str]) -> int:
-    """All roles of an element (bits of `Role`)."""
+def role(tag: str, attributes: Mapping[str, str], by_id: bool = True) -> int:
+    """All roles of an element (bits of `Role`).
+
+    Args:
+        by_id: go by its id as well. What leads to a heading is named as the heading reads, which
+            says nothing of its part in the page.
+    """
     found: int = TAG_ROLES.get(tag, 0)
     if not attributes:
         return found
@@ -241,7 +266,8 @@ def role(tag: str, attributes: Mapping[str, str]) -> int:
         found |= role_of_name(name)
         others -= 1
     if others and (name := get("id")):
-        found |= role_of_name(name)
+        if by_id and tag not in _OF_TEXT:
+            found |= role_of_name(name)
         others -= 1
     if not others:
         return found
