@@ -18,6 +18,7 @@ _OF_FORMULAS = frozenset(
     ("latex", "tex", "math", "mwe-math-fallback-image-inline", "mwe-math-fallback-image-display")
 )
 _BESIDE = "mwe-math-element"  # holds a formula in all its forms
+_FORMS = 500  # elements of the longest of its other forms
 _DISPLAY_STYLE = "{\\displaystyle "
 
 
@@ -50,7 +51,7 @@ def formula_of_image(page: MarkupEvents, element: int) -> str:
         return ""
     above = page.parents[element]
     if _BESIDE in (page.attributes[above].get("class") or "") and (
-        "math" in page.tags[above + 1 : element]
+        "math" in page.tags[max(above + 1, element - _FORMS) : element]
     ):
         return ""
     return _between(source, any("display" in name for name in names))

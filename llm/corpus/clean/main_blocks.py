@@ -19,6 +19,7 @@ prose is in it: no name can empty a page.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -51,6 +52,8 @@ _WITHOUT_PROSE = int(Role.SHARE | Role.NAVIGATION | Role.BYLINE | Role.FORM)
 
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *_HEADINGS))
+# Elements of a figure that are looked at for what it shows.
+_FIGURE = 200
 _TEXT_FIGURES = frozenset(("pre", "table", "blockquote", "code", "math", "dl"))
 _FRAME = frozenset(("nav", "header", "footer", "aside", "form", "dialog", "button", "select"))
 _WHOLE_PAGE = frozenset((COLLECTION, LISTING, SERVICE))
@@ -175,9 +178,10 @@ class Scorer:
         found = self._found
         return sums[found.last[element]] - sums[found.first[element]]
 
-    def _holds(self, element: int, elements: Sequence[int]) -> bool:
-        after = self._page.after[element]
-        return any(element < other < after for other in elements)
+    def _headed(self, element: int) -> bool:
+        """Whether the page's heading is in an element."""
+        at = bisect_right(self._h1, element)
+        return at < len(self._h1) and self._h1[at] < self._page.after[element]
 
     def _settled(self) -> list[int]:
         """The roles of each block: those of the elements it is in, where they are believed."""
@@ -217,7 +221,7 @@ class Scorer:
     def _believed(self, element: int, tag: str, roles: int) -> int:
         held = self._in(self._whole, element)
         share = held / self._whole[-1] if self._whole[-1] else 0.0
-        headed = self._holds(element, self._h1)
+        headed = self._headed(element)
         if roles & _POST:  # beside it stands who wrote it, or where in the list it is
             roles &= ~int(Role.BYLINE)
         if tag == "header" and self._introduces(element):
@@ -246,7 +250,7 @@ class Scorer:
                 return True
             above = self._page.parents[above]
         return (
-            self._holds(header, self._h1) and "nav" not in tags[header : self._page.after[header]]
+            self._headed(header) and "nav" not in tags[header : self._page.after[header]]
         )
 
     def _is_of_text(self, caption: int) -> bool:
@@ -254,7 +258,8 @@ class Scorer:
         tags, above = self._page.tags, self._page.parents[caption]
         if tags[above] != "figure":
             return False
-        return not _TEXT_FIGURES.isdisjoint(tags[above + 1 : self._page.after[above]])
+        end = min(self._page.after[above], above + _FIGURE)
+        return not _TEXT_FIGURES.isdisjoint(tags[above + 1 : end])
 
     def article(self) -> Choice:
         """The running text of a page."""
@@ -330,29 +335,35 @@ class Scorer:
                 best, weight = e, max(held, weight)
         if best != place:
             return self._with_twins(best, named)
-        for e in named:
-            twins = self._with_twins(e, named)
-            if len(twins) > 1 and sum(self._in(clean, t) for t in twins) >= _NAMED * self._in(
-                clean, place
-            ):
-                return twins
+        weight = _NAMED * self._in(clean, place)
+        for members in self._by_name(named).values():
+            if len(members) > 1 and sum(self._in(clean, e) for e in members) >= weight:
+                return members
         return [place]
 
     def _with_twins(self, element: int, named: Sequence[int]) -> list[int]:
-        """An element and those beside it of the same class: a text in several pieces."""
-        page = self._page
-        names = self._text_names(element)
-        if not names or page.tags[element] == "article":
-            return [element]
-        twins: list[int] = []
-        for e in named:
-            if self._text_names(e) & names and (not twins or e >= page.after[twins[-1]]):
-                twins.append(e)
-        return twins if element in twins else [element]
+        """An element and those beside it that share a name of it: a text in several pieces."""
+        for members in self._by_name(named).values():
+            if element in members:
+                return members
+        return [element]
 
-    def _text_names(self, element: int) -> set[str]:
+    def _by_name(self, named: Sequence[int]) -> dict[str, list[int]]:
+        """Elements under each name of a text, none within another."""
+        page = self._page
+        found: dict[str, list[int]] = {}
+        for e in named:
+            if page.tags[e] == "article":
+                continue
+            for name in self._text_names(e):
+                members = found.setdefault(name, [])
+                if not members or e >= page.after[members[-1]]:
+                    members.append(e)
+        return found
+
+    def _text_names(self, element: int) -> list[str]:
         names = (self._page.attributes[element].get("class") or "").split()
-        return {name for name in names if role_of_name(name) & _BODY}
+        return [name for name in names if role_of_name(name) & _BODY]
 
     def page(self, clutter: int = _ALWAYS, menus: bool = False) -> Choice:
         """All but clutter.
