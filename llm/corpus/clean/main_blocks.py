@@ -48,7 +48,9 @@ _BESIDE_POST = _ALWAYS & ~int(Role.COMMENTS) | int(Role.BYLINE)
 _COMMENTS, _BODY, _NOTE, _POST = int(Role.COMMENTS), int(Role.BODY), int(Role.NOTE), int(Role.POST)
 _MAIN, _HIDDEN, _FOOTER = int(Role.MAIN), int(Role.HIDDEN), int(Role.FOOTER)
 # What prose has no place in, so that much of it tells that the name means something else.
-_WITHOUT_PROSE = int(Role.SHARE | Role.NAVIGATION | Role.BYLINE | Role.FORM)
+_WITHOUT_PROSE = int(Role.SHARE | Role.NAVIGATION | Role.FORM)
+_SOME_PROSE = 250
+_EDGES = frozenset(("nav", "header", "footer", "button", "select"))
 
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *_HEADINGS))
@@ -128,6 +130,7 @@ class Scorer:
         self._repeated = self._repetitions()
         self._direct: dict[int, float] = {}
         weights = self._weights()
+        self._prose = list(accumulate(map(_prose, found.blocks), initial=0))
         self._whole = list(accumulate(weights, initial=0.0))
         self._sizes = list(accumulate((len(b.text) for b in found.blocks), initial=0))
         self._roles = self._settled()
@@ -238,7 +241,13 @@ class Scorer:
             trusted = share > 0.25 and headed
         else:
             trusted = share > 0.5 or (share > 0.25 and headed)
-        return roles & ~_BESIDE_TEXT if trusted else roles
+        if trusted:
+            return roles & ~_BESIDE_TEXT
+        if roles & _WITHOUT_PROSE and tag not in _EDGES:
+            prose = self._in(self._prose, element)
+            if prose >= _SOME_PROSE and prose * 2 > self._in(self._sizes, element):
+                roles &= ~_WITHOUT_PROSE
+        return roles
 
     def _introduces(self, header: int) -> bool:
         """Whether a `<header>` is that of a text and not of the page: in a part of it, or with its
@@ -249,9 +258,7 @@ class Scorer:
             if tags[above] in ("article", "main"):
                 return True
             above = self._page.parents[above]
-        return (
-            self._headed(header) and "nav" not in tags[header : self._page.after[header]]
-        )
+        return self._headed(header) and "nav" not in tags[header : self._page.after[header]]
 
     def _is_of_text(self, caption: int) -> bool:
         """Whether it is the caption of a listing, a table or a quotation."""
@@ -370,7 +377,8 @@ class Scorer:
 
         Args:
             clutter: roles of it.
-            menus: keep runs of short links that are not marked as navigation.
+            menus: keep runs of short links that are not marked as navigation, also where no
+                element says that it is the main part.
         """
         page, found = self._page, self._found
         if not page.tags:
@@ -379,7 +387,7 @@ class Scorer:
         keep = [False] * len(found.blocks)
         for number in range(found.first[place], found.last[place]):
             keep[number] = not self._roles[number] & clutter and number not in self._repeated
-        if not menus:
+        if not menus and not found.roles[place] & _MAIN:
             self._drop_menus(keep)
         return self._choice(keep, [place], "page")
 
@@ -450,7 +458,14 @@ class Scorer:
             w and not roles & _BESIDE_POST and (i or _prose(block) > 0)
             for block, w, i, roles in zip(found.blocks, within, inner, self._roles, strict=True)
         ]
-        return self._choice(keep, outermost, "thread") if any(keep) else None
+        if not any(keep):
+            return None
+        first = keep.index(True)
+        for number in range(first):
+            block = found.blocks[number]
+            if page.tags[block.element] == "h1" and not self._roles[number] & _BESIDE_POST:
+                keep[number] = True
+        return self._choice(keep, outermost, "thread")
 
     def all(self) -> Choice:
         """Whatever is shown and not in an element that is the frame of a page by its tag."""

@@ -8,6 +8,7 @@ default of many systems for whatever they publish, and comes last.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -72,7 +73,7 @@ _HOSTS = re.compile(
 # Of the path and query, in lower case, with a slash at the end of the path.
 _PATHS = (
     (FORUM, re.compile(
-        r"/(?:viewtopic|showthread|showpost)|/(?:forums?|boards?|bbs)/[^?]*\d|/threads?/[^/?]+"
+        r"/(?:viewtopic|showthread|showpost)|/thread-\d|/(?:issues|pull|discussion)/\d|/(?:forums?|boards?|bbs)/[^?]*\d|/threads?/[^/?]+"
         r"|/(?:topics?|questions?|discussions?)/\d|/t/[^/]+/\d|/r/\w+/comments/|/item/?\?id=\d"
         r"|[?&](?:topic|tid|threadid|showtopic)=\d")),
     (COLLECTION, re.compile(
@@ -114,6 +115,10 @@ def page_type(head: Head, page: MarkupEvents, url: str | None) -> PageType:
         kind = _KIND_OF_NAME.get(name)
         if kind and not (kind == LISTING and single):
             return PageType(kind, f"name: {name}")
+    for thing in _things(page):
+        kind = _KIND_OF.get(thing)
+        if kind and not (kind == PRODUCT and opened == "article"):  # a newspaper's subscription
+            return PageType(kind, f"microdata: {thing}")
     if opened.startswith(("product", "og:product")):
         return PageType(PRODUCT, f"og:type: {opened}")
     if found := _by_address(url or head.canonical_url or ""):
@@ -127,6 +132,19 @@ def page_type(head: Head, page: MarkupEvents, url: str | None) -> PageType:
     if opened == "article" or "article:published_time" in head.properties:
         return PageType(ARTICLE, "og:type: article")
     return PageType(OTHER, "")
+
+
+def _things(page: MarkupEvents) -> Iterator[str]:
+    """Kinds of things that microdata (HTML, section 5) says the page has one of, in order."""
+    counts: dict[str, int] = {}
+    for attributes in page.attributes:
+        if attributes and (kind := attributes.get("itemtype")):
+            name = kind.rpartition("/")[2]
+            counts[name] = counts.get(name, 0) + 1
+    for name, count in counts.items():
+        # Themes call any part of a page a blog, or an article.
+        if _KIND_OF.get(name) == FORUM or (_KIND_OF.get(name) == PRODUCT and count == 1):
+            yield name
 
 
 def _by_address(url: str) -> PageType | None:

@@ -90,14 +90,14 @@ _WORDS = {
     "widget widget-area widgets",
     Role.OVERLAY: "browsehappy ccpa consent cookie cookies dialog drawer flyout gdpr "
     "interstitial lightbox log-in login modal modals off-canvas offcanvas "
-    "outdated-browser overlay pop-up popup register registration regwall "
+    "outdated-browser pop-up popup register registration regwall "
     "sign-in sign-up signin signup snackbar toast tooltip",
     Role.COMMENTS: "comment comment-list commentlist comments comments-area coral discussion "
     "discussions disqus disqus-thread fb-comments feedback guestbook livefyre "
     "replies respond review reviews talkback",
     Role.RELATED: "also-bought also-like also-viewed bundle cross-sell cross-sells crosssell "
     "explore-more frequently-bought jp-relatedposts more-from more-stories "
-    "morefrom next-up onward outbrain read-also read-more read-next readmore "
+    "morefrom next-up onward outbrain read-also read-next "
     "readnext recently-viewed recirc recirculation recommend recommendation "
     "recommendations recommended related related-content see-also similar "
     "suggested suggestions taboola up-next upsell upsells whats-next yarpp "
@@ -117,9 +117,9 @@ _WORDS = {
     "date dateline edit-info entry-date entry-footer entry-meta eyebrow "
     "keywords kicker labels message-attribution message-cell-user "
     "message-userDetails meta metadata nickname post-categories post-date "
-    "post-footer post-info post-meta post-signature post-tags postauthor "
+    "post-footer post-info post-meta post-signature post-tags poster postauthor "
     "posted-on postprofile pubdate publish-date published read-time "
-    "reading-time signature tag-links tag-list tagcloud taglist tags timestamp "
+    "reading-time signature tag-links tag-list tagcloud taglist tags tagline timestamp "
     "topics user-card user-info usercard userinfo",
     Role.CAPTION: "caption captions copyright-image credit figcaption gallery image-caption "
     "image-credit img-caption media-caption photo photo-caption photo-credit "
@@ -137,9 +137,10 @@ _WORDS = {
 }  # fmt: skip
 _POST_WORDS = (
     "answer answer-content bbp-reply bbp-topic comment comment-body comment-content cooked "
-    "crawler-post forum-post lia-message message message-body message-text messagetext post "
+    "comment-text commtext crawler-post forum-post lia-message message message-body "
+    "message-body-content message-content message-text messagetext post "
     "post-message postbit postbitlegacy postbody postcontainer question reply reply-content "
-    "topic-body topic-post"
+    "topic-body topic-post user-content usertext-body"
 )
 _POSTS = frozenset(_POST_WORDS.split())
 _BODY = (
@@ -247,7 +248,9 @@ _OF_TEXT = frozenset(
 )
 TAG_ROLES = {tag: int(part) for tag, part in _TAGS.items()}
 _ARIA_ROLES = {name: int(part) for name, part in _ARIA.items()}
-_HIDDEN, _IS_BODY = int(Role.HIDDEN), int(Role.BODY)
+_HIDDEN, _IS_BODY, _IS_POST = int(Role.HIDDEN), int(Role.BODY), int(Role.POST)
+# Of schema.org.
+_POST_TYPES = frozenset(("Comment", "UserComments", "Answer", "Question", "DiscussionForumPosting"))
 
 
 def role(tag: str, attributes: Mapping[str, str], by_id: bool = True) -> int:
@@ -258,6 +261,8 @@ def role(tag: str, attributes: Mapping[str, str], by_id: bool = True) -> int:
             says nothing of its part in the page.
     """
     found: int = TAG_ROLES.get(tag, 0)
+    if "-" in tag:  # an element of the site's own, named as its classes are
+        found |= role_of_name(tag)
     if not attributes:
         return found
     get = attributes.get
@@ -287,4 +292,6 @@ def role(tag: str, attributes: Mapping[str, str], by_id: bool = True) -> int:
         found |= _HIDDEN
     if (item := get("itemprop")) and item in ("articleBody", "text", "reviewBody"):
         found |= _IS_BODY
+    if (kind := get("itemtype")) and kind.rpartition("/")[2] in _POST_TYPES:
+        found |= _IS_POST
     return found
