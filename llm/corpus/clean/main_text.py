@@ -1,6 +1,6 @@
 """Main text of an HTML page.
 
-"auto" is Ingot's own scorer of blocks (`llm.corpus.clean.main_blocks`), which knows several kinds
+"auto" is Ingot's own scorer of blocks (`llm.corpus.clean.content`), which knows several kinds
 of pages. Resiliparse (https://resiliparse.chatnoir.eu) is fast, keeps tables and code, and lets
 some boilerplate through; trafilatura (https://trafilatura.readthedocs.io) is slower, cleaner on
 articles, and loses whole sections of forum, product and documentation pages. "both" takes
@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from llm.corpus.clean import lone_nodes, unprintable
+from llm.corpus.clean.block_scores import BlockScores
 from llm.corpus.clean.blocks import find_blocks
+from llm.corpus.clean.content import choose_content
 from llm.corpus.clean.figures import open_figures
 from llm.corpus.clean.formulas import give_once, has_formulas
 from llm.corpus.clean.head import Head, read_head
-from llm.corpus.clean.main_blocks import Scorer
 from llm.corpus.clean.markup_events import MarkupEvents, TooDeepError, TooManyNodesError, parse
 from llm.corpus.clean.outcome import Extraction, Found
 from llm.corpus.clean.page_type import DOCUMENTATION, PageType, page_type
@@ -174,7 +175,7 @@ def extract(
     kind = page_type(head, page, url)
     markdown = how.format == "markdown"
     blocks = find_blocks(page, markdown, by_id=kind.kind != DOCUMENTATION)
-    choice = Scorer(page, blocks).choose(kind, how.comments)
+    choice = choose_content(BlockScores(page, blocks), kind, how.comments)
     text = Renderer(page, blocks, markdown).render(choice.keep)
     shown = sum(len(block.text) for block in blocks.blocks)
     return Extracted(
