@@ -27,7 +27,7 @@ _WHOLE_PAGE = frozenset((COLLECTION, LISTING, SERVICE))
 # where the text stands in what is named as the text of the page, and elsewhere.
 _MUCH_MORE, _MORE = 2.0, 1.2
 # Fewer characters than a short paragraph has; and how much more another rule must then find.
-_LITTLE, _LOST = 250, 4
+LITTLE, LOST = 250, 4
 
 
 def choose_content(scores: BlockScores, kind: PageType, comments: bool) -> Choice:
@@ -49,7 +49,7 @@ def choose_content(scores: BlockScores, kind: PageType, comments: bool) -> Choic
         chosen = whole_page(scores)
     else:
         chosen = running_text(scores)
-        if kind.kind != ARTICLE or chosen.length < _LITTLE:
+        if kind.kind != ARTICLE or chosen.length < LITTLE:
             whole = whole_page(scores)
             named = any(
                 scores.found.roles[place] & BODY or scores.page.tags[place] == "article"
@@ -58,10 +58,10 @@ def choose_content(scores: BlockScores, kind: PageType, comments: bool) -> Choic
             if whole.length > (_MUCH_MORE if named else _MORE) * chosen.length:
                 chosen = whole
     for rule in (whole_page, everything):
-        if chosen.length >= _LITTLE:
+        if chosen.length >= LITTLE:
             break
         other = rule(scores)
-        if other.length > _LOST * chosen.length:
+        if other.length > LOST * chosen.length:
             chosen = other
     if comments:
         chosen = _with_comments(scores, chosen)

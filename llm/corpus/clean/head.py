@@ -6,6 +6,7 @@ registers; `rel=license` is that of HTML, section 4.6.7.9.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ _AUTHORS = (
 )  # fmt: skip
 _LICENCES = ("dc.rights", "dcterms.rights", "dcterms.license", "dc.rights.license", "license")
 _TELLING = frozenset(("meta", "link", "a", "script", "title", "h1", "time", "html", "body"))
+# Where a kind of thing has its text; others have it as articles do.
+_TEXT_OF = {"Product": "description", "DiscussionForumPosting": "text", "Question": "text"}
+_TAG = re.compile(r"<[a-zA-Z/][^<>]*>")
 _AN_ADDRESS = re.compile(r"https?://|^@", re.IGNORECASE)
 
 
@@ -47,6 +51,8 @@ class Head:
         canonical_url: where the page says it belongs.
         licence: its address or words.
         robots: what it asks of robots (`llm.corpus.source.robots.directives`).
+        described: the text of the page as JSON-LD has it: an article's body, a posting's text, a
+            product's description.
         types: of the things the page is about in JSON-LD, how often each.
         properties: all `<meta>`, name or property in lower case to the first content.
         names: words of the classes and ids of `<html>` and `<body>`, lower case.
@@ -59,6 +65,7 @@ class Head:
     canonical_url: str | None = None
     licence: str | None = None
     robots: str | None = None
+    described: str | None = None
     types: dict[str, int] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
@@ -117,6 +124,7 @@ def read_head(page: MarkupEvents) -> Head:
         or (licence or "").strip()
         or next((properties[n] for n in _LICENCES if n in properties), None),
         robots=directives(metas),
+        described=_described(objects),
         types=_counted(objects),
         properties=properties,
         names=frozenset(names),
@@ -171,6 +179,18 @@ def _about(objects: list[dict[str, Any]]) -> dict[str, Any]:
             if thing.get(key):
                 found.setdefault(key, thing[key])
     return found
+
+
+def _described(objects: list[dict[str, Any]]) -> str | None:
+    """The longest text of a thing the page is about, without markup in it."""
+    texts = [""]
+    for thing in objects:
+        for kind in _types(thing):
+            value = thing.get(_TEXT_OF.get(kind, "articleBody"))
+            if isinstance(value, str):
+                texts.append(_TAG.sub(" ", html.unescape(value)))
+    lines = [" ".join(line.split()) for line in max(texts, key=len).split("\n")]
+    return "\n".join(lines).strip() or None
 
 
 def _text(value: Any) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.block_scores import BlockScores
 from llm.corpus.clean.blocks import find_blocks
-from llm.corpus.clean.content import choose_content
+from llm.corpus.clean.content import LITTLE, LOST, choose_content
 from llm.corpus.clean.figures import open_figures
 from llm.corpus.clean.formulas import give_once, has_formulas
 from llm.corpus.clean.head import Head, read_head
@@ -177,12 +177,17 @@ def extract(
     blocks = find_blocks(page, markdown, by_id=kind.kind != DOCUMENTATION)
     choice = choose_content(BlockScores(page, blocks), kind, how.comments)
     text = Renderer(page, blocks, markdown).render(choice.keep)
+    found = _found(head, kind)
+    described = head.described or ""
+    if choice.length < LITTLE and len(described) > LOST * choice.length:
+        # Made by scripts when a reader opens the page.
+        return Extracted(described, "blocks", replace(found, rule="json-ld"))
     shown = sum(len(block.text) for block in blocks.blocks)
     return Extracted(
         text,
         "blocks",
         replace(
-            _found(head, kind),
+            found,
             rule=choice.rule,
             place=_selector(page, choice.places[0]) if choice.places else None,
             kept_share=round(choice.length / shown, 4) if shown else None,

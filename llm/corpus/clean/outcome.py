@@ -64,7 +64,8 @@ class Found:
         title, date, author, language, canonical_url, licence: `llm.corpus.clean.head.Head`.
         robots: what the page or its HTTP header asks of robots (`llm.corpus.source.robots`).
         page_type, page_type_sign: `llm.corpus.clean.page_type.PageType`.
-        rule: of the scorer (`llm.corpus.clean.content`); null with another engine.
+        rule: of the scorer (`llm.corpus.clean.content`), or "json-ld" where the page has its text
+            there alone; null with another engine.
         place: the element the text is in, as a CSS selector; of several the first.
         kept_share: characters kept, of all that the page shows.
     """

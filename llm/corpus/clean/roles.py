@@ -82,7 +82,7 @@ _WORDS = {
     Role.HEADER: "app-header global-header header-top header-wrapper main-header masthead "
     "navbar-header page-banner site-branding site-header siteheader top-bar "
     "topbar",
-    Role.FOOTER: "bottom-bar colophon copyright disclaimer foot footer footnav global-footer "
+    Role.FOOTER: "bottom-bar colophon copyright disclaimer footer footnav global-footer "
     "legal page-footer site-footer site-info siteinfo",
     Role.ASIDE: "aside colright complementary infobox-nav left-rail rail rhs right-col "
     "right-column right-rail right-side rightcol rightcolumn rightside "
@@ -185,6 +185,8 @@ _BODY_WORDS = (
 )
 _BEGINNINGS, _ENDS = _longest(_MEANING, 0), _longest(_POSTS, -1)
 
+# Names that say something as long as nothing stands beside them.
+_ALONE = {"side": int(Role.ASIDE), "foot": int(Role.FOOTER), "head": int(Role.HEADER)}
 # A name without any of these says nothing.
 _TELLING = frozenset((*_BEGINNINGS, *_ENDS, *_BODY_WORDS.split()))
 
@@ -204,7 +206,7 @@ def _role_of_word(name: str) -> int:
         _WORD.findall(name) if name.islower() else _WORD.findall(_CAPITAL.sub("-", name).lower())
     )
     if _TELLING.isdisjoint(words):
-        return 0
+        return _ALONE.get(name, 0)
     found = 0
     for start, word in enumerate(words):
         for count in range(1, _BEGINNINGS.get(word, 0) + 1):

@@ -21,6 +21,8 @@ from llm.corpus.clean.roles import role_of_name
 
 # Links alone in one of these are text, where they are amidst it.
 _LINKED_TEXT = frozenset(("li", *HEADINGS))
+_CELLS = frozenset(("td", "th"))
+_WIDEST = 50  # blocks of a row
 # Share of the weight an inner element must hold to stand for the outer one.
 _INWARD = 0.8
 # The same for one that is named as the text of the page.
@@ -38,7 +40,11 @@ def running_text(scores: BlockScores) -> Choice:
             keep[number] = (
                 not scores.roles[number] & BESIDE_TEXT
                 and number not in scores.repeated
-                and (block.linked * 2 <= len(block.text) or prose(block) > 0)
+                and (
+                    block.linked * 2 <= len(block.text)
+                    or prose(block) > 0
+                    or (page.tags[block.element] in _CELLS and _is_of_text(scores, number))
+                )
             )
     for place in places:
         for number in range(found.first[place] + 1, found.last[place] - 1):
@@ -53,6 +59,17 @@ def running_text(scores: BlockScores) -> Choice:
                 keep[number] = True
     _drop_tail(scores, keep)
     return choice(scores, keep, places, "article")
+
+
+def _is_of_text(scores: BlockScores, number: int) -> bool:
+    """Whether a cell that is a link stands in a row that is none."""
+    page, blocks = scores.page, scores.found.blocks
+    row = page.parents[blocks[number].element]
+    first, last = scores.found.first[row], scores.found.last[row]
+    if last - first > _WIDEST:
+        return False
+    linked = sum(block.linked for block in blocks[first:last])
+    return linked * 2 <= sum(len(block.text) for block in blocks[first:last])
 
 
 def _drop_tail(scores: BlockScores, keep: list[bool]) -> None:

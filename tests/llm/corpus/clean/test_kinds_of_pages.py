@@ -1,11 +1,12 @@
 """Pages of many kinds, as the systems that make them write them, and what of each is content.
 
 In the pages of `pages_by_kind` a text behind [+] is content and one behind [-] is not; what has
-no mark (a title, a caption) may go either way.
+no mark, or stands behind [.], may go either way (a title, a caption).
 """
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -19,8 +20,6 @@ MARK = re.compile(r"\[([+-])\]([^<\[]+)")
 
 
 def _texts(markup: str, sign: str) -> list[str]:
-    import html
-
     return [
         " ".join(html.unescape(text).split())
         for found, text in MARK.findall(markup)
@@ -32,7 +31,7 @@ def _texts(markup: str, sign: str) -> list[str]:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_content_is_kept_and_the_rest_is_not(path: Path, form: str) -> None:
     marked = path.read_text()
-    markup = re.sub(r"\[[+-]\]", "", marked)
+    markup = re.sub(r"\[[+.-]\]", "", marked)
     made = extract(markup, None, Extraction("auto", 1.4, False, form), 100_000, 256)
     text = " ".join(made.text.replace("\\", "").split())
     found = made.found
