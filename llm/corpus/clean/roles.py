@@ -186,9 +186,9 @@ _BODY_WORDS = (
 _BEGINNINGS, _ENDS = _longest(_MEANING, 0), _longest(_POSTS, -1)
 
 # Names that say something as long as nothing stands beside them.
-_ALONE = {"side": int(Role.ASIDE), "foot": int(Role.FOOTER), "head": int(Role.HEADER)}
+_ALONE = {"side": int(Role.ASIDE), "foot": int(Role.FOOTER)}
 # A name without any of these says nothing.
-_TELLING = frozenset((*_BEGINNINGS, *_ENDS, *_BODY_WORDS.split()))
+_TELLING = frozenset((*_ALONE, *_BEGINNINGS, *_ENDS, *_BODY_WORDS.split()))
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -206,8 +206,8 @@ def _role_of_word(name: str) -> int:
         _WORD.findall(name) if name.islower() else _WORD.findall(_CAPITAL.sub("-", name).lower())
     )
     if _TELLING.isdisjoint(words):
-        return _ALONE.get(name, 0)
-    found = 0
+        return 0
+    found = _ALONE.get(name, 0)
     for start, word in enumerate(words):
         for count in range(1, _BEGINNINGS.get(word, 0) + 1):
             found |= _MEANING.get("-".join(words[start : start + count]), 0)

@@ -1,7 +1,8 @@
-"""Markup made to be slow takes time in proportion to its length, and none brings the default down."""
+"""Markup made to be slow takes the default engine time in proportion to its length."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -44,10 +45,8 @@ SIZE = 2_000
 
 def _seconds(markup: str, form: str) -> float:
     start = time.process_time()
-    try:
+    with contextlib.suppress(TooDeepError):
         extract(markup, None, Extraction("auto", 1.4, True, form), 10**6, 256)
-    except TooDeepError:
-        pass
     return time.process_time() - start
 
 
