@@ -1,9 +1,9 @@
 """Main text of an HTML page.
 
-"auto" is Ingot's own scorer of blocks (`llm.corpus.clean.content`), which knows several kinds
-of pages. Resiliparse (https://resiliparse.chatnoir.eu) is fast, keeps tables and code, and lets
-some boilerplate through; trafilatura (https://trafilatura.readthedocs.io) is slower, cleaner on
-articles, and loses whole sections of forum, product and documentation pages. "both" takes
+"auto" is Ingot's own scorer of blocks (`llm.corpus.clean.text_by_blocks`), which knows several
+kinds of pages. Resiliparse (https://resiliparse.chatnoir.eu) is as fast, keeps tables and code, and
+lets some boilerplate through; trafilatura (https://trafilatura.readthedocs.io) is slower, cleaner
+on articles, and loses whole sections of forum, product and documentation pages. "both" takes
 trafilatura's text unless resiliparse found much more.
 """
 
@@ -12,20 +12,17 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from llm.corpus.clean import lone_nodes, unprintable
-from llm.corpus.clean.block_scores import BlockScores
-from llm.corpus.clean.blocks import find_blocks
-from llm.corpus.clean.content import LITTLE, LOST, choose_content
 from llm.corpus.clean.figures import open_figures
 from llm.corpus.clean.formulas import give_once, has_formulas
-from llm.corpus.clean.head import Head, read_head
-from llm.corpus.clean.markup_events import MarkupEvents, TooDeepError, TooManyNodesError, parse
+from llm.corpus.clean.head import read_head
+from llm.corpus.clean.markup_events import TooDeepError, TooManyNodesError, parse
 from llm.corpus.clean.outcome import Extraction, Found
-from llm.corpus.clean.page_type import DOCUMENTATION, PageType, page_type
-from llm.corpus.clean.rendering import Renderer
+from llm.corpus.clean.page_type import page_type
+from llm.corpus.clean.text_by_blocks import facts, text_by_blocks
 from llm.errors import ExpectedError
 
 # Resiliparse takes every <ul> fewer than three elements below <body> for global navigation.
@@ -165,55 +162,13 @@ def extract(
         TooManyNodesError, TooDeepError: the page passes a limit.
         EngineError: the engine raised.
     """
-    if how.engine != "auto":
-        text, engine = _by_others(markup, how, max_nodes, max_depth)
-        page = parse(markup, max_nodes, max_depth)
-        head = read_head(page)
-        return Extracted(text, engine, _found(head, page_type(head, page, url)))
+    if how.engine == "auto":
+        text, found = text_by_blocks(markup, url, how, max_nodes, max_depth)
+        return Extracted(text, "blocks", found)
+    text, engine = _by_others(markup, how, max_nodes, max_depth)
     page = parse(markup, max_nodes, max_depth)
     head = read_head(page)
-    kind = page_type(head, page, url)
-    markdown = how.format == "markdown"
-    blocks = find_blocks(page, markdown, by_id=kind.kind != DOCUMENTATION)
-    choice = choose_content(BlockScores(page, blocks), kind, how.comments)
-    text = Renderer(page, blocks, markdown).render(choice.keep)
-    found = _found(head, kind)
-    described = head.described or ""
-    if choice.length < LITTLE and len(described) > LOST * choice.length:
-        # Made by scripts when a reader opens the page.
-        return Extracted(described, "blocks", replace(found, rule="json-ld"))
-    shown = sum(len(block.text) for block in blocks.blocks)
-    return Extracted(
-        text,
-        "blocks",
-        replace(
-            found,
-            rule=choice.rule,
-            place=_selector(page, choice.places[0]) if choice.places else None,
-            kept_share=round(choice.length / shown, 4) if shown else None,
-        ),
-    )
-
-
-def _found(head: Head, kind: PageType) -> Found:
-    return Found(
-        title=head.title,
-        date=head.date,
-        author=head.author,
-        language=head.language,
-        canonical_url=head.canonical_url,
-        licence=head.licence,
-        robots=head.robots,
-        page_type=kind.kind,
-        page_type_sign=kind.sign or None,
-    )
-
-
-def _selector(page: MarkupEvents, element: int) -> str:
-    attributes = page.attributes[element]
-    names = "".join(f".{name}" for name in (attributes.get("class") or "").split()[:3])
-    identity = "".join((attributes.get("id") or "").split())
-    return f"{page.tags[element]}{f'#{identity}' if identity else ''}{names}"[:200]
+    return Extracted(text, engine, facts(head, page_type(head, page, url)))
 
 
 def _by_others(markup: str, how: Extraction, max_nodes: int, max_depth: int) -> tuple[str, str]:

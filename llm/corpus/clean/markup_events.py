@@ -8,8 +8,9 @@ subtree is a slice of the list: what is not wanted is stepped over in one go.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lxml import etree
@@ -56,6 +57,14 @@ class MarkupEvents:
     finish: list[int] = field(default_factory=list)
     after: list[int] = field(default_factory=list)
 
+    def taken(self) -> MarkupEvents:
+        """All that is here, which then is empty."""
+        mine = [getattr(self, one.name) for one in fields(self)]
+        page = MarkupEvents(*(values.copy() for values in mine))
+        for values in mine:
+            values.clear()
+        return page
+
     def children(self, element: int) -> Iterator[int]:
         """Elements directly in an element."""
         child, end = element + 1, self.after[element]
@@ -86,23 +95,24 @@ def _target(max_nodes: int, max_depth: int) -> _Target:
     )
     finish, after = page.finish, page.after
     opened = [-1]
-    nodes = 0
-    silent = 0  # how many elements are open of which nothing is heard
+    unheard = 0  # elements in others of which nothing is heard
+    silent = 0  # how many of these are open, with the first
 
     def start(tag: str, attributes: Any) -> None:
-        nonlocal nodes, silent
-        nodes += 1
-        if nodes > max_nodes:
+        nonlocal unheard, silent
+        number = len(tags)
+        if number + unheard >= max_nodes:
             raise TooManyNodesError(f"more than {max_nodes} elements are in the page")
         if silent:
             silent += 1
+            unheard += 1
             return
         if len(opened) > max_depth:
             raise TooDeepError(f"elements are nested more than {max_depth} deep")
         add_parent(opened[-1])
-        opened.append(len(tags))
-        add_event(len(tags))
-        add_begin(len(events) - 1)
+        opened.append(number)
+        add_begin(len(events))
+        add_event(number)
         add_tag(tag)
         add_attributes(attributes)
         add_finish(0)
@@ -121,8 +131,37 @@ def _target(max_nodes: int, max_depth: int) -> _Target:
         after[number] = len(tags)
         add_event(~number)
 
+    def close() -> MarkupEvents:
+        nonlocal unheard, silent
+        unheard = silent = 0
+        return page.taken()
+
     # What is in a silent element is heard here: to ask each time costs more.
-    return _Target(start, end, add_event, lambda: page)
+    return _Target(start, end, add_event, close)
+
+
+class _Parsers(threading.local):
+    """A parser a thread: each is part of a cycle (lxml 6.1), in which all its pages would wait for
+    Python's collector."""
+
+    def __init__(self) -> None:
+        self._limits = (-1, -1)
+        self._parser: Any = None
+
+    def parse(self, encoded: bytes, limits: tuple[int, int]) -> MarkupEvents:
+        if self._limits != limits or self._parser is None:
+            self._parser = etree.HTMLParser(
+                target=_target(*limits), encoding="utf-8", huge_tree=True
+            )
+            self._limits = limits
+        parser, self._parser = self._parser, None  # one that raised is not used again
+        parser.feed(encoded)
+        page: MarkupEvents = parser.close()
+        self._parser = parser
+        return page
+
+
+_PARSERS = _Parsers()
 
 
 def parse(markup: str, max_nodes: int, max_depth: int) -> MarkupEvents:
@@ -136,13 +175,8 @@ def parse(markup: str, max_nodes: int, max_depth: int) -> MarkupEvents:
     Raises:
         TooManyNodesError, TooDeepError: the page passes a limit.
     """
-    parser = etree.HTMLParser(
-        target=_target(max_nodes, max_depth), encoding="utf-8", huge_tree=True
-    )
     try:
         encoded = markup.encode()
     except UnicodeEncodeError:
         encoded = _SURROGATES.sub("\ufffd", markup).encode()
-    parser.feed(encoded)
-    page: MarkupEvents = parser.close()
-    return page
+    return _PARSERS.parse(encoded, (max_nodes, max_depth))

@@ -248,6 +248,7 @@ _OF_TEXT = frozenset(
         "code",
     )
 )
+_OTHERS = frozenset(("role", "hidden", "aria-hidden", "style", "itemprop", "itemtype"))
 TAG_ROLES = {tag: int(part) for tag, part in _TAGS.items()}
 _ARIA_ROLES = {name: int(part) for name, part in _ARIA.items()}
 _HIDDEN, _IS_BODY, _IS_POST = int(Role.HIDDEN), int(Role.BODY), int(Role.POST)
@@ -268,15 +269,11 @@ def role(tag: str, attributes: Mapping[str, str], by_id: bool = True) -> int:
     if not attributes:
         return found
     get = attributes.get
-    others = len(attributes)
     if name := get("class"):
         found |= role_of_name(name)
-        others -= 1
-    if others and (name := get("id")):
-        if by_id and tag not in _OF_TEXT:
-            found |= role_of_name(name)
-        others -= 1
-    if not others:
+    if by_id and tag not in _OF_TEXT and (name := get("id")):
+        found |= role_of_name(name)
+    if _OTHERS.isdisjoint(attributes):
         return found
     if aria := get("role"):
         found |= _ARIA_ROLES.get(aria.strip().lower(), 0)
