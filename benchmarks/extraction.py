@@ -90,7 +90,7 @@ def _shingles(words: list[str]) -> Counter[tuple[str, ...]]:
 
 def f1(counts: Iterable[tuple[float, float, float]]) -> dict[str, float]:
     """F1, precision and recall of pages together."""
-    hits, extra, missed = map(sum, zip(*counts, strict=True))
+    hits, extra, missed = map(sum, zip(*counts, (0.0, 0.0, 0.0), strict=True))
     precision, recall = hits / max(hits + extra, 1e-12), hits / max(hits + missed, 1e-12)
     return {
         "f1": 2 * precision * recall / max(precision + recall, 1e-12),

@@ -32,7 +32,7 @@ HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 TEXT_ELEMENTS = frozenset(
     ("p", "pre", "ul", "ol", "dl", "li", "table", "tbody", "tr", "td", "th", "blockquote")
 )
-TOP = frozenset(("html", "body", "main"))
+TOP = frozenset(("html", "head", "body", "main"))
 
 _FOOTER, _NOTE, _TEASER = int(Role.FOOTER), int(Role.NOTE), int(Role.TEASER)
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *HEADINGS))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm.corpus.clean.markup_events import MarkupEvents
+from llm.corpus.clean.outcome import Said
 from llm.corpus.source.robots import directives
 
 # Longest JSON-LD read, and how many of its objects: more is not about the page.
@@ -40,17 +41,10 @@ _AN_ADDRESS = re.compile(r"https?://|^@", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Head:
-    """Facts of a page, each None where the page does not say.
+class Head(Said):
+    """What a page says of itself, and what tells its kind.
 
     Attributes:
-        title: of the `<title>` element, else Open Graph's, else of the first `<h1>`.
-        date: of publication, ISO 8601, to the day.
-        author: names, joined by ", ".
-        language: the tag the page gives (BCP 47), as a hint.
-        canonical_url: where the page says it belongs.
-        licence: its address or words.
-        robots: what it asks of robots (`llm.corpus.source.robots.directives`).
         described: the text of the page as JSON-LD has it: an article's body, a posting's text, a
             product's description.
         types: of the things the page is about in JSON-LD, how often each.
@@ -58,13 +52,6 @@ class Head:
         names: words of the classes and ids of `<html>` and `<body>`, lower case.
     """
 
-    title: str | None = None
-    date: str | None = None
-    author: str | None = None
-    language: str | None = None
-    canonical_url: str | None = None
-    licence: str | None = None
-    robots: str | None = None
     described: str | None = None
     types: dict[str, int] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)

@@ -57,17 +57,17 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a page says of itself, and how its text was found. Null where it does not say.
+class Said:
+    """What a page says of itself; null where it does not.
 
     Attributes:
-        title, date, author, language, canonical_url, licence: `llm.corpus.clean.head.Head`.
-        robots: what the page or its HTTP header asks of robots (`llm.corpus.source.robots`).
-        page_type, page_type_sign: `llm.corpus.clean.page_type.PageType`.
-        rule: of the scorer (`llm.corpus.clean.content`), or "json-ld" where the page has its text
-            there alone; null with another engine.
-        place: the element the text is in, as a CSS selector; of several the first.
-        kept_share: characters kept, of all that the page shows.
+        title: of the `<title>` element, else Open Graph's, else of the first `<h1>`.
+        date: of publication, ISO 8601, to the day.
+        author: names, joined by ", ".
+        language: the tag the page gives (BCP 47), as a hint.
+        canonical_url: where the page says it belongs.
+        licence: its address or words.
+        robots: what it asks of robots (`llm.corpus.source.robots`).
     """
 
     title: str | None = None
@@ -77,6 +77,21 @@ class Found:
     canonical_url: str | None = None
     licence: str | None = None
     robots: str | None = None
+
+
+@dataclass(frozen=True)
+class Found(Said):
+    """What a page says of itself, and how its text was found.
+
+    Attributes:
+        robots: what the page or its HTTP header asks of robots.
+        page_type, page_type_sign: `llm.corpus.clean.page_type.PageType`.
+        rule: of the scorer (`llm.corpus.clean.content`), or "json-ld" where the page has its text
+            there alone; null with another engine.
+        place: the element the text is in, as a CSS selector; of several the first.
+        kept_share: characters kept, of all that the page shows.
+    """
+
     page_type: str | None = None
     page_type_sign: str | None = None
     rule: str | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from llm.corpus.clean.block_scores import BlockScores
 from llm.corpus.clean.blocks import find_blocks
 from llm.corpus.clean.content import LITTLE, LOST, choose_content
 from llm.corpus.clean.head import Head, read_head
 from llm.corpus.clean.markup_events import MarkupEvents, parse
-from llm.corpus.clean.outcome import Extraction, Found
+from llm.corpus.clean.outcome import Extraction, Found, Said
 from llm.corpus.clean.page_type import DOCUMENTATION, PageType, page_type
 from llm.corpus.clean.rendering import Renderer
 
@@ -61,17 +61,8 @@ def _collector_paused() -> Iterator[None]:
 
 def facts(head: Head, kind: PageType) -> Found:
     """What a page says of itself, as columns of its document."""
-    return Found(
-        title=head.title,
-        date=head.date,
-        author=head.author,
-        language=head.language,
-        canonical_url=head.canonical_url,
-        licence=head.licence,
-        robots=head.robots,
-        page_type=kind.kind,
-        page_type_sign=kind.sign or None,
-    )
+    said = {one.name: getattr(head, one.name) for one in fields(Said)}
+    return Found(**said, page_type=kind.kind, page_type_sign=kind.sign or None)
 
 
 def _selector(page: MarkupEvents, element: int) -> str:

@@ -134,6 +134,15 @@ def test_xhtml_with_a_declaration(engine: str) -> None:
     assert _extract(page, engine).text.count("bright cold day") == 12
 
 
+@pytest.mark.parametrize("first", ["<nav><a href=x>menu</a></nav>", "", "<x-bar>menu</x-bar>"])
+def test_a_page_without_a_body_has_its_text(first: str) -> None:
+    prose = "<p>It was a bright cold day in April, and the clocks were striking.</p>" * 12
+    page = f"<head><title>t</title>{first}<main><article>{prose}</article></main>"
+    text = _extract(page, "auto").text
+    assert text.count("bright cold day") == 12
+    assert not text.startswith("t")
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "page", ["", "<!", "<frameset><frame src=a></frameset>", "<p>&#0;&#xD800;"]
