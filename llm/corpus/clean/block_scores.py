@@ -46,7 +46,7 @@ _SURE = frozenset(("nav", "header", "footer", "button", "select"))
 _FIGURE = 200
 _TEXT_FIGURES = frozenset(("pre", "table", "blockquote", "code", "math", "dl"))
 # Characters of a group of blocks at which each of its blocks has half its weight.
-_COMPANY = 600
+_COMPANY = 1000
 # Characters from which on a block that was in the page before is taken for the same text again.
 _REPEATED = 80
 # Share of the page's weight above which an element is what it holds and not what it is called:

@@ -24,7 +24,7 @@ _LINKED_TEXT = frozenset(("li", *HEADINGS))
 _CELLS = frozenset(("td", "th"))
 _WIDEST = 50  # blocks of a row
 # Share of the weight an inner element must hold to stand for the outer one.
-_INWARD = 0.8
+_INWARD = 0.75
 # The same for one that is named as the text of the page.
 _NAMED = 0.5
 
