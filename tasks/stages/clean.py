@@ -7,7 +7,7 @@ from heapq import nsmallest
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llm.corpus.clean.outcome import Document, Extraction, Limits, Outcome, Page, Removed
 from llm.process.guarded import TIMEOUT
@@ -116,6 +116,12 @@ class CleanConfig(ShardedConfig):
         le=3600,
     )
 
+    @model_validator(mode="after")
+    def _marks_are_made(self) -> CleanConfig:
+        if self.format == "markdown" and self.engine != "auto":
+            raise ValueError(f"format: markdown needs engine: auto; {self.engine} gives text alone")
+        return self
+
 
 def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
     """Clean one part of `pages`.
@@ -210,8 +216,9 @@ def run(config: CleanConfig, inputs: Inputs, out: Out) -> None:
 
 
 def panels(artifact: Artifact) -> list[Panel]:
-    """By extractor and source, text lengths, reasons, and a few documents to read."""
+    """By extractor, source, kind and rule, text lengths, reasons, and a few documents to read."""
     groups: dict[tuple[str, str], list[int]] = {}
+    kinds: dict[tuple[str, str], list[int]] = {}
     counts: dict[str, list[float]] = {}
     samples: list[dict[str, Any]] = []
     for table in artifact.data("documents").tables():
@@ -225,6 +232,13 @@ def panels(artifact: Artifact) -> list[Panel]:
                 totals[index] += value
             bins = counts.setdefault(extractor, [0.0] * (len(_EDGES) - 1))
             bins[_bin(length)] += 1
+        of_kind = ("page_type", "rule", "text_chars")
+        for kind, rule, length in zip(
+            *(table.column(name).to_pylist() for name in of_kind), strict=True
+        ):
+            totals = kinds.setdefault((kind or "", rule or ""), [0, 0])
+            totals[0] += 1
+            totals[1] += length
         # The smallest ids are as good as a draw: they are hashes of the content.
         ids = table.column("doc_id").to_pylist()
         order = nsmallest(_SAMPLES, range(len(ids)), key=ids.__getitem__)
@@ -240,6 +254,13 @@ def panels(artifact: Artifact) -> list[Panel]:
             "Documents by source and extractor",
             ["source", "extractor", "documents", "page bytes", "text characters"],
             [[*key, *groups[key]] for key in sorted(groups)],
+        ),
+        Table(
+            "Documents by kind of page and rule",
+            ["kind", "rule", "documents", "text characters"],
+            [[*key, *kinds[key]] for key in sorted(kinds)],
+            note="By which rule the engine auto found the text; other engines and plain text have "
+            "none.",
         ),
         Table(
             "Pages that became no document",
@@ -263,7 +284,7 @@ def panels(artifact: Artifact) -> list[Panel]:
                     row["text"][:_SAMPLE_CHARS],
                     {
                         name: row[name]
-                        for name in ("doc_id", "url", "extractor", "html_bytes", "text_chars")
+                        for name in ("doc_id", "url", "extractor", "page_type", "rule", "place")
                     },
                 )
                 for row in samples

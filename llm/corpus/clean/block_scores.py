@@ -45,6 +45,11 @@ _SURE = frozenset(("nav", "header", "footer", "button", "select"))
 # Elements of a figure that are looked at for what it shows.
 _FIGURE = 200
 _TEXT_FIGURES = frozenset(("pre", "table", "blockquote", "code", "math", "dl"))
+_PROSE_FIGURES = frozenset(("p", "ul", "ol"))
+# Pages that load their pictures later have none, so that these alone would not do.
+_PICTURES = frozenset(
+    ("img", "picture", "svg", "video", "audio", "object", "embed", "canvas", "iframe", "noscript")
+)
 # Characters of a group of blocks at which each of its blocks has half its weight.
 _COMPANY = 1000
 # Characters from which on a block that was in the page before is taken for the same text again.
@@ -151,7 +156,7 @@ class BlockScores:
         page, found = self.page, self.found
         settled = [0] * len(found.blocks)
         for element, roles in enumerate(found.roles):
-            if not roles and page.tags[element] != "article":
+            if not roles and page.tags[element] not in ("article", "figure"):
                 continue
             first, last = found.first[element], found.last[element]
             if first == last:
@@ -161,6 +166,8 @@ class BlockScores:
                 roles &= MAIN
             elif roles & BESIDE_TEXT:
                 roles = self._believed(element, tag, roles)
+            if tag == "figure" and not self._is_text(element):
+                roles |= int(Role.CAPTION)
             if tag == "article" and self._is_inner_article(element):
                 roles |= _TEASER
             if roles:
@@ -189,8 +196,10 @@ class BlockScores:
             roles &= ~int(Role.BYLINE)
         if tag == "header" and self._introduces(element):
             roles &= ~int(Role.HEADER)
-        if tag == "figcaption" and self._is_of_text(element):
-            return roles & ~BESIDE_TEXT
+        if tag == "figcaption":
+            above = self.page.parents[element]
+            if self.page.tags[above] == "figure" and self._is_text(above):
+                return roles & ~BESIDE_TEXT
         if roles & _NOTE and not roles & HIDDEN:
             return roles & ~BESIDE_TEXT
         if tag == "article" and not roles & int(Role.RELATED | Role.PROMOTION | Role.COMMENTS):
@@ -220,10 +229,18 @@ class BlockScores:
             above = self.page.parents[above]
         return self._headed(header) and "nav" not in tags[header : self.page.after[header]]
 
-    def _is_of_text(self, caption: int) -> bool:
-        """Whether it is the caption of a listing, a table or a quotation."""
-        tags, above = self.page.tags, self.page.parents[caption]
-        if tags[above] != "figure":
-            return False
-        end = min(self.page.after[above], above + _FIGURE)
-        return not _TEXT_FIGURES.isdisjoint(tags[above + 1 : end])
+    def _is_text(self, figure: int) -> bool:
+        """Whether a `<figure>` is a listing, a table, a quotation or a verse, and not a picture
+        with what is said of it."""
+        page = self.page
+        beside: set[str] = set()
+        inner, end = figure + 1, min(page.after[figure], figure + _FIGURE)
+        while inner < end:
+            if page.tags[inner] == "figcaption":
+                inner = page.after[inner]
+                continue
+            beside.add(page.tags[inner])
+            inner += 1
+        if not _TEXT_FIGURES.isdisjoint(beside):
+            return True
+        return _PICTURES.isdisjoint(beside) and not _PROSE_FIGURES.isdisjoint(beside)

@@ -77,30 +77,33 @@ def test_lists_and_preformatted_text_are_kept(engine: str) -> None:
     assert "    indented" in lines
 
 
-def test_navigation_and_footer_are_dropped() -> None:
-    text = _extract(MODULE).text
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_navigation_and_footer_are_dropped(engine: str) -> None:
+    text = _extract(MODULE, engine).text
     assert "Next module" not in text
     assert "Made by a generator" not in text
 
 
-def test_a_list_of_links_is_still_navigation() -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_a_list_of_links_is_still_navigation(engine: str) -> None:
     links = "".join(f"<li><a href='{n}'>Chapter {n}</a></li>" for n in range(5))
     prose = "<li>Prose with <a href=x>a link</a> in a longer sentence.</li>"
     page = f"<body><h1>T</h1><ul>{links}</ul><p>Text of the page.</p><ul>{prose}</ul></body>"
-    text = _extract(page).text
+    text = _extract(page, engine).text
     assert "Chapter 3" not in text
     assert "Prose with a link in a longer sentence." in text
 
 
-def test_comments_on_request() -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_comments_on_request(engine: str) -> None:
     page = (
         "<body><article><p>" + "The article has many words in it. " * 20 + "</p></article>"
         "<div id='comments' class='comments'><p>"
         + "I disagree with this. " * 5
         + "</p></div></body>"
     )
-    assert "I disagree" not in _extract(page).text
-    assert "I disagree" in _extract(page, comments=True).text
+    assert "I disagree" not in _extract(page, engine).text
+    assert "I disagree" in _extract(page, engine, comments=True).text
 
 
 @pytest.mark.parametrize(
@@ -197,9 +200,10 @@ PROSE = "<p>It is known to all the people who ever read about it, and it is all 
         ("<figure aria-hidden=true><pre>hidden</pre></figure>", []),
     ],
 )  # fmt: skip
-def test_figures_of_text_are_text(figure: str, kept: list[str]) -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_figures_of_text_are_text(figure: str, kept: list[str], engine: str) -> None:
     page = f"<body><main>{PROSE}{{}}{PROSE}</main></body>"
-    with_figure, without = _extract(page.format(figure)).text, _extract(page.format("")).text
+    with_figure, without = (_extract(page.format(one), engine).text for one in (figure, ""))
     assert all(text in with_figure for text in kept)
     if not kept:
         assert with_figure.split() == without.split()
