@@ -90,6 +90,11 @@ _PATHS = (
     (SERVICE, re.compile(
         r"/(?:services?|solutions?|pricing|features?|about|about-us|contact|contact-us|platform|industries|"
         r"company|careers|what-we-do|use-cases?)/")),
+    # By its date, or below the news by its title.
+    (ARTICLE, re.compile(
+        r"/(?:19|20)\d\d/(?:0?[1-9]|1[0-2])/[^?]*[a-z]"
+        r"|/(?:news|blogs?|articles?|story|stories|posts?|press|magazine|opinion|journal|entry)/"
+        r"(?:[^/?]*/)*[^/?-]+-[^/?-]+-[^/?-]+-[^/?]+/")),
 )  # fmt: skip
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 # Of one kind of thing in JSON-LD, more than the page can be about.
