@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from llm.corpus.clean.blocks import Block, Blocks
+from llm.corpus.clean.blocks import HEADINGS, Block, Blocks
 from llm.corpus.clean.markup_events import MarkupEvents
 from llm.corpus.clean.roles import Role
 
@@ -27,7 +27,6 @@ BESIDE_TEXT = ALWAYS | int(Role.BYLINE | Role.CAPTION | Role.TEASER | Role.PITCH
 COMMENTS, BODY, POST, MAIN, HIDDEN = (
     int(part) for part in (Role.COMMENTS, Role.BODY, Role.POST, Role.MAIN, Role.HIDDEN)
 )
-HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 # An element of text is no place that holds it.
 TEXT_ELEMENTS = frozenset(
     ("p", "pre", "ul", "ol", "dl", "li", "table", "tbody", "tr", "td", "th", "blockquote")
@@ -174,7 +173,8 @@ class BlockScores:
                 for number in range(first, last):
                     settled[number] |= roles
         for number, block in enumerate(found.blocks):
-            if block.spanned >= 0:
+            # A heading's link is named as what leads to it, and leads to it.
+            if block.spanned >= 0 and page.tags[block.element] not in HEADINGS:
                 settled[number] |= found.roles[block.spanned] & BESIDE_TEXT
         return settled
 

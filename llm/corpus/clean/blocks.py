@@ -19,6 +19,7 @@ _INLINE = frozenset((*_INLINE_TAGS.split(), *_SILENT_IN_LINE))
 # With no text of the page in it. The head is not among these: where a page opens no body, its
 # parts begin within the head for a parser that does not know them (libxml2: <nav>, <main>).
 _SKIPPED = frozenset(("title",))
+HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 # A boundary of lines within a listing; and what is no part of it.
 _LINES = frozenset(("br", "div", "p", "li", "tr"))
 _NO_CODE = frozenset(("button", "select", "label"))
@@ -125,7 +126,7 @@ class _Finder:
                     if number == self._span:
                         self._spans = len(pieces)
                     if tag == "a":
-                        links -= "href" in attributes[number]
+                        links -= self._is_link(number)
                     elif self._marks and tag in _CODE and pieces:
                         self._close_code(number)
                     continue
@@ -145,7 +146,7 @@ class _Finder:
                     lasts[number] = len(blocks)
                     index = page.finish[number] + 1
                 elif tag == "a":
-                    links += "href" in attributes[number]  # else a place that links lead to
+                    links += self._is_link(number)
                 elif self._marks and tag in _CODE:
                     pieces.append("`")
                 continue
@@ -168,6 +169,15 @@ class _Finder:
             lasts[number] = len(blocks)
             index = page.finish[number] + 1
         return found
+
+    def _is_link(self, number: int) -> bool:
+        """Whether an `<a>` leads to another place: not one that links lead to, nor a heading's
+        link to itself."""
+        page = self._page
+        target = page.attributes[number].get("href")
+        return target is not None and not (
+            target.startswith("#") and page.tags[page.parents[number]] in HEADINGS
+        )
 
     def _flush(self, element: int) -> None:
         text = " ".join("".join(self._pieces).split())

@@ -169,9 +169,7 @@ class Renderer:
     def _language(self, element: int) -> str:
         """Of a listing: by its own class or data, of the <code> in it, or what it stands in."""
         page = self._page
-        near = [element]
-        if element + 1 < page.after[element]:
-            near.append(element + 1)
+        near = list(range(element, min(page.after[element], element + 3)))
         above = page.parents[element]
         for _ in range(3):
             if above < 0 or page.tags[above] == "body":

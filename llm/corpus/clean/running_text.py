@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from llm.corpus.clean.block_scores import (
     BESIDE_TEXT,
     BODY,
-    HEADINGS,
     TEXT_ELEMENTS,
     BlockScores,
     prose,
 )
+from llm.corpus.clean.blocks import HEADINGS
 from llm.corpus.clean.choice import Choice, choice
 from llm.corpus.clean.roles import role_of_name
 
