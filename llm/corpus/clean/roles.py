@@ -158,6 +158,8 @@ _FOLDS = re.compile(
     r"(?![a-z])",
     re.IGNORECASE,
 )
+# Sections as docutils, Pandoc and others write them, with their headings as ids.
+_SECTION = re.compile(r"(?:section|sect\d|level\d)(?:\s|$)")
 _STREAMED = re.compile(r"S:[0-9a-f]+", re.IGNORECASE)
 
 
@@ -271,8 +273,13 @@ def role(tag: str, attributes: Mapping[str, str], by_id: bool = True) -> int:
     get = attributes.get
     if name := get("class"):
         found |= role_of_name(name)
-    if by_id and tag not in _OF_TEXT and (name := get("id")):
-        found |= role_of_name(name)
+    if (
+        by_id
+        and tag not in _OF_TEXT
+        and (identity := get("id"))
+        and not (_SECTION.match(name) if name else tag == "section")
+    ):
+        found |= role_of_name(identity)
     if _OTHERS.isdisjoint(attributes):
         return found
     if aria := get("role"):

@@ -103,6 +103,7 @@ def _places(scores: BlockScores) -> list[int]:
             or page.tags[inner] in TEXT_ELEMENTS
             or scores.within(clean, inner) < _INWARD * weight
             or not weight
+            or _has_equals(scores, place, inner)
         ):
             break
         place = inner
@@ -125,6 +126,19 @@ def _places(scores: BlockScores) -> list[int]:
         if len(members) > 1 and sum(scores.within(clean, e) for e in members) >= weight:
             return members
     return [place]
+
+
+def _has_equals(scores: BlockScores, place: int, inner: int) -> bool:
+    """Whether an element is one of several of its kind that hold text: a section among others."""
+    page, weights = scores.page, scores.weights
+    kind = page.tags[inner], page.attributes[inner].get("class")
+    return any(
+        other != inner
+        and page.tags[other] == kind[0]
+        and page.attributes[other].get("class") == kind[1]
+        and scores.within(weights, other) > 0
+        for other in page.children(place)
+    )
 
 
 def _with_twins(scores: BlockScores, element: int, named: Sequence[int]) -> list[int]:
