@@ -97,22 +97,21 @@ class _Finder:
         events, tags, attributes = page.events, page.tags, page.attributes
         blocks, firsts, lasts, roles = found.blocks, found.first, found.last, found.roles
         pieces, inline = self._pieces, _INLINE
-        links = element = index = 0
+        anchors = links = element = index = 0
         end = len(events)
         while index < end:
             event = events[index]
             index += 1
             if isinstance(event, str):
-                if links:
-                    if not pieces:
-                        if event.isspace() or _SIGN.fullmatch(event):
-                            continue
-                        self._opens_linked = True
-                    elif _SIGN.fullmatch(event) and not event.isspace():
-                        continue
-                    self._linked += len(event.strip())
-                elif not pieces and event.isspace():
+                if not pieces and event.isspace():
                     continue
+                if anchors and _SIGN.fullmatch(event) and not event.isspace():
+                    continue
+                if len(event) == 1 and "\ue000" <= event <= "\uf8ff":  # of an icon font
+                    continue
+                if links:
+                    self._opens_linked = self._opens_linked or not pieces
+                    self._linked += len(event.strip())
                 if self._spans == len(pieces) and event.isspace():
                     self._spans += 1
                 pieces.append(event)
@@ -126,6 +125,7 @@ class _Finder:
                     if number == self._span:
                         self._spans = len(pieces)
                     if tag == "a":
+                        anchors -= 1
                         links -= self._is_link(number)
                     elif self._marks and tag in _CODE and pieces:
                         self._close_code(number)
@@ -146,6 +146,7 @@ class _Finder:
                     lasts[number] = len(blocks)
                     index = page.finish[number] + 1
                 elif tag == "a":
+                    anchors += 1
                     links += self._is_link(number)
                 elif self._marks and tag in _CODE:
                     pieces.append("`")

@@ -187,15 +187,21 @@ _BODY_WORDS = (
 )
 _BEGINNINGS, _ENDS = _longest(_MEANING, 0), _longest(_POSTS, -1)
 
+_LONGEST = 300
 # Names that say something as long as nothing stands beside them.
 _ALONE = {"side": int(Role.ASIDE), "foot": int(Role.FOOTER)}
 # A name without any of these says nothing.
 _TELLING = frozenset((*_ALONE, *_BEGINNINGS, *_ENDS, *_BODY_WORDS.split()))
 
 
-@functools.lru_cache(maxsize=1 << 16)
 def role_of_name(names: str) -> int:
-    """What a class attribute or id says (bits of `Role`)."""
+    """What a class attribute or id says (bits of `Role`), in its first characters: names are
+    remembered."""
+    return _role_of_names(names[:_LONGEST])
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _role_of_names(names: str) -> int:
     found = 0
     for name in names.split()[:12]:
         found |= _role_of_word(name)

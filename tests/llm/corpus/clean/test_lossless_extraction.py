@@ -81,12 +81,13 @@ def test_a_node_of_few_bytes_is_kept(source: str, shown: str, engine: str) -> No
     assert f"link{shown}bold" in re.sub(r"(?<=link)\s+|\s+(?=bold)", "", text)
 
 
-def test_icons_and_links_to_headings_still_go() -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_icons_and_links_to_headings_still_go(engine: str) -> None:
     markup = (
         "<main><h2>Heading<a class=headerlink href=#h>¶</a> <a href=#h><b>¶</b></a></h2>"
         "<p>Some <i>\ue001</i> words, and more of them.</p></main>"
     )
-    assert _letters(_text(markup)) == "HeadingSomewords,andmoreofthem."
+    assert _letters(_text(markup, engine)) == "HeadingSomewords,andmoreofthem."
 
 
 def test_two_characters_of_three_bytes_and_character_data() -> None:
