@@ -21,7 +21,9 @@ _INLINE = frozenset((*_INLINE_TAGS.split(), *_SILENT_IN_LINE))
 _SKIPPED = frozenset(("title",))
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 # A boundary of lines within a listing; and what is no part of it.
-_LINES = frozenset(("br", "div", "p", "li", "tr"))
+_LINES = frozenset(("div", "p", "li", "tr"))
+_LISTS = frozenset(("table", "thead", "tbody", "tr", "ol", "ul"))
+_IN_LISTS = frozenset(("thead", "tbody", "tr", "td", "th", "li"))
 _NO_CODE = frozenset(("button", "select", "label"))
 _SPECIAL = frozenset(("img", "script", "math", "sub", "sup", "mjx-container", *_SILENT_IN_LINE))
 _CODE = frozenset(("code", "kbd", "samp", "tt"))
@@ -241,25 +243,34 @@ class _Finder:
         page = self._page
         events, index = page.events, page.begin[number] + 1
         pieces: list[str] = []
+        begun: dict[int, int] = {}  # where in the pieces an element that is a line begins
+        between = False  # the text at hand stands between lines or cells
         while index < page.finish[number]:
             event = events[index]
             index += 1
             if isinstance(event, str):
-                pieces.append(event)
+                if not (between and event.isspace()):
+                    pieces.append(event)
                 continue
             inner = event if event >= 0 else ~event
             tag = page.tags[inner]
+            between = tag in (_LISTS if event >= 0 else _IN_LISTS)
             if event >= 0 and (
                 tag in SILENT
                 or tag in _NO_CODE
                 or role(tag, page.attributes[inner]) & (_GUTTER | _HIDDEN)
             ):
                 index = page.finish[inner] + 1
-            elif tag in _LINES and pieces and not pieces[-1].endswith("\n"):
-                if (event >= 0) is (tag == "br") or tag != "br":
+                between = tag in _IN_LISTS
+            elif tag == "br":
+                if event >= 0:
                     pieces.append("\n")
-            elif tag == "br" and event >= 0 and pieces:
-                pieces.append("\n")
+            elif tag in _LINES:
+                empty = event < 0 and begun.pop(inner, -1) == len(pieces)
+                if empty or (pieces and not pieces[-1].endswith("\n")):
+                    pieces.append("\n")
+                if event >= 0:
+                    begun[inner] = len(pieces)
         text = "".join(pieces)
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
         if text.strip():

@@ -76,11 +76,11 @@ _PATHS = (
         r"/(?:viewtopic|showthread|showpost)|/thread-\d|/(?:issues|pull|discussion)/\d|/(?:forums?|boards?|bbs)/[^?]*\d|/threads?/[^/?]+"
         r"|/(?:topics?|questions?|discussions?)/\d|/t/[^/]+/\d|/r/\w+/comments/|/item/?\?id=\d"
         r"|[?&](?:topic|tid|threadid|showtopic)=\d")),
+    (PRODUCT, re.compile(
+        r"/(?:products?|dp|gp/product|itm|item|ip|pd)/[^/?]+|/p/[^/?]*\d")),
     (COLLECTION, re.compile(
         r"/(?:collections?|product-category|product_cat|shop|store|catalog|catalogue)/(?:[^/?]+/)*(?:$|\?)"
         r"|/(?:c|b|browse)/[^?]*(?:$|\?)")),
-    (PRODUCT, re.compile(
-        r"/(?:products?|dp|gp/product|itm|item|ip|pd)/[^/?]+|/p/[^/?]*\d|/shop/[^/?]+/[^/?]+")),
     (DOCUMENTATION, re.compile(
         r"/(?:docs?|documentation|reference|api|manual|handbook|apidocs?|javadoc|man\d?)/|/wiki/")),
     (LISTING, re.compile(

@@ -19,7 +19,7 @@ _TERMS = frozenset(("dt", "dd"))
 _CELLS = frozenset(("td", "th"))
 # A class that names a language, as Markdown's and highlighters' usage has it.
 _LANGUAGE = re.compile(
-    r"(?:^|\s)(?:language|lang|highlight|highlight-source|sourcecode|brush:)[-\s]"
+    r"(?:^|\s)(?:language|lang|highlight-source|highlight|sourcecode|brush:)[-\s]"
     r"([a-z0-9+#_.]{1,20})",
     re.IGNORECASE,
 )
