@@ -12,6 +12,7 @@ from llm.corpus.clean.block_scores import (
     BESIDE_TEXT,
     BODY,
     TEXT_ELEMENTS,
+    TOP,
     BlockScores,
     prose,
 )
@@ -93,7 +94,7 @@ def _places(scores: BlockScores) -> list[int]:
     place, named_place = 0, -1
     while True:
         weight = scores.within(clean, place)
-        if found.roles[place] & BODY:
+        if found.roles[place] & BODY and page.tags[place] not in TOP:
             named_place = place
         if scores.direct.get(place, 0.0) > 0.1 * weight:
             break
