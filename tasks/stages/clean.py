@@ -7,7 +7,7 @@ from heapq import nsmallest
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from llm.corpus.clean.outcome import Document, Extraction, Limits, Outcome, Page, Removed
 from llm.process.guarded import TIMEOUT
@@ -34,6 +34,16 @@ DOCUMENTS = pa.schema(
         pa.field("html_bytes", pa.int64(), nullable=False),
         pa.field("text_chars", pa.int64(), nullable=False),
         pa.field("robots", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("author", pa.string()),
+        pa.field("language", pa.string()),
+        pa.field("canonical_url", pa.string()),
+        pa.field("licence", pa.string()),
+        pa.field("page_type", pa.string()),
+        pa.field("page_type_sign", pa.string()),
+        pa.field("rule", pa.string()),
+        pa.field("place", pa.string()),
+        pa.field("kept_share", pa.float64()),
     ]
 )
 
@@ -56,11 +66,17 @@ _SAMPLE_CHARS = 1_500
 class CleanConfig(ShardedConfig):
     """How pages become text."""
 
-    engine: Literal["resiliparse", "trafilatura", "both"] = Field(
-        "resiliparse",
-        description="Main-text extraction: resiliparse is fast and keeps tables, lists and code; "
-        "trafilatura (fast mode) is cleaner on articles at a tenth of the speed; both takes "
-        "trafilatura's text unless resiliparse's is much longer.",
+    engine: Literal["auto", "resiliparse", "trafilatura", "both"] = Field(
+        "auto",
+        description="Main-text extraction: auto is the scorer of blocks, which treats articles, "
+        "forums, products, lists and documentation each by a rule of its own; resiliparse is "
+        "faster and lets more boilerplate through; trafilatura (fast mode) is made for articles; "
+        "both takes trafilatura's text unless resiliparse's is much longer.",
+    )
+    format: Literal["text", "markdown"] = Field(
+        "text",
+        description="With engine auto: markdown marks headings, listings with their language, "
+        "inline code, quotations and tables; text has their lines alone.",
     )
     longer: float = Field(
         1.4,
@@ -100,6 +116,12 @@ class CleanConfig(ShardedConfig):
         le=3600,
     )
 
+    @model_validator(mode="after")
+    def _marks_are_made(self) -> CleanConfig:
+        if self.format == "markdown" and self.engine != "auto":
+            raise ValueError(f"format: markdown needs engine: auto; {self.engine} gives text alone")
+        return self
+
 
 def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
     """Clean one part of `pages`.
@@ -118,6 +140,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         engine=arguments["engine"],
         longer=arguments["longer"],
         comments=arguments["comments"],
+        format=arguments["format"],
     )
     timed_out: list[str] = []
     sandbox = warm_sandbox(
@@ -146,7 +169,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
 
 def _pages(table: pa.Table) -> Iterator[Any]:
     """Pages one at a time: the payloads of a row group are not all copied at once."""
-    columns = [table.column(name) for name in ("html", "content_type", "charset", "robots")]
+    columns = [table.column(name) for name in ("html", "content_type", "charset", "robots", "url")]
     for html, *known in zip(*columns, strict=True):
         yield Page(html.as_py() or b"", *(value.as_py() for value in known))
 
@@ -160,13 +183,12 @@ def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
         if isinstance(outcome, Document):
             documents.append(
                 row
+                | vars(outcome.found)
                 | {
-                    "title": outcome.title,
                     "text": outcome.text,
                     "extractor": outcome.extractor,
                     "html_bytes": size,
                     "text_chars": len(outcome.text),
-                    "robots": outcome.robots,
                 }
             )
         elif isinstance(outcome, Removed):
@@ -194,8 +216,9 @@ def run(config: CleanConfig, inputs: Inputs, out: Out) -> None:
 
 
 def panels(artifact: Artifact) -> list[Panel]:
-    """By extractor and source, text lengths, reasons, and a few documents to read."""
+    """By extractor, source, kind and rule, text lengths, reasons, and a few documents to read."""
     groups: dict[tuple[str, str], list[int]] = {}
+    kinds: dict[tuple[str, str], list[int]] = {}
     counts: dict[str, list[float]] = {}
     samples: list[dict[str, Any]] = []
     for table in artifact.data("documents").tables():
@@ -209,6 +232,13 @@ def panels(artifact: Artifact) -> list[Panel]:
                 totals[index] += value
             bins = counts.setdefault(extractor, [0.0] * (len(_EDGES) - 1))
             bins[_bin(length)] += 1
+        of_kind = ("page_type", "rule", "text_chars")
+        for kind, rule, length in zip(
+            *(table.column(name).to_pylist() for name in of_kind), strict=True
+        ):
+            totals = kinds.setdefault((kind or "", rule or ""), [0, 0])
+            totals[0] += 1
+            totals[1] += length
         # The smallest ids are as good as a draw: they are hashes of the content.
         ids = table.column("doc_id").to_pylist()
         order = nsmallest(_SAMPLES, range(len(ids)), key=ids.__getitem__)
@@ -224,6 +254,13 @@ def panels(artifact: Artifact) -> list[Panel]:
             "Documents by source and extractor",
             ["source", "extractor", "documents", "page bytes", "text characters"],
             [[*key, *groups[key]] for key in sorted(groups)],
+        ),
+        Table(
+            "Documents by kind of page and rule",
+            ["kind", "rule", "documents", "text characters"],
+            [[*key, *kinds[key]] for key in sorted(kinds)],
+            note="By which rule the engine auto found the text; other engines and plain text have "
+            "none.",
         ),
         Table(
             "Pages that became no document",
@@ -247,7 +284,7 @@ def panels(artifact: Artifact) -> list[Panel]:
                     row["text"][:_SAMPLE_CHARS],
                     {
                         name: row[name]
-                        for name in ("doc_id", "url", "extractor", "html_bytes", "text_chars")
+                        for name in ("doc_id", "url", "extractor", "page_type", "rule", "place")
                     },
                 )
                 for row in samples
@@ -266,12 +303,16 @@ def _bin(length: int) -> int:
 
 STAGE = Stage(
     name="clean",
-    version=5,
+    version=6,
     description="Raw pages to documents: encoding, main text, title.",
     config=CleanConfig,
     inputs={"pages": Input(("source.pages",), "Raw pages with their bytes.")},
     outputs={
-        "documents": Output("Title and main text of a page.", DOCUMENTS, unique_ids=True),
+        "documents": Output(
+            "Main text of a page, what it says of itself, and how it was found.",
+            DOCUMENTS,
+            unique_ids=True,
+        ),
         "removed": Output("Pages without text: empty, or not text at all.", REMOVED),
         "rejected": Output("Pages that could not be processed, and why.", REJECTED),
     },

@@ -1,10 +1,10 @@
 """Main text of an HTML page.
 
-Two engines. Resiliparse (https://resiliparse.chatnoir.eu) is fast, keeps
-tables and code, and lets some boilerplate through; trafilatura
-(https://trafilatura.readthedocs.io) is ten times slower, cleaner on articles,
-and loses whole sections of forum, product and documentation pages. "both"
-takes trafilatura's text unless resiliparse found much more.
+"auto" is Ingot's own scorer of blocks (`llm.corpus.clean.text_by_blocks`), which knows several
+kinds of pages. Resiliparse (https://resiliparse.chatnoir.eu) is as fast, keeps tables and code, and
+lets some boilerplate through; trafilatura (https://trafilatura.readthedocs.io) is slower, cleaner
+on articles, and loses whole sections of forum, product and documentation pages. "both" takes
+trafilatura's text unless resiliparse found much more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from typing import Any
 from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.figures import open_figures
 from llm.corpus.clean.formulas import give_once, has_formulas
-from llm.corpus.source.robots import directives
+from llm.corpus.clean.head import read_head
+from llm.corpus.clean.markup_events import TooDeepError, TooManyNodesError, parse
+from llm.corpus.clean.outcome import Extraction, Found
+from llm.corpus.clean.page_type import page_type
+from llm.corpus.clean.text_by_blocks import facts, text_by_blocks
 from llm.errors import ExpectedError
 
 # Resiliparse takes every <ul> fewer than three elements below <body> for global navigation.
@@ -32,14 +36,6 @@ _MAX_LINKED = 0.5
 Restore = Callable[[str], str]
 
 
-class TooManyNodesError(ExpectedError, ValueError):
-    """The page has more elements than allowed."""
-
-
-class TooDeepError(ExpectedError, ValueError):
-    """Elements of the page are nested deeper than allowed."""
-
-
 class EngineError(ExpectedError, RuntimeError):
     """The extraction engine raised; the message names engine and cause."""
 
@@ -50,15 +46,13 @@ class Extracted:
 
     Attributes:
         text: as the engine gave it; may be empty.
-        engine: "resiliparse" or "trafilatura".
-        title: of the `<title>` element, else of the first `<h1>`; None where both are empty.
-        robots: what the page asks of robots, as `llm.corpus.source.robots.directives` gives it.
+        engine: "blocks", "resiliparse" or "trafilatura".
+        found: what the page says of itself, and what the scorer went by.
     """
 
     text: str
     engine: str
-    title: str | None
-    robots: str | None
+    found: Found
 
 
 @functools.cache
@@ -73,13 +67,6 @@ def _check_size(tree: Any, max_nodes: int, max_depth: int) -> None:
         raise TooManyNodesError(f"{nodes} elements; at most {max_nodes} are allowed")
     if tree.document.query_selector(_deeper_than(max_depth)) is not None:
         raise TooDeepError(f"elements are nested more than {max_depth} deep")
-
-
-def _title(tree: Any, restore: Restore) -> str | None:
-    title = " ".join(restore(tree.title or "").split())
-    if not title and (heading := tree.document.query_selector("h1")) is not None:
-        title = " ".join(restore(heading.text).split())
-    return title or None
 
 
 def _is_prose_list(element: Any, restore: Restore) -> bool:
@@ -155,23 +142,19 @@ def _trafilatura(markup: str, comments: bool) -> str:
 
 def extract(
     markup: str,
-    engine: str,
-    longer: float,
-    comments: bool,
+    url: str | None,
+    how: Extraction,
     max_nodes: int,
     max_depth: int,
 ) -> Extracted:
-    """Main text and title of a page.
+    """Main text of a page, and what it says of itself.
 
     Lines follow the page's structure: a paragraph, heading, list item or table row has its own
     line, preformatted text keeps its lines and indentation.
 
     Args:
         markup: decoded HTML or XHTML.
-        engine: "resiliparse", "trafilatura" or "both".
-        longer: for "both": resiliparse's text is taken if it has more than this many times the
-            characters of trafilatura's.
-        comments: keep readers' comments.
+        url: where it is from.
         max_nodes: elements the parsed page may have.
         max_depth: elements an element may be nested in, itself included.
 
@@ -179,6 +162,17 @@ def extract(
         TooManyNodesError, TooDeepError: the page passes a limit.
         EngineError: the engine raised.
     """
+    if how.engine == "auto":
+        text, found = text_by_blocks(markup, url, how, max_nodes, max_depth)
+        return Extracted(text, "blocks", found)
+    text, engine = _by_others(markup, how, max_nodes, max_depth)
+    page = parse(markup, max_nodes, max_depth)
+    head = read_head(page)
+    return Extracted(text, engine, facts(head, page_type(head, page, url)))
+
+
+def _by_others(markup: str, how: Extraction, max_nodes: int, max_depth: int) -> tuple[str, str]:
+    """Text, and whose it is, with any engine but our own."""
     from resiliparse.parse.html import HTMLParserException, HTMLTree
 
     guarded, restore = lone_nodes.guard(markup)
@@ -187,7 +181,6 @@ def extract(
     except HTMLParserException as error:
         raise EngineError(f"resiliparse: {error}") from error
     _check_size(tree, max_nodes, max_depth)
-    title, robots = _title(tree, restore), directives(markup, tree)
     changed = open_figures(markup, tree)  # first: a formula tells a figure of text
     if has_formulas(markup):
         give_once(tree)
@@ -195,14 +188,14 @@ def extract(
     if changed:
         # Only here: what trafilatura makes of a page hangs on how its markup is written.
         markup = restore(tree.document.html)
-    if engine == "resiliparse":
-        return Extracted(_resiliparse(tree, restore, comments), "resiliparse", title, robots)
-    precise = _trafilatura(markup, comments)
-    if engine == "trafilatura":
-        return Extracted(precise, "trafilatura", title, robots)
-    if engine != "both":
-        raise ValueError(f"engine {engine!r}: use resiliparse, trafilatura or both")
-    full = _resiliparse(tree, restore, comments)
-    if len(full) > longer * len(precise):
-        return Extracted(full, "resiliparse", title, robots)
-    return Extracted(precise, "trafilatura", title, robots)
+    if how.engine == "resiliparse":
+        return _resiliparse(tree, restore, how.comments), "resiliparse"
+    precise = _trafilatura(markup, how.comments)
+    if how.engine == "trafilatura":
+        return precise, "trafilatura"
+    if how.engine != "both":
+        raise ValueError(f"engine {how.engine!r}: use auto, resiliparse, trafilatura or both")
+    full = _resiliparse(tree, restore, how.comments)
+    if len(full) > how.longer * len(precise):
+        return full, "resiliparse"
+    return precise, "trafilatura"

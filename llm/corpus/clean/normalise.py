@@ -13,7 +13,7 @@ _TRAILING = re.compile(r"(?<![^\S\n])[^\S\n]+$", re.MULTILINE)
 _BLANKS = re.compile(r"\n{4,}")
 
 
-def normalise(text: str) -> str:
+def normalise(text: str, blank_lines: bool = False) -> str:
     """The text with uniform line ends and no invisible rubbish. Idempotent. In this order:
 
     1. CR LF, CR, vertical tab, form feed, NEL, LINE and PARAGRAPH SEPARATOR become a newline;
@@ -23,11 +23,16 @@ def normalise(text: str) -> str:
     5. more than two blank lines in a row become two;
     6. newlines at the beginning and the end of the text are dropped.
 
+    Args:
+        blank_lines: keep runs of blank lines (5) as they are; for text whose only ones are those
+            of listings.
+
     Indentation, inner spaces, letter case and Unicode normalisation form are left alone.
     """
     text = _NEWLINES.sub("\n", text)
     text = _CONTROLS.sub("", text)
     text = _SURROGATES.sub("\ufffd", text)
     text = _TRAILING.sub("", text)
-    text = _BLANKS.sub("\n\n\n", text)
+    if not blank_lines:
+        text = _BLANKS.sub("\n\n\n", text)
     return text.strip("\n")

@@ -17,12 +17,14 @@ class Page:
         content_type: media type, parameters allowed; None or a generic one = look at the bytes.
         charset: from the HTTP header, if it had one.
         robots: what the HTTP header asks of robots.
+        url: where it is from; tells what kind of page it is.
     """
 
     payload: bytes
     content_type: str | None
     charset: str | None
     robots: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,50 @@ class Extraction:
     engine: str
     longer: float
     comments: bool
+    format: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a page says of itself; null where it does not.
+
+    Attributes:
+        title: of the `<title>` element, else Open Graph's, else of the first `<h1>`.
+        date: of publication, ISO 8601, to the day.
+        author: names, joined by ", ".
+        language: the tag the page gives (BCP 47), as a hint.
+        canonical_url: where the page says it belongs.
+        licence: its address or words.
+        robots: what it asks of robots (`llm.corpus.source.robots`).
+    """
+
+    title: str | None = None
+    date: str | None = None
+    author: str | None = None
+    language: str | None = None
+    canonical_url: str | None = None
+    licence: str | None = None
+    robots: str | None = None
+
+
+@dataclass(frozen=True)
+class Found(Said):
+    """What a page says of itself, and how its text was found.
+
+    Attributes:
+        robots: what the page or its HTTP header asks of robots.
+        page_type, page_type_sign: `llm.corpus.clean.page_type.PageType`.
+        rule: of the scorer (`llm.corpus.clean.content`), or "json-ld" where the page has its text
+            there alone; null with another engine.
+        place: the element the text is in, as a CSS selector; of several the first.
+        kept_share: characters kept, of all that the page shows.
+    """
+
+    page_type: str | None = None
+    page_type_sign: str | None = None
+    rule: str | None = None
+    place: str | None = None
+    kept_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,14 +104,12 @@ class Document:
     """Normalised text of a page.
 
     Attributes:
-        extractor: "resiliparse", "trafilatura" or "plain".
-        robots: what the page or its HTTP header asks of robots (`llm.corpus.source.robots`).
+        extractor: "blocks", "resiliparse", "trafilatura" or "plain".
     """
 
-    title: str | None
     text: str
     extractor: str
-    robots: str | None
+    found: Found
 
 
 @dataclass(frozen=True)

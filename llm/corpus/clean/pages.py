@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from llm.corpus.clean.main_text import EngineError, TooDeepError, TooManyNodesError, extract
+from llm.corpus.clean.main_text import EngineError, extract
+from llm.corpus.clean.markup_events import TooDeepError, TooManyNodesError
 from llm.corpus.clean.normalise import normalise
 from llm.corpus.clean.outcome import (
     Document,
     Extraction,
+    Found,
     Limits,
     Outcome,
     Page,
@@ -85,14 +88,7 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
         return Removed("not_text", controls, limits.max_controls, "control characters")
     if kind in HTML_TYPES:
         try:
-            found = extract(
-                decoded.text,
-                how.engine,
-                how.longer,
-                how.comments,
-                limits.max_nodes,
-                limits.max_depth,
-            )
+            made = extract(decoded.text, page.url, how, limits.max_nodes, limits.max_depth)
         except TooManyNodesError as error:
             return Rejected("too_many_nodes", str(error))
         except TooDeepError as error:
@@ -103,14 +99,15 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
             raise  # an engine that is not installed is no fault of the page
         except Exception as error:  # noqa: BLE001 - no page may take the others down
             return Rejected("extractor_error", f"{type(error).__name__}: {error}")
+        robots = join_directives(page.robots, made.found.robots)
         document = Document(
-            found.title,
-            normalise(found.text),
-            found.engine,
-            join_directives(page.robots, found.robots),
+            # The renderer of our own leaves runs of blank lines in listings alone.
+            normalise(made.text, blank_lines=made.engine == "blocks"),
+            made.engine,
+            replace(made.found, robots=robots),
         )
     else:
-        document = Document(None, normalise(decoded.text), "plain", page.robots)
+        document = Document(normalise(decoded.text), "plain", Found(robots=page.robots))
     if not document.text.strip():
         return Removed("empty", 0.0, 1.0, document.extractor)
     return document

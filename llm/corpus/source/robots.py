@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-_ASKS = re.compile(r"<meta\b[^<>]*(?:robots|tdm-reservation)", re.IGNORECASE)
 _RESERVED = "tdm-reservation"
 _NO_AI = frozenset(("noai", "noimageai", _RESERVED))
 _NO_INDEX = frozenset(("noindex", "none"))
@@ -41,21 +40,18 @@ class Robots(NamedTuple):
     robots_noai: bool
 
 
-def directives(markup: str, tree: Any) -> str | None:
+def directives(metas: Iterable[tuple[str, str]]) -> str | None:
     """Distinct directives of a page, lower case, in alphabetical order, joined by ", ".
 
     Args:
-        tree: the markup parsed (`resiliparse.parse.html.HTMLTree`).
+        metas: name and content of each of its `<meta>`.
 
     Returns:
         None where there are none.
     """
-    if not _ASKS.search(markup):
-        return None
     found: set[str] = set()
-    for element in tree.document.query_selector_all("meta[name]"):
-        name = (element.getattr("name") or "").strip().lower()
-        content = (element.getattr("content") or "").lower()
+    for name, content in metas:
+        name = name.strip().lower()
         if name == "robots":
             found.update(_parse_directives(content))
         elif name == _RESERVED and content.strip() == "1":

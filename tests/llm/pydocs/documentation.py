@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 
 from llm.corpus.clean.main_text import extract
 from llm.corpus.clean.normalise import normalise
+from llm.corpus.clean.outcome import Extraction
 from llm.corpus.source.records import Page
 from llm.pydocs.reader import read_distribution
 
+_HOW = Extraction("auto", 2.0, False, "text")
 FILES = ("bisect.py", "textwrap.py", "weakref.py", "heapq.py", "email/message.py")
 
 
@@ -27,9 +29,7 @@ def pages() -> dict[str, str]:
             shutil.copy(library / file, target)
         found = list(read_distribution("python", Path(folder), 1 << 24))
     return {
-        page.url: normalise(
-            extract(page.payload.decode(), "resiliparse", 2.0, False, 1_000_000, 200).text
-        )
+        page.url: normalise(extract(page.payload.decode(), page.url, _HOW, 1_000_000, 200).text)
         for page in found
         if isinstance(page, Page)
     }

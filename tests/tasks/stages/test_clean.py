@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 import tasks.stages.clean
 from llm.process.child import Child
@@ -96,7 +97,7 @@ def test_every_page_is_in_one_output_with_its_reason(tmp_path: Path) -> None:
     tables, notes = _clean(_unit(tmp_path, MIXED), max_bytes=2_000)
     documents = tables["documents"].to_pylist()
     assert [int(row["doc_id"], 16) for row in documents] == [0, 3, 6]
-    assert [row["extractor"] for row in documents] == ["resiliparse", "plain", "resiliparse"]
+    assert [row["extractor"] for row in documents] == ["blocks", "plain", "blocks"]
     assert documents[0]["title"] == "Walk 0"
     assert documents[1]["text"] == "Grüße"
     assert (documents[1]["html_bytes"], documents[1]["text_chars"]) == (5, 5)
@@ -109,6 +110,31 @@ def test_every_page_is_in_one_output_with_its_reason(tmp_path: Path) -> None:
     assert notes == {}
     for name, schema in (("documents", DOCUMENTS), ("removed", REMOVED), ("rejected", REJECTED)):
         assert tables[name].schema.equals(schema)
+
+
+def test_markdown_is_made_by_one_engine_alone() -> None:
+    assert CleanConfig(format="markdown").engine == "auto"
+    with pytest.raises(ValidationError, match="format: markdown needs engine: auto; both gives"):
+        CleanConfig(format="markdown", engine="both")
+
+
+def test_what_a_page_says_of_itself_is_in_its_row(tmp_path: Path) -> None:
+    page = (
+        "<html lang=de><head><title>Weg</title><link rel=canonical href=https://example.org/weg>"
+        "<meta name=author content='Ida Moos'><meta name=date content='2021-05-03T08:00'>"
+        "<link rel=license href=https://creativecommons.org/licenses/by/4.0/></head><body><main>"
+        f"<article class=entry-content><h2>Berg</h2>{'<p>Der Weg war lang und steil.</p>' * 9}"
+    )
+    tables, _ = _clean(_unit(tmp_path, [("text/html", page.encode())]), format="markdown")
+    (row,) = tables["documents"].to_pylist()
+    assert row["text"].startswith("## Berg\n\nDer Weg")
+    said = ("title", "date", "author", "language", "canonical_url", "licence")
+    assert [row[name] for name in said] == [
+        "Weg", "2021-05-03", "Ida Moos", "de", "https://example.org/weg",
+        "https://creativecommons.org/licenses/by/4.0/",
+    ]  # fmt: skip
+    assert (row["page_type"], row["page_type_sign"]) == ("other", None)
+    assert (row["rule"], row["place"], row["kept_share"]) == ("article", "article.entry-content", 1)
 
 
 def test_batches_and_row_groups_leave_no_trace(
@@ -162,7 +188,7 @@ def test_markup_that_explodes_when_parsed_costs_itself_alone(
         ("text/html", bomb),
         ("text/html", _page(2)),
     ]
-    tables, _ = _clean(_unit(tmp_path, pages))
+    tables, _ = _clean(_unit(tmp_path, pages), engine="resiliparse")
     assert [row["title"] for row in tables["documents"].to_pylist()] == ["Walk 0", "Walk 2"]
     (row,) = tables["rejected"].to_pylist()
     assert row["reason"] in ("crashed", "extractor_error")
@@ -212,12 +238,14 @@ def test_panels_count_what_the_tables_hold(tmp_path: Path) -> None:
             )
         ),
     )
-    by_extractor, reasons, lengths, samples = panels(artifact)
+    by_extractor, by_kind, reasons, lengths, samples = panels(artifact)
     assert isinstance(by_extractor, Table)
     assert [list(row[:3]) for row in by_extractor.rows] == [
+        ["test", "blocks", 2],
         ["test", "plain", 1],
-        ["test", "resiliparse", 2],
     ]
+    assert isinstance(by_kind, Table)
+    assert [list(row[:3]) for row in by_kind.rows] == [["", "", 1], ["other", "article", 2]]
     assert isinstance(reasons, Table)
     assert sum(int(row[2] or 0) for row in reasons.rows) == 4
     assert isinstance(lengths, Histogram)

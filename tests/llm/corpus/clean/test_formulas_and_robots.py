@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from resiliparse.parse.html import HTMLTree
 
+from llm.corpus.clean.head import read_head
 from llm.corpus.clean.main_text import extract
+from llm.corpus.clean.markup_events import parse
 from llm.corpus.clean.outcome import Document, Extraction, Limits, Page
 from llm.corpus.clean.pages import clean_page
 from llm.corpus.source import records
-from llm.corpus.source.robots import Robots, directives, header_directives, join_directives, robots
+from llm.corpus.source.robots import Robots, header_directives, join_directives, robots
 from tests.llm.corpus.source.archive_bytes import read
 
-ENGINES = ["resiliparse", "trafilatura", "both"]
+ENGINES = ["auto", "resiliparse", "trafilatura", "both"]
 WORDS = "it is known to all the people who ever read about it"
 KATEX = (
     '<span class="katex"><span class="katex-mathml"><math><semantics><mrow><mi>λ</mi></mrow>'
@@ -41,7 +42,9 @@ MATHML = (
 def _text(markup: str, engine: str) -> str:
     prose = f"<p>{WORDS}, and it is all true.</p>" * 5
     page = f"<main><article>{prose}<p>Here {markup} holds, and {WORDS}.</p>{prose}</article></main>"
-    text = " ".join(extract(page, engine, 1.4, False, 1000, 64).text.split())
+    text = " ".join(
+        extract(page, None, Extraction(engine, 1.4, False, "text"), 1000, 64).text.split()
+    )
     return text[text.index("Here") : text.index(".", text.index("Here")) + 1]
 
 
@@ -90,7 +93,7 @@ def test_what_a_page_asks_of_robots(
     head: str, listed: str | None, asked: tuple[bool, bool]
 ) -> None:
     markup = f"<html><head>{head}</head><body><p>words</p></body></html>"
-    assert directives(markup, HTMLTree.parse(markup)) == listed
+    assert read_head(parse(markup, 100, 64)).robots == listed
     assert robots(listed) == Robots(*asked)
 
 
@@ -155,13 +158,17 @@ def test_from_the_record_to_the_document(
     assert isinstance(found, records.Page)
     assert found.robots == "noai"
     page = Page(found.payload, found.content_type, found.charset, found.robots)
-    document = clean_page(page, Limits(10**6, 1000, 64, 0.05, 0.01), Extraction("both", 1.4, False))
+    document = clean_page(
+        page, Limits(10**6, 1000, 64, 0.05, 0.01), Extraction("both", 1.4, False, "text")
+    )
     assert isinstance(document, Document)
-    assert document.robots == listed
+    assert document.found.robots == listed
 
 
 def test_a_page_of_text_has_what_its_header_asks() -> None:
     page = Page(b"some words", "text/plain", None, "noindex")
-    document = clean_page(page, Limits(10**6, 1000, 64, 0.05, 0.01), Extraction("both", 1.4, False))
+    document = clean_page(
+        page, Limits(10**6, 1000, 64, 0.05, 0.01), Extraction("both", 1.4, False, "text")
+    )
     assert isinstance(document, Document)
-    assert document.robots == "noindex"
+    assert document.found.robots == "noindex"

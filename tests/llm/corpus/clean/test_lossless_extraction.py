@@ -13,8 +13,9 @@ from resiliparse.parse.html import HTMLTree, NodeType
 
 from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.main_text import extract
+from llm.corpus.clean.outcome import Extraction
 
-ENGINES = ["resiliparse", "trafilatura", "both"]
+ENGINES = ["auto", "resiliparse", "trafilatura", "both"]
 ARCHIVES = Path(__file__).parents[4].parent / "shared" / "data" / "html_warc"
 
 PAGE = """<!doctype html><html><head><meta charset=utf-8><title>東</title></head><body><main>
@@ -25,7 +26,7 @@ PAGE = """<!doctype html><html><head><meta charset=utf-8><title>東</title></hea
 
 
 def _text(markup: str, engine: str = "resiliparse") -> str:
-    return extract(markup, engine, 1.4, False, 100_000, 256).text
+    return extract(markup, None, Extraction(engine, 1.4, False, "text"), 100_000, 256).text
 
 
 def _letters(text: str) -> str:
@@ -39,7 +40,7 @@ def test_single_characters_between_elements_are_kept(engine: str) -> None:
 
 
 def test_lines_and_title_are_those_of_the_page() -> None:
-    assert extract(PAGE, "resiliparse", 1.4, False, 1000, 64).title == "東"
+    assert extract(PAGE, None, Extraction("auto", 1.4, False, "text"), 1000, 64).found.title == "東"
     lines = [line for line in _text(PAGE).splitlines() if line]
     assert lines[1:3] == ["私は東京と大阪に行く。", "我爱你"]
     assert lines[-1].split() == ["東", "京"]
@@ -80,12 +81,13 @@ def test_a_node_of_few_bytes_is_kept(source: str, shown: str, engine: str) -> No
     assert f"link{shown}bold" in re.sub(r"(?<=link)\s+|\s+(?=bold)", "", text)
 
 
-def test_icons_and_links_to_headings_still_go() -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_icons_and_links_to_headings_still_go(engine: str) -> None:
     markup = (
         "<main><h2>Heading<a class=headerlink href=#h>¶</a> <a href=#h><b>¶</b></a></h2>"
         "<p>Some <i>\ue001</i> words, and more of them.</p></main>"
     )
-    assert _letters(_text(markup)) == "HeadingSomewords,andmoreofthem."
+    assert _letters(_text(markup, engine)) == "HeadingSomewords,andmoreofthem."
 
 
 def test_two_characters_of_three_bytes_and_character_data() -> None:
@@ -103,7 +105,8 @@ def test_more_kinds_of_characters_than_there_are_placeholders() -> None:
     characters = [chr(code) for code in (*range(0x3041, 0xD7A4), *range(0x900, 0x2000))]
     cells = "".join(f"<td>{character}</td>" for character in characters)
     assert len(characters) > 40_000
-    text = extract(f"<table><tr>{cells}</tr></table>", "resiliparse", 1.4, False, 10**6, 64).text
+    how = Extraction("resiliparse", 1.4, False, "text")
+    text = extract(f"<table><tr>{cells}</tr></table>", None, how, 10**6, 64).text
     found = "".join(text.replace("\t", "").split("\n"))
     assert sorted(found) == sorted("".join(characters))
 

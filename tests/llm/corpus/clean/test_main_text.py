@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from resiliparse.parse.html import HTMLTree
@@ -11,15 +12,15 @@ from llm.corpus.clean import main_text
 from llm.corpus.clean.main_text import (
     EngineError,
     Extracted,
-    TooDeepError,
-    TooManyNodesError,
     extract,
 )
+from llm.corpus.clean.markup_events import TooDeepError, TooManyNodesError
+from llm.corpus.clean.outcome import Extraction
 from llm.corpus.source.archives import read_archive
 from llm.corpus.source.records import Page
 
 DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
-ENGINES = ["resiliparse", "trafilatura", "both"]
+ENGINES = ["auto", "resiliparse", "trafilatura", "both"]
 
 # As the source `pydocs` renders a module.
 MODULE = """<!DOCTYPE html><html><head><title>pkg.mod</title></head><body>
@@ -45,19 +46,15 @@ words to fill the paragraph.</p>
 
 
 def _extract(markup: str, engine: str = "resiliparse", **changes: object) -> Extracted:
-    settings: dict[str, object] = {
-        "longer": 1.4,
-        "comments": False,
-        "max_nodes": 1000,
-        "max_depth": 64,
-    }
-    return extract(markup, engine, **(settings | changes))  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"comments": False, "max_nodes": 1000, "max_depth": 64} | changes
+    how = Extraction(engine, 1.4, settings["comments"], "text")
+    return extract(markup, None, how, settings["max_nodes"], settings["max_depth"])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_signatures_stand_on_lines_of_their_own(engine: str) -> None:
     found = _extract(MODULE, engine)
-    assert found.title == "pkg.mod"
+    assert found.found.title == "pkg.mod"
     lines = [line.strip() for line in found.text.splitlines() if line.strip()]
     start = lines.index("pkg.mod.f(x, y=1)")
     assert lines[start + 1] == "Return the sum of both arguments."
@@ -80,30 +77,33 @@ def test_lists_and_preformatted_text_are_kept(engine: str) -> None:
     assert "    indented" in lines
 
 
-def test_navigation_and_footer_are_dropped() -> None:
-    text = _extract(MODULE).text
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_navigation_and_footer_are_dropped(engine: str) -> None:
+    text = _extract(MODULE, engine).text
     assert "Next module" not in text
     assert "Made by a generator" not in text
 
 
-def test_a_list_of_links_is_still_navigation() -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_a_list_of_links_is_still_navigation(engine: str) -> None:
     links = "".join(f"<li><a href='{n}'>Chapter {n}</a></li>" for n in range(5))
     prose = "<li>Prose with <a href=x>a link</a> in a longer sentence.</li>"
     page = f"<body><h1>T</h1><ul>{links}</ul><p>Text of the page.</p><ul>{prose}</ul></body>"
-    text = _extract(page).text
+    text = _extract(page, engine).text
     assert "Chapter 3" not in text
     assert "Prose with a link in a longer sentence." in text
 
 
-def test_comments_on_request() -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_comments_on_request(engine: str) -> None:
     page = (
         "<body><article><p>" + "The article has many words in it. " * 20 + "</p></article>"
         "<div id='comments' class='comments'><p>"
         + "I disagree with this. " * 5
         + "</p></div></body>"
     )
-    assert "I disagree" not in _extract(page).text
-    assert "I disagree" in _extract(page, comments=True).text
+    assert "I disagree" not in _extract(page, engine).text
+    assert "I disagree" in _extract(page, engine, comments=True).text
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_comments_on_request() -> None:
     ],
 )
 def test_titles(page: str, title: str | None) -> None:
-    assert _extract(page).title == title
+    assert _extract(page).found.title == title
 
 
 def test_both_takes_the_longer_text_only_past_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +135,15 @@ def test_xhtml_with_a_declaration(engine: str) -> None:
         + "</p></section></body></html>"
     )
     assert _extract(page, engine).text.count("bright cold day") == 12
+
+
+@pytest.mark.parametrize("first", ["<nav><a href=x>menu</a></nav>", "", "<x-bar>menu</x-bar>"])
+def test_a_page_without_a_body_has_its_text(first: str) -> None:
+    prose = "<p>It was a bright cold day in April, and the clocks were striking.</p>" * 12
+    page = f"<head><title>t</title>{first}<main><article>{prose}</article></main>"
+    text = _extract(page, "auto").text
+    assert text.count("bright cold day") == 12
+    assert not text.startswith("t")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -191,9 +200,10 @@ PROSE = "<p>It is known to all the people who ever read about it, and it is all 
         ("<figure aria-hidden=true><pre>hidden</pre></figure>", []),
     ],
 )  # fmt: skip
-def test_figures_of_text_are_text(figure: str, kept: list[str]) -> None:
+@pytest.mark.parametrize("engine", ["auto", "resiliparse"])
+def test_figures_of_text_are_text(figure: str, kept: list[str], engine: str) -> None:
     page = f"<body><main>{PROSE}{{}}{PROSE}</main></body>"
-    with_figure, without = _extract(page.format(figure)).text, _extract(page.format("")).text
+    with_figure, without = (_extract(page.format(one), engine).text for one in (figure, ""))
     assert all(text in with_figure for text in kept)
     if not kept:
         assert with_figure.split() == without.split()

@@ -13,13 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.corpus.clean.outcome import Document, Extraction, Limits, Page, Rejected, Removed
+from llm.corpus.clean.outcome import (
+    Document,
+    Extraction,
+    Found,
+    Limits,
+    Page,
+    Rejected,
+    Removed,
+)
 from llm.corpus.clean.pages import clean_page, clean_pages
 
 LIMITS = Limits(
     max_bytes=2_000_000, max_nodes=100_000, max_depth=256, max_replaced=0.05, max_controls=0.01
 )
-HOW = Extraction(engine="resiliparse", longer=1.4, comments=False)
+HOW = Extraction(engine="auto", longer=1.4, comments=False, format="text")
 DATA = Path(__file__).parents[4].parent / "shared" / "data" / "extraction"
 
 
@@ -32,7 +40,7 @@ def test_plain_text_passes_through_decoded() -> None:
     text = "Zeile eins  \r\nZeile <b>zwei</b> – ü\n"
     for kind in ("text/plain; charset=utf-8", "TEXT/PLAIN", "text/markdown", None):
         assert _clean(text.encode(), kind) == Document(
-            None, "Zeile eins\nZeile <b>zwei</b> – ü", "plain", None
+            "Zeile eins\nZeile <b>zwei</b> – ü", "plain", Found()
         )
 
 
@@ -40,15 +48,17 @@ def test_html_is_recognised_without_a_content_type() -> None:
     page = b"<!doctype html><title>T</title><body><p>Some text.</p>"
     unknown = (None, "", "application/octet-stream", "*/*", "binary/octet-stream; a=b", "html")
     for kind in unknown:
-        assert _clean(page, kind) == Document("T", "Some text.", "resiliparse", None)
+        outcome = _clean(page, kind)
+        assert isinstance(outcome, Document)
+        assert (outcome.found.title, outcome.text) == ("T", "Some text.")
 
 
 @pytest.mark.parametrize(
     ("kind", "extractor"),
     [
-        ("text/html,text/html", "resiliparse"),
-        ("TEXT/HTML ; charset=utf-8, text/plain", "resiliparse"),
-        ("'text/html'", "resiliparse"),
+        ("text/html,text/html", "blocks"),
+        ("TEXT/HTML ; charset=utf-8, text/plain", "blocks"),
+        ("'text/html'", "blocks"),
         ("text/plain, text/html", "plain"),
         ("application/x-unknown", "plain"),
     ],
@@ -117,7 +127,8 @@ def _f1(found: str, wanted: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("engine", "floor"), [("resiliparse", 0.928), ("trafilatura", 0.959), ("both", 0.954)]
+    ("engine", "floor"),
+    [("auto", 0.979), ("resiliparse", 0.928), ("trafilatura", 0.959), ("both", 0.954)],
 )
 def test_token_f1_on_real_articles_does_not_fall(engine: str, floor: float) -> None:
     """181 pages with the article's text written out by hand (article-extraction-benchmark)."""
@@ -128,7 +139,7 @@ def test_token_f1_on_real_articles_does_not_fall(engine: str, floor: float) -> N
         Page(gzip.decompress((DATA / "html" / f"{name}.html.gz").read_bytes()), "text/html", None)
         for name in truth
     ]
-    outcomes = clean_pages(pages, LIMITS, Extraction(engine=engine, longer=1.4, comments=False))
+    outcomes = clean_pages(pages, LIMITS, Extraction(engine, 1.4, False, "text"))
     scores = [
         _f1(outcome.text, item["articleBody"]) if isinstance(outcome, Document) else 0.0
         for outcome, item in zip(outcomes, truth.values(), strict=True)
