@@ -17,16 +17,16 @@ def rows_of(found: Result) -> list[dict[str, str]]:
         gain = each.gain
         row = {
             "variant": each.variant,
+            "bits per byte": f"{each.bits_per_byte:.4f}",
+            CHANGE: change_text(gain.difference) if gain else NOTHING,
+            "verdict": "same model" if each.same else gain.difference.verdict if gain else "",
+            "between seeds": _spread(gain),
+            "p": p_text(gain.difference.corrected_p) if gain else NOTHING,
+            "could show": smallest_text(gain.difference) if gain else NOTHING,
             "documents": number(each.documents),
             "+/-": _more(each.documents - base.documents, each is base),
             "tokens": number(each.tokens),
             "+/- ": _more(each.tokens - base.tokens, each is base),
-            "bits per byte": f"{each.bits_per_byte:.4f}",
-            CHANGE: change_text(gain.difference) if gain else NOTHING,
-            "between seeds": _spread(gain),
-            "p": p_text(gain.difference.corrected_p) if gain else NOTHING,
-            "verdict": "same model" if each.same else gain.difference.verdict if gain else "",
-            "could show": smallest_text(gain.difference) if gain else NOTHING,
         }
         if len(found.seeds) < 2:
             del row["between seeds"]
@@ -52,8 +52,8 @@ def task_rows(found: Result) -> list[dict[str, str]]:
             "base": number(gain.difference.before),
             "variant's": number(gain.difference.after),
             CHANGE: change_text(gain.difference),
-            "p": p_text(gain.difference.corrected_p),
             "verdict": gain.difference.verdict,
+            "p": p_text(gain.difference.corrected_p),
         }
         for each in found.variants
         for gain in each.gains
