@@ -34,6 +34,8 @@ TEXT_ELEMENTS = frozenset(
 TOP = frozenset(("html", "head", "body", "main"))
 
 _FOOTER, _NOTE, _TEASER = int(Role.FOOTER), int(Role.NOTE), int(Role.TEASER)
+# A note that is one of these, too, is none.
+_NO_NOTE = int(Role.HIDDEN | Role.PROMOTION | Role.RELATED | Role.OVERLAY | Role.SHARE)
 _PARAGRAPHS = frozenset(("p", "pre", "li", "dd", "dt", *HEADINGS))
 _SENTENCE = re.compile(r"[.!?…。！？।؟]['\"”’»)\]]*$")
 # What prose has no place in, so that so much of it tells that the name means something else.
@@ -200,7 +202,7 @@ class BlockScores:
             above = self.page.parents[element]
             if self.page.tags[above] == "figure" and self._is_text(above):
                 return roles & ~BESIDE_TEXT
-        if roles & _NOTE and not roles & HIDDEN:
+        if roles & _NOTE and not roles & _NO_NOTE:
             return roles & ~BESIDE_TEXT
         if tag == "article" and not roles & int(Role.RELATED | Role.PROMOTION | Role.COMMENTS):
             return roles & ~BESIDE_TEXT

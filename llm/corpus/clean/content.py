@@ -26,6 +26,8 @@ _WHOLE_PAGE = frozenset((COLLECTION, LISTING, SERVICE))
 # Of a page of unknown kind all but clutter is taken where that is so many times its running text:
 # where the text stands in what is named as the text of the page, and elsewhere.
 _MUCH_MORE, _MORE = 2.0, 1.2
+# Characters of an article that is short, and how much more the whole page must then be.
+_SHORT, _FAR_MORE = 1_000, 6
 # Fewer characters than a short paragraph has; and how much more another rule must then find.
 LITTLE, LOST = 250, 4
 
@@ -38,9 +40,12 @@ def choose_content(scores: BlockScores, kind: PageType, comments: bool) -> Choic
         comments: keep what readers wrote below an article or about a product.
     """
     if kind.kind == FORUM:
-        chosen = thread(scores) or max(
-            running_text(scores), whole_page(scores), key=lambda c: c.length
-        )
+        posts, whole = thread(scores), whole_page(scores)
+        # Names of contributions may stand where no thread is.
+        if posts and posts.length * LOST >= whole.length:
+            chosen = posts
+        else:
+            chosen = max(running_text(scores), whole, key=lambda c: c.length)
     elif kind.kind == PRODUCT:
         chosen = whole_page(scores, ALWAYS | int(Role.TEASER))
     elif kind.kind == DOCUMENTATION:
@@ -48,15 +53,7 @@ def choose_content(scores: BlockScores, kind: PageType, comments: bool) -> Choic
     elif kind.kind in _WHOLE_PAGE:
         chosen = whole_page(scores)
     else:
-        chosen = running_text(scores)
-        if kind.kind != ARTICLE or chosen.length < LITTLE:
-            whole = whole_page(scores)
-            named = any(
-                scores.found.roles[place] & BODY or scores.page.tags[place] == "article"
-                for place in chosen.places
-            )
-            if whole.length > (_MUCH_MORE if named else _MORE) * chosen.length:
-                chosen = whole
+        chosen = _text_or_page(scores, kind)
     for rule in (whole_page, everything):
         if chosen.length >= LITTLE:
             break
@@ -66,6 +63,21 @@ def choose_content(scores: BlockScores, kind: PageType, comments: bool) -> Choic
     if comments:
         chosen = _with_comments(scores, chosen)
     return chosen
+
+
+def _text_or_page(scores: BlockScores, kind: PageType) -> Choice:
+    text = running_text(scores)
+    if kind.kind == ARTICLE and text.length >= _SHORT:
+        return text
+    whole = whole_page(scores)
+    if kind.kind == ARTICLE:
+        # What calls itself an article may be a table of results or a list.
+        return whole if whole.length > _FAR_MORE * text.length else text
+    named = any(
+        scores.found.roles[place] & BODY or scores.page.tags[place] == "article"
+        for place in text.places
+    )
+    return whole if whole.length > (_MUCH_MORE if named else _MORE) * text.length else text
 
 
 def _with_comments(scores: BlockScores, chosen: Choice) -> Choice:
