@@ -139,12 +139,12 @@ def rows_of(found: Comparison) -> list[dict[str, str]]:
         {
             "measure": row.difference.metric,
             "model": row.model,
-            found.contenders[0].label: number(row.difference.before),
-            "this model": number(row.difference.after),
+            "verdict": row.difference.verdict,
             CHANGE: change_text(row.difference),
             "p": p_text(row.difference.corrected_p),
+            found.contenders[0].label: number(row.difference.before),
+            "this model": number(row.difference.after),
             "n": number(row.difference.change.n),
-            "verdict": row.difference.verdict,
             "could show": smallest_text(row.difference),
         }
         for row in found.rows
