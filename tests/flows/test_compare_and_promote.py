@@ -115,11 +115,12 @@ def test_what_is_printed(home: Path) -> None:
     assert found.exit_code == 0, found.output
     lines = found.output.splitlines()
     assert lines[0].split() == [
-        *("measure", "model", "mine:sft", "this", "model", "change", "(95", "%)", "p", "n"),
-        *("verdict", "could", "show"),
+        *("measure", "model", "verdict", "change", "(95", "%)", "p", "mine:sft", "this", "model"),
+        *("n", "could", "show"),
     ]
     assert "+0.01 [-0.00684, +0.025]" in found.output
-    assert lines[2].split()[-3:] == ["no", "difference", "0.04"]
+    assert lines[2].split()[2:4] == ["no", "difference"]
+    assert lines[2].split()[-1] == "0.04"
     assert lines[-1] == "other:sft against mine:sft: better by bits_per_byte"
     record = json.loads(answer("compare", "mine", "other", "--json").output)
     assert [row["verdict"] for row in record["rows"]] == ["better", "no difference"]
