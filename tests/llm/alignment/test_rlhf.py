@@ -80,16 +80,16 @@ def test_what_is_rewarded_becomes_more_likely(
     assert all(row["parts"][0]["value"] == row["reward"] for row in table(tmp_path, "samples"))
 
 
-@pytest.mark.parametrize(("micro_batch_size", "whole_steps"), [(0, 3), (8, 2)])
+@pytest.mark.parametrize(("micro_batch_size", "whole_steps"), [(0, 9), (8, 8)])
 def test_a_stopped_run_goes_on_as_if_undisturbed(
     tmp_path: Path, given: tuple[Path, Path], micro_batch_size: int, whole_steps: int
 ) -> None:
-    # Of a step in pieces the first is done when it stops, and lost.
-    changes = {"micro_batch_size": micro_batch_size, "samples_every": 1}
+    # In the second epoch; of a step in pieces the first is done when it stops, and lost.
+    changes = {"micro_batch_size": micro_batch_size, "samples_every": 1, "epochs": 2}
     trained(tmp_path / "whole", given, **changes)
     stop = StopRequest()
     with pytest.raises(StoppedError, match=f"step {whole_steps}, with"):
-        trained(tmp_path / "cut", given, Listener(stop, 2), stop, **changes)
+        trained(tmp_path / "cut", given, Listener(stop, 8), stop, **changes)
     listener = Listener()
     trained(tmp_path / "cut", given, listener, **changes)
     assert listener.began[0][1] == whole_steps
