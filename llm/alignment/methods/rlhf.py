@@ -287,9 +287,11 @@ def _trainer(
     )
     trainer.eos_token_ids = list(chat.stops)
     session.compute_with(model, trainer.model, run.temperature)
-    reference = session.load()
-    session.compute_with(reference, trainer.ref_model, run.temperature)
-    trainer.ref_model.load_state_dict(reference.state_dict(keep_vars=True), assign=True)
+    if session.device.type == "cpu":
+        # The reference that the trainer has read from the same folder gives way to ours.
+        reference = session.load()
+        session.compute_with(reference, trainer.ref_model, run.temperature)
+        trainer.ref_model.load_state_dict(reference.state_dict(keep_vars=True), assign=True)
     return trainer
 
 
