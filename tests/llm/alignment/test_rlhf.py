@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 
 from llm.alignment import reward_model
 from llm.alignment.checks import NoRowsError
-from llm.alignment.methods import rlhf
 from llm.alignment.methods.rlhf import KlLimitError
 from llm.alignment.reward_model import RewardModel
 from llm.alignment.rewards.weighted import NonFiniteRewardError
@@ -23,19 +22,14 @@ from llm.model.folder import load
 from llm.process.parent import StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
-    counts_of,
     instructions,
     metrics,
     model_folder,
     reward_part,
     run_record,
+    run_to_the_end,
     table,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +38,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return model_folder(folder), instructions(folder / "instructions.parquet")
 
 
-def trained(
-    folder: Path, given: tuple[Path, Path], listener: Any = None, stop: Any = None, **changes: Any
-) -> dict[str, Any]:
-    run = parse_run(run_record("rlhf", folder, *given) | {"batch_size": 16} | changes, "test")
-    rlhf.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
-    return counts_of(folder)
+trained = partial(run_to_the_end, "rlhf", batch_size=16)
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
