@@ -12,7 +12,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
-    CutRowsConfig,
+    PairsConfig,
     counts_panel,
     curve_panels,
     launch,
@@ -22,10 +22,9 @@ from tasks.stages.alignment import (
 from tasks.stages.preference_panels import extreme_pairs, margin_histogram
 
 
-class DpoConfig(CutRowsConfig):
+class DpoConfig(PairsConfig):
     """How the model is tuned on preferences."""
 
-    epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)
     learning_rate: float = Field(
         1e-5,
         description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
@@ -44,13 +43,6 @@ class DpoConfig(CutRowsConfig):
         "probability from falling along with that of the rejected.",
         ge=0.0,
         le=100.0,
-    )
-    # Not execution: the sft term is a mean over it, and so is the last, smaller batch.
-    micro_batch_size: int = Field(
-        0,
-        description="Pairs per forward pass; must divide batch_size; 0 = the whole batch.",
-        ge=0,
-        le=65_536,
     )
 
 
