@@ -58,5 +58,36 @@ class LengthGrouped(Sampler[int]):
             yield from batch.tolist()
 
 
-def _split(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+class PromptOrder(Sampler[int]):
+    """The order in which a trainer of TRL that draws answers takes its prompts; what does not fill
+    a step is left out of an epoch.
+
+    TRL's own is drawn further from epoch to epoch, so that a run resumed in a later one would meet
+    other prompts. This one is a function of seed and epoch alone.
+
+    Args:
+        rows: prompts there are.
+        samples: answers to a prompt, which stand side by side.
+        batch_size: answers of a step.
+        repeats: how often the trainer asks for each step's prompts: once a micro-batch.
+    """
+
+    def __init__(self, rows: int, samples: int, batch_size: int, repeats: int, seed: int) -> None:
+        super().__init__()
+        self._rows, self._samples, self._repeats = rows, samples, repeats
+        self._prompts, self._seed, self._epoch = batch_size // samples, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The trainer says which epoch comes next."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._rows // self._prompts * self._prompts * self._samples * self._repeats
+
+    def __iter__(self) -> Iterator[int]:
+        key = np.array([self._seed, self._epoch], dtype=np.uint64)
+        order = np.random.Generator(np.random.Philox(key=key)).permutation(self._rows)
+        for start in range(0, self._rows - self._prompts + 1, self._prompts):
+            step = np.repeat(order[start : start + self._prompts], self._samples).tolist()
+            for _ in range(self._repeats):
+                yield from step

@@ -97,6 +97,19 @@ class CutRowsConfig(TuningConfig):
     )
 
 
+class PairsConfig(CutRowsConfig):
+    """How a model is tuned on pairs of answers."""
+
+    epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)
+    # Not execution: losses are means over it, that of the last, smaller batch too.
+    micro_batch_size: int = Field(
+        0,
+        description="Pairs per forward pass; must divide batch_size; 0 = the whole batch.",
+        ge=0,
+        le=65_536,
+    )
+
+
 def requirements(stage: str, kind: str, files: str, cap: str) -> tuple[Requirement, ...]:
     """What a method asks of other stages: rows no longer than the context, and examples.
 

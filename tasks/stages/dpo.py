@@ -14,7 +14,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
-    CutRowsConfig,
+    PairsConfig,
     counts_panel,
     curve_panels,
     launch,
@@ -24,10 +24,9 @@ from tasks.stages.alignment import (
 from tasks.stages.preference_panels import extreme_pairs, margin_histogram
 
 
-class DpoConfig(CutRowsConfig):
+class DpoConfig(PairsConfig):
     """How the model is tuned on preferences."""
 
-    epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)
     learning_rate: float = Field(
         1e-5,
         description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
@@ -69,13 +68,6 @@ class DpoConfig(CutRowsConfig):
         "The stage fails where answers become more than so many times as long; 0 = any.",
         ge=0.0,
         le=1_000.0,
-    )
-    # Not execution: the sft term is a mean over it, and so is the last, smaller batch.
-    micro_batch_size: int = Field(
-        0,
-        description="Pairs per forward pass; must divide batch_size; 0 = the whole batch.",
-        ge=0,
-        le=65_536,
     )
 
 

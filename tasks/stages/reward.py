@@ -18,7 +18,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
-    CutRowsConfig,
+    PairsConfig,
     counts_panel,
     curve_panels,
     launch,
@@ -39,10 +39,9 @@ class NoHeldOutPairsError(IngotError):
     """There is no pair on which a reward model could be measured."""
 
 
-class RewardConfig(CutRowsConfig):
+class RewardConfig(PairsConfig):
     """How the reward model is trained on preferences."""
 
-    epochs: int = Field(1, description="Passes over the pairs.", ge=1, le=1_000)
     learning_rate: float = Field(
         1e-4,
         description="Highest learning rate; small models take 1e-4, large ones 1e-5.",
@@ -59,13 +58,6 @@ class RewardConfig(CutRowsConfig):
         True,
         description="Fail unless the model is right on more held-out pairs than the rule that the "
         "longer answer wins: the 95 % interval of the difference must lie above zero.",
-    )
-    # Not execution: the loss is a mean over it, and so is the last, smaller batch.
-    micro_batch_size: int = Field(
-        0,
-        description="Pairs per forward pass; must divide batch_size; 0 = the whole batch.",
-        ge=0,
-        le=65_536,
     )
 
 

@@ -25,6 +25,7 @@ from llm.alignment.rewards.journal import Journal, named_parts
 from llm.alignment.rewards.rollout import Rollout
 from llm.alignment.rewards.weighted import WeightedReward, weighted_reward
 from llm.alignment.rollouts import Drawn, draw, sampling_of
+from llm.alignment.sampling import PromptOrder
 from llm.alignment.trainer import Session
 from llm.errors import ExpectedError
 from llm.model.sampling import GREEDY
@@ -225,6 +226,10 @@ def _trainer(
     class OwnRollouts(kind):  # type: ignore[misc, valid-type]
         """Answers and rewards are ours; a prompt is the doc_id of its row."""
 
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            repeats = self.args.steps_per_generation
+            return PromptOrder(training.num_rows, run.samples, run.batch_size, repeats, run.seed)
+
         def _tokenize_prompts(self, prompts: Sequence[str]) -> Any:
             return [asked[prompt]["prompt_tokens"] for prompt in prompts], None, {}
 
@@ -282,9 +287,11 @@ def _trainer(
     )
     trainer.eos_token_ids = list(chat.stops)
     session.compute_with(model, trainer.model, run.temperature)
-    reference = session.load()
-    session.compute_with(reference, trainer.ref_model, run.temperature)
-    trainer.ref_model.load_state_dict(reference.state_dict(keep_vars=True), assign=True)
+    if session.device.type == "cpu":
+        # The reference that the trainer has read from the same folder gives way to ours.
+        reference = session.load()
+        session.compute_with(reference, trainer.ref_model, run.temperature)
+        trainer.ref_model.load_state_dict(reference.state_dict(keep_vars=True), assign=True)
     return trainer
 
 

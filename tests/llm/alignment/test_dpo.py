@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -15,25 +15,18 @@ from safetensors.torch import load_file
 
 from llm.alignment.methods import dpo
 from llm.alignment.methods.dpo import AnswerLengthError, ChosenCollapseError
-from llm.alignment.run_file import parse_run
 from llm.model.folder import load
 from llm.model.scoring import completion_logprobs
 from llm.process.parent import StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
-    counts_of,
     metrics,
     model_folder,
     preferences,
     quiet,
-    run_record,
+    run_to_the_end,
     table,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +35,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return model_folder(folder), preferences(folder / "preferences.parquet")
 
 
-def trained(
-    folder: Path, given: tuple[Path, Path], listener: Any = None, stop: Any = None, **changes: Any
-) -> dict[str, Any]:
-    run = parse_run(run_record("dpo", folder, *given) | changes, "test")
-    dpo.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
-    return counts_of(folder)
+trained = partial(run_to_the_end, "dpo")
 
 
 def test_train_pairs_come_to_be_preferred(tmp_path: Path, given: tuple[Path, Path]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,25 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from llm.alignment import reward_model
 from llm.alignment.data import EqualPairError
-from llm.alignment.methods import reward
 from llm.alignment.reward_model import RewardModel, RewardModelError
-from llm.alignment.run_file import parse_run
 from llm.model.config_file import ModelFolderError, TokenizerMismatchError
 from llm.model.folder import load as load_language_model
 from llm.process.parent import StoppedError, StopRequest
-from tests.llm.alignment.tiny_run import (
-    Listener,
-    counts_of,
-    model_folder,
-    polite,
-    quiet,
-    run_record,
-)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+from tests.llm.alignment.tiny_run import Listener, model_folder, polite, quiet, run_to_the_end
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +34,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, given: tuple[Path, Path]) ->
     return folder
 
 
-def trained(folder: Path, given: tuple[Path, Path], *how: Any, **changes: Any) -> dict[str, Any]:
-    run = parse_run(run_record("reward", folder, *given) | changes, "test")
-    listener, stop = how or (Listener(), StopRequest())
-    reward.train(run, listener, stop)  # type: ignore[arg-type]
-    return counts_of(folder)
+trained = partial(run_to_the_end, "reward")
 
 
 def test_transformers_gives_the_same_rewards(saved: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 
 from llm.alignment import reward_model
 from llm.alignment.checks import NoRowsError
-from llm.alignment.methods import rlhf
 from llm.alignment.methods.rlhf import KlLimitError
 from llm.alignment.reward_model import RewardModel
 from llm.alignment.rewards.weighted import NonFiniteRewardError
@@ -23,19 +22,14 @@ from llm.model.folder import load
 from llm.process.parent import StoppedError, StopRequest
 from tests.llm.alignment.tiny_run import (
     Listener,
-    counts_of,
     instructions,
     metrics,
     model_folder,
     reward_part,
     run_record,
+    run_to_the_end,
     table,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +38,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return model_folder(folder), instructions(folder / "instructions.parquet")
 
 
-def trained(
-    folder: Path, given: tuple[Path, Path], listener: Any = None, stop: Any = None, **changes: Any
-) -> dict[str, Any]:
-    run = parse_run(run_record("rlhf", folder, *given) | {"batch_size": 16} | changes, "test")
-    rlhf.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
-    return counts_of(folder)
+trained = partial(run_to_the_end, "rlhf", batch_size=16)
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
@@ -80,16 +69,16 @@ def test_what_is_rewarded_becomes_more_likely(
     assert all(row["parts"][0]["value"] == row["reward"] for row in table(tmp_path, "samples"))
 
 
-@pytest.mark.parametrize(("micro_batch_size", "whole_steps"), [(0, 3), (8, 2)])
+@pytest.mark.parametrize(("micro_batch_size", "whole_steps"), [(0, 9), (8, 8)])
 def test_a_stopped_run_goes_on_as_if_undisturbed(
     tmp_path: Path, given: tuple[Path, Path], micro_batch_size: int, whole_steps: int
 ) -> None:
-    # Of a step in pieces the first is done when it stops, and lost.
-    changes = {"micro_batch_size": micro_batch_size, "samples_every": 1}
+    # In the second epoch; of a step in pieces the first is done when it stops, and lost.
+    changes = {"micro_batch_size": micro_batch_size, "samples_every": 1, "epochs": 2}
     trained(tmp_path / "whole", given, **changes)
     stop = StopRequest()
     with pytest.raises(StoppedError, match=f"step {whole_steps}, with"):
-        trained(tmp_path / "cut", given, Listener(stop, 2), stop, **changes)
+        trained(tmp_path / "cut", given, Listener(stop, 8), stop, **changes)
     listener = Listener()
     trained(tmp_path / "cut", given, listener, **changes)
     assert listener.began[0][1] == whole_steps

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.alignment.sampling import LengthGrouped
+from llm.alignment.sampling import LengthGrouped, PromptOrder
 
 
 @given(st.lists(st.integers(1, 300), max_size=400), st.integers(1, 17), st.integers(0, 3))
@@ -36,3 +38,28 @@ def test_batches_are_alike_and_epochs_are_not() -> None:
     # Not from the shortest to the longest: what a step learns from stays random.
     widths = [lengths[first[at : at + 16]].mean() for at in range(0, 992, 16)]
     assert abs(np.corrcoef(widths, np.arange(len(widths)))[0, 1]) < 0.4
+
+
+def test_prompts_come_a_step_at_a_time() -> None:
+    order = PromptOrder(rows=10, samples=3, batch_size=12, repeats=2, seed=5)
+    seen = list(order)
+    assert len(seen) == len(order) == 2 * 12 * 2  # two prompts are left out
+    steps = [seen[start : start + 12] for start in range(0, len(seen), 12)]
+    assert steps[0] == steps[1]
+    assert steps[2] == steps[3]
+    assert all(set(Counter(step).values()) == {3} for step in steps)
+    assert all(len(set(step[at : at + 3])) == 1 for step in steps for at in range(0, 12, 3))
+    assert not set(steps[0]) & set(steps[2])
+
+
+def test_the_order_of_prompts_is_that_of_seed_and_epoch() -> None:
+    one, other = (PromptOrder(20, 2, 8, 1, seed) for seed in (0, 1))
+    first = list(one)
+    assert list(one) == first
+    assert list(other) != first
+    one.set_epoch(1)
+    second = list(one)
+    assert second != first
+    later = PromptOrder(20, 2, 8, 1, 0)
+    later.set_epoch(1)
+    assert list(later) == second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm.alignment.methods import sft
-from llm.alignment.run_file import parse_run
 from llm.model.config_file import TokenizerMismatchError
 from llm.model.folder import load
 from llm.model.scoring import summed_logprobs
@@ -23,18 +22,12 @@ from llm.tokens.special_tokens import TURN_END
 from llm.training.divergence import NonFiniteLossError
 from tests.llm.alignment.tiny_run import (
     Listener,
-    counts_of,
     instructions,
     metrics,
     model_folder,
     quiet,
-    run_record,
+    run_to_the_end,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +36,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return model_folder(folder), instructions(folder / "instructions.parquet")
 
 
-def trained(
-    folder: Path, given: tuple[Path, Path], listener: Any = None, stop: Any = None, **changes: Any
-) -> dict[str, Any]:
-    record = run_record("sft", folder, *given) | changes
-    run = parse_run(record, "test")
-    sft.train(run, listener or Listener(), stop or StopRequest())  # type: ignore[arg-type]
-    return counts_of(folder)
+trained = partial(run_to_the_end, "sft")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -6,12 +6,14 @@ import argparse
 import inspect
 import json
 import textwrap
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.alignment.run_file import parse_run
 from llm.model.architecture import Architecture
 from llm.model.folder import save
 from llm.model.initialisation import initialise
@@ -209,6 +211,21 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
             "checkpoint_seconds": 3600.0,
         }
     )
+
+
+def run_to_the_end(
+    method: str,
+    folder: Path,
+    given: tuple[Path, Path],
+    listener: Listener | None = None,
+    stop: StopRequest | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Train from a model and examples; what the run counted."""
+    run = parse_run(run_record(method, folder, *given) | changes, "test")
+    train = import_module(f"llm.alignment.methods.{method}").train
+    train(run, listener or Listener(), stop or StopRequest())
+    return counts_of(folder)
 
 
 def metrics(folder: Path, name: str) -> list[float]:
