@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import pyarrow.compute as pc
+import pyarrow as pa
 from pydantic import Field
 
 from llm.evaluation.bootstrap import Estimate
@@ -68,7 +68,8 @@ def run(config: RewardConfig, inputs: Inputs, out: Out) -> None:
     """
     launch("reward", config, inputs, out, withheld=["must_beat_length"])
     pairs = out.data("pairs").table()
-    held_out = pairs.filter(pc.equal(pairs.column("split"), VALIDATION))
+    splits = pairs.column("split").to_pylist()
+    held_out = pairs.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
     if not held_out.num_rows:
         if config.must_beat_length:
             raise NoHeldOutPairsError(

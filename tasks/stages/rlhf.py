@@ -84,7 +84,7 @@ class RlhfConfig(TuningConfig):
         "the mean of the prompt's others, the tie to the starting model within the reward.",
     )
     rewards: list[RewardSpec] = Field(
-        [RewardSpec.model_validate({"name": "preferred", "kind": "model"})],
+        [RewardSpec.model_construct(name="preferred", kind="model")],
         description="Parts of the reward, each under a name of its own; their weighted sum counts.",
         min_length=1,
     )
