@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pydantic import Field
 
 from llm.evaluation.bootstrap import Estimate
-from llm.rows import rows_with
+from llm.evaluation.reward_quality import RewardQuality, reward_quality
 from llm.tables import PREFERENCE_ROWS, REWARD_PAIRS, VALIDATION
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError
@@ -26,9 +26,6 @@ from tasks.stages.alignment import (
     requirements,
 )
 from tasks.stages.preference_panels import extreme_pairs, margin_histogram
-
-if TYPE_CHECKING:
-    from llm.evaluation.reward_quality import RewardQuality
 
 
 class NoBetterThanLengthError(IngotError):
@@ -71,7 +68,8 @@ def run(config: RewardConfig, inputs: Inputs, out: Out) -> None:
     """
     launch("reward", config, inputs, out, withheld=["must_beat_length"])
     pairs = out.data("pairs").table()
-    held_out = rows_with(pairs, "split", VALIDATION)
+    splits = pairs.column("split").to_pylist()
+    held_out = pairs.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
     if not held_out.num_rows:
         if config.must_beat_length:
             raise NoHeldOutPairsError(
@@ -81,8 +79,6 @@ def run(config: RewardConfig, inputs: Inputs, out: Out) -> None:
             )
         out.fact("held_out", None)
         return
-    from llm.evaluation.reward_quality import reward_quality
-
     found = reward_quality(held_out)
     out.fact("held_out", asdict(found))
     out.log(

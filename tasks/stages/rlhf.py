@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -84,8 +84,7 @@ class RlhfConfig(TuningConfig):
         "the mean of the prompt's others, the tie to the starting model within the reward.",
     )
     rewards: list[RewardSpec] = Field(
-        # Not an instance: to make one sets pydantic up, which takes its time.
-        cast("list[RewardSpec]", [{"name": "preferred", "kind": "model"}]),
+        [RewardSpec.model_construct(name="preferred", kind="model")],
         description="Parts of the reward, each under a name of its own; their weighted sum counts.",
         min_length=1,
     )
