@@ -29,7 +29,10 @@ def test_reasons_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
     assert why in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["", *(c.callback.__name__ for c in app.registered_commands)])
+NAMES = [c.name or c.callback.__name__ for c in app.registered_commands]
+
+
+@pytest.mark.parametrize("command", ["", *NAMES])
 def test_every_command_explains_itself(command: str) -> None:
     answer = CliRunner().invoke(app, [*command.split(), "--help"])
     assert answer.exit_code == 0, answer.output

@@ -384,7 +384,7 @@ def test_pairs_alone_give_prompts_to_answer(record: dict[str, Any], tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"models": []}, "models is empty"),
+        ({"models": []}, "models and others are empty"),
         ({"device": "tpu"}, "device is 'tpu'; it is one of auto, cpu, cuda"),
         ({"batch": 3}, "no such field: batch;"),
     ],
