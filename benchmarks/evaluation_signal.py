@@ -60,7 +60,8 @@ def measure_rows(
     runs = [*short.values(), *long.values(), *seeds]
     for name in short[BASE]:
         try:
-            if all(name in each for each in runs):
+            # Of one item nothing can be said of others.
+            if all(name in each and len(each[name].ids) > 1 for each in runs):
                 rows.append(measure_row(name, short, long, seeds))
         except (DifferentItemsError, DifferentWeightsError) as error:
             print(f"left out: {error}", file=sys.stderr)
@@ -167,7 +168,7 @@ def main() -> None:
         "rows": [*pairs, *rows],
         "bars": [{"name": "agreement", "value": value, "target": AGREEMENT, "holds": holds}],
     }
-    print(json.dumps(record))
+    print(json.dumps(record, allow_nan=False))
 
 
 if __name__ == "__main__":
