@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.options import Recipe
-from flows.home import open_store
+from flows.home import open_store, require_writable
 from flows.planning import planner
 from tasks.engine.errors import RecipeError
 from tasks.engine.store import channels
@@ -67,6 +67,7 @@ def adopt(
             f"{folder} was not written by `ingot handover`; say what it is: --recipe NAME --as "
             f"{MODEL_STAGES[1]}"
         )
+    require_writable()
     request, store = _request(wanted, chosen), open_store()
     with Bar() as bar:
         artifact = take(request, folder, store, bar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -81,19 +82,29 @@ def check_same_tokenizer(ours: Path, theirs: Path) -> None:
 
 def history(folder: Path) -> tuple[list[dict[str, Any]], int]:
     """Figures of every step as transformers' trainer kept them (rows of step, name, value) and the
-    last step; nothing and 0 where it kept none."""
+    last step; nothing and 0 where it kept none.
+
+    Raises:
+        AdoptedModelError: a file of that name holds something else.
+    """
     beside = [folder / "trainer_state.json", *folder.glob("checkpoint-*/trainer_state.json")]
-    states = [json.loads(path.read_bytes()) for path in beside if path.is_file()]
-    if not states:
-        return [], 0
-    state = max(states, key=lambda each: int(each.get("global_step", 0)))
-    rows = [
-        {"step": int(entry["step"]), "name": name, "value": float(entry[name])}
-        for entry in state.get("log_history", [])
-        if "loss" in entry
-        for name in sorted(_FIGURES & entry.keys())
-    ]
-    return rows, int(state.get("global_step", 0))
+    found: tuple[list[dict[str, Any]], int] = [], 0
+    for path in filter(Path.is_file, beside):
+        try:
+            state = json.loads(path.read_bytes())
+            steps = int(state["global_step"])
+            rows = [
+                {"step": int(entry["step"]), "name": name, "value": float(entry[name])}
+                for entry in state["log_history"]
+                if "loss" in entry
+                for name in sorted(_FIGURES & entry.keys())
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise AdoptedModelError(
+                f"{path} is no trainer's history ({error!r}); remove it to adopt without curves"
+            ) from error
+        found = max(found, (rows, steps), key=itemgetter(1))
+    return found
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

@@ -24,8 +24,10 @@ def handed_over(folder: Path) -> Mapping[str, str]:
     """What `ingot handover` wrote beside the rows; nothing where it did not.
 
     Raises:
-        AdoptedModelError: it cannot be read.
+        AdoptedModelError: there is no such folder, or it cannot be read.
     """
+    if not folder.is_dir():
+        raise AdoptedModelError(f"{folder} is not a folder")
     path = folder / RECORD
     if not path.is_file():
         return {}
@@ -63,8 +65,6 @@ def adopt(
             "changed. Hand it over again, or go back to the values it was handed over with"
         )
     model = folder / TUNED if (folder / TUNED).is_dir() else folder
-    if not model.is_dir():
-        raise AdoptedModelError(f"{model} is not a folder")
     body = request.stage.run
 
     @wraps(body)  # the code behind the artifact is the stage's

@@ -121,6 +121,8 @@ def test_what_cannot_be_adopted(parent: Path, tmp_path: Path) -> None:
     (other / "handover.json").write_text("{}")
     with pytest.raises(AdoptedModelError, match="is not what `ingot handover` wrote"):
         adopt(request, other, planner.store)
+    with pytest.raises(AdoptedModelError, match="nowhere is not a folder"):
+        adopt(request, tmp_path / "nowhere", planner.store)
     with pytest.raises(AdoptedModelError, match="examples tunes no model"):
         adopt(planner.request("examples"), other, planner.store)
 
@@ -138,6 +140,11 @@ def test_other_tokenizers_shapes_and_adapters(parent: Path, tmp_path: Path) -> N
     with pytest.raises(TrainerError, match="differs from the starting model's in model"):
         adopt(request, folder, planner.store)
     path.write_text(kept)
+    history = place / "trainer_state.json"
+    history.write_text('{"global_step": 2}')
+    with pytest.raises(TrainerError, match=r"is no trainer's history .*log_history"):
+        adopt(request, folder, planner.store)
+    history.unlink()
     for piece in place.glob("*.safetensors*"):
         piece.unlink()
     save_file({"x": torch.zeros(1)}, place / "adapter_model.safetensors")

@@ -24,7 +24,7 @@ from tasks.panels.panels import Curve, Samples, Table
 from tasks.registry import STAGES as REGISTRY
 from tasks.stages import reward, rlhf
 from tasks.stages.reward import RewardConfig
-from tasks.stages.rlhf import RlhfConfig
+from tasks.stages.rlhf_config import RlhfConfig
 from tasks.stages.rlhf_prompts import prompts_in_files
 from tests.llm.alignment.tiny_run import instructions, model_folder, polite
 from tests.tasks.stand_in_examples import EXAMPLES, PRETRAIN, StandInConfig
