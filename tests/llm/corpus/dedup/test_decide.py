@@ -42,15 +42,16 @@ def _dedup(
     keep: Sequence[str] = ("longest", "doc_id"),
 ) -> Deduplicated:
     tables = _tables(texts, rows)
-    signatures = gather((sign(table, NUM_PERM, WORDS) for table in tables), NUM_PERM)
     bandings = (
         choose_banding(NUM_PERM, threshold, 0.985),
         choose_banding(NUM_PERM, SPLIT_JACCARD, 0.95),
     )
-    search = Search(Levels(threshold, SPLIT_JACCARD), bandings, cap, WORDS)
-    with tempfile.TemporaryDirectory() as scratch:
+    search = Search(Levels(threshold, SPLIT_JACCARD, 0.0), bandings, cap, WORDS)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scratch:
+        signed = (sign(table, NUM_PERM, WORDS) for table in tables)
+        signatures = gather(signed, NUM_PERM, Path(folder) / "signatures.bin")
         found = deduplicate(
-            signatures, keep_order(signatures, keep, None), search, lambda: tables, Path(scratch)
+            signatures, keep_order(signatures, keep, {}), search, lambda: tables, Path(scratch)
         )
         assert not list(Path(scratch).iterdir())
     return found
