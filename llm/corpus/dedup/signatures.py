@@ -39,7 +39,9 @@ def sign(documents: pa.Table, num_perm: int, words: int) -> pa.Table:
     """
     texts = without_nulls(documents.column("text"))
     kernel = worthwhile_kernel(texts.nbytes)
-    signed = kernel.sign(texts, num_perm, words) if kernel else _signed(texts, num_perm, words)
+    signed = (
+        kernel.sign(texts, num_perm, words) if kernel else signed_by_python(texts, num_perm, words)
+    )
     minhash = signed.minhash.astype("<u4", copy=False)
     columns = {
         "doc_id": documents.column("doc_id"),
@@ -51,7 +53,7 @@ def sign(documents: pa.Table, num_perm: int, words: int) -> pa.Table:
     return pa.table(columns, schema=SIGNATURES)
 
 
-def _signed(texts: pa.Array, num_perm: int, words: int) -> Signed:
+def signed_by_python(texts: pa.Array, num_perm: int, words: int) -> Signed:
     """What `Kernel.sign` gives, by Python."""
     each = texts.to_pylist()
     sets = [shingles(text, words) for text in each]
