@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,9 +115,8 @@ def gather(tables: Iterable[pa.Table], num_perm: int, path: Path) -> Signatures:
             chars.append(table.column("text_chars").to_numpy())
             counts.append(table.column("shingles").to_numpy())
             stream.writelines(table.column("minhash").to_pylist())
-    doc_ids = np.concatenate(ids)
-    order = np.argsort(doc_ids, kind="stable")
-    doc_ids = doc_ids[order]
+    order = np.argsort(np.concatenate(ids), kind="stable")
+    doc_ids = _taken(ids, order)
     repeated = np.flatnonzero(doc_ids[1:] == doc_ids[:-1])
     if len(repeated):
         raise RepeatedDocumentError(
@@ -125,11 +125,18 @@ def gather(tables: Iterable[pa.Table], num_perm: int, path: Path) -> Signatures:
         )
     return Signatures(
         doc_ids,
-        np.concatenate(digests)[order],
-        np.concatenate(chars)[order],
-        np.concatenate(counts)[order],
+        _taken(digests, order),
+        _taken(chars, order),
+        _taken(counts, order),
         SignatureRows(map_signatures(path, num_perm), order),
     )
+
+
+def _taken(parts: list[npt.NDArray[Any]], order: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """The parts as one array in that order; they are let go of, since together they are large."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole[order]
 
 
 def align(
