@@ -1,20 +1,20 @@
 """Near-duplicates: precision, recall and signature speed of Ingot, datasketch and datatrove.
 
-    python -m benchmarks.dedup --data DIR [--tries 2]
+    python -m benchmarks.dedup --data DIR [--tries 2] [--without-datatrove]
 
 DIR has sets of texts with the exact Jaccard index (words, shingles of five) of every pair that
-matters: articles_N.train.gz ("id text" a line) and mdn_twins.jsonl.gz, each with its
-.exact_jaccard_w5.tsv(.gz). A pair counts from 0.8 on, in all three: Ingot's `dedup` by its own
-defaults (all pairs of a bucket compared, so that there is evidence of all), datasketch's MinHashLSH
-(128 values, threshold 0.8) over Ingot's shingles, datatrove's MinHash steps by their defaults,
-where a pair is found when both are in one cluster. Precision: of the pairs found, those that count;
-recall: of those that count, the ones found; over all sets together.
+matters: NAME.train.gz ("id text" a line) or NAME.jsonl.gz (id, text), with the table of pairs in
+NAME.exact_jaccard_w5.tsv, gzipped or not. A pair counts from 0.8 on, in all three: Ingot's `dedup`
+by its own defaults (all pairs of a bucket compared, so that there is evidence of all), datasketch's
+MinHashLSH (128 values, threshold 0.8) over Ingot's shingles, datatrove's MinHash steps by their
+defaults, where a pair is found when both are in one cluster. Precision: of the pairs found, those
+that count; recall: of those that count, the ones found; over all sets together.
 
 Speed is that of one process in processor time, over the bytes of the texts in UTF-8, the best of
 the tries: Ingot's `sign` on batches as the stage makes them, its Python way, datasketch with those
-shingles, datatrove's signature step (in its own environment). The texts of the sets, mostly
-ASCII, and, where DIR's neighbour `lid` is there, stories in six Indic scripts, which datatrove is
-not asked to cut (it needs a tokenizer a language).
+shingles, datatrove's signature step (in an environment of its own, which pip makes the first time).
+The texts of the sets, mostly ASCII, and, where DIR's neighbour `lid` is there, stories in six Indic
+scripts, which datatrove is not asked to cut (it needs a tokenizer a language).
 """
 
 from __future__ import annotations
@@ -64,15 +64,21 @@ CONFIG = DedupConfig(threshold=THRESHOLD)
 
 def read_sets(data: Path) -> Iterator[tuple[str, dict[str, str], dict[Pair, float]]]:
     """Name, texts by id, and the known Jaccard of pairs, of each set."""
-    for path in sorted(data.glob("articles_*.train.gz")):
-        with gzip.open(path, "rt", encoding="utf-8") as stream:
-            texts = dict(line.rstrip("\n").split(" ", 1) for line in stream)
-        name = path.name.removesuffix(".train.gz")
-        yield name, texts, _known((data / f"{name}.exact_jaccard_w5.tsv").read_text())
-    with gzip.open(data / "mdn_twins.jsonl.gz", "rt", encoding="utf-8") as stream:
-        texts = {row["id"]: row["text"] for row in map(json.loads, stream)}
-    known = gzip.decompress((data / "mdn_twins.exact_jaccard_w5.tsv.gz").read_bytes())
-    yield "mdn_twins", texts, _known(known.decode())
+    found = False
+    for path in sorted([*data.glob("*.train.gz"), *data.glob("*.jsonl.gz")]):
+        name = path.name.split(".")[0]
+        with gzip.open(path, "rt", encoding="utf-8", newline="\n") as stream:
+            if path.name.endswith(".train.gz"):
+                texts = dict(line.rstrip("\n").split(" ", 1) for line in stream)
+            else:
+                texts = {row["id"]: row["text"] for row in map(json.loads, stream)}
+        table = data / f"{name}.exact_jaccard_w5.tsv"
+        zipped = table.with_name(f"{table.name}.gz")
+        raw = table.read_bytes() if table.exists() else gzip.decompress(zipped.read_bytes())
+        yield name, texts, _known(raw.decode())
+        found = True
+    if not found:
+        raise SystemExit(f"--data {data}: no NAME.train.gz or NAME.jsonl.gz in it")
 
 
 def _known(table: str) -> dict[Pair, float]:
@@ -214,23 +220,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tries", type=int, default=2)
+    parser.add_argument("--without-datatrove", action="store_true")
     args = parser.parse_args()
     if kernel() is not None:
         signatures.worthwhile_kernel(1 << 30)  # what is measured is not the first MiB
     sets = list(read_sets(args.data))
-    with tempfile.TemporaryDirectory() as folder:
-        theirs, trove = datatrove(
-            {name: list(texts.values()) for name, texts, _ in sets}, args.tries, Path(folder)
-        )
-    tools: dict[str, Callable[[str, dict[str, str]], set[Pair]]] = {
-        "ingot": lambda name, texts: ingot_pairs(texts),
-        "datasketch": lambda name, texts: datasketch_pairs(texts),
-        "datatrove": lambda name, texts: clusters_to_pairs(list(texts), theirs[name]["clusters"]),
-    }
     everything = [text for _, texts, _ in sets for text in texts.values()]
     size = sum(len(text.encode()) for text in everything) / 1e6
     speed = speeds(everything, args.tries)
-    speed["datatrove"] = size / sum(found["seconds"] for found in theirs.values())
+    versions = {"datasketch": version("datasketch")}
+    tools: dict[str, Callable[[str, dict[str, str]], set[Pair]]] = {
+        "ingot": lambda name, texts: ingot_pairs(texts),
+        "datasketch": lambda name, texts: datasketch_pairs(texts),
+    }
+    if not args.without_datatrove:
+        with tempfile.TemporaryDirectory() as folder:
+            theirs, versions["datatrove"] = datatrove(
+                {name: list(texts.values()) for name, texts, _ in sets}, args.tries, Path(folder)
+            )
+        speed["datatrove"] = size / sum(found["seconds"] for found in theirs.values())
+        tools["datatrove"] = lambda name, texts: clusters_to_pairs(
+            list(texts), theirs[name]["clusters"]
+        )
     rows = []
     for tool, find in tools.items():
         wanted = found = hits = 0
@@ -257,8 +268,9 @@ def main() -> None:
         "precision": rows[0]["precision"],
         "recall": rows[0]["recall"],
         "signature_mb_per_s": speed["ingot"],
-        "signature_speed_vs_datatrove": speed["ingot"] / speed["datatrove"],
     }
+    if "datatrove" in speed:
+        values["signature_speed_vs_datatrove"] = speed["ingot"] / speed["datatrove"]
     if others := other_scripts(args.data):
         for tool, rate in speeds(others, args.tries).items():
             print(f"other scripts, {tool:20}{rate:9.2f} MB/s")
@@ -275,7 +287,7 @@ def main() -> None:
                     "megabytes": size,
                     "threshold": THRESHOLD,
                 },
-                "versions": {"datatrove": trove, "datasketch": version("datasketch")},
+                "versions": versions,
                 "rows": rows,
                 "bars": [
                     {
