@@ -96,7 +96,7 @@ def untrained(folder: Path, seed: int) -> Path:
     lines = [
         " ".join(["sort", *drawn.sample(WORDS, 6), *drawn.sample(others, 4)]) for _ in range(400)
     ]
-    tokenizer = train(lines, BpeSettings(384, 2, 16))
+    tokenizer = train(lines, BpeSettings(384, 2, 16, "single"))
     folder.mkdir()
     write_folder(tokenizer, folder, END_OF_TEXT)
     shape = Architecture(

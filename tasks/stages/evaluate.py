@@ -35,10 +35,16 @@ from tasks.stages.evaluate_tasks import (
 from tasks.stages.prompts import answers_fit, texts_fit
 
 
-def _prompts_fit(config: EvaluateConfig, longest_token: int, context: int) -> Iterator[str]:
+def _prompts_fit(
+    config: EvaluateConfig, longest_token: int, digits: str, context: int
+) -> Iterator[str]:
     yield from answers_fit("evaluate", config.new_tokens, context)
-    yield from texts_fit("evaluate.prompts", config.prompts, context, longest_token, chat=True)
-    yield from texts_fit("evaluate.continuations", config.continuations, context, longest_token)
+    yield from texts_fit(
+        "evaluate.prompts", config.prompts, context, longest_token, digits, chat=True
+    )
+    yield from texts_fit(
+        "evaluate.continuations", config.continuations, context, longest_token, digits
+    )
 
 
 def _validation_documents(config: EvaluateConfig, validation_fraction: float) -> Iterator[str]:
@@ -133,7 +139,9 @@ STAGE = Stage(
     panels=panels,
     externals=externals,
     requires=(
-        Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),
+        Requirement(
+            ("tokenizer.longest_token", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
+        ),
         Requirement(("dedup.validation_fraction",), _validation_documents),
     ),
     reproducible=False,  # the last digits depend on device, threads and batch
