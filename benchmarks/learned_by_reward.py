@@ -169,6 +169,8 @@ def learned(seed: int, folder: Path, o: argparse.Namespace) -> dict[str, Any]:
         long_rows="remove",
         max_truncated=0.0,
         packing="none",
+        learn="all",
+        weights=[],
     )
     sft.train(parse_run(tuning, "sft"), Silent(), StopRequest())  # type: ignore[arg-type]
     imitated = time.monotonic()

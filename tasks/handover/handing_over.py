@@ -62,6 +62,10 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
         raise HandoverError(f"{folder} is not an empty folder; name another")
     data = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
     model = data["model"].folder()
+    if getattr(request.config, "weights", None):
+        raise HandoverError(
+            f"Axolotl draws every row once a pass; {stage}.weights cannot be handed over"
+        )
     rows_read = rows_of(*(output for name, output in data.items() if name != "model"))
     told = {field.name for field in fields(run_kind(stage))}
     settings = run_settings(stage, request.config, request.config.model_fields.keys() - told) | {

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from llm.alignment.examples.candidates import KEPT_IN
 from llm.rows import rows_among
 from llm.tables import SPLITS
 from tasks.engine.store.artifact import Artifact
@@ -45,14 +46,18 @@ def panels(artifact: Artifact) -> list[Panel]:
     if unread:
         note = "Fields of usable rows that were not used."
         shown.append(Table("Fields not used", ["file", "field", "rows"], unread, note))
-    thumbs = artifact.data("thumbs").table(["split", "desirable"]).to_pylist()
+    # An artifact of an earlier version has no thumbs.
+    kept_in = [name for name in KEPT_IN.values() if name in artifact.manifest.outputs]
+    thumbs = []
+    if "thumbs" in kept_in:
+        thumbs = artifact.data("thumbs").table(["split", "desirable"]).to_pylist()
     if thumbs:
         rows = Counter((row["split"], row["desirable"]) for row in thumbs)
         lines: list[list[Cell]] = [
             [split, rows[split, True], rows[split, False]] for split in SPLITS
         ]
         shown.append(Table("Thumbs up and down", ["split", "up", "down"], lines))
-    for name in ("instructions", "preferences", "thumbs"):
+    for name in kept_in:
         # The smallest ids: hashes, and so a sample of all sources.
         ids = sorted(artifact.data(name).table(["doc_id"]).column("doc_id").to_pylist())
         wanted = set(ids[:_SAMPLES_SHOWN])

@@ -169,7 +169,12 @@ def reward_part(kind: str, **changes: Any) -> dict[str, Any]:
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
     how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
     own: dict[str, dict[str, Any]] = {
-        "sft": {"learn": "all", "packing": "none", "execution": [*how, "micro_batch_size"]},
+        "sft": {
+            "learn": "all",
+            "packing": "none",
+            "weights": [],
+            "execution": [*how, "micro_batch_size"],
+        },
         "dpo": {
             "beta": 0.1,
             "loss": "sigmoid",
