@@ -68,7 +68,9 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
         )
     rows_read = rows_of(*(output for name, output in data.items() if name != "model"))
     told = {field.name for field in fields(run_kind(stage))}
-    settings = run_settings(stage, request.config, request.config.model_fields.keys() - told) | {
+    settings = run_settings(
+        stage, request.config, type(request.config).model_fields.keys() - told
+    ) | {
         "model": str(model),
         "examples": rows_read.files,
         "output": "",

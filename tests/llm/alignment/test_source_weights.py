@@ -28,7 +28,7 @@ def test_whole_weights_are_exact_and_fractions_are_shares() -> None:
     found = draws(table, [table], weights, 0)
     times = Counter(found.rows.tolist())
     assert all(times[at] == 2 for at in range(400))
-    assert set(times[at] for at in range(400, 800)) == {0, 1}
+    assert {times[at] for at in range(400, 800)} == {0, 1}
     assert 70 < sum(times[at] for at in range(400, 800)) < 130
     assert all(times[at] == 1 for at in range(800, 1000))
     assert found.told == [
