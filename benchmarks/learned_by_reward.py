@@ -131,6 +131,7 @@ def record(
         "output": str(folder / "model"),
         "results": str(folder / "results"),
         "scratch": str(folder / "scratch"),
+        "adopted": "",
         "micro_batch_size": 0,
         "warmup_share": 0.05,
         "weight_decay": 0.0,
