@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from llm.evaluation.judge.rubric import Criterion
 from llm.training.run_file import CudaOrCpu
 from tasks.engine.config import StageConfig, execution
-from tasks.stages.reward_parts import RewardSpec, asks_a_model, check_names
+from tasks.stages.answer_rewards import RewardSpec, asks_a_model, check_names
 
 _JUDGE = "judge_"
 

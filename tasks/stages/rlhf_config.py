@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from llm.alignment.methods.rlhf_run import Algorithm
 from tasks.engine.config import execution
 from tasks.stages.alignment import TuningConfig
-from tasks.stages.reward_parts import RewardSpec, asks_a_model, check_names
+from tasks.stages.answer_rewards import RewardSpec, asks_a_model, check_names
 
 
 class RlhfConfig(TuningConfig):
