@@ -131,6 +131,7 @@ def record(
         "output": str(folder / "model"),
         "results": str(folder / "results"),
         "scratch": str(folder / "scratch"),
+        "adopted": "",
         "micro_batch_size": 0,
         "warmup_share": 0.05,
         "weight_decay": 0.0,
@@ -169,6 +170,8 @@ def learned(seed: int, folder: Path, o: argparse.Namespace) -> dict[str, Any]:
         long_rows="remove",
         max_truncated=0.0,
         packing="none",
+        learn="all",
+        weights=[],
     )
     sft.train(parse_run(tuning, "sft"), Silent(), StopRequest())  # type: ignore[arg-type]
     imitated = time.monotonic()
