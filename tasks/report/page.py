@@ -18,6 +18,7 @@ from tasks.panels.svg import Bar, stacked_bars
 from tasks.panels.templates import Template
 from tasks.report import data_card, evidence, samples
 from tasks.report.funnel import Step, funnel, shares
+from tasks.report.funnel_flow import funnel_flow
 from tasks.report.samples import SampleLimits
 
 
@@ -136,9 +137,11 @@ def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> Markup:
         removed, rejected = sum(totals.removed.values()), sum(totals.rejected.values())
         mark = "✓" if totals.rows_in == totals.kept + removed + rejected else "✗"
         others.append([name, totals.unit, totals.rows_in, totals.kept, removed, rejected, mark])
+    flow = funnel_flow(steps)
     return _draw(
         "funnel",
         bars=Markup(_bars(steps)),
+        flow=_figures(flow) if flow else "",
         steps=_funnel_rows(steps),
         wrong=[step.stage for step in steps if not step.adds_up],
         reasons=reasons,
