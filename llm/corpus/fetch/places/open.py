@@ -1,0 +1,87 @@
+"""Which reader a place is for.
+
+A kind of place is a module here (or a folder beside this one) with two functions: one lists what
+the place has, the other hands out the bytes of an entry. Which files they end up in, that they are
+whole, and what is written down of them is the same for all kinds (`write.py`). What a kind needs is
+imported when a place of it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm.corpus.fetch.entries import Entry, Place, Read
+from llm.errors import ExpectedError
+
+
+class UnknownPlaceError(ExpectedError, ValueError):
+    """There is no reader for a kind of place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How places are asked: what changes nothing of what they have.
+
+    Attributes:
+        scratch: a folder that outlives the process, for what is there of a file so far.
+        manners: fields of `Manners`.
+        anonymous: ask stores that speak S3 without credentials.
+        servers: of kinds of places whose servers have copies: what is asked -> URL.
+        folder: of a site, what its crawl wrote.
+    """
+
+    scratch: str
+    manners: Mapping[str, Any]
+    anonymous: bool
+    servers: Mapping[str, str]
+    folder: str
+
+
+def list_place(place: Place, asks: Mapping[str, Any], means: Means | None) -> Iterator[Entry]:
+    """Every entry of a place, in order.
+
+    Args:
+        asks: what is asked of it, by kind: of a folder `known`, its files; of files their `urls`.
+        means: `None` for a folder.
+
+    Raises:
+        UnknownPlaceError
+    """
+    if place.kind == "folder":
+        from llm.corpus.fetch.places.folder import Known, list_folder
+
+        return list_folder(Known(**file) for file in asks["known"])
+    if place.kind == "files" and means is not None:
+        from llm.corpus.fetch.places.remote_files import RemoteFiles
+
+        return RemoteFiles(means.manners, means.anonymous).list(asks["urls"])
+    raise _unknown(place)
+
+
+def reader(place: Place, asks: Mapping[str, Any], means: Means | None, path: Path) -> Read:
+    """What hands out the bytes of an entry, in portions, or raises `NotFetchedError`.
+
+    Args:
+        asks: what decides how entries of it are read.
+        path: of a folder, the file its entries are read from.
+
+    Raises:
+        UnknownPlaceError
+    """
+    if place.kind == "folder":
+        from llm.corpus.fetch.places.folder import read_file
+
+        return lambda _entry: read_file(path)
+    if place.kind == "files" and means is not None:
+        from llm.corpus.fetch.places.remote_files import RemoteFiles
+
+        files, scratch = RemoteFiles(means.manners, means.anonymous), Path(means.scratch)
+        return lambda entry: files.read(entry, scratch, asks["max_file_bytes"])
+    raise _unknown(place)
+
+
+def _unknown(place: Place) -> UnknownPlaceError:
+    return UnknownPlaceError(f"{place.name}: there is no reader for places of kind {place.kind!r}")

@@ -1,0 +1,140 @@
+"""What `fetch` is told: the places, kind by kind, and how servers are asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from llm.corpus.fetch.allowed_hosts import AllowedHosts
+from llm.corpus.fetch.entries import Place
+from llm.corpus.fetch.file_urls import check_url
+from tasks.engine.config import Part, ShardedConfig, added, execution
+
+
+class _Named(Part):
+    """What the places of all kinds have."""
+
+    name: str = Field(
+        description="Name of the place; a source names it as `fetched`.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=64,
+    )
+
+
+class PlaceSpec(_Named):
+    """One named folder."""
+
+    kind: Literal["folder"] = Field("folder", description="What the place is.")
+    paths: list[str] = execution(
+        [], "folder: files, folders and globs (`**` too), relative to the root."
+    )
+
+
+class FilesSpec(_Named):
+    """Files by their URLs, under one name."""
+
+    urls: list[str] = Field(
+        description="https://host/path; s3://bucket/key, for which globs (`*`, `**`) and folders "
+        "(a slash at the end) stand as well.",
+        min_length=1,
+    )
+    max_file_bytes: int = Field(
+        100_000_000_000, description="Largest file; a larger one is rejected.", ge=1
+    )
+    anonymous: bool = execution(
+        False, "s3: ask without credentials, as public buckets allow; else the environment's."
+    )
+
+    @field_validator("urls")
+    @classmethod
+    def _can_be_fetched(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            check_url(url)
+        return urls
+
+    @property
+    def place(self) -> Place:
+        """As the library knows it."""
+        return Place(self.name, "files")
+
+    def lists(self) -> Mapping[str, Any]:
+        """What decides which entries there are."""
+        return {"urls": self.urls}
+
+    def reads(self) -> Mapping[str, Any]:
+        """What decides how one is read."""
+        return {"max_file_bytes": self.max_file_bytes}
+
+    def told(self) -> str:
+        """What will be fetched, for the plan."""
+        shown = ", ".join(self.urls[:3]) + (", ..." if len(self.urls) > 3 else "")
+        return f"{len(self.urls)} file(s) or pattern(s): {shown}"
+
+
+class FetchConfig(ShardedConfig):
+    """What to fetch."""
+
+    places: list[PlaceSpec] = Field(
+        [], description="Folders, here or mounted, each under a name of its own."
+    )
+    files: list[FilesSpec] = added([], "Files by URL: https:// and s3://.")
+    private_hosts: list[str] = execution(
+        [],
+        "Hosts, addresses or networks (10.0.0.0/8) that are meant although they are not public; "
+        "all others of that sort are refused, behind every redirect too.",
+    )
+    user_agent: str = execution(
+        "ingot (makes text corpora; obeys robots.txt)",
+        "What is said to web servers; name a way to reach you.",
+        min_length=1,
+        pattern=r"^[\x20-\x7e]*$",
+    )
+    timeout_seconds: float = execution(
+        60.0, "For a connection, and for the next bytes of an answer.", gt=0, le=3600
+    )
+    tries: int = execution(6, "Tries of a request before an entry is rejected.", ge=1, le=100)
+    first_wait_seconds: float = execution(
+        1.0, "Wait before the second try; it doubles with each further one.", gt=0, le=3600
+    )
+    longest_wait_seconds: float = execution(
+        120.0, "Longest wait between tries, also where a server asks for more.", gt=0, le=86400
+    )
+
+    @field_validator("private_hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: list[str]) -> list[str]:
+        AllowedHosts(hosts)
+        return hosts
+
+    @model_validator(mode="after")
+    def _distinct(self) -> FetchConfig:
+        counts = Counter(self.names)
+        twice = sorted(name for name, count in counts.items() if count > 1)
+        if twice:
+            raise ValueError(f"places need names of their own; given twice: {', '.join(twice)}")
+        return self
+
+    @property
+    def remote(self) -> list[FilesSpec]:
+        """The places that a network is asked for."""
+        return [*self.files]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the places, in their order."""
+        return [place.name for place in (*self.places, *self.remote)]
+
+    @property
+    def manners(self) -> Mapping[str, Any]:
+        """How servers are asked: fields of `Manners`."""
+        return {
+            "user_agent": self.user_agent,
+            "private_hosts": tuple(self.private_hosts),
+            "timeout_seconds": self.timeout_seconds,
+            "tries": self.tries,
+            "first_wait_seconds": self.first_wait_seconds,
+            "longest_wait_seconds": self.longest_wait_seconds,
+        }
