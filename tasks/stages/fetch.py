@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from llm.corpus.fetch.entries import (
     fetched_row,
     listed_rows,
 )
-from llm.corpus.fetch.places.open import Means, list_place, reader
+from llm.corpus.fetch.places.open import Means, gather_site, list_place, reader
 from llm.corpus.fetch.write import write_entries
 from llm.tables import REJECTED
 from tasks.engine.declare import Conservation, Output
-from tasks.engine.errors import ExternalInputError, IngotError
+from tasks.engine.errors import CancelledError, ExternalInputError, IngotError
 from tasks.engine.identity.canonical import sha256_json
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.shards.unit import Emitted, Fact, NewFile, Unit
@@ -32,7 +33,7 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Table
-from tasks.stages.fetch_config import FetchConfig
+from tasks.stages.fetch_config import FetchConfig, FilesSpec, SiteSpec
 
 _ROWS = 2_000  # of a table handed to the engine
 _SHOWN = 200
@@ -144,7 +145,7 @@ def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:
     places |= {spec.name: asdict(spec.place) for spec in config.remote}
     lists |= {spec.name: spec.lists() for spec in config.remote}
     reads: dict[str, Mapping[str, Any]] = {spec.name: spec.reads() for spec in config.remote}
-    means = str(_write_means(config, out.scratch))
+    means = str(_write_means(config, out.scratch, _crawl(config, out)))
     out.map(
         list_entries,
         over=[Item(name, 0, sha256_json(place), means) for name, place in places.items()],
@@ -175,15 +176,45 @@ def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:
         raise NothingFetchedError(_why_nothing(out, sorted(places)))
 
 
-def _write_means(config: FetchConfig, scratch: Path) -> Path:
+def _crawl(config: FetchConfig, out: Out) -> Mapping[str, Path]:
+    """Crawl every site, all side by side; where what was crawled lies.
+
+    Raises:
+        CancelledError: the stage is to stop; what came is kept.
+    """
+    most, pages = sum(site.max_pages for site in config.http), Counter[str]()
+
+    def crawl(site: SiteSpec) -> Path:
+        def told(count: int) -> None:
+            pages[site.name] = count
+            out.progress(sum(pages.values()), most, "page")
+
+        folder = out.lasting_folder(f"sites/{site.name}-{sha256_json(site.lists())[:12]}")
+        found = gather_site(site.rules(), config.manners, folder, out.forced, out.cancelled, told)
+        if found is None:
+            raise CancelledError(
+                f"fetch: the crawl of {site.name} was stopped; it goes on from here"
+            )
+        for name, number in found[1].items():
+            out.fact(f"{name}:{site.name}", number)
+        return found[0]
+
+    if not config.http:
+        return {}
+    with ThreadPoolExecutor(len(config.http)) as pool:
+        folders = list(pool.map(crawl, config.http))
+    return {site.name: folder for site, folder in zip(config.http, folders, strict=True)}
+
+
+def _write_means(config: FetchConfig, scratch: Path, crawled: Mapping[str, Path]) -> Path:
     """A file of how each place is asked: no part of what a shard is known by."""
     means = {
         spec.name: Means(
             scratch=str(scratch / "partial" / spec.name),
             manners=config.manners,
-            anonymous=spec.anonymous,
+            anonymous=isinstance(spec, FilesSpec) and spec.anonymous,
             servers={},
-            folder="",
+            folder=str(crawled.get(spec.name, "")),
         )
         for spec in config.remote
     }

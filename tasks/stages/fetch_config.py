@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from llm.corpus.fetch.allowed_hosts import AllowedHosts
 from llm.corpus.fetch.entries import Place
-from llm.corpus.fetch.file_urls import check_url
+from llm.corpus.fetch.file_urls import check_page_url, check_url
 from tasks.engine.config import Part, ShardedConfig, added, execution
 
 
@@ -74,6 +74,74 @@ class FilesSpec(_Named):
         return f"{len(self.urls)} file(s) or pattern(s): {shown}"
 
 
+class SiteSpec(_Named):
+    """One web site, or several hosts that belong together, crawled politely."""
+
+    seeds: list[str] = Field(description="URLs where the crawl begins.", min_length=1)
+    hosts: list[str] = Field(
+        [], description="Hosts that belong to it, such as *.example.org; empty = the seeds' own."
+    )
+    include: list[str] = Field(
+        [], description="Globs for path and query, such as /docs/*; empty = every path."
+    )
+    exclude: list[str] = Field([], description="Globs for path and query that are left out.")
+    media_types: list[str] = Field(
+        ["text/html", "application/xhtml+xml"],
+        description="Content types of pages that are kept.",
+        min_length=1,
+    )
+    sitemaps: bool = Field(
+        True, description="Also take URLs from the sitemaps that robots.txt names, or /sitemap.xml."
+    )
+    max_depth: int = Field(20, description="Links from a seed.", ge=0, le=1_000)
+    max_pages: int = Field(10_000, description="Pages at which the crawl ends.", ge=1)
+    max_bytes: int = Field(
+        10_000_000_000, description="Bytes of pages, as sent, at which the crawl ends.", ge=1
+    )
+    max_page_bytes: int = Field(
+        10_000_000, description="Largest page, as sent and decompressed; larger ones are rejected.",
+        ge=1_000, le=1_000_000_000,
+    )  # fmt: skip
+    max_seconds: float = Field(
+        86_400.0, description="Seconds of crawling, over all runs of it, at which it ends.", gt=0
+    )
+    delay_seconds: float = execution(
+        1.0, "At least, between two requests to a host; robots.txt may ask for more.",
+        ge=0, le=3_600,
+    )  # fmt: skip
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_pages(cls, seeds: list[str]) -> list[str]:
+        for url in seeds:
+            check_page_url(url)
+        return seeds
+
+    @property
+    def place(self) -> Place:
+        """As the library knows it."""
+        return Place(self.name, "site")
+
+    def lists(self) -> Mapping[str, Any]:
+        """What decides which entries there are."""
+        return {name: value for name, value in self.identity().items() if name != "name"}
+
+    def reads(self) -> Mapping[str, Any]:
+        """What decides how one is read."""
+        return {}
+
+    def rules(self) -> Mapping[str, Any]:
+        """Fields of `SiteRules`."""
+        return {**self.lists(), "delay_seconds": self.delay_seconds}
+
+    def told(self) -> str:
+        """What will be fetched, for the plan."""
+        return (
+            f"up to {self.max_pages:,} pages from {', '.join(self.seeds)}, "
+            f"{self.delay_seconds:g} s or more between two requests to a host"
+        )
+
+
 class FetchConfig(ShardedConfig):
     """What to fetch."""
 
@@ -81,6 +149,7 @@ class FetchConfig(ShardedConfig):
         [], description="Folders, here or mounted, each under a name of its own."
     )
     files: list[FilesSpec] = added([], "Files by URL: https:// and s3://.")
+    http: list[SiteSpec] = added([], "Web sites, crawled into WARC files.")
     private_hosts: list[str] = execution(
         [],
         "Hosts, addresses or networks (10.0.0.0/8) that are meant although they are not public; "
@@ -118,9 +187,9 @@ class FetchConfig(ShardedConfig):
         return self
 
     @property
-    def remote(self) -> list[FilesSpec]:
+    def remote(self) -> list[FilesSpec | SiteSpec]:
         """The places that a network is asked for."""
-        return [*self.files]
+        return [*self.files, *self.http]
 
     @property
     def names(self) -> list[str]:

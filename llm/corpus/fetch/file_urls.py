@@ -48,6 +48,23 @@ def check_url(url: str) -> None:
         raise FileUrlError(f"{url!r} names no file: it ends in a slash")
 
 
+def check_page_url(url: str) -> None:
+    """Whether a URL can be where a crawl begins.
+
+    Raises:
+        FileUrlError: it cannot, or there is a password in it, which would stand in every record.
+    """
+    try:
+        parts = urlsplit(url)
+        host, secret, _ = parts.hostname, parts.username, parts.port
+    except ValueError as error:
+        raise FileUrlError(f"{url!r} is no URL: {error}") from error
+    if secret is not None:
+        raise FileUrlError(f"{parts.scheme}://{host}: the URL holds a password; leave it out")
+    if parts.scheme not in WEB or not host:
+        raise FileUrlError(f"{url!r} is not of the form https://host/path")
+
+
 def file_name(url: str) -> str:
     """The file of the snapshot that a URL's bytes go into: host or bucket, then the path.
 

@@ -8,7 +8,7 @@ imported when a place of it is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,34 @@ class Means:
     folder: str
 
 
+def gather_site(
+    rules: Mapping[str, Any],
+    manners: Mapping[str, Any],
+    folder: Path,
+    again: bool,
+    stop: Callable[[], bool],
+    told: Callable[[int], None],
+) -> tuple[Path, Mapping[str, int]] | None:
+    """Crawl a site, where it was not, or is to be again: before it can be listed.
+
+    Args:
+        rules: fields of `SiteRules`.
+        folder: that outlives every run, for these rules.
+        told: given the number of pages so far.
+
+    Returns:
+        `Means.folder`, and counts of what is no entry; `None` where `stop` said so.
+
+    Raises:
+        SiteBusyError, SiteGoneError
+    """
+    from llm.corpus.fetch.site.last_crawl import crawl_facts, crawl_site, last_crawl
+
+    if not crawl_site(rules, manners, folder, again, stop, lambda now: told(now.pages)):
+        return None
+    return last_crawl(folder), crawl_facts(last_crawl(folder))
+
+
 def list_place(place: Place, asks: Mapping[str, Any], means: Means | None) -> Iterator[Entry]:
     """Every entry of a place, in order.
 
@@ -58,6 +86,10 @@ def list_place(place: Place, asks: Mapping[str, Any], means: Means | None) -> It
         from llm.corpus.fetch.places.remote_files import RemoteFiles
 
         return RemoteFiles(means.manners, means.anonymous).list(asks["urls"])
+    if place.kind == "site" and means is not None:
+        from llm.corpus.fetch.site.last_crawl import list_site
+
+        return list_site(Path(means.folder))
     raise _unknown(place)
 
 
@@ -80,6 +112,11 @@ def reader(place: Place, asks: Mapping[str, Any], means: Means | None, path: Pat
 
         files, scratch = RemoteFiles(means.manners, means.anonymous), Path(means.scratch)
         return lambda entry: files.read(entry, scratch, asks["max_file_bytes"])
+    if place.kind == "site" and means is not None:
+        from llm.corpus.fetch.site.last_crawl import read_site
+
+        folder = Path(means.folder)
+        return lambda entry: read_site(folder, entry)
     raise _unknown(place)
 
 
