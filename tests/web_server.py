@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -50,11 +50,13 @@ class WebServer:
     """What it has: path (with query, or without) -> replies, the last of which stays.
 
     Attributes:
+        answers: path without query -> what makes a reply of a path with query.
         asked: every request, in the order they came.
     """
 
     def __init__(self) -> None:
         self.replies: dict[str, list[Reply]] = {}
+        self.answers: dict[str, Callable[[str], Reply]] = {}
         self.asked: list[Asked] = []
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -89,6 +91,8 @@ class WebServer:
             self._thread.join()
 
     def _take(self, path: str, consume: bool) -> Reply:
+        if urlsplit(path).path in self.answers:
+            return self.answers[urlsplit(path).path](path)
         with self._lock:
             known = self.replies.get(path) or self.replies.get(urlsplit(path).path)
             if not known:

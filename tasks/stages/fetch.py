@@ -23,6 +23,7 @@ from llm.corpus.fetch.entries import (
 )
 from llm.corpus.fetch.places.open import Means, gather_site, list_place, reader
 from llm.corpus.fetch.write import write_entries
+from llm.errors import ExpectedError
 from llm.tables import REJECTED
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import CancelledError, ExternalInputError, IngotError
@@ -33,7 +34,7 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Table
-from tasks.stages.fetch_config import FetchConfig, FilesSpec, SiteSpec
+from tasks.stages.fetch_config import CommonCrawlSpec, FetchConfig, FilesSpec, SiteSpec
 
 _ROWS = 2_000  # of a table handed to the engine
 _SHOWN = 200
@@ -41,6 +42,10 @@ _SHOWN = 200
 
 class NothingFetchedError(IngotError):
     """No place gave a single file; says why."""
+
+
+class PlaceNotListedError(IngotError):
+    """A place does not say what it has; says why, and what to change."""
 
 
 def externals(config: FetchConfig) -> Mapping[str, Snapshot]:
@@ -79,9 +84,15 @@ def list_entries(
     Args:
         place: fields of the `Place`.
         asks: of `list_place`.
+
+    Raises:
+        PlaceNotListedError
     """
     of = Place(**place)
-    rows = listed_rows(of.name, list_place(of, asks, _means(of, unit)))
+    try:
+        rows = listed_rows(of.name, list_place(of, asks, _means(of, unit)))
+    except ExpectedError as error:
+        raise PlaceNotListedError(f"fetch: {of.name}: {error}") from error
     for start in range(0, len(rows), _ROWS):
         yield "listed", pa.Table.from_pylist(rows[start : start + _ROWS], schema=LISTED)
     yield Fact(f"listed:{of.name}", len(rows))
@@ -213,7 +224,7 @@ def _write_means(config: FetchConfig, scratch: Path, crawled: Mapping[str, Path]
             scratch=str(scratch / "partial" / spec.name),
             manners=config.manners,
             anonymous=isinstance(spec, FilesSpec) and spec.anonymous,
-            servers={},
+            servers=spec.servers if isinstance(spec, CommonCrawlSpec) else {},
             folder=str(crawled.get(spec.name, "")),
         )
         for spec in config.remote

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from llm.corpus.fetch.allowed_hosts import AllowedHosts
+from llm.corpus.fetch.commoncrawl.captures import surt_range
 from llm.corpus.fetch.entries import Place
 from llm.corpus.fetch.file_urls import check_page_url, check_url
 from tasks.engine.config import Part, ShardedConfig, added, execution
@@ -142,6 +143,92 @@ class SiteSpec(_Named):
         )
 
 
+class CommonCrawlSpec(_Named):
+    """Captures out of one crawl of Common Crawl, or some of its archives as a whole."""
+
+    snapshot: str = Field(
+        description="The crawl, such as CC-MAIN-2026-40.", pattern=r"^CC-MAIN-[0-9]{4}-[0-9-]+$"
+    )
+    urls: list[str] = Field(
+        [],
+        description="Captures of these: example.org/docs/* (what begins so), *.example.org (a "
+        "domain and all below it), example.org/page.html.",
+    )
+    languages: list[str] = Field(
+        [], description="ISO 639-3 (eng, deu); the first that was found in a page counts. Empty = "
+        "any."
+    )  # fmt: skip
+    media_types: list[str] = Field(
+        ["text/html", "application/xhtml+xml"], description="As detected; empty = any."
+    )
+    index: Literal["cdx", "columnar"] = Field(
+        "cdx",
+        description="Where captures are looked up: cdx asks the index server, columnar reads the "
+        "Parquet index by ranges, also without URLs.",
+    )
+    max_records: int = Field(
+        10_000,
+        description="Captures; where there are more, the seed chooses.",
+        ge=1,
+        le=100_000_000,
+    )
+    archives: Literal["", "warc", "wet"] = Field(
+        "", description="Whole archives of this kind instead of captures."
+    )
+    count: int = Field(1, description="Archives, chosen by the seed.", ge=1, le=1_000_000)
+    seed: int = Field(0, description="Of the choice of captures or archives.", ge=0)
+    index_url: str = execution("https://index.commoncrawl.org", "Server of the CDX index.")
+    data_url: str = execution("https://data.commoncrawl.org", "Server of archives and lists.")
+
+    @field_validator("index_url", "data_url")
+    @classmethod
+    def _is_a_server(cls, url: str) -> str:
+        check_page_url(url)
+        return url
+
+    @field_validator("urls")
+    @classmethod
+    def _are_patterns(cls, urls: list[str]) -> list[str]:
+        for pattern in urls:
+            surt_range(pattern)
+        return urls
+
+    @model_validator(mode="after")
+    def _one_way(self) -> CommonCrawlSpec:
+        if self.archives and self.urls:
+            raise ValueError(f"{self.name}: whole `archives` are not chosen by `urls`; drop one")
+        if not self.archives and not self.urls and self.index == "cdx":
+            raise ValueError(
+                f"{self.name}: without `urls` set `index: columnar`, or take whole `archives`"
+            )
+        return self
+
+    @property
+    def place(self) -> Place:
+        """As the library knows it."""
+        return Place(self.name, "commoncrawl")
+
+    @property
+    def servers(self) -> Mapping[str, str]:
+        """Where it is asked."""
+        return {"index": self.index_url, "data": self.data_url}
+
+    def lists(self) -> Mapping[str, Any]:
+        """What decides which entries there are."""
+        return {name: value for name, value in self.identity().items() if name != "name"}
+
+    def reads(self) -> Mapping[str, Any]:
+        """What decides how one is read."""
+        return {}
+
+    def told(self) -> str:
+        """What will be fetched, for the plan."""
+        if self.archives:
+            return f"{self.count} whole {self.archives.upper()} file(s) of {self.snapshot}"
+        which = ", ".join(self.urls) or "any URL"
+        return f"up to {self.max_records:,} captures of {which} in {self.snapshot} ({self.index})"
+
+
 class FetchConfig(ShardedConfig):
     """What to fetch."""
 
@@ -149,6 +236,7 @@ class FetchConfig(ShardedConfig):
         [], description="Folders, here or mounted, each under a name of its own."
     )
     files: list[FilesSpec] = added([], "Files by URL: https:// and s3://.")
+    commoncrawl: list[CommonCrawlSpec] = added([], "Captures or archives of Common Crawl.")
     http: list[SiteSpec] = added([], "Web sites, crawled into WARC files.")
     private_hosts: list[str] = execution(
         [],
@@ -187,9 +275,9 @@ class FetchConfig(ShardedConfig):
         return self
 
     @property
-    def remote(self) -> list[FilesSpec | SiteSpec]:
+    def remote(self) -> list[FilesSpec | CommonCrawlSpec | SiteSpec]:
         """The places that a network is asked for."""
-        return [*self.files, *self.http]
+        return [*self.files, *self.commoncrawl, *self.http]
 
     @property
     def names(self) -> list[str]:

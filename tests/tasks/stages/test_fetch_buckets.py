@@ -15,11 +15,10 @@ from llm.corpus.fetch.partial import Partial
 from llm.corpus.fetch.places import buckets
 from llm.corpus.fetch.places.buckets import Bucket, BucketError
 from llm.corpus.fetch.web.client import Manners
-from tasks.engine.errors import ShardError
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
-from tasks.stages.fetch import STAGE, externals
+from tasks.stages.fetch import STAGE, PlaceNotListedError, externals
 from tasks.stages.fetch_config import FetchConfig
 
 KEY, SECRET = "AKIDNOTREAL0000000", "neverwrittenanywhere/0123456789"
@@ -105,7 +104,9 @@ def test_what_is_not_there_is_told(tmp_path: Path, store: Any) -> None:
             list(bucket.list(url, file_name))
     with pytest.raises(BucketError, match=r"\*\*x is no pattern: .*entire path component"):
         list(bucket.list("s3://texts/**x", file_name))
-    with pytest.raises(ShardError, match=r"s3://texts/nothing/ matches no file"):
+    with pytest.raises(
+        PlaceNotListedError, match=r"fetch: s3: s3://texts/nothing/ matches no file"
+    ):
         fetch(tmp_path, ["s3://texts/nothing/"])
 
 

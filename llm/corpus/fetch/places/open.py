@@ -86,6 +86,10 @@ def list_place(place: Place, asks: Mapping[str, Any], means: Means | None) -> It
         from llm.corpus.fetch.places.remote_files import RemoteFiles
 
         return RemoteFiles(means.manners, means.anonymous).list(asks["urls"])
+    if place.kind == "commoncrawl" and means is not None:
+        from llm.corpus.fetch.commoncrawl.read import CommonCrawl
+
+        return CommonCrawl(means.manners, means.servers).list(asks)
     if place.kind == "site" and means is not None:
         from llm.corpus.fetch.site.last_crawl import list_site
 
@@ -112,6 +116,11 @@ def reader(place: Place, asks: Mapping[str, Any], means: Means | None, path: Pat
 
         files, scratch = RemoteFiles(means.manners, means.anonymous), Path(means.scratch)
         return lambda entry: files.read(entry, scratch, asks["max_file_bytes"])
+    if place.kind == "commoncrawl" and means is not None:
+        from llm.corpus.fetch.commoncrawl.read import CommonCrawl
+
+        crawl, scratch = CommonCrawl(means.manners, means.servers), Path(means.scratch)
+        return lambda entry: crawl.read(entry, scratch)
     if place.kind == "site" and means is not None:
         from llm.corpus.fetch.site.last_crawl import read_site
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from llm.corpus.fetch.entries import Entry, NotFetchedError
 from llm.corpus.fetch.partial import Partial
-from llm.corpus.fetch.web.client import PASSING, Answer, Web, refused
+from llm.corpus.fetch.web.client import PASSING, Answer, Web, limited, refused
 
 _SPARE = 1 << 16  # bytes more than a server said, before it is taken for one that never ends
 
@@ -130,6 +130,29 @@ def read_range(web: Web, url: str, offset: int, length: int, secret: Mapping[str
                 if len(data) < length:
                     raise NotFetchedError("cut_off", f"{len(data)} of {length} bytes came")
                 return bytes(data)
+        except NotFetchedError as error:
+            if error.reason not in PASSING or number >= web.manners.tries:
+                raise
+        time.sleep(web.wait(number, None))
+
+
+def read_whole(web: Web, url: str, most_bytes: int) -> bytes | None:
+    """A small file, at once; `None` where there is none.
+
+    Raises:
+        NotFetchedError: it cannot be had, or is larger.
+    """
+    number = 0
+    while True:
+        number += 1
+        try:
+            with web.ask(url, {"Accept-Encoding": "identity"}) as answer:
+                if answer.status == 404:
+                    return None
+                if answer.status != 200:
+                    raise refused(answer)
+                seconds = 60 * web.manners.timeout_seconds
+                return b"".join(limited(answer.body, most_bytes, seconds, time.monotonic))
         except NotFetchedError as error:
             if error.reason not in PASSING or number >= web.manners.tries:
                 raise
