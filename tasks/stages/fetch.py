@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from llm.corpus.fetch.entries import (
     LISTED,
     Entry,
     Fetched,
+    NotFetchedError,
     Place,
+    Refused,
     fetched_row,
     listed_rows,
 )
-from llm.corpus.fetch.places.open import Means, gather_site, list_place, reader
+from llm.corpus.fetch.places.open import Means, gather_site, list_place, reader, shape_file
 from llm.corpus.fetch.write import write_entries
 from llm.errors import ExpectedError
+from llm.sha256 import sha256_file
 from llm.tables import REJECTED
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import CancelledError, ExternalInputError, IngotError
@@ -34,7 +37,7 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Table
-from tasks.stages.fetch_config import CommonCrawlSpec, FetchConfig, FilesSpec, SiteSpec
+from tasks.stages.fetch_config import CommonCrawlSpec, FetchConfig, FilesSpec, HubSpec, SiteSpec
 
 _ROWS = 2_000  # of a table handed to the engine
 _SHOWN = 200
@@ -114,7 +117,8 @@ def fetch_file(
     target = unit.scratch / "file"
     fetched, rejected = [], []
     read = reader(of, asks, _means(of, unit), unit.path)
-    for outcome in write_entries(read, listed, target):
+    written = list(write_entries(read, listed, target))
+    for outcome in (_shaped(outcome, of, asks, target) for outcome in written):
         if isinstance(outcome, Fetched):
             fetched.append(fetched_row(of.name, outcome))
             continue
@@ -129,6 +133,22 @@ def fetch_file(
     if rejected:
         yield "rejected", pa.Table.from_pylist(rejected, schema=REJECTED)
         yield Fact(f"rejected:{of.name}", len(rejected))
+
+
+def _shaped(
+    outcome: Fetched | Refused, place: Place, asks: Mapping[str, Any], path: Path
+) -> Fetched | Refused:
+    """An outcome after the rows that are asked for were taken out of its file: of a place where an
+    entry is a file."""
+    if isinstance(outcome, Refused):
+        return outcome
+    try:
+        if shape_file(place, asks, outcome.entry, path) is None:
+            return outcome
+    except NotFetchedError as error:
+        return Refused(outcome.entry, error.reason, error.detail)
+    digest = f"sha256:{sha256_file(path)}"
+    return replace(outcome, bytes=path.stat().st_size, digest=digest)
 
 
 def _means(place: Place, unit: Unit) -> Means | None:
@@ -156,14 +176,18 @@ def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:
     places |= {spec.name: asdict(spec.place) for spec in config.remote}
     lists |= {spec.name: spec.lists() for spec in config.remote}
     reads: dict[str, Mapping[str, Any]] = {spec.name: spec.reads() for spec in config.remote}
-    means = str(_write_means(config, out.scratch, _crawl(config, out)))
+    crawled = _crawl(config, out)
+    means = str(_write_means(config, out.scratch, crawled, {}))
     out.map(
         list_entries,
         over=[Item(name, 0, sha256_json(place), means) for name, place in places.items()],
         each={name: {"place": place, "asks": lists[name]} for name, place in places.items()},
         checked=False,
     )
-    told, untold = _by_file(out)
+    told, untold, revisions = _by_file(out)
+    _write_means(config, out.scratch, crawled, revisions)
+    for place, revision in revisions.items():
+        out.fact(f"revision:{place}", revision)
     for files, steady in ((told, True), (untold, False)):
         out.map(
             fetch_file,
@@ -217,15 +241,23 @@ def _crawl(config: FetchConfig, out: Out) -> Mapping[str, Path]:
     return {site.name: folder for site, folder in zip(config.http, folders, strict=True)}
 
 
-def _write_means(config: FetchConfig, scratch: Path, crawled: Mapping[str, Path]) -> Path:
-    """A file of how each place is asked: no part of what a shard is known by."""
+def _write_means(
+    config: FetchConfig, scratch: Path, crawled: Mapping[str, Path], revisions: Mapping[str, str]
+) -> Path:
+    """A file of how each place is asked: no part of what a shard is known by.
+
+    Args:
+        crawled: folder of each site.
+        revisions: of places that have one, once they are listed.
+    """
     means = {
         spec.name: Means(
             scratch=str(scratch / "partial" / spec.name),
             manners=config.manners,
             anonymous=isinstance(spec, FilesSpec) and spec.anonymous,
-            servers=spec.servers if isinstance(spec, CommonCrawlSpec) else {},
+            servers=spec.servers if isinstance(spec, (CommonCrawlSpec, HubSpec)) else {},
             folder=str(crawled.get(spec.name, "")),
+            revision=revisions.get(spec.name, ""),
         )
         for spec in config.remote
     }
@@ -237,18 +269,23 @@ def _write_means(config: FetchConfig, scratch: Path, crawled: Mapping[str, Path]
 _ByFile = dict[str, list[dict[str, Any]]]
 
 
-def _by_file(out: Out) -> tuple[_ByFile, _ByFile]:
+def _by_file(out: Out) -> tuple[_ByFile, _ByFile, Mapping[str, str]]:
     """Fields of the listed entries by the file that they go into, `<place>/<file>`: of files of
-    whose bytes the list tells, and of the others."""
+    whose bytes the list tells, and of the others; and the revision of each place that has one."""
     found: _ByFile = {}
+    revisions: dict[str, str] = {}
     for table in out.data("listed").tables():
         for row in table.drop_columns(["doc_id"]).to_pylist():
-            name = f"{row.pop('place')}/{row['file']}"
+            place, revision = row.pop("place"), row.pop("revision")
+            if revision is not None:
+                revisions[place] = revision
+            name = f"{place}/{row['file']}"
             found.setdefault(name, []).append(row)
     told = {n for n, rows in found.items() if all(row["digest"] or row["version"] for row in rows)}
     return (
         {name: rows for name, rows in found.items() if name in told},
         {name: rows for name, rows in found.items() if name not in told},
+        dict(sorted(revisions.items())),
     )
 
 

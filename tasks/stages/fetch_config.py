@@ -229,6 +229,87 @@ class CommonCrawlSpec(_Named):
         return f"up to {self.max_records:,} captures of {which} in {self.snapshot} ({self.index})"
 
 
+class HubSpec(_Named):
+    """Parquet or JSONL files of a data set of the Hugging Face Hub."""
+
+    dataset: str = Field(
+        description="Its name, owner/name.", pattern=r"^[\w.-]+(/[\w.-]+)?$", max_length=200
+    )
+    revision: str = Field(
+        "main",
+        description="Branch, tag or commit; it is resolved to a commit when files are listed.",
+        min_length=1,
+    )
+    files: list[str] = Field(
+        ["*.parquet"],
+        description="Globs for files to take, such as sample/10BT/*.parquet; `*` stands for "
+        "folders too.",
+        min_length=1,
+    )
+    max_files: int = Field(0, description="Files, chosen by the seed; 0 = all.", ge=0)
+    row_share: float = Field(
+        1.0, description="Share of the rows that is kept of every file, by the seed.", gt=0, le=1
+    )
+    columns: list[str] = Field(
+        [],
+        description="Columns that are kept: name, or new=old to rename; empty = all. Each: of the "
+        "form text or text=content.",
+    )
+    seed: int = Field(0, description="Of the choice of files and rows.", ge=0)
+    endpoint: str = execution(
+        "", "Server that is asked; empty = HF_ENDPOINT of the environment, else huggingface.co."
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_server(cls, url: str) -> str:
+        if url:
+            check_page_url(url)
+        return url
+
+    @field_validator("columns")
+    @classmethod
+    def _names_each_once(cls, columns: list[str]) -> list[str]:
+        new = [column.partition("=")[0] for column in columns]
+        if "" in new or any(column.endswith("=") for column in columns):
+            raise ValueError("each is a column's name, or new=old")
+        if len(set(new)) < len(new):
+            raise ValueError("two columns get one name")
+        return columns
+
+    @property
+    def place(self) -> Place:
+        """As the library knows it."""
+        return Place(self.name, "hub")
+
+    @property
+    def servers(self) -> Mapping[str, str]:
+        """Where it is asked."""
+        return {"hub": self.endpoint}
+
+    def lists(self) -> Mapping[str, Any]:
+        """What decides which entries there are."""
+        chosen = {"max_files": self.max_files, "seed": self.seed if self.max_files else 0}
+        what = {"dataset": self.dataset, "revision": self.revision, "files": self.files}
+        return {**what, **chosen}
+
+    def reads(self) -> Mapping[str, Any]:
+        """What decides how one is read."""
+        pairs = [column.partition("=") for column in self.columns]
+        return {
+            "dataset": self.dataset,
+            "columns": {new: old or new for new, _, old in pairs},
+            "row_share": self.row_share,
+            "row_seed": self.seed if self.row_share < 1 else 0,
+        }
+
+    def told(self) -> str:
+        """What will be fetched, for the plan."""
+        most = f"up to {self.max_files} of " if self.max_files else ""
+        share = f", {self.row_share:.3g} of their rows" if self.row_share < 1 else ""
+        return f"{most}{', '.join(self.files)} of {self.dataset}@{self.revision}{share}"
+
+
 class FetchConfig(ShardedConfig):
     """What to fetch."""
 
@@ -237,6 +318,7 @@ class FetchConfig(ShardedConfig):
     )
     files: list[FilesSpec] = added([], "Files by URL: https:// and s3://.")
     commoncrawl: list[CommonCrawlSpec] = added([], "Captures or archives of Common Crawl.")
+    hub: list[HubSpec] = added([], "Data sets of the Hugging Face Hub.")
     http: list[SiteSpec] = added([], "Web sites, crawled into WARC files.")
     private_hosts: list[str] = execution(
         [],
@@ -275,9 +357,9 @@ class FetchConfig(ShardedConfig):
         return self
 
     @property
-    def remote(self) -> list[FilesSpec | CommonCrawlSpec | SiteSpec]:
+    def remote(self) -> list[FilesSpec | CommonCrawlSpec | HubSpec | SiteSpec]:
         """The places that a network is asked for."""
-        return [*self.files, *self.commoncrawl, *self.http]
+        return [*self.files, *self.commoncrawl, *self.hub, *self.http]
 
     @property
     def names(self) -> list[str]:

@@ -22,6 +22,7 @@ LISTED = pa.schema(
         pa.field("length", pa.int64()),
         pa.field("digest", pa.string()),
         pa.field("version", pa.string()),
+        pa.field("revision", pa.string()),
     ]
 )
 FETCHED = pa.schema(
@@ -63,6 +64,8 @@ class Entry:
             not say.
         version: what the place calls this state of its bytes by: an ETag, a commit, a digest of
             what is in them. Where it says one, equal versions are the same bytes.
+        revision: of the place as a whole, a commit, at which it was listed and is to be read; it
+            says nothing of these bytes.
     """
 
     file: str
@@ -71,6 +74,7 @@ class Entry:
     length: int | None = None
     digest: str | None = None
     version: str | None = None
+    revision: str | None = None
 
     def identity(self, place: str) -> str:
         """Its doc_id: the same wherever in a list it stands, and whatever its bytes are."""
@@ -129,6 +133,7 @@ def listed_rows(place: str, entries: Iterable[Entry]) -> list[dict[str, Any]]:
             "length": entry.length,
             "digest": entry.digest,
             "version": entry.version,
+            "revision": entry.revision,
         }
         for entry in entries
     ]

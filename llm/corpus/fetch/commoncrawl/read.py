@@ -80,7 +80,8 @@ class CommonCrawl:
         url = f"{self._servers['data'].rstrip('/')}/{entry.location}"
         if entry.offset is None or entry.length is None:
             partial = Partial(scratch, entry)
-            yield from download(self._web, url, entry, partial, _LARGEST_ARCHIVE, {})
+            version = entry.version
+            yield from download(self._web, url, entry, partial, _LARGEST_ARCHIVE, version, {})
             return
         data = read_range(self._web, url, entry.offset, entry.length, {})
         _check(data, entry)

@@ -31,6 +31,7 @@ class Means:
         anonymous: ask stores that speak S3 without credentials.
         servers: of kinds of places whose servers have copies: what is asked -> URL.
         folder: of a site, what its crawl wrote.
+        revision: at which a place was listed; "" = none.
     """
 
     scratch: str
@@ -38,6 +39,7 @@ class Means:
     anonymous: bool
     servers: Mapping[str, str]
     folder: str
+    revision: str
 
 
 def gather_site(
@@ -86,6 +88,11 @@ def list_place(place: Place, asks: Mapping[str, Any], means: Means | None) -> It
         from llm.corpus.fetch.places.remote_files import RemoteFiles
 
         return RemoteFiles(means.manners, means.anonymous).list(asks["urls"])
+    if place.kind == "hub" and means is not None:
+        from llm.corpus.fetch.hub.data_set import DataSet
+
+        data_set = DataSet(means.manners, asks["dataset"], means.servers["hub"])
+        return data_set.list(asks["revision"], asks["files"], asks["max_files"], asks["seed"])
     if place.kind == "commoncrawl" and means is not None:
         from llm.corpus.fetch.commoncrawl.read import CommonCrawl
 
@@ -116,6 +123,15 @@ def reader(place: Place, asks: Mapping[str, Any], means: Means | None, path: Pat
 
         files, scratch = RemoteFiles(means.manners, means.anonymous), Path(means.scratch)
         return lambda entry: files.read(entry, scratch, asks["max_file_bytes"])
+    if place.kind == "hub" and means is not None:
+        from llm.corpus.fetch.hub.data_set import DataSet
+
+        data_set, revision = (
+            DataSet(means.manners, asks["dataset"], means.servers["hub"]),
+            means.revision,
+        )
+        parts = Path(means.scratch)
+        return lambda entry: data_set.read(entry, revision, parts)
     if place.kind == "commoncrawl" and means is not None:
         from llm.corpus.fetch.commoncrawl.read import CommonCrawl
 
@@ -127,6 +143,25 @@ def reader(place: Place, asks: Mapping[str, Any], means: Means | None, path: Pat
         folder = Path(means.folder)
         return lambda entry: read_site(folder, entry)
     raise _unknown(place)
+
+
+def shape_file(
+    place: Place, asks: Mapping[str, Any], entry: Entry, path: Path
+) -> tuple[int, int] | None:
+    """Keep some rows and columns of a file that came, where that is asked for.
+
+    Returns:
+        How many rows it had, and has; `None` where it is what it was.
+
+    Raises:
+        NotFetchedError: it has no rows, or others.
+    """
+    if place.kind != "hub":
+        return None
+    from llm.corpus.fetch.hub.rows import Shape, reshape
+
+    shape = Shape(asks["columns"], asks["row_share"], asks["row_seed"])
+    return None if shape.keeps_all else reshape(shape, entry, path)
 
 
 def _unknown(place: Place) -> UnknownPlaceError:

@@ -75,4 +75,4 @@ class RemoteFiles:
         partial = Partial(scratch, entry)
         if urlsplit(entry.location).scheme in BUCKET:
             return self._bucket.read(entry, partial, most_bytes)
-        return download(self._web, entry.location, entry, partial, most_bytes, {})
+        return download(self._web, entry.location, entry, partial, most_bytes, entry.version, {})

@@ -14,7 +14,13 @@ _SPARE = 1 << 16  # bytes more than a server said, before it is taken for one th
 
 
 def download(
-    web: Web, url: str, entry: Entry, partial: Partial, most_bytes: int, secret: Mapping[str, str]
+    web: Web,
+    url: str,
+    entry: Entry,
+    partial: Partial,
+    most_bytes: int,
+    validator: str | None,
+    secret: Mapping[str, str],
 ) -> Iterator[bytes]:
     """The bytes of a file, in portions, once all of them are there.
 
@@ -23,6 +29,8 @@ def download(
         partial: where they are gathered; what an earlier try left is gone on with (ranges, RFC
             9110, 14).
         most_bytes: it may have, whatever was said of it.
+        validator: what the server calls the bytes by (`Answer.version`); others are refused. `None`
+            where the entry's version is no word of the server's.
         secret: headers for the host of the URL alone.
 
     Raises:
@@ -33,7 +41,7 @@ def download(
     while True:
         before = partial.size
         try:
-            if _ask(web, url, entry, partial, most_bytes, secret):
+            if _ask(web, url, entry, partial, most_bytes, validator, secret):
                 break
             raise NotFetchedError("cut_off", "the answer ended early")
         except NotFetchedError as error:
@@ -45,10 +53,16 @@ def download(
 
 
 def _ask(
-    web: Web, url: str, entry: Entry, partial: Partial, most_bytes: int, secret: Mapping[str, str]
+    web: Web,
+    url: str,
+    entry: Entry,
+    partial: Partial,
+    most_bytes: int,
+    version: str | None,
+    secret: Mapping[str, str],
 ) -> bool:
     """One request; whether all is there now."""
-    have, version = partial.size, entry.version
+    have = partial.size
     if entry.length is not None and have >= entry.length > 0:
         return True
     headers = {"Accept-Encoding": "identity"}
