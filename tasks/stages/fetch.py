@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -217,7 +218,11 @@ def _crawl(config: FetchConfig, out: Out) -> Mapping[str, Path]:
     Raises:
         CancelledError: the stage is to stop; what came is kept.
     """
+    ended = Event()  # no thread outlives what waits for it
     most, pages = sum(site.max_pages for site in config.http), Counter[str]()
+
+    def stop() -> bool:
+        return ended.is_set() or out.cancelled()
 
     def crawl(site: SiteSpec) -> Path:
         def told(count: int) -> None:
@@ -225,7 +230,7 @@ def _crawl(config: FetchConfig, out: Out) -> Mapping[str, Path]:
             out.progress(sum(pages.values()), most, "page")
 
         folder = out.lasting_folder(f"sites/{site.name}-{sha256_json(site.lists())[:12]}")
-        found = gather_site(site.rules(), config.manners, folder, out.forced, out.cancelled, told)
+        found = gather_site(site.rules(), config.manners, folder, out.forced, stop, told)
         if found is None:
             raise CancelledError(
                 f"fetch: the crawl of {site.name} was stopped; it goes on from here"
@@ -237,7 +242,10 @@ def _crawl(config: FetchConfig, out: Out) -> Mapping[str, Path]:
     if not config.http:
         return {}
     with ThreadPoolExecutor(len(config.http)) as pool:
-        folders = list(pool.map(crawl, config.http))
+        try:
+            folders = list(pool.map(crawl, config.http))
+        finally:
+            ended.set()
     return {site.name: folder for site, folder in zip(config.http, folders, strict=True)}
 
 

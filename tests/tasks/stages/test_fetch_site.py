@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def test_without_a_robots_txt_all_is_allowed_and_where_the_host_fails_nothing(
     if allowed:
         assert paths(crawl(tmp_path, site(server))) == ["/"]
         return
-    with pytest.raises(NothingFetchedError, match="1 robots such as"):
+    with pytest.raises(NothingFetchedError, match="1 robots_unavailable such as"):
         crawl(tmp_path, site(server))
     assert set(server.paths()) == {"/robots.txt"}
 
@@ -200,18 +201,20 @@ def test_what_fails_on_purpose_is_rejected_with_the_reason(
         "/inward": Reply(status=302, headers={"Location": "http://169.254.169.254/"}),
         "/inner": Reply(status=302, headers={"Location": f"http://localhost:{server.port}/secret"}),
     }  # fmt: skip
-    server.serve("/", html(*bad, "/moved"))
+    server.serve("/", html(*bad, "/moved", "/once"))
+    once = html()
+    server.serve("/once", replace(once, cut=5), once)
     server.serve("/moved", Reply(status=301, headers={"Location": "/there"}))
     server.serve("/there", html())
     for path, reply in bad.items():
         server.serve(path, reply)
     rules = {"max_page_bytes": 2_000, "hosts": ["127.0.0.1", "localhost"]}
     artifact = crawl(tmp_path, site(server, **rules))
-    assert paths(artifact) == ["/", "/there"]
+    assert paths(artifact) == ["/", "/once", "/there"]
     assert reasons(artifact) == {
         "/gone": "missing", "/busy": "busy", "/image": "content_type", "/large": "too_large",
         "/endless": "too_large", "/cut": "cut_off", "/bomb": "too_large",
-        "/inward": "out_of_scope", "/secret": "robots",
+        "/inward": "out_of_scope", "/secret": "robots_unavailable",
     }  # fmt: skip
     assert "/secret" not in server.paths(), "localhost lies at a private address"
 

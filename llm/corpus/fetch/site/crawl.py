@@ -23,11 +23,20 @@ from llm.corpus.fetch.site.robots_txt import RobotsTxt, fetch_robots
 from llm.corpus.fetch.site.rules import Scope, SiteRules, crawl_url, origin
 from llm.corpus.fetch.site.sitemaps import MOST_BYTES, read_sitemap
 from llm.corpus.fetch.site.warc_records import exchange
-from llm.corpus.fetch.web.client import Answer, Web, limited, redirect_of, refused, shown
+from llm.corpus.fetch.web.client import (
+    PASSING,
+    Answer,
+    Web,
+    limited,
+    redirect_of,
+    refused,
+    shown,
+)
 
 FRONTIER = "frontier.sqlite"
 _PAGES_PER_FILE, _BYTES_PER_FILE = 2_000, 256 << 20
 _MOST_SITEMAPS = 500
+_LOOK_SECONDS = 0.2
 _DEEPEST_SITEMAP = 3  # an index of indices
 
 
@@ -55,7 +64,7 @@ class Crawl:
         self._frontier = Frontier(folder / FRONTIER)
         self._earlier_folder = earlier
         self._earlier = None if earlier is None else Frontier(earlier / FRONTIER)
-        self._robots: dict[str, RobotsTxt] = {}
+        self._robots: dict[str, tuple[int, RobotsTxt]] = {}
         self._next_request: dict[str, float] = {}
         self._mark = time.monotonic()
         self._cut_back()
@@ -79,8 +88,9 @@ class Crawl:
             if waiting is None or self._full():
                 self._frontier.end()
                 return True
-            self._one(waiting)
-            told(self._progress())
+            if self._may_ask(origin(waiting.url), stop):
+                self._one(waiting)
+                told(self._progress())
         return False
 
     def close(self) -> None:
@@ -112,14 +122,16 @@ class Crawl:
 
     def _one(self, waiting: Waiting) -> None:
         url = waiting.url
-        if self._frontier.robots(origin(url)) is None:
-            self._robots_of(origin(url))
-            return  # its sitemaps come first
         try:
-            robots = self._robots_of(origin(url))
+            status, robots = self._robots_of(origin(url))
+            if status == 0:
+                raise NotFetchedError(
+                    "robots_unavailable", "the host does not say in a robots.txt what is allowed"
+                )
             if not robots.allows(url):
                 raise NotFetchedError("robots", "robots.txt does not allow it")
-            self._wait(origin(url), robots)
+            delay = max(self._rules.delay_seconds, robots.delay_seconds)
+            self._next_request[origin(url)] = time.monotonic() + delay
             if waiting.kind == "sitemap":
                 self._sitemap(waiting)
             else:
@@ -133,8 +145,21 @@ class Crawl:
         before, self._mark = self._mark, time.monotonic()
         return self._mark - before
 
-    def _robots_of(self, host: str) -> RobotsTxt:
-        """The rules of a host, asked for once; its sitemaps are put before its pages."""
+    def _may_ask(self, host: str, stop: Callable[[], bool]) -> bool:
+        """Wait until a host may be asked again; `False` where there is something else to do first:
+        its sitemaps, once it was asked for its rules, or to stop."""
+        if self._frontier.robots(host) is None:
+            self._robots_of(host)
+            return False
+        while (left := self._next_request.get(host, 0.0) - time.monotonic()) > 0:
+            if stop():
+                return False
+            time.sleep(min(left, _LOOK_SECONDS))
+        return True
+
+    def _robots_of(self, host: str) -> tuple[int, RobotsTxt]:
+        """Status and rules of a host's robots.txt, asked for once; its sitemaps are put before its
+        pages."""
         if host not in self._robots:
             known = self._frontier.robots(host)
             if known is None:
@@ -145,16 +170,9 @@ class Crawl:
                     named = [crawl_url(link, host) for link in rules.sitemaps]
                     urls = [u for u in named if u] or [f"{host}/sitemap.xml"]
                     self._frontier.add(urls[:_MOST_SITEMAPS], "sitemap", -_DEEPEST_SITEMAP)
-            self._robots[host] = RobotsTxt(known[1], self._web.manners.user_agent)
+            rules = RobotsTxt(known[1], self._web.manners.user_agent)
+            self._robots[host] = known[0], rules
         return self._robots[host]
-
-    def _wait(self, host: str, robots: RobotsTxt) -> None:
-        """Until the host may be asked again."""
-        delay = max(self._rules.delay_seconds, robots.delay_seconds)
-        left = self._next_request.get(host, 0.0) - time.monotonic()
-        if left > 0:
-            time.sleep(left)
-        self._next_request[host] = time.monotonic() + delay
 
     def _sitemap(self, waiting: Waiting) -> None:
         seconds = 10 * self._web.manners.timeout_seconds
@@ -181,15 +199,24 @@ class Crawl:
             headers["If-None-Match"] = before.etag
         elif before is not None and before.modified:
             headers["If-Modified-Since"] = before.modified
-        with self._web.ask(url, headers, follow=False) as answer:
-            if before is not None and answer.status == 304:
-                self._take_over(before, waiting)
-                return
-            target = redirect_of(answer)
-            if target is not None:
-                self._redirected(waiting, target)
-                return
-            self._came(answer, waiting, before, headers)
+        tries = 0
+        while True:
+            tries += 1
+            with self._web.ask(url, headers, follow=False) as answer:
+                if before is not None and answer.status == 304:
+                    self._take_over(before, waiting)
+                    return
+                target = redirect_of(answer)
+                if target is not None:
+                    self._redirected(waiting, target)
+                    return
+                try:
+                    self._came(answer, waiting, before, headers)
+                    return
+                except NotFetchedError as error:  # within the body: before it, `ask` tries again
+                    if error.reason not in PASSING or tries >= self._web.manners.tries:
+                        raise
+            time.sleep(self._web.wait(tries, None))
 
     def _redirected(self, waiting: Waiting, target: str) -> None:
         """The target is a page like any other: it must belong to the crawl, and be allowed."""
