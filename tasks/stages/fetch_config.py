@@ -49,12 +49,12 @@ class FilesSpec(_Named):
         False, "s3: ask without credentials, as public buckets allow; else the environment's."
     )
 
-    @field_validator("urls")
-    @classmethod
-    def _can_be_fetched(cls, urls: list[str]) -> list[str]:
-        for url in urls:
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> FilesSpec:
+        # Not of the field: its errors quote what was found, and that may hold a password.
+        for url in self.urls:
             check_url(url)
-        return urls
+        return self
 
     @property
     def place(self) -> Place:
@@ -111,12 +111,11 @@ class SiteSpec(_Named):
         ge=0, le=3_600,
     )  # fmt: skip
 
-    @field_validator("seeds")
-    @classmethod
-    def _are_pages(cls, seeds: list[str]) -> list[str]:
-        for url in seeds:
+    @model_validator(mode="after")
+    def _are_pages(self) -> SiteSpec:
+        for url in self.seeds:  # not of the field, as above
             check_page_url(url)
-        return seeds
+        return self
 
     @property
     def place(self) -> Place:

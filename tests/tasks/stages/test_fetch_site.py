@@ -294,6 +294,7 @@ def test_several_sites_are_crawled_side_by_side(tmp_path: Path, server: WebServe
     assert (facts["fetched:site"], facts["fetched:two"]) == (1, 2)
 
 
+@pytest.mark.long
 def test_after_kill_9_the_crawl_goes_on(tmp_path: Path, server: WebServer) -> None:
     count = 60
     for number in range(count):

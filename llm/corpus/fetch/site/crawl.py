@@ -67,6 +67,8 @@ class Crawl:
         self._robots: dict[str, tuple[int, RobotsTxt]] = {}
         self._next_request: dict[str, float] = {}
         self._mark = time.monotonic()
+        # Name, bytes and pages of the file that is written; asking the frontier takes ever longer.
+        self._file = self._frontier.last_file()
         self._cut_back()
 
     def run(self, stop: Callable[[], bool], told: Callable[[Progress], None]) -> bool:
@@ -113,7 +115,7 @@ class Crawl:
 
     def _cut_back(self) -> None:
         """Take away what was written of a page that the frontier knows nothing of."""
-        name, end, _ = self._frontier.last_file()
+        name, end, _ = self._file
         for path in self._folder.glob("*.warc.gz"):
             if path.name == name:
                 os.truncate(path, end)
@@ -275,10 +277,10 @@ class Crawl:
 
     def _keep(self, page: Kept, records: bytes, depth: int) -> None:
         """Write a page's records, then that they are there."""
-        name, end, pages = self._frontier.last_file()
+        name, end, pages = self._file
         if not name or pages >= _PAGES_PER_FILE or end >= _BYTES_PER_FILE:
             number = int(name.partition("-")[2].partition(".")[0]) + 1 if name else 0
-            name, end = f"pages-{number:05}.warc.gz", 0
+            name, end, pages = f"pages-{number:05}.warc.gz", 0, 0
         with (self._folder / name).open("ab") as stream:
             stream.write(records)
             stream.flush()
@@ -289,6 +291,7 @@ class Crawl:
         self._frontier.keep(
             kept, found if depth < self._rules.max_depth else (), depth + 1, self._seconds()
         )
+        self._file = name, end + len(records), pages + 1
 
 
 def _charset(parameters: str) -> str | None:
