@@ -179,12 +179,6 @@ class CommonCrawlSpec(_Named):
     index_url: str = execution("https://index.commoncrawl.org", "Server of the CDX index.")
     data_url: str = execution("https://data.commoncrawl.org", "Server of archives and lists.")
 
-    @field_validator("index_url", "data_url")
-    @classmethod
-    def _is_a_server(cls, url: str) -> str:
-        check_page_url(url)
-        return url
-
     @field_validator("urls")
     @classmethod
     def _are_patterns(cls, urls: list[str]) -> list[str]:
@@ -194,6 +188,8 @@ class CommonCrawlSpec(_Named):
 
     @model_validator(mode="after")
     def _one_way(self) -> CommonCrawlSpec:
+        for url in self.servers.values():
+            check_page_url(url)
         if self.archives and self.urls:
             raise ValueError(f"{self.name}: whole `archives` are not chosen by `urls`; drop one")
         if not self.archives and not self.urls and self.index == "cdx":
@@ -259,12 +255,11 @@ class HubSpec(_Named):
         "", "Server that is asked; empty = HF_ENDPOINT of the environment, else huggingface.co."
     )
 
-    @field_validator("endpoint")
-    @classmethod
-    def _is_a_server(cls, url: str) -> str:
-        if url:
-            check_page_url(url)
-        return url
+    @model_validator(mode="after")
+    def _is_a_server(self) -> HubSpec:
+        if self.endpoint:
+            check_page_url(self.endpoint)
+        return self
 
     @field_validator("columns")
     @classmethod

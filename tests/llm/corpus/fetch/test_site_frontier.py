@@ -97,7 +97,8 @@ def test_urls_have_one_form(link: str, url: str | None) -> None:
 
 def test_links_are_those_a_reader_could_follow() -> None:
     markup = """<a href="/1">one</a><a>none</a><A HREF='2'>two</A>
-    <a rel="nofollow" href="/no">no</a><area href="/3"><iframe src="/4"></iframe><a href="/1#again">one</a>
+    <a rel="nofollow" href="/no">no</a><area href="/3"><iframe src="/4"></iframe>
+    <a href="/1#again">one</a>
     <a href="">self</a>"""
     assert page_links(markup.encode(), None, "http://x.org/d/") == tuple(
         f"http://x.org/{path}" for path in ("1", "d/2", "3", "4")
