@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -24,13 +22,13 @@ from llm.corpus.fetch.entries import (
     fetched_row,
     listed_rows,
 )
-from llm.corpus.fetch.places.open import Means, gather_site, list_place, reader, shape_file
+from llm.corpus.fetch.places.open import Means, list_place, reader, shape_file
 from llm.corpus.fetch.write import write_entries
 from llm.errors import ExpectedError
 from llm.sha256 import sha256_file
 from llm.tables import REJECTED
 from tasks.engine.declare import Conservation, Output
-from tasks.engine.errors import CancelledError, ExternalInputError, IngotError
+from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.canonical import sha256_json
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.shards.unit import Emitted, Fact, NewFile, Unit
@@ -38,7 +36,9 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Table
-from tasks.stages.fetch_config import CommonCrawlSpec, FetchConfig, FilesSpec, HubSpec, SiteSpec
+from tasks.stages.fetch_config import FetchConfig
+from tasks.stages.fetch_places import CommonCrawlSpec, FilesSpec, HubSpec
+from tasks.stages.fetch_sites import crawl_sites
 
 _ROWS = 2_000  # of a table handed to the engine
 _SHOWN = 200
@@ -177,7 +177,7 @@ def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:
     places |= {spec.name: asdict(spec.place) for spec in config.remote}
     lists |= {spec.name: spec.lists() for spec in config.remote}
     reads: dict[str, Mapping[str, Any]] = {spec.name: spec.reads() for spec in config.remote}
-    crawled = _crawl(config, out)
+    crawled = crawl_sites(config, out)
     means = str(_write_means(config, out.scratch, crawled, {}))
     out.map(
         list_entries,
@@ -210,43 +210,6 @@ def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:
         )
     if not out.data("fetched").rows:
         raise NothingFetchedError(_why_nothing(out, sorted(places)))
-
-
-def _crawl(config: FetchConfig, out: Out) -> Mapping[str, Path]:
-    """Crawl every site, all side by side; where what was crawled lies.
-
-    Raises:
-        CancelledError: the stage is to stop; what came is kept.
-    """
-    ended = Event()  # no thread outlives what waits for it
-    most, pages = sum(site.max_pages for site in config.http), Counter[str]()
-
-    def stop() -> bool:
-        return ended.is_set() or out.cancelled()
-
-    def crawl(site: SiteSpec) -> Path:
-        def told(count: int) -> None:
-            pages[site.name] = count
-            out.progress(sum(pages.values()), most, "page")
-
-        folder = out.lasting_folder(f"sites/{site.name}-{sha256_json(site.lists())[:12]}")
-        found = gather_site(site.rules(), config.manners, folder, out.forced, stop, told)
-        if found is None:
-            raise CancelledError(
-                f"fetch: the crawl of {site.name} was stopped; it goes on from here"
-            )
-        for name, number in found[1].items():
-            out.fact(f"{name}:{site.name}", number)
-        return found[0]
-
-    if not config.http:
-        return {}
-    with ThreadPoolExecutor(len(config.http)) as pool:
-        try:
-            folders = list(pool.map(crawl, config.http))
-        finally:
-            ended.set()
-    return {site.name: folder for site, folder in zip(config.http, folders, strict=True)}
 
 
 def _write_means(

@@ -22,6 +22,8 @@ from warcio.archiveiterator import ArchiveIterator
 from llm.corpus.fetch.site.last_crawl import SiteGoneError
 from llm.corpus.source.archives import read_archive
 from llm.corpus.source.records import Page
+from tasks.engine.errors import CancelledError
+from tasks.engine.progress import NullListener
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildRequest, BuildResult, execute
@@ -341,3 +343,21 @@ def test_after_kill_9_the_crawl_goes_on(tmp_path: Path, server: WebServer) -> No
 def test_seeds_that_are_none_are_told(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         FetchConfig.model_validate({"http": [{"name": "s", **fields}]})
+
+
+def test_a_crawl_that_is_stopped_goes_on(tmp_path: Path, server: WebServer) -> None:
+    for number in range(9):
+        server.serve(f"/{number or ''}", html(f"/{number + 1}"))
+
+    class Stopping(NullListener):
+        def cancelled(self) -> bool:
+            return len(server.asked) >= 6
+
+    config = FetchConfig.model_validate({**LOCAL, "http": [site(server, delay_seconds=0.1)]})
+    request, store = BuildRequest(STAGE, config, {}, externals(config)), Store(str(tmp_path))
+    with pytest.raises(CancelledError):
+        execute(request, store, Stopping())
+    before = len(server.asked)
+    assert 6 <= before < 11
+    assert len(paths(execute(request, store).artifact)) == 9
+    assert len(server.asked) <= 13, "nine pages, one that is none, robots.txt and sitemap"

@@ -30,8 +30,8 @@ from llm.corpus.fetch.web.client import (
     limited,
     redirect_of,
     refused,
-    shown,
 )
+from llm.corpus.fetch.web.urls import shown
 
 FRONTIER = "frontier.sqlite"
 _PAGES_PER_FILE, _BYTES_PER_FILE = 2_000, 256 << 20

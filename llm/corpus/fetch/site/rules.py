@@ -10,7 +10,7 @@ from fnmatch import translate
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from llm.corpus.fetch.entries import NotFetchedError
-from llm.corpus.fetch.web.client import ascii_url
+from llm.corpus.fetch.web.urls import ascii_url
 
 _PORTS = {"http": 80, "https": 443}
 _LONGEST_URL = 2_000

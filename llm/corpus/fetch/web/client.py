@@ -11,18 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpcore
 
 from llm.corpus.fetch.allowed_hosts import AllowedHosts
 from llm.corpus.fetch.entries import NotFetchedError
 from llm.corpus.fetch.web.network import GuardedNetwork
+from llm.corpus.fetch.web.urls import ascii_url
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _BUSY = (429, 500, 502, 503, 504)
 _MOST_REDIRECTS = 10
-_SENT = "%/:=&~+!$,;'@()*[]|"  # left as they are
 _REASONS = {401: "forbidden", 403: "forbidden", 404: "missing", 410: "missing", 451: "forbidden"}
 
 
@@ -215,28 +215,6 @@ def redirect_of(answer: Answer) -> str | None:
         raise NotFetchedError("redirects", f"redirected to what is no URL: {error}") from error
 
 
-def ascii_url(url: str) -> str:
-    """A URL as it is sent: without fragment, in ASCII, the host in lower case.
-
-    Raises:
-        NotFetchedError: it is none of a web server, or has a name and password in it ("bad_url").
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-        name = host if host.isascii() else host.encode("idna").decode()
-    except ValueError as error:  # UnicodeError too
-        raise NotFetchedError("bad_url", f"{url[:200]!r}: {error}") from error
-    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-        raise NotFetchedError(
-            "bad_url", f"{shown(url)[:200]!r} is not of the form https://host/path"
-        )
-    place = f"[{name}]" if ":" in name else name
-    path = quote(parts.path or "/", safe=_SENT)
-    query = quote(parts.query, safe=_SENT + "?")
-    return urlunsplit((parts.scheme, place if port is None else f"{place}:{port}", path, query, ""))
-
-
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
@@ -262,13 +240,6 @@ def retry_after(asked: str | None) -> float:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return 0.0
-
-
-def shown(url: str) -> str:
-    """A URL as messages show it: neither what logs in nor a query, which may be a signature."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "..." if parts.query else "", ""))
 
 
 def limited(

@@ -12,7 +12,8 @@ import pytest
 
 from llm.corpus.fetch.allowed_hosts import AllowedHostError, AllowedHosts, is_public
 from llm.corpus.fetch.entries import NotFetchedError
-from llm.corpus.fetch.web.client import Manners, Web, ascii_url, limited, retry_after, shown
+from llm.corpus.fetch.web.client import Manners, Web, limited, retry_after
+from llm.corpus.fetch.web.urls import ascii_url, shown
 from tests.web_server import Reply, WebServer
 
 MANNERS = Manners("ingot-test", ("127.0.0.1",), 5.0, 3, 0.01, 0.2)
