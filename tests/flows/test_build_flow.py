@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter
@@ -28,6 +29,7 @@ from tasks.recipe import load
 from tasks.registry import STAGES
 from tests.flows.pages import write_page, write_recipe
 from tests.flows.runs import artifacts
+from tests.web_server import WebServer
 
 CHAIN = ["source", "clean", "dedup"]
 
@@ -231,3 +233,22 @@ def test_refresh_ends_early_and_then_picks_up_a_new_page(home, site, recipe):
     something = refresh(recipe, return_state=True)
     assert something.message == "ran source, clean, dedup"
     assert artifacts(nothing).keys() >= {"plan"}
+
+
+def test_refresh_asks_a_network_what_there_is_now(prefect_server, home, tmp_path):
+    with WebServer().running() as server:
+        urls = [server.serve(f"/{name}.txt", f"About the {name}.") for name in ("Severn", "Wye")]
+        fetch = {"workers": 1, "private_hosts": ["127.0.0.1"]}
+        source = {"workers": 1, "sources": [{"name": "rivers", "fetched": "web"}]}
+        sections = {"fetch": {**fetch, "files": [{"name": "web", "urls": urls}]}, "source": source}
+        recipe = tmp_path / "asked.yaml"
+        recipe.write_text(yaml.safe_dump({"name": "asked", **sections}))
+        first = refresh(str(recipe), return_state=True)
+        assert first.message == "ran fetch, source"
+        nothing = refresh(str(recipe), return_state=True)
+        assert (nothing.name, nothing.is_completed()) == ("NothingNew", True)
+        assert server.paths("GET") == ["/Severn.txt", "/Wye.txt"], "listed again, and not fetched"
+        server.serve("/Wye.txt", "More about the Wye.")
+        something = refresh(str(recipe), return_state=True)
+        assert something.message == "ran fetch, source"
+        assert server.paths("GET") == ["/Severn.txt", "/Wye.txt", "/Wye.txt"]
