@@ -213,7 +213,9 @@ STAGE = Stage(
     description="Removes exact and near duplicates, verified, and splits train from validation.",
     config=DedupConfig,
     inputs={
-        "documents": Input(("filter.documents", "clean.documents"), "Documents to compare."),
+        "documents": Input(
+            ("filter.documents", "sites.documents", "clean.documents"), "Documents to compare."
+        ),
         "attributes": Input(
             ("annotate.attributes",), "Quality scores for the keep order.", optional=True
         ),
