@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from llm.foreign.model import AnyModel
 from llm.model.generation import generate
-from llm.model.transformer import Transformer
 
 NAME = "validation/answer_tokens"
 _POINTS = 5  # along a run
@@ -31,7 +31,7 @@ class AnswerLengths(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: Transformer,
+        model: AnyModel,
         prompts: Sequence[Sequence[int]],
         stops: Sequence[int],
         new_tokens: int,

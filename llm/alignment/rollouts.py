@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llm.foreign.model import AnyModel
 from llm.model.batching import Ask, Batch
-from llm.model.inference import Inference
+from llm.model.inference import lay_out
 from llm.model.sampling import Sampling
-from llm.model.transformer import Transformer
 
 # Rows at once, whose keys and values have to fit.
 _PLACES = 64
@@ -38,7 +38,7 @@ class Drawn:
 
 
 def draw(
-    model: Transformer,
+    model: AnyModel,
     prompts: Sequence[Sequence[int]],
     new_tokens: int,
     stops: Sequence[int],
@@ -55,7 +55,7 @@ def draw(
         return []
     longest = max(len(prompt) for prompt in prompts) + new_tokens
     places = min(len(prompts), _PLACES)
-    batch = Batch(Inference(model, places, min(model.architecture.context, longest)))
+    batch = Batch(lay_out(model, places, min(model.architecture.context, longest)))
     for index, prompt in enumerate(prompts):
         batch.add(Ask(prompt, new_tokens, frozenset(stops), sampling, stream=index))
     answers: list[list[int]] = [[] for _ in prompts]

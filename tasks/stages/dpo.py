@@ -14,6 +14,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
+    AdaptersConfig,
     PairsConfig,
     counts_panel,
     curve_panels,
@@ -24,7 +25,7 @@ from tasks.stages.alignment import (
 from tasks.stages.preference_panels import extreme_pairs, margin_histogram
 
 
-class DpoConfig(PairsConfig):
+class DpoConfig(PairsConfig, AdaptersConfig):
     """How the model is tuned on preferences."""
 
     learning_rate: float = Field(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import pyarrow.parquet as pq
 
@@ -95,10 +94,27 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _models(stages: Sequence[Stage]) -> dict[str, Input]:
-    """Each model is compared with the one before it; without the first there is none."""
-    found = dict(chain_models(stages))
-    first = next(iter(found))
-    return {**found, first: replace(found[first], optional=False)}
+    """Each model is compared with the one before it."""
+    return dict(chain_models(stages))
+
+
+def _some_model(config: EvaluateConfig, *seeds: int | None) -> Iterator[str]:
+    if all(seed is None for seed in seeds):
+        yield (
+            "evaluate: the recipe makes no model; add a section pretrain, or sft with "
+            "sft.start_from, or remove evaluate"
+        )
+
+
+def _something_to_score(
+    config: EvaluateConfig, validation_fraction: float | None, seed: int | None
+) -> Iterator[str]:
+    asked = (config.tasks, config.lm_eval_tasks, config.lm_eval_files)
+    if validation_fraction is None and seed is None and not any(asked):
+        yield (
+            "evaluate: the recipe has neither documents (dedup) nor examples, and names no task, "
+            "so there is nothing to score; add one of these, or remove evaluate"
+        )
 
 
 STAGE = Stage(
@@ -108,7 +124,9 @@ STAGE = Stage(
     config=EvaluateConfig,
     inputs={
         "documents": Input(
-            ("decontaminate.documents", "dedup.documents"), "Documents with their split."
+            ("decontaminate.documents", "dedup.documents"),
+            "Documents with their split; without them nothing is measured on text.",
+            optional=True,
         ),
         "instructions": Input(
             ("examples.instructions",), "Validation answers to score.", optional=True
@@ -135,6 +153,8 @@ STAGE = Stage(
     requires=(
         Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),
         Requirement(("dedup.validation_fraction",), _validation_documents),
+        Requirement(("dedup.validation_fraction?", "examples.seed?"), _something_to_score),
+        Requirement(("pretrain.seed?", "sft.seed?", "dpo.seed?", "rlhf.seed?"), _some_model),
     ),
     reproducible=False,  # the last digits depend on device, threads and batch
     libraries=("torch", "transformers", "tokenizers", "numpy", "jinja2", "lm-eval"),

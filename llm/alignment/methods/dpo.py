@@ -27,8 +27,8 @@ from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
 from llm.errors import ExpectedError
+from llm.foreign.model import AnyModel
 from llm.model.scoring import completion_logprobs
-from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tables import PAIRS, TRAIN
 
@@ -145,9 +145,7 @@ def pair_table(table: pa.Table, before: Scores, after: Scores, beta: float) -> p
     return pa.table([*names, *(pa.array(column) for column in columns)], schema=PAIRS)
 
 
-def _lengths(
-    session: Session, run: DpoRun, model: Transformer, validation: pa.Table
-) -> AnswerLengths:
+def _lengths(session: Session, run: DpoRun, model: AnyModel, validation: pa.Table) -> AnswerLengths:
     """Of the first prompts of validation that leave room for an answer as long as the longest."""
     room = session.limit.tokens // 2
     prompts = validation.column("prompt_tokens").to_pylist()
@@ -155,7 +153,7 @@ def _lengths(
     return AnswerLengths(model, short[: run.length_prompts], session.chat.stops, room)
 
 
-def _reference(session: Session, model: Transformer, table: pa.Table) -> Scores:
+def _reference(session: Session, model: AnyModel, table: pa.Table) -> Scores:
     """The starting model's scores; a run that goes on takes those it was begun with."""
     path = Path(session.run.scratch) / f"reference-{session.digest[:16]}.npz"
     if path.is_file():
@@ -172,7 +170,7 @@ def _reference(session: Session, model: Transformer, table: pa.Table) -> Scores:
     return found
 
 
-def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
+def _scores(session: Session, model: AnyModel, table: pa.Table) -> Scores:
     """Both answers of every pair, in the order of the table."""
     model.eval()
     prompts = table.column("prompt_tokens").to_pylist()
@@ -193,7 +191,7 @@ def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
 def _trainer(
     session: Session,
     run: DpoRun,
-    model: Transformer,
+    model: AnyModel,
     table: pa.Table,
     reference: Scores,
     in_training: NDArray[np.bool_],
@@ -230,7 +228,7 @@ def _trainer(
         label_smoothing=0.0,
         precompute_ref_log_probs=True,
         sync_ref_model=False,
-        disable_dropout=True,
+        disable_dropout=run.lora is None,  # of a model with adapters its own is off already
     )
     trainer = PreparedTrainer(
         model=session.transformers_model(model),

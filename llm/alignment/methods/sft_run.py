@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llm.alignment.run_file import CutRun
+from llm.alignment.run_file import AdaptedRun
 
 Learn = Literal["all", "last"]
 Packing = Literal["none", "bfd"]
 
 
 @dataclass(frozen=True)
-class SftRun(CutRun):
+class SftRun(AdaptedRun):
     """Supervised fine-tuning.
 
     Attributes:
         learn: "all" answers of a conversation, or the "last".
         packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
+        start_from: folder that another program wrote, to be laid out as ours and taken in place of
+            `model`; "" = `model` is taken.
+        chat_template: file that is its chat template then; "" = its own.
     """
 
     learn: Learn
     packing: Packing
+    start_from: str
+    chat_template: str
 
     @property
     def packed(self) -> bool:

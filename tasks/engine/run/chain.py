@@ -68,14 +68,17 @@ def chain(registry: Mapping[str, Stage], configs: Mapping[str, StageConfig]) -> 
         for input_name, declared in stage.inputs.items():
             if declared.asked and not getattr(configs[name], declared.asked):
                 continue
+            if declared.instead and getattr(configs[name], declared.instead):
+                continue
             sources = [tuple(source.split(".", 1)) for source in declared.sources]
             found = next((s for s in sources if s[0] in configs), None)
             if found is not None:
                 wiring[name][input_name] = (found[0], found[1])
             elif not declared.optional:
                 wanted = " or ".join(sorted({source[0] for source in sources}))
+                other = f", set {name}.{declared.instead}" if declared.instead else ""
                 raise RecipeError(
                     f"{name} reads {input_name} from {wanted}, which the recipe does not have; "
-                    f"add a section {wanted.split(' or ')[0]!r}, or remove {name!r}"
+                    f"add a section {wanted.split(' or ')[0]!r}{other}, or remove {name!r}"
                 )
     return Chain(stages, wiring)

@@ -154,7 +154,13 @@ def reward_part(kind: str, **changes: Any) -> dict[str, Any]:
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
     how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
     own: dict[str, dict[str, Any]] = {
-        "sft": {"learn": "all", "packing": "none", "execution": [*how, "micro_batch_size"]},
+        "sft": {
+            "learn": "all",
+            "packing": "none",
+            "start_from": "",
+            "chat_template": "",
+            "execution": [*how, "micro_batch_size"],
+        },
         "dpo": {
             "beta": 0.1,
             "loss": "sigmoid",
@@ -180,6 +186,13 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
             "execution": [*how, "micro_batch_size"],
         },
     }
+    if method in ("sft", "dpo"):
+        own[method] |= {
+            "lora_rank": 0,
+            "lora_alpha": 16,
+            "lora_dropout": 0.0,
+            "lora_targets": ["all-linear"],
+        }
     cut = {"long_rows": "cut", "max_truncated": 0.2} if method != "rlhf" else {}
     return (
         own[method]
