@@ -39,6 +39,8 @@ class Input:
             so that nobody's artifacts become stale. Empty = always read.
         instead: a field of the stage's config that names what is read in its place; where that is
             set, the input is not read. Empty = there is none.
+        one_of: what several optional inputs of a stage are, of which the recipe must have one at
+            least; empty = it may lack all of them.
     """
 
     sources: tuple[str, ...]
@@ -47,6 +49,7 @@ class Input:
     whole: bool = False
     asked: str = ""
     instead: str = ""
+    one_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ _TEMPLATES = {"llama": LLAMA, "qwen2": QWEN, "gpt2": None}
 
 def foreign_folder(kind: str, folder: Path, seed: int = 0, **changes: Any) -> Path:
     """Write a folder; `changes` are fields of the model's config."""
-    tokenizer = _tokenizer(kind)
+    tokenizer = foreign_tokenizer(kind)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
     model = _model(kind, tokenizer, changes)
@@ -67,7 +67,8 @@ def foreign_folder(kind: str, folder: Path, seed: int = 0, **changes: Any) -> Pa
     return folder
 
 
-def _tokenizer(kind: str) -> Any:
+def foreign_tokenizer(kind: str) -> Any:
+    """transformers' tokenizer of a kind."""
     from transformers import PreTrainedTokenizerFast
 
     told = dict(_SPECIALS[kind])
