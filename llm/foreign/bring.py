@@ -29,6 +29,7 @@ _FILLED = (
     "rope_parameters",
     "tie_word_embeddings",
 )
+_RULES = ("normalizer", "pre_tokenizer", "decoder")
 _ASKED = [{"role": "user", "content": "What is 2 + 2?"}, {"role": "assistant", "content": "Four."}]
 
 
@@ -98,7 +99,8 @@ def _tokenizer(source: Path, target: Path, template: Path | None) -> Any:
             f"{source}: its tokenizer, {type(found).__name__}, has no fast form; save one with "
             f"{_TOKENIZER} beside the model"
         )
-    if (source / _TOKENIZER).is_file():  # byte for byte: its digest is the tokenizer's identity
+    if _is_what_transformers_takes(source / _TOKENIZER, found):
+        # Byte for byte: its digest is the tokenizer's identity.
         shutil.copyfile(source / _TOKENIZER, target / _TOKENIZER)
     else:
         found.backend_tokenizer.save(str(target / _TOKENIZER))
@@ -124,6 +126,18 @@ def _tokenizer(source: Path, target: Path, template: Path | None) -> Any:
     del specials["tokenizer_class"]
     _write(target / _SPECIALS, specials)
     return found
+
+
+def _is_what_transformers_takes(path: Path, found: Any) -> bool:
+    """Whether a file is there and says what transformers' tokenizer does; of some architectures it
+    has a class of its own, which adds a normaliser."""
+    if not path.is_file():
+        return False
+    from tokenizers import Tokenizer
+
+    texts = Tokenizer.from_file(str(path)).to_str(), found.backend_tokenizer.to_str()
+    ours, theirs = (json.loads(text) for text in texts)
+    return all(ours.get(name) == theirs.get(name) for name in (*_RULES, "added_tokens"))
 
 
 def _encoder(folder: Path, tokenizer: Any) -> ChatEncoder:

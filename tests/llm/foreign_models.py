@@ -33,13 +33,9 @@ QWEN = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
+_PAGE = Path(__file__).parents[2] / "docs" / "stages" / "sft.md"
 # For a model without a template, whose only special token is the end of a text.
-PLAIN = (
-    "{%- for message in messages -%}"
-    "{{- message['role'] + ':\n' + message['content'] + eos_token + '\n' -}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- 'assistant:\n' -}}{%- endif -%}"
-)
+PLAIN = _PAGE.read_text(encoding="utf-8").partition("```jinja\n")[2].partition("```")[0]
 _SPECIALS: dict[str, dict[str, str]] = {
     "llama": {
         "bos_token": "<|begin_of_text|>",

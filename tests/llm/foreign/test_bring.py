@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from llm.export.probes import TEXTS
 from llm.foreign.bring import (
     NoChatTemplateError,
     TokenizerSizeError,
@@ -147,6 +148,17 @@ def test_a_model_without_a_template_and_a_template_that_does_not_fit(tmp_path: P
     source = foreign_folder("gpt2", tmp_path / "gpt2")
     with pytest.raises(NoChatTemplateError, match=r"sft\.chat_template"):
         bring(source, tmp_path / "brought", None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_are_those_of_transformers(folders: dict[str, tuple[Path, Path]], kind: str) -> None:
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(folders[kind][0])
+    chat = ChatEncoder(folders[kind][1])
+    for text in TEXTS:
+        expected = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        assert chat.text(text) == expected
 
 
 @pytest.fixture
