@@ -35,7 +35,8 @@ from llm.export.stops import stop_ids
 from llm.foreign.model import AnyModel, open_model
 from llm.model.generation import generate
 from llm.tokens.chat import ChatEncoder, TemplateError
-from llm.tokens.chat_template import CHAT_TEMPLATE
+from llm.tokens.hf_folder import load_tokenizer
+from llm.tokens.special_tokens import SPECIAL_TOKENS
 
 _REFERENCE = Path(__file__).resolve().with_name("reference.py")
 
@@ -109,7 +110,8 @@ def compare(
 
 def _conversations(folder: Path) -> dict[str, Sequence[Mapping[str, str]]]:
     """Conversations by what they must be rendered as."""
-    if (folder / "chat_template.jinja").read_text(encoding="utf-8") == CHAT_TEMPLATE:
+    added = load_tokenizer(folder).get_added_tokens_decoder().values()
+    if {token.content for token in added if token.special} >= set(SPECIAL_TOKENS):
         return {chatml(chat): chat for chat in CHATS}
     encoder = ChatEncoder(folder)
     found = {}

@@ -36,6 +36,7 @@ def rows_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", KINDS)
 def test_from_examples_to_report(tmp_path: Path, kind: str) -> None:
     folder = foreign_folder(kind, tmp_path / kind)
