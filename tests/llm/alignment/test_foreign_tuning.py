@@ -174,6 +174,17 @@ def test_weights_that_are_no_numbers(tmp_path: Path, given: Path) -> None:
         tuned(tmp_path / "run", given, "llama", start_from=str(tmp_path / "llama"))
 
 
+@pytest.mark.parametrize("kind", ["gpt2", "qwen2"])
+def test_one_that_was_tuned_elsewhere_is_taken_back(
+    tmp_path: Path, given: Path, first: dict[str, Path], kind: str
+) -> None:
+    out = first[kind] / "out"
+    counts = tuned(tmp_path, given, kind, adopted=str(out), **LORA)
+    theirs, ours = (load_file(each / "model.safetensors") for each in (out, tmp_path / "out"))
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+    assert counts["validation_loss_after"] < counts["validation_loss_before"] - 0.3
+
+
 @pytest.mark.parametrize(("kind", "lora"), [("gpt2", {}), ("qwen2", LORA), ("llama", {})])
 def test_preferences(
     tmp_path: Path, given: Path, first: dict[str, Path], kind: str, lora: dict[str, Any]
