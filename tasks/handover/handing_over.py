@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import yaml
@@ -27,7 +27,7 @@ from llm.foreign.folder import context_in
 from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
 from tasks.engine.run.execute import BuildRequest
-from tasks.stages.alignment import TuningConfig, run_settings
+from tasks.stages.alignment import TuningConfig, rows_of, run_settings
 from tasks.stages.sft_start import start_folder, template_path
 
 RECORD, CONFIG, README = "handover.json", "axolotl.yaml", "README.md"
@@ -64,15 +64,22 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HandoverError(f"{folder} is not an empty folder; name another")
     data = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
-    examples, model = data["examples"], folder / MODEL
+    model = folder / MODEL
     brought = "model" not in data
     source = start_folder(request.externals) if brought else data["model"].folder()
+    if getattr(request.config, "weights", None):
+        raise HandoverError(
+            f"Axolotl draws every row once a pass; {stage}.weights cannot be handed over"
+        )
+    rows_read = rows_of(*(output for name, output in data.items() if name != "model"))
+    told = {field.name for field in fields(run_kind(stage))}
+    withheld = type(request.config).model_fields.keys() - told
+    settings = run_settings(stage, request.config, withheld)
     # The folder has the model as it was brought.
-    settings = run_settings(stage, request.config)
     settings |= dict.fromkeys({"start_from", "chat_template"} & settings.keys(), "")
     settings |= {
         "model": str(model),
-        "examples": [str(examples.folder() / part.path) for part in examples.parts],
+        "examples": rows_read.files,
         "output": "",
         "results": "",
         "scratch": "",

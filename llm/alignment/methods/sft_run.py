@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llm.alignment.run_file import AdaptedRun
+from llm.alignment.source_weights import SourceWeight
 
 Learn = Literal["all", "last"]
 Packing = Literal["none", "bfd"]
@@ -21,12 +22,14 @@ class SftRun(AdaptedRun):
         start_from: folder that another program wrote, to be laid out as ours and taken in place of
             `model`; "" = `model` is taken.
         chat_template: file that is its chat template then; "" = its own.
+        weights: how often a pass draws rows of a source; 1 where none fits.
     """
 
     learn: Learn
     packing: Packing
     start_from: str
     chat_template: str
+    weights: list[SourceWeight]
 
     @property
     def packed(self) -> bool:

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from llm.process.parent import TERMINATED
-from tests.llm.alignment.tiny_run import instructions, model_folder, polite, run_record
+from tests.llm.alignment.tiny_run import instructions, model_folder, polite, run_record, thumbs
 
 Event = dict[str, Any]
 
 
 def launched(
-    record: dict[str, Any], folder: Path, on_event: Callable[[Event, subprocess.Popen], None]
+    record: dict[str, Any],
+    folder: Path,
+    on_event: Callable[[Event, subprocess.Popen], None],
+    module: str = "llm.alignment",
 ) -> tuple[int, list[Event]]:
     """Exit code and events; every line of standard output must be one."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +32,7 @@ def launched(
     heard = []
     with (folder / "stderr.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "llm.alignment", str(path)],
+            [sys.executable, "-u", "-m", module, str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -61,6 +64,7 @@ def test_an_error_is_an_event(tmp_path: Path) -> None:
         ("sft", instructions, 10, {}),
         ("sft", instructions, 10, {"lora_rank": 4, "lora_dropout": 0.1}),
         ("dpo", polite, 10, {"lora_rank": 4, "lora_dropout": 0.1}),
+        ("kto", thumbs, 10, {}),
         ("reward", polite, 10, {}),
         ("rlhf", instructions, 20, {}),
     ],
