@@ -63,14 +63,16 @@ def occurrences(
     """
     left = sorted(seeds)
     reach = reach_of(len(sought.words)) - size
+    taken: list[Occurrence] = []
     while left:
         first, last = _densest(left, reach)
         found = _occurrence(sought, document, left[first:last], size)
-        if found:
-            yield found
+        left = left[:first] + left[last:]
+        # What is nearly whole may be beside the seeds by which it was looked for.
+        if found and all(found.start >= one.end or found.end <= one.start for one in taken):
+            taken.append(found)
             left = [s for s in left if s[0] + size <= found.start or s[0] >= found.end]
-        else:
-            left = left[:first] + left[last:]
+            yield found
 
 
 def reach_of(length: int) -> int:

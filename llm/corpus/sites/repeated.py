@@ -38,11 +38,13 @@ def sites_of(pages: Mapping[str, int], min_pages: int, min_share: float) -> pa.T
         pages: of each site.
         min_pages, min_share: a line goes from so many pages and so large a share of them on.
     """
+    least = {site: max(min_pages, _share_of(n, min_share)) for site, n in pages.items()}
     rows = [
-        {"site": site, "pages": count, "least": max(min_pages, _share_of(count, min_share))}
+        {"site": site, "pages": count, "least": least[site]}
         for site, count in sorted(pages.items())
+        if count >= least[site]
     ]
-    return pa.Table.from_pylist([r for r in rows if r["pages"] >= r["least"]], schema=SITES)
+    return pa.Table.from_pylist(rows, schema=SITES)
 
 
 def _share_of(pages: int, share: float) -> int:

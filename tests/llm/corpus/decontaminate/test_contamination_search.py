@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -186,6 +187,19 @@ def test_ngrams_equal_a_plain_loop(
         for one in found:
             results.setdefault(one.sought.item, set()).update(one.ngrams)
         assert results == expected
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=10, max_size=14), st.data())
+def test_places_are_apart_whatever_repeats(item: list[str], data: st.DataObject) -> None:
+    pieces = st.sampled_from([item, item[:6], item[4:], item[::-1], ["x"]])
+    document = sum(data.draw(st.lists(pieces, max_size=6)), list[str]())
+    found = _found(_index([(" ".join(item),)], edited=0.7), " ".join(document))
+    for one, other in pairwise(found):
+        assert one.end <= other.start
+    for one in found:
+        inside = document[one.start : one.end]
+        assert one.share * len(item) <= sum(word in inside for word in item) + 1e-9
 
 
 def test_rows_say_what_and_where() -> None:
