@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,20 +81,24 @@ def reach_of(length: int) -> int:
 
 
 def _densest(seeds: Sequence[Seed], reach: int) -> tuple[int, int]:
-    """The slice of seeds at most `reach` words apart that has most different words of the text."""
+    """The slice around the shortest stretch, of at most `reach` words, that has most different
+    words of the text: whatever is within reach of both its ends."""
     inside: Counter[int] = Counter()
-    best, most, first = 0, 0, 0
+    begin, end, most, first = 0, 0, 0, 0
     for word, own in seeds:
         inside[own] += 1
-        while seeds[first][0] < word - reach:
+        while seeds[first][0] < word - reach or inside[seeds[first][1]] > 1:
             gone = seeds[first][1]
             inside[gone] -= 1
             if not inside[gone]:
                 del inside[gone]
             first += 1
         if len(inside) > most:
-            best, most = first, len(inside)
-    return best, bisect_right(seeds, seeds[best][0] + reach, key=itemgetter(0))
+            begin, end, most = seeds[first][0], word, len(inside)
+    places = itemgetter(0)
+    return bisect_left(seeds, end - reach, key=places), bisect_right(
+        seeds, begin + reach, key=places
+    )
 
 
 def _occurrence(

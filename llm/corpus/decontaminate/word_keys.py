@@ -30,13 +30,16 @@ _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _SEED = 20200528
 _BETWEEN = "\n"
+_APOSTROPHES = "'’"
 _MANY = 20  # of so many characters one that the table does not do for
 
 
 def words(text: str) -> list[str]:
     """The words of a text as evaluation items are compared by: those of `llm.corpus.words` after
     the normalisation of `llm.corpus.dedup.shingles`, with underscores, which Markdown puts around
-    words, taken for spaces."""
+    words, taken for spaces, and without apostrophes: don't, don’t and dont are one word."""
+    for mark in _APOSTROPHES:
+        text = text.replace(mark, "")
     return words_of(normalise(text).replace("_", " "))
 
 
@@ -103,6 +106,8 @@ _UNITS = {"ascii": "u1", "utf-16-le": "<u2", "utf-32-le": "<u4"}
 def _codes(texts: Sequence[str], encoding: str) -> tuple[Codes, Places]:
     """The code units of texts, a separator after each, and where each text's end with it."""
     encoded = [(text + _BETWEEN).encode(encoding, "surrogatepass") for text in texts]
+    if encoding == "ascii":
+        encoded = [text.translate(None, b"'") for text in encoded]
     codes = np.frombuffer(b"".join(encoded), dtype=_UNITS[encoding])
     ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
     return codes, ends // codes.itemsize
@@ -245,16 +250,18 @@ _SYMBOLS = range(0x1F000, 0x1FC00)  # with the emoji
 
 @cache
 def _tables() -> tuple[npt.NDArray[np.uint8], Keys]:
-    """Of the basic plane: which are format characters, which are other than by themselves letters
-    or separators (marks, letters of scripts without spaces); and the value of each letter, once
-    normalised."""
+    """Of the basic plane: which are format characters, or left out as these are, which are other
+    than by themselves letters or separators (marks, letters of scripts without spaces); and the
+    value of each letter, once normalised."""
     kinds = np.zeros(1 << 16, dtype=np.uint8)
     letters = np.zeros(1 << 16, dtype=np.uint64)
     codes = [code for code in range(1 << 16) if code not in _SURROGATES]
     normalised = [normalise(chr(code)) for code in codes]
     for code, alone in zip(codes, normalised, strict=True):
         category = unicodedata.category(chr(code))
-        if category == "Cf":
+        if chr(code) in _APOSTROPHES:
+            kinds[code] = _FORMAT
+        elif category == "Cf":
             # All but those that separate words, as U+200B does.
             kinds[code] = _FORMAT if words(f"a{chr(code)}a") == ["aa"] else 0
         elif category.startswith("M") or len(alone) > 1:
