@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from llm.corpus.decontaminate.sought import is_telling
+from llm.corpus.decontaminate.sought import FEWEST_BESIDE, SHORTEST_EDITED, is_telling
 
 WHOLE, NGRAM, EDITED = "whole", "ngram", "edited"
 # Words a text may be longer in a document: what was put in, and the letters before choices.
 _SLACK, _SLACK_SHARE = 4, 0.2
+_CHOICES_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SoughtText:
     run: int
     covered: int
     edited: int
+    beside: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,20 @@ def _occurrence(
         reach = reach_of(length)
         region = range(max(0, seeds[0][0] - reach), min(len(document), seeds[-1][0] + reach + size))
         same, start, end = _fullest(sought.words, document, region, reach)
-        if same >= sought.edited:
+        if same >= sought.edited and _has_choices(sought, document, start, end):
             known = tuple(ngrams) if length > sought.run else (0,)
             return Occurrence(sought, EDITED, same / length, start, end, known)
     return None
+
+
+def _has_choices(sought: SoughtText, document: Sequence[str], start: int, end: int) -> bool:
+    """Of a short text: whether three quarters of the item's others stand around these words."""
+    if len(sought.words) >= SHORTEST_EDITED:
+        return True
+    reach = sum(reach_of(len(text)) for text in sought.beside)
+    around = f" {' '.join(document[max(0, start - reach) : end + reach])} "
+    there = sum(f" {' '.join(text)} " in around for text in sought.beside)
+    return there >= max(FEWEST_BESIDE, _CHOICES_SHARE * len(sought.beside))
 
 
 def _runs(seeds: Sequence[Seed], size: int) -> Iterator[tuple[int, int]]:

@@ -30,7 +30,6 @@ _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _SEED = 20200528
 _BETWEEN = "\n"
-_APOSTROPHES = "'’"
 _MANY = 20  # of so many characters one that the table does not do for
 
 
@@ -38,9 +37,11 @@ def words(text: str) -> list[str]:
     """The words of a text as evaluation items are compared by: those of `llm.corpus.words` after
     the normalisation of `llm.corpus.dedup.shingles`, with underscores, which Markdown puts around
     words, taken for spaces, and without apostrophes: don't, don’t and dont are one word."""
-    for mark in _APOSTROPHES:
-        text = text.replace(mark, "")
-    return words_of(normalise(text).replace("_", " "))
+    return words_of(normalise(_without_apostrophes(text)).replace("_", " "))
+
+
+def _without_apostrophes(text: str) -> str:
+    return text.replace("'", "").replace("’", "")
 
 
 def word_keys(texts: Sequence[str]) -> tuple[Keys, Places]:
@@ -50,6 +51,7 @@ def word_keys(texts: Sequence[str]) -> tuple[Keys, Places]:
         `(words,)` uint64, text after text, and `(texts + 1,)` int64: those of text n are
         `keys[places[n]:places[n + 1]]`, as many as `words` has and in that order.
     """
+    texts = list(map(_without_apostrophes, texts))
     ascii_only = np.array([text.isascii() for text in texts], dtype=bool)
     groups: list[tuple[Places, Keys, Places]] = []
     if len(chosen := np.flatnonzero(ascii_only)):
@@ -106,8 +108,6 @@ _UNITS = {"ascii": "u1", "utf-16-le": "<u2", "utf-32-le": "<u4"}
 def _codes(texts: Sequence[str], encoding: str) -> tuple[Codes, Places]:
     """The code units of texts, a separator after each, and where each text's end with it."""
     encoded = [(text + _BETWEEN).encode(encoding, "surrogatepass") for text in texts]
-    if encoding == "ascii":
-        encoded = [text.translate(None, b"'") for text in encoded]
     codes = np.frombuffer(b"".join(encoded), dtype=_UNITS[encoding])
     ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
     return codes, ends // codes.itemsize
@@ -118,7 +118,7 @@ def _with_others(codes: Codes, ends: Places) -> tuple[Keys, Places]:
     words by `words`, from one blank to the next."""
     kinds, _ = _tables()
     blocks = range(0, len(codes), _BLOCK)
-    found = [np.flatnonzero(kinds.take(codes[at : at + _BLOCK])) + at for at in blocks]
+    found = [np.flatnonzero(kinds.take(codes[at : at + _BLOCK]) != 0) + at for at in blocks]
     special = np.concatenate(found)
     kind = kinds[codes[special]]
     kind[_is_symbol(codes, special)] = 0
@@ -132,10 +132,10 @@ def _with_others(codes: Codes, ends: Places) -> tuple[Keys, Places]:
     for start, end in chunks:
         codes[start:end] = ord(_BETWEEN)
     keys, starts = _keys(np.delete(codes, formats))
-    # Where words begin, format characters counted again.
-    starts += np.searchsorted(formats - np.arange(len(formats)), starts, side="right")
+    ends = ends - np.searchsorted(formats, ends)
     sizes = np.fromiter(map(len, cut), np.int64, len(cut))
-    begins = np.repeat(np.array([start for start, _ in chunks], dtype=np.int64), sizes)
+    begins = np.array([start for start, _ in chunks], dtype=np.int64)
+    begins = np.repeat(begins - np.searchsorted(formats, begins), sizes)
     at = np.searchsorted(starts, begins)
     if len(at):
         keys = np.insert(keys, at, keys_of_words(cut)[0])
@@ -250,18 +250,16 @@ _SYMBOLS = range(0x1F000, 0x1FC00)  # with the emoji
 
 @cache
 def _tables() -> tuple[npt.NDArray[np.uint8], Keys]:
-    """Of the basic plane: which are format characters, or left out as these are, which are other
-    than by themselves letters or separators (marks, letters of scripts without spaces); and the
-    value of each letter, once normalised."""
+    """Of the basic plane: which are format characters, which are other than by themselves letters
+    or separators (marks, letters of scripts without spaces); and the value of each letter, once
+    normalised."""
     kinds = np.zeros(1 << 16, dtype=np.uint8)
     letters = np.zeros(1 << 16, dtype=np.uint64)
     codes = [code for code in range(1 << 16) if code not in _SURROGATES]
     normalised = [normalise(chr(code)) for code in codes]
     for code, alone in zip(codes, normalised, strict=True):
         category = unicodedata.category(chr(code))
-        if chr(code) in _APOSTROPHES:
-            kinds[code] = _FORMAT
-        elif category == "Cf":
+        if category == "Cf":
             # All but those that separate words, as U+200B does.
             kinds[code] = _FORMAT if words(f"a{chr(code)}a") == ["aa"] else 0
         elif category.startswith("M") or len(alone) > 1:

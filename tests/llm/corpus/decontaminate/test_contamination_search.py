@@ -138,6 +138,17 @@ def test_short_items_match_as_a_whole_or_not_at_all() -> None:
     assert not _found(index, "seven words are not enough for it")
 
 
+def test_a_short_text_with_a_word_changed_is_found_beside_its_choices() -> None:
+    asked = "the clumsy young waiter dropped all the plates"
+    choices = ("they broke", "they flew away", "he was praised")
+    index = _index([(asked, *choices)])
+    changed = asked.replace("plates", "cups")
+    assert not _found(index, f"Yesterday {changed}. They broke and that was all.")
+    (found,) = _found(index, f"Choose: {changed}, so he was praised / they broke / they flew away.")
+    assert (found.rule, found.share) == ("edited", 7 / 8)
+    assert not _found(_index([(asked, choices[0])]), f"{changed} they broke")
+
+
 def test_a_quotation_of_a_long_text_is_no_match() -> None:
     passage = " ".join(f"w{number}" for number in range(60))
     quotation = " ".join(f"w{number}" for number in range(20, 20 + 15))
