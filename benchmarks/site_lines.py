@@ -1,8 +1,8 @@
 """Lines that the stage `sites` takes out of real pages, and what went, for someone to judge.
 
-    python -m benchmarks.site_lines --data DIR [--engine auto] [--format text] [--lines 10]
+    python -m benchmarks.site_lines --data DIR... [--engine auto] [--format text] [--lines 10]
 
-DIR holds archives (WARC), also below it. Pages are extracted as `clean` does it and go through the
+Each DIR holds archives (`*.warc.gz`). Pages are extracted as `clean` does it and go through the
 rules of `sites` with its default settings; of each site the lines of most characters are printed.
 """
 
@@ -17,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastwarc.stream_io import FastWARCError
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from llm.corpus.clean.main_text import extract
@@ -32,21 +31,18 @@ _NODES, _DEPTH = 300_000, 256
 
 
 def texts(folder: Path, how: Extraction) -> Iterator[tuple[str, str]]:
-    """(site, text) of the pages of all archives; what cannot be read is passed over."""
-    for file in sorted(folder.rglob("*.warc*")):
+    """(site, text) of the pages of all archives."""
+    for file in sorted(folder.glob("*.warc.gz")):
         with file.open("rb") as stream:
-            try:
-                for record in ArchiveIterator(stream, WarcRecordType.response):
-                    found = normalised(record.headers["WARC-Target-URI"])
-                    if found is None or "html" not in (record.http_content_type or ""):
-                        continue
-                    markup = record.reader.read().decode("utf-8", "replace")
-                    made = extract(markup, record.headers["WARC-Target-URI"], how, _NODES, _DEPTH)
-                    text = normalise(made.text, blank_lines=made.engine == "blocks")
-                    if text:
-                        yield found.site, text
-            except FastWARCError as error:
-                print(f"{file.name}: {error}")
+            for record in ArchiveIterator(stream, WarcRecordType.response):
+                found = normalised(record.headers["WARC-Target-URI"])
+                if found is None or "html" not in (record.http_content_type or ""):
+                    continue
+                markup = record.reader.read().decode("utf-8", "replace")
+                made = extract(markup, record.headers["WARC-Target-URI"], how, _NODES, _DEPTH)
+                text = normalise(made.text, blank_lines=made.engine == "blocks")
+                if text:
+                    yield found.site, text
 
 
 def measure(pages: list[tuple[str, str]], config: SitesConfig, shown: int) -> dict[str, Any]:
@@ -93,13 +89,14 @@ _NOTHING = {"pages_that_lost_some": 0, "pages_left_empty": 0, "characters_remove
 def main() -> None:
     """Measure, print what went, end with one line of JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, nargs="+")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--format", default="text")
     parser.add_argument("--lines", type=int, default=10)
     args = parser.parse_args()
     how = Extraction(args.engine, 1.4, False, args.format)
-    found = measure(list(texts(args.data, how)), SitesConfig(), args.lines)
+    pages = [page for folder in args.data for page in texts(folder, how)]
+    found = measure(pages, SitesConfig(), args.lines)
     data = {"pages": found["pages"], "engine": args.engine, "format": args.format}
     speed = {"name": "mb_per_s", "value": found["mb_per_s"], "target": None, "holds": None}
     line = {"benchmark": "site_lines", "input": data, "versions": {"courlan": version("courlan")}}
