@@ -38,7 +38,7 @@ def sites_of(pages: Mapping[str, int], min_pages: int, min_share: float) -> pa.T
         pages: of each site.
         min_pages, min_share: a line goes from so many pages and so large a share of them on.
     """
-    least = {site: max(min_pages, _share_of(n, min_share)) for site, n in pages.items()}
+    least = {site: max(min_pages, _share_of(count, min_share)) for site, count in pages.items()}
     rows = [
         {"site": site, "pages": count, "least": least[site]}
         for site, count in sorted(pages.items())
