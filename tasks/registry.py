@@ -25,6 +25,7 @@ from tasks.stages import (
     reward,
     rlhf,
     sft,
+    sites,
     source,
     tokenizer,
 )
@@ -35,6 +36,7 @@ STAGES: Mapping[str, Stage] = registry(
         fetch,
         source,
         clean,
+        sites,
         quality,
         annotate,
         filter,

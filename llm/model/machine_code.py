@@ -6,12 +6,10 @@ import ctypes
 import logging
 import os
 import shlex
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+
+from llm.c_library import compiled, compiler
 
 _SOURCE = Path(__file__).with_name("compiled_forward.c")
 
@@ -20,21 +18,28 @@ _SOURCE = Path(__file__).with_name("compiled_forward.c")
 def library() -> ctypes.CDLL | None:
     """The compiled loops; none where that is not possible.
 
-    It takes half a second, and nothing is kept: a library that others could have put there is
-    never loaded. Each call of a function of it lets other threads of Python run meanwhile.
+    It takes half a second. A call of a function of it lets other threads of Python run meanwhile.
     """
-    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
-    found = _compiled(compiler) if shutil.which(compiler[0]) else None
+    found = compiled(_SOURCE, _flags(), ["-lm"])
     if found is None:
         logging.getLogger(__name__).warning(
             "%s compiles nothing here, so PyTorch generates, some times slower; install a C "
             "compiler, or name one in CC",
-            shlex.join(compiler),
+            shlex.join(compiler()),
         )
+        return None
+    pointer, number = ctypes.c_void_p, ctypes.c_long
+    found.forward.argtypes = [
+        *(pointer, number, pointer, pointer, pointer),
+        *(number, pointer, number, pointer, pointer),
+    ]
+    found.forward.restype = None
+    found.scratch.argtypes = [pointer, number, number]
+    found.scratch.restype = number
     return found
 
 
-def _compiled(compiler: Sequence[str]) -> ctypes.CDLL | None:
+def _flags() -> list[str]:
     flags = [
         "-O3",
         "-march=native",
@@ -45,21 +50,4 @@ def _compiled(compiler: Sequence[str]) -> ctypes.CDLL | None:
     ]
     if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":  # narrower than the machine, as PyTorch
         flags.append("-mno-avx512f")
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / "compiled_forward.so"
-        command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(made), str(_SOURCE), "-lm"]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            return None
-        try:
-            found = ctypes.CDLL(str(made))
-        except OSError:  # a folder from which nothing may be run
-            return None
-    pointer, number = ctypes.c_void_p, ctypes.c_long
-    found.forward.argtypes = [
-        *(pointer, number, pointer, pointer, pointer),
-        *(number, pointer, number, pointer, pointer),
-    ]
-    found.forward.restype = None
-    found.scratch.argtypes = [pointer, number, number]
-    found.scratch.restype = number
-    return found
+    return flags

@@ -209,13 +209,14 @@ def _caps(config: ExamplesConfig) -> Caps:
 def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path) -> None:
     """Write every candidate's outcome, in an order that is the same each time, to a file."""
     write_outcomes(_candidates(config, inputs, unread), path)
-    ngrams = inputs.get("ngrams")
-    if ngrams is None or not ngrams.rows:
+    sought, common = inputs.get("sought"), inputs.get("common")
+    if sought is None or not sought.rows:
         return
-    files = [str(ngrams.path(part)) for part in ngrams.parts]
+    files = [str(sought.path(part)) for part in sought.parts]
+    dropped = common.table().column("ngram").to_pylist() if common is not None else []
     searched = path.with_name(f"{path.name}-searched")
     try:
-        write_outcomes(without_evaluation_items(read_outcomes(path), files), searched)
+        write_outcomes(without_evaluation_items(read_outcomes(path), files, dropped), searched)
         searched.replace(path)
     finally:
         searched.unlink(missing_ok=True)
@@ -285,7 +286,7 @@ def _account(out: Out, doc_ids: list[str], counts: Counter[CandidateResult]) -> 
 
 STAGE = Stage(
     name="examples",
-    version=4,
+    version=5,
     description="Instructions and preferences, made from documents or read from files.",
     config=ExamplesConfig,
     inputs={
@@ -294,9 +295,14 @@ STAGE = Stage(
             "Documents with their split, to make examples from.",
             optional=True,
         ),
-        "ngrams": Input(
-            ("decontaminate.ngrams",),
-            "N-grams of evaluation sets, not to be learned.",
+        "sought": Input(
+            ("decontaminate.sought",),
+            "Texts of evaluation sets, not to be learned.",
+            optional=True,
+        ),
+        "common": Input(
+            ("decontaminate.common",),
+            "N-grams that are no evidence of them.",
             optional=True,
         ),
     },

@@ -17,6 +17,7 @@ from flows.build import build
 from flows.refresh import refresh
 from flows.stages import stage_flow
 from tasks.engine.errors import IngotError, MissingInputError
+from tasks.engine.run.code import checkout
 from tasks.engine.store import channels
 from tasks.engine.store.store import Store
 from tasks.recipe import load
@@ -150,7 +151,11 @@ def test_a_form_left_as_it_was_means_the_recipe_chosen(first, home, recipe, monk
         async with get_client() as client:
             await ensure_pools(client)
             await ensure_deployment(client, entry, shown, "quickstart")
-            return str((await client.read_deployment_by_name("dedup/dedup")).id)
+            made = await client.read_deployment_by_name("dedup/dedup")
+            commit = checkout()[0]
+            assert made.version is not None if commit else made.version is None
+            assert (made.version or "").startswith((commit or "")[:12])
+            return str(made.id)
 
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", asyncio.run(deployed()))
     alone = stage_flow(STAGES["dedup"])

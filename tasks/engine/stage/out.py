@@ -108,11 +108,16 @@ class Out:
         self._files.extend(name, fields)
 
     @contextlib.contextmanager
-    def table(self, name: str) -> Iterator[PartWriter]:
-        """Write a table from this process; published when the block ends without an error."""
+    def table(self, name: str, part: str = "part-00000") -> Iterator[PartWriter]:
+        """Write a table from this process; published when the block ends without an error.
+
+        Args:
+            part: what its first file is called, without the ending: a table that is cut as an input
+                is written a part at a time, each under the name of the input's.
+        """
         schema = self._files.schema(name)
         folder = self._files.staging / f"table-{name}"
-        writer = CountingWriter(folder, "part-00000", schema, name)
+        writer = CountingWriter(folder, part, schema, name)
         with writer:
             yield writer
         for file in writer.files:

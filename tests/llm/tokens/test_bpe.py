@@ -79,6 +79,7 @@ def test_numbers_of_three_digits_are_learned_where_that_is_asked() -> None:
     assert single.encode("1999").tokens == list("1999")
 
 
+@pytest.mark.long
 def test_every_character_of_every_plane_comes_back() -> None:
     characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     for start in range(0, len(characters), 1 << 16):
