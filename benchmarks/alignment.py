@@ -81,7 +81,7 @@ def theirs(folder: Path, asked: Sequence[Sequence[int]], new_tokens: int, sample
         model=transformers_model(load(folder), folder),
         reward_funcs=worth,
         args=GRPOConfig(
-            str(folder / "trl"),
+            str(folder.parent / "trl"),
             per_device_train_batch_size=len(asked),
             num_generations=samples,
             max_completion_length=new_tokens,
@@ -117,15 +117,25 @@ def measured(sides: dict[str, Rollouts], rounds: int) -> list[dict[str, Any]]:
     return [{"name": f"rollouts {name}", "tokens_per_second": rate} for name, rate in best.items()]
 
 
-def trained(folder: Path, threads: int, rounds: int) -> list[dict[str, Any]]:
+def trained(
+    folder: Path, methods: Sequence[str], share: float, threads: int, rounds: int
+) -> list[dict[str, Any]]:
     """The fastest round of every method and side."""
     script = Path(__file__).with_name("alignment_training.py")
     best: dict[tuple[str, str], dict[str, Any]] = {}
     for _ in range(rounds):
-        for method in METHODS:
+        for method in methods:
             for side in SIDES:
                 done = subprocess.run(
-                    [sys.executable, str(script), side, method, str(folder), str(threads)],
+                    [
+                        sys.executable,
+                        str(script),
+                        side,
+                        method,
+                        str(folder),
+                        str(threads),
+                        str(share),
+                    ],
                     capture_output=True,
                     text=True,
                     env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
@@ -149,7 +159,7 @@ def trained(folder: Path, threads: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def values(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The bars, by name."""
+    """The bars of what was measured, by name."""
     rate = {row["name"]: row.get("per_second", row.get("tokens_per_second")) for row in rows}
     pairs = {
         "sft_vs_trl": ("sft ingot", "sft trl"),
@@ -157,7 +167,12 @@ def values(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
         "packing_gain": ("packed ingot", "short trl"),
         "rollout_vs_trl": ("rollouts ingot", "rollouts trl"),
     }
-    return {name: rate[ours] / rate[theirs] for name, (ours, theirs) in pairs.items()}
+    measured = rate.keys()
+    return {
+        name: rate[ours] / rate[theirs]
+        for name, (ours, theirs) in pairs.items()
+        if {ours, theirs} <= measured
+    }
 
 
 def main() -> None:
@@ -169,7 +184,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5, help="of rollouts")
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=METHODS)
     parser.add_argument("--training-rounds", type=int, default=2)
+    parser.add_argument("--share", type=float, default=1.0, help="of the rows trained on")
     parser.add_argument("--threads", type=int, default=0, help="0 = PyTorch's default")
     options = parser.parse_args()
     if options.threads:
@@ -186,7 +203,13 @@ def main() -> None:
             "trl": theirs(folder, asked, options.new_tokens, options.samples),
         }
         rows = measured(sides, options.rounds)
-        rows += trained(folder.parent, torch.get_num_threads(), options.training_rounds)
+        rows += trained(
+            folder.parent,
+            options.methods,
+            options.share,
+            torch.get_num_threads(),
+            options.training_rounds,
+        )
     for row in rows:
         if "seconds" in row:
             print(

@@ -1,7 +1,7 @@
 """One training run of benchmarks/alignment.py, in a process of its own: Ingot's method, or what a
 script of TRL's documentation does.
 
-    python benchmarks/alignment_training.py SIDE METHOD FOLDER THREADS
+    python benchmarks/alignment_training.py SIDE METHOD FOLDER THREADS SHARE
 
 Prints one JSON line: rows, seconds from rows of messages to a trained model, imports and the
 loading of libraries left out, and the most memory the process had.
@@ -10,6 +10,7 @@ loading of libraries left out, and the most memory the process had.
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import sys
@@ -34,8 +35,8 @@ LENGTHS = {"sft": (4, 90), "short": (3, 8), "packed": (3, 8), "dpo": (4, 50), "g
 _LIMIT = 256  # tokens
 
 
-def conversations(method: str, words: list[str]) -> list[dict[str, Any]]:
-    """Rows as Ingot's stages pass them on: of unequal length, from nothing."""
+def conversations(method: str, words: list[str], share: float) -> list[dict[str, Any]]:
+    """Rows as Ingot's stages pass them on: of unequal length, from nothing; `share` of them all."""
     drawn = random.Random(method == "dpo")
     fewest, most = LENGTHS[method]
 
@@ -45,7 +46,7 @@ def conversations(method: str, words: list[str]) -> list[dict[str, Any]]:
         return [{"role": role, "content": " ".join(drawn.choices(words, k=count))}]
 
     rows: list[dict[str, Any]] = []
-    for number in range(ROWS[method]):
+    for number in range(max(BATCH, round(share * ROWS[method]))):
         head = {"doc_id": f"{number:032x}", "split": "train"}
         prompt = said("user")
         if method == "dpo":
@@ -65,7 +66,10 @@ def ours(method: str, folder: Path, threads: int, rows: list[dict[str, Any]]) ->
     from llm.alignment.run_file import parse_run
     from llm.process.parent import StopRequest
 
-    path = folder / "rows.parquet"
+    # Of this process alone: a run goes on from checkpoints of one like it.
+    own_place = folder / f"ours-{os.getpid()}"
+    own_place.mkdir()
+    path = own_place / "rows.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
     shared: dict[str, Any] = {
         "epochs": 1,
@@ -109,7 +113,7 @@ def ours(method: str, folder: Path, threads: int, rows: list[dict[str, Any]]) ->
         method, ("sft", sft.train)
     )
     told = record(
-        name, folder / "random", path, folder / "ours", threads, **shared | own.get(method, tuning)
+        name, folder / "random", path, own_place, threads, **shared | own.get(method, tuning)
     )
     run = parse_run(told, name)
     how: Any = (run, Silent(), StopRequest())
@@ -188,11 +192,11 @@ def theirs(method: str, folder: Path, rows: list[dict[str, Any]]) -> Callable[[]
 
 def main() -> None:
     """Train once."""
-    side, method, place, threads = sys.argv[1:5]
+    side, method, place, threads, share = sys.argv[1:6]
     folder = Path(place)
     torch.set_num_threads(int(threads))
     words = json.loads((folder / "words.json").read_text())
-    rows = conversations(method, words)
+    rows = conversations(method, words, float(share))
     run = (
         ours(method, folder, int(threads), rows)
         if side == "ingot"

@@ -84,10 +84,12 @@ def panels(artifacts: Mapping[str, Artifact]) -> list[Panel]:
 
 def data_card(title: str, artifacts: Mapping[str, Artifact], limits: SampleLimits) -> str:
     """The whole of it as Markdown: the panels above, and what the report has elsewhere: counts by
-    stage, near-duplicates, contamination, and documents that were removed, to read."""
+    stage, lines and pages that sites repeat, near-duplicates, contamination, and documents that
+    were removed, to read."""
     shown: list[tuple[str, Sequence[Panel]]] = [
         ("From pages to training data", _funnel(funnel(artifacts))),
         ("What the documents are", panels(artifacts)),
+        ("What sites repeat", _of_view(artifacts.get("sites"), _is_a_table)),
         ("Near-duplicates", _of_view(artifacts.get("dedup"), _is_of_dedup)),
         ("Contamination", _of_view(artifacts.get("decontaminate"), _is_a_table)),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import httpx
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.states import State
 
 from deployments.bootstrap import declared, ensure_deployment, ensure_pools
+from flows import events
 from flows.build import build
 from flows.refresh import refresh
 from flows.stages import stage_flow
@@ -62,6 +66,38 @@ def test_a_first_run_builds_everything_and_shows_it(first):
     assert states(first) == dict.fromkeys(CHAIN, "Completed")
     wanted = {"plan", "lineage", "funnel", *(f"stage-{name}" for name in CHAIN)}
     assert wanted <= artifacts(first).keys()
+
+
+def told_of(name: str) -> list[Event]:
+    """The server's events of a name, the latest first."""
+
+    async def ask() -> list[Event]:
+        async with get_client() as client:
+            wanted = EventFilter(event=EventNameFilter(name=[name]))
+            return (await client.read_events(filter=wanted, limit=50)).events
+
+    return asyncio.run(ask())
+
+
+def test_what_was_built_is_an_event_and_what_was_served_is_none(first, home, recipe):
+    builds = {each["build_id"]: each["stage"] for each in first.result()}
+    deadline = time.monotonic() + 60
+    while True:  # the server writes them down some at a time
+        found = {event.resource["ingot.build_id"]: event for event in told_of(events.STAGE)}
+        if builds.keys() <= found.keys() or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    assert {build: found[build].resource["ingot.stage"] for build in builds} == builds
+    [clean] = [found[build] for build, stage in builds.items() if stage == "clean"]
+    assert clean.resource.id == "ingot.rivers.clean"
+    totals = channels.resolve(home, "rivers", "clean").manifest.totals
+    assert clean.payload["kept"] == totals.kept
+    build(recipe, return_state=True)
+    count = sum(
+        event.resource["ingot.build_id"] == clean.resource["ingot.build_id"]
+        for event in told_of(events.STAGE)
+    )
+    assert count == 1
 
 
 def test_a_second_run_is_cached_and_says_so(first, recipe):
