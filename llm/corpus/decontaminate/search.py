@@ -47,6 +47,7 @@ class TextIndex:
                 row["run"],
                 row["covered"],
                 row["edited"],
+                tuple(tuple(text.split(" ")) for text in row["beside"].split("\n") if text),
             )
             for row in sought.to_pylist()
         ]

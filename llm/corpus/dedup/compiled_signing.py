@@ -11,8 +11,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
-import logging
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from llm.c_library import compiled, compiler
+from llm.c_library import compiled
 from llm.corpus.dedup.characters import PAGE, PAGES, page
 from llm.corpus.dedup.minhash import permutations
 from llm.corpus.dedup.shingles import normalise
@@ -194,17 +192,11 @@ def _normalised(texts: pa.Array, places: npt.NDArray[np.int64]) -> _Batch:
 @functools.cache
 def kernel() -> Kernel | None:
     """The kernel of this process; none where it cannot be had."""
-    library = None
-    if sys.byteorder == "little":  # as the hashes read
-        library = compiled(_SOURCE, ["-O3", "-march=native"])
-    if library is None:
-        logging.getLogger(__name__).warning(
-            "%s compiles nothing here, so Python signs documents, some twenty times slower; "
-            "install a C compiler, or name one in CC",
-            shlex.join(compiler()),
-        )
+    if sys.byteorder != "little":  # as the hashes read
         return None
-    return Kernel(library)
+    without = "Python signs documents, some ten times slower"
+    library = compiled(_SOURCE, ["-O3", "-march=native"], without)
+    return Kernel(library) if library else None
 
 
 class _Waiting:
