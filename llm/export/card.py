@@ -12,7 +12,6 @@ from typing import Any
 
 from llm.evaluation.safety.subjects import is_of_safety, subject, unmeasured
 from llm.export.run_file import About
-from llm.foreign.folder import shape_in
 from llm.model.config_file import architecture, is_ours
 from llm.tokens.hf_folder import load_tokenizer
 
@@ -157,6 +156,8 @@ def _head(text: CardText) -> dict[str, Any]:
 
 def _known(folder: Path, figures: Mapping[str, str | int]) -> list[tuple[str, str | int]]:
     if not is_ours(folder):
+        from llm.foreign.folder import shape_in  # not before: stages import this file
+
         return [*shape_in(folder).items(), *figures.items()]
     a = architecture(folder)
     known: dict[str, str | int] = {

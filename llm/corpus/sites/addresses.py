@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from courlan.clean import clean_query
-
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -46,6 +44,8 @@ class Address:
 
 def normalised(url: str | None) -> Address | None:
     """The address of a URL; None for what has no host, or is none."""
+    from courlan.clean import clean_query  # not before: it brings a client for the web
+
     if not url or len(url) > _LONGEST:
         return None
     try:
