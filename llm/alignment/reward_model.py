@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from llm.alignment.checks import TrainerDataError
 from llm.errors import ExpectedError
 from llm.foreign.backbone import Backbone, class_beside, load_with_reward
+from llm.foreign.folder import ends_in
 from llm.foreign.model import AnyModel, ForeignModel
 from llm.model.config_file import ModelFolderError, architecture, check_tokenizer, is_ours
-from llm.model.folder import Ends, read_weights, save_tuned
+from llm.model.folder import read_weights, save_tuned
 from llm.model.scoring import Report, batches
 from llm.model.transformer import Transformer
 
@@ -110,7 +111,7 @@ def score(
     return rewards
 
 
-def save(model: RewardModel, folder: Path, start: Path, ends: Ends) -> None:
+def save(model: RewardModel, folder: Path, start: Path) -> None:
     """Write a folder; `start` is that of the language model it is made from."""
     config = json.loads((start / "config.json").read_text(encoding="utf-8"))
     fields = {
@@ -118,7 +119,7 @@ def save(model: RewardModel, folder: Path, start: Path, ends: Ends) -> None:
         "id2label": {"0": "reward"},
         "label2id": {"reward": 0},
     }
-    save_tuned(model.named_weights(), folder, start, ends, fields)
+    save_tuned(model.named_weights(), folder, start, ends_in(start), fields)
 
 
 def load(folder: Path) -> RewardModel:

@@ -20,7 +20,7 @@ from llm.alignment.lora import adapted, merge
 from llm.alignment.reporter import Reporter
 from llm.alignment.run_file import Run, run_digest
 from llm.alignment.transformers_model import compute_with, transformers_model
-from llm.foreign.folder import context_in
+from llm.foreign.folder import context_in, ends_in
 from llm.foreign.model import (
     AnyModel,
     ForeignModel,
@@ -30,7 +30,7 @@ from llm.foreign.model import (
     weights_of,
 )
 from llm.model.config_file import check_tokenizer
-from llm.model.folder import Ends, save_tuned
+from llm.model.folder import save_tuned
 from llm.model.scoring import Scorer
 from llm.process.parent import StoppedError, StopRequest
 from llm.tables import TRAIN, VALIDATION
@@ -258,12 +258,7 @@ class Session:
 
     def save(self, model: AnyModel) -> None:
         """Write the trained model as every model folder is written."""
-        save_tuned(weights_of(model), Path(self.run.output), self.start, self.ends())
-
-    def ends(self) -> Ends:
-        """Where the trained model stops."""
-        chat = self.chat
-        return Ends(chat.turn_end, chat.end, chat.stops, chat.pad)
+        save_tuned(weights_of(model), Path(self.run.output), self.start, ends_in(self.start))
 
 
 class _Scorer:

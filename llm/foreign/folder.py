@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 from llm.model.config_file import architecture, is_ours
+from llm.model.folder import Ends
 from llm.model.weight_files import INDEX, weight_files
 
 
@@ -23,6 +24,18 @@ def context_in(folder: Path) -> int:
     from llm.foreign.model import context_of
 
     return context_of(AutoConfig.from_pretrained(str(folder), local_files_only=True))
+
+
+def ends_in(folder: Path) -> Ends:
+    """Where a model that takes turns by a folder's template stops.
+
+    Raises:
+        PadTokenError: padding is the end of a turn.
+    """
+    from llm.tokens.chat import ChatEncoder
+
+    chat = ChatEncoder(folder)
+    return Ends(chat.turn_end, chat.end, chat.stops, chat.pad)
 
 
 def shape_in(folder: Path) -> dict[str, str | int]:

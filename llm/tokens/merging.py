@@ -76,7 +76,7 @@ def ascii_expression(expression: str) -> re.Pattern[str]:
 @cache
 def library() -> ctypes.CDLL | None:
     """`merging.c`, compiled; none where nothing can be."""
-    found = compiled(_SOURCE, ["-O2"], "tokenizers learns merges, some times slower")
+    found = compiled(_SOURCE, ["-O2"], "a vocabulary takes some times longer to learn")
     if found is not None:
         found.learn_merges.restype = ctypes.c_int64
     return found

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
@@ -232,6 +231,8 @@ def _chrome(artifact: Artifact) -> Table:
 
 def _attributes(artifact: Artifact, documents: _Documents) -> Iterator[Table]:
     """Languages, and personal data by kind: of all documents and of those that stayed."""
+    import pyarrow.compute as pc  # not before: to know the stages is to import this file
+
     known = samples.columns(artifact, "attributes")
     kinds = [name for name in PiiCounts._fields if name in known]
     languages: tuple[Counter[str], Counter[str]] = (Counter(), Counter())

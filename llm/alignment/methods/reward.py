@@ -43,7 +43,7 @@ def train(run: RewardRun, reporter: Reporter, stop: StopRequest) -> None:
     trainer = _trainer(session, run, model, rows.split(TRAIN))
     metrics = session.fit(trainer)
     pairs = _scored(session, model, rows.used)
-    reward_model.save(model, Path(run.output), session.start, session.ends())
+    reward_model.save(model, Path(run.output), session.start)
     last = trainer.state.global_step
     margin = pairs.filter(pc.equal(pairs.column("split"), VALIDATION)).column("margin").to_numpy()
     held_out = {}
