@@ -144,6 +144,16 @@ def _all_pieces() -> re.Pattern[str]:
     return re.compile(rf"{piece}|[^{_unspaced()}]++")
 
 
+@functools.cache
+def piece_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What `pieces` goes by, as runs of characters: letters of scripts without spaces, what goes
+    on with the piece that such a letter began, and what may trail it.
+    """
+    goes_on = f"(?:[{_inside()}]|(?=[{_PLANES}])[{_marks_beyond()}])+"
+    found = (f"[{_unspaced()}]+", goes_on, rf"[^\w{_marks()}]+")
+    return re.compile(found[0]), re.compile(found[1]), re.compile(found[2])
+
+
 def words(text: str) -> list[str]:
     """The words of a text in order, as the module's docstring defines them; case is kept."""
     if not text.isascii():

@@ -41,10 +41,16 @@ class AnnotateConfig(ShardedConfig):
 
     language_model: str = execution(
         "",
-        "A fastText language model of your own; empty = lid.176.ftz, which `make setup` installs.",
+        "A fastText language model of your own, such as GlotLID's or OpenLID's, which then decides "
+        "alone; empty = lid.176.ftz, which `make setup` installs, and py3langid beside it.",
+    )
+    language_model_sha256: str = execution(
+        "",
+        "SHA-256 that the file must have; empty = not checked.",
+        pattern=r"^([0-9a-f]{64})?$",
     )
     language_characters: int = Field(
-        5_000,
+        2_000,
         description="Characters at the beginning of a text that identify its language; 0 = all.",
         ge=0,
     )
@@ -71,6 +77,8 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
     found = {"language_model": snapshot_files([path], "annotate.language_model")}
     if not config.language_model:
         _check_digest(found["language_model"])
+    elif config.language_model_sha256:
+        _check_pinned(found["language_model"], config.language_model_sha256)
     count = len(found["language_model"].items)
     if count != 1:
         raise ExternalInputError(
@@ -94,11 +102,22 @@ def _check_digest(standard: Snapshot) -> None:
         )
 
 
+def _check_pinned(model: Snapshot, sha256: str) -> None:
+    for item in model.items:
+        if item.sha256 != sha256:
+            raise ExternalInputError(
+                f"annotate.language_model: {item.path} has sha256 {item.sha256}, and "
+                f"language_model_sha256 says {sha256}; name the file that has it, or correct it"
+            )
+
+
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     """Attributes of one part of documents."""
     (model_item,) = unit.external["language_model"]
     sources = Sources(
         (model_item.path, model_item.sha256),
+        # The standard model has a second one beside it, whichever way it was named.
+        model_item.sha256 != language_model.SHA256,
         language_characters,
         _files(unit, "blocked_domains"),
         _files(unit, "blocked_words"),
@@ -199,7 +218,7 @@ def _languages(table: pa.Table) -> Table:
 
 STAGE = Stage(
     name="annotate",
-    version=3,
+    version=4,
     description="Metrics and scores of every document: URL, heuristics, language, quality, PII.",
     config=AnnotateConfig,
     inputs={
@@ -218,6 +237,6 @@ STAGE = Stage(
     panels=panels,
     externals=externals,
     conservation=Conservation("documents", kept="attributes", rejected="rejected"),
-    libraries=("fasttext-community", "numpy", "pyarrow"),
+    libraries=("fasttext-community", "numpy", "py3langid", "pyarrow"),
     code=("llm.corpus.annotate.by_path",),
 )

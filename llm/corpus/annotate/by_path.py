@@ -22,12 +22,14 @@ class Sources:
 
     Attributes:
         language_model: path and sha256.
+        language_alone: whether that model alone tells languages.
         language_characters: how much of a text's beginning tells its language; 0 = all.
         blocked_domains, blocked_words: path and sha256 of each list.
         classifiers: folder and time of writing of each; the folder's name is the classifier's.
     """
 
     language_model: tuple[str, str]
+    language_alone: bool
     language_characters: int
     blocked_domains: Files
     blocked_words: Files
@@ -51,6 +53,6 @@ def _load(
     path, _ = sources.language_model
     return (
         read_block_lists(domains, words),
-        LanguageIdentifier(Path(path), sources.language_characters),
+        LanguageIdentifier(Path(path), sources.language_characters, sources.language_alone),
         {Path(folder).name: QualityClassifier(Path(folder)) for folder, _ in sources.classifiers},
     )

@@ -22,7 +22,6 @@ and its last word, and only prefixes that repeat are extended.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,53 +30,27 @@ from llm.corpus.annotate.segmentation import Segments
 
 TOP_NGRAMS = (2, 3, 4)
 DUPLICATE_NGRAMS = (5, 6, 7, 8, 9, 10)
+GRAMS = (*TOP_NGRAMS, *DUPLICATE_NGRAMS)
 
 
-class Repetition(NamedTuple):
-    """Fractions in [0, 1]; the module's docstring defines them."""
-
-    duplicate_line_fraction: float
-    duplicate_line_char_fraction: float
-    duplicate_paragraph_fraction: float
-    duplicate_paragraph_char_fraction: float
-    top_2gram_char_fraction: float
-    top_3gram_char_fraction: float
-    top_4gram_char_fraction: float
-    duplicate_5gram_char_fraction: float
-    duplicate_6gram_char_fraction: float
-    duplicate_7gram_char_fraction: float
-    duplicate_8gram_char_fraction: float
-    duplicate_9gram_char_fraction: float
-    duplicate_10gram_char_fraction: float
-
-
-def repetition(segments: Segments) -> Repetition:
-    """The repetition metrics of one text."""
-    lines = duplicate_fractions(segments.lines)
-    paragraphs = duplicate_fractions(segments.paragraphs)
-    return Repetition(*lines, *paragraphs, *ngram_fractions(segments))
-
-
-def duplicate_fractions(pieces: Sequence[str]) -> tuple[float, float]:
-    """Share of the pieces that repeat an earlier one, by number and by characters."""
-    if len(pieces) < 2:
-        return 0.0, 0.0
+def repeated(pieces: Sequence[str]) -> tuple[int, int, int]:
+    """Characters of all pieces; how many of them repeat an earlier one, and their characters."""
     seen: set[str] = set()
-    repeated = repeated_characters = characters = 0
+    same = same_characters = characters = 0
     for piece in pieces:
         characters += len(piece)
         if piece in seen:
-            repeated += 1
-            repeated_characters += len(piece)
+            same += 1
+            same_characters += len(piece)
         else:
             seen.add(piece)
-    return repeated / len(pieces), repeated_characters / characters
+    return characters, same, same_characters
 
 
-def ngram_fractions(segments: Segments) -> list[float]:
-    """Top 2- to 4-gram and duplicate 5- to 10-gram character fractions, in that order."""
+def gram_counts(segments: Segments) -> list[int]:
+    """Characters that the top 2- to 4-gram covers, then those of duplicate 5- to 10-grams."""
     last = DUPLICATE_NGRAMS[-1]
-    result = [0.0] * (len(TOP_NGRAMS) + len(DUPLICATE_NGRAMS))
+    result = [0] * len(GRAMS)
     ids, words = segments.ids, segments.words
     if words < 3:
         return result
@@ -101,7 +74,7 @@ def ngram_fractions(segments: Segments) -> list[float]:
             covering = starts[number == _top(starts[first], counts, ends, n)]
         else:
             covering = starts[repeats]
-        result[place] = _covered_length(covering, ends, n) / int(ends[-1])
+        result[place] = _covered_length(covering, ends, n)
         gram = np.full(words, -1, dtype=np.int64)
         gram[starts[repeats]] = number[repeats]
     return result

@@ -22,7 +22,7 @@ def documents(rows: list[tuple[str, str | None, str | None]]) -> pa.Table:
 
 def test_rows_columns_and_nulls() -> None:
     lists = BlockLists(frozenset({"bad.example"}), {})
-    language = LanguageIdentifier(language_model(), 0)
+    language = LanguageIdentifier(language_model(), 0, False)
     rows = [
         ("a", "https://bad.example/1", TEXT),
         ("b", None, "1 2 3"),
@@ -38,15 +38,18 @@ def test_rows_columns_and_nulls() -> None:
     assert first["word_count"] == 18
     assert first["stop_word_count"] == 6
     assert first["language"] == "en"
+    assert first["script"] == "Latn"
     assert first["quality_score"] is None
     assert second["url_host"] is None
     assert second["url_is_ip"] is None
     assert second["language"] is None
+    assert second["script"] is None
+    assert second["stop_word_count"] is None
     assert second["alphabetic_word_fraction"] == 0
 
 
 def test_no_rows_are_a_table_too() -> None:
-    language = LanguageIdentifier(language_model(), 0)
+    language = LanguageIdentifier(language_model(), 0, False)
     result = annotate(documents([]), BlockLists(frozenset(), {}), language, {})
     assert result.attributes.schema == ATTRIBUTES
     assert result.attributes.num_rows == 0
