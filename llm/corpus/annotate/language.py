@@ -28,6 +28,7 @@ _MARKS = str.maketrans({"\n": " ", "<": " ", ">": " "})
 # Of 2,867 paragraphs in 140 languages lid.176 was wrong on 5 that it gave as much, Dzongkha apart,
 # which is written as Tibetan is.
 SURE = 0.95
+SHORT = 200  # characters below which it is never sure
 _NEVER_SURE = frozenset({"bo"})
 LIKELY = 0.5  # that a language which one model alone knows must have of it
 
@@ -97,10 +98,20 @@ class LanguageIdentifier:
         name, _, written = label.partition("_")
         if self._alone:
             return Identified(short_code(name), score, written or script(line))
-        sure = score >= SURE and name not in _NEVER_SURE
+        sure = score >= SURE and len(line) >= SHORT and name not in _NEVER_SURE
         if not sure and (score < LIKELY or name in _second_languages()):
             name, score = _second(line)
+            return Identified(short_code(name), score, script(line))
         return Identified(name, score, script(line))
+
+
+def told_languages(path: Path) -> frozenset[str]:
+    """Codes of the languages that one of the two models knows, the first of which is at `path`."""
+    import fasttext
+
+    labels = fasttext.load_model(str(path)).get_labels()
+    second = map(short_code, _second_languages())
+    return frozenset(second).union(label.removeprefix(_LABEL) for label in labels)
 
 
 @cache

@@ -17,6 +17,8 @@ from llm.corpus.annotate.text_counts import NO_LIST, StopWords
 
 _TABLE = Path(__file__).with_suffix(".tsv")
 _UNKNOWN = "-"
+# Thai, Lao and kin end a sentence with a blank.
+_WITHOUT_FULL_STOPS = frozenset({"th", "lo", "nod", "tts", "sou"})
 
 
 class _Language(NamedTuple):
@@ -75,3 +77,8 @@ def word_lengths(codes: Sequence[str | None]) -> NDArray[np.float64]:
     known = {code: language.word_length for code, language in _languages().items()}
     lengths = [known.get(code) if code else None for code in codes]
     return np.array([np.nan if length is None else length for length in lengths], dtype=np.float64)
+
+
+def full_stops(codes: Sequence[str | None]) -> NDArray[np.bool_]:
+    """bool (codes,): whether sentences of each language end with a mark; true if it is unknown."""
+    return np.array([code not in _WITHOUT_FULL_STOPS for code in codes], dtype=np.bool_)

@@ -18,7 +18,8 @@ A fraction or ratio whose denominator is 0 is 0.
 * relative_word_length: mean_word_length / what it is in the language (in a text that all languages
   have); null where that is not known.
 * line_count, paragraph_count: lines and paragraphs that are not empty.
-* terminal_punctuation_fraction: lines whose last character ends a sentence.
+* terminal_punctuation_fraction: lines whose last character ends a sentence; null in languages that
+  end theirs with a blank.
 * short_line_fraction: lines of at most 30 characters. mean_line_length, longest_line: characters
   of lines.
 * newline_word_ratio: newline characters / words.
@@ -67,15 +68,18 @@ REPETITION: Mapping[str, pa.DataType] = {
     **{f"duplicate_{n}gram_char_fraction": _REAL for n in DUPLICATE_NGRAMS},
 }
 # Null where the language is not known, or nothing of it.
-BY_LANGUAGE = ("stop_word_count", "relative_word_length")
+BY_LANGUAGE = ("stop_word_count", "relative_word_length", "terminal_punctuation_fraction")
 
 
-def metrics(counts: NDArray[np.int64], word_lengths: NDArray[np.float64]) -> dict[str, pa.Array]:
+def metrics(
+    counts: NDArray[np.int64], word_lengths: NDArray[np.float64], full_stops: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
     """Columns of `HEURISTICS` and `REPETITION`, of as many texts.
 
     Args:
         counts: int64 (texts, COUNTS), of `text_counts`.
         word_lengths: float64 (texts,), of each one's language; NaN = not known.
+        full_stops: bool (texts,): whether its language ends sentences with a mark.
     """
     of = dict(zip(COUNTS, counts.T, strict=True))
     words, lines, paragraphs = of["words"], of["lines"], of["paragraphs"]
@@ -113,6 +117,9 @@ def metrics(counts: NDArray[np.int64], word_lengths: NDArray[np.float64]) -> dic
     found = {
         "stop_word_count": pa.array(of["stop_words"], _INTEGER, mask=unknown),
         "relative_word_length": pa.array(relative, _REAL, mask=np.isnan(word_lengths)),
+        "terminal_punctuation_fraction": pa.array(
+            columns["terminal_punctuation_fraction"], _REAL, mask=~full_stops
+        ),
     }
     for name, kind in (*HEURISTICS.items(), *REPETITION.items()):
         if name not in found:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llm.corpus.annotate.languages import lists_of, stop_words, word_lengths
+from llm.corpus.annotate.languages import full_stops, lists_of, stop_words, word_lengths
 from llm.corpus.annotate.metrics import metrics
 from llm.corpus.annotate.text_counts import text_counts
 
@@ -14,5 +14,5 @@ from llm.corpus.annotate.text_counts import text_counts
 def measured(text: str, language: str | None = "en") -> dict[str, Any]:
     """Values by the name of their column."""
     counts = text_counts(pa.array([text], pa.string()), stop_words(), lists_of([language]))
-    columns = metrics(counts, word_lengths([language]))
+    columns = metrics(counts, word_lengths([language]), full_stops([language]))
     return {name: column[0].as_py() for name, column in columns.items()}

@@ -89,3 +89,9 @@ def test_lines_of_code() -> None:
     assert found["longest_line"] == found["longest_word"] == 50
     assert found["mean_line_length"] == pytest.approx((5 + 8 + 50) / 3)
     assert found["alphanumeric_fraction"] == pytest.approx((2 + 7 + 50) / 70)
+
+
+def test_lines_of_thai_need_no_full_stop() -> None:
+    assert measured("มนุษย์ทั้งหลายเกิดมามีอิสระ", "th")["terminal_punctuation_fraction"] is None
+    assert measured("人人生而自由。", "zh")["terminal_punctuation_fraction"] == 1
+    assert measured("ሰው ሁሉ ነፃ ነው።", "am")["terminal_punctuation_fraction"] == 1
