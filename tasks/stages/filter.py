@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.annotate.attributes import ATTRIBUTES, score_fields
+from llm.corpus.annotate.pii.find import KINDS, masked, pii_matches
 from llm.corpus.filter import rules as filtering
 from llm.corpus.filter.groups import LANGUAGE, Group, columns_asked, groups_of
 from llm.corpus.filter.join import co_partitioned, rows_of
@@ -51,6 +53,18 @@ _SAMPLES_A_REASON = 5
 _SAMPLE_CHARS = 500
 
 
+# Where a document's text, as it came, had what a placeholder stands for now.
+MASKED = pa.schema(
+    [
+        DOC_ID,
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+    ]
+)
+PiiKind = Literal["email", "phone", "ipv4", "ipv6", "card", "iban", "ssn", "key"]
+
+
 class FilterConfig(ShardedConfig):
     """The rules; the first one a document fails is the reason of its removal."""
 
@@ -63,10 +77,15 @@ class FilterConfig(ShardedConfig):
         [], description="Rules of your own, applied in order, first. A missing value passes."
     )
 
+    mask: list[PiiKind] = added(
+        [],
+        "Kinds of personal data whose place in kept documents takes a placeholder such as <EMAIL>.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _web_en_unless_told(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and not {"groups", "rules"} & values.keys():
+        if isinstance(values, Mapping) and not {"groups", "rules"} & set(values):
             return {**values, "groups": [{"preset": "web-en"}]}
         return values
 
@@ -109,12 +128,15 @@ def filter_part(
     groups: Sequence[Mapping[str, Any]],
     cutoffs: Mapping[str, Any],
     aligned: bool,
+    mask: Sequence[str],
 ) -> Iterator[Emitted]:
     """Keep or remove the documents of one part."""
     grouped = [Group(**{name: _tuple(value) for name, value in group.items()}) for group in groups]
     ruled = [filtering.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: filtering.Cutoff(*cut) for name, cut in cutoffs.items()}
-    schema = pa.schema([_field(name) for name in columns_read(ruled, grouped)])
+    counted = [f"{kind}_count" for kind in mask]
+    read = dict.fromkeys([*columns_read(ruled, grouped), *counted])
+    schema = pa.schema([_field(name) for name in read])
     asked = [name for name in columns_asked(grouped) if name != LANGUAGE]
     parts = [unit.aligned_file("attributes")] if aligned else unit.shared_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
@@ -125,7 +147,13 @@ def filter_part(
         fits = groups_of(grouped, with_columns(attributes, found, asked))
         verdict = filtering.judge(attributes, ruled, cuts, fits)
         kept = verdict.first == filtering.KEPT
-        yield "documents", found.select(DOCUMENTS.names).filter(pa.array(kept))
+        made = found.select(DOCUMENTS.names).filter(pa.array(kept))
+        if mask:
+            made, spans = _masked(made, attributes.select(counted).filter(pa.array(kept)), mask)
+            yield "masked", spans
+            for kind in mask:
+                yield Fact(f"masked.{kind}", spans.column("kind").to_pylist().count(kind))
+        yield "documents", made
         for place, group in enumerate(grouped):
             of_group = fits == place
             yield Fact(f"group.{group.name}", int(of_group.sum()))
@@ -137,6 +165,32 @@ def filter_part(
         for what, counts in zip(("failed_first", "failed", "null"), counted, strict=True):
             for rule, count in zip(ruled, counts, strict=True):
                 yield Fact(f"{what}.{rule.name}", count)
+
+
+def _masked(
+    documents: pa.Table, counts: pa.Table, kinds: Sequence[str]
+) -> tuple[pa.Table, pa.Table]:
+    """Documents with placeholders, and where these stand for what.
+
+    Args:
+        counts: of each document how many of each kind there are.
+    """
+    texts = documents.column("text").to_pylist()
+    ids = documents.column("doc_id").to_pylist()
+    spans: list[tuple[str, str, int, int]] = []
+    having = np.zeros(len(texts), dtype=np.int64)
+    for column in counts.columns:
+        having += column.to_numpy()
+    for place in np.flatnonzero(having).tolist():
+        matches = pii_matches(texts[place], kinds)
+        texts[place] = masked(texts[place], matches)
+        spans += [(ids[place], match.kind, match.start, match.end) for match in matches]
+    for name, values in (("text", texts), ("text_chars", [len(text) for text in texts])):
+        where = DOCUMENTS.get_field_index(name)
+        kind = documents.schema.field(name)
+        documents = documents.set_column(where, kind, pa.array(values, kind.type))
+    columns = list(zip(*spans, strict=True)) or [()] * len(MASKED)
+    return documents, pa.table([list(column) for column in columns], schema=MASKED)
 
 
 def _field(column: str) -> pa.Field:
@@ -176,6 +230,7 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
         ],
         "cutoffs": {name: [cut.value, cut.doc_id] for name, cut in cutoffs.items()},
         "aligned": aligned,
+        "mask": list(config.mask),
     }
     if aligned:
         out.map(filter_part, over="documents", arguments=arguments, aligned=("attributes",))
@@ -246,7 +301,11 @@ def panels(artifact: Artifact) -> list[Panel]:
         [name, facts.get(f"group.{name}", 0), facts.get(f"group_kept.{name}", 0)]
         for name in facts.get("groups", [])
     ]
-    shown = [Table("Groups", ["group", "documents", "kept"], kinds)] if len(kinds) > 1 else []
+    places: list[list[Cell]] = [
+        [kind, count] for kind in KINDS if (count := facts.get(f"masked.{kind}"))
+    ]
+    shown: list[Panel] = [Table("Placeholders", ["kind", "places"], places)] if places else []
+    shown += [Table("Groups", ["group", "documents", "kept"], kinds)] if len(kinds) > 1 else []
     return [
         Table("Rules", columns, rows, note),
         *shown,
@@ -278,6 +337,7 @@ STAGE = Stage(
     outputs={
         "documents": Output("Documents that met every rule.", DOCUMENTS, unique_ids=True),
         "removed": Output("The first rule each other document failed.", REMOVED, unique_ids=True),
+        "masked": Output("Where placeholders stand for personal data, by kind.", MASKED),
         "samples": Output("A few removed documents for every reason, to read.", SAMPLES),
     },
     run=run,

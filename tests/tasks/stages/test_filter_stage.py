@@ -233,3 +233,28 @@ def test_each_document_meets_the_rules_of_its_group(tmp_path: Path) -> None:
 def test_groups_that_mean_nothing(fields: dict, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         FilterConfig(**fields)
+
+
+def test_personal_data_gives_way_to_placeholders(tmp_path: Path) -> None:
+    mail = f"Write to jane@example.com or call +44 7700 900123. {text(20, 1)} bob@example.org"
+    parts = [[document("https://1.example/", mail), document("https://2.example/", text(30, 2))]]
+    config = FilterConfig(rules=[Rule(column="word_count", minimum=9)], mask=["email"], workers=1)
+    done = chained(tmp_path, config, parts)
+    by_id = {row["doc_id"]: row for row in rows(done, "filter", "documents")}
+    first, second = (row["doc_id"] for row in parts[0])
+    assert by_id[first]["text"].startswith("Write to <EMAIL> or call +44 7700 900123. ")
+    assert by_id[first]["text"].endswith(" <EMAIL>")
+    assert by_id[first]["text_chars"] == len(by_id[first]["text"])
+    assert by_id[second]["text"] == parts[0][1]["text"]
+    spans = rows(done, "filter", "masked")
+    assert [mail[span["start"] : span["end"]] for span in spans] == [
+        "jane@example.com",
+        "bob@example.org",
+    ]
+    assert {span["doc_id"] for span in spans} == {first}
+    assert done["filter"].artifact.facts["masked.email"] == 2
+    assert any(
+        panel.title == "Placeholders" and panel.rows == [["email", 2]]
+        for panel in panels(done["filter"].artifact)
+        if isinstance(panel, Table)
+    )
