@@ -31,11 +31,11 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.peer_environments import python_with
-from llm.corpus.annotate.languages import full_stops, lists_of, stop_words, word_lengths
-from llm.corpus.annotate.metrics import HEURISTICS, REPETITION, metrics
-from llm.corpus.annotate.text_counts import text_counts
 from llm.corpus.filter.groups import NO_GROUP
 from llm.corpus.filter.rules import KEPT, Rule, judge
+from llm.corpus.text_metrics.languages import full_stops, lists_of, stop_words, word_lengths
+from llm.corpus.text_metrics.metrics import HEURISTICS, REPETITION, metrics
+from llm.corpus.text_metrics.text_counts import text_counts
 from tasks.stages.filter_presets import PRESETS
 from tasks.stages.filter_rules import plain_rules
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pyarrow as pa
 
-from llm.corpus.annotate.languages import full_stops, lists_of, stop_words, word_lengths
-from llm.corpus.annotate.metrics import BY_LANGUAGE, HEURISTICS, REPETITION, metrics
 from llm.corpus.annotate.pii.find import KINDS, pii_counts
-from llm.corpus.annotate.text_counts import text_counts
 from llm.corpus.annotate.url_rules import BlockLists, UrlFacts, url_facts
 from llm.corpus.source.robots import Robots, robots
+from llm.corpus.text_metrics.languages import full_stops, lists_of, stop_words, word_lengths
+from llm.corpus.text_metrics.metrics import BY_LANGUAGE, HEURISTICS, REPETITION, metrics
+from llm.corpus.text_metrics.text_counts import text_counts
 
 if TYPE_CHECKING:
     from llm.corpus.annotate.language import LanguageIdentifier

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llm.corpus.annotate.languages import short_code
 from llm.corpus.annotate.scripts import script
 from llm.corpus.stream_safe import stream_safe
+from llm.corpus.text_metrics.languages import short_code
 from llm.errors import ExpectedError
 
 _LABEL = "__label__"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from llm.corpus.quality.blend import read_blend
 from llm.errors import ExpectedError
 
 _POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
@@ -157,13 +158,25 @@ class QualityClassifier:
             labels = set(self._model.get_labels())
         except (ValueError, RuntimeError) as error:
             raise QualityModelError(f"{path}: {error}; rebuild the quality stage") from error
+        try:
+            self._blend = read_blend(folder)
+        except (ValueError, KeyError, TypeError) as error:
+            raise QualityModelError(f"{folder}: {error}; rebuild the quality stage") from error
         if labels != {_POSITIVE, _NEGATIVE}:
             raise QualityModelError(
                 f"{path}: its labels are {sorted(labels)}, expected {_POSITIVE} and {_NEGATIVE}"
             )
 
     def score(self, texts: Sequence[str]) -> list[float]:
-        """Probability in [0, 1] that each text is a positive; texts are normalised here."""
+        """Probability in [0, 1] that each text is a positive; texts are normalised here.
+
+        Where heuristics have joined the classifier, of both together.
+        """
+        alone = self.score_alone(texts)
+        return self._blend.score(alone, texts) if self._blend and texts else alone
+
+    def score_alone(self, texts: Sequence[str]) -> list[float]:
+        """The same by fastText alone."""
         if not texts:
             return []
         labels, scores = self._model.predict([normalise(text) for text in texts], k=2)

@@ -20,9 +20,7 @@ import llm.corpus
 import llm.pydocs
 import llm.tokens
 from llm.corpus import stream_safe, words
-from llm.corpus.annotate import text_counts
 from llm.corpus.annotate.pii.find import pii_counts
-from llm.corpus.annotate.text_counts import NO_LIST, StopWords
 from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.normalise import normalise
 from llm.corpus.decontaminate.ngrams import words as contamination_words
@@ -30,6 +28,8 @@ from llm.corpus.dedup.shingles import shingles, text_digest
 from llm.corpus.source.arc import Arc
 from llm.corpus.source.encoding import declared_in_page
 from llm.corpus.source.stateful_encodings import stateful
+from llm.corpus.text_metrics import text_counts
+from llm.corpus.text_metrics.text_counts import NO_LIST, StopWords
 from llm.pydocs.answers import answer
 from llm.pydocs.docstring_html import docstring_html
 from llm.pydocs.pages import Definition, definitions

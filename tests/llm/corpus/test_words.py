@@ -17,7 +17,7 @@ from llm.corpus.decontaminate.ngrams import NgramIndex, find_matches, item_ngram
 from llm.corpus.dedup.shingles import normalise, shingle_hashes, shingles
 from llm.corpus.dedup.signatures import sign
 from llm.corpus.words import pieces, words
-from tests.llm.corpus.annotate.measured import measured
+from tests.llm.corpus.text_metrics.measured import measured
 
 DIFFERENT = ["दिन", "दान", "दीन", "मेला", "मैला", "กิน", "กัน", "דֹּב", "דִּבּ", "عَلَم", "عِلْم"]
 # Article 1 of the Universal Declaration of Human Rights and what else is needed for some length.

@@ -117,6 +117,50 @@ def test_scores_that_hardly_spread_are_told(tmp_path: Path, documents: Path) -> 
     assert "Quality: validation scores hardly spread" in titles
 
 
+def test_heuristics_join_the_score(tmp_path: Path) -> None:
+    """Words alone tell nothing here; lines do."""
+    pages = []
+    for n in range(160):
+        words = text(GOOD, n, 60).split()
+        lines = [" ".join(words[at : at + 3]) for at in range(0, 60, 3)]
+        pages.append(document(f"https://wiki.example/{n}", " ".join(words) + "."))
+        pages.append(document(f"https://menu.example/{n}", "\n".join(lines)))
+    sources = {
+        "positives": [LabelSource(name="prose", url_pattern="wiki", min_chars=10)],
+        "negatives": [LabelSource(name="menus", url_pattern="menu", min_chars=10)],
+    }
+    pages = [p for n, p in enumerate(pages) if n % 4 in (0, 3)]  # no text is in both classes
+    folder = write_parts(tmp_path / "documents", [pages])
+    language = AnnotateConfig(workers=1, language_model=str(language_model()))
+    settings = config(**sources, heuristics=True, validation_fraction=0.3)
+    done = built(tmp_path / "home", folder, quality=settings, annotate=language)
+    artifact = done["quality"].artifact
+    assert artifact.facts["auc"] == 1.0
+    assert artifact.facts["length_auc"] < 0.8
+    names = {file.path for file in artifact.manifest.outputs["model"].files}
+    assert names == {f"quality/{name}" for name in ("model.bin", "model.json", "blend.json")}
+    scores: dict[str, list[float]] = {"wiki.example": [], "menu.example": []}
+    for row in rows(done, "annotate", "attributes"):
+        scores[row["url_host"]].append(row["quality_score"])
+    assert min(scores["wiki.example"]) > max(scores["menu.example"])
+    again = built(tmp_path / "again", folder, quality=settings)
+    assert data_id(done, "quality", "model") == data_id(again, "quality", "model")
+
+
+def test_a_classifier_that_length_beats_is_told(tmp_path: Path) -> None:
+    pages = [document(f"https://a.example/{n}", text(GOOD, n, 30)) for n in range(150)]
+    pages += [document(f"https://b.example/{n}", text(GOOD, n + 999, 60)) for n in range(150)]
+    heard = Heard()
+    settings = config(
+        positives=[LabelSource(name="short", url_pattern="//a", min_chars=10)],
+        negatives=[LabelSource(name="long", url_pattern="//b", min_chars=10)],
+        validation_fraction=0.3,
+    )
+    done = built(tmp_path / "home", write_parts(tmp_path / "d", [pages]), heard, quality=settings)
+    assert done["quality"].artifact.facts["length_auc"] > 0.99
+    assert any("the length of a text tells the classes apart" in line for line in heard.lines)
+
+
 def two_classifiers(**fields: object) -> QualityConfig:
     """`quality` and, of the same pages the other way round, `shopping`."""
     return config(

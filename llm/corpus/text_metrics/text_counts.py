@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from llm.corpus.annotate import characters
-from llm.corpus.annotate.repetition import GRAMS, gram_counts, repeated
-from llm.corpus.annotate.segmentation import Segments, segment
+from llm.corpus.text_metrics import characters
+from llm.corpus.text_metrics.repetition import GRAMS, gram_counts, repeated
+from llm.corpus.text_metrics.segmentation import Segments, segment
 from llm.machine_code import compiled, compiler
 
 SHORT_LINE = 30

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.corpus.annotate.languages import stop_words
+from llm.corpus.text_metrics.languages import stop_words
 from llm.corpus.words import pieces
-from tests.llm.corpus.annotate.measured import measured
+from tests.llm.corpus.text_metrics.measured import measured
 
 PAGE = """The cat sat.
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.corpus.annotate.metrics import REPETITION
-from tests.llm.corpus.annotate.measured import measured
+from llm.corpus.text_metrics.metrics import REPETITION
+from tests.llm.corpus.text_metrics.measured import measured
 
 
 def reference_ngrams(text: str) -> list[float]:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.corpus.annotate import characters, text_counts
-from llm.corpus.annotate.languages import lists_of, stop_words
-from llm.corpus.annotate.text_counts import COUNTS, NO_LIST, StopWords
+from llm.corpus.text_metrics import characters, text_counts
+from llm.corpus.text_metrics.languages import lists_of, stop_words
+from llm.corpus.text_metrics.text_counts import COUNTS, NO_LIST, StopWords
 from tests.llm.corpus.test_words import TEXTS
 
 DATA = Path(__file__).parents[4].parent / "shared" / "data"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.corpus.annotate.text_counts import NO_LIST, StopWords
+from llm.corpus.text_metrics.text_counts import NO_LIST, StopWords
 
 _TABLE = Path(__file__).with_suffix(".tsv")
 _UNKNOWN = "-"

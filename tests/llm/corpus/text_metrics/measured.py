@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from llm.corpus.annotate.languages import full_stops, lists_of, stop_words, word_lengths
-from llm.corpus.annotate.metrics import metrics
-from llm.corpus.annotate.text_counts import text_counts
+from llm.corpus.text_metrics.languages import full_stops, lists_of, stop_words, word_lengths
+from llm.corpus.text_metrics.metrics import metrics
+from llm.corpus.text_metrics.text_counts import text_counts
 
 
 def measured(text: str, language: str | None = "en") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-/* What can be counted in texts, for llm.corpus.annotate: words, lines, paragraphs, stop words and
+/* What can be counted in texts, for llm.corpus.text_metrics: words, lines, paragraphs, stop words and
    repeated n-grams. The definitions are those of segmentation.py, heuristics.py and repetition.py;
    every count is exact (nothing is taken for equal because its hash is), so the hash's key, which
    is drawn anew by each process, changes nothing but who can make it slow. */

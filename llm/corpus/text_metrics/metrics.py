@@ -35,8 +35,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from llm.corpus.annotate.repetition import DUPLICATE_NGRAMS, TOP_NGRAMS
-from llm.corpus.annotate.text_counts import COUNTS, NO_LIST
+from llm.corpus.text_metrics.repetition import DUPLICATE_NGRAMS, TOP_NGRAMS
+from llm.corpus.text_metrics.text_counts import COUNTS, NO_LIST
 
 _INTEGER, _REAL = pa.int32(), pa.float64()
 HEURISTICS: Mapping[str, pa.DataType] = {
