@@ -126,7 +126,7 @@ def removed(texts: list[str], identifier: LanguageIdentifier) -> dict[str, tuple
             "robots": nothing,
         }
     )
-    attributes = annotate(documents, BlockLists(frozenset(), {}), identifier, {}).attributes
+    attributes = annotate(documents, BlockLists(frozenset(), {}), identifier, {}, {}).attributes
     found = {}
     for name, ready in PRESETS.items():
         rules = plain_rules(ready)

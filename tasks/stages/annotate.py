@@ -32,6 +32,7 @@ _HISTOGRAMS = (
     ("mean_word_length", 0.0, 12.0),
     ("duplicate_5gram_char_fraction", 0.0, 1.0),
 )
+_LISTS = ("blocked_domains", "blocked_words", "toxic_words")
 _BINS = 20
 _LANGUAGES_SHOWN = 30
 
@@ -60,6 +61,9 @@ class AnnotateConfig(ShardedConfig):
     blocked_words: list[str] = execution(
         [], "Files or globs of words or phrases to look for in URLs, one per line; .gz, .zst."
     )
+    toxic_words: list[str] = execution(
+        [], "Files or globs of words or phrases to count in texts, one per line; .gz, .zst."
+    )
 
 
 def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
@@ -84,7 +88,7 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
         raise ExternalInputError(
             f"annotate.language_model: {path!r} stands for {count} files; name one model"
         )
-    for name in ("blocked_domains", "blocked_words"):
+    for name in _LISTS:
         patterns: list[str] = getattr(config, name)
         if patterns:
             found[name] = snapshot_files(patterns, f"annotate.{name}")
@@ -121,6 +125,7 @@ def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
         language_characters,
         _files(unit, "blocked_domains"),
         _files(unit, "blocked_words"),
+        _files(unit, "toxic_words"),
         _models(unit.shared["model"]) if "model" in unit.shared else (),
     )
     documents = unit.tables(["doc_id", "url", "text", "robots"])
@@ -170,7 +175,7 @@ def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
         annotate_part,
         over="documents",
         arguments={"language_characters": config.language_characters},
-        shared=("model", "language_model", "blocked_domains", "blocked_words"),
+        shared=("model", "language_model", *_LISTS),
     )
     if QUALITY not in classifiers:
         out.log("no classifier called quality in the recipe: quality_score is null")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from llm.corpus.quality.classifier import (
     QualityTrainingError,
     buckets_for,
     epochs_for,
+    write_buckets,
     write_lines,
 )
 from llm.corpus.quality.labels import (
@@ -61,6 +63,7 @@ _CLASSES = ("positives", "negatives")
 # Cross-fitted: each part is scored by a classifier of the others.
 _FOLDS = 4
 _MOST_BLENDED = 20_000  # texts; some thirty weights need no more
+_MOST_MEASURED = 5_000  # documents that buckets are cut by
 _FEWEST_COMPARED = 10  # texts of a class that AUCs are compared on
 _MIN_SECONDS = 600.0  # that training may take, whatever the texts
 
@@ -162,6 +165,7 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
     """Collect labels, train, score the validation share, one classifier after the other."""
     everything: list[tuple[str, Sampler]] = []
     divisions, rejected, validation = [], [], []
+    sample = _sample(inputs)
     for classifier in config.classifiers:
         samplers: dict[str, list[Sampler]] = {}
         for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
@@ -174,7 +178,7 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
                     out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
                     samplers[group].append(sampler)
                     rejected += bad
-        division, scored = _train(config, classifier, samplers, out)
+        division, scored = _train(config, classifier, samplers, sample, out)
         validation.append(scored)
         divisions.append(division)
         everything += [(group, s) for group, members in samplers.items() for s in members]
@@ -192,10 +196,17 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _train(
-    config: QualityConfig, classifier: str, samplers: Mapping[str, Sequence[Sampler]], out: Out
+    config: QualityConfig,
+    classifier: str,
+    samplers: Mapping[str, Sequence[Sampler]],
+    sample: Sequence[str],
+    out: Out,
 ) -> tuple[Division, pa.Table]:
     """Train one classifier into a folder of its name; the division of its texts, and the scored
     validation ones.
+
+    Args:
+        sample: texts of documents, whose scores the buckets are cut by.
     """
     positives, negatives = (
         [text for sampler in samplers[name] for text in sampler.texts()] for name in _CLASSES
@@ -224,6 +235,8 @@ def _train(
         write_blend(blend, folder)
     else:
         _train_fasttext(lines, settings, folder, out)
+    if sample:
+        write_buckets(QualityClassifier(folder).score(sample), folder)
     for name, value in {
         "trained_on": {
             "positive": sum(label for label, _ in lines),
@@ -236,6 +249,19 @@ def _train(
     }.items():
         out.fact(fact_name(classifier, name), value)
     return division, _evaluate(out, classifier, division.validation, QualityClassifier(folder))
+
+
+def _sample(inputs: Inputs) -> list[str]:
+    """Texts of some of the recipe's documents, those of smallest doc_id, which is a hash."""
+    documents = inputs.get("documents")
+    if documents is None:
+        return []
+    chosen: list[tuple[str, str]] = []
+    for table in documents.tables(["doc_id", "text"]):
+        columns = (table.column(name).to_pylist() for name in ("doc_id", "text"))
+        rows = [(i, text) for i, text in zip(*columns, strict=True) if text and text.strip()]
+        chosen = heapq.nsmallest(_MOST_MEASURED, [*chosen, *rows])
+    return [text for _, text in chosen]
 
 
 def _train_fasttext(

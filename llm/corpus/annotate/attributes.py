@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pyarrow as pa
 
 from llm.corpus.annotate.pii.find import KINDS, pii_counts
-from llm.corpus.annotate.url_rules import BlockLists, UrlFacts, url_facts
+from llm.corpus.annotate.url_rules import (
+    BlockLists,
+    Phrases,
+    UrlFacts,
+    listed_words,
+    url_facts,
+    word_hits,
+)
 from llm.corpus.source.robots import Robots, robots
 from llm.corpus.text_metrics.languages import full_stops, lists_of, stop_words, word_lengths
 from llm.corpus.text_metrics.metrics import BY_LANGUAGE, HEURISTICS, REPETITION, metrics
@@ -40,14 +47,18 @@ def _schema() -> pa.Schema:
         pa.field("language", pa.string()),
         pa.field("language_score", pa.float64()),
         pa.field("script", pa.string()),
+        pa.field("toxic_word_count", pa.int32()),
         pa.field("quality_score", pa.float64()),
+        pa.field("quality_bucket", pa.int32()),
     ]
     return pa.schema(fields)
 
 
 # doc_id, then the fields of UrlFacts (null where a document has no URL) and Robots by name, the
 # columns of HEURISTICS and REPETITION, a count for each kind of PII, then language,
-# language_score, script (null for a text without letters), quality_score (null without model).
+# language_score, script (null for a text without letters), toxic_word_count (null without a list),
+# quality_score (null without model), quality_bucket (0 to 19; null where no documents were
+# measured when the model was trained).
 # Scores of other classifiers follow, where there are any.
 ATTRIBUTES = _schema()
 
@@ -76,6 +87,7 @@ def annotate(
     lists: BlockLists,
     language: LanguageIdentifier,
     classifiers: Mapping[str, QualityClassifier],
+    toxic: Phrases,
 ) -> Annotated:
     """Compute the attributes of documents.
 
@@ -83,6 +95,7 @@ def annotate(
         documents: columns doc_id, url, text, robots; any number of rows.
         classifiers: by name; without one called `quality`, `quality_score` is null. Each other
             adds a column, see `score_fields`.
+        toxic: words to count in texts; empty = no list, and the count is null.
     """
     whole = [bool(text and not text.isspace()) for text in documents.column("text").to_pylist()]
     known = documents.filter(pa.array(whole, pa.bool_()))
@@ -102,9 +115,17 @@ def annotate(
         "language_score": [item.score if item else None for item in found],
         "script": [item.script if item else None for item in found],
     }
+    columns["toxic_word_count"] = [
+        word_hits(listed_words(text), toxic) if toxic else None for text in listed
+    ]
     for name in (QUALITY, *sorted(set(classifiers) - {QUALITY})):
         scored = classifiers[name].score(listed) if name in classifiers else [None] * len(listed)
         columns[score_column(name)] = scored
+        if name == QUALITY:
+            known_model = classifiers.get(name)
+            columns["quality_bucket"] = (
+                known_model.buckets(scored) if known_model else [None] * len(listed)
+            )
     schema = pa.schema([*ATTRIBUTES, *score_fields(classifiers)])
     return Annotated(pa.table(columns, schema=schema), without.to_pylist())
 

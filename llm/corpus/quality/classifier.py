@@ -7,17 +7,21 @@ texts against random pages of the crawl. One thread, so equal data give equal by
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from llm.corpus.quality.blend import read_blend
 from llm.errors import ExpectedError
 
 _POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
-_MODEL, _CARD = "model.bin", "model.json"
+_MODEL, _CARD, _CUTS = "model.bin", "model.json", "buckets.json"
+BUCKETS = 20
 
 # Updates (one a text) after which scores have spread at a learning rate of 0.5, and beyond which
 # validation AUC no longer grows: 5,000 to 20,000 on 50 to 240 texts a class.
@@ -139,6 +143,12 @@ def train(lines: Path, settings: FastTextSettings, folder: Path) -> None:
     (folder / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
+def write_buckets(scores: Sequence[float], folder: Path) -> None:
+    """Write the scores at which each twentieth of some documents ends beside their classifier."""
+    cuts = np.quantile(np.array(scores), np.arange(1, BUCKETS) / BUCKETS).tolist()
+    (folder / _CUTS).write_text(json.dumps({"cuts": cuts, "documents": len(scores)}) + "\n")
+
+
 class QualityClassifier:
     """A trained classifier.
 
@@ -158,6 +168,8 @@ class QualityClassifier:
             labels = set(self._model.get_labels())
         except (ValueError, RuntimeError) as error:
             raise QualityModelError(f"{path}: {error}; rebuild the quality stage") from error
+        cuts = folder / _CUTS
+        self._cuts = json.loads(cuts.read_text())["cuts"] if cuts.is_file() else None
         try:
             self._blend = read_blend(folder)
         except (ValueError, KeyError, TypeError) as error:
@@ -174,6 +186,15 @@ class QualityClassifier:
         """
         alone = self.score_alone(texts)
         return self._blend.score(alone, texts) if self._blend and texts else alone
+
+    def buckets(self, scores: Sequence[float]) -> list[int | None]:
+        """Which twentieth of the documents measured in training each score is in, 0 to 19.
+
+        `None` where none were.
+        """
+        if self._cuts is None:
+            return [None] * len(scores)
+        return [bisect.bisect_right(self._cuts, score) for score in scores]
 
     def score_alone(self, texts: Sequence[str]) -> list[float]:
         """The same by fastText alone."""

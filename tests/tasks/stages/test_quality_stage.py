@@ -80,6 +80,13 @@ def test_annotate_uses_the_model(tmp_path: Path, documents: Path) -> None:
     for row in rows(done, "annotate", "attributes"):
         scores[row["url_host"]].append(row["quality_score"])
     assert min(scores["wiki.example"]) > max(scores["shop.example"])
+    buckets = [row["quality_bucket"] for row in rows(done, "annotate", "attributes")]
+    assert set(buckets) == set(range(20))
+    assert max(buckets.count(bucket) for bucket in range(20)) <= 60  # of 400, ties together
+    by_score = sorted(
+        (r["quality_score"], r["quality_bucket"]) for r in rows(done, "annotate", "attributes")
+    )
+    assert [b for _, b in by_score] == sorted(buckets)
 
 
 @pytest.mark.parametrize("texts", [50, 200])
@@ -138,7 +145,9 @@ def test_heuristics_join_the_score(tmp_path: Path) -> None:
     assert artifact.facts["auc"] == 1.0
     assert artifact.facts["length_auc"] < 0.8
     names = {file.path for file in artifact.manifest.outputs["model"].files}
-    assert names == {f"quality/{name}" for name in ("model.bin", "model.json", "blend.json")}
+    assert names == {
+        f"quality/{name}" for name in ("model.bin", "model.json", "blend.json", "buckets.json")
+    }
     scores: dict[str, list[float]] = {"wiki.example": [], "menu.example": []}
     for row in rows(done, "annotate", "attributes"):
         scores[row["url_host"]].append(row["quality_score"])
@@ -186,7 +195,11 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
     artifact = done["quality"].artifact
     assert two_classifiers().classifiers == ["quality", "shopping"]
     names = {file.path for file in artifact.manifest.outputs["model"].files}
-    assert names == {f"{c}/model.{e}" for c in ("quality", "shopping") for e in ("bin", "json")}
+    assert names == {
+        f"{c}/{name}"
+        for c in ("quality", "shopping")
+        for name in ("model.bin", "model.json", "buckets.json")
+    }
     assert artifact.facts["auc"] > 0.99
     assert artifact.facts["shopping.auc"] > 0.99
     validation = rows(done, "quality", "validation")
@@ -198,7 +211,7 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
         "others",
     }
     found = rows(done, "annotate", "attributes")
-    assert list(found[0])[-2:] == ["quality_score", "shopping_score"]
+    assert list(found[0])[-2:] == ["quality_bucket", "shopping_score"]
     for row in found:
         of_the_shop = row["url_host"] == "shop.example"
         assert (row["shopping_score"] > 0.5) is of_the_shop
