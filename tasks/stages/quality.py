@@ -21,6 +21,7 @@ from llm.corpus.quality.classifier import (
     FastTextSettings,
     QualityClassifier,
     QualityTrainingError,
+    add_to_card,
     buckets_for,
     epochs_for,
     write_buckets,
@@ -248,7 +249,18 @@ def _train(
         "model_bytes": (folder / "model.bin").stat().st_size,
     }.items():
         out.fact(fact_name(classifier, name), value)
-    return division, _evaluate(out, classifier, division.validation, QualityClassifier(folder))
+    card: dict[str, object] = {
+        "trained_on": {
+            group: {sampler.source: sampler.used for sampler in samplers[group]}
+            for group in _CLASSES
+        },
+        "heuristics": config.heuristics,
+        "buckets_cut_by_documents": len(sample),
+    }
+    model = QualityClassifier(folder)
+    scored, measured = _evaluate(out, classifier, division.validation, model)
+    add_to_card({**card, "validation": measured}, folder)
+    return division, scored
 
 
 def _sample(inputs: Inputs) -> list[str]:
@@ -304,8 +316,8 @@ def _evaluate(
     classifier: str,
     validation: Sequence[tuple[bool, LabelledText]],
     model: QualityClassifier,
-) -> pa.Table:
-    """The scored validation texts; what they say about the model is recorded."""
+) -> tuple[pa.Table, dict[str, object]]:
+    """The scored validation texts, and what they say about the model, which is recorded."""
     labels = [label for label, _ in validation]
     scores = model.score([item.whole or item.text for _, item in validation])
     facts: dict[str, object] = asdict(binary_metrics(labels, scores, THRESHOLD))
@@ -342,7 +354,7 @@ def _evaluate(
         [int(label) for label in labels],
         scores,
     ]
-    return pa.table(rows, schema=VALIDATION_SCORES)
+    return pa.table(rows, schema=VALIDATION_SCORES), facts
 
 
 def _is_beaten_by_length(facts: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -141,6 +141,13 @@ def train(lines: Path, settings: FastTextSettings, folder: Path) -> None:
         "settings": asdict(settings),
     }
     (folder / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+
+
+def add_to_card(entries: Mapping[str, object], folder: Path) -> None:
+    """Write what is known of a classifier into its `model.json`, beside its labels and settings."""
+    path = folder / _CARD
+    card = {**json.loads(path.read_text()), **entries}
+    path.write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
 def write_buckets(scores: Sequence[float], folder: Path) -> None:

@@ -52,6 +52,9 @@ def test_documents_as_labels(tmp_path: Path, documents: Path) -> None:
     artifact = done["quality"].artifact
     facts, totals = artifact.facts, artifact.manifest.totals
     assert facts["auc"] > 0.99
+    card = json.loads((artifact.data("model").folder() / "quality/model.json").read_text())
+    assert card["trained_on"] == {"positives": {"wiki": 200}, "negatives": {"pages": 300}}
+    assert card["validation"]["auc"] == facts["auc"]
     assert facts["positives"] + facts["negatives"] == artifact.data("validation").rows
     # Random pages that are positives as well are no negatives.
     assert facts["duplicates"]["also_positive"] > 100
