@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LANGUAGE_MODEL := $(VENV)/share/ingot/lid.176.ftz
 SET_UP := $(READY) $(LANGUAGE_MODEL)
+# The tests of a file share what they set up, so they stay in one process.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .PHONY: run test test-all test-offline check setup up down clean
 
@@ -12,7 +14,7 @@ run: $(SET_UP)
 	$(BIN)/ingot run --recipe quickstart
 
 test: $(SET_UP) check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 test-all: $(SET_UP) check
 	$(BIN)/python -m pytest -m "not suite"

@@ -34,7 +34,7 @@ from tasks.small_runs import SmallRun
 # Width and depth, and tokens, of the runs that are not fitted, as shares of the recipe's own.
 HELD_OUT = (
     *((share, part) for share in (0.5, 0.75, 1.0) for part in (0.125, 0.1875, 0.375)),
-    (0.5, 0.25),
+    (0.75, 0.5),
 )
 BARS = {"relative_error": 0.01, "coverage": 0.9, "time_error": 0.1}
 
@@ -75,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="FIELD=VALUE")
+    parser.add_argument("--longest", type=float, default=forecasting.LONGEST, metavar="SHARE")
     parser.add_argument("--held-out", type=int, default=len(HELD_OUT), help="small runs beside")
     args = parser.parse_args()
     prepare_environment()
@@ -87,7 +88,8 @@ def main() -> None:
     _, tokens = forecasting.size_of(target)
 
     began = time.monotonic()
-    small = [trained(target, each) for each in forecasting.ladder(config, tokens)]
+    rungs = forecasting.ladder(config, tokens, args.longest)
+    small = [trained(target, each) for each in rungs]
     small_seconds = sum(artifact.manifest.timings.seconds for _, artifact in small)
     runs = [run for run, _ in small]
     said = forecasting.forecast(target, runs, [])
@@ -158,6 +160,7 @@ def main() -> None:
         "input": {
             "recipe": Path(args.recipe).name,
             "changes": args.changes,
+            "longest": args.longest,
             "cores": os.cpu_count(),
             "small_runs_seconds": round(small_seconds, 1),
         },

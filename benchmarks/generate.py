@@ -171,7 +171,7 @@ def gguf_files(model: Transformer, folder: Path) -> dict[str, Path]:
     sources = sorted(Path(argparse.__file__).parent.glob("*.py"))
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in sources]
     size = min(model.architecture.vocabulary_size, 4096)
-    write_folder(train(texts, BpeSettings(size, 2, 16)), tokenizer, END_OF_TEXT)
+    write_folder(train(texts, BpeSettings(size, 2, 16, "single")), tokenizer, END_OF_TEXT)
     save(model, folder / "model", tokenizer, END_OF_TEXT)
     files = {}
     kinds: tuple[GgufType, ...] = ("f16", "q8_0")

@@ -96,7 +96,7 @@ def untrained(folder: Path, seed: int) -> Path:
     lines = [
         " ".join(["sort", *drawn.sample(WORDS, 6), *drawn.sample(others, 4)]) for _ in range(400)
     ]
-    tokenizer = train(lines, BpeSettings(384, 2, 16))
+    tokenizer = train(lines, BpeSettings(384, 2, 16, "single"))
     folder.mkdir()
     write_folder(tokenizer, folder, END_OF_TEXT)
     shape = Architecture(
@@ -131,6 +131,7 @@ def record(
         "output": str(folder / "model"),
         "results": str(folder / "results"),
         "scratch": str(folder / "scratch"),
+        "adopted": "",
         "micro_batch_size": 0,
         "warmup_share": 0.05,
         "weight_decay": 0.0,
@@ -169,6 +170,8 @@ def learned(seed: int, folder: Path, o: argparse.Namespace) -> dict[str, Any]:
         long_rows="remove",
         max_truncated=0.0,
         packing="none",
+        learn="all",
+        weights=[],
     )
     sft.train(parse_run(tuning, "sft"), Silent(), StopRequest())  # type: ignore[arg-type]
     imitated = time.monotonic()

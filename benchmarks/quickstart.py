@@ -41,7 +41,9 @@ def random_folder(folder: Path, texts: Sequence[str], spread: float, end: str) -
     """
     tokenizer = folder / "tokenizer"
     tokenizer.mkdir(parents=True)
-    write_folder(train(texts, BpeSettings(SHAPE.vocabulary_size, 2, 16)), tokenizer, END_OF_TEXT)
+    write_folder(
+        train(texts, BpeSettings(SHAPE.vocabulary_size, 2, 16, "single")), tokenizer, END_OF_TEXT
+    )
     model = Transformer(SHAPE)
     initialise(model, 0)
     with torch.no_grad():

@@ -48,7 +48,7 @@ def from_text(path: Path, vocabulary_size: int, length: int, folder: Path) -> Tr
         split: [part[at : at + _PIECE] for at in range(0, len(part), _PIECE)]
         for split, part in splits.items()
     }
-    tokenizer = train(places["train"], BpeSettings(vocabulary_size, 2, 16))
+    tokenizer = train(places["train"], BpeSettings(vocabulary_size, 2, 16, "single"))
     home = folder / "tokenizer"
     home.mkdir(parents=True)
     write_folder(tokenizer, home, END_OF_TEXT)

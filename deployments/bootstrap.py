@@ -28,6 +28,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
+from tasks.engine.run.code import checkout
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
@@ -76,6 +77,12 @@ def pool(entry: dict[str, Any], recipe: Recipe) -> str:
     return (config.pool if config is not None else "") or named
 
 
+def version() -> str | None:
+    """Of every deployment: the commit of its code; none outside a git checkout."""
+    commit, dirty = checkout()
+    return commit and f"{commit[:12]}{'-dirty' if dirty else ''}"
+
+
 async def ensure_pools(client: PrefectClient) -> None:
     """Process work pools; the gpu pool runs one flow at a time."""
     for name, limit in POOLS.items():
@@ -120,7 +127,7 @@ async def ensure_deployment(
     await client.create_deployment(
         flow_id=await client.create_flow(flow),
         name=entry["name"],
-        version=None,
+        version=version(),
         description=entry.get("description") or flow.description,
         schedules=schedules,
         parameters=parameters(entry, recipe, recipe_name),

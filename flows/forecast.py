@@ -30,11 +30,13 @@ class Question:
     Attributes:
         plan: of a selection that ends with what `pretrain` reads.
         runs: build ids to rest on; none = the small runs of the ladder and all others alike.
+        longest: of those, the longest one's tokens as a share of the run's.
     """
 
     plan: Planner
     recipe: str
     runs: Sequence[str]
+    longest: float
 
 
 # Of a run that its caller, in this process, has planned already.
@@ -43,12 +45,22 @@ ASKED: ContextVar[Question | None] = ContextVar("asked", default=None)
 LAST: list[forecasting.Result] = []
 
 
-def question(recipe: str, changes: Sequence[str] = (), runs: Sequence[str] = ()) -> Question:
+def question(
+    recipe: str,
+    changes: Sequence[str] = (),
+    runs: Sequence[str] = (),
+    longest: float | None = None,
+) -> Question:
     """The plan of what a forecast for a recipe needs.
 
+    Args:
+        longest: `None` = the usual share.
+
     Raises:
-        ForecastError: the recipe trains nothing.
+        ForecastError: the recipe trains nothing, or `longest` is no share.
     """
+    longest = forecasting.LONGEST if longest is None else longest
+    forecasting.require_share(longest)
     whole = planner(recipe, changes)
     if _STAGE not in whole.chain.stages:
         raise small_runs.ForecastError(
@@ -57,14 +69,14 @@ def question(recipe: str, changes: Sequence[str] = (), runs: Sequence[str] = ())
     forecasting.require_fresh_start(whole.configs[_STAGE])
     needed = [name for name in whole.chain.stages if name in whole.chain.ancestors(_STAGE)]
     before = [name for name in needed if name != _STAGE]
-    return Question(planner(recipe, changes, only=before), recipe, runs)
+    return Question(planner(recipe, changes, only=before), recipe, runs, longest)
 
 
 def requests(asked: Question) -> list[BuildRequest]:
     """The small runs, the cheapest first; what `pretrain` reads is built."""
     target = forecasting.request_of(asked.plan)
     _, tokens = forecasting.size_of(target)
-    configs = forecasting.ladder(forecasting.config_of(target), tokens)
+    configs = forecasting.ladder(forecasting.config_of(target), tokens, asked.longest)
     found = [forecasting.request_of(asked.plan, config) for config in configs]
     forecasting.require_different(found)
     return found
@@ -103,10 +115,17 @@ def forecast(
         description="Build ids of finished pretrain runs to rest on; none = small runs are made, "
         "and all that are in the store count.",
     ),
+    longest: float = Field(
+        forecasting.LONGEST,
+        gt=0,
+        lt=1,
+        description="Tokens of the longest small run, as a share of the run's: the nearer to 1, "
+        "the surer and the dearer.",
+    ),
 ) -> State[dict[str, Any]]:
     """Train five small models on the recipe's data and say what its own will reach."""
     with watch_server():
-        asked = ASKED.get() or question(recipe, changes, runs)
+        asked = ASKED.get() or question(recipe, changes, runs, longest)
         run(asked.plan, asked.recipe)
         target = forecasting.request_of(asked.plan)
         forecasting.require_validation(target)

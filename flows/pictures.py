@@ -1,8 +1,8 @@
 """Pictures for Prefect's pages: SVG files that the report server serves.
 
 A picture lies in a folder named as the attempt it shows, and `ingot gc` removes it with, or after,
-that attempt. A picture of a lineage or of an experiment shows no attempt; of these the ones shown
-last stay.
+that attempt. A picture of a lineage, a funnel or an experiment shows no attempt; of these the ones
+shown last stay.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from tasks.panels.panels import Flow, Graph, Panel
 from tasks.panels.pictures import picture
 
 _ARTIFACTS = "artifacts/"
-_LINEAGE, _EXPERIMENT = "lineage", "experiment"
-_KEPT = 20  # of either
+_LINEAGE, _FUNNEL, _EXPERIMENT = "lineage", "funnel", "experiment"
+_KEPT = 20  # of each
 # What a process writes is whole long before.
 _CUT_SHORT_SECONDS = 3600.0
 
@@ -36,6 +36,11 @@ def publish_picture(panel: Panel, artifact: Artifact) -> str | None:
 def publish_lineage(graph: Graph, store: Store) -> str | None:
     """The same of a lineage."""
     return _publish(graph, store, _LINEAGE)
+
+
+def publish_funnel(flow: Flow, store: Store) -> str | None:
+    """The same of documents on their way through the stages."""
+    return _publish(flow, store, _FUNNEL)
 
 
 def publish_experiment(flow: Flow, store: Store) -> str | None:
@@ -63,8 +68,8 @@ def _publish(panel: Panel, store: Store, place: str) -> str | None:
 
 
 def outdated(store: Store, going: Container[str] = ()) -> list[Path]:
-    """Pictures that may go: all but those of attempts in the store, and the last of lineages and
-    experiments.
+    """Pictures that may go: all but those of attempts in the store, and the last of lineages,
+    funnels and experiments.
 
     Args:
         going: folders of attempts that are about to be removed, relative to the store.
@@ -73,7 +78,7 @@ def outdated(store: Store, going: Container[str] = ()) -> list[Path]:
         return []  # those here are of another store
     root = shown_folder() / PICTURES
     found: list[Path] = []
-    last: dict[str, list[Path]] = {_LINEAGE: [], _EXPERIMENT: []}
+    last: dict[str, list[Path]] = {_LINEAGE: [], _FUNNEL: [], _EXPERIMENT: []}
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         place = path.parent.relative_to(root).as_posix()
         attempt = f"{_ARTIFACTS}{place}"

@@ -15,7 +15,12 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.pictures import publish_experiment, publish_lineage, publish_picture
+from flows.pictures import (
+    publish_experiment,
+    publish_funnel,
+    publish_lineage,
+    publish_picture,
+)
 from flows.reports import page
 from tasks.best_effort import SERVER_AWAY, unreachable
 from tasks.comparison import comparing
@@ -32,6 +37,8 @@ from tasks.forecasting import Result, in_words, rows_of
 from tasks.panels.markdown import markdown
 from tasks.panels.numbers import duration, size
 from tasks.panels.panels import Flow, Graph
+from tasks.report.funnel import funnel as steps_of
+from tasks.report.funnel_flow import funnel_flow
 from tasks.runner import other_settings
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.
@@ -127,7 +134,7 @@ def lineage(chain: Chain, store: Store) -> None:
 
 @best_effort
 def funnel(artifacts: Sequence[Artifact]) -> None:
-    """Rows in, kept, removed, rejected of every stage, as a table."""
+    """Rows in, kept, removed, rejected of every stage as a table; documents as a picture."""
     rows = []
     for artifact in artifacts:
         totals = artifact.manifest.totals
@@ -144,6 +151,14 @@ def funnel(artifacts: Sequence[Artifact]) -> None:
                 }
             )
     create_table_artifact(key="funnel", table=rows, description="Rows through the stages")
+    flow = funnel_flow(steps_of({artifact.stage: artifact for artifact in artifacts}))
+    drawn_at = publish_funnel(flow, artifacts[0].store) if flow else None
+    if drawn_at is not None:
+        create_image_artifact(
+            key="funnel-picture",
+            image_url=drawn_at,
+            description="Documents on their way through the stages, and what leaves them",
+        )
 
 
 @best_effort

@@ -12,7 +12,7 @@ from typing import Any
 from prefect.logging import get_run_logger
 from prefect.states import State
 
-from flows import publish
+from flows import events, publish
 from flows.crashed_runs import keep_log_lines, run_record
 from flows.other_pool import run_on_pool
 from flows.server_retry import RetryingLogWorker, retry_logs, stop_retrying
@@ -103,6 +103,8 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
             progress.outcomes.append(outcome)
             here_and_now = contextvars.copy_context()  # Prefect's: which run it belongs to
             shown.append(aside.submit(here_and_now.run, publish.panels, outcome.artifact))
+            if outcome.state != "Cached":
+                events.published(planner.name, outcome.artifact, step.row.artifact)
         progress.complete = True
     for panels in shown:
         panels.result()

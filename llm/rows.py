@@ -18,6 +18,21 @@ def bytes_of(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.fill_null(pc.binary_length(texts), 0)
 
 
+def characters_of(texts: pa.Array) -> pa.Array:
+    """How many code points each text has."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_length(texts)
+
+
+def without_nulls(texts: pa.ChunkedArray) -> pa.Array:
+    """The texts in one array, "" in the place of null."""
+    import pyarrow.compute as pc
+
+    whole = pc.fill_null(texts, "").combine_chunks()
+    return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
+
+
 def is_equal(column: pa.ChunkedArray | pa.Array, value: str | int) -> pa.ChunkedArray | pa.Array:
     """bool (rows,): where the column has that value; false for null."""
     import pyarrow.compute as pc

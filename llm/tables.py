@@ -97,6 +97,27 @@ REWARD_PAIRS = pa.schema(
         ),
     ]
 )
+# Answers with a thumb up (desirable) or down, and what a model gave to them before it was tuned on
+# them and after: sums in nats, and beta times the gain.
+THUMB_ROWS = _rendered(
+    ["prompt", "answer"],
+    [
+        *(_tokens(f"{name}_tokens") for name in ("prompt", "answer")),
+        pa.field("desirable", pa.bool_(), nullable=False),
+    ],
+)
+THUMB_REWARDS = pa.schema(
+    [
+        DOC_ID,
+        SPLIT,
+        pa.field("desirable", pa.bool_(), nullable=False),
+        *(
+            pa.field(name, pa.float64(), nullable=False)
+            for name in ("logp_before", "logp_after", "reward")
+        ),
+        pa.field("tokens", pa.int32(), nullable=False),
+    ]
+)
 # Prompts as a model is asked them, each with the answer that belongs to it ("" = none).
 PROMPT_ROWS = pa.schema(
     [
@@ -114,6 +135,21 @@ _PARTS = pa.list_(
             pa.field("value", pa.float64(), nullable=False),
         ]
     )
+)
+# Answers that a model gave to prompts, so many to each, and what each part of the reward gave (null
+# where one gave nothing); role: "chosen", "rejected" or "".
+SAMPLED_ANSWERS = pa.schema(
+    [
+        DOC_ID,
+        SPLIT,
+        pa.field("sample", pa.int32(), nullable=False),
+        pa.field("answer", pa.string(), nullable=False),
+        pa.field("tokens", pa.int32(), nullable=False),
+        pa.field("finished", pa.bool_(), nullable=False),
+        pa.field("reward", pa.float64()),
+        pa.field("parts", _PARTS, nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+    ]
 )
 # Answers that were learned from, and what each reward gave.
 ROLLOUTS = pa.schema(

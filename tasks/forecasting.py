@@ -23,8 +23,11 @@ from tasks.stages.pretrain import architecture_of, course_of, with_mixture
 from tasks.stages.pretrain_config import PretrainConfig
 
 _STAGE = "pretrain"
-# Width and depth of the small runs, and their tokens, as shares of those of the run to forecast.
-LADDER = ((0.5, 0.5), (0.75, 0.25), (0.75, 0.5), (1.0, 0.25), (1.0, 0.5))
+# Width and depth of the small runs as shares of the run's to forecast, and their tokens as shares
+# of the longest one's. Most are of the full size: what length does has to be carried furthest.
+LADDER = ((0.5, 1 / 3), (0.5, 2 / 3), (1.0, 1 / 3), (1.0, 2 / 3), (1.0, 1.0))
+# Tokens of the longest small run, as a share of the run's to forecast.
+LONGEST = 0.75
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,14 @@ def smaller(config: PretrainConfig, share: float, tokens: int) -> PretrainConfig
     return PretrainConfig.model_validate(config.model_dump() | changes)
 
 
-def ladder(config: PretrainConfig, tokens: int) -> list[PretrainConfig]:
-    """The configs of the small runs for a run of so many tokens, the cheapest first."""
-    found = [smaller(config, share, round(tokens * part)) for share, part in LADDER]
+def ladder(config: PretrainConfig, tokens: int, longest: float) -> list[PretrainConfig]:
+    """The configs of the small runs for a run of so many tokens, the cheapest first.
+
+    Args:
+        longest: tokens of the longest, as a share of the run's: the nearer to 1, the surer the
+            forecast and the dearer.
+    """
+    found = [smaller(config, share, round(tokens * longest * part)) for share, part in LADDER]
     return sorted(found, key=lambda each: each.hidden_size**2 * each.layers * each.tokens)
 
 
@@ -106,6 +114,19 @@ def require_fresh_start(config: StageConfig) -> None:
         raise ForecastError(
             "pretrain.continue_from: a run that goes on from another is of no law of size and "
             'length; forecast one that starts afresh (--set pretrain.continue_from="")'
+        )
+
+
+def require_share(longest: float) -> None:
+    """Make sure that the longest small run is shorter than the run it is to forecast.
+
+    Raises:
+        ForecastError: it is not.
+    """
+    if not 0 < longest < 1:
+        raise ForecastError(
+            f"longest is {longest:g}; it is the share of the run's tokens that the longest small "
+            f"run trains on, above 0 and below 1 (usually {LONGEST:g})"
         )
 
 

@@ -17,3 +17,9 @@ for _name, _value in {
 # own, which count steps or processor seconds.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are called by their argument: what was packed a second later has other ones, and every
+    process that runs tests beside others must call them alike."""
+    return argname if isinstance(val, bytes) else None

@@ -45,8 +45,9 @@ def test_gpu_benchmark_on_a_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_benchmark_of_answers_drawn() -> None:
+def test_benchmark_of_alignment() -> None:
     small = ["--prompts", "2", "--samples", "2", "--new-tokens", "8", "--rounds", "1"]
+    small += ["--methods", "dpo", "--training-rounds", "1", "--share", "0.01"]
     done = subprocess.run(
         [sys.executable, "benchmarks/alignment.py", *small],
         cwd=ROOT,
@@ -57,10 +58,16 @@ def test_benchmark_of_answers_drawn() -> None:
     )
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout.splitlines()[-1])
-    assert [row["name"] for row in record["rows"]] == ["rollouts ingot", "rollouts trl"]
-    (bar,) = record["bars"]
-    rates = [row["tokens_per_second"] for row in record["rows"]]
-    assert bar["value"] == pytest.approx(rates[0] / rates[1])
+    names = [row["name"] for row in record["rows"]]
+    assert names == ["rollouts ingot", "rollouts trl", "dpo ingot", "dpo trl"]
+    rates = [row["tokens_per_second"] for row in record["rows"][:2]]
+    rates += [row["per_second"] for row in record["rows"][2:]]
+    values = {bar["name"]: bar["value"] for bar in record["bars"]}
+    assert values == {
+        "dpo_vs_trl": pytest.approx(rates[2] / rates[3]),
+        "rollout_vs_trl": pytest.approx(rates[0] / rates[1]),
+    }
+    assert all(row["peak_mb"] > 100 for row in record["rows"][2:])
 
 
 def test_token_file_benchmark(tmp_path: Path) -> None:

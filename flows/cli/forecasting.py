@@ -25,6 +25,15 @@ def forecast(
         list[str],
         typer.Option("--run", help="Rest on this finished run, by its build id. May be repeated."),
     ] = [],  # noqa: B006
+    longest: Annotated[
+        float | None,
+        typer.Option(
+            "--longest",
+            metavar="SHARE",
+            help="Tokens of the longest small run, as a share of the run's (three quarters where "
+            "nothing is said); the nearer to 1, the surer and the dearer.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the small runs and exit.")
     ] = False,
@@ -43,7 +52,7 @@ def forecast(
         from flows.cli.terminal import run_watched
         from flows.crashed_runs import report_crashed_runs
         from tasks import forecasting
-    asked = flow.question(recipe, changes, runs)
+    asked = flow.question(recipe, changes, runs, longest)
     if dry_run:
         _show_small_runs(flow.requests(flow.resolved(asked)), as_json)
         return

@@ -16,6 +16,7 @@ from flows.cli import (
     forecasting,
     generating,
     handing_over,
+    health,
     inspecting,
     publishing,
     results,
@@ -53,6 +54,7 @@ for group in (
     chatting,
     serving,
     services,
+    health,
 ):
     group.register(app)
 

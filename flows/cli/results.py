@@ -21,11 +21,17 @@ from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
 from tasks.recipe import recipe_name
 
+# Documents shown of each reason for removal in a data card, and characters of each.
+_CARD_SAMPLES, _CARD_CHARACTERS = 3, 600
+
 
 def report(
     recipe: Recipe = "quickstart",
     show: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     funnel: Annotated[Path | None, typer.Option(help="Write the funnel as an SVG file.")] = None,
+    data_card: Annotated[
+        Path | None, typer.Option(help="Write what is known of the data as a Markdown file.")
+    ] = None,
     channel: Channel = channels.LATEST,
 ) -> None:
     """Print where the report is: how the model was made, on one page."""
@@ -36,6 +42,14 @@ def report(
 
         funnel.write_text(funnel_picture(find_artifacts(recipe, channel)), encoding="utf-8")
         print(funnel)
+    if data_card is not None:
+        from tasks.report.data_card import data_card as drawn
+        from tasks.report.samples import SampleLimits
+
+        limits = SampleLimits(_CARD_SAMPLES, _CARD_CHARACTERS)
+        card = drawn(f"Data of {recipe_name(recipe)}", find_artifacts(recipe, channel), limits)
+        data_card.write_text(card, encoding="utf-8")
+        print(data_card)
     if show:
         webbrowser.open(page.as_uri())
 

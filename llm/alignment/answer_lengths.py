@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
 import torch
 from transformers import TrainerCallback
 
+from llm.alignment.trainer import Session
 from llm.model.generation import generate
 from llm.model.transformer import Transformer
 
@@ -56,3 +58,17 @@ class AnswerLengths(TrainerCallback):  # type: ignore[misc]
         due = state.global_step % every == 0 and state.global_step < state.max_steps
         if due and "loss" in (logs or {}):
             state.log_history[-1].update(self.measure())
+
+
+def answer_lengths(
+    session: Session, model: Transformer, validation: pa.Table, count: int
+) -> AnswerLengths:
+    """Of the first `count` rows of validation that leave room for an answer as long as the longest.
+
+    Args:
+        validation: with `prompt_tokens`.
+    """
+    room = session.limit.tokens // 2
+    prompts = validation.column("prompt_tokens").to_pylist()
+    short = [prompt for prompt in prompts if len(prompt) <= session.limit.tokens - room]
+    return AnswerLengths(model, short[:count], session.chat.stops, room)

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -107,11 +108,20 @@ def check_supervised(table: pa.Table, end: int) -> None:
 
 def check_pairs(table: pa.Table, end: int) -> None:
     """The same of PREFERENCE_ROWS, and that no answer is empty."""
-    for name in ("prompt_tokens", "chosen_tokens", "rejected_tokens"):
+    check_answers(table, ("chosen_tokens", "rejected_tokens"), end)
+
+
+def check_answers(table: pa.Table, answers: Sequence[str], end: int) -> None:
+    """The same of rows with `prompt_tokens` and answers to it in columns of these names.
+
+    Raises:
+        NothingSupervisedError, TurnEndError
+    """
+    for name in ("prompt_tokens", *answers):
         offsets, tokens = flat(table.column(name))
         for row in np.flatnonzero(np.diff(offsets) == 0)[:1]:
             raise NothingSupervisedError(f"example {table.column('doc_id')[row]}: no {name}")
-        if name != "prompt_tokens":
+        if name in answers:
             _must_end(tokens[offsets[1:] - 1] == end, table, name)
 
 

@@ -18,6 +18,7 @@ from llm.tables import (
     PROMPT_ROWS,
     REJECTED,
     REMOVED,
+    THUMB_ROWS,
     TRAIN,
     VALIDATION,
 )
@@ -59,7 +60,7 @@ class Rows:
     """What became of all rows.
 
     Attributes:
-        used: INSTRUCTION_ROWS, PREFERENCE_ROWS or PROMPT_ROWS.
+        used: INSTRUCTION_ROWS, PREFERENCE_ROWS, THUMB_ROWS or PROMPT_ROWS.
         removed, rejected: the two tables of those.
     """
 
@@ -187,6 +188,31 @@ def preference_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit)
 
     columns = ["doc_id", "split", "prompt", "chosen", "rejected"]
     return _collect(tables, columns, PREFERENCE_ROWS, convert)
+
+
+def thumb_rows(tables: Iterable[pa.Table], chat: ChatEncoder, limit: Limit) -> Rows:
+    """Tables with doc_id, split, prompt, answer, desirable as THUMB_ROWS.
+
+    Raises:
+        SplitError, llm.tokens.chat.TemplateError
+    """
+
+    def convert(row: Mapping[str, Any]) -> dict[str, Any]:
+        answer = chat.render_answer(row["prompt"], row["answer"], "answer")
+        room = limit.tokens - len(answer.prompt_ids)
+        length = len(answer.prompt_ids) + len(answer.completion_ids)
+        _check_length(answer, length, room > 0, limit)
+        return {
+            "prompt": answer.prompt,
+            "answer": answer.completion,
+            "prompt_tokens": answer.prompt_ids,
+            "answer_tokens": answer.completion_ids[:room],
+            "desirable": row["desirable"],
+            "truncated": len(answer.completion_ids) > room,
+        }
+
+    columns = ["doc_id", "split", "prompt", "answer", "desirable"]
+    return _collect(tables, columns, THUMB_ROWS, convert)
 
 
 def prompt_rows(

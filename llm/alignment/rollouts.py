@@ -51,15 +51,30 @@ def draw(
     Raises:
         PromptLengthError: a prompt is empty, or it leaves no room in the model's context.
     """
-    if not prompts:
+    return draw_each(
+        model,
+        [
+            Ask(prompt, new_tokens, frozenset(stops), sampling, stream=index)
+            for index, prompt in enumerate(prompts)
+        ],
+    )
+
+
+def draw_each(model: Transformer, asks: Sequence[Ask]) -> list[Drawn]:
+    """What each asks for.
+
+    Raises:
+        PromptLengthError: a prompt is empty, or it leaves no room in the model's context.
+    """
+    if not asks:
         return []
-    longest = max(len(prompt) for prompt in prompts) + new_tokens
-    places = min(len(prompts), _PLACES)
+    longest = max(len(ask.prompt) + ask.max_new_tokens for ask in asks)
+    places = min(len(asks), _PLACES)
     batch = Batch(Inference(model, places, min(model.architecture.context, longest)))
-    for index, prompt in enumerate(prompts):
-        batch.add(Ask(prompt, new_tokens, frozenset(stops), sampling, stream=index))
-    answers: list[list[int]] = [[] for _ in prompts]
-    finished = [False] * len(prompts)
+    for ask in asks:
+        batch.add(ask)
+    answers: list[list[int]] = [[] for _ in asks]
+    finished = [False] * len(asks)
     while batch.running or batch.waiting:
         for made in batch.step():
             token = made.token if made.stop is None else made.stop

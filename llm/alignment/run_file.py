@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -158,11 +159,18 @@ def run_digest(run: Run) -> str:
     record: dict[str, Any] = asdict(run)
     for name in {"execution", *_PATHS, *run.execution}:
         del record[name]
-    for name in run.model_folders:
-        files = sorted(Path(record[name]).iterdir()) if record[name] else []
-        record[name] = {path.name: sha256_file(path) for path in files}
     if run.adopted:
         weights = sorted(Path(run.adopted).glob("*.safetensors"))
         record["adopted"] = {path.name: sha256_file(path) for path in weights}
-    record["examples"] = [sha256_file(Path(path)) for path in run.examples]
+    return content_digest(record, run.model_folders)
+
+
+def content_digest(record: dict[str, Any], model_folders: Iterable[str]) -> str:
+    """sha256 of settings; the files of `examples`, and of the folders that the fields named hold,
+    count by content."""
+    record = dict(record)
+    for name in model_folders:
+        files = sorted(Path(record[name]).iterdir()) if record[name] else []
+        record[name] = {path.name: sha256_file(path) for path in files}
+    record["examples"] = [sha256_file(Path(path)) for path in record["examples"]]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

@@ -58,6 +58,33 @@ class LengthGrouped(Sampler[int]):
             yield from batch.tolist()
 
 
+class BatchOrder(Sampler[int]):
+    """Rows that stand in their batches already: an epoch takes the batches in an order that is a
+    function of seed and epoch alone; one that is not full comes last.
+
+    Args:
+        rows: there are; batch_size: rows of a step.
+    """
+
+    def __init__(self, rows: int, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self._rows, self._batch_size, self._seed, self._epoch = rows, batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The trainer says which epoch comes next."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __iter__(self) -> Iterator[int]:
+        key = np.array([self._seed, self._epoch], dtype=np.uint64)
+        full = self._rows // self._batch_size
+        for place in np.random.Generator(np.random.Philox(key=key)).permutation(full).tolist():
+            yield from range(place * self._batch_size, (place + 1) * self._batch_size)
+        yield from range(full * self._batch_size, self._rows)
+
+
 class PromptOrder(Sampler[int]):
     """The order in which a trainer of TRL that draws answers takes its prompts; what does not fill
     a step is left out of an epoch.

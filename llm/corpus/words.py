@@ -154,6 +154,25 @@ def piece_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]
     return re.compile(found[0]), re.compile(found[1]), re.compile(found[2])
 
 
+@functools.cache
+def classes() -> dict[str, re.Pattern[str]]:
+    """What tells characters apart here, for who goes over a text character by character; each
+    matches one.
+
+    "spaced": a letter, digit or underscore that is not "unspaced": a letter of a script without
+    spaces, which begins a word where it is not "inside" one, as marks are as well. "mark": goes on
+    with a word. "format": is left out.
+    """
+    beyond = f"(?=[{_PLANES}])[{_marks_beyond()}]"
+    return {
+        "spaced": re.compile(rf"[^\W{_unspaced()}]"),
+        "unspaced": _any_unspaced(),
+        "inside": re.compile(f"[{_inside()}]|{beyond}"),
+        "mark": re.compile(f"[{_marks()}]|{beyond}"),
+        "format": re.compile(f"[{_formats()}]"),
+    }
+
+
 def words(text: str) -> list[str]:
     """The words of a text in order, as the module's docstring defines them; case is kept."""
     if not text.isascii():

@@ -63,7 +63,7 @@ class Result:
 
 
 def evaluate(run: Run, begin: Begin) -> Result:
-    """Measure each model, and its difference from the one before.
+    """Measure each model, and its difference from the one it is compared with.
 
     Raises:
         NoValidationTextError, ModelFolderError, DeviceError, ItemsError; EvaluationFileError,
@@ -86,7 +86,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
     items: list[pa.Table] = []
     samples: list[dict[str, str]] = []
     left_out: dict[str, Any] = {}
-    before: dict[str, Measure] = {}
+    measured: dict[str, dict[str, Measure]] = {}
 
     def on_text(subject: Subject, watched: Callable[[str], Report]) -> Iterator[Measure]:
         size = run.eval_batch_tokens
@@ -108,6 +108,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
         items.append(item_table(named.name, measures))
         samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
+        before = measured.get(named.before, {})
         for measure in measures:
             scores.append(_score(run, named.name, measure))
             # Of rates near 0 a bootstrap knows too little; `ingot compare` has exact intervals.
@@ -116,15 +117,15 @@ def evaluate(run: Run, begin: Begin) -> Result:
             changed = difference(measure, before[measure.metric], run.resamples, run.seed)
             if changed is not None:
                 scores.append(Score(named.name, measure.metric + CHANGE, changed))
-        before = {measure.metric: measure for measure in measures}
-    for named in run.others:
+        measured[named.name] = {measure.metric: measure for measure in measures}
+    for other in run.others:
         with autocast(device, run.precision):
-            subject = TransformersModel(named.folder, device)
-            watched = partial(begin, named.name)
+            subject = TransformersModel(other.folder, device)
+            watched = partial(begin, other.name)
             measures = list(on_text(subject, watched))
-            measures += benchmarks.ask(named.name, subject, watched)
-        items.append(item_table(named.name, measures))
-        scores += [_score(run, named.name, measure) for measure in measures]
+            measures += benchmarks.ask(other.name, subject, watched)
+        items.append(item_table(other.name, measures))
+        scores += [_score(run, other.name, measure) for measure in measures]
     for name, reasons in [*benchmarks.left_out.items(), *safety.left_out.items()]:
         left_out.setdefault(name, {}).update(reasons)
     packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))

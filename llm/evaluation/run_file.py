@@ -23,11 +23,22 @@ class NamedModel:
 
 
 @dataclass(frozen=True)
+class ChainModel(NamedModel):
+    """A model of a chain.
+
+    Attributes:
+        before: the one it is compared with, which stands before it; "" = none.
+    """
+
+    before: str
+
+
+@dataclass(frozen=True)
 class Run:
     """One evaluation.
 
     Attributes:
-        models: each is compared with the one before it.
+        models: of the chain.
         others: models that transformers computes, compared with none.
         documents, instructions, preferences: Parquet files; only validation rows are used.
         attributes: Parquet files with the documents' languages, if these are asked for.
@@ -49,7 +60,7 @@ class Run:
             facts.json.
     """
 
-    models: tuple[NamedModel, ...]
+    models: tuple[ChainModel, ...]
     others: tuple[NamedModel, ...]
     documents: tuple[Path, ...]
     instructions: tuple[Path, ...]

@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
 from llm.evaluation.tasks.answers import scorable
 from llm.evaluation.tasks.definition import Definition
@@ -23,6 +22,8 @@ from llm.evaluation.tasks.held_out import HeldOutTasks
 from llm.evaluation.tasks.items import Item, read_items
 from llm.evaluation.validation_bytes import NoValidationTextError, validation_text
 from llm.process.run_file import from_record
+from llm.tokens.bulk_encoding import BulkEncoder
+from llm.tokens.hf_folder import load_tokenizer
 from llm.tokens.special_tokens import END_OF_TEXT
 from llm.training.task_items import TASK_ITEMS
 
@@ -33,15 +34,14 @@ class BaseModelEncoder:
 
     def __init__(self, folder: Path, context: int) -> None:
         self.context = context
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.encode_special_tokens = True
+        self._encoder = BulkEncoder(folder)
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        prefix = self._tokenizer.token_to_id(config.get("bos_token") or END_OF_TEXT)
+        prefix = load_tokenizer(folder).token_to_id(config.get("bos_token") or END_OF_TEXT)
         assert prefix is not None  # every tokenizer of ours has that token
         self.prefix: int = prefix
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self._encoder.ids(text).tolist()
         return ids
 
     encode_bare = encode

@@ -16,11 +16,12 @@ from typing import Any
 from gguf import TokenType
 
 from llm.errors import ExpectedError
-from llm.tokens.bpe import SPLIT
+from llm.tokens.bpe import SPLITS
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
 
-# Names of llama.cpp's splits by the expression; ours is that of Qwen2.
-_PRE_TOKENIZERS = {SPLIT: "qwen2"}
+# Names of llama.cpp's splits by the expression. "llama-bpe", which splits as "dbrx" does, would
+# also take a word that is a token as it is, whatever the merges.
+_PRE_TOKENIZERS = {SPLITS["single"]: "qwen2", SPLITS["triple"]: "dbrx"}
 # What its BPE does not do; the values with which a tokenizer does not do it either.
 _PLAIN_BPE = {
     "type": "BPE",
@@ -117,7 +118,7 @@ def _pre_tokenizer(record: Mapping[str, Any], path: Path) -> str:
         raise UnknownTokenizerError(
             f"{path} splits texts in a way that llama.cpp has no name for ({shown[:200]}); a model "
             "goes into a GGUF file with a tokenizer of the tokenizer stage, whose split is that of "
-            "Qwen2 (tokenizer.vocabulary_size sets its size). Train with one, or set export.gguf "
+            "Qwen2 or Llama 3 (tokenizer.digits). Train with one, or set export.gguf "
             "to []"
         )
     other = {key: found.get(key) for key, plain in _PLAIN_BPE.items() if found.get(key) != plain}

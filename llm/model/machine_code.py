@@ -1,4 +1,4 @@
-"""The loops of `compiled_forward.c`, compiled when a model is laid out for generation."""
+"""C loops, compiled for this very machine when a model is laid out for generation."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import shlex
 from functools import cache
 from pathlib import Path
 
-from llm.machine_code import compiled, compiler
+from llm.c_library import compiled, compiler
 
 _SOURCE = Path(__file__).with_name("compiled_forward.c")
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled loops; none where that is not possible."""
-    flags = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-pthread"]
-    if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":  # narrower than the machine, as PyTorch
-        flags.append("-mno-avx512f")
-    found = compiled(_SOURCE, flags)
+    """The compiled loops; none where that is not possible.
+
+    It takes half a second. A call of a function of it lets other threads of Python run meanwhile.
+    """
+    found = compiled(_SOURCE, _flags(), ["-lm"])
     if found is None:
         logging.getLogger(__name__).warning(
             "%s compiles nothing here, so PyTorch generates, some times slower; install a C "
@@ -37,3 +37,17 @@ def library() -> ctypes.CDLL | None:
     found.scratch.argtypes = [pointer, number, number]
     found.scratch.restype = number
     return found
+
+
+def _flags() -> list[str]:
+    flags = [
+        "-O3",
+        "-march=native",
+        "-ffp-contract=fast",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-pthread",
+    ]
+    if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":  # narrower than the machine, as PyTorch
+        flags.append("-mno-avx512f")
+    return flags

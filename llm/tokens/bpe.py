@@ -2,8 +2,8 @@
 
 Byte-level BPE as in GPT-2 (Radford et al. 2019, section 2.2): every text has an encoding, there
 is no unknown token, and decoding gives the bytes back. Texts are first split by the regular
-expression of Qwen2, which takes digits one by one; it is the split llama.cpp calls "qwen2".
-There is no normaliser: decode(encode(t)) is t, not its NFC form.
+expression of Qwen2, which takes digits one by one, or by that of Llama 3, which is the same but
+takes up to three at once. There is no normaliser: decode(encode(t)) is t, not its NFC form.
 """
 
 from __future__ import annotations
@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 # trains and sampling could still hit.
 VOCABULARY_MULTIPLE = 128
 
-# The split of Qwen2 (Yang et al. 2024), that is cl100k's with digits one by one.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-    r"|[^\r\n\p{L}\p{N}]?\p{L}+"
-    r"|\p{N}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+"
-    r"|\s+(?!\S)"
-    r"|\s+"
-)
+# How digits are taken -> the expression. "single" is the split of Qwen2 (Yang et al. 2024),
+# "triple" that of Llama 3 (Grattafiori et al. 2024), taken from cl100k.
+SPLITS = {
+    digits: (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+        r"|[^\r\n\p{L}\p{N}]?\p{L}+"
+        rf"|{number}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+"
+        r"|\s+(?!\S)"
+        r"|\s+"
+    )
+    for digits, number in (("single", r"\p{N}"), ("triple", r"\p{N}{1,3}"))
+}
 # Merging a pair goes through every word that has it, so a run of a million letters, which is one
 # word, takes quadratic time. Learned from are pieces of it; no token may be longer anyway.
 LONGEST_WORD = 256
@@ -52,11 +56,13 @@ class BpeSettings:
         vocabulary_size: tokens in all, special ones included; a multiple of 128.
         min_frequency: a pair that occurs less often is not merged.
         longest_token: bytes a learned token has at most.
+        digits: "single" or "triple", a key of `SPLITS`: how many may be in a token.
     """
 
     vocabulary_size: int
     min_frequency: int
     longest_token: int
+    digits: str
 
 
 def train_folder(texts: Path, settings: BpeSettings, folder: Path) -> int:
@@ -103,20 +109,21 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
     return _train(texts, settings, lower)
 
 
-def min_tokens(text: str, longest_token: int) -> int:
+def min_tokens(text: str, longest_token: int, digits: str) -> int:
     """Tokens a text has at least, whatever the vocabulary: no token reaches over the split.
 
     Args:
         longest_token: bytes a token has at most.
+        digits: a key of `SPLITS`.
     """
-    pieces = _split().pre_tokenize_str(text)
+    pieces = _split(digits).pre_tokenize_str(text)
     return sum(-(-len(piece.encode()) // longest_token) for piece, _ in pieces)
 
 
-def _split() -> pre_tokenizers.Split:
+def _split(digits: str) -> pre_tokenizers.Split:
     from tokenizers import Regex, pre_tokenizers
 
-    return pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
+    return pre_tokenizers.Split(Regex(SPLITS[digits]), behavior="isolated", invert=False)
 
 
 def _least() -> int:
@@ -143,10 +150,11 @@ def _train(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenize
 
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     short = pre_tokenizers.FixedLength(LONGEST_WORD)
+    split = _split(settings.digits)
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_split(), short, as_bytes])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, short, as_bytes])
     tokenizer.train_from_iterator(texts, _trainer(settings, size), len(texts))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_split(), as_bytes])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     # Adds no token; it keeps character offsets those of the text, spaces included.
     tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False)

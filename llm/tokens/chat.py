@@ -21,6 +21,7 @@ from jinja2 import TemplateError as JinjaError
 from tokenizers import Tokenizer
 
 from llm.errors import ExpectedError
+from llm.tokens.bulk_encoding import BulkEncoder
 from llm.tokens.messages import Message, UnusableMessagesError, check_messages
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
 
@@ -92,7 +93,7 @@ class ChatEncoder:
 
         self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
         self._plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._plain.encode_special_tokens = True
+        self._encoder = BulkEncoder(folder)
         added = self._plain.get_added_tokens_decoder()
         self._specials = {token.content: at for at, token in added.items() if token.special}
         longest_first = sorted(self._specials, key=len, reverse=True)
@@ -112,8 +113,7 @@ class ChatEncoder:
         """Ids of plain text: no special token is added, and none that it spells out is one."""
         if not text:
             return []
-        # A batch of one: it skips the offsets.
-        ids: list[int] = self._plain.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        ids: list[int] = self._encoder.ids(text).tolist()
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -50,14 +50,14 @@ class Fertility:
 
 def fertility(encoder: DocumentEncoder, texts: Iterable[str]) -> Fertility:
     """Count `texts` and their tokens."""
-    documents = characters = size = words = tokens = 0
-    for text in texts:
-        documents += 1
-        characters += len(text)
-        size += len(text.encode())
-        words += len(text.split())
-        tokens += len(encoder.ids(text))
-    return Fertility(documents, characters, size, words, tokens)
+    read = list(texts)
+    return Fertility(
+        documents=len(read),
+        characters=sum(map(len, read)),
+        size=sum(len(text.encode()) for text in read),
+        words=sum(len(text.split()) for text in read),
+        tokens=int(encoder.counts(read).sum()),
+    )
 
 
 def by_group(documents: pa.Table, folder: str) -> dict[tuple[str, str], Fertility]:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from llm.evaluation.differences.differences import Difference, differences
-from llm.evaluation.differences.pairing import DifferentItemsError, DifferentWeightsError, pair
+from llm.evaluation.differences.holm import adjusted
+from llm.evaluation.differences.pairing import (
+    DifferentItemsError,
+    DifferentWeightsError,
+    Pair,
+    pair,
+)
+from llm.evaluation.differences.seeds import with_seeds
 from llm.evaluation.items import direction
 from llm.evaluation.measure import BITS_PER_BYTE, Measure
 from tasks.comparison.comparing import RESAMPLES, SEED
@@ -120,19 +126,21 @@ def result(experiment: Experiment, runs: Sequence[Run], resamples: int = RESAMPL
     names = [name for name in base_measures[0] if name != BITS_PER_BYTE]
     # What the experiment is for is corrected by itself, and all the rest together.
     for family in ([BITS_PER_BYTE], names):
-        pairs = []
+        compared: list[tuple[str, Gain]] = []
         for metric in family:
+            pairs = []
             for other in others:
                 theirs = measured[other.name]
                 if metric not in theirs[0]:
                     continue
                 try:
-                    pairs.append((other.name, _pairs(base_measures, theirs, metric)))
+                    pairs.append((other.name, *_pairs(base_measures, theirs, metric)))
                 except (DifferentItemsError, DifferentWeightsError) as error:
                     refused[other.name].append(str(error))
-        compared = differences([each[0] for _, each in pairs], resamples, SEED)
-        for (name, (_, by_seed, way)), difference in zip(pairs, compared, strict=True):
-            gains[name].append(Gain(replace(difference, direction=way), by_seed))
+            compared += _gains(pairs, resamples)
+        corrected = adjusted([gain.difference.p for _, gain in compared])
+        for (name, gain), p in zip(compared, corrected, strict=True):
+            gains[name].append(replace(gain, difference=replace(gain.difference, corrected_p=p)))
     for other in others:
         runs_of = by_variant[other.name]
         same = all(
@@ -153,9 +161,25 @@ def result(experiment: Experiment, runs: Sequence[Run], resamples: int = RESAMPL
     return Result(experiment.name, experiment.seeds, tuple(found), kept, left_out)
 
 
+def _gains(
+    pairs: Sequence[tuple[str, Pair, tuple[float, ...], int]], resamples: int
+) -> list[tuple[str, Gain]]:
+    """Of one measure, by variant; p not corrected.
+
+    Args:
+        pairs: of each variant its name, and what `_pairs` gives.
+    """
+    of_items = differences([matched for _, matched, _, _ in pairs], resamples, SEED)
+    found = with_seeds(of_items, [by_seed for _, _, by_seed, _ in pairs])
+    return [
+        (name, Gain(replace(difference, direction=way), by_seed))
+        for (name, _, by_seed, way), difference in zip(pairs, found, strict=True)
+    ]
+
+
 def _pairs(
     base: Sequence[Mapping[str, Measure]], theirs: Sequence[Mapping[str, Measure]], metric: str
-) -> tuple[Any, tuple[float, ...], int]:
+) -> tuple[Pair, tuple[float, ...], int]:
     """Means over seeds of both as a pair, the change with each seed, and which way is better."""
     matched = [
         pair(one[metric], other[metric], shared=False)

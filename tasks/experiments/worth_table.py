@@ -77,7 +77,7 @@ def note(found: Result) -> str:
     seeds = len(found.seeds)
     over = (
         f" Means over {counted(seeds, 'seed')}; between seeds: the standard deviation of the "
-        "change. The intervals are about other documents of this kind, not about other seeds."
+        "change. The intervals hold for other documents of this kind and for other seeds."
         if seeds > 1
         else " One seed: the intervals are about other documents of this kind, and say nothing of "
         "how much another seed would change."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import yaml
@@ -25,7 +25,7 @@ from llm.model.config_file import architecture
 from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
 from tasks.engine.run.execute import BuildRequest
-from tasks.stages.alignment import TuningConfig, run_settings
+from tasks.stages.alignment import TuningConfig, rows_of, run_settings
 
 RECORD, CONFIG, README = "handover.json", "axolotl.yaml", "README.md"
 
@@ -61,10 +61,18 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HandoverError(f"{folder} is not an empty folder; name another")
     data = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
-    model, examples = data["model"].folder(), data["examples"]
-    settings = run_settings(stage, request.config) | {
+    model = data["model"].folder()
+    if getattr(request.config, "weights", None):
+        raise HandoverError(
+            f"Axolotl draws every row once a pass; {stage}.weights cannot be handed over"
+        )
+    rows_read = rows_of(*(output for name, output in data.items() if name != "model"))
+    told = {field.name for field in fields(run_kind(stage))}
+    settings = run_settings(
+        stage, request.config, type(request.config).model_fields.keys() - told
+    ) | {
         "model": str(model),
-        "examples": [str(examples.folder() / part.path) for part in examples.parts],
+        "examples": rows_read.files,
         "output": "",
         "results": "",
         "scratch": "",

@@ -16,8 +16,9 @@ from tasks.panels.panels import Cell, Panel, StageView
 from tasks.panels.pictures import standalone
 from tasks.panels.svg import Bar, stacked_bars
 from tasks.panels.templates import Template
-from tasks.report import evidence, samples
+from tasks.report import data_card, evidence, samples
 from tasks.report.funnel import Step, funnel, shares
+from tasks.report.funnel_flow import funnel_flow
 from tasks.report.samples import SampleLimits
 
 
@@ -66,7 +67,7 @@ def page(
     sections = [
         _Section("funnel", "From pages to training data", _funnel(steps, chapters)),
         _samples(artifacts, limits),
-        *_licences(artifacts),
+        _Section("data-card", "Data card", _figures(*data_card.panels(artifacts))),
         _Section("champion", "Champion and challenger", _figures(*compared)),
         _Section("safety", "Safety", _figures(*safety)),
         _Section(
@@ -136,9 +137,11 @@ def _funnel(steps: Sequence[Step], chapters: Mapping[str, Chapter]) -> Markup:
         removed, rejected = sum(totals.removed.values()), sum(totals.rejected.values())
         mark = "✓" if totals.rows_in == totals.kept + removed + rejected else "✗"
         others.append([name, totals.unit, totals.rows_in, totals.kept, removed, rejected, mark])
+    flow = funnel_flow(steps)
     return _draw(
         "funnel",
         bars=Markup(_bars(steps)),
+        flow=_figures(flow) if flow else "",
         steps=_funnel_rows(steps),
         wrong=[step.stage for step in steps if not step.adds_up],
         reasons=reasons,
@@ -163,14 +166,6 @@ def _samples(artifacts: Mapping[str, Artifact], limits: SampleLimits) -> _Sectio
     for artifact in artifacts.values():
         panels += samples.left_out_samples(artifact, artifacts, limits)
     return _Section("samples", "Kept and removed, to read", _figures(*panels))
-
-
-def _licences(artifacts: Mapping[str, Artifact]) -> list[_Section]:
-    return [
-        _Section("licences", "Licences of the sources", _figures(evidence.licences(artifact)))
-        for artifact in artifacts.values()
-        if "provenance" in samples.columns(artifact, "pages")
-    ]
 
 
 def _chapter(chapter: Chapter) -> Markup:

@@ -21,6 +21,7 @@ from tasks.engine.declare import Output, Requirement
 from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Curve, Panel, Table
+from tasks.stages.chain_models import local_files
 from tasks.stages.metrics import metric_points
 from tasks.stages.prompts import CONTEXT
 
@@ -196,7 +197,7 @@ def launch(
         more: what it is told that is no field.
         given: rows in place of the input `examples`.
     """
-    given = given or _rows_of(inputs["examples"])
+    given = given or rows_of(inputs["examples"])
     results = out.scratch / "results"
     out.launch(
         "llm.alignment",
@@ -236,10 +237,11 @@ def launch(
     return counts
 
 
-def _rows_of(examples: Data) -> GivenRows:
-    folder = examples.folder()
-    files = [str(folder / part.path) for part in examples.parts]
-    return GivenRows(files, examples.rows, REMOVED.empty_table(), REJECTED.empty_table())
+def rows_of(*outputs: Data) -> GivenRows:
+    """All rows of the outputs of other stages, one behind the other."""
+    files = [file for output in outputs for file in local_files(output)]
+    rows = sum(output.rows for output in outputs)
+    return GivenRows(files, rows, REMOVED.empty_table(), REJECTED.empty_table())
 
 
 def counts_panel(artifact: Artifact) -> Table:

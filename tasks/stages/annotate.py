@@ -227,7 +227,7 @@ STAGE = Stage(
     description="Metrics and scores of every document: URL, heuristics, language, quality, PII.",
     config=AnnotateConfig,
     inputs={
-        "documents": Input(("clean.documents",), "Cleaned documents."),
+        "documents": Input(("sites.documents", "clean.documents"), "Cleaned documents."),
         "model": Input(("quality.model",), "The classifiers.", optional=True),
     },
     outputs={

@@ -1,18 +1,24 @@
-"""decontaminate: documents that overlap with evaluation sets are removed."""
+"""decontaminate: what evaluation sets ask is taken out of the documents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
+from llm.corpus.decontaminate.evidence import by_place, common_ngrams, is_evidence, sought_of
 from llm.corpus.decontaminate.items import EvaluationFileError, read_items
-from llm.corpus.decontaminate.ngrams import item_ngrams
-from llm.corpus.decontaminate.tables import MATCHES, NGRAMS
+from llm.corpus.decontaminate.occurrence import EDITED, WHOLE
+from llm.corpus.decontaminate.search import TextIndex
+from llm.corpus.decontaminate.sought import Criteria, sought_texts
+from llm.corpus.decontaminate.spans import masked
+from llm.corpus.decontaminate.tables import COMMON, FOUND, SOUGHT
 from llm.process.guarded import LostDocument, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS
 from tasks.engine.config import Part, ShardedConfig, execution
@@ -20,16 +26,15 @@ from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.shards.lost_documents import reject_lost
-from tasks.engine.shards.unit import Emitted, Unit
+from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
+from tasks.engine.store.artifact import Inputs
+from tasks.stages.decontaminate_panels import panels
 
 # Reasons and names of external inputs: the evaluation set's name comes after it.
 _PREFIX = "evaluation:"
-_MATCHES_SHOWN = 50
-_SAMPLES_SHOWN = 10
+_DETAIL_CHARS = 300
 
 
 class EvaluationSet(Part):
@@ -49,11 +54,17 @@ class EvaluationSet(Part):
 
 
 class DecontaminateConfig(ShardedConfig):
-    """The evaluation sets and how much overlap is too much."""
+    """The evaluation sets, how much of an item is too much, and what is done about it."""
 
     evaluation_sets: list[EvaluationSet] = Field(
         [], description="Sets to keep out of the training data; none = every document passes."
     )
+    action: Literal["remove", "mask", "report"] = Field(
+        "remove",
+        description="Documents with items are removed, or kept with the items cut out, or kept as "
+        "they are; what was found is recorded in any case.",
+    )
+    mask: str = Field("", description="With action mask: what stands in the place of an item.")
     ngram: int = Field(
         13, description="Consecutive words that a document may not share with an item.", ge=5, le=50
     )
@@ -63,6 +74,27 @@ class DecontaminateConfig(ShardedConfig):
         "words.",
         ge=3,
         le=50,
+    )
+    min_share: float = Field(
+        0.5,
+        description="Share of a text's words that a document has in runs, one as long as an n-gram "
+        "among them; less is a quotation. 0 = one n-gram is enough.",
+        ge=0,
+        le=1,
+    )
+    edited_share: float = Field(
+        0.9,
+        description="Share of a text's words that a document has close together, which is enough "
+        "without an n-gram: items with words changed, or choices in another order. 1 = not "
+        "looked for.",
+        ge=0.7,
+        le=1,
+    )
+    common_documents: int = Field(
+        10,
+        description="An n-gram that more documents than this have is boilerplate or a quotation "
+        "and no evidence; texts found nearly whole are. 0 = all are evidence.",
+        ge=0,
     )
 
     @model_validator(mode="after")
@@ -86,45 +118,125 @@ def externals(config: DecontaminateConfig) -> Mapping[str, Snapshot]:
     }
 
 
-def decontaminate_part(unit: Unit) -> Iterator[Emitted]:
-    """Documents of one part without overlap, and the evidence against the others."""
-    files = tuple(str(file) for file in unit.shared_files("ngrams"))
+def search_part(unit: Unit) -> Iterator[Emitted]:
+    """What of the evaluation sets stands in the documents of one part."""
+    files = tuple(str(file) for file in unit.shared_files("sought"))
+    texts = unit.tables(["doc_id", "text"])
+    for found in guarded("llm.corpus.decontaminate.evidence:found_in", (files,), texts):
+        if isinstance(found, LostDocument):
+            yield from reject_lost(found)
+        else:
+            yield "candidates", found
+
+
+def write_part(
+    unit: Unit, action: str, mask: str, thresholds: Mapping[str, float]
+) -> Iterator[Emitted]:
+    """The documents of one part less those with items, or less the items."""
+    matches, rejected = _decisions(
+        tuple(unit.shared_files("matches")), tuple(unit.shared_files("rejected"))
+    )
     for documents in unit.tables(SPLIT_DOCUMENTS.names):
-        texts = documents.select(["doc_id", "text"])
-        lost, hits = set(), dict[str, list[dict[str, Any]]]()
-        for found in guarded("llm.corpus.decontaminate.ngrams:matches_in", (files,), [texts]):
-            if isinstance(found, LostDocument):
-                lost.add(found.doc_id)
-                yield from reject_lost(found)
-                continue
-            yield "matches", found
-            for row in found.to_pylist():
-                hits.setdefault(row["doc_id"], []).append(row)
         ids = documents.column("doc_id").to_pylist()
-        kept = pa.array([doc_id not in hits and doc_id not in lost for doc_id in ids], pa.bool_())
-        yield "documents", documents.filter(kept).cast(SPLIT_DOCUMENTS)
-        # Of several, the item most of the document belongs to names the reason.
-        worst = [
-            max(hits[doc_id], key=lambda row: row["count"]) for doc_id in ids if doc_id in hits
-        ]
+        searched = [doc_id not in rejected for doc_id in ids]
+        hit = [doc_id for doc_id in ids if doc_id in matches]
+        if action == "mask" and hit:
+            documents, cut = _without_items(documents, matches, mask)
+            yield Fact("masked_characters", cut)
+            left = dict(zip(ids, documents.column("text").to_pylist(), strict=True))
+            yield Fact("masked_documents", sum(bool(left[doc_id].strip()) for doc_id in hit))
+            hit = [doc_id for doc_id in hit if not left[doc_id].strip()]
+        if action == "report":
+            hit = []
+        gone = set(hit)
+        kept = [one and doc_id not in gone for one, doc_id in zip(searched, ids, strict=True)]
+        yield "documents", documents.filter(pa.array(kept, pa.bool_())).cast(SPLIT_DOCUMENTS)
+        # Of several, the text that most words are of names the reason.
+        worst = [max(matches[d], key=lambda row: row["share"] * row["words"]) for d in hit]
         removed = [
-            [row["doc_id"] for row in worst],
+            hit,
             [f"{_PREFIX}{row['evaluation_set']}" for row in worst],
-            [float(row["count"]) for row in worst],
-            [1.0] * len(worst),
-            [f"{row['item']}: {row['ngram']}" for row in worst],
+            [row["share"] for row in worst],
+            [thresholds[row["rule"]] for row in worst],
+            [f"{row['item']}: {row['found'][:_DETAIL_CHARS]}" for row in worst],
         ]
         yield "removed", pa.table(removed, schema=REMOVED)
 
 
+def _without_items(
+    documents: pa.Table, matches: Mapping[str, Sequence[Mapping[str, Any]]], mask: str
+) -> tuple[pa.Table, int]:
+    """Documents with the items in them replaced, and by how many characters the texts shrank."""
+    texts, lengths = [], documents.column("text_chars").to_pylist()
+    cut = 0
+    for place, (doc_id, text) in enumerate(
+        zip(
+            documents.column("doc_id").to_pylist(),
+            documents.column("text").to_pylist(),
+            strict=True,
+        )
+    ):
+        if doc_id in matches:
+            spans = [(row["start"], row["end"]) for row in matches[doc_id]]
+            shorter = masked(text, spans, mask)
+            cut += len(text) - len(shorter)
+            text, lengths[place] = shorter, len(shorter)
+        texts.append(text)
+    for name, values in (("text", texts), ("text_chars", lengths)):
+        at = documents.schema.get_field_index(name)
+        field = documents.schema.field(at)
+        documents = documents.set_column(at, field, pa.array(values, field.type))
+    return documents, cut
+
+
+# A worker writes many parts with the same decisions.
+@lru_cache(maxsize=1)
+def _decisions(
+    matches: tuple[Path, ...], rejected: tuple[Path, ...]
+) -> tuple[Mapping[str, list[dict[str, Any]]], frozenset[str]]:
+    """What was found in each document that has something, and doc_ids of those not searched."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in matches:
+        for row in pq.read_table(file).to_pylist():
+            found.setdefault(row["doc_id"], []).append(row)
+    lost: set[str] = set()
+    for file in rejected:
+        lost.update(pq.read_table(file, columns=["doc_id"]).column("doc_id").to_pylist())
+    return found, frozenset(lost)
+
+
 def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
-    """List what to look for, then look for it in every part.
+    """List what to look for, look for it in every part, then decide over all that was found.
 
     Raises:
         ExternalInputError: an evaluation file cannot be read.
     """
+    criteria = Criteria(config.ngram, config.shortest_item, config.min_share, config.edited_share)
+    out.fact("evaluation_sets", _write_sought(config, criteria, inputs, out))
+    out.map(search_part, over="documents", shared=("sought",))
+    _write_matches(config, out)
+    if config.action == "mask":
+        # The parts add up to these; no part, no sum.
+        out.fact("masked_characters", 0)
+        out.fact("masked_documents", 0)
+    thresholds = {WHOLE: 1.0, EDITED: config.edited_share}
+    out.map(
+        write_part,
+        over="documents",
+        shared=("matches", "rejected"),
+        arguments={
+            "action": config.action,
+            "mask": config.mask,
+            "thresholds": {"ngram": config.min_share, **thresholds},
+        },
+    )
+
+
+def _write_sought(
+    config: DecontaminateConfig, criteria: Criteria, inputs: Inputs, out: Out
+) -> dict[str, dict[str, Any]]:
     coverage = {}
-    with out.table("ngrams") as writer:
+    with out.table("sought") as writer:
         for chosen in config.evaluation_sets:
             items = (
                 item
@@ -132,88 +244,53 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
                 for item in read_items(Path(file.path), file.name, chosen.fields)
             )
             try:
-                table, counts = item_ngrams(chosen.name, items, config.ngram, config.shortest_item)
+                table, counts = sought_texts(chosen.name, items, criteria)
             except EvaluationFileError as error:
                 raise ExternalInputError(f"evaluation set {chosen.name}: {error}") from error
             coverage[chosen.name] = asdict(counts)
             writer.write(table)
-    out.fact("evaluation_sets", coverage)
-    out.map(decontaminate_part, over="documents", shared=("ngrams",))
+    return coverage
 
 
-def panels(artifact: Artifact) -> list[Panel]:
-    """Overlap by evaluation set, the heaviest matches, and n-grams to read."""
-    matches = artifact.data("matches").table().to_pylist()
-    removed = artifact.manifest.totals.removed
-    rows: list[list[Cell]] = []
-    for name, counts in artifact.facts["evaluation_sets"].items():
-        own = [row for row in matches if row["evaluation_set"] == name]
-        rows.append(
-            [
-                name,
-                counts["items"],
-                counts["too_short"],
-                counts["ngrams"],
-                len({row["item"] for row in own}),
-                len({row["doc_id"] for row in own}),
-                removed.get(_PREFIX + name, 0),
-            ]
-        )
-    columns = [
-        "evaluation set",
-        "items",
-        "too short to look for",
-        "n-grams",
-        "items found",
-        "documents",
-        "removed for it",
+def _write_matches(config: DecontaminateConfig, out: Out) -> None:
+    """Of all candidates those that are evidence once n-grams common in the corpus are left out."""
+    candidates = out.data("candidates").table()
+    rows = candidates.to_pylist()
+    texts = by_place(TextIndex(out.data("sought").table()).texts if rows else [])
+    common = COMMON.empty_table()
+    if config.common_documents:
+        common = common_ngrams(rows, texts, config.common_documents)
+    dropped = frozenset(common.column("ngram").to_pylist())
+    counts = [
+        is_evidence(sought_of(row, texts), row["share"], row["ngrams"], dropped) for row in rows
     ]
-    note = (
-        "An n-gram that several items of a set share counts for the first. A document that "
-        "overlaps with several sets is removed for the item it shares most with."
-    )
-    if not rows:
-        note = "No evaluation sets in the recipe: every document passed."
-    matches.sort(key=lambda row: (-row["count"], row["doc_id"], row["evaluation_set"], row["item"]))
-    shown: list[Panel] = [Table("Overlap with evaluation sets", columns, rows, note)]
-    if matches:
-        shown.append(
-            Table(
-                "Largest overlaps",
-                ["document", "evaluation set", "item", "n-grams shared"],
-                [
-                    [row["doc_id"], row["evaluation_set"], row["item"], row["count"]]
-                    for row in matches[:_MATCHES_SHOWN]
-                ],
-            )
-        )
-        samples = [
-            Sample(row["item"], row["ngram"], {"doc_id": row["doc_id"], "shared": row["count"]})
-            for row in matches[:_SAMPLES_SHOWN]
-        ]
-        shown.append(Samples("What was shared", samples, "The first n-gram of each overlap."))
-    return shown
+    with out.table("common") as writer:
+        writer.write(common)
+    with out.table("matches") as writer:
+        writer.write(candidates.filter(pa.array(counts, pa.bool_())))
 
 
 STAGE = Stage(
     name="decontaminate",
-    version=5,
-    description="Removes documents that share word n-grams with the recipe's evaluation sets.",
+    version=6,
+    description="Takes what the recipe's evaluation sets ask out of the documents.",
     config=DecontaminateConfig,
     inputs={"documents": Input(("dedup.documents",), "Documents with their split.")},
     outputs={
-        "documents": Output("Documents without overlap.", SPLIT_DOCUMENTS, unique_ids=True),
-        "matches": Output("Which document overlaps with which evaluation item.", MATCHES),
-        "removed": Output("Documents with overlap.", REMOVED, unique_ids=True),
+        "documents": Output("Documents without items.", SPLIT_DOCUMENTS, unique_ids=True),
+        "sought": Output("The texts looked for, and when one counts as found.", SOUGHT),
+        "candidates": Output("Which text stands in which document, where and how much.", FOUND),
+        "common": Output("N-grams in too many documents to be evidence.", COMMON),
+        "matches": Output("The candidates that are evidence without these.", FOUND),
+        "removed": Output("Documents with items.", REMOVED, unique_ids=True),
         "rejected": Output("Documents that could not be searched, and why.", REJECTED, True),
-        "ngrams": Output("The n-grams looked for, with the item they are from.", NGRAMS),
     },
     run=run,
     panels=panels,
     externals=externals,
-    libraries=("xxhash",),
+    libraries=("numpy",),
     conservation=Conservation(
         "documents", kept="documents", removed="removed", rejected="rejected"
     ),
-    code=("llm.corpus.decontaminate.ngrams",),
+    code=("llm.corpus.decontaminate.evidence",),
 )

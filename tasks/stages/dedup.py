@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
-from llm.corpus.dedup.tables import CLUSTERS, PAIRS, SIGNATURES
+from llm.corpus.dedup.tables import (
+    CLUSTER_SIZE,
+    CLUSTERS,
+    CONTAINMENT,
+    DECISIONS,
+    PAIRS,
+    SIGNATURES,
+)
 from llm.corpus.split import SPLIT_JACCARD, split_of
 from llm.process.guarded import LostDocument, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS, VALIDATION
-from tasks.engine.config import ShardedConfig
+from tasks.engine.config import ShardedConfig, added
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.part_files import read_part
 from tasks.stages.dedup_decision import Decision, decide, decision
 from tasks.stages.dedup_panels import panels
+
+_GROUP = ("split_group", "doc_id")
 
 
 class DedupConfig(ShardedConfig):
@@ -36,11 +43,24 @@ class DedupConfig(ShardedConfig):
         ge=SPLIT_JACCARD,
         le=1.0,
     )
-    keep: list[Literal["quality_score", "longest", "doc_id"]] = Field(
+    keep: list[Literal["quality_score", "first_seen", "longest", "doc_id"]] = Field(
         ["quality_score", "longest", "doc_id"],
         description="Which duplicate is kept: the first criterion that tells two apart decides. "
-        "quality_score is passed over when the recipe has no annotate stage.",
+        "quality_score is passed over when the recipe has no annotate stage; first_seen, the one "
+        "that was fetched first, when it has no source stage.",
         min_length=1,
+    )
+    containment: float = added(
+        0.0,
+        "Share of its shingles in a kept document from which one that has a Jaccard index of 0.5 "
+        "or more with it is removed as contained in it; 0 = never.",
+        ge=0.0,
+        le=1.0,
+    )
+    cluster_sizes: bool = added(
+        False,
+        "Give documents a column cluster_size: how many there were of each, removed ones counted, "
+        "to repeat by.",
     )
     shingle_words: int = Field(5, description="Words per shingle.", ge=1, le=50)
     num_perm: int = Field(
@@ -78,6 +98,11 @@ class DedupConfig(ShardedConfig):
         0, description="Another seed picks other documents for validation.", ge=0
     )
 
+    @property
+    def reads_dates(self) -> bool:
+        """Whether the keep order goes by when pages were fetched."""
+        return "first_seen" in self.keep
+
 
 def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted]:
     """Signatures of one part of documents."""
@@ -91,43 +116,30 @@ def sign_part(unit: Unit, num_perm: int, shingle_words: int) -> Iterator[Emitted
             yield "signatures", signatures
 
 
-def split_part(unit: Unit, split_seed: int, validation_fraction: float) -> Iterator[Emitted]:
+def split_part(
+    unit: Unit, split_seed: int, validation_fraction: float, cluster_sizes: bool
+) -> Iterator[Emitted]:
     """The kept documents of one part, with their split."""
-    removed, groups = _decisions(
-        tuple(unit.shared_files("clusters")), tuple(unit.shared_files("rejected"))
-    )
+    decisions = read_part(unit.aligned_file("decisions"))
+    schema = SPLIT_DOCUMENTS.append(CLUSTER_SIZE) if cluster_sizes else SPLIT_DOCUMENTS
+    read = 0
     for documents in unit.tables([name for name in SPLIT_DOCUMENTS.names if name != "split"]):
-        ids = documents.column("doc_id").to_pylist()
-        kept = documents.filter(pa.array([doc_id not in removed for doc_id in ids], pa.bool_()))
+        decided = decisions.slice(read, documents.num_rows)
+        read += documents.num_rows
+        kept = documents.filter(decided.column("kept"))
+        decided = decided.filter(decided.column("kept"))
+        groups = zip(*(decided.column(name).to_pylist() for name in _GROUP), strict=True)
         splits = [
-            split_of(groups.get(doc_id, doc_id), split_seed, validation_fraction)
-            for doc_id in kept.column("doc_id").to_pylist()
+            split_of(group or doc_id, split_seed, validation_fraction) for group, doc_id in groups
         ]
         kept = kept.append_column("split", pa.array(splits, pa.string()))
-        yield "documents", kept.cast(SPLIT_DOCUMENTS)
+        if cluster_sizes:
+            kept = kept.append_column(CLUSTER_SIZE.name, decided.column(CLUSTER_SIZE.name))
+        yield "documents", kept.cast(schema)
         validation = kept.filter(pa.array([split == VALIDATION for split in splits], pa.bool_()))
         yield Fact("validation_documents", validation.num_rows)
         characters = validation.column("text_chars").to_pylist()
         yield Fact("validation_chars", sum(value or 0 for value in characters))
-
-
-# A worker splits many parts with the same decisions.
-@lru_cache(maxsize=1)
-def _decisions(
-    clusters: tuple[Path, ...], rejected: tuple[Path, ...]
-) -> tuple[frozenset[str], Mapping[str, str]]:
-    """doc_ids that are not kept, and the split group of every document that shares one."""
-    removed: set[str] = set()
-    for file in rejected:
-        removed.update(pq.read_table(file, columns=["doc_id"]).column("doc_id").to_pylist())
-    groups: dict[str, str] = {}
-    for file in clusters:
-        table = pq.read_table(file, columns=["doc_id", "kept", "split_group"])
-        ids = table.column("doc_id").to_pylist()
-        kept = table.column("kept").to_pylist()
-        removed.update(doc_id for doc_id, is_kept in zip(ids, kept, strict=True) if not is_kept)
-        groups.update(zip(ids, table.column("split_group").to_pylist(), strict=True))
-    return frozenset(removed), groups
 
 
 def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
@@ -137,11 +149,19 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         over="documents",
         arguments={"num_perm": config.num_perm, "shingle_words": config.shingle_words},
     )
-    attributes = inputs.get("attributes")
-    if attributes is None and "quality_score" in config.keep:
-        out.log("no attributes in the recipe: the quality score has no part in the keep order")
-    made = decision(config, out.data("signatures"), inputs["documents"], attributes, out.scratch)
+    for criterion, missing in (("quality_score", "attributes"), ("first_seen", "pages")):
+        if criterion in config.keep and missing not in inputs:
+            out.log(f"no {missing} in the recipe: {criterion} has no part in the keep order")
+    made = decision(config, out.data("signatures"), inputs, out.scratch)
     found = made.found
+    if config.containment:
+        out.extend("pairs", [CONTAINMENT])
+    if config.cluster_sizes:
+        out.extend("documents", [CLUSTER_SIZE])
+    documents = inputs["documents"]
+    for part, ids in zip(documents.parts, documents.tables(["doc_id"]), strict=True):
+        with out.table("decisions", part.path.removesuffix(".parquet")) as writer:
+            writer.write(found.fates.decisions(ids.column("doc_id")))
     for name, table in (
         ("clusters", found.clusters),
         ("pairs", found.pairs),
@@ -158,8 +178,9 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
         arguments={
             "split_seed": config.split_seed,
             "validation_fraction": config.validation_fraction,
+            "cluster_sizes": config.cluster_sizes,
         },
-        shared=("clusters", "rejected"),
+        aligned=("decisions",),
     )
     _record(out, made, config.threshold)
     out.fact("search", asdict(found.counts))
@@ -191,13 +212,24 @@ STAGE = Stage(
     description="Removes exact and near duplicates, verified, and splits train from validation.",
     config=DedupConfig,
     inputs={
-        "documents": Input(("filter.documents", "clean.documents"), "Documents to compare."),
+        "documents": Input(
+            ("filter.documents", "sites.documents", "clean.documents"), "Documents to compare."
+        ),
         "attributes": Input(
             ("annotate.attributes",), "Quality scores for the keep order.", optional=True
+        ),
+        "pages": Input(
+            ("source.pages",),
+            "When each was fetched, for the keep order.",
+            optional=True,
+            asked="reads_dates",
         ),
     },
     outputs={
         "documents": Output("Kept documents with their split.", SPLIT_DOCUMENTS, unique_ids=True),
+        "decisions": Output(
+            "What became of each document, cut as the documents.", DECISIONS, unique_ids=True
+        ),
         "clusters": Output(
             "Documents that have a near-duplicate, with their cluster.", CLUSTERS, unique_ids=True
         ),

@@ -19,6 +19,11 @@ from tasks.engine.store.artifact import Artifact, Data
 
 # Another value of these makes other signatures, for which every text is read again.
 _SIGNED_BY = ("num_perm", "shingle_words")
+# Criteria of the keep order that are a column of an input.
+_COLUMNS = {
+    "quality_score": ("attributes", "quality_score"),
+    "first_seen": ("pages", "fetched_at"),
+}
 
 
 class NotStoredError(IngotError):
@@ -40,31 +45,34 @@ class Decision:
     split: Banding
 
 
-def decision(
-    config: Any, signatures: Data, documents: Data, attributes: Data | None, scratch: Path
-) -> Decision:
+def decision(config: Any, signatures: Data, inputs: Mapping[str, Data], scratch: Path) -> Decision:
     """Decide over all signed documents; the texts of those that may be alike are read."""
     removal = choose_banding(config.num_perm, config.threshold, config.recall)
     split = choose_banding(config.num_perm, SPLIT_JACCARD, config.split_recall)
-    signed = gather(signatures.tables(), config.num_perm)
-    keep: list[str] = list(config.keep)
-    scores = None
-    if attributes is not None:
-        scores = align(signed, attributes.tables(["doc_id", "quality_score"]), "quality_score")
-    elif "quality_score" in keep:
-        keep.remove("quality_score")
-    found = deduplicate(
-        signed,
-        keep_order(signed, keep, scores),
-        Search(
-            Levels(config.threshold, SPLIT_JACCARD),
-            tuple(dict.fromkeys((removal, split))),
-            config.bucket_cap,
-            config.shingle_words,
-        ),
-        lambda: documents.tables(["doc_id", "text"]),
-        scratch,
-    )
+    documents = inputs["documents"]
+    rows = scratch / "signatures.bin"
+    try:
+        signed = gather(signatures.tables(), config.num_perm, rows)
+        columns = {
+            criterion: align(signed, inputs[name].tables(["doc_id", column]), column)
+            for criterion, (name, column) in _COLUMNS.items()
+            if criterion in config.keep and name in inputs
+        }
+        keep = [name for name in config.keep if name not in _COLUMNS or name in columns]
+        found = deduplicate(
+            signed,
+            keep_order(signed, keep, columns),
+            Search(
+                Levels(config.threshold, SPLIT_JACCARD, config.containment),
+                tuple(dict.fromkeys((removal, split))),
+                config.bucket_cap,
+                config.shingle_words,
+            ),
+            lambda: documents.tables(["doc_id", "text"]),
+            scratch,
+        )
+    finally:
+        rows.unlink(missing_ok=True)
     return Decision(found, keep, removal, split)
 
 
@@ -83,5 +91,4 @@ def decide(config: Any, inputs: Mapping[str, Data], artifact: Artifact, scratch:
                 f"dedup.{field}={getattr(config, field)}`"
             )
     signatures = artifact.data("signatures")
-    made = decision(config, signatures, inputs["documents"], inputs.get("attributes"), scratch)
-    return made.found.removed
+    return decision(config, signatures, inputs, scratch).found.removed

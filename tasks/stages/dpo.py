@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Literal
+
 from pydantic import Field
 
 from llm.alignment.methods.dpo_run import Loss
 from llm.tables import PAIR_LOGPROBS, PAIRS, PREFERENCE_ROWS
 from tasks.engine.config import added
-from tasks.engine.declare import Input, Output
+from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
@@ -20,8 +23,11 @@ from tasks.stages.alignment import (
     launch,
     outputs,
     requirements,
+    rows_of,
 )
 from tasks.stages.preference_panels import extreme_pairs, margin_histogram
+
+LearnFrom = Literal["examples", "samples", "both"]
 
 
 class DpoConfig(PairsConfig):
@@ -51,6 +57,11 @@ class DpoConfig(PairsConfig):
         ge=0.0,
         le=100.0,
     )
+    pairs: LearnFrom = added(
+        "examples",
+        "examples: preferences of examples; samples: those that the stage pairs makes of a model's "
+        "own answers; both: all of them.",
+    )
     length_prompts: int = added(
         32,
         "Validation prompts on which the length of answers is followed; 0 = it is not.",
@@ -70,6 +81,16 @@ class DpoConfig(PairsConfig):
         le=1_000.0,
     )
 
+    @property
+    def asks_examples(self) -> bool:
+        """Whether preferences of the stage `examples` are read."""
+        return self.pairs != "samples"
+
+    @property
+    def asks_samples(self) -> bool:
+        """Whether preferences of the stage `pairs` are read."""
+        return self.pairs != "examples"
+
 
 def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
     """Train in a process of its own.
@@ -78,7 +99,8 @@ def run(config: DpoConfig, inputs: Inputs, out: Out) -> None:
         TrainerError: it failed; names the guard (docs/stages/dpo.md lists them).
         CancelledError: it was stopped, and keeps a checkpoint.
     """
-    counts = launch("dpo", config, inputs, out)
+    given = rows_of(*(inputs[name] for name in ("examples", "samples") if name in inputs))
+    counts = launch("dpo", config, inputs, out, withheld=["pairs"], given=given)
     name = "validation/preference_accuracy"
     if name in counts["validation_before"]:
         before, after = counts["validation_before"][name], counts["validation_after"][name]
@@ -138,6 +160,16 @@ def panels(artifact: Artifact) -> list[Panel]:
     ]
 
 
+_ROWS_FIT, _SOME_EXAMPLES = requirements(
+    "dpo", "preferences", "preference_files", "max_preferences"
+)
+
+
+def _some_pairs(config: DpoConfig, *values: Any) -> Iterator[str]:
+    if config.pairs == "examples":
+        yield from _SOME_EXAMPLES.problems(config, *values)
+
+
 STAGE = Stage(
     name="dpo",
     version=3,
@@ -145,7 +177,12 @@ STAGE = Stage(
     config=DpoConfig,
     inputs={
         "model": Input(("sft.model", "pretrain.model"), "The model to start from."),
-        "examples": Input(("examples.preferences",), "Pairs of answers with their split."),
+        "examples": Input(
+            ("examples.preferences",), "Pairs of answers with their split.", asked="asks_examples"
+        ),
+        "samples": Input(
+            ("pairs.preferences",), "Pairs of a model's own answers.", asked="asks_samples"
+        ),
     },
     outputs=outputs(
         "pairs",
@@ -154,7 +191,7 @@ STAGE = Stage(
     ),
     run=run,
     panels=panels,
-    requires=requirements("dpo", "preferences", "preference_files", "max_preferences"),
+    requires=(_ROWS_FIT, Requirement(_SOME_EXAMPLES.of, _some_pairs)),
     reproducible=False,
     libraries=LIBRARIES,
     code=("llm.alignment.__main__", "llm.alignment.methods.dpo"),

@@ -15,7 +15,7 @@ from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.artifact import Data, Inputs
 from tasks.stages.chain_models import chain_models, local_files
 from tasks.stages.evaluate_config import EvaluateConfig
 from tasks.stages.evaluate_others import model_records, model_snapshots
@@ -35,10 +35,16 @@ from tasks.stages.evaluate_tasks import (
 from tasks.stages.prompts import answers_fit, texts_fit
 
 
-def _prompts_fit(config: EvaluateConfig, longest_token: int, context: int) -> Iterator[str]:
+def _prompts_fit(
+    config: EvaluateConfig, longest_token: int, digits: str, context: int
+) -> Iterator[str]:
     yield from answers_fit("evaluate", config.new_tokens, context)
-    yield from texts_fit("evaluate.prompts", config.prompts, context, longest_token, chat=True)
-    yield from texts_fit("evaluate.continuations", config.continuations, context, longest_token)
+    yield from texts_fit(
+        "evaluate.prompts", config.prompts, context, longest_token, digits, chat=True
+    )
+    yield from texts_fit(
+        "evaluate.continuations", config.continuations, context, longest_token, digits
+    )
 
 
 def _validation_documents(config: EvaluateConfig, validation_fraction: float) -> Iterator[str]:
@@ -75,7 +81,7 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
         "llm.evaluation",
         {
             **settings,
-            "models": [{"name": name, "folder": str(inputs[name].folder())} for name in models],
+            "models": _with_the_one_before({name: inputs[name] for name in models}),
             "documents": local_files(inputs.get("documents")),
             "instructions": local_files(inputs.get("instructions")),
             "preferences": local_files(inputs.get("preferences")),
@@ -94,8 +100,22 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
         out.fact(name, value)
 
 
+def _with_the_one_before(models: Mapping[str, Data]) -> list[dict[str, str]]:
+    """Models as run.json holds them: each is compared with the one that it was made from, where
+    that is among them, else with the one before it in the chain."""
+    known: dict[str, str] = {}
+    found = []
+    for name, data in models.items():
+        started = data.artifact.manifest.inputs.get("model") if data.artifact else None
+        last = next(reversed(known.values()), "")
+        before = known.get(started.data_id, last) if started else last
+        found.append({"name": name, "folder": str(data.folder()), "before": before})
+        known[data.data_id] = name
+    return found
+
+
 def _models(stages: Sequence[Stage]) -> dict[str, Input]:
-    """Each model is compared with the one before it; without the first there is none."""
+    """Without the first model there is nothing to compare with."""
     found = dict(chain_models(stages))
     first = next(iter(found))
     return {**found, first: replace(found[first], optional=False)}
@@ -133,7 +153,9 @@ STAGE = Stage(
     panels=panels,
     externals=externals,
     requires=(
-        Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),
+        Requirement(
+            ("tokenizer.longest_token", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
+        ),
         Requirement(("dedup.validation_fraction",), _validation_documents),
     ),
     reproducible=False,  # the last digits depend on device, threads and batch

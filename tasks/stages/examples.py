@@ -1,4 +1,4 @@
-"""examples: instructions and preferences, made of documents or read from files."""
+"""examples: instructions, preferences and thumbs, made of documents or read from files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from llm.alignment.examples.tables import (
     INSTRUCTIONS,
     PREFERENCE,
     PREFERENCES,
+    THUMB,
+    THUMBS,
     Example,
     Kind,
     Outcome,
@@ -43,7 +45,11 @@ from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
 from tasks.stages.examples_panels import panels
 
-_FILES: Mapping[str, Kind] = {"instruction_files": INSTRUCTION, "preference_files": PREFERENCE}
+_FILES: Mapping[str, Kind] = {
+    "instruction_files": INSTRUCTION,
+    "preference_files": PREFERENCE,
+    "thumb_files": THUMB,
+}
 _AT_ONCE = 1024  # rows held before they are written
 _IDS_SHOWN = 5
 
@@ -65,6 +71,11 @@ class ExamplesConfig(StageConfig):
     )
     preference_files: list[str] = execution(
         [], "Files, folders or globs of preferences: JSONL, JSON, CSV, TSV, Parquet; .gz, .zst."
+    )
+    thumb_files: list[str] = execution(
+        [],
+        "Files, folders or globs of answers with a thumb up or down: JSONL, JSON, CSV, TSV, "
+        "Parquet; .gz, .zst.",
     )
     validation_fraction: float = Field(
         0.05,
@@ -108,9 +119,7 @@ class ExamplesConfig(StageConfig):
     max_validation_examples: int = Field(
         1_000, description="Most of either kind made from validation documents; 0 = none.", ge=0
     )
-    max_from_files: int = Field(
-        0, description="Most of either kind read from files; 0 = all.", ge=0
-    )
+    max_from_files: int = Field(0, description="Most of each kind read from files; 0 = all.", ge=0)
     max_row_bytes: int = Field(
         16 << 20, description="Longer lines of JSONL files are rejected.", ge=1 << 10, le=1 << 30
     )
@@ -127,10 +136,10 @@ class ExamplesConfig(StageConfig):
 
     @model_validator(mode="after")
     def _consistent(self) -> ExamplesConfig:
-        if not (self.make_from_documents or self.instruction_files or self.preference_files):
+        if not (self.make_from_documents or any(getattr(self, name) for name in _FILES)):
             raise ValueError(
                 "there is nothing to make examples from: set make_from_documents, "
-                "instruction_files or preference_files"
+                "instruction_files, preference_files or thumb_files"
             )
         if self.min_answer_chars > self.max_answer_chars:
             raise ValueError("min_answer_chars exceeds max_answer_chars: no answer would fit")
@@ -138,7 +147,7 @@ class ExamplesConfig(StageConfig):
 
 
 def externals(config: ExamplesConfig) -> Mapping[str, Snapshot]:
-    """The files of instructions and of preferences."""
+    """The files of instructions, of preferences and of thumbs."""
     named = {name: getattr(config, name) for name in _FILES}
     return {
         name: snapshot_files(paths, f"examples.{name}") for name, paths in named.items() if paths
@@ -209,13 +218,14 @@ def _caps(config: ExamplesConfig) -> Caps:
 def _prepare(config: ExamplesConfig, inputs: Inputs, unread: Unread, path: Path) -> None:
     """Write every candidate's outcome, in an order that is the same each time, to a file."""
     write_outcomes(_candidates(config, inputs, unread), path)
-    ngrams = inputs.get("ngrams")
-    if ngrams is None or not ngrams.rows:
+    sought, common = inputs.get("sought"), inputs.get("common")
+    if sought is None or not sought.rows:
         return
-    files = [str(ngrams.path(part)) for part in ngrams.parts]
+    files = [str(sought.path(part)) for part in sought.parts]
+    dropped = common.table().column("ngram").to_pylist() if common is not None else []
     searched = path.with_name(f"{path.name}-searched")
     try:
-        write_outcomes(without_evaluation_items(read_outcomes(path), files), searched)
+        write_outcomes(without_evaluation_items(read_outcomes(path), files, dropped), searched)
         searched.replace(path)
     finally:
         searched.unlink(missing_ok=True)
@@ -266,7 +276,8 @@ def _account(out: Out, doc_ids: list[str], counts: Counter[CandidateResult]) -> 
         raise NoExamplesError(
             f"examples: no example from any of {len(doc_ids)} candidates; left out were "
             f"{dict(removed + rejected) or 'none'}. Documents must be pages of Python "
-            "documentation (a source of kind pydocs); or name instruction_files or preference_files"
+            "documentation (a source of kind pydocs); or name instruction_files, preference_files "
+            "or thumb_files"
         )
     written = Counter[str]()
     for name in TABLES:
@@ -285,8 +296,8 @@ def _account(out: Out, doc_ids: list[str], counts: Counter[CandidateResult]) -> 
 
 STAGE = Stage(
     name="examples",
-    version=4,
-    description="Instructions and preferences, made from documents or read from files.",
+    version=5,
+    description="Instructions, preferences and thumbs, made from documents or read from files.",
     config=ExamplesConfig,
     inputs={
         "documents": Input(
@@ -294,15 +305,21 @@ STAGE = Stage(
             "Documents with their split, to make examples from.",
             optional=True,
         ),
-        "ngrams": Input(
-            ("decontaminate.ngrams",),
-            "N-grams of evaluation sets, not to be learned.",
+        "sought": Input(
+            ("decontaminate.sought",),
+            "Texts of evaluation sets, not to be learned.",
+            optional=True,
+        ),
+        "common": Input(
+            ("decontaminate.common",),
+            "N-grams that are no evidence of them.",
             optional=True,
         ),
     },
     outputs={
         "instructions": Output("Conversations that end with an answer.", INSTRUCTIONS, True),
         "preferences": Output("A prompt with a better and a worse answer.", PREFERENCES, True),
+        "thumbs": Output("An answer, and whether it is one to give or to avoid.", THUMBS, True),
         "removed": Output("Candidates a setting leaves out, and duplicates.", REMOVED),
         "rejected": Output("Rows and pages that no example could be made from.", REJECTED),
     },

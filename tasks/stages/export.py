@@ -89,9 +89,11 @@ class ExportConfig(StageConfig):
         return kinds
 
 
-def _prompts_fit(config: ExportConfig, longest_token: int, context: int) -> Iterator[str]:
+def _prompts_fit(
+    config: ExportConfig, longest_token: int, digits: str, context: int
+) -> Iterator[str]:
     yield from answers_fit("export", config.new_tokens, context)
-    yield from texts_fit("export.prompts", config.prompts, context, longest_token)
+    yield from texts_fit("export.prompts", config.prompts, context, longest_token, digits)
 
 
 def run(config: ExportConfig, inputs: Inputs, out: Out) -> None:
@@ -234,7 +236,11 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
-    requires=(Requirement(("tokenizer.longest_token", "pack.sequence_length"), _prompts_fit),),
+    requires=(
+        Requirement(
+            ("tokenizer.longest_token", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
+        ),
+    ),
     reproducible=False,  # the differences' last digits depend on threads
     libraries=("torch", "transformers", "tokenizers", "safetensors", "gguf"),
     code=("llm.export.__main__", "llm.export.reference", "llm.export.llamacpp"),

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-from pydantic import Field, model_validator
 
 from llm.corpus.fetch.entries import (
     FETCHED,
     LISTED,
     Entry,
     Fetched,
+    NotFetchedError,
     Place,
+    Refused,
     fetched_row,
     listed_rows,
 )
-from llm.corpus.fetch.folder import Known
-from llm.corpus.fetch.open import list_place, reader
+from llm.corpus.fetch.places.open import Means, list_place, reader, shape_file
 from llm.corpus.fetch.write import write_entries
+from llm.errors import ExpectedError
+from llm.sha256 import sha256_file
 from llm.tables import REJECTED
-from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Output
 from tasks.engine.errors import ExternalInputError, IngotError
 from tasks.engine.identity.canonical import sha256_json
@@ -33,6 +36,9 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Panel, Table
+from tasks.stages.fetch_config import FetchConfig
+from tasks.stages.fetch_places import CommonCrawlSpec, FilesSpec, HubSpec
+from tasks.stages.fetch_sites import crawl_sites
 
 _ROWS = 2_000  # of a table handed to the engine
 _SHOWN = 200
@@ -42,37 +48,8 @@ class NothingFetchedError(IngotError):
     """No place gave a single file; says why."""
 
 
-class PlaceSpec(Part):
-    """One named place."""
-
-    name: str = Field(
-        description="Name of the place; a source names it as `fetched`.",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        max_length=64,
-    )
-    kind: Literal["folder"] = Field("folder", description="What the place is.")
-    paths: list[str] = execution(
-        [], "folder: files, folders and globs (`**` too), relative to the root."
-    )
-
-
-class FetchConfig(ShardedConfig):
-    """What to fetch."""
-
-    places: list[PlaceSpec] = Field([], description="The places, each under a name of its own.")
-
-    @model_validator(mode="after")
-    def _distinct(self) -> FetchConfig:
-        counts = Counter(place.name for place in self.places)
-        twice = sorted(name for name, count in counts.items() if count > 1)
-        if twice:
-            raise ValueError(f"places need names of their own; given twice: {', '.join(twice)}")
-        return self
-
-    @property
-    def names(self) -> list[str]:
-        """Of the places, in their order."""
-        return [place.name for place in self.places]
+class PlaceNotListedError(IngotError):
+    """A place does not say what it has; says why, and what to change."""
 
 
 def externals(config: FetchConfig) -> Mapping[str, Snapshot]:
@@ -82,8 +59,11 @@ def externals(config: FetchConfig) -> Mapping[str, Snapshot]:
     Raises:
         ExternalInputError: no place is named, or a folder has no file.
     """
-    if not config.places:
-        raise ExternalInputError("fetch.places is empty; name at least one place in the recipe")
+    if not config.names:
+        raise ExternalInputError(
+            "fetch.places is empty, and so are the lists of other kinds of places (fetch.files); "
+            "name at least one place in the recipe"
+        )
     items: list[Item] = []
     for place in config.places:
         field = f"fetch.places[{place.name}].paths"
@@ -93,34 +73,53 @@ def externals(config: FetchConfig) -> Mapping[str, Snapshot]:
     return {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
 
 
+def foretells(
+    config: FetchConfig, inputs: Sequence[str], external: Mapping[str, Snapshot]
+) -> Sequence[str]:
+    """What of a network will be asked for what."""
+    return [f"asks the network for {spec.name}: {spec.told()}" for spec in config.remote]
+
+
 def list_entries(
-    unit: Unit, place: Mapping[str, str], known: Sequence[Mapping[str, Any]]
+    unit: Unit, place: Mapping[str, str], asks: Mapping[str, Any]
 ) -> Iterator[Emitted]:
     """What one place has.
 
     Args:
         place: fields of the `Place`.
-        known: of a folder, fields of each file that was found when the run was planned.
+        asks: of `list_place`.
+
+    Raises:
+        PlaceNotListedError
     """
     of = Place(**place)
-    rows = listed_rows(of.name, list_place(of, [Known(**file) for file in known]))
+    try:
+        rows = listed_rows(of.name, list_place(of, asks, _means(of, unit)))
+    except ExpectedError as error:
+        raise PlaceNotListedError(f"fetch: {of.name}: {error}") from error
     for start in range(0, len(rows), _ROWS):
         yield "listed", pa.Table.from_pylist(rows[start : start + _ROWS], schema=LISTED)
     yield Fact(f"listed:{of.name}", len(rows))
 
 
 def fetch_file(
-    unit: Unit, place: Mapping[str, str], entries: Sequence[Mapping[str, Any]]
+    unit: Unit,
+    place: Mapping[str, str],
+    asks: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
 ) -> Iterator[Emitted]:
     """One file of the snapshot, and what became of each entry that goes into it.
 
     Args:
+        asks: of `reader`.
         entries: fields of each `Entry`, in order.
     """
     of, listed = Place(**place), [Entry(**entry) for entry in entries]
     target = unit.scratch / "file"
     fetched, rejected = [], []
-    for outcome in write_entries(reader(of, unit.path), listed, target):
+    read = reader(of, asks, _means(of, unit), unit.path)
+    written = list(write_entries(read, listed, target))
+    for outcome in (_shaped(outcome, of, asks, target) for outcome in written):
         if isinstance(outcome, Fetched):
             fetched.append(fetched_row(of.name, outcome))
             continue
@@ -137,50 +136,128 @@ def fetch_file(
         yield Fact(f"rejected:{of.name}", len(rejected))
 
 
+def _shaped(
+    outcome: Fetched | Refused, place: Place, asks: Mapping[str, Any], path: Path
+) -> Fetched | Refused:
+    """An outcome after the rows that are asked for were taken out of its file: of a place where an
+    entry is a file."""
+    if isinstance(outcome, Refused):
+        return outcome
+    try:
+        if shape_file(place, asks, outcome.entry, path) is None:
+            return outcome
+    except NotFetchedError as error:
+        return Refused(outcome.entry, error.reason, error.detail)
+    digest = f"sha256:{sha256_file(path)}"
+    return replace(outcome, bytes=path.stat().st_size, digest=digest)
+
+
+def _means(place: Place, unit: Unit) -> Means | None:
+    """How a place is asked, which the unit of one that is no folder has in a file."""
+    if place.kind == "folder":
+        return None
+    return Means(**json.loads(unit.path.read_text())[place.name])
+
+
 def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:
     """List every place, then fetch: a shard a file, so that what is there is not fetched again.
+
+    A forced attempt lists again, and adopts the files of which the place says that they are what
+    they were.
 
     Raises:
         NothingFetchedError: not one entry could be had.
     """
     known = {item.name: item for item in inputs.external["files"].items}
-    places = {spec.name: asdict(Place(spec.name, spec.kind)) for spec in config.places}
-    files: dict[str, list[dict[str, Any]]] = {name: [] for name in places}
+    lists: dict[str, Mapping[str, Any]] = {spec.name: {"known": []} for spec in config.places}
     for item in known.values():
-        place, _, name = item.name.partition("/")
-        files[place].append({"name": name, "size": item.size, "sha256": item.sha256})
+        name, _, file = item.name.partition("/")
+        lists[name]["known"].append({"name": file, "size": item.size, "sha256": item.sha256})
+    places = {spec.name: asdict(Place(spec.name, spec.kind)) for spec in config.places}
+    places |= {spec.name: asdict(spec.place) for spec in config.remote}
+    lists |= {spec.name: spec.lists() for spec in config.remote}
+    reads: dict[str, Mapping[str, Any]] = {spec.name: spec.reads() for spec in config.remote}
+    crawled = crawl_sites(config, out)
+    means = str(_write_means(config, out.scratch, crawled, {}))
     out.map(
         list_entries,
-        over=[Item(name, 0, sha256_json(place), "") for name, place in places.items()],
-        each={name: {"place": place, "known": files[name]} for name, place in places.items()},
+        over=[Item(name, 0, sha256_json(place), means) for name, place in places.items()],
+        each={name: {"place": place, "asks": lists[name]} for name, place in places.items()},
         checked=False,
     )
-    entries = _by_file(out)
-    out.map(
-        fetch_file,
-        over=[
-            Item(name, 0, sha256_json(listed), known[name].path if name in known else "")
-            for name, listed in entries.items()
-        ],
-        each={
-            name: {"place": places[name.partition("/")[0]], "entries": listed}
-            for name, listed in entries.items()
-        },
-        checked=False,  # against the list, an entry at a time: one that changed is rejected
-        again="rejected",  # what could not be had then may be there now
-    )
+    told, untold, revisions = _by_file(out)
+    _write_means(config, out.scratch, crawled, revisions)
+    for place, revision in revisions.items():
+        out.fact(f"revision:{place}", revision)
+    for files, steady in ((told, True), (untold, False)):
+        out.map(
+            fetch_file,
+            over=[
+                Item(name, 0, sha256_json(listed), known[name].path if name in known else means)
+                for name, listed in files.items()
+            ],
+            each={
+                name: {
+                    "place": places[place := name.partition("/")[0]],
+                    "asks": reads.get(place, {}),
+                    "entries": listed,
+                }
+                for name, listed in files.items()
+            },
+            checked=False,  # against the list, an entry at a time: one that changed is rejected
+            again="rejected",  # what could not be had then may be there now
+            adopt_forced=steady,
+        )
     if not out.data("fetched").rows:
         raise NothingFetchedError(_why_nothing(out, sorted(places)))
 
 
-def _by_file(out: Out) -> dict[str, list[dict[str, Any]]]:
-    """Fields of the listed entries by the file that they go into, `<place>/<file>`."""
-    found: dict[str, list[dict[str, Any]]] = {}
+def _write_means(
+    config: FetchConfig, scratch: Path, crawled: Mapping[str, Path], revisions: Mapping[str, str]
+) -> Path:
+    """A file of how each place is asked: no part of what a shard is known by.
+
+    Args:
+        crawled: folder of each site.
+        revisions: of places that have one, once they are listed.
+    """
+    means = {
+        spec.name: Means(
+            scratch=str(scratch / "partial" / spec.name),
+            manners=config.manners,
+            anonymous=isinstance(spec, FilesSpec) and spec.anonymous,
+            servers=spec.servers if isinstance(spec, (CommonCrawlSpec, HubSpec)) else {},
+            folder=str(crawled.get(spec.name, "")),
+            revision=revisions.get(spec.name, ""),
+        )
+        for spec in config.remote
+    }
+    path = scratch / "means.json"
+    path.write_text(json.dumps({name: asdict(one) for name, one in means.items()}))
+    return path
+
+
+_ByFile = dict[str, list[dict[str, Any]]]
+
+
+def _by_file(out: Out) -> tuple[_ByFile, _ByFile, Mapping[str, str]]:
+    """Fields of the listed entries by the file that they go into, `<place>/<file>`: of files of
+    whose bytes the list tells, and of the others; and the revision of each place that has one."""
+    found: _ByFile = {}
+    revisions: dict[str, str] = {}
     for table in out.data("listed").tables():
         for row in table.drop_columns(["doc_id"]).to_pylist():
-            name = f"{row.pop('place')}/{row['file']}"
+            place, revision = row.pop("place"), row.pop("revision")
+            if revision is not None:
+                revisions[place] = revision
+            name = f"{place}/{row['file']}"
             found.setdefault(name, []).append(row)
-    return found
+    told = {n for n, rows in found.items() if all(row["digest"] or row["version"] for row in rows)}
+    return (
+        {name: rows for name, rows in found.items() if name in told},
+        {name: rows for name, rows in found.items() if name not in told},
+        dict(sorted(revisions.items())),
+    )
 
 
 def _why_nothing(out: Out, places: Sequence[str]) -> str:
@@ -221,7 +298,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="fetch",
-    version=1,
+    version=2,
     description="Files of other places, as an immutable snapshot that sources read.",
     config=FetchConfig,
     inputs={},
@@ -235,4 +312,6 @@ STAGE = Stage(
     panels=panels,
     externals=externals,
     conservation=Conservation("listed", kept="fetched", rejected="rejected"),
+    foretells=foretells,
+    looks_again=lambda config: bool(config.remote),
 )

@@ -331,7 +331,7 @@ STAGE = Stage(
     description="Keeps the documents that meet every rule over their attributes.",
     config=FilterConfig,
     inputs={
-        "documents": Input(("clean.documents",), "Cleaned documents."),
+        "documents": Input(("sites.documents", "clean.documents"), "Cleaned documents."),
         "attributes": Input(("annotate.attributes",), "Their metrics and scores."),
     },
     outputs={

@@ -14,6 +14,7 @@ from llm.process.guarded import LostDocument, guarded
 from llm.rows import bytes_of, is_equal
 from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS, TRAIN
 from llm.tokens import sequences
+from llm.tokens.encoding import encoder
 from llm.tokens.flat_tokens import FlatTokens
 from llm.tokens.hf_folder import load_tokenizer, special_id
 from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
@@ -132,6 +133,10 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
             nothing is left to train on.
         ConservationError: a document is neither tokenised nor rejected.
     """
+    used = encoder(str(inputs["tokenizer"].folder()))
+    out.fact("encoder", used.by)
+    if used.refused:
+        out.log(f"encoding with {used.by}, which is slow: {used.refused}; the ids are the same")
     out.map(tokenise_part, over="documents", shared=("tokenizer",))
     came, made = inputs["documents"].rows, out.data("tokens").rows
     lost = out.data("rejected").rows

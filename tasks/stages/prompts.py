@@ -22,12 +22,17 @@ def answers_fit(stage: str, new_tokens: int, context: int) -> Iterator[str]:
 
 
 def texts_fit(
-    field: str, texts: Iterable[str], context: int, longest_token: int, chat: bool = False
+    field: str,
+    texts: Iterable[str],
+    context: int,
+    longest_token: int,
+    digits: str,
+    chat: bool = False,
 ) -> Iterator[str]:
     """What no tokenizer of the recipe could make fit; what it will make is not known yet.
 
     Args:
-        longest_token: bytes a token of it has at most.
+        longest_token, digits: of the tokenizer's config.
         chat: the texts are what a user says, in turns of their own.
     """
     for place, text in enumerate(texts):
@@ -38,7 +43,7 @@ def texts_fit(
             yield f"{field}.{place}: an empty text has no token to go on from; give it one"
             continue
         opened = f"user\n{text}" if chat else text
-        shortest = min_tokens(opened, longest_token) + (_FRAME_TOKENS if chat else 0)
+        shortest = min_tokens(opened, longest_token, digits) + (_FRAME_TOKENS if chat else 0)
         if shortest >= context:
             yield (
                 f"{field}.{place}: {text[:40]!r} has at least {shortest} tokens, which leave no "

@@ -411,7 +411,9 @@ STAGE = Stage(
     config=QualityConfig,
     inputs={
         "documents": Input(
-            ("clean.documents",), "Cleaned documents, for label sources of that kind.", True
+            ("sites.documents", "clean.documents"),
+            "Cleaned documents, for label sources of that kind.",
+            True,
         )
     },
     outputs={

@@ -185,7 +185,9 @@ STAGE = Stage(
     description="Tunes the model by rewards of its own answers.",
     config=RlhfConfig,
     inputs={
-        "model": Input(("dpo.model", "sft.model"), "The model to start from, and the reference."),
+        "model": Input(
+            ("dpo.model", "kto.model", "sft.model"), "The model to start from, and the reference."
+        ),
         "examples": Input(
             ("examples.instructions",),
             "Prompts with their answers and split.",

@@ -5,48 +5,9 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from llm.alignment.methods.rlhf_run import Algorithm
-from llm.alignment.rewards.rollout import RewardSettingError
-from llm.alignment.rewards.rules import Kind, PartSettings, rule
-from tasks.engine.config import Part, execution
+from tasks.engine.config import execution
 from tasks.stages.alignment import TuningConfig
-
-
-class RewardSpec(Part):
-    """One part of the reward; what its kind does not need is not read."""
-
-    name: str = Field(
-        description="Under which it is shown.",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
-        max_length=64,
-    )
-    kind: Kind = Field(
-        description="model: of the stage reward; exact, number (behind ####), letter: as the "
-        "expected answer; pattern: found in the answer; form: all of the answer; json_schema; "
-        "code: a program that passes the expected answer's assertions; length."
-    )
-    weight: float = Field(1.0, description="In the sum of all parts.", ge=-1e6, le=1e6)
-    expression: str = Field("", description="pattern, form: a regular expression of Python.")
-    structure: str = Field("", description="json_schema: a JSON Schema, as JSON.")
-    minimum: int = Field(0, description="length: fewest tokens of full reward.", ge=0, le=1_048_576)
-    maximum: int = Field(
-        64,
-        description="length: most tokens of full reward; none is left at twice as many.",
-        ge=1,
-        le=1_048_576,
-    )
-    seconds: float = Field(5.0, description="code: a program may take.", gt=0.0, le=600.0)
-    memory_mb: int = Field(
-        512, description="code: megabytes of address space a program may have.", ge=64, le=65_536
-    )
-
-    @model_validator(mode="after")
-    def _means_something(self) -> RewardSpec:
-        if self.kind != "model":
-            try:
-                rule(PartSettings(**self.model_dump()))
-            except RewardSettingError as error:
-                raise ValueError(f"reward {self.name!r}: {error}") from error
-        return self
+from tasks.stages.answer_rewards import RewardSpec, asks_a_model, check_names
 
 
 class RlhfConfig(TuningConfig):
@@ -122,10 +83,7 @@ class RlhfConfig(TuningConfig):
                 f"samples: {self.samples} does not divide batch_size {self.batch_size}, which "
                 "counts answers; take a divisor of it"
             )
-        names = [part.name for part in self.rewards]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"rewards need names of their own; given twice: {', '.join(twice)}")
+        check_names(self.rewards)
         return self
 
     @property
@@ -136,4 +94,4 @@ class RlhfConfig(TuningConfig):
     @property
     def asks_a_model(self) -> bool:
         """Whether a reward model is read."""
-        return any(part.kind == "model" for part in self.rewards)
+        return asks_a_model(self.rewards)

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from llm.alignment.methods.sft_run import Learn, Packing
 from llm.tables import INSTRUCTION_ROWS
-from tasks.engine.config import added, execution
+from tasks.engine.config import Part, added, execution
 from tasks.engine.declare import Input
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
-from tasks.panels.panels import Panel, Sample, Samples, Table
+from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
@@ -22,6 +22,23 @@ from tasks.stages.alignment import (
     outputs,
     requirements,
 )
+
+
+class SourceWeightSpec(Part):
+    """How often rows of some sources are drawn."""
+
+    source: str = Field(
+        description="Name of a source of examples: a file, or that of documents; * and ? stand for "
+        "any letters, and the first that fits counts.",
+        min_length=1,
+        max_length=1_000,
+    )
+    weight: float = Field(
+        description="Times a pass draws each of their rows: 2 = twice, 0.5 = every other one, 0 = "
+        "none; which ones is a matter of seed.",
+        ge=0.0,
+        le=1_000.0,
+    )
 
 
 class SftConfig(CutRowsConfig):
@@ -41,6 +58,9 @@ class SftConfig(CutRowsConfig):
         "none",
         description="bfd: several rows are packed into one of max_length, best fit first, and do "
         "not see each other; batch_size then counts packed rows.",
+    )
+    weights: list[SourceWeightSpec] = added(
+        [], "How often a pass over the rows draws those of a source; all others once."
     )
     micro_batch_size: int = execution(
         0,
@@ -78,12 +98,19 @@ def panels(artifact: Artifact) -> list[Panel]:
         ],
         "Loss: nats a supervised token.",
     )
+    sources: list[list[Cell]] = [
+        [row[name] for name in ("source", "rows", "weight", "drawn")]
+        for row in facts.get("sources", ())
+    ]
+    note = "Rows of split train, and how many of them a pass draws."
+    columns = ["source", "rows", "weight", "drawn a pass"]
+    weighed: list[Panel] = [Table("Sources", columns, sources, note)] if sources else []
     loss = {"loss": "train", "validation/completion_loss": "validation"}
     curves = curve_panels(
         artifact,
         {"Loss": loss, "Learning rate": {"learning_rate": "learning rate"}},
     )
-    return [counts_panel(artifact), learned, *curves, _samples(artifact)]
+    return [counts_panel(artifact), learned, *weighed, *curves, _samples(artifact)]
 
 
 def _samples(artifact: Artifact) -> Samples:

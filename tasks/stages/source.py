@@ -157,5 +157,5 @@ STAGE = Stage(
     requires=(Requirement(("fetch.names?",), places_exist),),
     externals=externals,
     conservation=Conservation(None, kept="pages", removed="removed", rejected="rejected"),
-    libraries=("fastwarc", "resiliparse", "docutils", "markdown-it-py", "zstandard"),
+    libraries=("fastwarc", "resiliparse", "docutils", "markdown-it-py", "zstandard", "lz4"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -89,6 +90,11 @@ class TokenizerConfig(StageConfig):
         [],
         "Sources learned from, so that one that comes later leaves the vocabulary as it is; none = "
         "all.",
+    )
+    digits: Literal["single", "triple"] = added(
+        "single",
+        "How many digits a token may have: one (Qwen2), or up to three (Llama 3), which takes "
+        "fewer tokens where there are many numbers.",
     )
 
 
@@ -195,7 +201,9 @@ def _train(
     config: TokenizerConfig, documents: Data, chosen: pa.Table, folder: Path, out: Out
 ) -> int:
     """Train on the texts of the chosen documents into `folder`; the size of the vocabulary."""
-    settings = BpeSettings(config.vocabulary_size, config.min_frequency, config.longest_token)
+    settings = BpeSettings(
+        config.vocabulary_size, config.min_frequency, config.longest_token, config.digits
+    )
     path = out.scratch / "texts.arrow"
     try:
         size = write_texts(_texts(documents, chosen), path)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.states import State
 
 from deployments.bootstrap import declared, ensure_deployment, ensure_pools
+from flows import events
 from flows.build import build
 from flows.refresh import refresh
 from flows.stages import stage_flow
 from tasks.engine.errors import IngotError, MissingInputError
+from tasks.engine.run.code import checkout
 from tasks.engine.store import channels
 from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tasks.registry import STAGES
 from tests.flows.pages import write_page, write_recipe
 from tests.flows.runs import artifacts
+from tests.web_server import WebServer
 
 CHAIN = ["source", "clean", "dedup"]
 
@@ -59,6 +66,38 @@ def test_a_first_run_builds_everything_and_shows_it(first):
     assert states(first) == dict.fromkeys(CHAIN, "Completed")
     wanted = {"plan", "lineage", "funnel", *(f"stage-{name}" for name in CHAIN)}
     assert wanted <= artifacts(first).keys()
+
+
+def told_of(name: str) -> list[Event]:
+    """The server's events of a name, the latest first."""
+
+    async def ask() -> list[Event]:
+        async with get_client() as client:
+            wanted = EventFilter(event=EventNameFilter(name=[name]))
+            return (await client.read_events(filter=wanted, limit=50)).events
+
+    return asyncio.run(ask())
+
+
+def test_what_was_built_is_an_event_and_what_was_served_is_none(first, home, recipe):
+    builds = {each["build_id"]: each["stage"] for each in first.result()}
+    deadline = time.monotonic() + 60
+    while True:  # the server writes them down some at a time
+        found = {event.resource["ingot.build_id"]: event for event in told_of(events.STAGE)}
+        if builds.keys() <= found.keys() or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    assert {build: found[build].resource["ingot.stage"] for build in builds} == builds
+    [clean] = [found[build] for build, stage in builds.items() if stage == "clean"]
+    assert clean.resource.id == "ingot.rivers.clean"
+    totals = channels.resolve(home, "rivers", "clean").manifest.totals
+    assert clean.payload["kept"] == totals.kept
+    build(recipe, return_state=True)
+    count = sum(
+        event.resource["ingot.build_id"] == clean.resource["ingot.build_id"]
+        for event in told_of(events.STAGE)
+    )
+    assert count == 1
 
 
 def test_a_second_run_is_cached_and_says_so(first, recipe):
@@ -150,7 +189,11 @@ def test_a_form_left_as_it_was_means_the_recipe_chosen(first, home, recipe, monk
         async with get_client() as client:
             await ensure_pools(client)
             await ensure_deployment(client, entry, shown, "quickstart")
-            return str((await client.read_deployment_by_name("dedup/dedup")).id)
+            made = await client.read_deployment_by_name("dedup/dedup")
+            commit = checkout()[0]
+            assert made.version is not None if commit else made.version is None
+            assert (made.version or "").startswith((commit or "")[:12])
+            return str(made.id)
 
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", asyncio.run(deployed()))
     alone = stage_flow(STAGES["dedup"])
@@ -190,3 +233,22 @@ def test_refresh_ends_early_and_then_picks_up_a_new_page(home, site, recipe):
     something = refresh(recipe, return_state=True)
     assert something.message == "ran source, clean, dedup"
     assert artifacts(nothing).keys() >= {"plan"}
+
+
+def test_refresh_asks_a_network_what_there_is_now(prefect_server, home, tmp_path):
+    with WebServer().running() as server:
+        urls = [server.serve(f"/{name}.txt", f"About the {name}.") for name in ("Severn", "Wye")]
+        fetch = {"workers": 1, "private_hosts": ["127.0.0.1"]}
+        source = {"workers": 1, "sources": [{"name": "rivers", "fetched": "web"}]}
+        sections = {"fetch": {**fetch, "files": [{"name": "web", "urls": urls}]}, "source": source}
+        recipe = tmp_path / "asked.yaml"
+        recipe.write_text(yaml.safe_dump({"name": "asked", **sections}))
+        first = refresh(str(recipe), return_state=True)
+        assert first.message == "ran fetch, source"
+        nothing = refresh(str(recipe), return_state=True)
+        assert (nothing.name, nothing.is_completed()) == ("NothingNew", True)
+        assert server.paths("GET") == ["/Severn.txt", "/Wye.txt"], "listed again, and not fetched"
+        server.serve("/Wye.txt", "More about the Wye.")
+        something = refresh(str(recipe), return_state=True)
+        assert something.message == "ran fetch, source"
+        assert server.paths("GET") == ["/Severn.txt", "/Wye.txt", "/Wye.txt"]

@@ -199,6 +199,7 @@ def test_the_flow_shows_its_table(home: Path, prefect_server: None) -> None:
         flow.compare(recipe="mine", models=["mine", "mine@beta"])
 
 
+@pytest.mark.long
 def test_a_folder_beside_an_evaluation(home: Path, tmp_path: Path, prefect_server: None) -> None:
     tiny = StandInConfig()
     built(home, dedup=tiny, pretrain=tiny, evaluate=EVALUATE)

@@ -138,3 +138,17 @@ print(home_url(), local_home(), open_store().url, os.environ["PREFECT_HOME"], ro
 def test_an_address_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INGOT_HOME", "memory://~/x")
     assert home.home_url() == "memory://~/x"
+
+
+VACUUM = """
+from flows.home import prepare_environment
+prepare_environment()
+from prefect.settings import get_current_settings
+print(*sorted(get_current_settings().server.services.db_vacuum.enabled_vacuum_types))
+"""
+
+
+def test_old_runs_leave_the_database_unless_told_otherwise(tmp_path: Path) -> None:
+    assert printed(tmp_path, VACUUM) == ["events flow_runs orphans"]
+    kept = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events"}
+    assert printed(tmp_path, VACUUM, **kept) == ["events"]

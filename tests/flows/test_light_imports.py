@@ -38,6 +38,11 @@ HEAVY = {
     "lxml",
     "prefect",
     "httpx",
+    "httpcore",
+    "huggingface_hub",
+    "s3fs",
+    "warcio",
+    "protego",
     "sqlalchemy",
     "fastapi",
 }
@@ -91,6 +96,7 @@ def built(tmp_path: Path) -> dict[str, str]:
         "verify --deep",
         "gc",
         "plan -r quickstart",
+        "plan -r site",
     ],
 )
 def test_questions_import_nothing_heavy(built: dict[str, str], words: str) -> None:

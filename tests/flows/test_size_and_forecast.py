@@ -122,6 +122,7 @@ def test_questions_without_an_answer(arguments: list[str], says: str) -> None:
     assert says in str(found.exception)
 
 
+@pytest.mark.long
 def test_the_rate_of_this_machine_is_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,9 @@ from tasks.panels.panels import Panel
 
 # As the stages have them, except that a test may give no text.
 _SCHEMAS = {
-    "clean": DOCUMENTS.append(pa.field("robots", pa.string())),
+    "clean": pa.schema(
+        [*DOCUMENTS, *(pa.field(n, pa.string()) for n in ("robots", "canonical_url", "date"))]
+    ),
     "dedup": SPLIT_DOCUMENTS,
 }
 _REST = {"title": None, "extractor": "test", "html_bytes": 0, "text_chars": 0}

@@ -124,7 +124,7 @@ def test_a_process_of_its_own_learns_the_same_tokenizer(tmp_path: Path) -> None:
     ]
     write_texts(halves, tmp_path / "texts.arrow")
     assert list(TextFile(tmp_path / "texts.arrow")) == list(texts[:4])
-    settings = BpeSettings(1024, 2, 16)
+    settings = BpeSettings(1024, 2, 16, "single")
     (tmp_path / "apart").mkdir()
     arguments = (tmp_path / "texts.arrow", settings, tmp_path / "apart")
     size = Alone(lambda: False).alone("llm.tokens.bpe:train_folder", *arguments, seconds=120)

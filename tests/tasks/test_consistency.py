@@ -243,6 +243,7 @@ def test_no_tokenizer_needs_fewer_tokens() -> None:
         WORDS,
         "日本語" * 9,
     ):
-        assert 0 < min_tokens(text, 16) <= len(tokenizer.encode(text).ids)
-    assert min_tokens("x" * 999, 16) == 63
-    assert min_tokens("one two 34", 16) == 5
+        assert 0 < min_tokens(text, 16, "single") <= len(tokenizer.encode(text).ids)
+    assert min_tokens("x" * 999, 16, "single") == 63
+    assert min_tokens("one two 34", 16, "single") == 5
+    assert min_tokens("one two 3456", 16, "triple") == 5

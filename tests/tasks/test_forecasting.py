@@ -14,6 +14,7 @@ from tasks.engine.errors import MissingInputError
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.run.plan import Planner, Row, Selection, Status
 from tasks.engine.store.artifact import Artifact
+from tasks.forecasting import LONGEST
 from tasks.small_runs import ForecastError, Left, SmallRun, difference_of_law, runs_like, runs_named
 from tasks.stages.pretrain import STAGE
 from tasks.stages.pretrain_config import PretrainConfig
@@ -40,16 +41,16 @@ def small(target: BuildRequest) -> list[Artifact]:
     store = target.inputs["sequences"][0].store
     return [
         execute(replace(target, config=each), store).artifact
-        for each in forecasting.ladder(config, tokens)
+        for each in forecasting.ladder(config, tokens, LONGEST)
     ]
 
 
 def test_the_ladder_goes_up_to_the_run_itself(target: BuildRequest) -> None:
     config = PretrainConfig(**TINY)
-    rungs = forecasting.ladder(config, 12 * 8 * LENGTH)
+    rungs = forecasting.ladder(config, 12 * 8 * LENGTH, LONGEST)
     assert len(rungs) == 5
     assert len({each.hidden_size for each in rungs}) > 1
-    assert {each.tokens for each in rungs} == {12 * 8 * LENGTH // 2, 12 * 8 * LENGTH // 4}
+    assert {each.tokens for each in rungs} == {12 * 8 * LENGTH * part // 4 for part in (1, 2, 3)}
     whole = forecasting.size_of(target)[0]
     sizes = [forecasting.size_of(replace(target, config=each))[0] for each in rungs]
     assert max(sizes) == whole
@@ -136,7 +137,7 @@ def test_a_run_that_is_named_twice_or_measured_more_often_counts_once(
     store, names = small[0].store, [each.manifest.build_id for each in small]
     runs, _ = runs_named(store, target, [*names[:2], *names[:2]])
     assert len(runs) == 2
-    config = forecasting.ladder(PretrainConfig(**TINY), 12 * 8 * LENGTH)[0]
+    config = forecasting.ladder(PretrainConfig(**TINY), 12 * 8 * LENGTH, LONGEST)[0]
     often = config.model_copy(update={"validate_every": config.validate_every + 1})
     again = execute(replace(target, config=often), store).artifact
     assert again.manifest.build_id not in names
@@ -145,7 +146,7 @@ def test_a_run_that_is_named_twice_or_measured_more_often_counts_once(
     # Tasks that are asked on the way change no weight: the runs are of one law with and without.
     asking = PretrainConfig(**TINY, tasks_every=2, tasks=["quiz.yaml"])
     assert not difference_of_law(small[0], replace(target, config=asking))
-    assert forecasting.ladder(asking, 12 * 8 * LENGTH)[0] == config
+    assert forecasting.ladder(asking, 12 * 8 * LENGTH, LONGEST)[0] == config
 
 
 def test_runs_that_no_fit_could_tell_apart_are_refused_before_they_are_made(
@@ -155,7 +156,7 @@ def test_runs_that_no_fit_could_tell_apart_are_refused_before_they_are_made(
     shallow = PretrainConfig(**{**TINY, "layers": 1, "hidden_size": 16, "intermediate_size": 16})
     for config, says in ((short, "1 lengths"), (shallow, "1 sizes")):
         request = replace(target, config=config)
-        rungs = forecasting.ladder(config, forecasting.size_of(request)[1])
+        rungs = forecasting.ladder(config, forecasting.size_of(request)[1], LONGEST)
         with pytest.raises(ForecastError, match=says):
             forecasting.require_different([replace(target, config=each) for each in rungs])
 
@@ -164,7 +165,7 @@ def test_a_llama_stays_one_that_transformers_loads() -> None:
     config = PretrainConfig(
         hidden_size=120, heads=12, key_value_heads=4, head_dim=16, qk_norm=False, layers=4
     )
-    assert all(each.hidden_size % 12 == 0 for each in forecasting.ladder(config, 10**6))
+    assert all(each.hidden_size % 12 == 0 for each in forecasting.ladder(config, 10**6, LONGEST))
 
 
 def test_too_few_runs_are_told(target: BuildRequest, small: list[Artifact]) -> None:

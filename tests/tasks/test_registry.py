@@ -55,22 +55,23 @@ def test_stages_stand_after_those_they_read_from() -> None:
 
 
 def test_a_stage_that_makes_a_model_has_it_as_an_output() -> None:
-    assert MODEL_STAGES == ("pretrain", "sft", "dpo", "rlhf")
-    assert [STAGES[name].makes_model for name in MODEL_STAGES] == ["base", "sft", "dpo", "rlhf"]
+    assert MODEL_STAGES == ("pretrain", "sft", "dpo", "kto", "rlhf")
+    called = ["base", "sft", "dpo", "kto", "rlhf"]
+    assert [STAGES[name].makes_model for name in MODEL_STAGES] == called
     for name in MODEL_STAGES:
         assert STAGES[name].outputs["model"].schema is None
 
 
 def test_one_more_model_is_evaluated_and_exported(with_toy: Mapping[str, Stage]) -> None:
     read = with_toy["evaluate"].inputs
-    assert list(read)[-5:] == ["base", "sft", "dpo", "toy", "rlhf"]
+    assert list(read)[-6:] == ["base", "sft", "dpo", "toy", "kto", "rlhf"]
     assert read["toy"].sources == ("toy.model",)
     assert read["toy"].optional
     assert not read["base"].optional
-    assert list(with_toy["judge"].inputs)[-5:] == ["base", "sft", "dpo", "toy", "rlhf"]
+    assert list(with_toy["judge"].inputs)[-6:] == ["base", "sft", "dpo", "toy", "kto", "rlhf"]
     exported = with_toy["export"].inputs["model"]
     assert exported.sources == (
-        *("rlhf.model", "toy.model", "dpo.model", "sft.model", "pretrain.model"),
+        *("rlhf.model", "kto.model", "toy.model", "dpo.model", "sft.model", "pretrain.model"),
     )
     present = ["source", "clean", "dedup", "tokenizer", "pack", "pretrain", "toy", "export"]
     configs = {name: with_toy[name].config.model_construct() for name in present}
@@ -84,9 +85,11 @@ def test_one_more_stage_is_reported_on_where_it_runs(with_toy: Mapping[str, Stag
             "pretrain",
             "examples",
             "sft",
+            "reward",
+            "pairs",
             "dpo",
             "toy",
-            "reward",
+            "kto",
             "rlhf",
             "evaluate",
             "judge",
@@ -117,7 +120,7 @@ def test_one_talks_to_the_last_model_that_answers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(chatting, "MODEL_STAGES", (*MODEL_STAGES, "toy"))
     with pytest.raises(LookupError):
         chatting.chat()
-    assert asked == [("toy", "rlhf", "dpo", "sft")]
+    assert asked == [("toy", "rlhf", "kto", "dpo", "sft")]
 
 
 def test_a_method_is_named_in_its_own_files_and_in_the_registry() -> None:

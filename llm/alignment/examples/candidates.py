@@ -1,4 +1,4 @@
-"""What became of every candidate, written as rows of the four tables of the stage `examples`."""
+"""What became of every candidate, written as rows of the tables of the stage `examples`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import pyarrow as pa
 from llm.alignment.examples.selection import Removal
 from llm.alignment.examples.tables import (
     INSTRUCTION,
+    PREFERENCE,
+    THUMB,
     Dropped,
     Example,
     Outcome,
     instruction_table,
     preference_table,
+    thumb_table,
 )
 from llm.tables import REJECTED as REJECTED_ROWS
 from llm.tables import REMOVED as REMOVED_ROWS
 
-TABLES = ("instructions", "preferences", "removed", "rejected")
+KEPT_IN = {INSTRUCTION: "instructions", PREFERENCE: "preferences", THUMB: "thumbs"}
+TABLES = (*KEPT_IN.values(), "removed", "rejected")
 KEPT, REMOVED, REJECTED = "kept", "removed", "rejected"
 
 
@@ -82,8 +86,7 @@ def _decide(
     example: Example, removal: Removal | None, waiting: Mapping[str, list[Any]]
 ) -> CandidateResult:
     if removal is None:
-        table = "instructions" if example.kind == INSTRUCTION else "preferences"
-        waiting[table].append(example)
+        waiting[KEPT_IN[example.kind]].append(example)
         return CandidateResult(example.kind, example.source, example.split, KEPT, "")
     detail = f"{example.where}: {removal.detail}"
     waiting[REMOVED].append(_row(example.doc_id, removal, detail))
@@ -104,6 +107,7 @@ def _tables(waiting: Mapping[str, list[Any]]) -> Iterator[tuple[str, pa.Table]]:
     makers: Mapping[str, Callable[[Sequence[Any]], pa.Table]] = {
         "instructions": instruction_table,
         "preferences": preference_table,
+        "thumbs": thumb_table,
         REMOVED: lambda rows: pa.Table.from_pylist(rows, schema=REMOVED_ROWS),
         REJECTED: lambda rows: pa.Table.from_pylist(rows, schema=REJECTED_ROWS),
     }

@@ -17,12 +17,16 @@ from llm.alignment.examples.messages import UnusableRowError
 from llm.alignment.examples.shapes import (
     INSTRUCTION_SHAPES,
     PREFERENCE_SHAPES,
+    THUMB_SHAPES,
     instruction,
     preference,
     rows_in,
+    thumb,
 )
 from llm.alignment.examples.tables import (
     INSTRUCTION,
+    PREFERENCE,
+    THUMB,
     Dropped,
     Example,
     Kind,
@@ -40,6 +44,12 @@ from llm.corpus.split import split_of
 from llm.errors import ExpectedError
 
 _JSON_LINES = (".jsonl", ".ndjson")
+_TAKEN = {INSTRUCTION: instruction, PREFERENCE: preference, THUMB: thumb}
+_SHAPES = {
+    INSTRUCTION: INSTRUCTION_SHAPES,
+    PREFERENCE: PREFERENCE_SHAPES,
+    THUMB: THUMB_SHAPES,
+}
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # bytes of a cell that are none
 
 
@@ -52,7 +62,7 @@ class FileSettings:
     """How files are read.
 
     Attributes:
-        kind: what the files hold, "instruction" or "preference".
+        kind: what the files hold, "instruction", "preference" or "thumb".
         max_row_bytes: of a line.
         max_file_bytes: of a JSON list, which is read as a whole; decompressed.
         validation_fraction: share of openings that go to validation.
@@ -107,7 +117,7 @@ def examples_in(
 
 
 def _raise_no_usable_row(name: str, kind: Kind, unusable: Counter[str], first: str) -> NoReturn:
-    shapes = INSTRUCTION_SHAPES if kind == INSTRUCTION else PREFERENCE_SHAPES
+    shapes = _SHAPES[kind]
     found = ", ".join(f"{reason} {count}" for reason, count in sorted(unusable.items()))
     why = f"none of its {unusable.total()} rows is usable ({found}; {first})" if found else "empty"
     expected = f" Files of {kind}s hold rows of one of these shapes: {shapes}."
@@ -126,9 +136,8 @@ def _outcome(
             if not isinstance(record, dict):
                 kind = type(record).__name__
                 raise UnusableRowError("malformed_json", f"a {kind}, expected an object")
-            take = instruction if settings.kind == INSTRUCTION else preference
             fields = Fields(record)
-            turns = take(fields)
+            turns = _TAKEN[settings.kind](fields)
         except UnusableRowError as error:
             reason, detail = error.reason, str(error)
         else:

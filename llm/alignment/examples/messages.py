@@ -38,7 +38,8 @@ class UnusableRowError(ExpectedError, ValueError):
     Attributes:
         reason: "unknown_shape", "wrong_type", "empty_text", "unknown_role", "no_answer",
             "no_question", "same_answers", "diverges_early", "other_prompt", "undecodable",
-            "bad_answer", "bad_weight", "same_scores", "scores_contradict" or "nothing_to_learn".
+            "bad_answer", "bad_weight", "same_scores", "scores_contradict", "nothing_to_learn",
+            "no_thumb", "unknown_thumb" or "thumbs_contradict".
     """
 
     def __init__(self, reason: str, detail: str) -> None:

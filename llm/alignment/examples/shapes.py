@@ -4,7 +4,8 @@ Instructions: a prompt and its completion (text, or messages), messages, instruc
 output (Alpaca; Dolly has context and response; also the `instances` of Self-Instruct),
 conversations of from / value (ShareGPT). Preferences: a prompt with a chosen and a rejected
 answer, or two whole conversations whose common beginning is the prompt (messages, or a transcript
-of "Human:" and "Assistant:" turns), or several answers that are ranked (`rankings`). Beside them
+of "Human:" and "Assistant:" turns), or several answers that are ranked (`rankings`). Thumbs: an
+instruction and what somebody thought of its answer (`thumbs`). Beside them
 a field may hold the system prompt, or the turns before (`history`); `label` false marks an answer
 to avoid, `weight` 0 a row that is not to be learned from, or, in a message, an answer that is there
 without being learned.
@@ -30,6 +31,7 @@ from llm.alignment.examples.messages import (
 from llm.alignment.examples.rankings import SHAPES as RANKED_SHAPES
 from llm.alignment.examples.rankings import best_and_worst, check_scores
 from llm.alignment.examples.tables import Message, Turns
+from llm.alignment.examples.thumbs import THUMBS, is_good, thumb_in
 
 Record = Mapping[str, Any]
 
@@ -41,6 +43,11 @@ PREFERENCE_SHAPES = (
     "prompt/chosen/rejected, chosen/rejected as whole conversations [{role, content}], "
     "instruction/input/chosen/rejected, conversations [{from, value}] with chosen and rejected, "
     f"{RANKED_SHAPES}"
+)
+THUMB_SHAPES = (
+    f"those of instructions ({INSTRUCTION_SHAPES}) with a thumb beside the answer (label, thumb, "
+    "feedback, vote, rating: true/false, 1/0/-1, up/down, 👍/👎 and the like); pairs of chosen and "
+    "rejected answers are preference files"
 )
 _SYSTEMS = ("system", "system_prompt")
 _PROMPTS = ("prompt", "question", "query")
@@ -71,6 +78,33 @@ def instruction(record: Record) -> tuple[Turns]:
         UnusableRowError
     """
     fields = _fields(record)
+    messages = _answered(fields, INSTRUCTION_SHAPES)
+    _check_label(fields)
+    _check_weight(fields)
+    messages = _to_the_last_learned(messages)
+    _check_prompt(messages[:-1])
+    return (messages,)
+
+
+def thumb(record: Record) -> tuple[Turns, Turns]:
+    """(prompt, answer) of a row that says of its answer whether it is good; the answer is one turn
+    of the assistant, `supervised` where it is.
+
+    Raises:
+        UnusableRowError
+    """
+    fields = _fields(record)
+    messages = _answered(fields, THUMB_SHAPES)
+    up = thumb_in(fields)
+    _check_weight(fields)
+    _check_prompt(messages[:-1])
+    # Of the conversation the last answer alone is judged, whatever the weights in it.
+    prompt = tuple(message._replace(supervised=True) for message in messages[:-1])
+    return prompt, (messages[-1]._replace(supervised=up),)
+
+
+def _answered(fields: Fields, shapes: str) -> Turns:
+    """The conversation in a row, which ends with an answer; `shapes` are told where it has none."""
     output = _first(fields, _OUTPUTS) or ("output" if "output" in fields else None)
     if fields.has("messages"):
         messages = messages_of(fields["messages"], "messages")
@@ -81,17 +115,13 @@ def instruction(record: Record) -> tuple[Turns]:
     else:
         prompt, answer = _first(fields, _PROMPTS), _first(fields, _ANSWERS)
         if prompt is None or answer is None:
-            raise _unknown(fields, INSTRUCTION_SHAPES)
+            raise _unknown(fields, shapes)
         messages = _history(fields) + _prompt(fields[prompt], prompt)
         messages += _answer(fields[answer], answer)
     messages = _with_system(fields, messages)
     if messages[-1].role != "assistant":
         raise UnusableRowError("no_answer", f"the last turn is the {messages[-1].role}'s")
-    _check_label(fields)
-    _check_weight(fields)
-    messages = _to_the_last_learned(messages)
-    _check_prompt(messages[:-1])
-    return (messages,)
+    return messages
 
 
 def preference(record: Record) -> tuple[Turns, Turns, Turns]:
@@ -182,11 +212,17 @@ def _is_pair(item: Any) -> bool:
 
 def _check_label(record: Fields) -> None:
     """Refuse an answer that is marked as one to avoid (KTO)."""
-    for name in _LABELS:
-        # Some other label is left unread, and told as such.
-        if _is_good(record.peek(name)) is not None and not _is_good(record[name]):
+    marks = {name: _is_good(record.peek(name)) for name in _LABELS}
+    for name, meaning in THUMBS.items():
+        found = is_good(record.peek(name))
+        if found is not None and name not in marks:
+            marks[name] = found is meaning
+    # Some other label is left unread, and told as such.
+    for name in (name for name, good in marks.items() if good is not None):
+        label = record[name]
+        if not marks[name]:
             raise UnusableRowError(
-                "bad_answer", f"{name} is {record[name]!r}: an answer to avoid, none to learn"
+                "bad_answer", f"{name} is {label!r}: an answer to avoid, none to learn"
             )
 
 

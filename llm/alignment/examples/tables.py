@@ -14,7 +14,8 @@ from llm.corpus.identity import doc_id
 
 INSTRUCTION: Final = "instruction"
 PREFERENCE: Final = "preference"
-Kind = Literal["instruction", "preference"]
+THUMB: Final = "thumb"
+Kind = Literal["instruction", "preference", "thumb"]
 
 _MESSAGE = [
     pa.field("role", pa.string(), nullable=False),
@@ -38,6 +39,14 @@ PREFERENCES = pa.schema(
         *(pa.field(name, MESSAGES, nullable=False) for name in ("prompt", "chosen", "rejected")),
     ]
 )
+# desirable: a thumb up.
+THUMBS = pa.schema(
+    [
+        *_HEAD,
+        *(pa.field(name, MESSAGES, nullable=False) for name in ("prompt", "answer")),
+        pa.field("desirable", pa.bool_(), nullable=False),
+    ]
+)
 
 
 class Message(NamedTuple):
@@ -45,7 +54,8 @@ class Message(NamedTuple):
 
     Attributes:
         role: "system", "user", "assistant" or "tool" (what a tool gave back).
-        supervised: false for an answer that is not to be learned.
+        supervised: false for an answer that is not to be learned; of one with a thumb, what that
+            says.
     """
 
     role: str
@@ -63,7 +73,8 @@ class Example:
     Attributes:
         source: of its document, or the name of its file.
         parents: doc_ids of the documents it is made of; of the user's own rows there are none.
-        turns: (messages) of an instruction, (prompt, chosen, rejected) of a preference.
+        turns: (messages) of an instruction, (prompt, chosen, rejected) of a preference, (prompt,
+            answer) of a thumb.
         where: "<file>:<line>" or the URL of the document, for people.
     """
 
@@ -141,6 +152,15 @@ def instruction_table(examples: Sequence[Example]) -> pa.Table:
 def preference_table(examples: Sequence[Example]) -> pa.Table:
     """Rows with the columns of `PREFERENCES`, in the order given."""
     return _table(examples, ("prompt", "chosen", "rejected"), PREFERENCES)
+
+
+def thumb_table(examples: Sequence[Example]) -> pa.Table:
+    """Rows with the columns of `THUMBS`, in the order given."""
+    found = _table(
+        examples, ("prompt", "answer"), THUMBS.remove(THUMBS.get_field_index("desirable"))
+    )
+    said = [example.turns[1][-1].supervised for example in examples]
+    return found.append_column(THUMBS.field("desirable"), pa.array(said, pa.bool_()))
 
 
 def _is_supervised(message: Message) -> bool:

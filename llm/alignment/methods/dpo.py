@@ -6,9 +6,7 @@ once, before training, and are the `before` of the pairs as well as the referenc
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +16,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from llm.alignment import results
-from llm.alignment.answer_lengths import NAME as LENGTH
-from llm.alignment.answer_lengths import AnswerLengths
+from llm.alignment.answer_lengths import answer_lengths
 from llm.alignment.checks import check_pairs, check_rows, check_same_tokens
 from llm.alignment.data import preference_rows
+from llm.alignment.drift import check_drift
 from llm.alignment.methods.dpo_run import DpoRun
+from llm.alignment.reference_scores import kept
 from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
-from llm.errors import ExpectedError
 from llm.model.scoring import completion_logprobs
 from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
@@ -34,14 +32,6 @@ from llm.tables import PAIRS, TRAIN
 
 _ANSWERS = ("chosen_tokens", "rejected_tokens")
 _DATASET = ("prompt_ids", "chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps")
-
-
-class ChosenCollapseError(ExpectedError, RuntimeError):
-    """The chosen answers themselves became less probable than the run allows."""
-
-
-class AnswerLengthError(ExpectedError, RuntimeError):
-    """Answers became longer than the run allows."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +58,8 @@ def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
     model = session.load()
     before = _reference(session, model, rows.used)
     trainer = _trainer(session, run, model, rows.used, before, in_training)
-    lengths = _lengths(session, run, model, rows.used.filter(pa.array(~in_training)))
+    held_out = rows.used.filter(pa.array(~in_training))
+    lengths = answer_lengths(session, model, held_out, run.length_prompts)
     trainer.add_callback(lengths)
     short = lengths.measure()
     metrics = session.fit(trainer)
@@ -91,33 +82,6 @@ def train(run: DpoRun, reporter: Reporter, stop: StopRequest) -> None:
     session.save(model)
     figures = [*results.at(0, first), *metrics, *results.at(last, final)]
     results.write(Path(run.results), rows, figures, counts, {results.PAIRS_FILE: pairs})
-
-
-def check_drift(
-    before: Mapping[str, float], after: Mapping[str, float], drop: float, growth: float
-) -> None:
-    """Make sure that the model did not come to prefer by ways that nobody asked for.
-
-    Args:
-        drop: nats a token that chosen answers may lose; growth: how many times as long answers may
-            become; 0 = any.
-
-    Raises:
-        ChosenCollapseError, AnswerLengthError
-    """
-    name = "validation/chosen_logprob"
-    if drop and name in after and before[name] - after[name] > drop:
-        raise ChosenCollapseError(
-            f"the chosen answers of validation fell from {before[name]:.3f} to {after[name]:.3f} "
-            f"nats a token, more than max_chosen_drop {drop:g} allows; raise sft_weight or beta, "
-            "lower learning_rate, or raise the limit"
-        )
-    if growth and LENGTH in after and after[LENGTH] > growth * max(before[LENGTH], 1.0):
-        raise AnswerLengthError(
-            f"answers grew from {before[LENGTH]:.1f} to {after[LENGTH]:.1f} tokens, more than "
-            f"max_length_growth {growth:g} allows; take loss: sigmoid_norm, pairs of like "
-            "length, a lower learning_rate, or raise the limit"
-        )
 
 
 def validation_figures(scores: Scores, rows: NDArray[np.bool_]) -> dict[str, float]:
@@ -145,31 +109,9 @@ def pair_table(table: pa.Table, before: Scores, after: Scores, beta: float) -> p
     return pa.table([*names, *(pa.array(column) for column in columns)], schema=PAIRS)
 
 
-def _lengths(
-    session: Session, run: DpoRun, model: Transformer, validation: pa.Table
-) -> AnswerLengths:
-    """Of the first prompts of validation that leave room for an answer as long as the longest."""
-    room = session.limit.tokens // 2
-    prompts = validation.column("prompt_tokens").to_pylist()
-    short = [prompt for prompt in prompts if len(prompt) <= session.limit.tokens - room]
-    return AnswerLengths(model, short[: run.length_prompts], session.chat.stops, room)
-
-
 def _reference(session: Session, model: Transformer, table: pa.Table) -> Scores:
     """The starting model's scores; a run that goes on takes those it was begun with."""
-    path = Path(session.run.scratch) / f"reference-{session.digest[:16]}.npz"
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as kept:
-            return Scores(**{field.name: kept[field.name] for field in fields(Scores)})
-    found = _scores(session, model, table)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    waiting = path.with_suffix(".tmp")
-    with waiting.open("wb") as file:
-        np.savez(file, **asdict(found))
-        file.flush()
-        os.fsync(file.fileno())
-    waiting.replace(path)
-    return found
+    return Scores(**kept(session, lambda: asdict(_scores(session, model, table))))
 
 
 def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:

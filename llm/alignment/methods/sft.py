@@ -15,6 +15,7 @@ from llm.alignment.data import instruction_rows
 from llm.alignment.methods.sft_run import SftRun
 from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import LengthGrouped
+from llm.alignment.source_weights import draws
 from llm.alignment.trainer import Session
 from llm.model.scoring import summed_logprobs
 from llm.model.transformer import Transformer
@@ -41,7 +42,12 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     training, validation = rows.split(TRAIN), rows.split(VALIDATION)
     model = session.load()
     before, scored = _validation_loss(session, model, validation)
-    trainer = _trainer(session, run, model, training)
+    sources: list[dict[str, Any]] = []
+    drawn = training
+    if run.weights:
+        found = draws(training, session.tables(), run.weights, run.seed)
+        drawn, sources = training.take(found.rows), found.told
+    trainer = _trainer(session, run, model, drawn)
     metrics = session.fit(trainer)
     after, _ = _validation_loss(session, model, validation)
     session.save(model)
@@ -53,6 +59,7 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
         "train_tokens": len(flat(training.column("tokens"))[1]),
         "supervised_tokens": _count_supervised(training),
         "validation_tokens": scored,
+        "sources": sources,
         "trainer_rows": len(trainer.train_dataset),
         "validation_loss_before": before,
         "validation_loss_after": after,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from llm.alignment.run_file import CutRun
+from llm.alignment.source_weights import SourceWeight
 
 Learn = Literal["all", "last"]
 Packing = Literal["none", "bfd"]
@@ -18,10 +19,12 @@ class SftRun(CutRun):
     Attributes:
         learn: "all" answers of a conversation, or the "last".
         packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
+        weights: how often a pass draws rows of a source; 1 where none fits.
     """
 
     learn: Learn
     packing: Packing
+    weights: list[SourceWeight]
 
     @property
     def packed(self) -> bool:

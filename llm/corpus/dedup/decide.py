@@ -2,7 +2,8 @@
 
 Documents with equal normalised text stand for one another; the first in keep order represents
 them in the search for near-duplicates (`near_duplicates`). A removed document is an exact
-duplicate of a kept one (reason "exact"), or has Jaccard ≥ threshold with one ("near").
+duplicate of a kept one (reason "exact"), has Jaccard ≥ threshold with one ("near"), or is for the
+most part in one ("contained").
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from llm.corpus.dedup.components import components
+from llm.corpus.dedup.fates import Fates
 from llm.corpus.dedup.lsh import Banding
 from llm.corpus.dedup.near import Counts, Levels, NearDuplicates, find_near_duplicates
-from llm.corpus.dedup.shingle_store import ShingleStore, write_shingles
+from llm.corpus.dedup.shingle_store import Likeness, ShingleStore, write_shingles
 from llm.corpus.dedup.signatures import Signatures
-from llm.corpus.dedup.tables import CLUSTERS, PAIRS
+from llm.corpus.dedup.tables import CLUSTERS, CONTAINMENT, PAIRS
 from llm.tables import REMOVED
 
 EXACT = "exact"
 NEAR = "near"
+CONTAINED = "contained"
 SPLIT = "split"
 
 
@@ -49,12 +52,16 @@ class Deduplicated:
     """Tables sorted by doc_id (pairs: then other_id), and counts.
 
     Attributes:
-        removed: doc_id, reason, value (Jaccard), threshold, detail (the doc_id kept instead).
+        pairs: of `PAIRS`, with `CONTAINMENT` where the levels have one.
+        removed: doc_id, reason, value (Jaccard index, or share that is contained), threshold,
+            detail (the doc_id kept instead).
+        fates: what became of every document.
     """
 
     clusters: pa.Table
     pairs: pa.Table
     removed: pa.Table
+    fates: Fates
     counts: Counts
 
 
@@ -70,7 +77,8 @@ def deduplicate(
     Args:
         order: row numbers of `signatures` in keep order (`signatures.keep_order`).
         tables: the documents (doc_id, text), read once, for the texts that are compared.
-        scratch: an existing folder for the shingles of those texts, removed afterwards.
+        scratch: an existing folder for the join of the bands and the shingles of those texts; both
+            are removed afterwards.
     """
     representative = _representatives(signatures.digests[order])
     alone = representative == np.arange(len(order))
@@ -85,11 +93,12 @@ def deduplicate(
 
     try:
         near = find_near_duplicates(
-            signatures.minhash[order[nodes]],
+            signatures.minhash.chosen(order[nodes]),
             search.bandings,
             search.levels,
             search.bucket_cap,
             open_store,
+            scratch,
         )
     finally:
         path.unlink(missing_ok=True)
@@ -119,41 +128,49 @@ class _Report:
         copies = np.flatnonzero(representative != np.arange(len(order)))
         self._exact = np.stack([copies, representative[copies]], axis=1)
         self._close = nodes[near.pairs]
-        # The kept place each place is removed for, and their Jaccard; -1 if it is kept.
+        self._strong = levels.removes(near.likeness)
+        # The kept place each place is removed for, and how alike they are; -1 if it is kept.
         self._keeper = np.full(len(order), -1, dtype=np.int64)
-        self._value = np.ones(len(order))
+        self._value = Likeness(np.ones(len(order)), np.ones(len(order)))
         lost = near.keeper >= 0
         self._keeper[nodes[lost]] = nodes[near.keeper[lost]]
         decided = near.keeper[near.pairs[:, 0]] == near.pairs[:, 1]
-        self._value[self._close[decided, 0]] = near.jaccard[decided]
+        removed = self._close[decided, 0]
+        self._value.jaccard[removed] = near.likeness.jaccard[decided]
+        self._value.contained[removed] = near.likeness.contained[decided]
         self._by_copy = self._keeper[self._exact[:, 1]] < 0
         first = self._exact[:, 1]
         self._keeper[copies] = np.where(self._by_copy, first, self._keeper[first])
-        self._value[copies] = np.where(self._by_copy, 1.0, self._value[first])
+        for values in (self._value.jaccard, self._value.contained):
+            values[copies] = np.where(self._by_copy, 1.0, values[first])
 
     def tables(self) -> Deduplicated:
+        fates = self._fates()
         return Deduplicated(
-            self._clusters(), self._pairs(), self._removed_table(), self._near.counts
+            self._clusters(fates), self._pairs(), self._removed_table(), fates, self._near.counts
         )
 
     def _names(self, rows: npt.NDArray[np.int64]) -> pa.Array:
         return pa.array(self._ids[rows].tolist(), pa.binary()).cast(pa.string())
 
-    def _clusters(self) -> pa.Table:
+    def _fates(self) -> Fates:
         total = len(self._order)
-        strong = self._close[self._near.jaccard >= self._levels.removal]
+        strong = self._close[self._strong]
         # Components over row numbers: rows ascend by doc_id, so the smallest row names one.
         cluster = components(total, self._order[np.concatenate([self._exact, strong])])
         group = components(total, self._order[np.concatenate([self._exact, self._close])])
         kept = np.empty(total, dtype=np.bool_)
         kept[self._order] = self._keeper < 0
-        rows = np.flatnonzero(np.bincount(group, minlength=total)[group] > 1)
+        return Fates(self._ids, kept, cluster, group)
+
+    def _clusters(self, fates: Fates) -> pa.Table:
+        rows = np.flatnonzero(fates.shares_group)
         columns = [
             self._names(rows),
-            self._names(cluster[rows]),
-            pa.array(np.bincount(cluster, minlength=total)[cluster[rows]], pa.int64()),
-            pa.array(kept[rows]),
-            self._names(group[rows]),
+            self._names(fates.cluster[rows]),
+            pa.array(fates.cluster_sizes[rows], pa.int64()),
+            pa.array(fates.kept[rows]),
+            self._names(fates.group[rows]),
         ]
         return pa.table(columns, schema=CLUSTERS)
 
@@ -162,10 +179,11 @@ class _Report:
         indirect = self._exact[~self._by_copy, 0]
         through = np.stack([indirect, self._keeper[indirect]], axis=1)
         pairs = np.concatenate([self._exact, self._close, through])
-        jaccard = np.concatenate(
-            [np.ones(len(self._exact)), self._near.jaccard, self._value[indirect]]
-        )
-        rules = np.where(jaccard >= self._levels.removal, NEAR, SPLIT)
+        copies = np.ones(len(self._exact))
+        alike = Likeness(copies, copies).followed_by(self._near.likeness)
+        alike = alike.followed_by(self._value.at(indirect))
+        rules = np.where(self._levels.removes(alike), CONTAINED, SPLIT).astype(object)
+        rules[alike.jaccard >= self._levels.removal] = NEAR
         rules[: len(self._exact)] = EXACT
         decisive = self._keeper[pairs[:, 0]] == pairs[:, 1]
         named = self._order[pairs]
@@ -181,21 +199,30 @@ class _Report:
                 ],
                 pa.string(),
             ),
-            pa.array(jaccard[sequence]),
+            pa.array(alike.jaccard[sequence]),
             pa.array(rules[sequence].tolist(), pa.string()),
         ]
-        return pa.table(columns, schema=PAIRS)
+        found = pa.table(columns, schema=PAIRS)
+        if self._levels.containment:
+            found = found.append_column(CONTAINMENT, pa.array(alike.contained[sequence]))
+        return found
 
     def _removed_table(self) -> pa.Table:
         places = np.flatnonzero(self._keeper >= 0)
         places = places[np.argsort(self._order[places])]
         exact = np.zeros(len(self._order), dtype=np.bool_)
         exact[self._exact[self._by_copy, 0]] = True
+        near = self._value.jaccard[places] >= self._levels.removal
+        reasons = np.where(near, NEAR, CONTAINED).astype(object)
+        reasons[exact[places]] = EXACT
+        thresholds = np.where(near, self._levels.removal, self._levels.containment)
+        thresholds[exact[places]] = 1.0
+        values = np.where(near, self._value.jaccard[places], self._value.contained[places])
         columns = [
             self._names(self._order[places]),
-            pa.array([EXACT if flag else NEAR for flag in exact[places]], pa.string()),
-            pa.array(self._value[places]),
-            pa.array(np.where(exact[places], 1.0, self._levels.removal)),
+            pa.array(reasons.tolist(), pa.string()),
+            pa.array(values),
+            pa.array(thresholds),
             self._names(self._order[self._keeper[places]]),
         ]
         return pa.table(columns, schema=REMOVED)

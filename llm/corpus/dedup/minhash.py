@@ -27,6 +27,14 @@ def _pieces(sets: Sequence[Iterable[bytes]]) -> Iterator[tuple[int, list[bytes]]
             yield index, whole[start : start + _PIECE]
 
 
+def permutations(num_perm: int) -> npt.NDArray[np.uint32]:
+    """`(2, num_perm)`: the factors a, all odd, and the summands b of the permutations."""
+    from datasketch import MinHash
+
+    found: npt.NDArray[np.uint32] = MinHash(num_perm, SEED, scheme=SCHEME).permutations
+    return found
+
+
 def minhash_signatures(sets: Sequence[Iterable[bytes]], num_perm: int) -> npt.NDArray[np.uint32]:
     """MinHash signature of each set of shingles.
 

@@ -1,9 +1,10 @@
 """Near-duplicates among signed documents: verified pairs, and who is kept.
 
 Documents are nodes numbered in keep order: node 0 is the one to keep before all others. Node d
-is removed exactly when a kept node k < d has Jaccard(d, k) ≥ threshold in a verified pair. So no
-document goes because of a chain of others, each a little different, and the kept set is the
-lexicographically first maximal independent set of the graph of verified pairs.
+is removed exactly when a kept node k < d has Jaccard(d, k) ≥ threshold in a verified pair, or, by
+a rule of its own, when enough of d is in k (`Levels.containment`). So no document goes because of
+a chain of others, each a little different, and the kept set is the lexicographically first maximal
+independent set of the graph of verified pairs.
 
 **Buckets of a template.** A site whose pages share a template puts thousands of documents in one
 bucket, and listing its pairs is quadratic. Buckets above the cap are not listed: nodes are gone
@@ -22,14 +23,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from llm.corpus.dedup.band_join import candidate_pairs
 from llm.corpus.dedup.components import DisjointSets, components
-from llm.corpus.dedup.lsh import Banding, candidate_pairs
+from llm.corpus.dedup.lsh import Banding
 from llm.corpus.dedup.minhash import estimated_jaccard
-from llm.corpus.dedup.shingle_store import ShingleStore
+from llm.corpus.dedup.shingle_store import Likeness, ShingleStore
+from llm.corpus.dedup.signature_rows import SignatureRows
 
 _DEVIATIONS = 4.0
 _ROWS_AT_ONCE = 1 << 16
@@ -37,10 +41,24 @@ _ROWS_AT_ONCE = 1 << 16
 
 @dataclass(frozen=True)
 class Levels:
-    """The two levels of Jaccard at which pairs matter: 0.5 ≤ ... `split` ≤ `removal` ≤ 1."""
+    """The levels at which pairs matter.
+
+    Attributes:
+        removal, split: of the Jaccard index: 0.5 ≤ ... `split` ≤ `removal` ≤ 1.
+        containment: from which share of its shingles in an earlier document a later one goes as
+            well, their Jaccard index being `split` or more; 0 = never.
+    """
 
     removal: float
     split: float
+    containment: float
+
+    def removes(self, found: Likeness) -> npt.NDArray[np.bool_]:
+        """Whether the first of each pair goes, if the second is kept."""
+        strong = found.jaccard >= self.removal
+        if self.containment:
+            strong |= (found.contained >= self.containment) & (found.jaccard >= self.split)
+        return strong
 
 
 @dataclass(frozen=True)
@@ -70,60 +88,65 @@ class NearDuplicates:
     Attributes:
         pairs: `(pairs, 2)` int64, (later, earlier), sorted: the verified pairs at or above the
             split level; of the pairs of large buckets those that remove or connect.
-        jaccard: `(pairs,)` float64.
+        likeness: of each pair.
         keeper: `(nodes,)` int64: the kept node a node is removed for (the most similar, of
             equals the first), -1 if it is kept.
     """
 
     pairs: npt.NDArray[np.int64]
-    jaccard: npt.NDArray[np.float64]
+    likeness: Likeness
     keeper: npt.NDArray[np.int64]
     counts: Counts
 
 
 def find_near_duplicates(
-    signatures: npt.NDArray[np.uint32],
+    signatures: SignatureRows,
     bandings: Sequence[Banding],
     levels: Levels,
     bucket_cap: int,
     open_store: Callable[[npt.NDArray[np.int64]], ShingleStore],
+    scratch: Path,
 ) -> NearDuplicates:
     """Find pairs, verify them by true Jaccard, decide who is kept.
 
     Args:
-        signatures: `(nodes, num_perm)`, in keep order, each of a non-empty set of shingles.
+        signatures: in keep order, each of a non-empty set of shingles.
         bucket_cap: members of a bucket up to which all its pairs are listed.
         open_store: given the nodes that will be compared, ascending, their shingle sets.
+        scratch: an existing folder, for the join of the bands.
     """
     nodes = len(signatures)
-    found = candidate_pairs(signatures, bandings, bucket_cap)
     floor = levels.split - _DEVIATIONS * np.sqrt(levels.split * (1 - levels.split)) / np.sqrt(
-        max(signatures.shape[1], 1)
+        signatures.num_perm
     )
-    likely = found.pairs[_estimates(signatures, found.pairs) >= floor]
+
+    def is_likely(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        likely: npt.NDArray[np.bool_] = _estimates(signatures, pairs) >= floor
+        return likely
+
+    found = candidate_pairs(signatures, bandings, bucket_cap, is_likely, scratch)
+    likely = found.pairs
     store = open_store(np.unique(np.concatenate([likely.ravel(), *found.oversized])))
-    jaccard = store.jaccards(likely)
-    false = int(np.count_nonzero(jaccard < levels.split))
-    kept_by = _Sweep(nodes, signatures, store, levels, floor)
-    kept_by.run(likely, jaccard, found.oversized)
-    close = jaccard >= levels.split
-    pairs = np.concatenate([likely[close], np.array(kept_by.pairs, np.int64).reshape(-1, 2)])
-    values = np.concatenate([jaccard[close], np.array(kept_by.jaccard, np.float64)])
+    alike = store.compare_pairs(likely)
+    close = alike.jaccard >= levels.split
+    sweep = _Sweep(nodes, signatures, store, levels, floor)
+    sweep.run(likely, alike, found.oversized)
+    pairs = np.concatenate([likely[close], np.array(sweep.pairs, np.int64).reshape(-1, 2)])
+    more = np.array(sweep.found, np.float64).reshape(-1, 2)
+    likeness = alike.at(close).followed_by(Likeness(more[:, 0], more[:, 1]))
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     counts = Counts(
-        candidates=len(found.pairs),
-        unlikely=len(found.pairs) - len(likely),
+        candidates=found.found,
+        unlikely=found.found - len(likely),
         oversized_buckets=len(found.oversized),
         largest_bucket=max((len(members) for members in found.oversized), default=0),
-        swept=kept_by.verified,
-        false=false + kept_by.false,
+        swept=sweep.verified,
+        false=int(np.count_nonzero(~close)) + sweep.false,
     )
-    return NearDuplicates(pairs[order], values[order], kept_by.keeper, counts)
+    return NearDuplicates(pairs[order], likeness.at(order), sweep.keeper, counts)
 
 
-def _estimates(
-    signatures: npt.NDArray[np.uint32], pairs: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
+def _estimates(signatures: SignatureRows, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     result = np.empty(len(pairs))
     for start in range(0, len(pairs), _ROWS_AT_ONCE):
         some = pairs[start : start + _ROWS_AT_ONCE]
@@ -139,7 +162,7 @@ class _Sweep:
     def __init__(
         self,
         nodes: int,
-        signatures: npt.NDArray[np.uint32],
+        signatures: SignatureRows,
         store: ShingleStore,
         levels: Levels,
         floor: float,
@@ -147,40 +170,41 @@ class _Sweep:
         self._signatures, self._store, self._levels = signatures, store, levels
         self._floor = floor
         # A pair already connected at the split level matters only if one may remove the other.
-        self._removal_floor = levels.removal - (levels.split - floor)
+        lowest = levels.split if levels.containment else levels.removal
+        self._removal_floor = lowest - (levels.split - floor)
         self._marked = np.zeros(nodes, dtype=np.bool_)
         self.keeper = np.full(nodes, -1, dtype=np.int64)
         self.pairs: list[tuple[int, int]] = []
-        self.jaccard: list[float] = []
+        self.found: list[tuple[float, float]] = []  # Jaccard index, contained
         self.verified = self.false = 0
 
     def run(
         self,
         pairs: npt.NDArray[np.int64],
-        jaccard: npt.NDArray[np.float64],
+        alike: Likeness,
         oversized: Sequence[npt.NDArray[np.int64]],
     ) -> None:
         """Fill `keeper`, and `pairs` with those that only the sweep found."""
         nodes = len(self.keeper)
-        forest = DisjointSets(components(nodes, pairs[jaccard >= self._levels.split]))
+        forest = DisjointSets(components(nodes, pairs[alike.jaccard >= self._levels.split]))
         buckets_of: dict[int, list[int]] = {}
         for bucket, members in enumerate(oversized):
             for node in members.tolist():
                 buckets_of.setdefault(node, []).append(bucket)
         kept = [np.empty(len(members), dtype=np.int64) for members in oversized]
         sizes = [0] * len(oversized)
-        removing = np.unique(pairs[jaccard >= self._levels.removal, 0])
+        removing = np.unique(pairs[self._levels.removes(alike), 0])
         for node in np.union1d(removing, np.array(sorted(buckets_of), np.int64)).tolist():
             begin, end = np.searchsorted(pairs[:, 0], [node, node + 1])
-            others, values = pairs[begin:end, 1], jaccard[begin:end]
+            others, values = pairs[begin:end, 1], alike.at(slice(begin, end))
             buckets = buckets_of.get(node, ())
             more = self._unseen(others, [kept[bucket][: sizes[bucket]] for bucket in buckets])
             if len(more):
                 more, found = self._verify(node, more, forest)
-                others, values = np.append(others, more), np.append(values, found)
-            near = (values >= self._levels.removal) & (self.keeper[others] < 0)
+                others, values = np.append(others, more), values.followed_by(found)
+            near = self._levels.removes(values) & (self.keeper[others] < 0)
             if near.any():
-                order = np.lexsort((others[near], -values[near]))
+                order = np.lexsort((others[near], -values.jaccard[near]))
                 self.keeper[node] = others[near][order[0]]
                 continue
             for bucket in buckets:
@@ -204,12 +228,12 @@ class _Sweep:
 
     def _verify(
         self, node: int, others: npt.NDArray[np.int64], forest: DisjointSets
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Those of others that had to be compared, and their Jaccard with the node."""
+    ) -> tuple[npt.NDArray[np.int64], Likeness]:
+        """Those of others that had to be compared, and how alike the node is to each."""
         estimate = estimated_jaccard(self._signatures[node], self._signatures[others])
         removing = estimate >= self._removal_floor
         compared = [others[removing]]
-        values = [self._compare(node, compared[0], forest)]
+        values = self._compare(node, compared[0], forest)
         # The others can only connect. One of a component is enough, so the most similar come
         # first, in growing portions: a template whose pages hang together costs a few each.
         rest = np.flatnonzero(~removing & (estimate >= self._floor))
@@ -217,20 +241,19 @@ class _Sweep:
         portion = 1
         while len(waiting := waiting[forest.roots(waiting) != forest.root(node)]):
             compared.append(waiting[:portion])
-            values.append(self._compare(node, compared[-1], forest))
+            values = values.followed_by(self._compare(node, compared[-1], forest))
             waiting = waiting[portion:]
             portion *= 2
-        return np.concatenate(compared), np.concatenate(values)
+        return np.concatenate(compared), values
 
-    def _compare(
-        self, node: int, others: npt.NDArray[np.int64], forest: DisjointSets
-    ) -> npt.NDArray[np.float64]:
-        values = self._store.jaccard(node, others)
+    def _compare(self, node: int, others: npt.NDArray[np.int64], forest: DisjointSets) -> Likeness:
+        values = self._store.compare(node, others)
         self.verified += len(others)
-        close = values >= self._levels.split
+        close = values.jaccard >= self._levels.split
         self.false += len(others) - int(np.count_nonzero(close))
-        for other, value in zip(others[close].tolist(), values[close].tolist(), strict=True):
-            if forest.join(node, other) or value >= self._levels.removal:
-                self.pairs.append((node, other))
-                self.jaccard.append(value)
+        removes = self._levels.removes(values)
+        for place in np.flatnonzero(close).tolist():
+            if forest.join(node, int(others[place])) or removes[place]:
+                self.pairs.append((node, int(others[place])))
+                self.found.append((values.jaccard[place], values.contained[place]))
         return values

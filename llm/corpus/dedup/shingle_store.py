@@ -1,23 +1,50 @@
-"""Shingle sets on disk, and the true Jaccard index of pairs of them."""
+"""Shingle sets on disk, and how alike pairs of them truly are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from llm.corpus.dedup.shingles import shingle_hashes
+from llm.corpus.dedup.signatures import all_shingle_hashes
 from llm.errors import ExpectedError
+from llm.rows import without_nulls
 
 # Hashes held in memory while one document is compared with many: 32 MiB.
 _HASHES_AT_ONCE = 1 << 22
+_ROWS_AT_ONCE = 64
 
 
 class MissingTextError(ExpectedError, ValueError):
     """A document whose shingles are needed is not among the tables."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike the shingle sets A and B of each of some pairs are.
+
+    Attributes:
+        jaccard: `(pairs,)` |A ∩ B| / |A ∪ B|.
+        contained: `(pairs,)` |A ∩ B| / |A|: how much of the first is in the second.
+    """
+
+    jaccard: npt.NDArray[np.float64]
+    contained: npt.NDArray[np.float64]
+
+    def at(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> Likeness:
+        """Of those pairs."""
+        return Likeness(self.jaccard[chosen], self.contained[chosen])
+
+    def followed_by(self, other: Likeness) -> Likeness:
+        """These pairs, then the other ones."""
+        return Likeness(
+            np.concatenate([self.jaccard, other.jaccard]),
+            np.concatenate([self.contained, other.contained]),
+        )
 
 
 class ShingleStore:
@@ -40,8 +67,8 @@ class ShingleStore:
         start = self._starts[node]
         return self._hashes[start : start + self._sizes[node]]
 
-    def jaccard(self, one: int, others: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Jaccard index |A ∩ B| / |A ∪ B| of one document with each of others, `(others,)`."""
+    def compare(self, one: int, others: npt.NDArray[np.int64]) -> Likeness:
+        """One document with each of others."""
         own = self._shingles_of(one)
         shared = np.empty(len(others), dtype=np.int64)
         begin, held = 0, 0
@@ -50,8 +77,7 @@ class ShingleStore:
             if held >= _HASHES_AT_ONCE or index + 1 == len(others):
                 shared[begin : index + 1] = self._count_shared(own, others[begin : index + 1])
                 begin, held = index + 1, 0
-        result: npt.NDArray[np.float64] = shared / (len(own) + self._sizes[others] - shared)
-        return result
+        return Likeness(shared / (len(own) + self._sizes[others] - shared), shared / len(own))
 
     def _count_shared(
         self, own: npt.NDArray[np.uint64], others: npt.NDArray[np.int64]
@@ -63,14 +89,16 @@ class ShingleStore:
         hits: npt.NDArray[np.int64] = np.add.reduceat((own[at] == theirs).astype(np.int64), starts)
         return hits
 
-    def jaccards(self, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Jaccard index of each pair, `(pairs,)`; pairs are sorted by their first member."""
-        result = np.empty(len(pairs))
+    def compare_pairs(self, pairs: npt.NDArray[np.int64]) -> Likeness:
+        """The first of each pair with the second; pairs are sorted by their first member."""
+        result = Likeness(np.empty(len(pairs)), np.empty(len(pairs)))
         if not len(pairs):
             return result
         changes = np.flatnonzero(np.diff(pairs[:, 0])) + 1
         for begin, end in zip([0, *changes], [*changes, len(pairs)], strict=True):
-            result[begin:end] = self.jaccard(int(pairs[begin, 0]), pairs[begin:end, 1])
+            found = self.compare(int(pairs[begin, 0]), pairs[begin:end, 1])
+            result.jaccard[begin:end] = found.jaccard
+            result.contained[begin:end] = found.contained
         return result
 
 
@@ -94,16 +122,17 @@ def write_shingles(
     written, found = 0, 0
     with path.open("wb") as stream:
         for table in tables:
-            ids, texts = table.column("doc_id").to_pylist(), table.column("text")
-            for doc_id, text in zip(ids, texts, strict=True):
-                node = wanted.get(doc_id)
-                if node is None:
-                    continue
-                hashes = shingle_hashes(text.as_py() or "", words)
-                starts[node], sizes[node] = written, len(hashes)
-                stream.write(hashes.astype("<u8", copy=False).tobytes())
-                written += len(hashes)
-                found += 1
+            ids = table.column("doc_id").to_pylist()
+            rows = [row for row, doc_id in enumerate(ids) if doc_id in wanted]
+            for place in range(0, len(rows), _ROWS_AT_ONCE):
+                some = rows[place : place + _ROWS_AT_ONCE]
+                texts = without_nulls(table.column("text").take(some))
+                for row, hashes in zip(some, all_shingle_hashes(texts, words), strict=True):
+                    node = wanted[ids[row]]
+                    starts[node], sizes[node] = written, len(hashes)
+                    stream.write(hashes.astype("<u8", copy=False).tobytes())
+                    written += len(hashes)
+                    found += 1
     if found != len(wanted):
         raise MissingTextError(
             f"{len(wanted) - found} of {len(wanted)} documents to compare have no text in the "

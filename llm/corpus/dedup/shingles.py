@@ -57,10 +57,10 @@ def shingles(text: str, words: int) -> set[bytes]:
 
 
 def shingle_hashes(text: str, words: int) -> npt.NDArray[np.uint64]:
-    """xxh3-64 of each distinct shingle, sorted ascending, `(shingles,)`.
+    """xxh64 of each distinct shingle, sorted ascending, `(shingles,)`.
 
     The Jaccard index of two such arrays is that of the shingle sets: two different shingles of
     one pair of texts share a hash with probability below shingles² / 2^64.
     """
-    hashed = [xxhash.xxh3_64_intdigest(shingle) for shingle in shingles(text, words)]
+    hashed = [xxhash.xxh64_intdigest(shingle) for shingle in shingles(text, words)]
     return np.unique(np.array(hashed, dtype=np.uint64))

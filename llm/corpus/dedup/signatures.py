@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from llm.corpus.dedup.compiled_signing import Signed, worthwhile_kernel
 from llm.corpus.dedup.minhash import minhash_signatures
-from llm.corpus.dedup.shingles import shingles, text_digest
+from llm.corpus.dedup.shingles import shingle_hashes, shingles, text_digest
+from llm.corpus.dedup.signature_rows import SignatureRows, map_signatures
 from llm.corpus.dedup.tables import SIGNATURES
 from llm.errors import ExpectedError
+from llm.rows import characters_of, without_nulls
 
 
 class RepeatedDocumentError(ExpectedError, ValueError):
@@ -33,17 +38,42 @@ def sign(documents: pa.Table, num_perm: int, words: int) -> pa.Table:
     Returns:
         A table of `SIGNATURES`, rows in the same order.
     """
-    texts = [text or "" for text in documents.column("text").to_pylist()]
-    sets = [shingles(text, words) for text in texts]
-    matrix = minhash_signatures(sets, num_perm).astype("<u4", copy=False)
+    texts = without_nulls(documents.column("text"))
+    kernel = worthwhile_kernel(texts.nbytes)
+    signed = (
+        kernel.sign(texts, num_perm, words) if kernel else signed_by_python(texts, num_perm, words)
+    )
+    minhash = signed.minhash.astype("<u4", copy=False)
     columns = {
         "doc_id": documents.column("doc_id"),
-        "text_digest": [text_digest(text) for text in texts],
-        "text_chars": [len(text) for text in texts],
-        "shingles": [len(found) for found in sets],
-        "minhash": [row.tobytes() for row in matrix],
+        "text_digest": signed.digests,
+        "text_chars": characters_of(texts).cast(pa.int64()),
+        "shingles": signed.shingles,
+        "minhash": [row.tobytes() for row in minhash],
     }
     return pa.table(columns, schema=SIGNATURES)
+
+
+def signed_by_python(texts: pa.Array, num_perm: int, words: int) -> Signed:
+    """What `Kernel.sign` gives, by Python."""
+    each = texts.to_pylist()
+    sets = [shingles(text, words) for text in each]
+    return Signed(
+        [text_digest(text) for text in each],
+        np.array([len(found) for found in sets], dtype=np.int64),
+        minhash_signatures(sets, num_perm),
+    )
+
+
+def all_shingle_hashes(texts: pa.Array, words: int) -> list[npt.NDArray[np.uint64]]:
+    """`shingle_hashes` of each text.
+
+    Args:
+        texts: strings, none null.
+    """
+    if kernel := worthwhile_kernel(texts.nbytes):
+        return kernel.shingle_hashes(texts, words)
+    return [shingle_hashes(text, words) for text in texts.to_pylist()]
 
 
 @dataclass(frozen=True)
@@ -53,18 +83,22 @@ class Signatures:
     Attributes:
         doc_ids, digests: `(documents,)` bytes (dtype S).
         text_chars, shingles: `(documents,)` int64.
-        minhash: `(documents, num_perm)` uint32.
+        minhash: `(documents, num_perm)` uint32, on disk.
     """
 
     doc_ids: npt.NDArray[np.bytes_]
     digests: npt.NDArray[np.bytes_]
     text_chars: npt.NDArray[np.int64]
     shingles: npt.NDArray[np.int64]
-    minhash: npt.NDArray[np.uint32]
+    minhash: SignatureRows
 
 
-def gather(tables: Iterable[pa.Table], num_perm: int) -> Signatures:
-    """Bring tables of `SIGNATURES` together; 4 num_perm + 80 bytes a document.
+def gather(tables: Iterable[pa.Table], num_perm: int, path: Path) -> Signatures:
+    """Bring tables of `SIGNATURES` together; 80 bytes a document.
+
+    Args:
+        path: a file to write the MinHash values to, 4 num_perm bytes a document; what is returned
+            reads it.
 
     Raises:
         RepeatedDocumentError: a doc_id occurs twice.
@@ -72,19 +106,17 @@ def gather(tables: Iterable[pa.Table], num_perm: int) -> Signatures:
     ids = [np.empty(0, dtype="S1")]
     digests = [np.empty(0, dtype="S1")]
     chars, counts = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    rows = [np.empty((0, num_perm), dtype=np.uint32)]
-    for table in tables:
-        if not table.num_rows:
-            continue
-        ids.append(np.array([text.encode() for text in table.column("doc_id").to_pylist()]))
-        digests.append(np.array(table.column("text_digest").to_pylist(), dtype="S"))
-        chars.append(table.column("text_chars").to_numpy())
-        counts.append(table.column("shingles").to_numpy())
-        joined = b"".join(table.column("minhash").to_pylist())
-        rows.append(np.frombuffer(joined, dtype="<u4").reshape(-1, num_perm))
-    doc_ids = np.concatenate(ids)
-    order = np.argsort(doc_ids, kind="stable")
-    doc_ids = doc_ids[order]
+    with path.open("wb") as stream:
+        for table in tables:
+            if not table.num_rows:
+                continue
+            ids.append(np.array([text.encode() for text in table.column("doc_id").to_pylist()]))
+            digests.append(np.array(table.column("text_digest").to_pylist(), dtype="S"))
+            chars.append(table.column("text_chars").to_numpy())
+            counts.append(table.column("shingles").to_numpy())
+            stream.writelines(table.column("minhash").to_pylist())
+    order = np.argsort(np.concatenate(ids), kind="stable")
+    doc_ids = _taken(ids, order)
     repeated = np.flatnonzero(doc_ids[1:] == doc_ids[:-1])
     if len(repeated):
         raise RepeatedDocumentError(
@@ -93,17 +125,25 @@ def gather(tables: Iterable[pa.Table], num_perm: int) -> Signatures:
         )
     return Signatures(
         doc_ids,
-        np.concatenate(digests)[order],
-        np.concatenate(chars)[order],
-        np.concatenate(counts)[order],
-        np.concatenate(rows)[order],
+        _taken(digests, order),
+        _taken(chars, order),
+        _taken(counts, order),
+        SignatureRows(map_signatures(path, num_perm), order),
     )
+
+
+def _taken(parts: list[npt.NDArray[Any]], order: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """The parts as one array in that order; they are let go of, since together they are large."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole[order]
 
 
 def align(
     signatures: Signatures, tables: Iterable[pa.Table], column: str
 ) -> npt.NDArray[np.float64]:
-    """Values of a numeric column in the order of `signatures`, NaN for null and for no row.
+    """Values of a column of numbers or times (microseconds since 1970, which float64 holds
+    exactly) in the order of `signatures`, NaN for null and for no row.
 
     Args:
         tables: columns doc_id and `column`, rows in any order; unknown documents are ignored.
@@ -115,30 +155,35 @@ def align(
         if not len(values) or not len(ids):
             continue
         known = signatures.doc_ids[at] == ids
-        values[at[known]] = table.column(column).cast(pa.float64()).to_numpy()[known]
+        numbers = table.column(column)
+        if pa.types.is_timestamp(numbers.type):
+            numbers = numbers.cast(pa.timestamp("us", numbers.type.tz)).cast(pa.int64())
+        values[at[known]] = numbers.cast(pa.float64()).to_numpy()[known]
     return values
 
 
 def keep_order(
-    signatures: Signatures, keep: Sequence[str], quality: npt.NDArray[np.float64] | None
+    signatures: Signatures, keep: Sequence[str], columns: Mapping[str, npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.int64]:
     """Row numbers of `signatures`, the document to keep before all others first.
 
     Args:
         keep: criteria, the first one that tells two documents apart decides: "quality_score"
-            (higher first, unknown last), "longest" (characters), "doc_id" (ascending, always
-            the last resort).
-        quality: score of each document in the order of `signatures`, NaN where unknown.
+            (higher first, unknown last), "first_seen" (earlier first, unknown last), "longest"
+            (characters), "doc_id" (ascending, always the last resort).
+        columns: what the first two go by: values of each document in the order of `signatures`,
+            NaN where unknown.
 
     Raises:
-        KeepOrderError: an unknown criterion, or "quality_score" without `quality`.
+        KeepOrderError: an unknown criterion, or one without its column.
     """
     keys: list[npt.NDArray[np.float64] | npt.NDArray[np.int64]] = []
     for criterion in keep:
-        if criterion == "quality_score":
-            if quality is None:
-                raise KeepOrderError("keep: quality_score, but there are no attributes")
-            keys.append(np.where(np.isnan(quality), np.inf, -quality))
+        if criterion in ("quality_score", "first_seen"):
+            if criterion not in columns:
+                raise KeepOrderError(f"keep: {criterion}, but there is no column for it")
+            values = columns[criterion] * (-1.0 if criterion == "quality_score" else 1.0)
+            keys.append(np.where(np.isnan(values), np.inf, values))
         elif criterion == "longest":
             keys.append(-signatures.text_chars)
         elif criterion == "doc_id":

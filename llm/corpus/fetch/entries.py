@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ LISTED = pa.schema(
         pa.field("offset", pa.int64()),
         pa.field("length", pa.int64()),
         pa.field("digest", pa.string()),
+        pa.field("version", pa.string()),
+        pa.field("revision", pa.string()),
     ]
 )
 FETCHED = pa.schema(
@@ -41,7 +43,7 @@ class Place:
 
     Attributes:
         name: of the place; the folder of the snapshot its files lie in.
-        kind: "folder".
+        kind: "folder", "files", "commoncrawl", "hub", "site".
     """
 
     name: str
@@ -60,6 +62,10 @@ class Entry:
         length: in bytes; `None` where the place does not say.
         digest: "sha256:<hex>", or by another algorithm of `hashlib`; `None` where the place does
             not say.
+        version: what the place calls this state of its bytes by: an ETag, a commit, a digest of
+            what is in them. Where it says one, equal versions are the same bytes.
+        revision: of the place as a whole, a commit, at which it was listed and is to be read; it
+            says nothing of these bytes.
     """
 
     file: str
@@ -67,11 +73,16 @@ class Entry:
     offset: int | None = None
     length: int | None = None
     digest: str | None = None
+    version: str | None = None
+    revision: str | None = None
 
     def identity(self, place: str) -> str:
         """Its doc_id: the same wherever in a list it stands, and whatever its bytes are."""
         part = b"" if self.offset is None else f"{self.offset}+{self.length}".encode()
         return doc_id(place, self.location, part)
+
+
+Read = Callable[[Entry], Iterator[bytes]]  # hands out the bytes of an entry, in portions
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +132,8 @@ def listed_rows(place: str, entries: Iterable[Entry]) -> list[dict[str, Any]]:
             "offset": entry.offset,
             "length": entry.length,
             "digest": entry.digest,
+            "version": entry.version,
+            "revision": entry.revision,
         }
         for entry in entries
     ]

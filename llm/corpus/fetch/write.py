@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from llm.corpus.fetch.entries import Entry, Fetched, NotFetchedError, Refused
-from llm.corpus.fetch.open import Read
+from llm.corpus.fetch.entries import Entry, Fetched, NotFetchedError, Read, Refused
 
 _OURS = "sha256"
 

@@ -1,10 +1,11 @@
-"""The members of a gzip file and the frames of a zstd file, also behind damaged ones.
+"""The members of a gzip file and the frames of zstd and LZ4 files, also behind damaged ones.
 
 gzip: RFC 1952. zstd: RFC 8878, with dictionaries as web archives carry them
-(https://iipc.github.io/warc-specifications/specifications/warc-zstd/).
+(https://iipc.github.io/warc-specifications/specifications/warc-zstd/). LZ4:
+https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md.
 
-zlib and zstandard decompress; finding the next member is ours, because they and gzip stop at the
-first that is damaged.
+zlib, zstandard and lz4 decompress; finding the next member is ours, because they and gzip stop at
+the first that is damaged.
 """
 
 from __future__ import annotations
@@ -14,21 +15,26 @@ import re
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import lz4.frame
 import zstandard
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_LZ4_MAGIC = b"\x04\x22\x4d\x18"
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 _DICTIONARY_FRAME = b"\x5d\x2a\x4d\x18"
 _BEGINNING = {
     "gzip": re.compile(rb"\x1f\x8b\x08[\x00-\x1f]", re.DOTALL),
     "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", re.DOTALL),
+    "lz4": re.compile(rb"\x04\x22\x4d\x18|[\x50-\x5f]\x2a\x4d\x18", re.DOTALL),
 }
 _GZIP_WINDOW = 31  # zlib's name for "a gzip wrapper"
 _ZSTD_WINDOW = 1 << 31  # what `zstd --long=31` writes
 _FIRST_STEP, _LONGEST_STEP = 1 << 13, 1 << 18
-_ZSTD_STEP = 1 << 12  # may grow some thirty-thousandfold
+_FRAME_STEP = 1 << 12  # may grow some thirty-thousandfold
+_FRAME_ERRORS = (zstandard.ZstdError, RuntimeError)  # the latter is lz4's
 _PIECE = 1 << 20  # most bytes of a piece out of gzip
 _SALVAGED = 256  # bytes at a time, up to the damage
 _TRIAL = 1 << 12  # of what looks like a member behind a break
@@ -70,21 +76,27 @@ _Reading = Generator[Piece, None, int | StreamDamage]  # returns where the next 
 
 
 def compression(head: bytes) -> str | None:
-    """ "gzip" or "zstd", by the first four bytes; `None` for anything else."""
+    """ "gzip", "lz4" or "zstd", by the first four bytes; `None` for anything else."""
     if head.startswith(GZIP_MAGIC):
         return "gzip"
+    if head == _LZ4_MAGIC:
+        return "lz4"
     return "zstd" if head == _ZSTD_MAGIC or _SKIPPABLE.fullmatch(head) else None
 
 
 class Members:
-    """A compressed file, decompressed member by member."""
+    """A compressed file, decompressed member by member.
 
-    def __init__(self, raw: mmap.mmap, kind: str) -> None:
+    Args:
+        raw: its bytes, from `begin` on.
+    """
+
+    def __init__(self, raw: mmap.mmap, kind: str, begin: int = 0) -> None:
         self._raw, self._kind, self._size = raw, kind, len(raw)
         self._tried = 0
         self._dictionary: zstandard.ZstdCompressionDict | None = None
-        if kind == "zstd" and raw[:4] == _DICTIONARY_FRAME:
-            self._dictionary = _dictionary(raw[8 : _skip_skippable_frames(raw, 0)])
+        if kind == "zstd" and raw[begin : begin + 4] == _DICTIONARY_FRAME:
+            self._dictionary = _dictionary(raw[begin + 8 : _skip_skippable_frames(raw, begin)])
 
     def pieces(self, start: int = 0) -> Iterator[Piece | StreamDamage]:
         """Everything from the member at `start` on. Zeros between members are padding, which
@@ -94,7 +106,7 @@ class Members:
             if not _BEGINNING[self._kind].match(self._raw, position):
                 yield StreamDamage(position, f"no {self._kind} data", False, False)
                 position = self.sound_from(position + 1)
-            elif self._kind == "zstd" and _SKIPPABLE.match(self._raw, position):
+            elif self._kind != "gzip" and _SKIPPABLE.match(self._raw, position):
                 behind = _skip_skippable_frames(self._raw, position)
                 if behind > self._size:
                     yield StreamDamage(position, "a skippable frame is cut off", True, False)
@@ -102,8 +114,7 @@ class Members:
                 else:
                     position = behind
             else:
-                read = _read_gzip if self._kind == "gzip" else self._read_zstd
-                end = yield from read(self._raw, position)
+                end = yield from self._read(position)
                 if isinstance(end, int):
                     position = end
                     continue
@@ -129,12 +140,12 @@ class Members:
     def _is_sound(self, position: int, whole: bool) -> bool:
         if _SKIPPABLE.match(self._raw, position):
             return False
-        engine = _gzip_engine() if self._kind == "gzip" else self._zstd_engine()
+        engine = self._engine()
         data = self._raw[position : position + (_LONGEST_STEP if whole else _TRIAL)]
         self._tried += len(data)
         try:
             made = engine.decompress(data)
-        except (zlib.error, zstandard.ZstdError):
+        except (zlib.error, *_FRAME_ERRORS):
             return False
         return engine.eof or (not whole and bool(made))
 
@@ -146,26 +157,36 @@ class Members:
             position += len(piece)
         return position
 
-    def _zstd_engine(self) -> zstandard.ZstdDecompressionObj:
+    def _engine(self) -> Any:
+        """What decompresses one member or frame: zlib's interface, which the others share."""
+        if self._kind == "gzip":
+            return _gzip_engine()
+        if self._kind == "lz4":
+            return lz4.frame.LZ4FrameDecompressor()
         return zstandard.ZstdDecompressor(
             dict_data=self._dictionary, max_window_size=_ZSTD_WINDOW
         ).decompressobj()
 
-    def _read_zstd(self, raw: mmap.mmap, position: int) -> _Reading:
-        engine, start, read = self._zstd_engine(), position, position
+    def _read(self, position: int) -> _Reading:
+        if self._kind == "gzip":
+            return (yield from _read_gzip(self._raw, position))
+        return (yield from self._read_frame(position))
+
+    def _read_frame(self, position: int) -> _Reading:
+        engine, start, read = self._engine(), position, position
         while not engine.eof:
-            step = raw[read : read + _ZSTD_STEP]
+            step = self._raw[read : read + _FRAME_STEP]
             if not step:
-                return StreamDamage(position, "the zstd stream is cut off", True, False)
+                return StreamDamage(position, f"the {self._kind} stream is cut off", True, False)
             try:
                 data = engine.decompress(step)
-            except zstandard.ZstdError as error:
-                return StreamDamage(position, f"bad zstd data ({error})", False, False)
+            except _FRAME_ERRORS as error:
+                return StreamDamage(position, f"bad {self._kind} data ({error})", False, False)
             read += len(step)
             if data:
                 yield Piece(data, start if start == position else None)
                 start = -1
-        return read - len(engine.unused_data)
+        return read - len(engine.unused_data or b"")
 
 
 def _read_gzip(raw: mmap.mmap, position: int) -> _Reading:

@@ -19,6 +19,7 @@ from typing import Generic
 
 from llm.corpus.source.framing import Format, Frame, H
 from llm.corpus.source.records import Rejected
+from llm.corpus.source.streams import Span
 from llm.corpus.source.window import Window
 
 _HTTP_LENGTH = re.compile(rb"\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
@@ -49,10 +50,13 @@ class Frames(Generic[H]):
     Args:
         name: of the file, for messages.
         limit: most bytes of a block that is kept.
+        span: of the file, where the archive is one inside it.
     """
 
-    def __init__(self, path: Path, name: str, form: Format[H], limit: int) -> None:
-        self._window = Window(path)
+    def __init__(
+        self, path: Path, name: str, form: Format[H], limit: int, span: Span | None = None
+    ) -> None:
+        self._window = Window(path, span)
         self._name, self._form, self._limit = name, form, limit
         self._tests = 0
         self._reported: int | None = None  # member whose damage a row tells of

@@ -15,7 +15,7 @@ from llm.errors import ExpectedError
 # Kinds whose records carry URLs of their own, so that two files can hold the same capture.
 REPEATING_KINDS = frozenset({"warc", "parquet", "jsonl"})
 _ENDINGS = {
-    "warc": (".warc", ".arc", ".wet", ".wat"),
+    "warc": (".warc", ".arc", ".wet", ".wat", ".wacz"),
     "parquet": (".parquet",),
     "jsonl": (".jsonl", ".ndjson"),
     "html": (".html", ".htm", ".xhtml"),

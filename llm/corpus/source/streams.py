@@ -5,7 +5,9 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from llm.corpus.source.compressed import Members, Piece, StreamDamage, compression
 from llm.errors import ExpectedError
@@ -13,7 +15,7 @@ from llm.errors import ExpectedError
 _CHUNK = 1 << 18
 _HEAD = 512
 _BLANK = b" \t\r\n\v\f\0"
-_ENDINGS = (".gz", ".zst")
+_ENDINGS = (".gz", ".zst", ".lz4")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
@@ -39,32 +41,56 @@ def bare_name(name: str) -> str:
     return bare
 
 
-def pieces(path: Path, start: int = 0) -> Iterator[Piece | StreamDamage]:
-    """The decompressed bytes of a plain, gzip (also of many members) or zstd file, in portions.
+class Span(NamedTuple):
+    """Some bytes of a file that are a file by themselves."""
+
+    begin: int
+    size: int
+
+
+def pieces(path: Path, start: int = 0, span: Span | None = None) -> Iterator[Piece | StreamDamage]:
+    """The decompressed bytes of a file, plain, gzip (also of many members), zstd or LZ4, in
+    portions.
 
     The file's first bytes decide, not its name; where they are damaged, the first member that
     can be read does. Behind damage reading goes on with the next member that is sound.
 
     Args:
         start: a `Piece.start` to begin at.
+        span: of the file, instead of all of it; bytes are counted from its first.
     """
-    if not path.stat().st_size:
+    begin, size = span or (0, path.stat().st_size)
+    if not size:
         return
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-        kind = compression(raw[:4]) or _damaged_at_the_start(raw)
+    lead = begin % mmap.ALLOCATIONGRANULARITY  # where a map may begin
+    with (
+        path.open("rb") as stream,
+        mmap.mmap(
+            stream.fileno(), lead + size, access=mmap.ACCESS_READ, offset=begin - lead
+        ) as raw,
+    ):
+        kind = compression(raw[lead : lead + 4]) or _damaged_at_the_start(raw, lead)
         if kind is not None:
-            yield from Members(raw, kind).pieces(start)
+            for piece in Members(raw, kind, lead).pieces(start + lead):
+                yield _counted_from(piece, lead) if lead else piece
             return
-        while data := raw[start : start + _CHUNK]:
+        while data := raw[start + lead : start + lead + _CHUNK]:
             yield Piece(data, start, packed=False)
             start += len(data)
 
 
-def _damaged_at_the_start(raw: mmap.mmap) -> str | None:
+def _counted_from(piece: Piece | StreamDamage, lead: int) -> Piece | StreamDamage:
+    if isinstance(piece, StreamDamage):
+        return replace(piece, offset=piece.offset - lead)
+    return piece if piece.start is None else replace(piece, start=piece.start - lead)
+
+
+def _damaged_at_the_start(raw: mmap.mmap, begin: int) -> str | None:
     """What a file is compressed with whose first bytes are of no kind, and no text."""
-    if not _NOT_TEXT.search(raw[:_HEAD]):
+    if not _NOT_TEXT.search(raw[begin : begin + _HEAD]):
         return None
-    found = {kind: Members(raw, kind).sound_from(0) for kind in ("gzip", "zstd")}
+    kinds = ("gzip", "lz4", "zstd")
+    found = {kind: Members(raw, kind, begin).sound_from(begin) for kind in kinds}
     sound = [(offset, kind) for kind, offset in found.items() if offset is not None]
     return min(sound)[1] if sound else None
 

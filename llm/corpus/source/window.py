@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from llm.corpus.source.compressed import Piece, StreamDamage
-from llm.corpus.source.streams import pieces
+from llm.corpus.source.streams import Span, pieces
 
 _NO_LINE_END = re.compile(rb"[^\r\n]")
 _NOT_BLANK = re.compile(rb"[^\r\n\0 \t]")
@@ -26,15 +27,19 @@ class Window:
         damage: what follows the bytes; `None` where more can be read, or the file ends.
         packed: the file is compressed.
         size: bytes of the file.
+
+    Args:
+        span: of the file, where it is one inside another; places are counted in the outer one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self.size = path, path.stat().st_size
+    def __init__(self, path: Path, span: Span | None = None) -> None:
+        self._path, self._span = path, span
+        self._begin, self.size = span or (0, path.stat().st_size)
         self.packed = False
         self._open(0, 0)
 
     def _open(self, position: int, start: int) -> None:
-        self._feed = pieces(self._path, start)
+        self._feed = pieces(self._path, start, self._span)
         self.data, self.position = bytearray(), position
         self.damage: StreamDamage | None = None
         self._ended = False
@@ -60,7 +65,7 @@ class Window:
                 self._starts.append((self.position + len(self.data), piece.start))
             self.data += piece.data
         else:
-            self.damage = piece
+            self.damage = replace(piece, offset=piece.offset + self._begin)
 
     def pass_damage(self) -> None:
         """Let reading go on behind the damage."""
@@ -103,13 +108,14 @@ class Window:
         a compressed member."""
         position = self.position + at
         if not self.packed:
-            return position
-        return next((start for begun, start in self._starts if begun == position), None)
+            return self._begin + position
+        found = next((start for begun, start in self._starts if begun == position), None)
+        return None if found is None else self._begin + found
 
     def member(self, at: int = 0) -> int:
         """Byte of the file at which the member starts that the byte at index `at` is in."""
         begun = [start for place, start in self._starts if place <= self.position + at]
-        return begun[-1] if begun else 0
+        return self._begin + (begun[-1] if begun else 0)
 
     def members(self, at: int) -> list[int]:
         """Indices from `at` on at which members start."""

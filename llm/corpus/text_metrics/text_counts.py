@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from llm.corpus.text_metrics import characters
 from llm.corpus.text_metrics.repetition import GRAMS, gram_counts, repeated
 from llm.corpus.text_metrics.segmentation import Segments, segment
-from llm.machine_code import compiled, compiler
+from llm.c_library import compiled, compiler
 
 SHORT_LINE = 30
 # In the order of the enumeration in text_counts.c.
@@ -190,7 +190,7 @@ def _ends(sizes: Iterable[int]) -> NDArray[np.int64]:
 @cache
 def _library() -> ctypes.CDLL | None:
     """The compiled loops; none where that is not possible."""
-    found = compiled(_SOURCE, [])
+    found = compiled(_SOURCE, ["-O3", "-march=native"])
     if found is None:
         logging.getLogger(__name__).warning(
             "%s compiles nothing here, so Python counts words, some thirty times slower; install "

@@ -18,6 +18,9 @@ from typing import Any
 
 from tasks.engine.errors import CanonicalJsonError
 
+# What needs no second look; lists are long where a corpus has many files.
+_PLAIN = frozenset({str, int, bool, type(None)})
+
 
 def _check(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (bool, str)):
@@ -37,7 +40,10 @@ def _check(value: Any, where: str) -> Any:
                 )
         return {key: _check(value[key], f"{where}.{key}") for key in sorted(value)}
     if isinstance(value, (list, tuple)):
-        return [_check(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [
+            item if type(item) in _PLAIN else _check(item, f"{where}[{index}]")
+            for index, item in enumerate(value)
+        ]
     raise CanonicalJsonError(
         f"{where}: a {type(value).__name__} has no canonical JSON form; "
         "convert it to str, int, float, bool, None, list or dict first"

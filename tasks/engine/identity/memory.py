@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from stat import S_ISLNK
 from typing import Any
 
 # Lines of files that changed since are dropped once they are the greater part.
@@ -38,6 +39,7 @@ class Memory:
         self._known: dict[str, tuple[str, Any]] = {}
         self._lines = 0
         self._fresh: list[str] = []
+        self._folders: dict[str, str] = {}  # where each leads in the end
         with contextlib.suppress(OSError):
             self._read()
 
@@ -48,24 +50,42 @@ class Memory:
         if before is not None and before[0] == stamp:
             _, self._known, self._lines = before
             return
-        for line in self._file.read_text(encoding="utf-8").splitlines():
-            self._lines += 1
-            # A line cut off by a crash costs one computation, nothing else.
+        lines = self._file.read_text(encoding="utf-8").splitlines()
+        self._lines = len(lines)
+        for entry in _entries(lines):
+            # Another program's line costs one computation, nothing else.
             with contextlib.suppress(ValueError, TypeError):
-                path, mark, value = json.loads(line)
+                path, mark, value = entry
                 self._known[path] = (mark, value)
         _READ[self._file] = (stamp, self._known, self._lines)
 
     def recall(self, path: Path, compute: Callable[[Path], Any]) -> Any:
         """The value for a file: remembered, else computed. It must have a JSON form."""
-        name, stamp = str(path.resolve()), _stamp(path.stat())
+        return self.sized(str(path), compute)[1]
+
+    def sized(self, path: str, compute: Callable[[Path], Any]) -> tuple[int, Any]:
+        """Bytes of a file, and the value for it as by `recall`: what a plan asks of 100,000."""
+        name, stat = self._found(path)
+        stamp = _stamp(stat)
         known = self._known.get(name)
         if known is not None and known[0] == stamp:
-            return known[1]
-        value = compute(path)
+            return stat.st_size, known[1]
+        value = compute(Path(path))
         self._known[name] = (stamp, value)
         self._fresh.append(_line(name, stamp, value))
-        return value
+        return stat.st_size, value
+
+    def _found(self, path: str) -> tuple[str, os.stat_result]:
+        """A file's path without links, and its state; of a folder the links are followed once."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        whole = f"{self._folders[folder].rstrip('/')}/{name}"
+        stat = os.lstat(whole)
+        if S_ISLNK(stat.st_mode):
+            whole = os.path.realpath(whole)
+            stat = os.stat(whole)  # noqa: PTH116
+        return whole, stat
 
     def keep(self) -> None:
         """Write down what is new; a cache folder that cannot be written costs time alone."""
@@ -85,6 +105,18 @@ class Memory:
         lines = [_line(name, *entry) for name, entry in self._known.items()]
         whole.write_text("".join(lines), encoding="utf-8")
         whole.replace(self._file)
+
+
+def _entries(lines: list[str]) -> list[Any]:
+    """What lines of JSON hold; one that a crash cut off is left out."""
+    try:
+        whole: list[Any] = json.loads(f"[{','.join(lines)}]")  # at once: they may be 100,000
+    except ValueError:
+        whole = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                whole.append(json.loads(line))
+    return whole
 
 
 def _stamp(stat: os.stat_result) -> str:

@@ -119,7 +119,10 @@ def _version(name: str) -> str:
 
 
 @functools.cache
-def _git() -> tuple[str | None, bool | None]:
+def checkout() -> tuple[str | None, bool | None]:
+    """Commit of the folder this code lies in, and whether files differ from it; `None` where git
+    does not say."""
+
     def ask(*words: str) -> str | None:
         try:
             answer = subprocess.run(
@@ -141,7 +144,7 @@ def code_record(stage: Stage, commits: bool = True) -> CodeRecord:
         commits: ask git too; what has drifted can be told without.
     """
     files = reached_files((stage.run.__module__, *stage.code))
-    commit, dirty = _git() if commits else (None, None)
+    commit, dirty = checkout() if commits else (None, None)
     return CodeRecord(
         version=stage.version,
         digest=sha256_json(files),

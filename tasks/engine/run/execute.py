@@ -94,7 +94,8 @@ def execute(
     """Serve the artifact of a request, building it if there is none that is sound.
 
     Args:
-        force: make a new attempt although a sound one exists; nothing is adopted or resumed.
+        force: make a new attempt although a sound one exists; nothing is adopted or resumed, but
+            what a stage that `looks_again` finds unchanged.
         prefect: run ids to record.
         same_code: adopt no shard that other code built.
 
@@ -200,7 +201,8 @@ def _attempt(
             artifact, output = request.inputs[name]
             data[name] = artifact.data(output)
     inputs = Inputs(data, request.externals)
-    known = {} if force else known_receipts(store, stage.name)
+    again = force and not stage.looks_again(config)
+    known = {} if again else known_receipts(store, stage.name)
     where = f"{folder}/{attempt}"
     out = Out(
         stage,
@@ -213,6 +215,7 @@ def _attempt(
         listener,
         code_identity(code),
         same_code,
+        force,
     )
     try:
         stage.run(config, inputs, out)

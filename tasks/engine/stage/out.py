@@ -41,6 +41,7 @@ class Out:
         known: shard id -> attempt folder, of shards that may be adopted.
         code: identity of the code that runs; recorded in receipts.
         same_code: adopt only what this very code built.
+        forced: the attempt was asked for although a sound one exists.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Out:
         listener: Listener,
         code: str,
         same_code: bool,
+        forced: bool,
     ) -> None:
+        self.forced = forced
         self._stage, self._config, self._inputs = stage, config, inputs
         self._listener, self._store = listener, store
         self._files = AttemptFiles(stage, store, folder)
@@ -108,11 +111,16 @@ class Out:
         self._files.extend(name, fields)
 
     @contextlib.contextmanager
-    def table(self, name: str) -> Iterator[PartWriter]:
-        """Write a table from this process; published when the block ends without an error."""
+    def table(self, name: str, part: str = "part-00000") -> Iterator[PartWriter]:
+        """Write a table from this process; published when the block ends without an error.
+
+        Args:
+            part: what its first file is called, without the ending: a table that is cut as an input
+                is written a part at a time, each under the name of the input's.
+        """
         schema = self._files.schema(name)
         folder = self._files.staging / f"table-{name}"
-        writer = CountingWriter(folder, "part-00000", schema, name)
+        writer = CountingWriter(folder, part, schema, name)
         with writer:
             yield writer
         for file in writer.files:
@@ -212,6 +220,7 @@ class Out:
         checked: bool = True,
         again: str = "",
         from_kept: bool = False,
+        adopt_forced: bool = False,
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
@@ -229,6 +238,8 @@ class Out:
             again: an output; shards of earlier attempts that wrote to it are built once more.
             from_kept: a unit of which an earlier map of this run kept rows (`Kept`) is given those,
                 `Unit.kept`, and not its file: what it is known by stays the file.
+            adopt_forced: a forced attempt adopts finished shards too (of a stage that
+                `looks_again`): what they are known by says which bytes they have.
 
         Raises:
             OutputError: `gather` with `each` or `aligned`, which go by the names of single parts.
@@ -270,7 +281,7 @@ class Out:
             )
             for unit in units
         }
-        adopted = self.work.adopt(ids.values(), again)
+        adopted = {} if self.forced and not adopt_forced else self.work.adopt(ids.values(), again)
         receipts = {name: adopted[shard] for name, shard in ids.items() if shard in adopted}
         jobs = [
             Job(

@@ -41,6 +41,11 @@ def nothing_foretold(
     return ()
 
 
+def never_looks_again(config: Any) -> bool:
+    """Of a stage whose inputs are all known when it is planned."""
+    return False
+
+
 # Given a config, the inputs by name, the artifact and a scratch folder.
 Decides = Callable[[Any, Mapping[str, Data], Artifact, Path], pa.Table]
 
@@ -80,6 +85,8 @@ class Stage:
             of `REMOVED`, from what its inputs and the artifact (whose `removed` it is held against)
             have stored; a folder is scratch. It equals what a run removes, or raises. `None` where
             that takes a run.
+        looks_again: whether, by its config, it asks places that planning does not see into: then a
+            scheduled refresh forces it, and its body decides what of earlier attempts is adopted.
         reported_after: the stage whose chapter comes before its own in the report; "" = the one
             before it in the registry.
         panels: what it shows of an artifact that is about to be published; kept with it.
@@ -101,6 +108,7 @@ class Stage:
         nothing_foretold
     )
     decides: Decides | None = None
+    looks_again: Callable[[Any], bool] = never_looks_again
     conservation: Conservation | None = None
     reproducible: bool = True
     libraries: tuple[str, ...] = ()

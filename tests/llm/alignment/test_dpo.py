@@ -13,8 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from llm.alignment.methods import dpo
-from llm.alignment.methods.dpo import AnswerLengthError, ChosenCollapseError
+from llm.alignment.drift import AnswerLengthError, ChosenCollapseError, check_drift
 from llm.model.folder import load
 from llm.model.scoring import completion_logprobs
 from llm.process.parent import StoppedError, StopRequest
@@ -153,10 +152,10 @@ def test_drift_beyond_the_limits_ends_the_run(tmp_path: Path, given: tuple[Path,
     assert not (tmp_path / "out").exists()
     chosen = "validation/chosen_logprob"
     with pytest.raises(ChosenCollapseError, match=r"fell from -1\.000 to -1\.500 nats a token"):
-        dpo.check_drift({chosen: -1.0}, {chosen: -1.5}, 0.4, 0.0)
-    dpo.check_drift({chosen: -1.0}, {chosen: -1.5}, 0.6, 0.0)
+        check_drift({chosen: -1.0}, {chosen: -1.5}, 0.4, 0.0)
+    check_drift({chosen: -1.0}, {chosen: -1.5}, 0.6, 0.0)
     name = "validation/answer_tokens"
     with pytest.raises(AnswerLengthError, match=r"grew from 10\.0 to 31\.0 tokens"):
-        dpo.check_drift({name: 10.0}, {name: 31.0}, 0.0, 3.0)
-    dpo.check_drift({name: 10.0}, {name: 30.0}, 0.0, 3.0)
-    dpo.check_drift({name: 10.0}, {name: 31.0}, 0.0, 0.0)
+        check_drift({name: 10.0}, {name: 31.0}, 0.0, 3.0)
+    check_drift({name: 10.0}, {name: 30.0}, 0.0, 3.0)
+    check_drift({name: 10.0}, {name: 31.0}, 0.0, 0.0)

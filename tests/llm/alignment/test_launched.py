@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from llm.process.parent import TERMINATED
-from tests.llm.alignment.tiny_run import instructions, model_folder, polite, run_record
+from tests.llm.alignment.tiny_run import instructions, model_folder, polite, run_record, thumbs
 
 Event = dict[str, Any]
 
 
 def launched(
-    record: dict[str, Any], folder: Path, on_event: Callable[[Event, subprocess.Popen], None]
+    record: dict[str, Any],
+    folder: Path,
+    on_event: Callable[[Event, subprocess.Popen], None],
+    module: str = "llm.alignment",
 ) -> tuple[int, list[Event]]:
     """Exit code and events; every line of standard output must be one."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +32,7 @@ def launched(
     heard = []
     with (folder / "stderr.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "llm.alignment", str(path)],
+            [sys.executable, "-u", "-m", module, str(path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -57,7 +60,12 @@ def test_an_error_is_an_event(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "rows", "epochs"),
-    [("sft", instructions, 10), ("reward", polite, 10), ("rlhf", instructions, 20)],
+    [
+        ("sft", instructions, 10),
+        ("kto", thumbs, 10),
+        ("reward", polite, 10),
+        ("rlhf", instructions, 20),
+    ],
 )
 def test_stopped_and_killed_it_ends_as_if_undisturbed(
     tmp_path: Path, method: str, rows: Callable[[Path], Path], epochs: int

@@ -42,7 +42,7 @@ def test_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exceptio
 @pytest.mark.parametrize("cause", CAUSES, ids=repr)
 def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exception) -> None:
     record = {
-        "models": [{"name": "base", "folder": "m"}],
+        "models": [{"name": "base", "folder": "m", "before": ""}],
         **{name: [] for name in ("documents", "instructions", "preferences")},
         **{name: [] for name in ("prompts", "continuations", "others", "attributes")},
         **{name: [] for name in ("tasks", "lm_eval_tasks", "lm_eval_files")},

@@ -117,6 +117,21 @@ def preferences(path: Path) -> Path:
     return path
 
 
+def thumbs(path: Path) -> Path:
+    """Of every prompt of `preferences` one answer: what was preferred, or what was not."""
+    preferences(path)
+    rows = [
+        {
+            **{name: row[name] for name in ("doc_id", "split", "prompt")},
+            "answer": row["rejected" if number % 3 == 1 else "chosen"],
+            "desirable": number % 3 != 1,
+        }
+        for number, row in enumerate(pq.read_table(path).to_pylist())
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
 def polite(path: Path, prompts: int = 60) -> Path:
     """Preferences for the answer that says please, which is the shorter one in every other pair."""
     rows = [
@@ -154,11 +169,25 @@ def reward_part(kind: str, **changes: Any) -> dict[str, Any]:
 def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[str, Any]:
     how = ["checkpoint_seconds", "device", "score_tokens", "threads"]
     own: dict[str, dict[str, Any]] = {
-        "sft": {"learn": "all", "packing": "none", "execution": [*how, "micro_batch_size"]},
+        "sft": {
+            "learn": "all",
+            "packing": "none",
+            "weights": [],
+            "execution": [*how, "micro_batch_size"],
+        },
         "dpo": {
             "beta": 0.1,
             "loss": "sigmoid",
             "sft_weight": 0.0,
+            "length_prompts": 4,
+            "max_chosen_drop": 0.0,
+            "max_length_growth": 0.0,
+            "execution": how,
+        },
+        "kto": {
+            "beta": 0.1,
+            "desirable_weight": 1.0,
+            "undesirable_weight": 1.0,
             "length_prompts": 4,
             "max_chosen_drop": 0.0,
             "max_length_growth": 0.0,

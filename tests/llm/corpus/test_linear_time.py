@@ -23,7 +23,7 @@ from llm.corpus import stream_safe, words
 from llm.corpus.annotate.pii.find import pii_counts
 from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.normalise import normalise
-from llm.corpus.decontaminate.ngrams import words as contamination_words
+from llm.corpus.decontaminate.word_keys import words as contamination_words
 from llm.corpus.dedup.shingles import shingles, text_digest
 from llm.corpus.source.arc import Arc
 from llm.corpus.source.encoding import declared_in_page

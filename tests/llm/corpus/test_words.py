@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm.corpus.decontaminate.items import EvaluationItem
-from llm.corpus.decontaminate.ngrams import NgramIndex, find_matches, item_ngrams
+from llm.corpus.decontaminate.search import TextIndex
+from llm.corpus.decontaminate.sought import Criteria, sought_texts
 from llm.corpus.dedup.shingles import normalise, shingle_hashes, shingles
 from llm.corpus.dedup.signatures import sign
 from llm.corpus.words import pieces, words
@@ -21,6 +22,7 @@ from tests.llm.corpus.text_metrics.measured import measured
 
 DIFFERENT = ["दिन", "दान", "दीन", "मेला", "मैला", "กิน", "กัน", "דֹּב", "דִּבּ", "عَلَم", "عِلْم"]
 # Article 1 of the Universal Declaration of Human Rights and what else is needed for some length.
+CRITERIA = Criteria(ngram=13, shortest=8, share=0.5, edited_share=0.9)
 TEXTS = {
     "Hindi": "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता और समानता प्राप्त है "
     "उन्हें बुद्धि और अन्तरात्मा की देन प्राप्त है और परस्पर उन्हें भाईचारे के भाव से बर्ताव करना चाहिए",
@@ -81,8 +83,8 @@ def test_what_nobody_sees_hides_no_words(unseen: str) -> None:
     question = "Natalia sold clips to forty eight of her wonderful friends in April and then more"
     hidden = " ".join(word[:2] + unseen + word[2:] + unseen for word in question.split())
     assert shingles(hidden, 5) == shingles(question, 5)
-    table, _ = item_ngrams("set", [EvaluationItem("it:1", (question,))], 13, 8)
-    assert NgramIndex(table).matches(f"Before. {hidden} Behind.")
+    table, _ = sought_texts("set", [EvaluationItem("it:1", (question,))], CRITERIA)
+    assert all(TextIndex(table).find([f"Before. {hidden} Behind."]))
 
 
 def test_thai_vowels_stay_with_their_letters() -> None:
@@ -157,18 +159,16 @@ def test_an_insertion_moves_no_border_far_from_it() -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_contamination_finds_what_is_quoted_and_nothing_else(name: str) -> None:
     items = [EvaluationItem("set:1", (TEXTS[name],))]
-    index = NgramIndex(item_ngrams("quiz", items, 13, 8)[0])
-    page = pa.table({"doc_id": ["d"], "text": [f"1. {TEXTS[name]}. Answer: b"]})
-    assert find_matches(page, index).num_rows == 1
-    others = [text for other, text in TEXTS.items() if other != name]
-    rest = pa.table({"doc_id": list(map(str, range(len(others)))), "text": others})
-    assert find_matches(rest, index).num_rows == 0
+    index = TextIndex(sought_texts("quiz", items, CRITERIA)[0])
+    (found,) = index.find([f"1. {TEXTS[name]}. Answer: b"])
+    assert [one.rule for one in found] == ["whole"]
+    assert not any(index.find([text for other, text in TEXTS.items() if other != name]))
 
 
 def test_four_words_of_tamil_are_not_thirteen() -> None:
     """Vowel signs that separate words made thirteen of them from four."""
     item = EvaluationItem("set:1", ("மனிதப் பிறவியினர் சகலரும் சுதந்திரமாகவே",))
-    table, coverage = item_ngrams("quiz", [item], 13, 8)
+    table, coverage = sought_texts("quiz", [item], CRITERIA)
     assert (coverage.too_short, table.num_rows) == (1, 0)
 
 

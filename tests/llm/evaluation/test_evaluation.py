@@ -150,8 +150,8 @@ def record(folder: Path, encoder: ChatEncoder) -> dict[str, Any]:
     return {
         **paths,
         "models": [
-            {"name": "base", "folder": str(folder)},
-            {"name": "sft", "folder": str(tuned)},
+            {"name": "base", "folder": str(folder), "before": ""},
+            {"name": "sft", "folder": str(tuned), "before": "base"},
         ],
         "tasks": [],
         "lm_eval_tasks": [],
@@ -366,6 +366,24 @@ def test_another_model_is_computed_by_transformers(record: dict[str, Any], tmp_p
         assert value == pytest.approx(scores["base"][name], rel=1e-4)
     said = {row["model"]: row for row in result.answers.to_pylist() if row["task"] == "exact_match"}
     assert said["base"]["given"] == said["theirs"]["given"]
+
+
+def test_a_model_is_compared_with_the_one_it_names(record: dict[str, Any], tmp_path: Path) -> None:
+    base, sft = record["models"]
+    aside = {**base, "name": "aside", "before": "base"}
+    result = evaluate(
+        read(run_file(tmp_path, {**record, "models": [base, sft, aside]})), lambda *_: quiet
+    )
+    changes = {
+        (row["model"], row["metric"]): row["value"]
+        for row in result.scores.to_pylist()
+        if row["metric"].endswith("_change")
+    }
+    # The same weights as base: nothing changed since, whatever stands between.
+    aside_changes = {value for (model, _), value in changes.items() if model == "aside"}
+    assert aside_changes == {0.0}
+    assert changes["sft", "bits_per_byte_change"] != 0
+    assert not any(model == "base" for model, _ in changes)
 
 
 def test_a_folder_that_is_no_model_is_named(record: dict[str, Any], tmp_path: Path) -> None:

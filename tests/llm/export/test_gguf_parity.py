@@ -17,9 +17,13 @@ from llm.export.gguf_parity_table import (
     require_gguf,
 )
 from llm.export.isolated import UnusableExportError
+from llm.model.folder import save
+from llm.tokens.bpe import BpeSettings, train
+from llm.tokens.hf_folder import write_folder
 from llm.tokens.special_tokens import TURN_END
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
 from tests.llm.export.test_gguf import ABOUT
+from tests.llm.tokens.small_tokenizer import library_texts
 
 PROMPTS = ("def f(x):\n    ", "What is this?", "word " * 90)
 
@@ -55,6 +59,23 @@ def test_llama_cpp_gives_the_same(tmp_path: Path, qk_norm: bool) -> None:
     assert found["top1_agreement"] == 1.0
     assert found["bits_per_byte"] == pytest.approx(found["bits_per_byte_ours"], rel=1e-5)
     assert {row["passed"] for row in gguf_parity_table(exact).to_pylist()} == {True, None}
+
+
+def test_digits_by_three_too(tmp_path: Path) -> None:
+    """Llama 3's split, which llama.cpp knows under another name."""
+    tokenizer = train(
+        [*library_texts(), "1999 and 100,000 of 199\n" * 99], BpeSettings(1024, 2, 16, "triple")
+    )
+    assert tokenizer.encode("1999").tokens == ["199", "9"]
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    write_folder(tokenizer, folder, TURN_END)
+    save(tiny_model(64), tmp_path / "model", folder, TURN_END)
+    found = measured(
+        compute_ours(tmp_path / "model", ("in 1234567, 89", "x"), 24, []), tmp_path, "f32"
+    )
+    require_gguf(found)
+    assert [measure.check for measure in found].count("tokenizer") > 20
 
 
 def test_rounded_and_quantised_files_are_measured(tmp_path: Path) -> None:

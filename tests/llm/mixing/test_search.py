@@ -112,6 +112,7 @@ def test_proxies_are_the_trainers_own_runs(done: tuple[Path, Search], tmp_path: 
     assert outcomes[0]["bits"] != outcomes[1]["bits"]
 
 
+@pytest.mark.long
 def test_what_is_there_is_not_trained_again(done: tuple[Path, Search], tmp_path: Path) -> None:
     """Of a later search with one more domain and one more mixture."""
     _, before = done

@@ -27,7 +27,7 @@ def library_texts() -> tuple[str, ...]:
 
 @cache
 def small_tokenizer() -> Tokenizer:
-    return train(library_texts(), BpeSettings(SIZE, 2, 16))
+    return train(library_texts(), BpeSettings(SIZE, 2, 16, "single"))
 
 
 def small_folder(folder: Path) -> Path:

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from llm.tokens.bpe import SPLIT, BpeSettings, CorpusTooSmallError, train
+from llm.tokens.bpe import SPLITS, BpeSettings, CorpusTooSmallError, train
 from llm.tokens.special_tokens import SPECIAL_TOKENS
 from llm.tokens.token_bytes import byte_alphabet
 from tests.llm.tokens.small_tokenizer import SIZE, library_texts, small_tokenizer
 
 
-def split(text: str) -> list[str]:
-    splitter = pre_tokenizers.Split(Regex(SPLIT), behavior="isolated", invert=False)
+def split(text: str, digits: str = "single") -> list[str]:
+    splitter = pre_tokenizers.Split(Regex(SPLITS[digits]), behavior="isolated", invert=False)
     return [piece for piece, _ in splitter.pre_tokenize_str(text)]
 
 
@@ -31,7 +31,7 @@ def round_trip(text: str) -> str:
 def test_the_split_is_that_of_qwen2() -> None:
     from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-    assert SPLIT == PRETOKENIZE_REGEX
+    assert SPLITS["single"] == PRETOKENIZE_REGEX
 
 
 def test_split_of_a_sentence() -> None:
@@ -39,6 +39,13 @@ def test_split_of_a_sentence() -> None:
     assert found == [
         "It", "'s", " ", "2", "0", "2", "4", ",", " ", " wasn", "’t", " it", "?\n\n", " ", " x",
         " +=", " ", "1", "0",
+    ]  # fmt: skip
+
+
+def test_the_other_split_takes_three_digits_at_once() -> None:
+    text = "x 1234567,89 It's 2024\n"
+    assert split(text, "triple") == [
+        "x", " ", "123", "456", "7", ",", "89", " It", "'s", " ", "202", "4", "\n",
     ]  # fmt: skip
 
 
@@ -54,7 +61,7 @@ def test_special_tokens_come_first_then_bytes_then_merges() -> None:
 def test_no_learned_token_is_longer_than_asked() -> None:
     learned = [t for t in small_tokenizer().get_vocab() if t not in SPECIAL_TOKENS]
     assert max(map(len, learned)) <= 16
-    longer = train(library_texts(), BpeSettings(SIZE, 2, 64))
+    longer = train(library_texts(), BpeSettings(SIZE, 2, 64, "single"))
     assert max(map(len, longer.get_vocab())) > 16  # rulers of spaces and dashes
 
 
@@ -63,6 +70,16 @@ def test_digits_are_single_tokens() -> None:
     assert tokens == list("1234567890")
 
 
+def test_numbers_of_three_digits_are_learned_where_that_is_asked() -> None:
+    texts = [*library_texts(), "in 1999 and 1998, on 199 pages\n" * 200]
+    learned = train(texts, BpeSettings(1024, 2, 16, "triple"))
+    assert learned.encode("1999").tokens == ["199", "9"]
+    assert learned.decode(learned.encode("in 1234567\n").ids) == "in 1234567\n"
+    single = train(texts, BpeSettings(1024, 2, 16, "single"))
+    assert single.encode("1999").tokens == list("1999")
+
+
+@pytest.mark.long
 def test_every_character_of_every_plane_comes_back() -> None:
     characters = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
     for start in range(0, len(characters), 1 << 16):
@@ -98,7 +115,8 @@ def test_equal_bytes_in_any_order_and_with_any_threads(threads: str) -> None:
     program = (
         "from tests.llm.tokens.small_tokenizer import SIZE, library_texts\n"
         "from llm.tokens.bpe import BpeSettings, train\n"
-        "print(train(library_texts()[::-1], BpeSettings(SIZE, 2, 16)).to_str(pretty=True), end='')"
+        "learned = train(library_texts()[::-1], BpeSettings(SIZE, 2, 16, 'single'))\n"
+        "print(learned.to_str(pretty=True), end='')"
     )
     environment = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
     done = subprocess.run(
@@ -109,22 +127,22 @@ def test_equal_bytes_in_any_order_and_with_any_threads(threads: str) -> None:
 
 def test_a_small_corpus_gives_the_multiple_of_128_it_fills() -> None:
     text = library_texts()[4][:20_000]
-    small = train([text], BpeSettings(65_536, 2, 16))
+    small = train([text], BpeSettings(65_536, 2, 16, "single"))
     size = small.get_vocab_size()
     assert size % 128 == 0
     assert 384 <= size < 65_536
     # It is the beginning of what a training without the rounding learns.
-    again = train([text], BpeSettings(size, 2, 16))
+    again = train([text], BpeSettings(size, 2, 16, "single"))
     assert again.to_str() == small.to_str()
-    with_more = train([text, library_texts()[1]], BpeSettings(65_536, 2, 16))
+    with_more = train([text, library_texts()[1]], BpeSettings(65_536, 2, 16, "single"))
     assert with_more.get_vocab_size() > size
 
 
 def test_a_corpus_without_merges_is_refused() -> None:
     with pytest.raises(CorpusTooSmallError, match="needs 124"):
-        train(["ab ab"], BpeSettings(384, 2, 16))
+        train(["ab ab"], BpeSettings(384, 2, 16, "single"))
 
 
 def test_other_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 128"):
-        train(["ab"], BpeSettings(1000, 2, 16))
+        train(["ab"], BpeSettings(1000, 2, 16, "single"))

@@ -9,7 +9,7 @@ import pytest
 
 from llm.tokens.bpe import LONGEST_WORD, BpeSettings, train
 
-SETTINGS = BpeSettings(1024, 2, 32)
+SETTINGS = BpeSettings(1024, 2, 32, "single")
 
 
 def _seconds(text: str) -> float:

@@ -127,6 +127,7 @@ def test_what_cannot_be_adopted(parent: Path, tmp_path: Path) -> None:
         adopt(planner.request("examples"), other, planner.store)
 
 
+@pytest.mark.long
 def test_other_tokenizers_shapes_and_adapters(parent: Path, tmp_path: Path) -> None:
     planner = again(parent)
     request = planner.request("sft")

@@ -247,16 +247,77 @@ def test_documents_that_quote_a_question_are_removed(
     artifact = _build(tmp_path / "home", corpus, **settings)["decontaminate"].artifact
     (row,) = _rows(artifact, "removed")
     assert (NAMES[row["doc_id"]], row["reason"]) == ("own3", "evaluation:quiz")
-    assert (row["value"], row["threshold"]) == (20 - 12, 1.0)
+    # "Who wrote" is not there: twenty words of twenty-two.
+    assert (row["value"], row["threshold"]) == (20 / 22, 0.5)
     (match,) = _rows(artifact, "matches")
-    assert (match["item"], match["count"]) == ("quiz.jsonl:1", 8)
-    assert match["ngram"] == _words(3000, 3013)
+    assert (match["item"], match["rule"], match["ngrams"]) == (
+        "quiz.jsonl:1", "ngram", list(range(2, 10)),
+    )  # fmt: skip
+    text = TEXTS["own3"][0]
+    assert match["found"] == text[match["start"] : match["end"]] == _words(3000, 3020)
     assert artifact.facts["evaluation_sets"]["quiz"]["items"] == 2
     totals = artifact.manifest.totals
     assert (totals.rows_in, totals.kept, totals.removed) == (63, 62, {"evaluation:quiz": 1})
     (overlap, *_) = decontaminate.STAGE.panels(artifact)
     assert isinstance(overlap, Table)
-    assert list(overlap.rows[0]) == ["quiz", 2, 0, 10 + 9, 1, 1, 1]
+    assert list(overlap.rows[0]) == ["quiz", 2, 0, 2, 1, 1, 1, 0]
+
+
+def test_items_are_cut_out_or_only_reported(tmp_path: Path, corpus: Path, questions: Path) -> None:
+    chosen = {"name": "quiz", "paths": [str(questions)], "fields": ["q"]}
+    texts = {}
+    for action in ("mask", "report"):
+        settings = {"evaluation_sets": [chosen], "action": action, "mask": "[cut]"}
+        home = tmp_path / "home"
+        artifact = _build(home, corpus, decontaminate=settings)["decontaminate"].artifact
+        totals = artifact.manifest.totals
+        assert (totals.rows_in, totals.kept, totals.removed) == (63, 63, {})
+        assert len(_rows(artifact, "matches")) == 1
+        texts[action] = {row["doc_id"]: row for row in _rows(artifact, "documents")}
+    own = DOC_IDS["own3"]
+    left = f"[cut] {_words(3020, 3040)}"
+    assert (texts["mask"][own]["text"], texts["mask"][own]["text_chars"]) == (left, len(left))
+    del texts["mask"][own]
+    assert texts["report"].pop(own)["text"] == TEXTS["own3"][0]
+    assert texts["mask"] == texts["report"]
+
+
+def test_a_document_that_is_an_item_alone_is_removed_whatever_is_cut(
+    tmp_path: Path, corpus: Path
+) -> None:
+    (tmp_path / "all.txt").write_text(f"{TEXTS['own3'][0]}\n{_words(4000, 4020)}\n")
+    chosen = {"name": "quiz", "paths": [str(tmp_path / "all.txt")]}
+    settings = {"evaluation_sets": [chosen], "action": "mask"}
+    artifact = _build(tmp_path / "home", corpus, decontaminate=settings)["decontaminate"].artifact
+    assert _names(_rows(artifact, "removed")) == ["own3"]
+    cut = len(TEXTS["own3"][0]) + len(_words(4000, 4020))
+    facts = artifact.facts
+    assert (facts["masked_documents"], facts["masked_characters"]) == (1, cut)
+
+
+def test_what_many_documents_quote_is_no_evidence(tmp_path: Path, corpus: Path) -> None:
+    """Fifteen of an item's words in a row, on four pages; and the whole item on one of them."""
+    quoted = _words(80_000, 80_015)
+    (tmp_path / "quiz.txt").write_text(f"{quoted} {_words(90_000, 90_010)}\n")
+    for number in range(1, 5):
+        name = f"own{number}"
+        text = f"{TEXTS[name][0]} {quoted}" + (f" {_words(90_000, 90_010)}" if number == 4 else "")
+        for path in corpus.iterdir():
+            path.write_text(path.read_text().replace(json.dumps(TEXTS[name][0]), json.dumps(text)))
+    chosen = {"name": "quiz", "paths": [str(tmp_path / "quiz.txt")]}
+    removed, common = {}, {}
+    for most in (0, 3):
+        settings = {"evaluation_sets": [chosen], "common_documents": most}
+        home = tmp_path / "home"
+        artifact = _build(home, corpus, decontaminate=settings)["decontaminate"].artifact
+        removed[most] = _names(_rows(artifact, "removed"))
+        common[most] = {row["ngram"]: row["documents"] for row in _rows(artifact, "common")}
+    assert removed == {0: ["own1", "own2", "own3", "own4"], 3: ["own4"]}
+    ngrams = [_words(80_000 + at, 80_013 + at) for at in range(3)]
+    assert common == {0: {}, 3: dict.fromkeys(ngrams, 4)}
+    timings = artifact.manifest.timings
+    # Of search and writing of three parts, the search is not repeated.
+    assert timings.shards_adopted == 3
 
 
 def test_without_evaluation_sets_everything_passes(tmp_path: Path, corpus: Path) -> None:

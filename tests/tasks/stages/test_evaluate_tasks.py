@@ -127,6 +127,7 @@ def test_a_record_that_is_no_item_names_the_file(tmp_path: Path) -> None:
         built(tmp_path / "home", dedup=STAND_IN, pretrain=STAND_IN, evaluate=config)
 
 
+@pytest.mark.long
 def test_a_task_of_lm_eval_beside_our_own_and_a_model_of_others(tmp_path: Path) -> None:
     quiz(tmp_path / "set")
     theirs = {

@@ -26,7 +26,8 @@ from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Table
 from tasks.registry import STAGES
-from tasks.stages.fetch import STAGE, FetchConfig, NothingFetchedError, externals
+from tasks.stages.fetch import STAGE, NothingFetchedError, externals
+from tasks.stages.fetch_config import FetchConfig
 from tasks.stages.source_config import SourceConfig
 
 FILES = {f"{number}.txt": f"text {number}\n" for number in range(6)} | {"a/b/deep.md": "# Deep\n"}

@@ -142,6 +142,7 @@ def test_panels(done: dict[str, BuildResult]) -> None:
     assert len(dots.series["measured"]) == 6
 
 
+@pytest.mark.long
 def test_the_same_everywhere(done: dict[str, BuildResult], tmp_path: Path) -> None:
     again = built(tmp_path, SOURCES, mix=MixConfig(**TINY | {"at_once": 2}))
     for output in ("weights", "proxies"):
@@ -165,6 +166,7 @@ def test_what_is_wanted_changes_and_no_model_is_trained_again(
     assert all(row["epochs"] <= 1 + 1e-9 for row in weights.values())
 
 
+@pytest.mark.long
 def test_a_source_that_comes_later_uses_the_models_there_are(
     done: dict[str, BuildResult], home: Path
 ) -> None:

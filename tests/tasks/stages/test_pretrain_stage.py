@@ -166,6 +166,7 @@ def _rates(artifact: Artifact) -> dict[int, float]:
     return {row["step"]: row["value"] for row in rows if row["name"] == "learning_rate"}
 
 
+@pytest.mark.long
 def test_going_on_from_before_the_decay(home: Path, done: BuildResult, tmp_path: Path) -> None:
     """More tokens, at the stable rate and then decayed; the artifact is an input like others."""
     build = done.artifact.manifest.build_id
@@ -210,6 +211,7 @@ def test_what_cannot_be_gone_on_from(home: Path, done: BuildResult) -> None:
     assert "is no model: it has no config.json" in refused(f"pretrain.metrics@{build}")
 
 
+@pytest.mark.long
 def test_an_artifact_without_what_training_goes_on_from_is_fresh(home: Path) -> None:
     config = {**TINY, "seed": 1, "tokens": 2 * 8 * LENGTH}
     without = built(home, pretrain=PretrainConfig(**config, resumable=False))["pretrain"]

@@ -14,6 +14,7 @@ from llm.alignment.run_file import read_run
 from llm.evaluation import run_file as evaluation
 from llm.evaluation.judge import run_file as judge
 from llm.export import run_file as export
+from llm.sampled_pairs import run_file as sampled_pairs
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.registry import STAGES
 
@@ -78,8 +79,10 @@ def written(stage: str, folder: Path, **fields: Any) -> Path:
     [
         ("sft", read_run),
         ("dpo", read_run),
+        ("kto", read_run),
         ("reward", read_run),
         ("rlhf", read_run),
+        ("pairs", sampled_pairs.read),
         ("evaluate", evaluation.read),
         ("judge", judge.read),
         ("export", export.read),
@@ -90,7 +93,7 @@ def test_it_is_read(tmp_path: Path, stage: str, read: Callable[[Path], Any]) -> 
     assert run.threads == 3
 
 
-@pytest.mark.parametrize("stage", ["sft", "dpo", "reward", "rlhf"])
+@pytest.mark.parametrize("stage", ["sft", "dpo", "kto", "reward", "rlhf"])
 def test_fields_that_cannot_change_the_result_are_named_by_the_stage_alone(
     tmp_path: Path, stage: str
 ) -> None:

@@ -179,6 +179,7 @@ def test_every_candidate_becomes_one_row() -> None:
     assert {name: len(rows) for name, rows in tables.items()} == {
         "instructions": 1,
         "preferences": 1,
+        "thumbs": 0,
         "removed": 2,
         "rejected": 1,
     }

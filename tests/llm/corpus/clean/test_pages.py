@@ -128,7 +128,12 @@ def _f1(found: str, wanted: str) -> float:
 
 @pytest.mark.parametrize(
     ("engine", "floor"),
-    [("auto", 0.979), ("resiliparse", 0.928), ("trafilatura", 0.959), ("both", 0.954)],
+    [
+        ("auto", 0.979),
+        ("resiliparse", 0.928),
+        pytest.param("trafilatura", 0.959, marks=pytest.mark.long),
+        pytest.param("both", 0.954, marks=pytest.mark.long),
+    ],
 )
 def test_token_f1_on_real_articles_does_not_fall(engine: str, floor: float) -> None:
     """181 pages with the article's text written out by hand (article-extraction-benchmark)."""

@@ -40,17 +40,19 @@ def _dedup(
     cap: int = 64,
     rows: int = 100,
     keep: Sequence[str] = ("longest", "doc_id"),
+    containment: float = 0.0,
 ) -> Deduplicated:
     tables = _tables(texts, rows)
-    signatures = gather((sign(table, NUM_PERM, WORDS) for table in tables), NUM_PERM)
     bandings = (
         choose_banding(NUM_PERM, threshold, 0.985),
         choose_banding(NUM_PERM, SPLIT_JACCARD, 0.95),
     )
-    search = Search(Levels(threshold, SPLIT_JACCARD), bandings, cap, WORDS)
-    with tempfile.TemporaryDirectory() as scratch:
+    search = Search(Levels(threshold, SPLIT_JACCARD, containment), bandings, cap, WORDS)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as scratch:
+        signed = (sign(table, NUM_PERM, WORDS) for table in tables)
+        signatures = gather(signed, NUM_PERM, Path(folder) / "signatures.bin")
         found = deduplicate(
-            signatures, keep_order(signatures, keep, None), search, lambda: tables, Path(scratch)
+            signatures, keep_order(signatures, keep, {}), search, lambda: tables, Path(scratch)
         )
         assert not list(Path(scratch).iterdir())
     return found
@@ -67,6 +69,12 @@ def _jaccard(one: str, other: str) -> float:
     return len(first & second) / union if union else float(text_digest(one) == text_digest(other))
 
 
+def _contained(one: str, other: str) -> float:
+    """Share of the first one's shingles that the second has."""
+    first, second = _shingles(one), _shingles(other)
+    return len(first & second) / len(first) if first else 1.0
+
+
 def _split_groups(found: Deduplicated, ids: Sequence[str]) -> dict[str, str]:
     groups = dict(
         zip(
@@ -78,7 +86,9 @@ def _split_groups(found: Deduplicated, ids: Sequence[str]) -> dict[str, str]:
     return {doc_id: groups.get(doc_id, doc_id) for doc_id in ids}
 
 
-def _check_laws(texts: Mapping[str, str], threshold: float, found: Deduplicated) -> None:
+def _check_laws(
+    texts: Mapping[str, str], threshold: float, found: Deduplicated, containment: float = 0.0
+) -> None:
     """What must hold whatever the texts are."""
     removed = {row["doc_id"]: row for row in found.removed.to_pylist()}
     assert len(removed) == found.removed.num_rows
@@ -86,17 +96,28 @@ def _check_laws(texts: Mapping[str, str], threshold: float, found: Deduplicated)
     for doc_id, row in removed.items():
         assert row["detail"] not in removed
         true = _jaccard(texts[doc_id], texts[row["detail"]])
-        assert row["value"] == pytest.approx(true)
-        assert true >= threshold
         same = text_digest(texts[doc_id]) == text_digest(texts[row["detail"]])
-        assert row["reason"] == ("exact" if same else "near")
+        if row["reason"] == "contained":
+            assert SPLIT_JACCARD <= true < threshold
+            true, least = _contained(texts[doc_id], texts[row["detail"]]), containment
+        else:
+            least = 1.0 if same else threshold
+            assert row["reason"] == ("exact" if same else "near")
+        assert row["value"] == pytest.approx(true)
+        assert row["threshold"] == least
+        assert true >= least > 0
     decisive: dict[str, str] = {}
     for row in found.pairs.to_pylist():
         true = _jaccard(texts[row["doc_id"]], texts[row["other_id"]])
         assert row["jaccard"] == pytest.approx(true)
         assert true >= SPLIT_JACCARD
-        if row["rule"] == "split":
+        if row["rule"] in ("split", "contained"):
             assert true < threshold
+        if containment:
+            inside = _contained(texts[row["doc_id"]], texts[row["other_id"]])
+            assert row["containment"] == pytest.approx(inside)
+            if true < threshold:
+                assert (row["rule"] == "contained") == (inside >= containment)
         if row["kept_doc_id"] is not None:
             assert row["kept_doc_id"] == row["other_id"]
             assert row["doc_id"] not in decisive
@@ -110,6 +131,13 @@ def _check_laws(texts: Mapping[str, str], threshold: float, found: Deduplicated)
     for row in clusters:
         assert row["size"] == len(members[row["cluster_id"]])
         assert row["cluster_id"] == min(members[row["cluster_id"]])
+    by_id = {row["doc_id"]: row for row in clusters}
+    asked = [*reversed(texts), "never signed"]
+    for row in found.fates.decisions(pa.chunked_array([pa.array(asked)])).to_pylist():
+        listed = by_id.get(row["doc_id"])
+        assert row["kept"] == (row["doc_id"] in texts and row["doc_id"] not in removed)
+        assert row["split_group"] == (listed["split_group"] if listed else None)
+        assert row["cluster_size"] == (listed["size"] if listed else 1)
 
 
 @pytest.fixture(scope="module")
@@ -258,22 +286,28 @@ def _corpora(draw: st.DrawFn) -> dict[str, str]:
 
 
 @settings(deadline=None, max_examples=40)
-@given(_corpora(), st.randoms(use_true_random=False), st.sampled_from([0.5, 0.7, 0.9, 1.0]))
+@given(
+    _corpora(),
+    st.randoms(use_true_random=False),
+    st.sampled_from([0.5, 0.7, 0.9, 1.0]),
+    st.sampled_from([0.0, 0.0, 0.7, 1.0]),
+)
 def test_laws_order_independence_and_the_cap(
-    texts: dict[str, str], random: object, threshold: float
+    texts: dict[str, str], random: object, threshold: float, containment: float
 ) -> None:
-    found = _dedup(texts, threshold)
-    _check_laws(texts, threshold, found)
+    found = _dedup(texts, threshold, containment=containment)
+    _check_laws(texts, threshold, found, containment)
     names = list(texts)
     random.shuffle(names)  # type: ignore[attr-defined]
-    again = _dedup({name: texts[name] for name in names}, threshold, rows=3)
+    shuffled = {name: texts[name] for name in names}
+    again = _dedup(shuffled, threshold, rows=3, containment=containment)
     assert (again.removed, again.pairs, again.clusters) == (
         found.removed,
         found.pairs,
         found.clusters,
     )
-    capped = _dedup(texts, threshold, cap=2)
-    _check_laws(texts, threshold, capped)
+    capped = _dedup(texts, threshold, cap=2, containment=containment)
+    _check_laws(texts, threshold, capped, containment)
     assert capped.removed.select(["doc_id"]) == found.removed.select(["doc_id"])
 
 
@@ -309,3 +343,23 @@ def test_the_better_document_is_kept() -> None:
     texts = {"a": _sentence(0, 200), "b": _sentence(0, 204)}
     assert _dedup(texts, keep=["doc_id"]).removed.column("doc_id").to_pylist() == ["b"]
     assert _dedup(texts, keep=["longest"]).removed.column("doc_id").to_pylist() == ["a"]
+
+
+def test_what_a_kept_document_holds_goes_by_a_rule_of_its_own() -> None:
+    texts = {"a": _sentence(0, 200), "b": _sentence(40, 160), "c": _sentence(75, 195) + " x y z"}
+    assert _dedup(texts).removed.num_rows == 0
+    found = _dedup(texts, containment=0.99)
+    (row,) = found.removed.to_pylist()
+    assert row == {
+        "doc_id": "b",
+        "reason": "contained",
+        "value": 1.0,
+        "threshold": 0.99,
+        "detail": "a",
+    }
+    _check_laws(texts, 0.8, found, 0.99)
+    wider = _dedup(texts, containment=0.97).removed
+    assert wider.column("doc_id").to_pylist() == ["b", "c"]
+    # The longer one is not in the shorter one that is kept.
+    kept_first = {"a": texts["b"], "b": texts["a"]}
+    assert _dedup(kept_first, keep=["doc_id"], containment=0.99).removed.num_rows == 0

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
+from llm.corpus.dedup.band_join import Candidates, candidate_pairs
 from llm.corpus.dedup.components import DisjointSets, components
-from llm.corpus.dedup.lsh import Banding, BandingError, candidate_pairs, choose_banding
+from llm.corpus.dedup.lsh import Banding, BandingError, choose_banding
+from llm.corpus.dedup.signature_rows import SignatureRows
+
+
+def _candidates(
+    matrix: np.ndarray, bandings: Sequence[Banding], cap: int, entries_a_file: int = 1000
+) -> Candidates:
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = SignatureRows(matrix, np.arange(len(matrix)))
+        let_through = functools.partial(_even_sum, len(matrix))
+        found = candidate_pairs(rows, bandings, cap, let_through, Path(scratch), entries_a_file)
+        assert not list(Path(scratch).iterdir())
+    return found
+
+
+def _even_sum(rows: int, pairs: np.ndarray) -> np.ndarray:
+    assert np.all(pairs[:, 0] > pairs[:, 1])
+    assert np.all(pairs < rows)
+    return pairs.sum(axis=1) % 2 == 0
 
 
 @given(st.integers(1, 40), st.integers(1, 20), st.floats(0.5, 0.99))
@@ -44,7 +68,7 @@ def test_too_short_a_signature_is_refused() -> None:
 
 def test_share_of_pairs_found_follows_the_s_curve() -> None:
     generator = np.random.default_rng(7)
-    banding, jaccard, trials = Banding(16, 8), 0.75, 3000
+    banding, jaccard, trials = Banding(16, 8), 0.75, 3000  # an even number
     left = generator.integers(0, 2**32, (trials, 128), dtype=np.uint32)
     right = np.where(
         generator.random((trials, 128)) < jaccard,
@@ -52,9 +76,9 @@ def test_share_of_pairs_found_follows_the_s_curve() -> None:
         generator.integers(0, 2**32, (trials, 128), dtype=np.uint32),
     )
     stacked = np.concatenate([left, right])
-    pairs = candidate_pairs(stacked, [banding], 64).pairs
-    assert np.all(pairs[:, 0] - pairs[:, 1] == trials)
-    assert len(pairs) / trials == pytest.approx(banding.probability(jaccard), abs=0.03)
+    found = _candidates(stacked, [banding], 64)
+    assert np.all(found.pairs[:, 0] - found.pairs[:, 1] == trials)
+    assert found.found / trials == pytest.approx(banding.probability(jaccard), abs=0.03)
 
 
 @settings(deadline=None)
@@ -62,9 +86,10 @@ def test_share_of_pairs_found_follows_the_s_curve() -> None:
     st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), max_size=25),
     st.sampled_from([(Banding(3, 2),), (Banding(2, 3), Banding(6, 1)), (Banding(1, 4),)]),
     st.integers(2, 8),
+    st.sampled_from([1, 7, 50, 1000]),
 )
 def test_candidates_are_those_of_a_plain_loop(
-    rows: list[list[int]], bandings: tuple[Banding, ...], cap: int
+    rows: list[list[int]], bandings: tuple[Banding, ...], cap: int, entries_a_file: int
 ) -> None:
     matrix = np.array(rows, dtype=np.uint32).reshape(-1, 6)
     listed: set[tuple[int, int]] = set()
@@ -80,8 +105,10 @@ def test_candidates_are_those_of_a_plain_loop(
                     oversized.append(members)
                 else:
                     listed |= {(b, a) for a in members for b in members if a < b}
-    found = candidate_pairs(matrix, bandings, cap)
-    assert [tuple(pair) for pair in found.pairs.tolist()] == sorted(listed)
+    found = _candidates(matrix, bandings, cap, entries_a_file)
+    assert found.found == len(listed)
+    let_through = sorted(pair for pair in listed if sum(pair) % 2 == 0)
+    assert [tuple(pair) for pair in found.pairs.tolist()] == let_through
     assert sorted(members.tolist() for members in found.oversized) == sorted(oversized)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from llm.corpus.fetch.entries import Entry, Fetched, NotFetchedError, Place, Refused
-from llm.corpus.fetch.folder import Known, list_folder, read_file
-from llm.corpus.fetch.open import UnknownPlaceError, list_place, reader
+from llm.corpus.fetch.places.folder import Known, list_folder, read_file
+from llm.corpus.fetch.places.open import UnknownPlaceError, list_place, reader
 from llm.corpus.fetch.write import write_entries
 from llm.corpus.source.archives import read_archive
 from llm.corpus.source.records import Page
@@ -85,7 +85,7 @@ def test_a_file_that_is_gone_or_is_none_is_refused_with_a_reason(tmp_path: Path)
         with pytest.raises(NotFetchedError) as caught:
             list(read_file(tmp_path / name))
         assert caught.value.reason == reason
-        read = reader(Place("p", "folder"), tmp_path / name)
+        read = reader(Place("p", "folder"), {}, None, tmp_path / name)
         (outcome,) = write_entries(read, [entry], tmp_path / "out")
         assert isinstance(outcome, Refused)
         assert outcome.reason == reason
@@ -103,6 +103,6 @@ def test_a_full_disk_is_no_fault_of_the_place() -> None:
 def test_a_kind_without_a_reader_is_told() -> None:
     place = Place("far", "moon")
     with pytest.raises(UnknownPlaceError, match=r"far: there is no reader .* 'moon'"):
-        list(list_place(place, []))
+        list(list_place(place, {}, None))
     with pytest.raises(UnknownPlaceError):
-        reader(place, Path())
+        reader(place, {}, None, Path())

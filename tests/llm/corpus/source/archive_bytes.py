@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import lz4.frame
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
@@ -54,6 +55,11 @@ def _gzip(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
+def _lz4(data: bytes) -> bytes:
+    packed: bytes = lz4.frame.compress(data, content_checksum=True)
+    return packed
+
+
 def _blocks(records: list[bytes]) -> bytes:
     """As bgzip does: members that know nothing of records."""
     data = b"".join(records)
@@ -67,6 +73,7 @@ PACKED: dict[str, Callable[[list[bytes]], bytes]] = {
     "gz, blocks": _blocks,
     "gz, one piece": lambda records: _gzip(b"".join(records)),
     "zst, each": lambda records: b"".join(map(zstandard.compress, records)),
+    "lz4, each": lambda records: b"".join(map(_lz4, records)),
     "zst, one piece": lambda records: zstandard.compress(b"".join(records)),
 }
 

@@ -68,7 +68,9 @@ damage = st.tuples(
 
 
 @given(
-    st.sampled_from(sorted(RECORDS)), st.sampled_from(["plain", "gz, each", "zst, each"]), damage
+    st.sampled_from(sorted(RECORDS)),
+    st.sampled_from(["plain", "gz, each", "lz4, each", "zst, each"]),
+    damage,
 )
 @quick
 def test_records_apart_from_the_damage_are_read(
@@ -95,7 +97,7 @@ def test_records_apart_from_the_damage_are_read(
 
 
 @pytest.mark.parametrize("kind", sorted(RECORDS))
-@pytest.mark.parametrize("packing", ["gz, each", "zst, each"])
+@pytest.mark.parametrize("packing", ["gz, each", "lz4, each", "zst, each"])
 def test_a_file_cut_anywhere_in_its_second_member_says_so(
     tmp_path: Path, kind: str, packing: str
 ) -> None:

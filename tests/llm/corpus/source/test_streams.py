@@ -2,6 +2,7 @@ import gzip
 import random
 from pathlib import Path
 
+import lz4.frame
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +25,7 @@ PACKERS = {
         gzip.compress(data[i : i + 7]) for i in range(0, len(data), 7)
     ),
     "zstd": zstandard.ZstdCompressor().compress,
+    "lz4": lz4.frame.compress,
     "long window": lambda data: _long_window(data),
     "skippable first": lambda data: b"\x50\x2a\x4d\x18\x04\0\0\0size" + zstandard.compress(data),
     "frames": lambda data: zstandard.compress(data[:5]) + zstandard.compress(data[5:]),

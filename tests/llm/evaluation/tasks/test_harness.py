@@ -170,6 +170,7 @@ def test_tasks_that_cannot_be_asked(
         list(HarnessTasks([str(path)], 1).ask(subject, 512, no_report))
 
 
+@pytest.mark.long
 def test_a_name_that_is_none(folder: Path) -> None:
     with pytest.raises(HarnessTaskError, match="lm-eval has no task 'arc_eazy'"):
         HarnessTasks(["arc_eazy"], 1)

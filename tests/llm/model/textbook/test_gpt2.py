@@ -137,6 +137,7 @@ def test_first_weights() -> None:
     assert state["transformer.ln_f.weight"].unique().tolist() == [1]
 
 
+@pytest.mark.long
 def test_it_learns_a_page() -> None:
     """The beginning of a page, guessed better than by how often each of its bytes occurs."""
     data = PAGE.read_bytes()[:2000]

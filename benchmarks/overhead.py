@@ -1,0 +1,184 @@
+"""What the pipeline itself costs: a run that has nothing to do, and a plan over many shards.
+
+    python -m benchmarks.overhead [--recipe quickstart] [--shards 100000]
+
+Two things are timed as commands, each from its start to its end, the median of three. First `ingot
+plan` and `ingot run` of a recipe that is up to date, with the server running; the home is the one
+of INGOT_HOME, and what is not built there is built first, untimed. Then `ingot plan` of a source
+of as many files as are asked for, one part and one receipt each, in a home of its own: its
+artifact is multiplied out of a small one that was built, since building takes hours of processes
+and nobody would learn from it. There is no peer: nobody else plans.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+BARS = {"noop_build_s": 5.0, "plan_s": 1.0, "plan_100k_receipts_s": 2.0}
+ROUNDS, SEED_FILES, A_FOLDER = 3, 4, 1_000
+TEXT = "The ferry leaves the old harbour four times a day, and page {} says no more than that.\n"
+
+
+def ingot(*arguments: str, home: Path | None = None) -> float:
+    """Seconds of a command."""
+    environment = dict(os.environ)
+    if home is not None:
+        environment |= {"INGOT_HOME": str(home / "home"), "XDG_CACHE_HOME": str(home / "cache")}
+    began = time.perf_counter()
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ingot")), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"ingot {' '.join(arguments)} failed:\n{done.stderr or done.stdout}")
+    return time.perf_counter() - began
+
+
+def timed(*arguments: str, home: Path | None = None) -> float:
+    """The median of some rounds, in seconds."""
+    return statistics.median(ingot(*arguments, home=home) for _ in range(ROUNDS))
+
+
+def write_files(folder: Path, count: int) -> None:
+    """So many texts, a thousand to a folder."""
+    for number in range(count):
+        place = folder / f"{number // A_FOLDER:05}" / f"{number % A_FOLDER:03}.txt"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(TEXT.format(number), encoding="utf-8")
+
+
+def recipe_of(folder: Path, pages: Path) -> Path:
+    """A recipe that reads a folder and does nothing else."""
+    source = {"name": "many", "kind": "text", "paths": [str(pages)]}
+    written = folder / f"{pages.name}.yaml"
+    written.write_text(json.dumps({"name": pages.name, "source": {"sources": [source]}}))
+    return written
+
+
+def multiply(folder: Path, shards: int) -> Path:
+    """A published artifact of `source` over so many files, and its recipe.
+
+    Every part is a file of its own on the disk, with the bytes of one that was built.
+    """
+    from flows.planning import planner
+    from tasks.engine.run.build import build
+    from tasks.engine.store.artifact import attempt_folder, build_folder
+    from tasks.engine.store.manifest import ExternalItem, ExternalRecord
+
+    write_files(folder / "few", SEED_FILES)
+    write_files(folder / "many", shards)
+    small = build(planner(str(recipe_of(folder, folder / "few"))))["source"].artifact
+    recipe = recipe_of(folder, folder / "many")
+    planned = planner(str(recipe))
+    request, store = planned.request("source"), planned.store
+    target = attempt_folder("source", request.build_id, "0001")
+    outputs = {}
+    for name, output in small.manifest.outputs.items():
+        if not output.files:
+            outputs[name] = output
+            continue
+        part = output.files[0]
+        content = store.read(f"{small.folder}/{name}/{part.path}")
+        place = store.local_path(f"{target}/{name}")
+        place.mkdir(parents=True)
+        paths = [f"many-{number:06}.parquet" for number in range(shards)]
+        for path in paths:
+            (place / path).write_bytes(content)
+        files = [part.model_copy(update={"path": path}) for path in paths]
+        outputs[name] = output.model_copy(update={"files": files})
+    receipts = store.local_path(f"{target}/receipts")
+    receipts.mkdir(parents=True)
+    receipt = next(store.local_path(f"{small.folder}/receipts").iterdir()).read_bytes()
+    for number in range(shards):
+        (receipts / f"{number:064x}.json").write_bytes(receipt)
+    manifest = small.manifest.model_copy(
+        update={
+            "build_id": request.build_id,
+            "attempt": "0001",
+            "outputs": outputs,
+            "externals": {
+                name: ExternalRecord(
+                    data_id=found.data_id,
+                    items=[
+                        ExternalItem(name=each.name, size=each.size, sha256=each.sha256)
+                        for each in found.items
+                    ],
+                )
+                for name, found in request.externals.items()
+            },
+            "panels": None,
+        }
+    )
+    store.create(f"{target}/manifest.json", manifest.model_dump_json().encode())
+    pointer = {"attempt": "0001"}
+    store.replace(
+        f"{build_folder('source', request.build_id)}/current.json", json.dumps(pointer).encode()
+    )
+    row = planned.row("source")
+    if row.runs is not False:
+        raise SystemExit(f"the multiplied artifact is not fresh: {row.status}: {row.reasons}")
+    return recipe
+
+
+def many_shards(shards: int) -> tuple[float, float]:
+    """Seconds of the first plan, which reads every file once, and of one after it."""
+    with tempfile.TemporaryDirectory(prefix="ingot-overhead-") as place:
+        folder = Path(place)
+        os.environ["INGOT_HOME"] = str(folder / "home")
+        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+        recipe = str(multiply(folder, shards))
+        first = ingot("plan", "--recipe", recipe, home=folder)
+        return first, timed("plan", "--recipe", recipe, home=folder)
+
+
+def main() -> None:
+    """Run, print the table, end with one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", default="quickstart", help='"" = leave this half out')
+    parser.add_argument("--shards", type=int, default=100_000)
+    args = parser.parse_args()
+    measured: dict[str, float] = {}
+    if args.recipe:
+        ingot("run", "--recipe", args.recipe)
+        measured["plan_s"] = timed("plan", "--recipe", args.recipe)
+        measured["noop_build_s"] = timed("run", "--recipe", args.recipe)
+    first, again = many_shards(args.shards)
+    measured |= {"first_plan_s": first, "plan_100k_receipts_s": again}
+    for name, value in measured.items():
+        bar = f"   bar {BARS[name]:g}" if name in BARS else ""
+        print(f"{name:24} {value:8.2f}{bar}")
+    bars: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "value": round(measured[name], 3),
+            "target": target,
+            "holds": measured[name] <= target,
+        }
+        for name, target in BARS.items()
+        # With another number of shards it would be another figure.
+        if name in measured and (name != "plan_100k_receipts_s" or args.shards >= 100_000)
+    ]
+    record = {
+        "benchmark": "overhead",
+        "input": {"recipe": args.recipe, "shards": args.shards, "cores": os.cpu_count()},
+        "versions": {"python": sys.version.split()[0]},
+        "rows": [{"name": name, "seconds": round(value, 3)} for name, value in measured.items()],
+        "bars": bars,
+    }
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()

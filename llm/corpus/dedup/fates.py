@@ -1,0 +1,58 @@
+"""What became of every document: kept or not, in which cluster, in which group of the split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from llm.corpus.dedup.tables import DECISIONS
+
+
+@dataclass(frozen=True)
+class Fates:
+    """Of each signed document, in ascending order of doc_id.
+
+    Attributes:
+        doc_ids: `(documents,)` bytes (dtype S).
+        kept: `(documents,)` bool.
+        cluster, group: `(documents,)` int64: the row of the smallest doc_id of its component, of
+            pairs that remove and of all pairs.
+    """
+
+    doc_ids: npt.NDArray[np.bytes_]
+    kept: npt.NDArray[np.bool_]
+    cluster: npt.NDArray[np.int64]
+    group: npt.NDArray[np.int64]
+
+    @cached_property
+    def cluster_sizes(self) -> npt.NDArray[np.int64]:
+        """Documents of its cluster, `(documents,)`."""
+        counts: npt.NDArray[np.int64] = np.bincount(self.cluster, minlength=len(self.cluster))
+        return counts[self.cluster]
+
+    @cached_property
+    def shares_group(self) -> npt.NDArray[np.bool_]:
+        """Whether its group has others, `(documents,)`."""
+        shared: npt.NDArray[np.bool_] = np.bincount(self.group, minlength=len(self.group)) > 1
+        return shared[self.group]
+
+    def decisions(self, doc_ids: pa.ChunkedArray) -> pa.Table:
+        """`DECISIONS` of these documents, in their order; one that was not signed is not kept."""
+        names = np.array([name.encode() for name in doc_ids.to_pylist()], dtype="S")
+        if not len(self.doc_ids) or not len(names):
+            rows = np.zeros(len(names), dtype=np.int64)
+            known = np.zeros(len(names), dtype=np.bool_)
+        else:
+            rows = np.minimum(np.searchsorted(self.doc_ids, names), len(self.doc_ids) - 1)
+            known = self.doc_ids[rows] == names
+        kept, sizes = np.zeros(len(names), dtype=np.bool_), np.ones(len(names), dtype=np.int64)
+        kept[known], sizes[known] = self.kept[rows[known]], self.cluster_sizes[rows[known]]
+        groups = [
+            self.doc_ids[self.group[row]].decode() if here and self.shares_group[row] else None
+            for row, here in zip(rows.tolist(), known.tolist(), strict=True)
+        ]
+        return pa.table([doc_ids, kept, pa.array(groups, pa.string()), sizes], schema=DECISIONS)

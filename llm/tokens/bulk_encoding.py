@@ -1,0 +1,137 @@
+"""Texts to ids in bulk: by the fastest encoder here that gives the ids of `tokenizers`.
+
+fastokens encodes tens of times as fast (benchmarks/tokenizer.py), and is taken where it gives
+equal ids on a fixed set of hostile texts, looked at whenever a tokenizer is loaded. Where it is
+not installed, cannot read the tokenizer, or gives one id that differs, `tokenizers` does the work.
+So the ids are the same whichever of them ran, and no artifact's identity depends on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm.tokens.hostile_texts import hostile_texts
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Ids = NDArray[np.int32]
+Flat = tuple[Ids, NDArray[np.int64]]
+Encode = Callable[[Sequence[str]], Flat]
+
+_CORES = "FASTOKENS_BPE_THREADS"
+
+
+class BulkEncoder:
+    """Encodes texts. What a text spells out is text, never a special token, and nothing is put
+    before or behind it.
+
+    Args:
+        folder: with `tokenizer.json`.
+
+    Attributes:
+        by: name and version of the library that encodes.
+        refused: why it is not fastokens; empty where it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        made = _made((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        self._encode, self.by, self.refused = made
+
+    def flat(self, texts: Sequence[str]) -> Flat:
+        """The ids of all texts, int32 (tokens,), and where each text begins, int64 (texts + 1,)."""
+        return self._encode(texts)
+
+    def ids(self, text: str) -> Ids:
+        """int32 (tokens,)."""
+        return self._encode([text])[0]
+
+
+def plain_encoder(record: str) -> Encode:
+    """`tokenizers` alone, from the text of a `tokenizer.json`."""
+    from tokenizers import Tokenizer
+
+    tokenizer: Tokenizer = Tokenizer.from_str(record)
+    tokenizer.encode_special_tokens = True
+
+    def encode(texts: Sequence[str]) -> Flat:
+        # Batches of one: they skip the offsets and start no thread pool in a worker process.
+        found = [
+            np.array(tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids, np.int32)
+            for text in texts
+        ]
+        offsets = np.zeros(len(found) + 1, np.int64)
+        np.cumsum([len(ids) for ids in found], out=offsets[1:])
+        return np.concatenate([np.empty(0, np.int32), *found]), offsets
+
+    return encode
+
+
+def fast_encoder(record: str) -> Encode:
+    """fastokens alone, from the text of a `tokenizer.json`.
+
+    Raises:
+        ImportError: it is not installed.
+        ValueError, RuntimeError: it cannot read the tokenizer.
+    """
+    # Workers are one a core already; the library reads this once, when it first encodes.
+    os.environ.setdefault(_CORES, "1")
+    import fastokens
+
+    tokenizer: Any = fastokens.Tokenizer.from_json_str(without_special_tokens(record))
+
+    def encode(texts: Sequence[str]) -> Flat:
+        ids, offsets = tokenizer.encode_batch_flat(list(texts))
+        return np.frombuffer(ids, "<i4"), np.frombuffer(offsets, "<i8")
+
+    return encode
+
+
+def without_special_tokens(record: str) -> str:
+    """A `tokenizer.json` whose special tokens are ordinary entries of the vocabulary, which no
+    merge makes: texts that spell them out are texts."""
+    rules = json.loads(record)
+    rules["added_tokens"] = [token for token in rules["added_tokens"] if not token["special"]]
+    rules["post_processor"] = None
+    return json.dumps(rules)
+
+
+def first_difference(one: Encode, other: Encode, texts: list[str]) -> str | None:
+    """The first text that two encoders do not encode alike."""
+    (ids, offsets), (other_ids, other_offsets) = one(texts), other(texts)
+    if np.array_equal(offsets, other_offsets) and np.array_equal(ids, other_ids):
+        return None
+    for place, text in enumerate(texts):
+        mine = ids[offsets[place] : offsets[place + 1]]
+        if not np.array_equal(mine, other_ids[other_offsets[place] : other_offsets[place + 1]]):
+            return text
+    return texts[-1]
+
+
+@lru_cache(maxsize=2)
+def _made(record: str) -> tuple[Encode, str, str]:
+    """An encoder, its library, and why it is not the fast one."""
+    plain = plain_encoder(record)
+    slow = f"tokenizers {version('tokenizers')}"
+    name = "fastokens"
+    try:
+        fast = fast_encoder(record)
+        name = f"fastokens {version('fastokens')}"
+        specials = [token["content"] for token in json.loads(record)["added_tokens"]]
+        differs = first_difference(plain, fast, hostile_texts(specials))
+    except ImportError:
+        return plain, slow, "fastokens is not installed"
+    except (ValueError, RuntimeError) as error:
+        return plain, slow, f"{name} cannot use this tokenizer: {error}"
+    if differs is not None:
+        return plain, slow, f"{name} gives other ids for {differs!r}"
+    return fast, name, ""
