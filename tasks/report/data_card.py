@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
-from llm.corpus.annotate.pii import PiiCounts
+from llm.corpus.annotate.pii.find import KINDS
 from llm.rows import bytes_of
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.views import kept_view
@@ -231,7 +231,7 @@ def _chrome(artifact: Artifact) -> Table:
 def _attributes(artifact: Artifact, documents: _Documents) -> Iterator[Table]:
     """Languages, and personal data by kind: of all documents and of those that stayed."""
     known = samples.columns(artifact, "attributes")
-    kinds = [name for name in PiiCounts._fields if name in known]
+    kinds = [name for kind in KINDS if (name := f"{kind}_count") in known]
     languages: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     found = {kind: [0, 0, 0, 0] for kind in kinds}
     for table in artifact.data("attributes").tables(["doc_id", "language", *kinds]):

@@ -134,8 +134,8 @@ def filter_part(
     grouped = [Group(**{name: _tuple(value) for name, value in group.items()}) for group in groups]
     ruled = [filtering.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: filtering.Cutoff(*cut) for name, cut in cutoffs.items()}
-    counted = [f"{kind}_count" for kind in mask]
-    read = dict.fromkeys([*columns_read(ruled, grouped), *counted])
+    count_columns = [f"{kind}_count" for kind in mask]
+    read = dict.fromkeys([*columns_read(ruled, grouped), *count_columns])
     schema = pa.schema([_field(name) for name in read])
     asked = [name for name in columns_asked(grouped) if name != LANGUAGE]
     parts = [unit.aligned_file("attributes")] if aligned else unit.shared_files("attributes")
@@ -149,7 +149,9 @@ def filter_part(
         kept = verdict.first == filtering.KEPT
         made = found.select(DOCUMENTS.names).filter(pa.array(kept))
         if mask:
-            made, spans = _masked(made, attributes.select(counted).filter(pa.array(kept)), mask)
+            made, spans = _masked(
+                made, attributes.select(count_columns).filter(pa.array(kept)), mask
+            )
             yield "masked", spans
             for kind in mask:
                 yield Fact(f"masked.{kind}", spans.column("kind").to_pylist().count(kind))

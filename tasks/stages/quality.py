@@ -359,8 +359,9 @@ def _evaluate(
 
 def _is_beaten_by_length(facts: Mapping[str, Any]) -> bool:
     """Whether length alone does as well, on texts enough to say so."""
-    fewest = min(facts["positives"], facts["negatives"])
-    return fewest >= _FEWEST_COMPARED and facts["auc"] < 1 and facts["length_auc"] >= facts["auc"]
+    if min(facts["positives"], facts["negatives"]) < _FEWEST_COMPARED:
+        return False
+    return bool(facts["auc"] < 1 and facts["length_auc"] >= facts["auc"])
 
 
 def _hardly_spread(low: float, high: float) -> str:

@@ -118,14 +118,13 @@ def annotate(
     columns["toxic_word_count"] = [
         word_hits(listed_words(text), toxic) if toxic else None for text in listed
     ]
-    for name in (QUALITY, *sorted(set(classifiers) - {QUALITY})):
-        scored = classifiers[name].score(listed) if name in classifiers else [None] * len(listed)
+    nothing = [None] * len(listed)
+    columns |= {score_column(QUALITY): nothing, "quality_bucket": nothing}
+    for name, classifier in classifiers.items():
+        scored = classifier.score(listed)
         columns[score_column(name)] = scored
         if name == QUALITY:
-            known_model = classifiers.get(name)
-            columns["quality_bucket"] = (
-                known_model.buckets(scored) if known_model else [None] * len(listed)
-            )
+            columns["quality_bucket"] = classifier.buckets(scored)
     schema = pa.schema([*ATTRIBUTES, *score_fields(classifiers)])
     return Annotated(pa.table(columns, schema=schema), without.to_pylist())
 

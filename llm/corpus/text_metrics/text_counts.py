@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llm.c_library import compiled, compiler
 from llm.corpus.text_metrics import characters
 from llm.corpus.text_metrics.repetition import GRAMS, gram_counts, repeated
 from llm.corpus.text_metrics.segmentation import Segments, segment
-from llm.c_library import compiled, compiler
 
 SHORT_LINE = 30
 # In the order of the enumeration in text_counts.c.
