@@ -81,12 +81,15 @@ def ours(method: str, folder: Path, threads: int, rows: list[dict[str, Any]]) ->
     }
     cut = {"long_rows": "cut", "max_truncated": 1.0}
     packing = "bfd" if method == "packed" else "none"
-    tuning = {"learn": "all", "packing": packing, "weights": [], **cut}
+    whole = {"lora_rank": 0, "lora_alpha": 16, "lora_dropout": 0.0, "lora_targets": ["all-linear"]}
+    ours = {"start_from": "", "chat_template": ""}
+    tuning = {"learn": "all", "packing": packing, "weights": [], **cut, **whole, **ours}
     length = {"kind": "length", "name": "short", "weight": 1.0, "expression": "", "structure": ""}
     length |= {"minimum": 0, "maximum": 16, "seconds": 1.0, "memory_mb": 64}
     own: dict[str, dict[str, Any]] = {
         "dpo": {
             **cut,
+            **whole,
             "beta": 0.1,
             "loss": "sigmoid",
             "sft_weight": 0.0,

@@ -1,6 +1,6 @@
 """WARC archives to tokens: Ingot's stages and datatrove's FineWeb steps, same pages and workers.
 
-    python -m benchmarks.corpus --warc FILE... [--workers 2] [--growth-pages 400] [--alone]
+    python -m benchmarks.corpus --warc FILE... [--workers 1] [--growth-pages 400] [--alone]
 
 The archives are first written anew, as Common Crawl's are: a record a page of HTML, its payload
 type in the header, bodies plain, `--pages-a-file` to a file. Both get the same pages. Ingot:
@@ -294,7 +294,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--warc", type=Path, nargs="+", required=True)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--pages-a-file", type=int, default=100)
     parser.add_argument("--growth-pages", type=int, default=400)
     parser.add_argument("--alone", action="store_true", help="Ingot alone")

@@ -51,6 +51,7 @@ SETS = {
 }
 MICROSECONDS, RECALL, PRECISION = 50.0, 0.98, 0.95
 _AT_ONCE = 256
+_PIECE = 5_000  # characters
 _WORD = re.compile(r"\w+")
 _REPLACEMENT = "somewhat"
 _DEFAULT = DecontaminateConfig()
@@ -78,9 +79,13 @@ def plain_texts(folder: Path) -> dict[str, str]:
                 found[f"{file.name}:{number}"] = json.loads(line)["text"]
     for file in sorted(folder.glob("wik*.txt.gz")):
         with gzip.open(file, "rt", encoding="utf-8") as stream:
-            # An article a heading of the first level.
-            parts = re.split(r"(?m)^ = [^=].* = $", stream.read())
-            found |= {f"{file.name}:{number}": part for number, part in enumerate(parts, 1)}
+            # Many articles in one file: lines together, of about the length of the other texts.
+            piece, number = "", 0
+            for line in stream:
+                piece += line
+                if len(piece) > _PIECE:
+                    number += 1
+                    found[f"{file.name}:{number}"], piece = piece, ""
     return {name: text for name, text in found.items() if text.strip()}
 
 

@@ -153,7 +153,7 @@ def measured(
         texts = [path.read_text(encoding="utf-8") for path in paths.values()]
         # Far enough from uniform that no two answers tie.
         model = random_folder(scratch, texts, 5.0, END_OF_TEXT)
-    subject = OwnModel(model_folder.load(model), model, ChatEncoder(model))
+    subject = OwnModel(model_folder.load(model), ChatEncoder(model))
     tasks = OwnTasks([own_task(name, path) for name, path in paths.items()], 0)
     seconds: dict[str, float] = {}
     own, seconds["own"] = asked(tasks, subject)

@@ -172,6 +172,12 @@ def learned(seed: int, folder: Path, o: argparse.Namespace) -> dict[str, Any]:
         packing="none",
         learn="all",
         weights=[],
+        start_from="",
+        chat_template="",
+        lora_rank=0,
+        lora_alpha=16,
+        lora_dropout=0.0,
+        lora_targets=["all-linear"],
     )
     sft.train(parse_run(tuning, "sft"), Silent(), StopRequest())  # type: ignore[arg-type]
     imitated = time.monotonic()

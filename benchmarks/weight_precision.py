@@ -57,7 +57,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     first = 0.0
     for precision in ("fp32", "bf16", "int8"):
-        subject = OwnModel(rounded(args.folder, precision), args.folder, encoder)
+        subject = OwnModel(rounded(args.folder, precision), encoder)
         losses = document_losses(subject, texts, 4096, lambda *_: None)
         value = losses.bits_per_byte
         first = first or value

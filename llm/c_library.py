@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import shlex
 import shutil
@@ -12,26 +13,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def compiler() -> list[str]:
-    """The command named in CC, else `cc`."""
-    return shlex.split(os.environ.get("CC", "")) or ["cc"]
-
-
 def compiled(
-    source: Path, flags: Sequence[str], libraries: Sequence[str] = ()
+    source: Path, flags: Sequence[str], without: str, libraries: Sequence[str] = ()
 ) -> ctypes.CDLL | None:
-    """The functions of a C file; none where it cannot be compiled or what came out not be loaded.
+    """The functions of a C file, by the compiler that CC names, else `cc`; none, and a warning,
+    where it compiles nothing or what it made cannot be loaded.
 
-    Nothing is kept: a library that others could have put there is never loaded. Each call of a
+    Nothing is kept: a library that others could have put there is never loaded. A call of a
     function of it lets other threads of Python run meanwhile.
+
+    Args:
+        without: what happens then, for the warning.
     """
-    command = compiler()
-    if shutil.which(command[0]) is None:
-        return None
+    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    found = _compiled(compiler, source, flags, libraries) if shutil.which(compiler[0]) else None
+    if found is None:
+        logging.getLogger(__name__).warning(
+            "%s compiles nothing here, so %s; install a C compiler, or name one in CC",
+            shlex.join(compiler),
+            without,
+        )
+    return found
+
+
+def _compiled(
+    compiler: Sequence[str], source: Path, flags: Sequence[str], libraries: Sequence[str]
+) -> ctypes.CDLL | None:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"{source.stem}.so"
-        run = [*command, *flags, "-shared", "-fPIC", "-o", str(made), str(source), *libraries]
-        if subprocess.run(run, capture_output=True, check=False).returncode:
+        command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(made), str(source), *libraries]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
         try:
             return ctypes.CDLL(str(made))

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from llm.errors import ExpectedError
-from llm.model.transformer import Transformer
+from llm.foreign.model import AnyModel, weights_of
+from llm.model.config_file import ModelFolderError
+from llm.model.folder import read_weights
+from llm.model.weight_files import INDEX, WEIGHTS
 
-_WHOLE, _INDEX, _ADAPTER = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "adapter_model.safetensors",
-)
-_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+_ADAPTER = "adapter_model.safetensors"
 _FIGURES = {"loss", "learning_rate", "grad_norm"}
 
 
@@ -29,18 +26,15 @@ class AdoptedModelError(ExpectedError, ValueError):
     """A folder holds no model that may take the place of the one it began as; says why."""
 
 
-def take_weights(model: Transformer, folder: Path) -> None:
+def take_weights(model: AnyModel, folder: Path) -> None:
     """Put a folder's weights into the model they began as, in its dtype.
 
     Raises:
         AdoptedModelError: they are missing or broken, of another shape, not finite, or those of
             the starting model.
     """
-    found = _weights(folder)
-    tied = model.architecture.tied
-    if tied and _HEAD not in found and _EMBEDDING in found:
-        found[_HEAD] = found[_EMBEDDING]
-    held = model.state_dict()
+    found, held = _weights(folder), weights_of(model)
+    found |= _tied(found, held)
     for name in sorted(held.keys() | found.keys()):
         if name not in found or name not in held:
             side = "lacks" if name not in found else "has a further"
@@ -55,9 +49,10 @@ def take_weights(model: Transformer, folder: Path) -> None:
     # Weights that were kept in bfloat16 come back as what they are there.
     if all(torch.equal(held[name].to(found[name].dtype).cpu(), found[name]) for name in held):
         raise AdoptedModelError(f"{folder}: it is the starting model; nothing was trained")
-    model.load_state_dict(found)
     with torch.no_grad():
-        logits = model(torch.zeros(1, 8, dtype=torch.long, device=held[_EMBEDDING].device))
+        for name, value in held.items():
+            value.copy_(found[name])
+        logits = model(torch.zeros(1, 8, dtype=torch.long, device=model.device))
     if not logits.isfinite().all():
         raise AdoptedModelError(f"{folder}: its logits are not finite")
 
@@ -107,24 +102,28 @@ def history(folder: Path) -> tuple[list[dict[str, Any]], int]:
     return found
 
 
+def _tied(found: Mapping[str, Tensor], held: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is not in a file because it is, under another name."""
+    names = {value.data_ptr(): name for name, value in held.items() if name in found}
+    return {
+        name: found[names[value.data_ptr()]]
+        for name, value in held.items()
+        if name not in found and value.data_ptr() in names
+    }
+
+
 def _weights(folder: Path) -> dict[str, Tensor]:
-    whole, index = folder / _WHOLE, folder / _INDEX
-    try:
-        if whole.is_file():
-            return load_file(whole)
-        if index.is_file():
-            names = set(json.loads(index.read_bytes())["weight_map"].values())
-            found: dict[str, Tensor] = {}
-            for name in sorted(names):
-                found |= load_file(folder / Path(name).name)
-            return found
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise AdoptedModelError(f"{folder}: no readable weights: {error}") from error
-    if (folder / _ADAPTER).is_file():
+    whole = (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
+    if not whole and (folder / _ADAPTER).is_file():
         raise AdoptedModelError(
             f"{folder}: it holds an adapter, not a model; merge it first (axolotl merge-lora)"
         )
-    raise AdoptedModelError(f"{folder}: there is neither {_WHOLE} nor {_INDEX}")
+    if not whole:
+        raise AdoptedModelError(f"{folder}: there is neither {WEIGHTS} nor {INDEX}")
+    try:
+        return read_weights(folder)
+    except ModelFolderError as error:
+        raise AdoptedModelError(str(error)) from error
 
 
 def _rules(path: Path) -> dict[str, Any]:

@@ -14,8 +14,8 @@ import torch
 from transformers import TrainerCallback
 
 from llm.alignment.trainer import Session
+from llm.foreign.model import AnyModel
 from llm.model.generation import generate
-from llm.model.transformer import Transformer
 
 NAME = "validation/answer_tokens"
 _POINTS = 5  # along a run
@@ -33,7 +33,7 @@ class AnswerLengths(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: Transformer,
+        model: AnyModel,
         prompts: Sequence[Sequence[int]],
         stops: Sequence[int],
         new_tokens: int,
@@ -61,7 +61,7 @@ class AnswerLengths(TrainerCallback):  # type: ignore[misc]
 
 
 def answer_lengths(
-    session: Session, model: Transformer, validation: pa.Table, count: int
+    session: Session, model: AnyModel, validation: pa.Table, count: int
 ) -> AnswerLengths:
     """Of the first `count` rows of validation that leave room for an answer as long as the longest.
 

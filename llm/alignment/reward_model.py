@@ -12,7 +12,6 @@ tokenizer.json, ... the tokenizer's own files
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,20 +20,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from llm.alignment.checks import TrainerDataError
 from llm.errors import ExpectedError
-from llm.model.config_file import architecture, check_tokenizer, to_config, tokenizer_digest
-from llm.model.folder import WEIGHTS
+from llm.foreign.backbone import Backbone, class_beside, load_with_reward
+from llm.foreign.folder import ends_in
+from llm.foreign.model import AnyModel, ForeignModel
+from llm.model.config_file import ModelFolderError, architecture, check_tokenizer, is_ours
+from llm.model.folder import read_weights, save_tuned
 from llm.model.scoring import Report, batches
 from llm.model.transformer import Transformer
-from llm.tokens import hf_folder
-from llm.tokens.special_tokens import PAD, TURN_END
 
-_CAUSAL, _CLASSIFIES = "ForCausalLM", "ForSequenceClassification"
+_CLASSIFIES = "ForSequenceClassification"
 _BACKBONE, _SCORE = "model.", "score.weight"
 
 
@@ -49,16 +47,25 @@ class RewardModel(nn.Module):
         transformer: its output matrix is not used.
     """
 
-    def __init__(self, transformer: Transformer, seed: int = 0) -> None:
+    def __init__(self, transformer: AnyModel | Backbone, seed: int = 0) -> None:
         """The read-out is drawn from a normal distribution of variance 1 / (D + 1), as in Stiennon
         et al. 2020."""
         super().__init__()
+        if isinstance(transformer, ForeignModel):
+            transformer = Backbone(transformer.held)
         self.transformer = transformer
-        size = transformer.architecture.hidden_size
+        if isinstance(transformer, Backbone):
+            size = transformer.hidden_size
+        else:
+            size = transformer.architecture.hidden_size
         self.score = nn.Linear(size, 1, bias=False)
         random = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.score.weight, std=(size + 1) ** -0.5, generator=random)
-        self.score.to(transformer.lm_head.weight.device)
+        self.score.to(transformer.device)
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Final hidden states: (B, T) int64 -> (B, T, D)."""
+        return self.transformer.hidden(tokens)
 
     def read(self, states: Tensor) -> Tensor:
         """Rewards of final hidden states: (N, D) -> (N,), float32."""
@@ -66,8 +73,12 @@ class RewardModel(nn.Module):
 
     def named_weights(self) -> dict[str, Tensor]:
         """The parameters by the names transformers gives them."""
-        state = self.transformer.state_dict(keep_vars=True)
-        kept = {name: value for name, value in state.items() if name.startswith(_BACKBONE)}
+        found = self.transformer
+        if isinstance(found, Backbone):
+            kept = found.named_weights()
+        else:
+            state = found.state_dict(keep_vars=True)
+            kept = {name: value for name, value in state.items() if name.startswith(_BACKBONE)}
         return kept | {_SCORE: self.score.weight}
 
 
@@ -100,30 +111,15 @@ def score(
     return rewards
 
 
-def save(model: RewardModel, folder: Path, tokenizer_folder: Path) -> None:
-    """Write a folder; `tokenizer_folder` has the tokenizer's files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in hf_folder.FILES:
-        shutil.copyfile(tokenizer_folder / name, folder / name)
-    hf_folder.set_eos_token(folder, TURN_END)
-    state = {
-        name: value.detach().float().cpu().contiguous()
-        for name, value in model.named_weights().items()
-    }
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-    tokenizer = hf_folder.load_tokenizer(folder)
-    config = to_config(model.transformer.architecture)
-    config |= {
-        "architectures": [name.replace(_CAUSAL, _CLASSIFIES) for name in config["architectures"]],
+def save(model: RewardModel, folder: Path, start: Path) -> None:
+    """Write a folder; `start` is that of the language model it is made from."""
+    config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+    fields = {
+        "architectures": [class_beside(config["architectures"][0], config["model_type"])],
         "id2label": {"0": "reward"},
         "label2id": {"reward": 0},
-        "bos_token_id": None,
-        "eos_token_id": hf_folder.special_id(tokenizer, TURN_END),
-        "pad_token_id": hf_folder.special_id(tokenizer, PAD),
-        "tokenizer_sha256": tokenizer_digest(folder),
     }
-    text = json.dumps(config, indent=2) + "\n"
-    (folder / "config.json").write_text(text, encoding="utf-8")
+    save_tuned(model.named_weights(), folder, start, ends_in(start), fields)
 
 
 def load(folder: Path) -> RewardModel:
@@ -135,14 +131,19 @@ def load(folder: Path) -> RewardModel:
         TokenizerMismatchError: the tokenizer beside it is not the one it was trained with.
     """
     check_tokenizer(folder, folder)
+    if not is_ours(folder, _CLASSIFIES):
+        backbone, weight = load_with_reward(folder)
+        model = RewardModel(backbone)
+        with torch.no_grad():
+            model.score.weight.copy_(weight)
+        return model.eval()
     shape = architecture(folder, _CLASSIFIES)
     # Nothing reads the output matrix: it takes no memory where it is the embedding.
     model = RewardModel(Transformer(replace(shape, tied=True)))
-    path = folder / WEIGHTS
     try:
-        found: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise RewardModelError(f"{path}: no readable weights: {error}") from error
+        found = read_weights(folder)
+    except ModelFolderError as error:
+        raise RewardModelError(str(error)) from error
     weights = model.named_weights()
     wrong = sorted(
         name
@@ -151,8 +152,8 @@ def load(folder: Path) -> RewardModel:
     )
     if wrong:
         raise RewardModelError(
-            f"{path} does not fit config.json beside it: {', '.join(wrong[:3])}; a reward model is "
-            "what the stage reward publishes"
+            f"the weights in {folder} do not fit config.json beside them: "
+            f"{', '.join(wrong[:3])}; a reward model is what the stage reward publishes"
         )
     with torch.no_grad():
         for name, value in weights.items():
@@ -185,7 +186,7 @@ def compute_with(model: RewardModel, held: Any) -> None:
                 "differently. Use the versions of requirements.lock"
             )
         rows = torch.arange(len(input_ids), device=input_ids.device)
-        states = model.transformer.hidden(input_ids)[rows, attention_mask.sum(1) - 1]
+        states = model.hidden(input_ids)[rows, attention_mask.sum(1) - 1]
         return SequenceClassifierOutputWithPast(logits=model.read(states)[:, None])
 
     held.forward = forward

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llm.foreign.model import AnyModel
 from llm.model.batching import Ask, Batch
-from llm.model.inference import Inference
+from llm.model.inference import lay_out
 from llm.model.sampling import Sampling
-from llm.model.transformer import Transformer
 
 # Rows at once, whose keys and values have to fit.
 _PLACES = 64
@@ -38,7 +38,7 @@ class Drawn:
 
 
 def draw(
-    model: Transformer,
+    model: AnyModel,
     prompts: Sequence[Sequence[int]],
     new_tokens: int,
     stops: Sequence[int],
@@ -60,7 +60,7 @@ def draw(
     )
 
 
-def draw_each(model: Transformer, asks: Sequence[Ask]) -> list[Drawn]:
+def draw_each(model: AnyModel, asks: Sequence[Ask]) -> list[Drawn]:
     """What each asks for.
 
     Raises:
@@ -70,7 +70,7 @@ def draw_each(model: Transformer, asks: Sequence[Ask]) -> list[Drawn]:
         return []
     longest = max(len(ask.prompt) + ask.max_new_tokens for ask in asks)
     places = min(len(asks), _PLACES)
-    batch = Batch(Inference(model, places, min(model.architecture.context, longest)))
+    batch = Batch(lay_out(model, places, min(model.architecture.context, longest)))
     for ask in asks:
         batch.add(ask)
     answers: list[list[int]] = [[] for _ in asks]

@@ -78,6 +78,11 @@ class Run:
         """Whether several rows share one of `max_length`."""
         return False
 
+    @property
+    def lora(self) -> Lora | None:
+        """The adapters that are trained; none = the model itself is."""
+        return None
+
     def axolotl(self) -> dict[str, Any] | None:
         """What Axolotl's config says of this method alone, its rows under "rows"; none where
         Axolotl is not handed it."""
@@ -87,6 +92,22 @@ class Run:
     def cut(self) -> bool:
         """Whether longer rows lose their end; otherwise they are left out."""
         return False
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Adapters that are trained in place of a model's matrices.
+
+    Attributes:
+        rank: of an adapter; alpha: its product is scaled by alpha / rank.
+        dropout: share of an adapter's inputs that are left out in training.
+        targets: last parts of the names of the matrices, or "all-linear".
+    """
+
+    rank: int
+    alpha: int
+    dropout: float
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -105,6 +126,27 @@ class CutRun(Run):
     def cut(self) -> bool:
         """Whether longer rows lose their end; otherwise they are left out."""
         return self.long_rows == "cut"
+
+
+@dataclass(frozen=True)
+class AdaptedRun(CutRun):
+    """A run that may train adapters alone.
+
+    Attributes:
+        lora_rank: 0 = the model itself is trained; the others are those of `Lora`.
+    """
+
+    lora_rank: int
+    lora_alpha: int
+    lora_dropout: float
+    lora_targets: tuple[str, ...]
+
+    @property
+    def lora(self) -> Lora | None:
+        """The adapters, if some are asked for."""
+        if not self.lora_rank:
+            return None
+        return Lora(self.lora_rank, self.lora_alpha, self.lora_dropout, self.lora_targets)
 
 
 _METHODS = Path(__file__).with_name("methods")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,25 @@ from llm.alignment.adopted import check_same_tokenizer, history, take_weights
 from llm.alignment.callbacks import Steps
 from llm.alignment.checks import check_context
 from llm.alignment.data import Limit, Rows
+from llm.alignment.lora import adapted, merge
 from llm.alignment.reporter import Reporter
 from llm.alignment.run_file import Run, run_digest
 from llm.alignment.transformers_model import compute_with, transformers_model
-from llm.model import folder as model_folder
-from llm.model.config_file import architecture, check_tokenizer
+from llm.foreign.folder import context_in, ends_in
+from llm.foreign.model import (
+    AnyModel,
+    ForeignModel,
+    check_finite,
+    load_foreign,
+    open_model,
+    weights_of,
+)
+from llm.model.config_file import check_tokenizer
+from llm.model.folder import save_tuned
 from llm.model.scoring import Scorer
-from llm.model.transformer import Transformer
 from llm.process.parent import StoppedError, StopRequest
 from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
-from llm.tokens.special_tokens import TURN_END
 from llm.training.devices import CUDA_OR_CPU, autocast, find, precision_on
 from llm.training.threads import UNKNOWN, ThreadTuner
 
@@ -54,12 +62,13 @@ class Session:
         self.run, self.reporter, self.stop = run, reporter, stop
         self.start = Path(run.model)
         check_tokenizer(self.start, self.start)
-        context = architecture(self.start).context
+        context = context_in(self.start)
         self.limit = Limit(run.max_length or context, run.cut)
         check_context(self.limit.tokens, context)
         self.chat = ChatEncoder(self.start)
         self.digest = run_digest(run)
-        self._model: Transformer | None = None
+        self._model: AnyModel | None = None
+        self._adapted: Any = None
         self._scoring: ThreadTuner | None = None  # before and after go equally fast
 
     def check_stop(self) -> None:
@@ -99,30 +108,53 @@ class Session:
             "precision": self.run.precision,
         }
 
-    def load(self) -> Transformer:
-        """The starting model, float32, on the device; `fit` adopts into the one loaded first."""
-        found = model_folder.load(self.start).to(self.device)
+    def load(self) -> AnyModel:
+        """The starting model, float32, on the device; `fit` adopts into the one loaded first.
+
+        Raises:
+            NonFiniteWeightsError: it holds what is no number.
+            ModelFolderError, TokenizerMismatchError: see `open_model`.
+        """
+        # Adapters lie in transformers' modules, so its forward pass is the one that has them.
+        opened = load_foreign if self.run.lora else open_model
+        found = opened(self.start).to(self.device)
+        check_finite(found, self.start)
         self._model = self._model or found
         return found
 
-    def transformers_model(self, model: Transformer) -> Any:
+    def transformers_model(self, model: AnyModel) -> Any:
         """What a trainer is given for the model: see `llm.alignment.transformers_model`."""
+        if isinstance(model, ForeignModel) and self.run.lora and not self.run.adopted:
+            self._adapted = adapted(model.held, self.run.lora, self.run.seed)
+            return self._adapted
+        if isinstance(model, ForeignModel):
+            return model.held
         return transformers_model(model, self.start)
 
-    def compute_with(self, model: Transformer, held: Any, temperature: float = 1.0) -> None:
+    def compute_with(self, model: AnyModel, held: Any, temperature: float = 1.0) -> None:
         """Let a trainer's forward passes of its model `held` be ours where its own are slow: on a
         CPU.
 
         Elsewhere TRL's kernels leave out what no loss reads.
         """
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and not isinstance(model, ForeignModel):
             compute_with(model, held, temperature)
 
-    def scorer(self, model: Transformer) -> Scorer:
+    def scorer(self, model: AnyModel) -> Scorer:
         """The model in its two halves, in the precision of the training."""
-        self._scoring = self._scoring or self.threads()
-        self._scoring.enforce()
-        return _Scorer(self, model, self._scoring)
+        return _Scorer(self, self.states(model.hidden), model.lm_head)
+
+    def states(self, hidden: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """Hidden states in that precision; before each batch a look at whether to stop."""
+        self._scoring = threads = self._scoring or self.threads()
+        threads.enforce()
+
+        def compute(tokens: Tensor) -> Tensor:
+            self.check_stop()
+            with threads.timed(tokens.numel()), autocast(self.device, self.run.precision):
+                return hidden(tokens)
+
+        return compute
 
     def report_scored(self, done: int, total: int) -> None:
         """So many rows are scored; the reporter knows the total."""
@@ -202,6 +234,8 @@ class Session:
         trainer.train(resume_from_checkpoint=str(found) if found else None)
         if trainer.state.global_step < trainer.state.max_steps:
             raise StoppedError(f"stopped after step {trainer.state.global_step}, with a checkpoint")
+        if self._adapted is not None:
+            merge(self._adapted)
         # Counts that start anew with the process, a clock, and what only repeats the step.
         dropped = {"step", "epoch", "num_tokens", "step_time"}
         return [
@@ -222,28 +256,28 @@ class Session:
         self.reporter.log(f"adopts {folder}, trained for {trainer.state.global_step or '?'} steps")
         return figures
 
-    def save(self, model: Transformer) -> None:
+    def save(self, model: AnyModel) -> None:
         """Write the trained model as every model folder is written."""
-        model_folder.save(model, Path(self.run.output), self.start, TURN_END)
+        save_tuned(weights_of(model), Path(self.run.output), self.start, ends_in(self.start))
 
 
 class _Scorer:
-    """A model in its two halves; a look at whether to stop before each batch."""
+    """A model in its two halves."""
 
-    def __init__(self, session: Session, model: Transformer, threads: ThreadTuner) -> None:
-        self._session, self._model, self._threads = session, model, threads
+    def __init__(
+        self,
+        session: Session,
+        hidden: Callable[[Tensor], Tensor],
+        lm_head: Callable[[Tensor], Tensor],
+    ) -> None:
+        self._session, self._hidden, self._lm_head = session, hidden, lm_head
 
     def hidden(self, tokens: Tensor, /) -> Tensor:
-        session = self._session
-        session.check_stop()
-        with self._threads.timed(tokens.numel()), autocast(session.device, session.run.precision):
-            return self._model.hidden(tokens)
+        return self._hidden(tokens)
 
     def lm_head(self, states: Tensor) -> Tensor:
-        session = self._session
-        with autocast(session.device, session.run.precision):
-            logits: Tensor = self._model.lm_head(states)
-        return logits
+        with autocast(self._session.device, self._session.run.precision):
+            return self._lm_head(states)
 
 
 def _format_reasons(reasons: dict[str, int]) -> str:

@@ -33,7 +33,7 @@ class Benchmarks:
     def __init__(self, run: Run, text: ValidationText) -> None:
         self._batch_tokens = run.eval_batch_tokens
         self._suites: list[Suite] = [OwnTasks(run.tasks, run.max_items)]
-        if run.held_out_items:
+        if run.held_out_items and text.texts:
             self._suites.append(
                 HeldOutTasks(text.doc_ids, text.texts, run.held_out_items, run.seed)
             )

@@ -33,12 +33,11 @@ from llm.evaluation.score_tables import (
 from llm.evaluation.tasks.subject import OwnModel, Subject
 from llm.evaluation.tasks.transformers_model import TransformersModel
 from llm.evaluation.text_measures import text_measures
-from llm.evaluation.validation_bytes import validation_text
+from llm.evaluation.validation_bytes import NO_TEXT, validation_text
 from llm.evaluation.validation_examples import validation_examples
 from llm.evaluation.wilson import wilson
-from llm.model.folder import load
+from llm.foreign.model import AnyModel, open_model
 from llm.model.scoring import Report
-from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 from llm.training.devices import CUDA_OR_CPU, autocast, find
 
@@ -74,7 +73,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
     tables = (
         pq.read_table(path, columns=["doc_id", "split", "source", "text"]) for path in run.documents
     )
-    text = validation_text(tables, run.validation_bytes)
+    text = validation_text(tables, run.validation_bytes) if run.documents else NO_TEXT
     instructions = validation_examples(run.instructions, ["messages"], run.max_instructions)
     preferences = validation_examples(
         run.preferences, ["prompt", "chosen", "rejected"], run.max_preferences
@@ -90,15 +89,17 @@ def evaluate(run: Run, begin: Begin) -> Result:
 
     def on_text(subject: Subject, watched: Callable[[str], Report]) -> Iterator[Measure]:
         size = run.eval_batch_tokens
+        if not text.texts:
+            return iter(())
         return text_measures(subject, text, known, run.rolling, size, watched)
 
     for place, named in enumerate(run.models):
-        model = load(named.folder).to(device)
+        model = open_model(named.folder).to(device)
         encoder = ChatEncoder(named.folder)
         rows = tokenise(encoder, instructions, preferences, model.architecture.context)
         left_out[named.name] = rows.left_out
         with autocast(device, run.precision):
-            subject: Subject = OwnModel(model, named.folder, encoder)
+            subject: Subject = OwnModel(model, encoder)
             watched = partial(begin, named.name)
             measures = list(on_text(subject, watched))
             measures += _measures(run, named, model, encoder, rows, begin)
@@ -128,8 +129,9 @@ def evaluate(run: Run, begin: Begin) -> Result:
         scores += [_score(run, other.name, measure) for measure in measures]
     for name, reasons in [*benchmarks.left_out.items(), *safety.left_out.items()]:
         left_out.setdefault(name, {}).update(reasons)
-    packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))
-    scores.append(Score(XZ, BITS_PER_BYTE, packed))
+    if text.texts:
+        packed = Estimate(xz_bits_per_byte(text.content), None, None, len(text.texts))
+        scores.append(Score(XZ, BITS_PER_BYTE, packed))
     facts = {
         "headline": headline(scores),
         "validation_documents": len(text.texts),
@@ -159,7 +161,7 @@ def _score(run: Run, model: str, measure: Measure) -> Score:
 def _measures(
     run: Run,
     named: NamedModel,
-    model: Transformer,
+    model: AnyModel,
     encoder: ChatEncoder,
     rows: ValidationRows,
     begin: Begin,
@@ -178,7 +180,7 @@ def _measures(
 
 
 def _samples(
-    run: Run, name: str, model: Transformer, encoder: ChatEncoder, continued: bool
+    run: Run, name: str, model: AnyModel, encoder: ChatEncoder, continued: bool
 ) -> tuple[list[dict[str, str]], int]:
     """Answers to the prompts and, where the model is a base model, texts it goes on with; and how
     many of both fill the context."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from llm.evaluation.conversations import Pair
 from llm.evaluation.measure import CHOSEN_LOGPROB, PREFERENCE_ACCURACY, Measure, mean
+from llm.foreign.model import AnyModel
 from llm.model.scoring import Report, completion_logprobs
-from llm.model.transformer import Transformer
 
 
 def preference_measures(
-    model: Transformer, pairs: Sequence[Pair], eval_batch_tokens: int, report: Report
+    model: AnyModel, pairs: Sequence[Pair], eval_batch_tokens: int, report: Report
 ) -> list[Measure]:
     """Over pairs: share with the chosen answer ahead, and log-probability of the chosen one.
 
@@ -24,7 +24,7 @@ def preference_measures(
         [exchange.prompt for exchange in exchanges],
         [exchange.answer for exchange in exchanges],
         eval_batch_tokens,
-        model.lm_head.weight.device,
+        model.device,
         report,
     )
     means = (sums / counts).reshape(-1, 2)

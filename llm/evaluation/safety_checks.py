@@ -18,8 +18,8 @@ from llm.evaluation.safety.subjects import MEMORISED_PII, MEMORISED_TEXT, TOXIC_
 from llm.evaluation.safety.told import Safety
 from llm.evaluation.tasks.answer_table import ANSWERS, answer_table
 from llm.evaluation.tasks.answers import Outcome
+from llm.foreign.model import AnyModel
 from llm.model.scoring import Report
-from llm.model.transformer import Transformer
 from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
 
@@ -66,7 +66,7 @@ class SafetyChecks:
     def ask(
         self,
         name: str,
-        model: Transformer,
+        model: AnyModel,
         encoder: ChatEncoder,
         begin: Callable[[str], Report],
     ) -> list[Measure]:

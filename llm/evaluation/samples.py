@@ -8,9 +8,9 @@ import numpy as np
 
 from llm.evaluation.conversations import Exchange
 from llm.evaluation.measure import GENERATED_TOKENS, Measure, mean
+from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.model.scoring import Report
-from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 
 # Prompts a call: rows are grouped by length in `generate`, and progress is said between calls.
@@ -18,7 +18,7 @@ _AT_ONCE = 32
 
 
 def answers(
-    model: Transformer,
+    model: AnyModel,
     encoder: ChatEncoder,
     prompts: Sequence[str],
     new_tokens: int,
@@ -43,7 +43,7 @@ def answers(
 
 
 def generated_length(
-    model: Transformer,
+    model: AnyModel,
     exchanges: Sequence[Exchange],
     stops: Sequence[int],
     new_tokens: int,

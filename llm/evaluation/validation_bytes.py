@@ -39,6 +39,9 @@ class ValidationText:
         return "".join(self.texts).encode()
 
 
+NO_TEXT = ValidationText((), (), (), (), 0)
+
+
 def validation_text(tables: Iterable[pa.Table], max_bytes: int) -> ValidationText:
     """The first `max_bytes` bytes of the validation documents.
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from llm.evaluation.safety.subjects import is_of_safety, subject, unmeasured
 from llm.export.run_file import About
-from llm.model.config_file import architecture
-from llm.tokens.special_tokens import SPECIAL_TOKENS
+from llm.foreign.folder import shape_in
+from llm.model.config_file import architecture, is_ours
+from llm.tokens.hf_folder import load_tokenizer
 
 CARD = "README.md"
+_SPECIALS_SHOWN = 8  # some tokenizers have hundreds
 
 _COLUMNS = ("metric", "value", "95 % interval", "items")
 _LOAD = """```python
@@ -117,7 +119,9 @@ def write_card(folder: Path, text: CardText) -> None:
         _LOAD.format(use=_CHAT if text.chat else _TEXT),
     ]
     if text.chat:
-        parts.append(_TYPED.format(specials=", ".join(f"`{token}`" for token in SPECIAL_TOKENS)))
+        added = load_tokenizer(folder).get_added_tokens_decoder().values()
+        specials = [f"`{token.content}`" for token in added if token.special]
+        parts.append(_TYPED.format(specials=", ".join(specials[:_SPECIALS_SHOWN])))
     (folder / CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
@@ -152,6 +156,8 @@ def _head(text: CardText) -> dict[str, Any]:
 
 
 def _known(folder: Path, figures: Mapping[str, str | int]) -> list[tuple[str, str | int]]:
+    if not is_ours(folder):
+        return [*shape_in(folder).items(), *figures.items()]
     a = architecture(folder)
     known: dict[str, str | int] = {
         "architecture": "Qwen3ForCausalLM" if a.qk_norm else "LlamaForCausalLM",

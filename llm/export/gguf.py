@@ -33,7 +33,7 @@ from llm.export.gguf_vocabulary import Vocabulary, read_vocabulary
 from llm.export.run_file import About, GgufType
 from llm.model.architecture import Architecture
 from llm.model.config_file import architecture
-from llm.model.folder import WEIGHTS
+from llm.model.weight_files import WEIGHTS
 
 _FILE_TYPES = {
     "f32": LlamaFileType.ALL_F32,

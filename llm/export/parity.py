@@ -7,14 +7,19 @@
 | tokenizer | token ids that differ | none |
 | chat_template | characters that differ from ChatML written by hand, and ids of both | none |
 
+Of a model whose architecture is not ours transformers computes both sides: what is shown then is
+that the files alone give the model. Of a template that is not ours, a conversation is held against
+what our encoder sends; those that it refuses, and all where it writes the date, are left out.
+
 Prompts and texts are text: one that spells out a special token is those characters. Of a
 conversation the frame has special tokens.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +32,11 @@ from llm.export.isolated import ask
 from llm.export.parity_table import Check
 from llm.export.probes import CHATS, TEXTS, chatml
 from llm.export.stops import stop_ids
-from llm.model.folder import load
+from llm.foreign.model import AnyModel, open_model
 from llm.model.generation import generate
-from llm.model.transformer import Transformer
+from llm.tokens.chat import ChatEncoder, TemplateError
+from llm.tokens.hf_folder import load_tokenizer
+from llm.tokens.special_tokens import SPECIAL_TOKENS
 
 _REFERENCE = Path(__file__).resolve().with_name("reference.py")
 
@@ -56,7 +63,7 @@ def compare(
     Raises:
         UnusableExportError, PromptTooLongError, ModelFolderError.
     """
-    model = load(folder)
+    model = open_model(folder)
     framed = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.encode_special_tokens = True  # as text: see llm/tokens/chat.py
@@ -70,7 +77,7 @@ def compare(
             f"continuation: {lengths}; shorten them"
         )
     prompts, ids = list(fitting), list(fitting.values())
-    texts = [*TEXTS, *prompts]
+    texts, chats = [*TEXTS, *prompts], _conversations(folder)
     question = {
         "folder": str(folder),
         "prompts": [
@@ -78,7 +85,7 @@ def compare(
             for prompt, row in zip(prompts, ids, strict=True)
         ],
         "texts": texts,
-        "chats": CHATS,
+        "chats": list(chats.values()),
         "threads": threads,
     }
     reply = ask(_REFERENCE, question, scratch, f"transformers alone cannot use {folder}")
@@ -95,11 +102,23 @@ def compare(
         checks.append(Check("greedy", prompt, _differing(row, ended), 0))
     for text, expected in zip(texts, reply["ids"], strict=True):
         checks.append(Check("tokenizer", text, _differing(_ids(tokenizer, text), expected), 0))
-    for chat, text, expected in zip(CHATS, reply["chats"], reply["chat_ids"], strict=True):
-        wanted = chatml(chat)
+    for wanted, text, expected in zip(chats, reply["chats"], reply["chat_ids"], strict=True):
         difference = _differing(wanted, text) + _differing(_ids(framed, wanted), expected)
         checks.append(Check("chat_template", wanted, difference, 0))
     return checks
+
+
+def _conversations(folder: Path) -> dict[str, Sequence[Mapping[str, str]]]:
+    """Conversations by what they must be rendered as."""
+    added = load_tokenizer(folder).get_added_tokens_decoder().values()
+    if {token.content for token in added if token.special} >= set(SPECIAL_TOKENS):
+        return {chatml(chat): chat for chat in CHATS}
+    encoder = ChatEncoder(folder)
+    found = {}
+    for chat in CHATS if not encoder.dated else ():
+        with contextlib.suppress(TemplateError):
+            found[encoder.whole(chat)] = chat
+    return found
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
@@ -108,7 +127,7 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 @torch.inference_mode()
-def _relative(model: Transformer, ids: Sequence[int], theirs: np.ndarray[Any, Any]) -> float:
+def _relative(model: AnyModel, ids: Sequence[int], theirs: np.ndarray[Any, Any]) -> float:
     ours = model(torch.tensor([list(ids)]))[0].numpy()
     if ours.shape != theirs.shape:
         return float("inf")

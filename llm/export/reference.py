@@ -52,7 +52,11 @@ def answer(ask: dict[str, Any], folder: Path) -> None:
         with torch.inference_mode():
             logits[f"prompt{number}"] = model(ids, attention_mask=seen).logits[0].numpy()
             made = model.generate(
-                ids, attention_mask=seen, do_sample=False, max_new_tokens=prompt["new_tokens"]
+                ids,
+                attention_mask=seen,
+                do_sample=False,
+                repetition_penalty=1.0,  # as some folders ask for another one
+                max_new_tokens=prompt["new_tokens"],
             )
         continued.append(made[0, ids.shape[1] :].tolist())
     np.savez(folder / "logits.npz", **logits)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from llm.errors import ExpectedError
-from llm.model.inference import Inference
+from llm.model.inference import Rows
 from llm.model.sampling import Chooser, Sampling, SamplingError, choose
 
 Ended = Literal["stop", "length"]
@@ -90,7 +90,7 @@ class _Row:
 
 
 class Batch:
-    """Rows in the places of an `Inference`, and those in line.
+    """Rows in the places of what is laid out, and those in line.
 
     The first places are those of rows that answer, without a gap; behind them come those whose
     prompt is being taken in.
@@ -99,7 +99,7 @@ class Batch:
         chunk: tokens of prompts that go in at once.
     """
 
-    def __init__(self, inference: Inference, chunk: int = 512) -> None:
+    def __init__(self, inference: Rows, chunk: int = 512) -> None:
         self._inference, self._chunk = inference, chunk
         self._numbers = count()
         self._line: deque[_Row] = deque()

@@ -73,6 +73,19 @@ def check_tokenizer(model: Path, tokenizer: Path) -> None:
     )
 
 
+def is_ours(folder: Path, head: str = "ForCausalLM") -> bool:
+    """Whether our own model computes what a folder's config.json describes.
+
+    Args:
+        head: what the names of transformers' classes end in.
+    """
+    config = _config(folder)
+    listed = config.get("architectures")
+    names = [name.replace("ForCausalLM", head) for name, _ in _CLASSES.values()]
+    known = isinstance(listed, list) and bool(listed) and listed[0] in names
+    return known and not not_honoured(config)
+
+
 def architecture(folder: Path, head: str = "ForCausalLM") -> Architecture:
     """The architecture that a folder's config.json describes.
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -27,11 +30,25 @@ from llm.model.config_file import (
     tokenizer_digest,
 )
 from llm.model.transformer import Transformer
+from llm.model.weight_files import INDEX, WEIGHTS, weight_files
 from llm.tokens import hf_folder
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
 
-WEIGHTS = "model.safetensors"
-_LFS = b"version https://git-lfs"
+
+@dataclass(frozen=True)
+class Ends:
+    """Where a model that takes turns stops.
+
+    Attributes:
+        turn, turn_id: the token that ends a turn.
+        stops: ids of all that end what it says.
+        pad: id of the token that fills rows up.
+    """
+
+    turn: str
+    turn_id: int
+    stops: tuple[int, ...]
+    pad: int
 
 
 def save(model: Transformer, folder: Path, tokenizer_folder: Path, eos_token: str) -> None:
@@ -67,6 +84,42 @@ def save(model: Transformer, folder: Path, tokenizer_folder: Path, eos_token: st
     _write(folder / "generation_config.json", generation)
 
 
+def save_tuned(
+    state: Mapping[str, torch.Tensor],
+    folder: Path,
+    start: Path,
+    ends: Ends,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write a model tuned from the one in the folder `start`, whose config and tokenizer it has.
+
+    Args:
+        state: its parameters by name; one under several names is written under the first.
+        more: fields of config.json that are other ones.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in hf_folder.FILES:
+        shutil.copyfile(start / name, folder / name)
+    hf_folder.set_eos_token(folder, ends.turn)
+    written: dict[str, torch.Tensor] = {}
+    seen = set()
+    for name, value in state.items():
+        place = (value.data_ptr(), value.shape)
+        if place not in seen:
+            written[name] = value.detach().float().cpu().contiguous()
+        seen.add(place)
+    save_file(written, folder / WEIGHTS, metadata={"format": "pt"})
+    config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+    told = {"eos_token_id": ends.turn_id, "pad_token_id": ends.pad, "dtype": "float32"}
+    told |= {"torch_dtype": "float32", "tokenizer_sha256": tokenizer_digest(folder)}
+    _write(folder / "config.json", config | more | told)
+    path = folder.joinpath("generation_config.json")
+    beside = start / path.name
+    generation = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    stops = {"eos_token_id": sorted(ends.stops), "pad_token_id": ends.pad}
+    _write(path, {**generation, **stops})
+
+
 def load(folder: Path) -> Transformer:
     """The model in a folder, float32, on the CPU.
 
@@ -86,18 +139,26 @@ def load(folder: Path) -> Transformer:
     return model.to(torch.float32).eval()
 
 
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors in a folder's weight files by name.
+
+    Raises:
+        ModelFolderError: see `weight_files`; or one cannot be read.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for path in weight_files(folder):
+        if path.name == INDEX:
+            continue
+        try:
+            found |= load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelFolderError(f"{path}: no readable weights: {error}") from error
+    return found
+
+
 def _weights(folder: Path, shape: Architecture) -> dict[str, torch.Tensor]:
     """The parameters in a folder by name, the tied matrix under both of its names."""
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise _without_weights(folder)
-    try:
-        state: dict[str, torch.Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        with path.open("rb") as stream:
-            pointer = stream.read(len(_LFS)) == _LFS
-        why = "it is a pointer of Git LFS; run git lfs pull" if pointer else str(error)
-        raise ModelFolderError(f"{path}: no readable weights: {why}") from error
+    state, path = read_weights(folder), folder / WEIGHTS
     whole = next((name for name, value in state.items() if not value.is_floating_point()), None)
     if whole is not None:
         raise ForeignModelError(f"{path}: {whole} is {state[whole].dtype}; weights are floats")
@@ -123,22 +184,6 @@ def _weights(folder: Path, shape: Architecture) -> dict[str, torch.Tensor]:
 
 def _misfit(folder: Path, why: str) -> ModelFolderError:
     return ModelFolderError(f"{folder / WEIGHTS} does not fit config.json beside it: {why}")
-
-
-def _without_weights(folder: Path) -> ModelFolderError:
-    """What to say of a folder without `model.safetensors`."""
-    shards = len(list(folder.glob("model-*-of-*.safetensors")))
-    if shards:
-        return ForeignModelError(
-            f"{folder} holds its weights in {shards} files, and {WEIGHTS} is read alone; save it "
-            'again in one: model.save_pretrained(folder, max_shard_size="1TB")'
-        )
-    if any(folder.glob("*.bin")):
-        return ForeignModelError(
-            f"{folder} holds its weights as a pickle, which is not read; save it again with "
-            "transformers 5, which writes safetensors"
-        )
-    return ModelFolderError(f"{folder / WEIGHTS} is missing")
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from llm.model.batching import Ask, Batch, PromptLengthError
-from llm.model.inference import Inference
+from llm.model.inference import LaysOut, Rows, lay_out
 from llm.model.sampling import GREEDY, Sampling
 from llm.model.transformer import Transformer
 
@@ -14,7 +14,7 @@ _PLACES = 64
 
 
 def generate(
-    model: Transformer,
+    model: Transformer | LaysOut,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     stop: Sequence[int],
@@ -43,7 +43,7 @@ def generate(
     if not prompts:
         return answers
     longest = max(len(prompt) for prompt in prompts) + max(max_new_tokens, 1)
-    batch = Batch(Inference(model, min(len(prompts), _PLACES), min(context, longest)))
+    batch = Batch(lay_out(model, min(len(prompts), _PLACES), min(context, longest)))
     for index, prompt in enumerate(prompts):
         batch.add(Ask(prompt, max_new_tokens, frozenset(stop), sampling, stream=index))
     while batch.running or batch.waiting:
@@ -58,7 +58,7 @@ def generate(
 
 
 def stream(
-    inference: Inference,
+    inference: Rows,
     prompt: Sequence[int],
     max_new_tokens: int,
     stop: Sequence[int],

@@ -7,6 +7,7 @@ Nothing of it can be trained.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,58 @@ from llm.model.eager_forward import EagerForward
 from llm.model.pages import Pages
 from llm.model.transformer import Transformer
 from llm.model.weight_matrix import Weights
+
+
+class Shape(Protocol):
+    """Of a model, what going on with rows asks for."""
+
+    @property
+    def context(self) -> int:
+        """Longest sequence it is meant for."""
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Width of its logits."""
+
+
+class Rows(Protocol):
+    """Rows that go on; `Inference` is one."""
+
+    @property
+    def architecture(self) -> Shape:
+        """Of the model."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where logits lie."""
+
+    @property
+    def places(self) -> int:
+        """Rows at once."""
+
+    @property
+    def longest(self) -> int:
+        """Positions of a row at most."""
+
+    def extend(self, tokens: Sequence[Sequence[int]], first: int = 0) -> Tensor:
+        """See `Inference.extend`."""
+
+    def move(self, source: int, target: int) -> None:
+        """See `Inference.move`."""
+
+    def clear(self, place: int) -> None:
+        """See `Inference.clear`."""
+
+
+class LaysOut(Protocol):
+    """A model that lays itself out for generation."""
+
+    @property
+    def architecture(self) -> Shape:
+        """Of the model."""
+
+    def lay_out(self, places: int, longest: int) -> Rows:
+        """For so many rows, each of up to `longest` positions."""
 
 
 class Inference:
@@ -81,3 +134,10 @@ class Inference:
     def cache_bytes(self) -> int:
         """What keys and values of all places take."""
         return self._keys.nbytes + self._values.nbytes
+
+
+def lay_out(model: Transformer | LaysOut, places: int, longest: int) -> Rows:
+    """A model for so many rows, each of up to `longest` positions."""
+    if isinstance(model, Transformer):
+        return Inference(model, places, longest)
+    return model.lay_out(places, longest)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
-import shlex
 from functools import cache
 from pathlib import Path
 
-from llm.c_library import compiled, compiler
+from llm.c_library import compiled
 
 _SOURCE = Path(__file__).with_name("compiled_forward.c")
 
@@ -18,15 +16,10 @@ _SOURCE = Path(__file__).with_name("compiled_forward.c")
 def library() -> ctypes.CDLL | None:
     """The compiled loops; none where that is not possible.
 
-    It takes half a second. A call of a function of it lets other threads of Python run meanwhile.
+    It takes half a second.
     """
-    found = compiled(_SOURCE, _flags(), ["-lm"])
+    found = compiled(_SOURCE, _flags(), "PyTorch generates, some times slower", ["-lm"])
     if found is None:
-        logging.getLogger(__name__).warning(
-            "%s compiles nothing here, so PyTorch generates, some times slower; install a C "
-            "compiler, or name one in CC",
-            shlex.join(compiler()),
-        )
         return None
     pointer, number = ctypes.c_void_p, ctypes.c_long
     found.forward.argtypes = [

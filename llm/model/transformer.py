@@ -184,6 +184,11 @@ class Transformer(nn.Module):
             self.lm_head.weight = self.model.embed_tokens.weight
         self._tables: Tensor | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return self.lm_head.weight.device
+
     def _rotary(self, length: int, device: torch.device) -> Tensor:
         tables = self._tables
         if tables is None or tables.shape[1] < length or tables.device != device:

@@ -21,9 +21,9 @@ from llm.alignment.rewards.journal import named_parts
 from llm.alignment.rewards.rollout import Rollout
 from llm.alignment.rewards.weighted import WeightedReward
 from llm.alignment.rollouts import draw_each
+from llm.foreign.model import AnyModel
 from llm.model.batching import Ask
 from llm.model.sampling import Sampling
-from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 
 _UNIT = 16  # prompts between two files, and between two looks at whether to stop
@@ -61,7 +61,7 @@ class Sampled:
 
 
 def sampled(
-    model: Transformer,
+    model: AnyModel,
     chat: ChatEncoder,
     prompts: Sequence[Mapping[str, Any]],
     how: Drawing,
@@ -99,7 +99,7 @@ def seed_of(seed: int, prompt: Sequence[int]) -> int:
 
 
 def _drawn(
-    model: Transformer,
+    model: AnyModel,
     chat: ChatEncoder,
     prompts: Sequence[Mapping[str, Any]],
     how: Drawing,

@@ -27,8 +27,9 @@ from llm.alignment.reporter import Reporter
 from llm.alignment.rewards.journal import named_parts
 from llm.alignment.rewards.weighted import WeightedReward, weighted_reward
 from llm.errors import ExpectedError
-from llm.model.config_file import architecture, check_tokenizer
-from llm.model.folder import load
+from llm.foreign.folder import context_in
+from llm.foreign.model import open_model
+from llm.model.config_file import check_tokenizer
 from llm.sampled_pairs.choosing import Chosen, best_and_worst
 from llm.sampled_pairs.drawing import Drawing, Sampled, sampled
 from llm.sampled_pairs.grades import grades
@@ -73,7 +74,7 @@ def make(run: Run, key: str, reporter: Reporter) -> None:
     start = Path(run.model)
     check_tokenizer(start, start)
     chat = ChatEncoder(start)
-    asked = _asked(run, chat, run.max_length or architecture(start).context)
+    asked = _asked(run, chat, run.max_length or context_in(start))
     prompts = asked.rows.used.to_pylist()
     reporter.log(f"{len(prompts)} prompts, {run.samples} answers to each")
     reward = None
@@ -152,7 +153,7 @@ def _answers(
     reporter: Reporter,
 ) -> list[list[Sampled]]:
     """The answers to each prompt."""
-    model = load(Path(run.model)).to(device).eval()
+    model = open_model(Path(run.model)).to(device).eval()
     how = Drawing(run.samples, run.new_tokens, run.temperature, run.top_p, run.seed)
     folder = run.scratch / f"units-{draw_digest(run)[:16]}"
     reporter.begin(len(prompts), 0, "prompt")

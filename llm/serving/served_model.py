@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 
 from llm.errors import ExpectedError
-from llm.model import folder as model_folder
+from llm.foreign.model import ForeignModel, open_model
 from llm.model.batching import Ask, Batch, Made, PromptLengthError
-from llm.model.inference import Inference
+from llm.model.inference import Inference, Rows
 from llm.model.weight_matrix import Weights
 from llm.serving.answer_text import AnswerText, TokenTexts
 from llm.serving.request import Ended, Piece, Request, ScoredToken
@@ -42,6 +42,10 @@ class QueueFullError(ExpectedError, RuntimeError):
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ForeignPrecisionError(ExpectedError, ValueError):
+    """A model that transformers computes was asked for in a precision of our own engine."""
 
 
 class ModelClosedError(ExpectedError, RuntimeError):
@@ -82,9 +86,21 @@ def work_of_step(rows: int) -> float:
     return float(_WEIGHTS_IN_ROWS + rows)
 
 
-def load_inference(folder: Path, places: int, precision: Precision) -> Inference:
-    """The model of a folder, laid out for as many rows."""
-    model = model_folder.load(folder)
+def load_inference(folder: Path, places: int, precision: Precision) -> Rows:
+    """The model of a folder, laid out for as many rows.
+
+    Raises:
+        ModelFolderError, TokenizerMismatchError: see `open_model`.
+        ForeignPrecisionError: its weights can be no others than they are.
+    """
+    model = open_model(folder)
+    if isinstance(model, ForeignModel):
+        if precision != "fp32":
+            raise ForeignPrecisionError(
+                f"{folder}: {model.architecture.name} is computed by transformers, in float32 "
+                f"alone; ask for precision fp32 ({precision} is for Qwen3 and Llama)"
+            )
+        return model.lay_out(places, model.architecture.context)
     weights: Weights = "plain" if precision == "fp32" else precision
     return Inference(model, places, model.architecture.context, torch.float32, weights)
 

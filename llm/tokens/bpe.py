@@ -8,15 +8,18 @@ takes up to three at once. There is no normaliser: decode(encode(t)) is t, not i
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from ctypes import CDLL
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm.errors import ExpectedError
 from llm.tokens.hf_folder import write_folder
+from llm.tokens.merging import Words, count_words, learn_merges, library
 from llm.tokens.special_tokens import END_OF_TEXT, SPECIAL_TOKENS
 from llm.tokens.text_file import TextFile
+from llm.tokens.token_bytes import byte_alphabet
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer, pre_tokenizers, trainers
@@ -42,6 +45,8 @@ SPLITS = {
 # Merging a pair goes through every word that has it, so a run of a million letters, which is one
 # word, takes quadratic time. Learned from are pieces of it; no token may be longer anyway.
 LONGEST_WORD = 256
+# Characters of text that `tokenizers` learns from in the time that the compiler takes.
+_PAYS_FROM = 1 << 21
 
 
 class CorpusTooSmallError(ExpectedError, ValueError):
@@ -92,9 +97,8 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
     size = settings.vocabulary_size
     if size % VOCABULARY_MULTIPLE:
         raise ValueError(f"vocabulary_size {size} is not a multiple of {VOCABULARY_MULTIPLE}")
-    # Counting words once for both trainings would need the trainer's inside; a corpus that is
-    # exhausted is small.
-    tokenizer = _train(texts, settings, size)
+    learn = _learner(texts, settings)
+    tokenizer = learn(size)
     reached = tokenizer.get_vocab_size()
     if reached == size:
         return tokenizer
@@ -106,7 +110,7 @@ def train(texts: Collection[str], settings: BpeSettings) -> Tokenizer:
             f"{_least()} tokens, needs {_least() - alphabet}: give more text, or lower "
             "min_frequency"
         )
-    return _train(texts, settings, lower)
+    return learn(lower)
 
 
 def min_tokens(text: str, longest_token: int, digits: str) -> int:
@@ -145,8 +149,48 @@ def _trainer(settings: BpeSettings, size: int) -> trainers.BpeTrainer:
     )
 
 
-def _train(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenizer:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+def _learner(texts: Collection[str], settings: BpeSettings) -> Callable[[int], Tokenizer]:
+    """A function: size of a vocabulary -> the tokenizer; both ways it is the same."""
+    found = library() if _is_much(texts) else None
+    if found is None:
+        return lambda size: train_by_tokenizers(texts, settings, size)
+    expression, split = SPLITS[settings.digits], _split(settings.digits)
+    words = count_words(texts, expression, split, LONGEST_WORD)
+    return lambda size: _assembled(found, words, settings, size)
+
+
+def _is_much(texts: Collection[str]) -> bool:
+    """Whether it pays to compile what learns fast."""
+    size = 0
+    for text in texts:
+        size += len(text)
+        if size >= _PAYS_FROM:
+            return True
+    return False
+
+
+def _assembled(found: CDLL, words: Words, settings: BpeSettings, size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, models
+
+    first = len(SPECIAL_TOKENS)
+    merges = learn_merges(found, words, first, size, settings.min_frequency, settings.longest_token)
+    tokens = [*SPECIAL_TOKENS, *sorted(byte_alphabet())]
+    ids = {token: index for index, token in enumerate(tokens)}
+    named: list[tuple[str, str]] = []
+    for left, right in merges:
+        named.append((tokens[left], tokens[right]))
+        made = "".join(named[-1])
+        if made not in ids:
+            ids[made] = len(tokens)
+            tokens.append(made)
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=named))
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    return _framed(tokenizer, settings)
+
+
+def train_by_tokenizers(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenizer:
+    """Train with `tokenizers` alone, which needs no compiler."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     short = pre_tokenizers.FixedLength(LONGEST_WORD)
@@ -154,7 +198,15 @@ def _train(texts: Collection[str], settings: BpeSettings, size: int) -> Tokenize
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, short, as_bytes])
     tokenizer.train_from_iterator(texts, _trainer(settings, size), len(texts))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, as_bytes])
+    return _framed(tokenizer, settings)
+
+
+def _framed(tokenizer: Tokenizer, settings: BpeSettings) -> Tokenizer:
+    """With all that stands around the merges: how texts are split, and how tokens are joined."""
+    from tokenizers import decoders, pre_tokenizers, processors
+
+    as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_split(settings.digits), as_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     # Adds no token; it keeps character offsets those of the text, spaces included.
     tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False)

@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +120,8 @@ def first_difference(one: Encode, other: Encode, texts: list[str]) -> str | None
 def _made(record: str) -> tuple[Encode, str, str]:
     """An encoder, its library, and why it is not the fast one."""
     plain = plain_encoder(record)
+    from importlib.metadata import version  # not before: to know the stages is to import this file
+
     slow = f"tokenizers {version('tokenizers')}"
     name = "fastokens"
     try:

@@ -6,10 +6,16 @@ characters and ends no turn. On all other conversations the tokens are those of 
 `apply_chat_template`, with one exception: an answer is tokenised apart from the prompt before it,
 as it is when the model speaks, so that one that begins with a newline is not merged with the
 newline of the frame.
+
+Where an answer ends and which tokens are its own is told from the frame, so a template needs no
+`{% generation %}`. A model of another program has special tokens of its own: the end of a turn is
+the first one behind an answer.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,10 +30,8 @@ from llm.errors import ExpectedError
 from llm.tokens.bulk_encoding import BulkEncoder
 from llm.tokens.messages import Message, UnusableMessagesError, check_messages
 from llm.tokens.special_tokens import END_OF_TEXT, PAD, TURN_END
+from llm.tokens.turn_frame import fixed_date, show_places, token_behind_answers, trims
 
-# Stands for a message's text where the frame is looked for; letters of a private use area, which
-# no template treats in a way of its own.
-_PLACE = re.compile("\ue000(\\d+)\ue001")
 _FRAMES = 4096  # conversations of different roles whose frames are remembered
 
 Frame = tuple[str | int, ...]  # texts of the template, and places of messages
@@ -38,7 +42,15 @@ class TemplateError(ExpectedError, ValueError):
 
 
 class PadTokenError(ExpectedError, ValueError):
-    """Padding is a token the model must learn to produce, and would be masked out with it."""
+    """Padding is a token the model must learn to produce, and would be masked out with it.
+
+    Attributes:
+        end: id of the end of a turn.
+    """
+
+    def __init__(self, message: str, end: int) -> None:
+        super().__init__(message)
+        self.end = end
 
 
 @dataclass(frozen=True)
@@ -81,11 +93,13 @@ class ChatEncoder:
 
     Attributes:
         tokenizer: transformers' own.
-        pad, end: ids of padding and of the end of a turn.
+        pad, end, text_end: ids of padding, of the end of a turn and of the end of a text.
+        turn_end: the token that ends a turn.
         stops: ids that end a text or a turn.
+        dated: the template writes the date into prompts; it is always the same one here.
 
     Raises:
-        PadTokenError: the padding token is one that ends a text or a turn.
+        PadTokenError: the padding token is the one that ends a turn, or there is none.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -99,15 +113,35 @@ class ChatEncoder:
         longest_first = sorted(self._specials, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._frame = lru_cache(_FRAMES)(self._frame_of)
-        ends = [self.tokenizer.convert_tokens_to_ids(token) for token in (END_OF_TEXT, TURN_END)]
-        self.pad: int | None = self.tokenizer.pad_token_id
-        self.stops: tuple[int, ...] = tuple(ends)
-        self.end: int = ends[1]
-        if self.pad is None or self.pad in ends:
+        template = self.tokenizer.chat_template
+        self.dated = "strftime_now" in str(template)
+        self._trims = False
+        self.turn_end = TURN_END if TURN_END in self._specials else self.tokenizer.eos_token
+        if template is not None:
+            # A template that refuses this refuses more, and says so where it is used.
+            with contextlib.suppress(TemplateError):
+                self._trims = trims(self._template)
+                found = token_behind_answers(self._template, self._special)
+                self.turn_end = found or self.turn_end
+        self.end: int = self._specials.get(self.turn_end, -1)
+        told = _generation_config(folder)
+        ends = {self.end, *told, self.tokenizer.eos_token_id}
+        ends |= {self._specials.get(token) for token in (END_OF_TEXT, TURN_END)}
+        self.stops: tuple[int, ...] = tuple(sorted(ends - {None, -1}))
+        others = [token for token in self.stops if token != self.end]
+        self.text_end: int = self._specials.get(END_OF_TEXT, (others or [self.end])[0])
+        pad: int | None = self.tokenizer.pad_token_id
+        if pad is None:
+            pad = _config(folder).get("pad_token_id")
+            # What is padded is told by its place alone; TRL asks for some token.
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        if pad is None or pad == self.end:
             raise PadTokenError(
                 f"{folder}: the padding token is {self.tokenizer.pad_token!r}; where padding is "
-                f"masked, the model would never learn to stop. Make it a token of its own: {PAD}"
+                f"masked, the model would never learn to stop. Make it a token of its own: {PAD}",
+                self.end,
             )
+        self.pad: int = pad
 
     def text(self, text: str) -> list[int]:
         """Ids of plain text: no special token is added, and none that it spells out is one."""
@@ -127,6 +161,7 @@ class ChatEncoder:
         Raises:
             TemplateError: the template is at fault.
         """
+        messages = self._shown(messages)
         frame = self._checked_frame(messages, open_turn=True)
         return [token for token, _ in self._tokens(self._pieces(frame, messages))]
 
@@ -141,7 +176,7 @@ class ChatEncoder:
             UnusableMessagesError: it does not end so, or a message is empty or of an unknown role.
             TemplateError: the template is at fault.
         """
-        checked = check_messages(messages)
+        checked = self._shown(check_messages(messages))
         last = len(checked) - 1
         role = checked[last]["role"]
         if role != "assistant":
@@ -163,6 +198,18 @@ class ChatEncoder:
             [token for token, _ in tokens],
             [token for token, _ in self._tokens(completion)],
             [message in learned for _, message in tokens],
+        )
+
+    def whole(self, messages: Sequence[Message]) -> str:
+        """The text of a conversation, as the template renders it.
+
+        Raises:
+            UnusableMessagesError, TemplateError: see `render`.
+        """
+        checked = self._shown(check_messages(messages))
+        frame = self._checked_frame(checked, open_turn=False)
+        return "".join(
+            part if isinstance(part, str) else checked[part]["content"] for part in frame
         )
 
     def render_answer(
@@ -198,7 +245,7 @@ class ChatEncoder:
                     yield _Piece(part[done : found.start()], None, speaking)
                 yield _Piece(found[0], self._specials[found[0]], speaking)
                 done = found.end()
-                if found[0] == TURN_END:
+                if found[0] == self.turn_end:
                     speaking = None
             if part[done:]:
                 yield _Piece(part[done:], None, speaking)
@@ -218,6 +265,12 @@ class ChatEncoder:
                 yield piece.special, answer
         yield from ((token, answer) for token in self.text(waiting))
 
+    def _shown(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Messages as the template shows them: some leave white space around a text out."""
+        if not self._trims:
+            return messages
+        return [{**message, "content": message["content"].strip()} for message in messages]
+
     def _checked_frame(self, messages: Sequence[Message], open_turn: bool) -> Frame:
         """The frame of a conversation whose messages the template shows as they are."""
         frame = self._frame(tuple(message["role"] for message in messages), open_turn)
@@ -232,9 +285,7 @@ class ChatEncoder:
         return frame
 
     def _frame_of(self, roles: tuple[str, ...], open_turn: bool) -> Frame:
-        marked = ((role, f"\ue000{place}\ue001") for place, role in enumerate(roles))
-        parts: list[str | int] = list(_PLACE.split(self._template(marked, open_turn)))
-        parts[1::2] = [int(place) for place in parts[1::2]]
+        parts = show_places(self._template, roles, open_turn)
         if parts[1::2] != list(range(len(roles))):
             raise TemplateError(
                 f"the chat template shows the messages {parts[1::2]} of {len(roles)}; each is to "
@@ -259,17 +310,27 @@ class ChatEncoder:
                     "The model would learn from prompts it never gets; correct chat_template.jinja"
                 )
             behind = frame[at + 1] if at + 1 < len(frame) else ""
-            if not isinstance(behind, str) or TURN_END not in behind:
+            if not isinstance(behind, str) or self.end < 0 or self.turn_end not in behind:
                 raise TemplateError(
-                    f"the chat template does not end an answer with {TURN_END}: behind it comes "
-                    f"{behind!r}; the model would never learn to stop. Correct chat_template.jinja"
+                    f"the chat template does not end an answer with {self.turn_end}: behind it "
+                    f"comes {behind!r}; the model would never learn to stop. Correct "
+                    "chat_template.jinja"
                 )
 
-    def _template(self, messages: Iterator[tuple[str, str]], open_turn: bool) -> str:
+    def _template(self, messages: Iterable[tuple[str, str]], open_turn: bool) -> str:
+        if self.tokenizer.chat_template is None:
+            raise TemplateError(
+                "the model has no chat template, so nothing says how its turns look; give one as "
+                "chat_template.jinja beside it, or, where it is brought from elsewhere, as "
+                "sft.chat_template"
+            )
         conversation = [{"role": role, "content": content} for role, content in messages]
         try:
             text: str = self.tokenizer.apply_chat_template(
-                conversation, tokenize=False, add_generation_prompt=open_turn
+                conversation,
+                tokenize=False,
+                add_generation_prompt=open_turn,
+                **({"strftime_now": fixed_date} if self.dated else {}),
             )
         except JinjaError as error:
             roles = ", ".join(message["role"] for message in conversation)
@@ -278,6 +339,20 @@ class ChatEncoder:
                 "chat_template.jinja, or leave such conversations out"
             ) from error
         return text
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found if isinstance(found, dict) else {}
+
+
+def _generation_config(folder: Path) -> list[int]:
+    """Ids at which generation stops, as far as a folder says it."""
+    path = folder / "generation_config.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    ends = found.get("eos_token_id") if isinstance(found, dict) else None
+    return list(ends) if isinstance(ends, list) else [] if ends is None else [ends]
 
 
 def _format_frame(frame: Frame) -> str:

@@ -8,6 +8,7 @@ character: it decodes to U+FFFD, three bytes long.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.errors import ExpectedError
+
+_BYTE, _SPACE = re.compile("<0x([0-9A-F]{2})>"), "\u2581"
 
 
 class NotByteLevelError(ExpectedError, ValueError):
@@ -39,29 +42,45 @@ def token_bytes(path: Path) -> list[bytes]:
     """The bytes of each token by id; empty for special tokens, which stand for no text.
 
     Args:
-        path: of a `tokenizer.json` with a byte-level BPE model.
+        path: of a `tokenizer.json` with a byte-level BPE model, or one that falls back on bytes
+            (as SentencePiece does: `<0x0A>` is a byte, `\u2581` a space).
 
     Raises:
         NotByteLevelError: a token has a character outside the byte-level alphabet, or ids do not
             run from 0 without a gap.
     """
     record = json.loads(path.read_text(encoding="utf-8"))
-    special = {token["id"] for token in record["added_tokens"] if token["special"]}
+    falls_back = bool(record["model"].get("byte_fallback"))
+    # What is added beside the vocabulary is written as the text it is.
+    added = {
+        token["id"]: b"" if token["special"] else token["content"].encode()
+        for token in record["added_tokens"]
+    }
     written = {index: token for token, index in record["model"]["vocab"].items()}
-    written.update({token["id"]: token["content"] for token in record["added_tokens"]})
     alphabet, found = byte_alphabet(), []
-    for index in range(len(written)):
+    for index in range(len(written.keys() | added.keys())):
+        if index in added:
+            found.append(added[index])
+            continue
         if index not in written:
             raise NotByteLevelError(f"{path}: no token has the id {index}; the ids have a gap")
-        token = "" if index in special else written[index]
+        if falls_back:
+            found.append(_piece_bytes(written[index]))
+            continue
         try:
-            found.append(bytes(alphabet[character] for character in token))
+            found.append(bytes(alphabet[character] for character in written[index]))
         except KeyError as error:
             raise NotByteLevelError(
-                f"{path}: token {index}, {token!r}, holds {error.args[0]!r}, which no byte-level "
-                "vocabulary has; use a tokenizer of the tokenizer stage"
+                f"{path}: token {index}, {written[index]!r}, holds {error.args[0]!r}, which no "
+                "byte-level vocabulary has; use a tokenizer of the tokenizer stage"
             ) from error
     return found
+
+
+def _piece_bytes(piece: str) -> bytes:
+    """Bytes of a piece of SentencePiece's."""
+    byte = _BYTE.fullmatch(piece)
+    return bytes([int(byte[1], 16)]) if byte else piece.replace(_SPACE, " ").encode()
 
 
 def token_byte_lengths(path: Path) -> NDArray[np.int32]:

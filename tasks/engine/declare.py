@@ -37,6 +37,10 @@ class Input:
         asked: a field of the stage's config; where it is false, it is as if the recipe had none of
             the sources. An input that comes with a later version is one that a new field asks for,
             so that nobody's artifacts become stale. Empty = always read.
+        instead: a field of the stage's config that names what is read in its place; where that is
+            set, the input is not read. Empty = there is none.
+        one_of: what several optional inputs of a stage are, of which the recipe must have one at
+            least; empty = it may lack all of them.
     """
 
     sources: tuple[str, ...]
@@ -44,6 +48,8 @@ class Input:
     optional: bool = False
     whole: bool = False
     asked: str = ""
+    instead: str = ""
+    one_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from llm.alignment.handover.axolotl import (
 )
 from llm.alignment.handover.rows import write_rows
 from llm.alignment.run_file import Run, parse_run, run_kind
-from llm.model.config_file import architecture
+from llm.foreign.bring import bring
+from llm.foreign.folder import context_in
 from llm.tables import TRAIN, VALIDATION
 from llm.tokens.chat import ChatEncoder
 from tasks.engine.run.execute import BuildRequest
 from tasks.stages.alignment import TuningConfig, rows_of, run_settings
+from tasks.stages.sft_start import start_folder, template_path
 
 RECORD, CONFIG, README = "handover.json", "axolotl.yaml", "README.md"
 
@@ -61,16 +64,20 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise HandoverError(f"{folder} is not an empty folder; name another")
     data = {name: artifact.data(output) for name, (artifact, output) in request.inputs.items()}
-    model = data["model"].folder()
+    model = folder / MODEL
+    brought = "model" not in data
+    source = start_folder(request.externals) if brought else data["model"].folder()
     if getattr(request.config, "weights", None):
         raise HandoverError(
             f"Axolotl draws every row once a pass; {stage}.weights cannot be handed over"
         )
     rows_read = rows_of(*(output for name, output in data.items() if name != "model"))
     told = {field.name for field in fields(run_kind(stage))}
-    settings = run_settings(
-        stage, request.config, type(request.config).model_fields.keys() - told
-    ) | {
+    withheld = type(request.config).model_fields.keys() - told
+    settings = run_settings(stage, request.config, withheld)
+    # The folder has the model as it was brought.
+    settings |= dict.fromkeys({"start_from", "chat_template"} & settings.keys(), "")
+    settings |= {
         "model": str(model),
         "examples": rows_read.files,
         "output": "",
@@ -79,17 +86,20 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
         "adopted": "",
     }
     run = parse_run(settings, f"{recipe}: {stage}")
-    context = architecture(model).context
+    context = context_in(source)
     limit = Limit(run.max_length or context, run.cut)
     check_context(limit.tokens, context)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(model, folder / MODEL)
+    if brought:
+        _bring(source, template_path(request.externals), model)
+    else:
+        shutil.copytree(source, model)
     files = {TRAIN: folder / TRAIN_ROWS, VALIDATION: folder / VALIDATION_ROWS}
     paths = [Path(path) for path in run.examples]
-    rows = write_rows(paths, ChatEncoder(model), limit, files, settings.get("learn") == "last")
+    chat = ChatEncoder(model)
+    rows = write_rows(paths, chat, limit, files, settings.get("learn") == "last")
     if not rows[VALIDATION]:
         files[VALIDATION].unlink()
-    config = axolotl_config(run, limit.tokens, bool(rows[VALIDATION]))
+    config = axolotl_config(run, limit.tokens, chat.turn_end, bool(rows[VALIDATION]))
     (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     record = {
         "recipe": recipe,
@@ -101,6 +111,14 @@ def hand_over(request: BuildRequest, recipe: str, folder: Path) -> HandedOver:
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (folder / README).write_text(_readme(recipe, stage, rows), encoding="utf-8")
     return HandedOver(folder, rows)
+
+
+def _bring(source: Path, template: str, model: Path) -> None:
+    """Lay a model of others out in a folder, files and not links."""
+    with tempfile.TemporaryDirectory() as scratch:
+        brought = Path(scratch) / MODEL
+        bring(source, brought, Path(template) if template else None)
+        shutil.copytree(brought, model)
 
 
 def _readme(recipe: str, stage: str, rows: dict[str, int]) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
@@ -84,10 +83,12 @@ def panels(artifacts: Mapping[str, Artifact]) -> list[Panel]:
 
 def data_card(title: str, artifacts: Mapping[str, Artifact], limits: SampleLimits) -> str:
     """The whole of it as Markdown: the panels above, and what the report has elsewhere: counts by
-    stage, near-duplicates, contamination, and documents that were removed, to read."""
+    stage, lines and pages that sites repeat, near-duplicates, contamination, and documents that
+    were removed, to read."""
     shown: list[tuple[str, Sequence[Panel]]] = [
         ("From pages to training data", _funnel(funnel(artifacts))),
         ("What the documents are", panels(artifacts)),
+        ("What sites repeat", _of_view(artifacts.get("sites"), _is_a_table)),
         ("Near-duplicates", _of_view(artifacts.get("dedup"), _is_of_dedup)),
         ("Contamination", _of_view(artifacts.get("decontaminate"), _is_a_table)),
         (
@@ -230,6 +231,8 @@ def _chrome(artifact: Artifact) -> Table:
 
 def _attributes(artifact: Artifact, documents: _Documents) -> Iterator[Table]:
     """Languages, and personal data by kind: of all documents and of those that stayed."""
+    import pyarrow.compute as pc  # not before: to know the stages is to import this file
+
     known = samples.columns(artifact, "attributes")
     kinds = [name for kind in KINDS if (name := f"{kind}_count") in known]
     languages: tuple[Counter[str], Counter[str]] = (Counter(), Counter())

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from llm.alignment.run_file import LongRows, Schedule
 from llm.tables import METRICS, REJECTED, REMOVED
 from llm.training.run_file import CudaOrCpu, Precision
-from tasks.engine.config import StageConfig, execution
+from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Output, Requirement
 from tasks.engine.stage.out import Out
 from tasks.engine.store.artifact import Artifact, Data, Inputs
@@ -28,7 +28,7 @@ from tasks.stages.prompts import CONTEXT
 # Folder of a model that another program made of the starting one: while it is set, what is launched
 # takes that model instead of training one. For tasks/handover alone.
 ADOPTED = ContextVar("adopted", default="")
-LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate")
+LIBRARIES = ("trl", "transformers", "torch", "tokenizers", "accelerate", "peft")
 SAMPLES_SHOWN = 10
 
 
@@ -96,6 +96,36 @@ class CutRowsConfig(TuningConfig):
         ge=0.0,
         le=1.0,
     )
+
+
+class AdaptersConfig(StageConfig):
+    """Adapters that are trained in place of the model: low-rank ones, LoRA (Hu et al. 2021)."""
+
+    lora_rank: int = added(
+        0,
+        "Train adapters of this rank, which are merged when training ends; 0 = the model itself.",
+        ge=0,
+        le=4_096,
+    )
+    lora_alpha: int = added(
+        16, "With lora_rank: adapters are scaled by lora_alpha / lora_rank.", ge=1, le=65_536
+    )
+    lora_dropout: float = added(
+        0.0, "With lora_rank: share of an adapter's inputs left out in training.", ge=0.0, lt=1.0
+    )
+    lora_targets: list[str] = added(
+        ["all-linear"],
+        "With lora_rank: matrices that get an adapter, by the last part of their names (q_proj); "
+        "all-linear = every one but the output matrix.",
+        min_length=1,
+    )
+
+    @field_validator("lora_targets")
+    @classmethod
+    def _all_or_some(cls, targets: list[str]) -> list[str]:
+        if "all-linear" in targets and len(targets) > 1:
+            raise ValueError("all-linear stands for every matrix; list it alone, or leave it out")
+        return targets
 
 
 class PairsConfig(CutRowsConfig):
@@ -204,7 +234,7 @@ def launch(
         {
             **run_settings(method, config, withheld),
             **(more or {}),
-            "model": str(inputs["model"].folder()),
+            "model": str(inputs["model"].folder()) if "model" in inputs else "",
             "examples": given.files,
             "output": str(out.folder("model")),
             "adopted": ADOPTED.get(),

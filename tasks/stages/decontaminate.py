@@ -16,7 +16,7 @@ from llm.corpus.decontaminate.evidence import by_place, common_ngrams, is_eviden
 from llm.corpus.decontaminate.items import EvaluationFileError, read_items
 from llm.corpus.decontaminate.occurrence import EDITED, WHOLE
 from llm.corpus.decontaminate.search import TextIndex
-from llm.corpus.decontaminate.sought import Criteria, sought_texts
+from llm.corpus.decontaminate.sought import SHORTEST_EDITED, Criteria, sought_texts
 from llm.corpus.decontaminate.spans import masked
 from llm.corpus.decontaminate.tables import COMMON, FOUND, SOUGHT
 from llm.process.guarded import LostDocument, guarded
@@ -157,10 +157,17 @@ def write_part(
             hit,
             [f"{_PREFIX}{row['evaluation_set']}" for row in worst],
             [row["share"] for row in worst],
-            [thresholds[row["rule"]] for row in worst],
+            [_threshold(row, thresholds) for row in worst],
             [f"{row['item']}: {row['found'][:_DETAIL_CHARS]}" for row in worst],
         ]
         yield "removed", pa.table(removed, schema=REMOVED)
+
+
+def _threshold(row: Mapping[str, Any], thresholds: Mapping[str, float]) -> float:
+    """The share from which a text is found by its rule; of a short one a word may be changed."""
+    if row["rule"] == EDITED and row["words"] < SHORTEST_EDITED:
+        return 1 - 1 / float(row["words"])
+    return thresholds[row["rule"]]
 
 
 def _without_items(

@@ -152,7 +152,8 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     for criterion, missing in (("quality_score", "attributes"), ("first_seen", "pages")):
         if criterion in config.keep and missing not in inputs:
             out.log(f"no {missing} in the recipe: {criterion} has no part in the keep order")
-    made = decision(config, out.data("signatures"), inputs, out.scratch)
+    memory = out.lasting_folder("dedup")
+    made = decision(config, out.data("signatures"), inputs, out.scratch, memory)
     found = made.found
     if config.containment:
         out.extend("pairs", [CONTAINMENT])

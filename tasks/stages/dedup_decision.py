@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unicodedata import unidata_version  # what a word is hangs on it
 
 import pyarrow as pa
 
@@ -45,8 +46,18 @@ class Decision:
     split: Banding
 
 
-def decision(config: Any, signatures: Data, inputs: Mapping[str, Data], scratch: Path) -> Decision:
-    """Decide over all signed documents; the texts of those that may be alike are read."""
+def decision(
+    config: Any,
+    signatures: Data,
+    inputs: Mapping[str, Data],
+    scratch: Path,
+    memory: Path | None = None,
+) -> Decision:
+    """Decide over all signed documents; the texts of those that may be alike are read.
+
+    Args:
+        memory: a folder in which searches remember what they compared.
+    """
     removal = choose_banding(config.num_perm, config.threshold, config.recall)
     split = choose_banding(config.num_perm, SPLIT_JACCARD, config.split_recall)
     documents = inputs["documents"]
@@ -70,6 +81,7 @@ def decision(config: Any, signatures: Data, inputs: Mapping[str, Data], scratch:
             ),
             lambda: documents.tables(["doc_id", "text"]),
             scratch,
+            memory / f"overlaps-{config.shingle_words}-{unidata_version}.bin" if memory else None,
         )
     finally:
         rows.unlink(missing_ok=True)

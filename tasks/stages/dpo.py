@@ -17,6 +17,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
+    AdaptersConfig,
     PairsConfig,
     counts_panel,
     curve_panels,
@@ -30,7 +31,7 @@ from tasks.stages.preference_panels import extreme_pairs, margin_histogram
 LearnFrom = Literal["examples", "samples", "both"]
 
 
-class DpoConfig(PairsConfig):
+class DpoConfig(PairsConfig, AdaptersConfig):
     """How the model is tuned on preferences."""
 
     learning_rate: float = Field(

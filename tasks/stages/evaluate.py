@@ -115,10 +115,21 @@ def _with_the_one_before(models: Mapping[str, Data]) -> list[dict[str, str]]:
 
 
 def _models(stages: Sequence[Stage]) -> dict[str, Input]:
-    """Without the first model there is nothing to compare with."""
-    found = dict(chain_models(stages))
-    first = next(iter(found))
-    return {**found, first: replace(found[first], optional=False)}
+    """Each model is compared with the one before it; one at least there has to be."""
+    return {
+        name: replace(model, one_of="model") for name, model in dict(chain_models(stages)).items()
+    }
+
+
+def _something_to_score(
+    config: EvaluateConfig, validation_fraction: float | None, seed: int | None
+) -> Iterator[str]:
+    asked = (config.tasks, config.lm_eval_tasks, config.lm_eval_files)
+    if validation_fraction is None and seed is None and not any(asked):
+        yield (
+            "evaluate: the recipe has neither documents (dedup) nor examples, and names no task, "
+            "so there is nothing to score; add one of these, or remove evaluate"
+        )
 
 
 STAGE = Stage(
@@ -128,7 +139,9 @@ STAGE = Stage(
     config=EvaluateConfig,
     inputs={
         "documents": Input(
-            ("decontaminate.documents", "dedup.documents"), "Documents with their split."
+            ("decontaminate.documents", "dedup.documents"),
+            "Documents with their split; without them nothing is measured on text.",
+            optional=True,
         ),
         "instructions": Input(
             ("examples.instructions",), "Validation answers to score.", optional=True
@@ -157,6 +170,7 @@ STAGE = Stage(
             ("tokenizer.longest_token", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
         ),
         Requirement(("dedup.validation_fraction",), _validation_documents),
+        Requirement(("dedup.validation_fraction?", "examples.seed?"), _something_to_score),
     ),
     reproducible=False,  # the last digits depend on device, threads and batch
     libraries=("torch", "transformers", "tokenizers", "numpy", "jinja2", "lm-eval"),

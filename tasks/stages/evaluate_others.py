@@ -6,17 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from llm.evaluation.hub_cache import NotDownloadedError, cached_model
+from llm.foreign.hub import HUB_ID, HubModelError, cached_model
 from tasks.engine.errors import ExternalInputError
-from tasks.engine.identity.snapshot import Snapshot, root, snapshot_files
+from tasks.engine.identity.snapshot import Snapshot, root
+from tasks.stages.sft_start import files_of_model
 
 _MODEL = "model:"
 _FIELD = "evaluate.models"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_HUB_ID = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _CONFIG = "config.json"
-# What transformers reads; other copies of the weights are no part of the model.
-_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 
 
 def model_snapshots(models: Sequence[str]) -> dict[str, Snapshot]:
@@ -43,8 +41,7 @@ def model_snapshots(models: Sequence[str]) -> dict[str, Snapshot]:
             raise ExternalInputError(
                 f"{_FIELD}: {text}: another model is called {name!r}; write NAME=FOLDER"
             )
-        files = [str(path) for kind in _FILES for path in sorted(folder.glob(kind))]
-        found[_MODEL + name] = snapshot_files(files, _FIELD)
+        found[_MODEL + name] = files_of_model(folder, _FIELD)
     return found
 
 
@@ -73,11 +70,11 @@ def model_records(external: Mapping[str, Snapshot], taken: Sequence[str]) -> lis
 
 def _folder(place: str) -> Path:
     folder = root() / Path(place).expanduser()
-    if not folder.is_dir() and _HUB_ID.fullmatch(place):
+    if not folder.is_dir() and HUB_ID.fullmatch(place):
         # A plan asks no network, and has to know what a model is before anything is built.
         try:
             folder = cached_model(place)
-        except NotDownloadedError as error:
+        except HubModelError as error:
             raise ExternalInputError(f"{_FIELD}: {error}") from error
     if not (folder / _CONFIG).is_file():
         raise ExternalInputError(

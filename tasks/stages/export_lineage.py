@@ -53,7 +53,10 @@ def about(name: str, license: str, model: Data, tokenizer: str) -> About:
             for artifact in made_of
         ),
     ]
+    began = [_start(artifact) for artifact in made_of if artifact.facts.get("start_from")]
+    facts += [Fact("started_from", start) for start in began]
     trained = f" on {', '.join(sources)}" if sources else ""
+    trained += f" from {began[0]}" if began else ""
     return About(
         name,
         f"A language model made by Ingot{trained}; its last step was {model.artifact.stage}.",
@@ -62,6 +65,12 @@ def about(name: str, license: str, model: Data, tokenizer: str) -> About:
         tuple(sources),
         tuple(facts),
     )
+
+
+def _start(artifact: Artifact) -> str:
+    """The model of others that a stage started from, and which state of it."""
+    name, revision = artifact.facts["start_from"], artifact.facts.get("start_revision")
+    return f"{name.partition('@')[0]}@{revision}" if revision else str(name)
 
 
 def _terms(artifact: Artifact) -> Iterator[tuple[str, str]]:

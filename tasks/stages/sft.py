@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Mapping
+
+from pydantic import Field, model_validator
 
 from llm.alignment.methods.sft_run import Learn, Packing
 from llm.tables import INSTRUCTION_ROWS
 from tasks.engine.config import Part, added, execution
 from tasks.engine.declare import Input
+from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
@@ -15,12 +18,21 @@ from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
+    AdaptersConfig,
     CutRowsConfig,
     counts_panel,
     curve_panels,
     launch,
     outputs,
     requirements,
+)
+from tasks.stages.sft_start import (
+    START,
+    revision,
+    start_folder,
+    start_name,
+    start_snapshots,
+    template_path,
 )
 
 
@@ -41,7 +53,7 @@ class SourceWeightSpec(Part):
     )
 
 
-class SftConfig(CutRowsConfig):
+class SftConfig(CutRowsConfig, AdaptersConfig):
     """How the model is tuned on instructions."""
 
     epochs: int = Field(3, description="Passes over the rows.", ge=1, le=1_000)
@@ -59,6 +71,16 @@ class SftConfig(CutRowsConfig):
         description="bfd: several rows are packed into one of max_length, best fit first, and do "
         "not see each other; batch_size then counts packed rows.",
     )
+    start_from: str = execution(
+        "",
+        "Start from a model of yours, in place of pretrain's: a folder that save_pretrained wrote, "
+        "or an id of the Hugging Face hub, ORGANISATION/MODEL or ORGANISATION/MODEL@REVISION; any "
+        "causal model that transformers loads, with its own tokenizer and chat template.",
+    )
+    chat_template: str = execution(
+        "",
+        "With start_from: a Jinja file that is its chat template, for a model that has none.",
+    )
     weights: list[SourceWeightSpec] = added(
         [], "How often a pass over the rows draws those of a source; all others once."
     )
@@ -69,6 +91,20 @@ class SftConfig(CutRowsConfig):
         le=65_536,
     )
 
+    @model_validator(mode="after")
+    def _template_of_a_start(self) -> SftConfig:
+        if self.chat_template and not self.start_from:
+            raise ValueError(
+                "chat_template: it belongs to a model named by start_from, and none is; pretrain's "
+                "model has its own. Remove it, or name one"
+            )
+        return self
+
+
+def externals(config: SftConfig) -> Mapping[str, Snapshot]:
+    """The files of a model of others, and the chat template given with it."""
+    return start_snapshots(config.start_from, config.chat_template)
+
 
 def run(config: SftConfig, inputs: Inputs, out: Out) -> None:
     """Train in a process of its own.
@@ -77,7 +113,13 @@ def run(config: SftConfig, inputs: Inputs, out: Out) -> None:
         TrainerError: it failed; names the guard (docs/stages/sft.md lists them).
         CancelledError: it was stopped, and keeps a checkpoint.
     """
-    counts = launch("sft", config, inputs, out)
+    more: dict[str, str] = {}
+    if START in inputs.external:
+        folder = start_folder(inputs.external)
+        more = {"start_from": str(folder), "chat_template": template_path(inputs.external)}
+        out.fact("start_from", start_name(config.start_from))
+        out.fact("start_revision", revision(folder))
+    counts = launch("sft", config, inputs, out, more=more)
     before, after = counts["validation_loss_before"], counts["validation_loss_after"]
     if before is not None:
         out.log(f"validation loss a completion token: {before:.4f} -> {after:.4f}")
@@ -137,12 +179,13 @@ STAGE = Stage(
     description="Tunes the model on instructions, the loss on the answers alone.",
     config=SftConfig,
     inputs={
-        "model": Input(("pretrain.model",), "The model to start from."),
+        "model": Input(("pretrain.model",), "The model to start from.", instead="start_from"),
         "examples": Input(("examples.instructions",), "Instructions with their split."),
     },
     outputs=outputs("rows", INSTRUCTION_ROWS, {}),
     run=run,
     panels=panels,
+    externals=externals,
     requires=requirements("sft", "instructions", "instruction_files", "max_instructions"),
     reproducible=False,
     libraries=LIBRARIES,

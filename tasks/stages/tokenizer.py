@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Literal
 
@@ -19,12 +19,15 @@ from llm.sha256 import sha256_file
 from llm.tables import DOC_ID, REJECTED, REMOVED, TRAIN
 from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
 from llm.tokens.fertility import Fertility
+from llm.tokens.given import take
+from llm.tokens.hf_folder import FILES
 from llm.tokens.sample import sample
 from llm.tokens.text_file import write_texts
 from llm.tokens.token_bytes import token_bytes
-from tasks.engine.config import StageConfig, added
+from tasks.engine.config import StageConfig, added, execution
 from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.errors import IngotError
+from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
@@ -47,6 +50,7 @@ FERTILITY = pa.schema(
     ]
 )
 _LONGEST_SHOWN = 40
+_GIVEN = "given"
 _MIN_SECONDS = 600.0  # that training may take, whatever the sample
 
 
@@ -97,6 +101,20 @@ class TokenizerConfig(StageConfig):
         "fewer tokens where there are many numbers.",
     )
 
+    from_folder: str = execution(
+        "",
+        "Take the tokenizer of this folder (its tokenizer.json) instead of learning one; it needs "
+        "the special token <|endoftext|>. Those for chats are added where it lacks them.",
+    )
+
+
+def externals(config: TokenizerConfig) -> Mapping[str, Snapshot]:
+    """The tokenizer that is taken, if one is."""
+    if not config.from_folder:
+        return {}
+    path = Path(config.from_folder) / FILES[0]
+    return {_GIVEN: snapshot_files([str(path)], "tokenizer.from_folder")}
+
 
 def _sources_exist(config: TokenizerConfig, sources: Sequence[str]) -> Iterator[str]:
     for place, name in enumerate(config.sources):
@@ -112,20 +130,25 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
 
     Raises:
         UnusableCorpusError: no training document fits the sample, or it gives too few merges.
+        GivenTokenizerError: what is to be taken is no tokenizer, or lacks a token.
     """
-    index = _index(inputs["documents"])
-    sampled = _sample(config, index, out)
-    out.log(f"learning from {sampled.num_rows} of {index.num_rows} documents")
-    folder = out.folder("tokenizer")
-    size = _train(config, inputs["documents"], sampled, folder, out)
-    if size < config.vocabulary_size:
-        out.log(
-            f"the sample gives {size} tokens, {config.vocabulary_size} were asked for "
-            "(tokenizer.vocabulary_size); the vocabulary has what it gives"
-        )
+    index, folder = _index(inputs["documents"]), out.folder("tokenizer")
+    given = inputs.external.get(_GIVEN)
+    sampled = _sample(config, index, out, learned=given is None)
+    if given is not None:
+        size = take(Path(given.items[0].path), folder)
+        out.log(f"takes the tokenizer of {config.from_folder}, of {size} tokens")
+    else:
+        out.log(f"learning from {sampled.num_rows} of {index.num_rows} documents")
+        size = _train(config, inputs["documents"], sampled, folder, out)
+        if size < config.vocabulary_size:
+            out.log(
+                f"the sample gives {size} tokens, {config.vocabulary_size} were asked for "
+                "(tokenizer.vocabulary_size); the vocabulary has what it gives"
+            )
     out.fact("sha256", sha256_file(folder / "tokenizer.json"))
     out.fact("vocabulary_size", size)
-    out.fact("vocabulary_size_asked", config.vocabulary_size)
+    out.fact("vocabulary_size_asked", config.vocabulary_size if given is None else None)
     out.fact("sampled_bytes", sum(sampled.column("bytes").to_pylist()))
     out.fact("longest_tokens", _longest(folder / "tokenizer.json"))
     _measure(config, inputs["documents"], index, out)
@@ -145,8 +168,12 @@ def _index(documents: Data) -> pa.Table:
     return index.set_column(index.schema.get_field_index("source"), "source", source)
 
 
-def _sample(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
-    """The rows of `SAMPLED`; writes them, and every other document as removed or rejected."""
+def _sample(config: TokenizerConfig, index: pa.Table, out: Out, learned: bool) -> pa.Table:
+    """The rows of `SAMPLED`; writes them, and every other document as removed or rejected.
+
+    Args:
+        learned: whether a tokenizer is learned; otherwise no document is sampled.
+    """
     index, empty = _divide(index, index.column("bytes").to_numpy() > 0)
     with out.table("rejected") as rejected:
         rejected.write(_reasons(empty, "no_text", REJECTED))
@@ -156,13 +183,16 @@ def _sample(config: TokenizerConfig, index: pa.Table, out: Out) -> pa.Table:
     )
     index, foreign = _divide(index, named)
     ids, sizes = index.column("doc_id").to_pylist(), index.column("bytes").to_numpy()
-    taken = sample(ids, sizes, config.sample_bytes, config.seed, "tokenizer")
+    if learned:
+        taken = sample(ids, sizes, config.sample_bytes, config.seed, "tokenizer")
+    else:
+        taken = np.zeros(index.num_rows, np.bool_)
     chosen, beyond = _divide(index, taken)
     with out.table("unsampled") as unsampled:
         unsampled.write(_reasons(other, "not_train", REMOVED))
         unsampled.write(_reasons(foreign, "other_source", REMOVED))
-        unsampled.write(_reasons(beyond, "sample_full", REMOVED))
-    if not chosen.num_rows:
+        unsampled.write(_reasons(beyond, "sample_full" if learned else "given", REMOVED))
+    if learned and not chosen.num_rows:
         raise UnusableCorpusError(
             f"tokenizer: none of {index.num_rows} training documents with a text fits into "
             f"sample_bytes = {config.sample_bytes}; raise it, or look at tokenizer.sources and at "
@@ -327,6 +357,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    externals=externals,
     conservation=Conservation(
         "documents", kept="sampled", removed="unsampled", rejected="rejected"
     ),

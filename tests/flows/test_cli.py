@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from flows.cli.built import find_artifacts, first_built
 from flows.cli.inspecting import _manifest, diff, removed, why
 from flows.cli.main import app
-from flows.cli.results import promote
+from flows.cli.results import promote, report
 from flows.cli.running import show_plan
 from flows.planning import planner_for
 from tasks.engine.errors import ExternalInputError, IngotError, MissingInputError, RecipeError
@@ -76,6 +76,23 @@ def test_diff_shows_the_beginning_of_digests(
     was, now = (m.outputs["documents"].data_id for m in (before, after))
     assert f"outputs.documents: '{was[:16]}' -> '{now[:16]}'" in told
     assert not re.search("[0-9a-f]{17}", told)
+
+
+def test_the_report_and_what_is_written_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
+    write_page(tmp_path / "pages", "Severn.html", "Severn")
+    file = write_recipe(tmp_path / "mine.yaml", tmp_path / "pages")
+    with (tmp_path / "mine.yaml").open("a") as recipe:
+        recipe.write("report: {}\n")
+    build(planner_for(load(file), file, Store(str(tmp_path / "home"))))
+    card, funnel = tmp_path / "card.md", tmp_path / "funnel.svg"
+    report(recipe=file, funnel=funnel, data_card=card)
+    assert capsys.readouterr().out.splitlines()[1:] == [str(funnel), str(card)]
+    assert card.read_text().startswith("# Data of rivers\n\n## From pages to training data\n")
+    assert "### Probability that a pair is compared" in card.read_text()
+    assert funnel.read_text().startswith("<svg")
 
 
 def test_questions_understand_recipe_files_and_whole_ids(

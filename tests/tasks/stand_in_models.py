@@ -102,11 +102,10 @@ def _sequences(config: StandInConfig, inputs: Inputs, out: Out) -> None:
 
 def _base(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     folder = model_folder(out.folder("model"), tiny_model(CONTEXT, config.seed), END_OF_TEXT)
-    if config.spoiled:  # positions scaled as our model does not scale them
+    if config.spoiled:  # rows that the weights do not have
         path = folder / "config.json"
         record = json.loads(path.read_text())
-        record["rope_parameters"] |= {"rope_type": "linear", "factor": 4.0}
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps(record | {"vocab_size": record["vocab_size"] + 128}))
 
 
 def _tuned(config: StandInConfig, inputs: Inputs, out: Out) -> None:

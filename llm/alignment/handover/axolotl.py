@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from llm.alignment.run_file import Run
+from llm.alignment.run_file import Lora, Run
 from llm.errors import ExpectedError
-from llm.tokens.special_tokens import TURN_END
 
 MODEL, TUNED, TRAIN_ROWS, VALIDATION_ROWS = "model", "tuned", "train.jsonl", "validation.jsonl"
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
@@ -21,11 +20,14 @@ class HandoverError(ExpectedError, ValueError):
     """A run cannot be told to another program; says which, and why."""
 
 
-def axolotl_config(run: Run, sequence_tokens: int, with_validation: bool) -> dict[str, Any]:
+def axolotl_config(
+    run: Run, sequence_tokens: int, turn_end: str, with_validation: bool
+) -> dict[str, Any]:
     """Axolotl's config of a run.
 
     Args:
         sequence_tokens: longest row.
+        turn_end: the token that ends a turn.
         with_validation: whether there are validation rows.
 
     Raises:
@@ -37,7 +39,7 @@ def axolotl_config(run: Run, sequence_tokens: int, with_validation: bool) -> dic
         "output_dir": f"./{TUNED}",
         "dataset_prepared_path": "./prepared",
         "chat_template": "tokenizer_default",
-        "eot_tokens": [TURN_END],
+        "eot_tokens": [turn_end],
         "sequence_len": sequence_tokens,
         "excess_length_strategy": "truncate" if run.cut else "drop",
         "num_epochs": run.epochs,
@@ -66,4 +68,19 @@ def axolotl_config(run: Run, sequence_tokens: int, with_validation: bool) -> dic
         files["test_datasets"] = VALIDATION_ROWS
     for name, file in files.items():
         own[name] = [{"path": f"./{file}", "ds_type": "json", "split": "train", **rows}]
-    return shared | own
+    return shared | own | _adapters(run.lora)
+
+
+def _adapters(lora: Lora | None) -> dict[str, Any]:
+    """What is told of adapters; nothing where the model itself is trained."""
+    if lora is None:
+        return {}
+    told = {
+        "adapter": "lora",
+        "lora_r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "lora_dropout": lora.dropout,
+    }
+    if lora.targets == ("all-linear",):
+        return told | {"lora_target_linear": True}
+    return told | {"lora_target_modules": list(lora.targets)}

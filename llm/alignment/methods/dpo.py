@@ -25,8 +25,8 @@ from llm.alignment.reference_scores import kept
 from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
+from llm.foreign.model import AnyModel
 from llm.model.scoring import completion_logprobs
-from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tables import PAIRS, TRAIN
 
@@ -109,12 +109,12 @@ def pair_table(table: pa.Table, before: Scores, after: Scores, beta: float) -> p
     return pa.table([*names, *(pa.array(column) for column in columns)], schema=PAIRS)
 
 
-def _reference(session: Session, model: Transformer, table: pa.Table) -> Scores:
+def _reference(session: Session, model: AnyModel, table: pa.Table) -> Scores:
     """The starting model's scores; a run that goes on takes those it was begun with."""
     return Scores(**kept(session, lambda: asdict(_scores(session, model, table))))
 
 
-def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
+def _scores(session: Session, model: AnyModel, table: pa.Table) -> Scores:
     """Both answers of every pair, in the order of the table."""
     model.eval()
     prompts = table.column("prompt_tokens").to_pylist()
@@ -135,7 +135,7 @@ def _scores(session: Session, model: Transformer, table: pa.Table) -> Scores:
 def _trainer(
     session: Session,
     run: DpoRun,
-    model: Transformer,
+    model: AnyModel,
     table: pa.Table,
     reference: Scores,
     in_training: NDArray[np.bool_],
@@ -172,7 +172,7 @@ def _trainer(
         label_smoothing=0.0,
         precompute_ref_log_probs=True,
         sync_ref_model=False,
-        disable_dropout=True,
+        disable_dropout=run.lora is None,  # of a model with adapters its own is off already
     )
     trainer = PreparedTrainer(
         model=session.transformers_model(model),

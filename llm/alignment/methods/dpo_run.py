@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llm.alignment.run_file import CutRun
+from llm.alignment.run_file import AdaptedRun
 
 Loss = Literal["sigmoid", "ipo", "sigmoid_norm"]
 
 
 @dataclass(frozen=True)
-class DpoRun(CutRun):
+class DpoRun(AdaptedRun):
     """Direct preference optimisation (Rafailov et al. 2023).
 
     Attributes:

@@ -29,8 +29,8 @@ from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import BatchOrder, LengthGrouped
 from llm.alignment.trainer import Session
 from llm.errors import ExpectedError
+from llm.foreign.model import AnyModel
 from llm.model.scoring import completion_logprobs
-from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tables import THUMB_REWARDS, TRAIN, VALIDATION
 
@@ -205,7 +205,7 @@ def _other_answers(training: pa.Table, run: KtoRun, limit: int) -> pa.ChunkedArr
 
 
 def _scores(
-    session: Session, model: Transformer, table: pa.Table, answers: pa.ChunkedArray
+    session: Session, model: AnyModel, table: pa.Table, answers: pa.ChunkedArray
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Sums in nats and token counts of an answer to each row's prompt, in the table's order."""
     model.eval()
@@ -223,7 +223,7 @@ def _scores(
 def _trainer(
     session: Session,
     run: KtoRun,
-    model: Transformer,
+    model: AnyModel,
     training: pa.Table,
     others: pa.ChunkedArray,
     reference: Floats,

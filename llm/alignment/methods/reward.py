@@ -18,6 +18,7 @@ from llm.alignment.reporter import Reporter
 from llm.alignment.reward_model import RewardModel
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.trainer import Session
+from llm.foreign.backbone import Backbone
 from llm.process.parent import StopRequest
 from llm.tables import REWARD_PAIRS, TRAIN, VALIDATION
 
@@ -70,7 +71,7 @@ def _scored(session: Session, model: RewardModel, table: pa.Table) -> pa.Table:
     sequences = [row for answer in _ANSWERS for row in _conversations(table, answer)]
     rewards = reward_model.score(
         model,
-        session.scorer(model.transformer).hidden,
+        session.states(model.hidden),
         sequences,
         session.run.score_tokens,
         session.report_scored,
@@ -108,15 +109,15 @@ def _trainer(session: Session, run: RewardRun, model: RewardModel, training: pa.
         disable_dropout=True,
     )
     trainer = PreparedTrainer(
-        model=reward_model.transformers_model(
-            model, session.start, session.chat.tokenizer.pad_token_id
-        ),
+        model=reward_model.transformers_model(model, session.start, session.chat.pad),
         args=arguments,
         train_dataset=Dataset(InMemoryTable(pa.table(columns, names=names))),
         processing_class=session.chat.tokenizer,
         callbacks=[session.steps()],
     )
-    if session.device.type == "cpu":
+    # A tokenizer without a token to pad with has rows padded by one that ends a turn, by which
+    # transformers would look for the end of a conversation.
+    if session.device.type == "cpu" or isinstance(model.transformer, Backbone):
         reward_model.compute_with(model, trainer.model)
     held = trainer.train_dataset.data.table
     for name, column in zip(names, columns, strict=True):

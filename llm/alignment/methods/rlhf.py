@@ -28,8 +28,8 @@ from llm.alignment.rollouts import Drawn, draw, sampling_of
 from llm.alignment.sampling import PromptOrder
 from llm.alignment.trainer import Session
 from llm.errors import ExpectedError
+from llm.foreign.model import AnyModel, ForeignModel
 from llm.model.sampling import GREEDY
-from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tables import HELD_OUT_ANSWERS, TRAIN, VALIDATION
 
@@ -117,7 +117,7 @@ class _Asker:
     def __init__(self, session: Session, run: RlhfRun, reward: WeightedReward) -> None:
         self._session, self._run, self.reward = session, run, reward
 
-    def draw(self, model: Transformer, prompts: Sequence[Sequence[int]], step: int) -> list[Drawn]:
+    def draw(self, model: AnyModel, prompts: Sequence[Sequence[int]], step: int) -> list[Drawn]:
         """Answers to learn from in a step; the first is 1."""
         run = self._run
         sampling = sampling_of(run.temperature, run.seed, step)
@@ -134,9 +134,7 @@ class _Asker:
             conversation=(*asked["prompt_tokens"], *drawn.tokens),
         )
 
-    def greedy(
-        self, model: Transformer, table: pa.Table
-    ) -> list[tuple[Rollout, NDArray[np.float64]]]:
+    def greedy(self, model: AnyModel, table: pa.Table) -> list[tuple[Rollout, NDArray[np.float64]]]:
         """The most probable answers to PROMPT_ROWS, each with what the rewards give."""
         session, found = self._session, []
         session.reporter.begin(table.num_rows, 0, "held-out prompt")
@@ -210,7 +208,7 @@ class _KlBound(TrainerCallback):  # type: ignore[misc]
 def _trainer(
     session: Session,
     run: RlhfRun,
-    model: Transformer,
+    model: AnyModel,
     training: pa.Table,
     asker: _Asker,
     journal: Journal,
@@ -287,7 +285,7 @@ def _trainer(
     )
     trainer.eos_token_ids = list(chat.stops)
     session.compute_with(model, trainer.model, run.temperature)
-    if session.device.type == "cpu":
+    if session.device.type == "cpu" and not isinstance(model, ForeignModel):
         # The reference that the trainer has read from the same folder gives way to ours.
         reference = session.load()
         session.compute_with(reference, trainer.ref_model, run.temperature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from llm.alignment.reporter import Reporter
 from llm.alignment.sampling import LengthGrouped
 from llm.alignment.source_weights import draws
 from llm.alignment.trainer import Session
+from llm.foreign.bring import bring
+from llm.foreign.model import AnyModel
 from llm.model.scoring import summed_logprobs
-from llm.model.transformer import Transformer
 from llm.process.parent import StopRequest
 from llm.tables import TRAIN, VALIDATION
 
@@ -33,6 +35,7 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     Raises:
         Every error of `llm.alignment.checks`, `data` and `trainer`, and of `llm.tokens.chat`.
     """
+    run = _brought(run)
     session = Session(run, reporter, stop)
     last_only = run.learn == "last"
     rows = instruction_rows(session.tables(), session.chat, session.limit, last_only)
@@ -67,6 +70,15 @@ def train(run: SftRun, reporter: Reporter, stop: StopRequest) -> None:
     results.write(Path(run.results), rows, figures, counts, {})
 
 
+def _brought(run: SftRun) -> SftRun:
+    """The same run from a folder laid out as Ingot's are, in its scratch; see `bring`."""
+    if not run.start_from:
+        return run
+    folder, template = Path(run.scratch) / "start", run.chat_template
+    bring(Path(run.start_from), folder, Path(template) if template else None)
+    return replace(run, model=str(folder), start_from="", chat_template="")
+
+
 def with_labels(table: pa.Table) -> pa.Table:
     """INSTRUCTION_ROWS as the trainer takes them: input_ids and labels, list<int64> both."""
     offsets, tokens = flat(table.column("tokens"))
@@ -77,7 +89,7 @@ def with_labels(table: pa.Table) -> pa.Table:
     return pa.table(lists, names=list(columns))
 
 
-def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Table) -> Any:
+def _trainer(session: Session, run: SftRun, model: AnyModel, training: pa.Table) -> Any:
     from datasets import Dataset
     from datasets.table import InMemoryTable
     from trl import SFTConfig, SFTTrainer
@@ -116,7 +128,7 @@ def _trainer(session: Session, run: SftRun, model: Transformer, training: pa.Tab
 
 
 def _validation_loss(
-    session: Session, model: Transformer, table: pa.Table
+    session: Session, model: AnyModel, table: pa.Table
 ) -> tuple[float | None, int]:
     """Mean negative log-probability of a supervised token, in nats, and how many there are."""
     if not table.num_rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from llm.alignment.run_file import CutRun
+from llm.alignment.run_file import AdaptedRun
 from llm.alignment.source_weights import SourceWeight
 
 Learn = Literal["all", "last"]
@@ -13,17 +13,22 @@ Packing = Literal["none", "bfd"]
 
 
 @dataclass(frozen=True)
-class SftRun(CutRun):
+class SftRun(AdaptedRun):
     """Supervised fine-tuning.
 
     Attributes:
         learn: "all" answers of a conversation, or the "last".
         packing: "bfd" = several rows, each seeing itself alone, in one of `max_length`; "none".
+        start_from: folder that another program wrote, to be laid out as ours and taken in place of
+            `model`; "" = `model` is taken.
+        chat_template: file that is its chat template then; "" = its own.
         weights: how often a pass draws rows of a source; 1 where none fits.
     """
 
     learn: Learn
     packing: Packing
+    start_from: str
+    chat_template: str
     weights: list[SourceWeight]
 
     @property

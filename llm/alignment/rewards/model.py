@@ -30,7 +30,7 @@ def model(folder: Path, policy: Path, device: torch.device, batch_tokens: int) -
     def judge(rollouts: Sequence[Rollout]) -> list[float]:
         # What a longer conversation began with, the model cannot see.
         rows = [rollout.conversation[-context:] for rollout in rollouts]
-        rewards = reward_model.score(found, found.transformer.hidden, rows, batch_tokens, _quiet)
+        rewards = reward_model.score(found, found.hidden, rows, batch_tokens, _quiet)
         return [float(reward) for reward in rewards]
 
     return judge

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from llm.corpus.decontaminate.sought import is_telling
+from llm.corpus.decontaminate.sought import FEWEST_BESIDE, SHORTEST_EDITED, is_telling
 
 WHOLE, NGRAM, EDITED = "whole", "ngram", "edited"
 # Words a text may be longer in a document: what was put in, and the letters before choices.
 _SLACK, _SLACK_SHARE = 4, 0.2
+_CHOICES_SHARE = 0.75
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SoughtText:
     run: int
     covered: int
     edited: int
+    beside: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,16 @@ def occurrences(
     """
     left = sorted(seeds)
     reach = reach_of(len(sought.words)) - size
+    taken: list[Occurrence] = []
     while left:
         first, last = _densest(left, reach)
         found = _occurrence(sought, document, left[first:last], size)
-        if found:
-            yield found
+        left = left[:first] + left[last:]
+        # What is nearly whole may be beside the seeds by which it was looked for.
+        if found and all(found.start >= one.end or found.end <= one.start for one in taken):
+            taken.append(found)
             left = [s for s in left if s[0] + size <= found.start or s[0] >= found.end]
-        else:
-            left = left[:first] + left[last:]
+            yield found
 
 
 def reach_of(length: int) -> int:
@@ -79,20 +83,24 @@ def reach_of(length: int) -> int:
 
 
 def _densest(seeds: Sequence[Seed], reach: int) -> tuple[int, int]:
-    """The slice of seeds at most `reach` words apart that has most different words of the text."""
+    """The slice around the shortest stretch, of at most `reach` words, that has most different
+    words of the text: whatever is within reach of both its ends."""
     inside: Counter[int] = Counter()
-    best, most, first = 0, 0, 0
+    begin, end, most, first = 0, 0, 0, 0
     for word, own in seeds:
         inside[own] += 1
-        while seeds[first][0] < word - reach:
+        while seeds[first][0] < word - reach or inside[seeds[first][1]] > 1:
             gone = seeds[first][1]
             inside[gone] -= 1
             if not inside[gone]:
                 del inside[gone]
             first += 1
         if len(inside) > most:
-            best, most = first, len(inside)
-    return best, bisect_right(seeds, seeds[best][0] + reach, key=itemgetter(0))
+            begin, end, most = seeds[first][0], word, len(inside)
+    places = itemgetter(0)
+    return bisect_left(seeds, end - reach, key=places), bisect_right(
+        seeds, begin + reach, key=places
+    )
 
 
 def _occurrence(
@@ -117,10 +125,20 @@ def _occurrence(
         reach = reach_of(length)
         region = range(max(0, seeds[0][0] - reach), min(len(document), seeds[-1][0] + reach + size))
         same, start, end = _fullest(sought.words, document, region, reach)
-        if same >= sought.edited:
+        if same >= sought.edited and _has_choices(sought, document, start, end):
             known = tuple(ngrams) if length > sought.run else (0,)
             return Occurrence(sought, EDITED, same / length, start, end, known)
     return None
+
+
+def _has_choices(sought: SoughtText, document: Sequence[str], start: int, end: int) -> bool:
+    """Of a short text: whether three quarters of the item's others stand around these words."""
+    if len(sought.words) >= SHORTEST_EDITED:
+        return True
+    reach = sum(reach_of(len(text)) for text in sought.beside)
+    around = f" {' '.join(document[max(0, start - reach) : end + reach])} "
+    there = sum(f" {' '.join(text)} " in around for text in sought.beside)
+    return there >= max(FEWEST_BESIDE, _CHOICES_SHARE * len(sought.beside))
 
 
 def _runs(seeds: Sequence[Seed], size: int) -> Iterator[tuple[int, int]]:

@@ -47,6 +47,7 @@ class TextIndex:
                 row["run"],
                 row["covered"],
                 row["edited"],
+                tuple(tuple(text.split(" ")) for text in row["beside"].split("\n") if text),
             )
             for row in sought.to_pylist()
         ]
@@ -66,6 +67,7 @@ class TextIndex:
         fewest = [self._fewest(text, int(n)) for text, n in zip(self.texts, different, strict=True)]
         self._in_runs, self._needed = np.array(fewest, dtype=np.int64).reshape(-1, 2).T
         self._keys, self._places = keys, places
+        self._asked: dict[int, tuple[list[int], frozenset[int]]] = {}
         self._shift, self._bits = _table(self._seeds)
 
     def _fewest(self, text: SoughtText, different: int) -> tuple[int, int]:
@@ -126,12 +128,23 @@ class TextIndex:
     def _may_be_edited(self, text: int, keys: Keys, at: Places, seeds: Keys) -> bool:
         """Whether around the text's seeds in a document there are as many of its words as it takes
         without an n-gram."""
-        own = self._keys[self._places[text] : self._places[text + 1]]
-        near = at[np.isin(seeds, window_keys(own, self._size))]
+        own, of_text = self._own(text)
+        near = [
+            place
+            for place, seed in zip(at.tolist(), seeds.tolist(), strict=True)
+            if seed in of_text
+        ]
         reach = reach_of(len(own))
         # More than are within reach of one seed, where there are many.
-        around = keys[max(0, near[0] - reach) : near[-1] + self._size + reach]
-        return bool(np.isin(own, around).sum() >= self.texts[text].edited)
+        around = set(keys[max(0, near[0] - reach) : near[-1] + self._size + reach].tolist())
+        return sum(key in around for key in own) >= self.texts[text].edited
+
+    def _own(self, text: int) -> tuple[list[int], frozenset[int]]:
+        """Keys of a text's words and of its seeds, kept once they were asked for."""
+        if text not in self._asked:
+            own = self._keys[self._places[text] : self._places[text + 1]]
+            self._asked[text] = own.tolist(), frozenset(window_keys(own, self._size).tolist())
+        return self._asked[text]
 
     def _promising(self, seeds: Keys, owners: Places) -> list[tuple[int, int, int]]:
         """(document, text, seeds) where the document has as many different seeds of the text as

@@ -20,9 +20,11 @@ from llm.corpus.decontaminate.items import EvaluationItem
 from llm.corpus.decontaminate.tables import SOUGHT
 from llm.corpus.decontaminate.word_keys import words
 
-# From so many words on a text is looked for with changes, too: of fewer, one changed word may
-# leave no five in a row.
+# From so many words on a text is looked for with changes by itself: of fewer, one changed word may
+# leave no five in a row, and make another question of it.
 SHORTEST_EDITED = 10
+# So many other texts of an item, its choices, have to stand beside a shorter one with one changed.
+FEWEST_BESIDE = 2
 # What so large a share of at least so many texts begins or ends with is their form ("Question:",
 # instructions), and is left off.
 _FORM_SHARE, _FORM_TEXTS = 0.9, 20
@@ -86,16 +88,18 @@ def sought_texts(
     """
     listed = [(item.name, [words(text) for text in item.texts]) for item in items]
     forms = _forms([texts for _, texts in listed])
-    first: dict[tuple[str, ...], tuple[str, int]] = {}
+    first: dict[tuple[str, ...], tuple[str, int, list[tuple[str, ...]]]] = {}
     too_short = 0
     for name, texts in listed:
-        usable = False
-        for place, found in enumerate(texts):
-            own = forms.get(place, _Form()).taken_off(found)
-            if len(own) >= min(criteria.ngram, criteria.shortest) and is_telling(own):
-                usable = True
-                first.setdefault(own, (name, place))
-        too_short += not usable
+        bare = [forms.get(place, _Form()).taken_off(text) for place, text in enumerate(texts)]
+        usable = [
+            len(own) >= min(criteria.ngram, criteria.shortest) and is_telling(own) for own in bare
+        ]
+        for place, own in enumerate(bare):
+            if usable[place]:
+                others = [text for text in (*bare[:place], *bare[place + 1 :]) if text]
+                first.setdefault(own, (name, place, others))
+        too_short += not any(usable)
     rows = [
         {
             "evaluation_set": evaluation_set,
@@ -103,9 +107,10 @@ def sought_texts(
             "place": place,
             "text": " ".join(own),
             "words": len(own),
-            **_needed(len(own), criteria),
+            **_needed(len(own), len(others), criteria),
+            "beside": "\n".join(map(" ".join, others)),
         }
-        for own, (name, place) in first.items()
+        for own, (name, place, others) in first.items()
     ]
     told = [" ".join([*form.before, "…", *form.after]) for form in forms.values()]
     coverage = Coverage(len(listed), too_short, len(rows), told)
@@ -119,14 +124,15 @@ def is_telling(found: Words) -> bool:
     return 2 * len(different) >= min(len(found), _TELLING)
 
 
-def _needed(length: int, criteria: Criteria) -> dict[str, int]:
+def _needed(length: int, others: int, criteria: Criteria) -> dict[str, int]:
     run = min(criteria.ngram, length)
     edited = _at_least(criteria.edited_share, length)
-    return {
-        "run": run,
-        "covered": max(run, _at_least(criteria.share, length)),
-        "edited": edited if SHORTEST_EDITED <= length > edited else 0,
-    }
+    if length < SHORTEST_EDITED and others >= FEWEST_BESIDE and criteria.edited_share < 1:
+        edited = length - 1
+    elif length < SHORTEST_EDITED or edited == length:
+        edited = 0
+    covered = max(run, _at_least(criteria.share, length))
+    return {"run": run, "covered": covered, "edited": edited}
 
 
 def _at_least(share: float, length: int) -> int:

@@ -15,8 +15,8 @@ _CHUNK = re.compile(r"\S+")
 def word_spans(text: str) -> list[Span]:
     """Of each of `words(text)` its characters in the text, from and to.
 
-    Where normalisation changes the length of what stands between two blanks, all of that is the
-    span of each word in it.
+    Where words are not what stands there (an apostrophe is left out, normalisation changes the
+    length), all that stands between two blanks is the span of each word in it.
     """
     return [span for chunk in _CHUNK.finditer(text) for span in _of_chunk(chunk)]
 

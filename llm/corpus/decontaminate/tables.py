@@ -6,7 +6,8 @@ import pyarrow as pa
 
 # A text to look for and when it counts as found, all in words. place: which text of the item;
 # text: its words, a space between; run: so many in a row; covered: so many in runs, all told;
-# edited: so many in whatever order (0 = texts with changes are not looked for).
+# edited: so many in whatever order (0 = texts with changes are not looked for); beside: the other
+# texts of the item, a line each, which have to stand beside a short one that was changed.
 SOUGHT = pa.schema(
     [
         pa.field("evaluation_set", pa.string(), nullable=False),
@@ -17,6 +18,7 @@ SOUGHT = pa.schema(
         pa.field("run", pa.int32(), nullable=False),
         pa.field("covered", pa.int32(), nullable=False),
         pa.field("edited", pa.int32(), nullable=False),
+        pa.field("beside", pa.string(), nullable=False),
     ]
 )
 # A text that was found in a document. rule: "whole", "ngram" or "edited"; share: of the text's

@@ -36,8 +36,12 @@ _MANY = 20  # of so many characters one that the table does not do for
 def words(text: str) -> list[str]:
     """The words of a text as evaluation items are compared by: those of `llm.corpus.words` after
     the normalisation of `llm.corpus.dedup.shingles`, with underscores, which Markdown puts around
-    words, taken for spaces."""
-    return words_of(normalise(text).replace("_", " "))
+    words, taken for spaces, and without apostrophes: don't, don’t and dont are one word."""
+    return words_of(normalise(_without_apostrophes(text)).replace("_", " "))
+
+
+def _without_apostrophes(text: str) -> str:
+    return text.replace("'", "").replace("’", "")
 
 
 def word_keys(texts: Sequence[str]) -> tuple[Keys, Places]:
@@ -47,6 +51,7 @@ def word_keys(texts: Sequence[str]) -> tuple[Keys, Places]:
         `(words,)` uint64, text after text, and `(texts + 1,)` int64: those of text n are
         `keys[places[n]:places[n + 1]]`, as many as `words` has and in that order.
     """
+    texts = list(map(_without_apostrophes, texts))
     ascii_only = np.array([text.isascii() for text in texts], dtype=bool)
     groups: list[tuple[Places, Keys, Places]] = []
     if len(chosen := np.flatnonzero(ascii_only)):
@@ -113,7 +118,7 @@ def _with_others(codes: Codes, ends: Places) -> tuple[Keys, Places]:
     words by `words`, from one blank to the next."""
     kinds, _ = _tables()
     blocks = range(0, len(codes), _BLOCK)
-    found = [np.flatnonzero(kinds.take(codes[at : at + _BLOCK])) + at for at in blocks]
+    found = [np.flatnonzero(kinds.take(codes[at : at + _BLOCK]) != 0) + at for at in blocks]
     special = np.concatenate(found)
     kind = kinds[codes[special]]
     kind[_is_symbol(codes, special)] = 0
@@ -127,10 +132,10 @@ def _with_others(codes: Codes, ends: Places) -> tuple[Keys, Places]:
     for start, end in chunks:
         codes[start:end] = ord(_BETWEEN)
     keys, starts = _keys(np.delete(codes, formats))
-    # Where words begin, format characters counted again.
-    starts += np.searchsorted(formats - np.arange(len(formats)), starts, side="right")
+    ends = ends - np.searchsorted(formats, ends)
     sizes = np.fromiter(map(len, cut), np.int64, len(cut))
-    begins = np.repeat(np.array([start for start, _ in chunks], dtype=np.int64), sizes)
+    begins = np.array([start for start, _ in chunks], dtype=np.int64)
+    begins = np.repeat(begins - np.searchsorted(formats, begins), sizes)
     at = np.searchsorted(starts, begins)
     if len(at):
         keys = np.insert(keys, at, keys_of_words(cut)[0])

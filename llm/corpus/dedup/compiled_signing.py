@@ -11,9 +11,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
-import logging
-import shlex
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from llm.c_library import compiled, compiler
+from llm.c_library import compiled
 from llm.corpus.dedup.characters import PAGE, PAGES, page
 from llm.corpus.dedup.minhash import permutations
 from llm.corpus.dedup.shingles import normalise
@@ -72,7 +71,7 @@ class Signed:
 
 
 class Kernel:
-    """The compiled functions, and what they know of characters so far; for one thread."""
+    """The compiled functions, and what they know of characters so far; threads take turns."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -83,6 +82,7 @@ class Kernel:
         self._pages = page(0).reshape(1, PAGE)
         self._page_of = np.full(PAGES, -1, dtype=np.int32)
         self._page_of[0] = 0
+        self._turn = threading.Lock()  # a page that is added moves the others
 
     def sign(self, texts: pa.Array, num_perm: int, words: int) -> Signed:
         """Sign texts; memory is a few times their bytes, and some 15 times those of the longest.
@@ -147,24 +147,25 @@ class Kernel:
         """Call a function until it is through all rows; those it has left to Python."""
         left = np.zeros(batch.rows, dtype=np.uint8)
         row = 0
-        while row < batch.rows:
-            texts = _Texts(
-                batch.data.ctypes.data,
-                batch.offsets.ctypes.data,
-                self._pages.ctypes.data,
-                self._page_of.ctypes.data,
-                batch.rows,
-                words,
-                batch.normalised,
-                left.ctypes.data,
-                -1,
-            )
-            row = function(ctypes.byref(texts), row)
-            if row < 0:
-                raise MemoryError("no memory for the words of the longest text")
-            if row < batch.rows:
-                self._page_of[texts.missing] = len(self._pages)
-                self._pages = np.concatenate([self._pages, [page(texts.missing)]])
+        with self._turn:
+            while row < batch.rows:
+                texts = _Texts(
+                    batch.data.ctypes.data,
+                    batch.offsets.ctypes.data,
+                    self._pages.ctypes.data,
+                    self._page_of.ctypes.data,
+                    batch.rows,
+                    words,
+                    batch.normalised,
+                    left.ctypes.data,
+                    -1,
+                )
+                row = function(ctypes.byref(texts), row)
+                if row < 0:
+                    raise MemoryError("no memory for the words of the longest text")
+                if row < batch.rows:
+                    self._page_of[texts.missing] = len(self._pages)
+                    self._pages = np.concatenate([self._pages, [page(texts.missing)]])
         return np.flatnonzero(left)
 
 
@@ -194,17 +195,11 @@ def _normalised(texts: pa.Array, places: npt.NDArray[np.int64]) -> _Batch:
 @functools.cache
 def kernel() -> Kernel | None:
     """The kernel of this process; none where it cannot be had."""
-    library = None
-    if sys.byteorder == "little":  # as the hashes read
-        library = compiled(_SOURCE, ["-O3", "-march=native"])
-    if library is None:
-        logging.getLogger(__name__).warning(
-            "%s compiles nothing here, so Python signs documents, some twenty times slower; "
-            "install a C compiler, or name one in CC",
-            shlex.join(compiler()),
-        )
+    if sys.byteorder != "little":  # as the hashes read
         return None
-    return Kernel(library)
+    without = "Python signs documents, some ten times slower"
+    library = compiled(_SOURCE, ["-O3", "-march=native"], without)
+    return Kernel(library) if library else None
 
 
 class _Waiting:

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from llm.corpus.dedup.components import components
 from llm.corpus.dedup.fates import Fates
+from llm.corpus.dedup.known_overlaps import KnownOverlaps
 from llm.corpus.dedup.lsh import Banding
 from llm.corpus.dedup.near import Counts, Levels, NearDuplicates, find_near_duplicates
 from llm.corpus.dedup.shingle_store import Likeness, ShingleStore, write_shingles
@@ -71,6 +72,7 @@ def deduplicate(
     search: Search,
     tables: Callable[[], Iterable[pa.Table]],
     scratch: Path,
+    known: Path | None = None,
 ) -> Deduplicated:
     """Decide which documents go.
 
@@ -79,12 +81,14 @@ def deduplicate(
         tables: the documents (doc_id, text), read once, for the texts that are compared.
         scratch: an existing folder for the join of the bands and the shingles of those texts; both
             are removed afterwards.
+        known: a file in which searches by the same words a shingle remember what they compared.
     """
     representative = _representatives(signatures.digests[order])
     alone = representative == np.arange(len(order))
     # Node k of the search is the document at place nodes[k] of the keep order.
     nodes = np.flatnonzero(alone & (signatures.shingles[order] > 0))
     path = scratch / "shingles.bin"
+    overlaps = KnownOverlaps(known, signatures.digests[order[nodes]]) if known else None
 
     def open_store(wanted: npt.NDArray[np.int64]) -> ShingleStore:
         names = signatures.doc_ids[order[nodes[wanted]]]
@@ -97,6 +101,8 @@ def deduplicate(
             search.bandings,
             search.levels,
             search.bucket_cap,
+            signatures.shingles[order[nodes]],
+            overlaps,
             open_store,
             scratch,
         )

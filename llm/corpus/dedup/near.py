@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from llm.corpus.dedup.band_join import candidate_pairs
 from llm.corpus.dedup.components import DisjointSets, components
+from llm.corpus.dedup.known_overlaps import KnownOverlaps
 from llm.corpus.dedup.lsh import Banding
 from llm.corpus.dedup.minhash import estimated_jaccard
 from llm.corpus.dedup.shingle_store import Likeness, ShingleStore
@@ -68,6 +69,7 @@ class Counts:
     Attributes:
         candidates: distinct pairs that agree in a band, buckets above the cap aside.
         unlikely: of these, not verified because the estimate rules them out.
+        known: of these, verified by an earlier search.
         oversized_buckets, largest_bucket: buckets above the cap, members of the largest.
         swept: comparisons verified while going through buckets above the cap.
         false: verified pairs below the split level.
@@ -75,6 +77,7 @@ class Counts:
 
     candidates: int
     unlikely: int
+    known: int
     oversized_buckets: int
     largest_bucket: int
     swept: int
@@ -104,6 +107,8 @@ def find_near_duplicates(
     bandings: Sequence[Banding],
     levels: Levels,
     bucket_cap: int,
+    sizes: npt.NDArray[np.int64],
+    overlaps: KnownOverlaps | None,
     open_store: Callable[[npt.NDArray[np.int64]], ShingleStore],
     scratch: Path,
 ) -> NearDuplicates:
@@ -112,10 +117,11 @@ def find_near_duplicates(
     Args:
         signatures: in keep order, each of a non-empty set of shingles.
         bucket_cap: members of a bucket up to which all its pairs are listed.
+        sizes: `(nodes,)` shingles of each.
+        overlaps: what is known of pairs; their texts are not needed.
         open_store: given the nodes that will be compared, ascending, their shingle sets.
         scratch: an existing folder, for the join of the bands.
     """
-    nodes = len(signatures)
     floor = levels.split - _DEVIATIONS * np.sqrt(levels.split * (1 - levels.split)) / np.sqrt(
         signatures.num_perm
     )
@@ -126,10 +132,15 @@ def find_near_duplicates(
 
     found = candidate_pairs(signatures, bandings, bucket_cap, is_likely, scratch)
     likely = found.pairs
-    store = open_store(np.unique(np.concatenate([likely.ravel(), *found.oversized])))
-    alike = store.compare_pairs(likely)
+    shared = overlaps.shared(likely) if overlaps else np.full(len(likely), -1, dtype=np.int64)
+    unknown = shared < 0
+    store = open_store(np.unique(np.concatenate([likely[unknown].ravel(), *found.oversized])))
+    shared[unknown] = store.shared_by(likely[unknown])
+    if overlaps:
+        overlaps.keep(likely, shared)
+    alike = Likeness.of(shared, sizes[likely[:, 0]], sizes[likely[:, 1]])
     close = alike.jaccard >= levels.split
-    sweep = _Sweep(nodes, signatures, store, levels, floor)
+    sweep = _Sweep(signatures, sizes, store, levels, floor)
     sweep.run(likely, alike, found.oversized)
     pairs = np.concatenate([likely[close], np.array(sweep.pairs, np.int64).reshape(-1, 2)])
     more = np.array(sweep.found, np.float64).reshape(-1, 2)
@@ -138,6 +149,7 @@ def find_near_duplicates(
     counts = Counts(
         candidates=found.found,
         unlikely=found.found - len(likely),
+        known=int(np.count_nonzero(~unknown)),
         oversized_buckets=len(found.oversized),
         largest_bucket=max((len(members) for members in found.oversized), default=0),
         swept=sweep.verified,
@@ -161,19 +173,20 @@ class _Sweep:
 
     def __init__(
         self,
-        nodes: int,
         signatures: SignatureRows,
+        sizes: npt.NDArray[np.int64],
         store: ShingleStore,
         levels: Levels,
         floor: float,
     ) -> None:
-        self._signatures, self._store, self._levels = signatures, store, levels
+        self._signatures, self._sizes = signatures, sizes
+        self._store, self._levels = store, levels
         self._floor = floor
         # A pair already connected at the split level matters only if one may remove the other.
         lowest = levels.split if levels.containment else levels.removal
         self._removal_floor = lowest - (levels.split - floor)
-        self._marked = np.zeros(nodes, dtype=np.bool_)
-        self.keeper = np.full(nodes, -1, dtype=np.int64)
+        self._marked = np.zeros(len(sizes), dtype=np.bool_)
+        self.keeper = np.full(len(sizes), -1, dtype=np.int64)
         self.pairs: list[tuple[int, int]] = []
         self.found: list[tuple[float, float]] = []  # Jaccard index, contained
         self.verified = self.false = 0
@@ -247,7 +260,9 @@ class _Sweep:
         return np.concatenate(compared), values
 
     def _compare(self, node: int, others: npt.NDArray[np.int64], forest: DisjointSets) -> Likeness:
-        values = self._store.compare(node, others)
+        shared = self._store.shared(node, others)
+        own = np.full(len(others), self._sizes[node])
+        values = Likeness.of(shared, own, self._sizes[others])
         self.verified += len(others)
         close = values.jaccard >= self._levels.split
         self.false += len(others) - int(np.count_nonzero(close))

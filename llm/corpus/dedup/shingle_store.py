@@ -39,6 +39,13 @@ class Likeness:
         """Of those pairs."""
         return Likeness(self.jaccard[chosen], self.contained[chosen])
 
+    @staticmethod
+    def of(
+        shared: npt.NDArray[np.int64], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+    ) -> Likeness:
+        """Of pairs of sets that share so many of so many shingles."""
+        return Likeness(shared / (first + second - shared), shared / first)
+
     def followed_by(self, other: Likeness) -> Likeness:
         """These pairs, then the other ones."""
         return Likeness(
@@ -67,8 +74,8 @@ class ShingleStore:
         start = self._starts[node]
         return self._hashes[start : start + self._sizes[node]]
 
-    def compare(self, one: int, others: npt.NDArray[np.int64]) -> Likeness:
-        """One document with each of others."""
+    def shared(self, one: int, others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """How many shingles one document shares with each of others, `(others,)`."""
         own = self._shingles_of(one)
         shared = np.empty(len(others), dtype=np.int64)
         begin, held = 0, 0
@@ -77,7 +84,7 @@ class ShingleStore:
             if held >= _HASHES_AT_ONCE or index + 1 == len(others):
                 shared[begin : index + 1] = self._count_shared(own, others[begin : index + 1])
                 begin, held = index + 1, 0
-        return Likeness(shared / (len(own) + self._sizes[others] - shared), shared / len(own))
+        return shared
 
     def _count_shared(
         self, own: npt.NDArray[np.uint64], others: npt.NDArray[np.int64]
@@ -89,16 +96,14 @@ class ShingleStore:
         hits: npt.NDArray[np.int64] = np.add.reduceat((own[at] == theirs).astype(np.int64), starts)
         return hits
 
-    def compare_pairs(self, pairs: npt.NDArray[np.int64]) -> Likeness:
-        """The first of each pair with the second; pairs are sorted by their first member."""
-        result = Likeness(np.empty(len(pairs)), np.empty(len(pairs)))
+    def shared_by(self, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The same of each pair, `(pairs,)`; pairs are sorted by their first member."""
+        result = np.empty(len(pairs), dtype=np.int64)
         if not len(pairs):
             return result
         changes = np.flatnonzero(np.diff(pairs[:, 0])) + 1
         for begin, end in zip([0, *changes], [*changes, len(pairs)], strict=True):
-            found = self.compare(int(pairs[begin, 0]), pairs[begin:end, 1])
-            result.jaccard[begin:end] = found.jaccard
-            result.contained[begin:end] = found.contained
+            result[begin:end] = self.shared(int(pairs[begin, 0]), pairs[begin:end, 1])
         return result
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from llm.evaluation.judge.comparisons import Answer, Turns, as_text
 from llm.evaluation.judge.files import item_of
 from llm.evaluation.run_file import NamedModel
-from llm.model.config_file import architecture
-from llm.model.folder import load
+from llm.foreign.folder import context_in
+from llm.foreign.model import open_model
 from llm.model.generation import generate
 from llm.model.scoring import Report
 from llm.tokens.chat import ChatEncoder
@@ -40,7 +40,7 @@ def prompts(
     limit: int,
 ) -> Prompts:
     """The first `limit` prompts of validation rows, which leave each model room for an answer."""
-    encoders = [(ChatEncoder(one.folder), architecture(one.folder).context) for one in models]
+    encoders = [(ChatEncoder(one.folder), context_in(one.folder)) for one in models]
     found: dict[str, Turns] = {}
     left_out: dict[str, int] = {}
     rows = [_before_the_answer(row["messages"]) for row in instructions]
@@ -70,7 +70,7 @@ def own_answers(
     Raises:
         ModelFolderError, DeviceError.
     """
-    model = load(named.folder).to(find(device, CUDA_OR_CPU))
+    model = open_model(named.folder).to(find(device, CUDA_OR_CPU))
     encoder = ChatEncoder(named.folder)
     found: list[Answer] = []
     items = list(asked.turns.items())

@@ -12,9 +12,9 @@ from llm.evaluation.safety.told import Safety
 from llm.evaluation.safety.toxic_words import ToxicWords
 from llm.evaluation.tasks.answers import Answer, Outcome
 from llm.evaluation.tasks.continuations import TOO_LONG
+from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.model.scoring import Report
-from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 
 HARMLESS, HARMFUL = "harmless_prompts", "harmful_prompts"
@@ -42,7 +42,7 @@ class Behaviour:
         }
 
     def ask(
-        self, model: Transformer, encoder: ChatEncoder, new_tokens: int, report: Report
+        self, model: AnyModel, encoder: ChatEncoder, new_tokens: int, report: Report
     ) -> dict[str, Outcome]:
         """Greedy answers by kind of prompt, each with what was found in it; kinds without a prompt
         are left out."""

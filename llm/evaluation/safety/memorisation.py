@@ -27,9 +27,9 @@ import pyarrow.compute as pc
 from llm.corpus.annotate.pii.find import pii_matches
 from llm.corpus.annotate.pii.spans import PiiMatch
 from llm.evaluation.tasks.continuations import TOO_LONG
+from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.model.scoring import Report
-from llm.model.transformer import Transformer
 from llm.rows import rows_with
 from llm.tables import SPLITS
 from llm.tokens.chat import ChatEncoder
@@ -165,7 +165,7 @@ class Recalled:
 
 
 def recall(
-    model: Transformer, encoder: ChatEncoder, documents: Sequence[Halved], report: Report
+    model: AnyModel, encoder: ChatEncoder, documents: Sequence[Halved], report: Report
 ) -> tuple[list[Recalled], dict[str, str]]:
     """Have a model go on from first halves, greedily, for as many tokens as the second ones have.
 
@@ -177,7 +177,7 @@ def recall(
     left_out: dict[str, str] = {}
     for one in documents:
         before, after = encoder.text(one.before), encoder.text(one.after)
-        before = [encoder.stops[0], *before] if one.opening else before
+        before = [encoder.text_end, *before] if one.opening else before
         # Of a prompt that is too long the beginning is lost; half of the context has to be left.
         room = context - len(after)
         if room >= min(len(before), context // 2):
@@ -193,7 +193,7 @@ def recall(
 
 
 def _continued(
-    model: Transformer,
+    model: AnyModel,
     encoder: ChatEncoder,
     documents: Sequence[tuple[Halved, list[int], list[int]]],
     report: Report,

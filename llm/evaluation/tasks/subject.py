@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
+from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.model.scoring import Scorer
-from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder
 
 
@@ -69,12 +67,12 @@ class Subject(Encoder, Protocol):
 class OwnModel:
     """A `Subject` of our own model; what a text spells out is text, never a special token."""
 
-    def __init__(self, model: Transformer, folder: Path, encoder: ChatEncoder) -> None:
+    def __init__(self, model: AnyModel, encoder: ChatEncoder) -> None:
         self.scorer: Scorer = model
         self.context = model.architecture.context
-        self.device = model.lm_head.weight.device
+        self.device = model.device
         self._model, self._encoder = model, encoder
-        self.end, self.prefix = encoder.stops[0], _prefix(folder, encoder)
+        self.end, self.prefix = encoder.text_end, _prefix(encoder)
 
     def encode(self, text: str) -> list[int]:
         return self._encoder.text(text)
@@ -120,8 +118,7 @@ def cut(text: str, until: Sequence[str]) -> str:
     return text[: min((place for place in places if place >= 0), default=len(text))]
 
 
-def _prefix(folder: Path, encoder: ChatEncoder) -> int:
-    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    token = config.get("bos_token") or config["eos_token"]
-    found: int = encoder.tokenizer.convert_tokens_to_ids(token)
+def _prefix(encoder: ChatEncoder) -> int:
+    first: int | None = encoder.tokenizer.bos_token_id
+    found: int = encoder.tokenizer.eos_token_id if first is None else first
     return found

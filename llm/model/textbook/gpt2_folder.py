@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from llm.model.architecture import ArchitectureError
 from llm.model.config_file import ForeignModelError, ModelFolderError
-from llm.model.folder import WEIGHTS
 from llm.model.textbook.gpt2 import GPT2, GPT2Shape
+from llm.model.weight_files import WEIGHTS
 
 _CLASS = "GPT2LMHeadModel"
 _PREFIX = "transformer."

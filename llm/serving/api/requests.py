@@ -67,7 +67,7 @@ def _check_limits(body: GenerationBody, prompts: int, limits: Limits) -> None:
 def _prompt(encoder: ChatEncoder, prompt: str | list[int]) -> list[int]:
     if isinstance(prompt, str):
         # A text begins behind the end of the one before it, as in training.
-        return encoder.text(prompt) or [encoder.stops[0]]
+        return encoder.text(prompt) or [encoder.text_end]
     size = len(encoder.tokenizer)
     beyond = next((token for token in prompt if token >= size), None)
     if beyond is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from tasks.engine.config import StageConfig
@@ -68,14 +68,33 @@ def chain(registry: Mapping[str, Stage], configs: Mapping[str, StageConfig]) -> 
         for input_name, declared in stage.inputs.items():
             if declared.asked and not getattr(configs[name], declared.asked):
                 continue
+            if declared.instead and getattr(configs[name], declared.instead):
+                continue
             sources = [tuple(source.split(".", 1)) for source in declared.sources]
             found = next((s for s in sources if s[0] in configs), None)
             if found is not None:
                 wiring[name][input_name] = (found[0], found[1])
             elif not declared.optional:
                 wanted = " or ".join(sorted({source[0] for source in sources}))
+                other = f", set {name}.{declared.instead}" if declared.instead else ""
                 raise RecipeError(
                     f"{name} reads {input_name} from {wanted}, which the recipe does not have; "
-                    f"add a section {wanted.split(' or ')[0]!r}, or remove {name!r}"
+                    f"add a section {wanted.split(' or ')[0]!r}{other}, or remove {name!r}"
                 )
+        _require_one_of_each(stage, wiring[name])
     return Chain(stages, wiring)
+
+
+def _require_one_of_each(stage: Stage, wired: Collection[str]) -> None:
+    """Raises RecipeError if there is none of several inputs one of which must be there."""
+    kinds: dict[str, list[str]] = {}
+    for name, declared in stage.inputs.items():
+        if declared.one_of:
+            kinds.setdefault(declared.one_of, []).append(name)
+    for kind, names in kinds.items():
+        if not set(names) & set(wired):
+            makers = [stage.inputs[name].sources[0].partition(".")[0] for name in names]
+            raise RecipeError(
+                f"{stage.name} reads at least one {kind}, and the recipe has none of "
+                f"{', '.join(makers)}; add one of these sections, or remove {stage.name!r}"
+            )

@@ -59,21 +59,27 @@ def test_an_error_is_an_event(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("method", "rows", "epochs"),
+    ("method", "rows", "epochs", "more"),
     [
-        ("sft", instructions, 10),
-        ("kto", thumbs, 10),
-        ("reward", polite, 10),
-        ("rlhf", instructions, 20),
+        ("sft", instructions, 10, {}),
+        ("sft", instructions, 10, {"lora_rank": 4, "lora_dropout": 0.1}),
+        ("dpo", polite, 10, {"lora_rank": 4, "lora_dropout": 0.1}),
+        ("kto", thumbs, 10, {}),
+        ("reward", polite, 10, {}),
+        ("rlhf", instructions, 20, {}),
     ],
 )
 def test_stopped_and_killed_it_ends_as_if_undisturbed(
-    tmp_path: Path, method: str, rows: Callable[[Path], Path], epochs: int
+    tmp_path: Path,
+    method: str,
+    rows: Callable[[Path], Path],
+    epochs: int,
+    more: dict[str, Any],
 ) -> None:
     model, examples = model_folder(tmp_path), rows(tmp_path / "rows.parquet")
 
     def record(name: str) -> dict[str, Any]:
-        changes = {"epochs": epochs, "checkpoint_seconds": 0.0}
+        changes = {"epochs": epochs, "checkpoint_seconds": 0.0, **more}
         return run_record(method, tmp_path / name, model, examples) | changes
 
     def sent(number: signal.Signals) -> Callable[[Event, subprocess.Popen], None]:

@@ -172,6 +172,8 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
         "sft": {
             "learn": "all",
             "packing": "none",
+            "start_from": "",
+            "chat_template": "",
             "weights": [],
             "execution": [*how, "micro_batch_size"],
         },
@@ -209,6 +211,13 @@ def run_record(method: str, folder: Path, model: Path, examples: Path) -> dict[s
             "execution": [*how, "micro_batch_size"],
         },
     }
+    if method in ("sft", "dpo"):
+        own[method] |= {
+            "lora_rank": 0,
+            "lora_alpha": 16,
+            "lora_dropout": 0.0,
+            "lora_targets": ["all-linear"],
+        }
     cut = {"long_rows": "cut", "max_truncated": 0.2} if method != "rlhf" else {}
     return (
         own[method]

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(model: Transformer, folder: Path) -> OwnModel:
-    return OwnModel(model, folder, ChatEncoder(folder))
+    return OwnModel(model, ChatEncoder(folder))
 
 
 def reference_bits(model: torch.nn.Module, ids: list[int], context: int) -> float:

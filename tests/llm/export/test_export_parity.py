@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from llm.export import parity
 from llm.export.hf import copy_folder
@@ -15,7 +16,7 @@ from llm.export.isolated import UnusableExportError
 from llm.export.parity import PromptTooLongError, compare
 from llm.export.parity_table import Check, ParityError, parity_table, require
 from llm.export.run_file import read
-from llm.model.config_file import ForeignModelError
+from llm.foreign.model import open_model
 from llm.model.folder import load
 from llm.model.transformer import Transformer
 from llm.process.run_file import RunFileError
@@ -73,13 +74,16 @@ def test_special_tokens_typed_in_a_prompt_are_text(tmp_path: Path) -> None:
     assert all(special & set(chat) for chat in reply["chat_ids"])
 
 
-def test_scaled_positions_are_refused_by_name(tmp_path: Path) -> None:
+def test_scaled_positions_are_computed_by_transformers(tmp_path: Path) -> None:
     folder = exported(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     config["rope_parameters"] |= {"rope_type": "linear", "factor": 4.0}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ForeignModelError, match=r"rope_parameters\.rope_type is 'linear'"):
-        checks_of(folder, tmp_path / "scratch")
+    before = load(exported(tmp_path / "as_it_was"))
+    require(checks_of(folder, tmp_path / "scratch"))
+    tokens = torch.arange(4, 60)[None]
+    with torch.inference_mode():
+        assert not torch.allclose(open_model(folder)(tokens), before(tokens), atol=1e-4)
 
 
 def test_what_transformers_computes_otherwise_is_found_out(
@@ -93,7 +97,7 @@ def test_what_transformers_computes_otherwise_is_found_out(
         model.architecture = replace(model.architecture, rope_theta=100.0)
         return model
 
-    monkeypatch.setattr(parity, "load", other_positions)
+    monkeypatch.setattr(parity, "open_model", other_positions)
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text().replace("<|im_end|>", "<|im_end|> "))
     checks = checks_of(folder, tmp_path / "scratch")

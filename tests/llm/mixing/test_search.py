@@ -104,7 +104,7 @@ def test_proxies_are_the_trainers_own_runs(done: tuple[Path, Search], tmp_path: 
         kept = search.kept / each.name / "model"
         assert weights(alone) == (kept / "model.safetensors").read_bytes()
         assert (found["tokens"], found["parameters"]) == (result["tokens"], result["parameters"])
-        subject = OwnModel(load(kept), kept, ChatEncoder(kept))
+        subject = OwnModel(load(kept), ChatEncoder(kept))
         for name, text in TEXTS.items():
             losses = document_losses(subject, [text], 512, lambda done, total: None)
             assert found["bits"][name] == pytest.approx(losses.bits_per_byte, rel=1e-6)

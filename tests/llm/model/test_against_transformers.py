@@ -169,8 +169,7 @@ def test_a_folder_that_transformers_saved(tmp_path: Path) -> None:
     assert torch.equal(found.lm_head.weight, load(folder).lm_head.weight)
     model.save_pretrained(shards, max_shard_size="50KB")
     shutil.copyfile(folder / "tokenizer.json", shards / "tokenizer.json")
-    with pytest.raises(ForeignModelError, match=r"in \d+ files.*max_shard_size"):
-        load(shards)
+    assert torch.equal(load(shards).lm_head.weight, load(folder).lm_head.weight)
     for part in shards.glob("model*"):
         part.unlink()
     with pytest.raises(ModelFolderError, match=r"model\.safetensors is missing"):

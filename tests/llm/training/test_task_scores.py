@@ -77,7 +77,7 @@ def test_verdicts_are_those_of_an_evaluation(tmp_path: Path) -> None:
     rows = pq.read_table(path).to_pylist()
     held = [row for row in rows if row["split"] == "validation"]
     asked = HeldOutTasks([r["doc_id"] for r in held], [r["text"] for r in held], 25, 0)
-    subject = OwnModel(model, folder, ChatEncoder(folder))
+    subject = OwnModel(model, ChatEncoder(folder))
     wanted = {
         measure.metric: measure.value
         for task, items in asked.tasks

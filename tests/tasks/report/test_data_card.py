@@ -16,9 +16,20 @@ from tasks.engine.store.store import Store
 from tasks.panels.panels import Histogram, Panel, Table
 from tasks.report.data_card import data_card, panels
 from tasks.report.samples import SampleLimits
-from tasks.stages import annotate
+from tasks.stages import (
+    annotate,
+    clean,
+    decontaminate,
+    dedup,
+    pack,
+    report,
+    sites,
+    source,
+    tokenizer,
+)
 from tests.tasks.report_chain import HOSTILE, STAGES, Page, configs, page_of, write_pages
 
+MODULES = (source, clean, sites, annotate, dedup, decontaminate, tokenizer, pack, report)
 LIMITS = SampleLimits(2, 200)
 
 
@@ -26,9 +37,12 @@ LIMITS = SampleLimits(2, 200)
 def built(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, BuildResult]:
     folder = tmp_path_factory.mktemp("card")
     pages = write_pages(folder / "pages")
-    source, clean, *others = STAGES.values()
-    stages = registry([source, clean, annotate.STAGE, *others])
-    asked = {**configs(pages, *STAGES), "annotate": annotate.AnnotateConfig(workers=1)}
+    stages = registry(module.STAGE for module in MODULES)
+    asked = {
+        **configs(pages, *STAGES),
+        "sites": sites.SitesConfig(workers=1),
+        "annotate": annotate.AnnotateConfig(workers=1),
+    }
     planner = Planner(chain(stages, asked), asked, "test", Store(str(folder / "home")), Selection())
     return build(planner)
 
@@ -97,6 +111,7 @@ def test_the_markdown_holds_every_part(artifacts: dict[str, Artifact]) -> None:
     assert headings == [
         "## From pages to training data",
         "## What the documents are",
+        "## What sites repeat",
         "## Near-duplicates",
         "## Contamination",
         "## Removed, to read",
@@ -106,6 +121,7 @@ def test_the_markdown_holds_every_part(artifacts: dict[str, Artifact]) -> None:
     assert "| shop |  | CC0-1.0 | 64 |" in text
     assert "removal: 16 bands of 8" in text
     assert "### dedup: removed" in text
+    assert "### Lines that went" in text
 
 
 def test_the_page_has_it_too(built: Mapping[str, BuildResult]) -> None:

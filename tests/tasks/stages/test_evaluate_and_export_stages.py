@@ -123,8 +123,8 @@ def test_export_takes_the_last_model_and_shows_it_is_the_same(tmp_path: Path) ->
     assert dict(files.rows) == {path.name: path.stat().st_size for path in folder.iterdir()}
 
 
-def test_export_of_what_transformers_would_compute_otherwise_fails(tmp_path: Path) -> None:
-    with pytest.raises(TrainerError, match=r"ForeignModelError: .*rope_parameters\.rope_type is"):
+def test_export_of_files_that_do_not_fit_each_other_fails(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match=r"ModelFolderError: .*does not fit config\.json"):
         built(tmp_path, pretrain=StandInConfig(spoiled=True), export=EXPORT)
     assert not list((tmp_path / "artifacts" / "export").rglob("manifest.json"))
 

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer
 
 from llm.tokens.hf_folder import FILES
+from tasks.engine.errors import ExternalInputError
 from tasks.panels.panels import Table
 from tasks.stages.tokenizer import TokenizerConfig, UnusableCorpusError, panels
+from tests.llm.foreign_models import foreign_tokenizer
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.tasks.documents_stage import data_id, rows
 from tests.tasks.split_documents import built, document
@@ -160,3 +162,23 @@ def test_real_prose_is_compressed_as_such_tokenizers_do(tmp_path: Path) -> None:
     assert 3.2 < found["validation"]["bytes_per_token"] < 4.8
     gap = found["train"]["bytes_per_token"] - found["validation"]["bytes_per_token"]
     assert -0.2 < gap < 0.6
+
+
+def test_a_tokenizer_is_taken_instead_of_learned(tmp_path: Path) -> None:
+    foreign_tokenizer("gpt2").save_pretrained(tmp_path / "mine")
+    config = CONFIG.model_copy(update={"from_folder": str(tmp_path / "mine")})
+    artifact = built(tmp_path, PARTS, tokenizer=config)["tokenizer"].artifact
+    reasons = artifact.manifest.totals.removed
+    assert reasons == {"not_train": len(HELD), "given": len(CODE) + len(MORE)}
+    theirs = Tokenizer.from_file(str(tmp_path / "mine" / "tokenizer.json"))
+    ours = Tokenizer.from_file(str(artifact.data("tokenizer").folder() / "tokenizer.json"))
+    text = CODE[0]["text"]
+    assert ours.encode(text).ids == theirs.encode(text).ids
+    assert artifact.facts["vocabulary_size"] == theirs.get_vocab_size() + 3
+    assert artifact.data("fertility").table().num_rows == 3
+    # Where it lies is no part of it, what it is, is.
+    assert config.identity() == CONFIG.identity()
+    assert artifact.manifest.externals["given"].data_id
+    (tmp_path / "mine" / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    with pytest.raises(ExternalInputError, match=r"tokenizer\.from_folder"):
+        built(tmp_path, PARTS, tokenizer=config)

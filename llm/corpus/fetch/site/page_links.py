@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 
 from resiliparse.parse.encoding import detect_encoding
-from resiliparse.parse.html import HTMLTree
+from resiliparse.parse.html import ElementNode, HTMLTree
 
 from llm.corpus.fetch.entries import NotFetchedError
 from llm.corpus.fetch.site.rules import crawl_url
 
 MARKUP = frozenset({"text/html", "application/xhtml+xml"})
 _MOST_LINKS = 10_000
+_LEADING = {"a": "href", "area": "href", "frame": "src", "iframe": "src"}
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -59,20 +59,22 @@ def page_links(markup: bytes, charset: str | None, url: str) -> tuple[str, ...]:
         tree = HTMLTree.parse_from_bytes(markup, charset or _encoding(markup))
     except (ValueError, LookupError):  # a charset there is none of
         tree = HTMLTree.parse_from_bytes(markup, _encoding(markup))
-    document = tree.document
-    if document is None or _closed(document.query_selector_all("meta[name]")):
-        return ()
-    base = document.query_selector("base[href]")
-    start = url if base is None else crawl_url(base.getattr("href") or "", url) or url
-    links: dict[str, None] = {}
-    for node in document.query_selector_all("a[href], area[href], frame[src], iframe[src]"):
-        if "nofollow" in (node.getattr("rel") or "").lower().split():
+    start, found = url, []
+    # A walk: a result of resiliparse's selectors finds all of its nodes anew for each one of them.
+    for node in tree.document or ():
+        if not isinstance(node, ElementNode):
             continue
-        found = crawl_url(node.getattr("href") or node.getattr("src") or "", start)
-        if found is not None and found != url:
-            links[found] = None
-        if len(links) >= _MOST_LINKS:
-            break
+        if node.tag == "meta" and _closes(node.getattr("name"), node.getattr("content")):
+            return ()
+        if node.tag == "base" and start == url:
+            start = crawl_url(node.getattr("href") or "", url) or url
+        elif node.tag in _LEADING and "nofollow" not in _words(node.getattr("rel")):
+            found.append(node.getattr(_LEADING[node.tag]))
+    links: dict[str, None] = {}
+    for link in found[:_MOST_LINKS]:
+        led = crawl_url(link, start) if link else None
+        if led is not None and led != url:
+            links[led] = None
     return tuple(links)
 
 
@@ -80,10 +82,12 @@ def _encoding(markup: bytes) -> str:
     return detect_encoding(markup) or "utf-8"
 
 
-def _closed(metas: Iterable[object]) -> bool:
-    for meta in metas:
-        name, content = (meta.getattr(key) or "" for key in ("name", "content"))  # type: ignore[attr-defined]
-        asked = {word.strip() for word in content.lower().replace(",", " ").split()}
-        if name.lower() == "robots" and asked & {"nofollow", "none"}:
-            return True
-    return False
+def _closes(name: str | None, content: str | None) -> bool:
+    """Whether a `<meta>` asks robots to follow no link of its page."""
+    return (name or "").strip().lower() == "robots" and not _words(content).isdisjoint(
+        ("nofollow", "none")
+    )
+
+
+def _words(text: str | None) -> frozenset[str]:
+    return frozenset((text or "").lower().replace(",", " ").split())

@@ -92,8 +92,9 @@ def crawl_url(link: str, base: str) -> str | None:
     if pieces and max(pieces.values()) > _MOST_ALIKE:
         return None
     host = parts.netloc
-    # An absolute link keeps its dots; one that starts here does not.
-    path = urlsplit(urljoin(f"{parts.scheme}://{host}/", f".{parts.path}")).path
+    path = parts.path
+    if "/." in path:  # an absolute link keeps its dots; one that starts here does not
+        path = urlsplit(urljoin(f"{parts.scheme}://{host}/", f".{path}")).path
     if port == _PORTS[parts.scheme]:
         host = host.rpartition(":")[0]
     return urlunsplit((parts.scheme, host, path, parts.query, ""))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from llm.corpus.dedup.decide import Deduplicated, Search, deduplicate
 from llm.corpus.dedup.lsh import choose_banding
 from llm.corpus.dedup.near import Levels
+from llm.corpus.dedup.shingle_store import MissingTextError
 from llm.corpus.dedup.shingles import shingles, text_digest
 from llm.corpus.dedup.signatures import gather, keep_order, sign
 from llm.corpus.split import SPLIT_JACCARD, split_of
@@ -41,6 +42,7 @@ def _dedup(
     rows: int = 100,
     keep: Sequence[str] = ("longest", "doc_id"),
     containment: float = 0.0,
+    known: Path | None = None,
 ) -> Deduplicated:
     tables = _tables(texts, rows)
     bandings = (
@@ -52,7 +54,12 @@ def _dedup(
         signed = (sign(table, NUM_PERM, WORDS) for table in tables)
         signatures = gather(signed, NUM_PERM, Path(folder) / "signatures.bin")
         found = deduplicate(
-            signatures, keep_order(signatures, keep, {}), search, lambda: tables, Path(scratch)
+            signatures,
+            keep_order(signatures, keep, {}),
+            search,
+            lambda: tables,
+            Path(scratch),
+            known,
         )
         assert not list(Path(scratch).iterdir())
     return found
@@ -363,3 +370,43 @@ def test_what_a_kept_document_holds_goes_by_a_rule_of_its_own() -> None:
     # The longer one is not in the shorter one that is kept.
     kept_first = {"a": texts["b"], "b": texts["a"]}
     assert _dedup(kept_first, keep=["doc_id"], containment=0.99).removed.num_rows == 0
+
+
+@settings(deadline=None, max_examples=25)
+@given(_corpora(), _corpora(), st.sampled_from([2, 64]))
+def test_what_is_known_from_before_changes_nothing(
+    first: dict[str, str], second: dict[str, str], cap: int
+) -> None:
+    grown = {**first, **{f"new{name}": text for name, text in second.items()}}
+    fresh = _dedup(grown, cap=cap, containment=0.9)
+    with tempfile.TemporaryDirectory() as folder:
+        known = Path(folder) / "known.bin"
+        before = _dedup(first, cap=cap, containment=0.9, known=known)
+        again = _dedup(grown, cap=cap, containment=0.9, known=known)
+        whole = _dedup(grown, cap=cap, containment=0.9, known=known)
+        assert before.counts.known == 0
+        assert whole.counts.known == whole.counts.candidates - whole.counts.unlikely
+        damaged = bytearray(known.read_bytes())
+        damaged[len(damaged) // 2] ^= 1
+        known.write_bytes(damaged)
+        mended = _dedup(grown, cap=cap, containment=0.9, known=known)
+        assert mended.counts.known == 0
+    for found in (again, whole, mended):
+        for name in ("removed", "pairs", "clusters"):
+            assert getattr(found, name) == getattr(fresh, name)
+
+
+def test_known_pairs_need_no_texts(tmp_path: Path) -> None:
+    texts = {"a": _sentence(0, 200), "b": _sentence(2, 200), "c": _sentence(900, 990)}
+    _dedup(texts, known=tmp_path / "known.bin")
+    signed = sign(pa.table({"doc_id": list(texts), "text": list(texts.values())}), NUM_PERM, WORDS)
+    signatures = gather([signed], NUM_PERM, tmp_path / "signatures.bin")
+    search = Search(
+        Levels(0.8, SPLIT_JACCARD, 0.0), (choose_banding(NUM_PERM, 0.8, 0.985),), 64, WORDS
+    )
+    order = keep_order(signatures, ["longest"], {})
+    found = deduplicate(signatures, order, search, list, tmp_path, tmp_path / "known.bin")
+    assert found.counts.known == 1
+    assert found.removed.column("doc_id").to_pylist() == ["b"]
+    with pytest.raises(MissingTextError):
+        deduplicate(signatures, order, search, list, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,13 @@ def test_a_sitemap_loads_nothing_and_survives_anything() -> None:
     assert not any("root" in url for url in read_sitemap(evil).pages)
     for junk in (b"", b"<", b"\x1f\x8b\x08junk", b"<html><body>no</body></html>", b"\xff\xfe\0"):
         assert read_sitemap(junk).sitemaps == []
+
+
+def test_many_links_take_no_more_than_their_number() -> None:
+    seconds = []
+    for count in (500, 5_000):
+        markup = b"".join(b"<a href=/%d>x</a>" % number for number in range(count))
+        begin = time.process_time()
+        assert len(page_links(markup, None, "http://x.org/")) == count
+        seconds.append(time.process_time() - begin)
+    assert seconds[1] < 40 * seconds[0], "ten times as many, not a hundred times as long"

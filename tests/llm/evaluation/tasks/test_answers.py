@@ -38,7 +38,7 @@ def encoder(folder: Path) -> ChatEncoder:
 
 @pytest.fixture(scope="module")
 def subject(folder: Path, encoder: ChatEncoder) -> OwnModel:
-    return OwnModel(tiny_model(CONTEXT), folder, encoder)
+    return OwnModel(tiny_model(CONTEXT), encoder)
 
 
 def plainly(subject: OwnModel, prompt: str, continuation: str) -> float:
@@ -129,7 +129,7 @@ def test_pairs_stand_behind_the_prefix_and_a_tie_is_no_success(
         assert got.verdicts == {"acc": float(good > bad)}
     same = Item("same", "", ("one text", "one text"), 0)
     assert answer(subject, pairs, [same], 512, quiet).left_out == {"same": "same_text"}
-    flat = OwnModel(tiny_model(CONTEXT), folder, encoder)
+    flat = OwnModel(tiny_model(CONTEXT), encoder)
     with torch.no_grad():
         flat.scorer.model.norm.weight.zero_()  # every token is as likely as any other
     tied = Item("tied", "", ("a b", "b a"), 0)

@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def subject(folder: Path) -> OwnModel:
     base = folder / "base"
-    return OwnModel(tiny_model(CONTEXT), base, ChatEncoder(base))
+    return OwnModel(tiny_model(CONTEXT), ChatEncoder(base))
 
 
 @pytest.fixture(scope="module")

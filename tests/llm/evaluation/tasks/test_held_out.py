@@ -168,7 +168,7 @@ def test_a_random_model_draws(made: HeldOutTasks, tmp_path: Path) -> None:
     for seed in range(3):
         model = tiny_model(CONTEXT, seed)
         initialise(model, seed)
-        subject = OwnModel(model, folder, encoder)
+        subject = OwnModel(model, encoder)
         for each in made.ask(subject, 2048, no_report):
             shares[each.task].append(
                 float(np.mean([answer.verdicts["acc"] for answer in each.outcome.answers]))
@@ -193,7 +193,7 @@ def test_what_is_asked_can_be_learned(made: HeldOutTasks, tmp_path: Path) -> Non
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    subject = OwnModel(model.eval(), folder, encoder)
+    subject = OwnModel(model.eval(), encoder)
     (pairs,) = (each for each in made.ask(subject, 2048, no_report) if each.task == "word_order")
     known = {item.name for item in few}
     own = [a.verdicts["acc"] for a in pairs.outcome.answers if a.item in known]
