@@ -145,6 +145,16 @@ def _all_pieces() -> re.Pattern[str]:
 
 
 @functools.cache
+def piece_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What `pieces` goes by, as runs of characters: letters of scripts without spaces, what goes
+    on with the piece that such a letter began, and what may trail it.
+    """
+    goes_on = f"(?:[{_inside()}]|(?=[{_PLANES}])[{_marks_beyond()}])+"
+    found = (f"[{_unspaced()}]+", goes_on, rf"[^\w{_marks()}]+")
+    return re.compile(found[0]), re.compile(found[1]), re.compile(found[2])
+
+
+@functools.cache
 def classes() -> dict[str, re.Pattern[str]]:
     """What tells characters apart here, for who goes over a text character by character; each
     matches one.

@@ -10,7 +10,7 @@ set to something; all others do.
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -135,6 +135,13 @@ class StageConfig(_Settings):
     pool: str = execution(
         "", "Work pool to run on; empty = in the process of the flow that calls the stage."
     )
+
+    def spelled_out(self) -> Self:
+        """The same settings with nothing left to ready-made ones: every item can be set by itself.
+
+        It decides the same results; its identity may be another.
+        """
+        return self
 
     def execution(self) -> dict[str, Any]:
         """The top-level fields that do not, for the manifest's record of the run."""

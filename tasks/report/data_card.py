@@ -15,7 +15,7 @@ import pyarrow as pa
 import xxhash
 from numpy.typing import NDArray
 
-from llm.corpus.annotate.pii import PiiCounts
+from llm.corpus.annotate.pii.find import KINDS
 from llm.rows import bytes_of
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.views import kept_view
@@ -234,7 +234,7 @@ def _attributes(artifact: Artifact, documents: _Documents) -> Iterator[Table]:
     import pyarrow.compute as pc  # not before: to know the stages is to import this file
 
     known = samples.columns(artifact, "attributes")
-    kinds = [name for name in PiiCounts._fields if name in known]
+    kinds = [name for kind in KINDS if (name := f"{kind}_count") in known]
     languages: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     found = {kind: [0, 0, 0, 0] for kind in kinds}
     for table in artifact.data("attributes").tables(["doc_id", "language", *kinds]):

@@ -32,6 +32,7 @@ _HISTOGRAMS = (
     ("mean_word_length", 0.0, 12.0),
     ("duplicate_5gram_char_fraction", 0.0, 1.0),
 )
+_LISTS = ("blocked_domains", "blocked_words", "toxic_words")
 _BINS = 20
 _LANGUAGES_SHOWN = 30
 
@@ -41,10 +42,16 @@ class AnnotateConfig(ShardedConfig):
 
     language_model: str = execution(
         "",
-        "A fastText language model of your own; empty = lid.176.ftz, which `make setup` installs.",
+        "A fastText language model of your own, such as GlotLID's or OpenLID's, which then decides "
+        "alone; empty = lid.176.ftz, which `make setup` installs, and py3langid beside it.",
+    )
+    language_model_sha256: str = execution(
+        "",
+        "SHA-256 that the file must have; empty = not checked.",
+        pattern=r"^([0-9a-f]{64})?$",
     )
     language_characters: int = Field(
-        5_000,
+        2_000,
         description="Characters at the beginning of a text that identify its language; 0 = all.",
         ge=0,
     )
@@ -53,6 +60,9 @@ class AnnotateConfig(ShardedConfig):
     )
     blocked_words: list[str] = execution(
         [], "Files or globs of words or phrases to look for in URLs, one per line; .gz, .zst."
+    )
+    toxic_words: list[str] = execution(
+        [], "Files or globs of words or phrases to count in texts, one per line; .gz, .zst."
     )
 
 
@@ -71,12 +81,14 @@ def externals(config: AnnotateConfig) -> Mapping[str, Snapshot]:
     found = {"language_model": snapshot_files([path], "annotate.language_model")}
     if not config.language_model:
         _check_digest(found["language_model"])
+    elif config.language_model_sha256:
+        _check_pinned(found["language_model"], config.language_model_sha256)
     count = len(found["language_model"].items)
     if count != 1:
         raise ExternalInputError(
             f"annotate.language_model: {path!r} stands for {count} files; name one model"
         )
-    for name in ("blocked_domains", "blocked_words"):
+    for name in _LISTS:
         patterns: list[str] = getattr(config, name)
         if patterns:
             found[name] = snapshot_files(patterns, f"annotate.{name}")
@@ -94,14 +106,26 @@ def _check_digest(standard: Snapshot) -> None:
         )
 
 
+def _check_pinned(model: Snapshot, sha256: str) -> None:
+    for item in model.items:
+        if item.sha256 != sha256:
+            raise ExternalInputError(
+                f"annotate.language_model: {item.path} has sha256 {item.sha256}, and "
+                f"language_model_sha256 says {sha256}; name the file that has it, or correct it"
+            )
+
+
 def annotate_part(unit: Unit, language_characters: int) -> Iterator[Emitted]:
     """Attributes of one part of documents."""
     (model_item,) = unit.external["language_model"]
     sources = Sources(
         (model_item.path, model_item.sha256),
+        # The standard model has a second one beside it, whichever way it was named.
+        model_item.sha256 != language_model.SHA256,
         language_characters,
         _files(unit, "blocked_domains"),
         _files(unit, "blocked_words"),
+        _files(unit, "toxic_words"),
         _models(unit.shared["model"]) if "model" in unit.shared else (),
     )
     documents = unit.tables(["doc_id", "url", "text", "robots"])
@@ -151,7 +175,7 @@ def run(config: AnnotateConfig, inputs: Inputs, out: Out) -> None:
         annotate_part,
         over="documents",
         arguments={"language_characters": config.language_characters},
-        shared=("model", "language_model", "blocked_domains", "blocked_words"),
+        shared=("model", "language_model", *_LISTS),
     )
     if QUALITY not in classifiers:
         out.log("no classifier called quality in the recipe: quality_score is null")
@@ -199,7 +223,7 @@ def _languages(table: pa.Table) -> Table:
 
 STAGE = Stage(
     name="annotate",
-    version=3,
+    version=4,
     description="Metrics and scores of every document: URL, heuristics, language, quality, PII.",
     config=AnnotateConfig,
     inputs={
@@ -218,6 +242,6 @@ STAGE = Stage(
     panels=panels,
     externals=externals,
     conservation=Conservation("documents", kept="attributes", rejected="rejected"),
-    libraries=("fasttext-community", "numpy", "pyarrow"),
+    libraries=("fasttext-community", "numpy", "py3langid", "pyarrow"),
     code=("llm.corpus.annotate.by_path",),
 )

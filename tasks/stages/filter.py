@@ -6,18 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.annotate.attributes import ATTRIBUTES, score_fields
+from llm.corpus.annotate.pii.find import KINDS, masked, pii_matches
 from llm.corpus.filter import rules as filtering
+from llm.corpus.filter.groups import LANGUAGE, Group, columns_asked, groups_of
 from llm.corpus.filter.join import co_partitioned, rows_of
 from llm.rows import places_of, rows_among
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
-from tasks.engine.config import ShardedConfig
+from tasks.engine.config import ShardedConfig, added
 from tasks.engine.declare import Conservation, Input, Output, Requirement
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
@@ -27,12 +30,15 @@ from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 from tasks.stages.filter_decision import (
     NOT_ANNOTATED,
     attributes_schema,
+    columns_read,
     decide,
     find_cutoffs,
     removed_rows,
     unannotated_rows,
+    with_columns,
 )
-from tasks.stages.filter_rules import GOPHER_FINEWEB, Rule, plain_rules
+from tasks.stages.filter_presets import rules_of
+from tasks.stages.filter_rules import GroupChoice, Rule, plain_groups, plain_rules
 
 SAMPLES = pa.schema(
     [
@@ -47,39 +53,113 @@ _SAMPLES_A_REASON = 5
 _SAMPLE_CHARS = 500
 
 
+# Where a document's text, as it came, had what a placeholder stands for now.
+MASKED = pa.schema(
+    [
+        DOC_ID,
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+    ]
+)
+PiiKind = Literal["email", "phone", "ipv4", "ipv6", "card", "iban", "ssn", "key"]
+
+
 class FilterConfig(ShardedConfig):
     """The rules; the first one a document fails is the reason of its removal."""
 
+    groups: list[GroupChoice] = added(
+        [],
+        "Which documents have to meet which ready rules: each document those of the first group it "
+        "fits. Without groups and rules: web-en for all.",
+    )
     rules: list[Rule] = Field(
-        list(GOPHER_FINEWEB), description="Applied in order. A missing value passes."
+        [], description="Rules of your own, applied in order, first. A missing value passes."
     )
 
+    mask: list[PiiKind] = added(
+        [],
+        "Kinds of personal data whose place in kept documents takes a placeholder such as <EMAIL>.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _web_en_unless_told(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and not {"groups", "rules"} & set(values):
+            return {**values, "groups": [{"preset": "web-en"}]}
+        return values
+
     @model_validator(mode="after")
-    def _unique_reasons(self) -> FilterConfig:
-        counts = Counter(rule.reason for rule in self.rules)
-        repeated = sorted(reason for reason, count in counts.items() if count > 1)
-        if repeated:
+    def _unique_names(self) -> FilterConfig:
+        for kind, names in (
+            ("groups", [group.label for group in self.groups]),
+            ("rules", [rule.reason for rule in self.rules]),
+        ):
+            repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+            if repeated:
+                raise ValueError(
+                    f"two {kind} are called {', '.join(repeated)}; give each a name of its own"
+                )
+        known = {group.label for group in self.groups}
+        unknown = sorted({rule.group for rule in self.rules if rule.group} - known)
+        if unknown:
             raise ValueError(
-                f"two rules are recorded as {', '.join(repeated)}; give each a name of its own"
+                f"rules name the group {', '.join(unknown)}; there is "
+                f"{', '.join(sorted(known)) or 'none'}"
             )
         return self
 
+    def all_rules(self) -> list[filtering.Rule]:
+        """Those of the groups too, as the library takes them."""
+        return plain_rules(rules_of(self.groups, self.rules), self.groups)
+
+    def spelled_out(self) -> FilterConfig:
+        """The rules of presets as if they had been stated."""
+        groups = [
+            group.model_copy(update={"preset": "", "name": group.label}) for group in self.groups
+        ]
+        rules = rules_of(self.groups, self.rules)
+        return self.model_copy(update={"groups": groups, "rules": rules})
+
 
 def filter_part(
-    unit: Unit, rules: Sequence[Mapping[str, Any]], cutoffs: Mapping[str, Any], aligned: bool
+    unit: Unit,
+    rules: Sequence[Mapping[str, Any]],
+    groups: Sequence[Mapping[str, Any]],
+    cutoffs: Mapping[str, Any],
+    aligned: bool,
+    mask: Sequence[str],
 ) -> Iterator[Emitted]:
     """Keep or remove the documents of one part."""
+    grouped = [Group(**{name: _tuple(value) for name, value in group.items()}) for group in groups]
     ruled = [filtering.Rule(**{**rule, "allowed": tuple(rule["allowed"])}) for rule in rules]
     cuts = {name: filtering.Cutoff(*cut) for name, cut in cutoffs.items()}
-    schema = pa.schema([_field(name) for name in _columns(ruled)])
+    count_columns = [f"{kind}_count" for kind in mask]
+    read = dict.fromkeys([*columns_read(ruled, grouped), *count_columns])
+    schema = pa.schema([_field(name) for name in read])
+    asked = [name for name in columns_asked(grouped) if name != LANGUAGE]
     parts = [unit.aligned_file("attributes")] if aligned else unit.shared_files("attributes")
     known = rows_of(unit.table(["doc_id"]).column("doc_id"), parts, schema)
-    for documents in unit.tables(DOCUMENTS.names):
+    for documents in unit.tables(list(dict.fromkeys([*DOCUMENTS.names, *asked]))):
         places = places_of(documents.column("doc_id"), known.column("doc_id"))
         found = documents.filter(places.is_valid())
-        verdict = filtering.judge(known.take(places.drop_null()), ruled, cuts)
+        attributes = known.take(places.drop_null())
+        fits = groups_of(grouped, with_columns(attributes, found, asked))
+        verdict = filtering.judge(attributes, ruled, cuts, fits)
         kept = verdict.first == filtering.KEPT
-        yield "documents", found.filter(pa.array(kept))
+        made = found.select(DOCUMENTS.names).filter(pa.array(kept))
+        if mask:
+            made, spans = _masked(
+                made, attributes.select(count_columns).filter(pa.array(kept)), mask
+            )
+            yield "masked", spans
+            for kind in mask:
+                yield Fact(f"masked.{kind}", spans.column("kind").to_pylist().count(kind))
+        yield "documents", made
+        for place, group in enumerate(grouped):
+            of_group = fits == place
+            yield Fact(f"group.{group.name}", int(of_group.sum()))
+            yield Fact(f"group_kept.{group.name}", int((of_group & kept).sum()))
         names = [rule.name for rule in ruled]
         yield "removed", removed_rows(found.column("doc_id"), verdict, names)
         yield "removed", unannotated_rows(documents.column("doc_id").filter(places.is_null()))
@@ -89,6 +169,32 @@ def filter_part(
                 yield Fact(f"{what}.{rule.name}", count)
 
 
+def _masked(
+    documents: pa.Table, counts: pa.Table, kinds: Sequence[str]
+) -> tuple[pa.Table, pa.Table]:
+    """Documents with placeholders, and where these stand for what.
+
+    Args:
+        counts: of each document how many of each kind there are.
+    """
+    texts = documents.column("text").to_pylist()
+    ids = documents.column("doc_id").to_pylist()
+    spans: list[tuple[str, str, int, int]] = []
+    having = np.zeros(len(texts), dtype=np.int64)
+    for column in counts.columns:
+        having += column.to_numpy()
+    for place in np.flatnonzero(having).tolist():
+        matches = pii_matches(texts[place], kinds)
+        texts[place] = masked(texts[place], matches)
+        spans += [(ids[place], match.kind, match.start, match.end) for match in matches]
+    for name, values in (("text", texts), ("text_chars", [len(text) for text in texts])):
+        where = DOCUMENTS.get_field_index(name)
+        kind = documents.schema.field(name)
+        documents = documents.set_column(where, kind, pa.array(values, kind.type))
+    columns = list(zip(*spans, strict=True)) or [()] * len(MASKED)
+    return documents, pa.table([list(column) for column in columns], schema=MASKED)
+
+
 def _field(column: str) -> pa.Field:
     """Of the attributes; what they are not declared with is the score of a classifier."""
     return (
@@ -96,23 +202,23 @@ def _field(column: str) -> pa.Field:
     )
 
 
-def _columns(rules: Sequence[filtering.Rule]) -> list[str]:
-    return ["doc_id", *sorted({rule.column for rule in rules})]
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _rules_have_columns(config: FilterConfig, classifiers: list[str] | None) -> Iterator[str]:
     columns = pa.schema([*ATTRIBUTES, *score_fields(classifiers or [])])
-    for place, rule in enumerate(plain_rules(config.rules)):
+    for rule in config.all_rules():
         try:
             filtering.check_rules([rule], columns)
         except (filtering.UnknownColumnError, filtering.ColumnTypeError) as error:
-            yield f"filter.rules.{place}: {error}"
+            yield f"filter: {error}"
 
 
 def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     """Find the cuts of `keep_fraction` rules, then judge every part."""
     documents, attributes = inputs["documents"], inputs["attributes"]
-    rules = plain_rules(config.rules)
+    rules, groups = config.all_rules(), plain_groups(config.groups)
     filtering.check_rules(rules, attributes_schema(attributes))
     cutoffs = find_cutoffs(rules, attributes)
     listed = [{**asdict(rule), "allowed": list(rule.allowed)} for rule in rules]
@@ -120,14 +226,20 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     aligned = left.keys() == right.keys() and co_partitioned(left, right)
     arguments = {
         "rules": listed,
+        "groups": [
+            {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(group).items()}
+            for group in groups
+        ],
         "cutoffs": {name: [cut.value, cut.doc_id] for name, cut in cutoffs.items()},
         "aligned": aligned,
+        "mask": list(config.mask),
     }
     if aligned:
         out.map(filter_part, over="documents", arguments=arguments, aligned=("attributes",))
     else:
         out.map(filter_part, over="documents", arguments=arguments, shared=("attributes",))
     out.fact("rules", listed)
+    out.fact("groups", [group.name for group in groups])
     out.fact("cuts", {name: cut.value for name, cut in cutoffs.items()})
     _write_samples(out, documents)
 
@@ -187,8 +299,18 @@ def panels(artifact: Artifact) -> list[Panel]:
         )
         for row in artifact.data("samples").table().to_pylist()
     ]
+    kinds: list[list[Cell]] = [
+        [name, facts.get(f"group.{name}", 0), facts.get(f"group_kept.{name}", 0)]
+        for name in facts.get("groups", [])
+    ]
+    places: list[list[Cell]] = [
+        [kind, count] for kind in KINDS if (count := facts.get(f"masked.{kind}"))
+    ]
+    shown: list[Panel] = [Table("Placeholders", ["kind", "places"], places)] if places else []
+    shown += [Table("Groups", ["group", "documents", "kept"], kinds)] if len(kinds) > 1 else []
     return [
         Table("Rules", columns, rows, note),
+        *shown,
         Samples("Removed documents", items, f"The first {_SAMPLE_CHARS} characters of each."),
     ]
 
@@ -207,7 +329,7 @@ def _describe(rule: Mapping[str, Any], cut: float | None) -> str:
 
 STAGE = Stage(
     name="filter",
-    version=1,
+    version=2,
     description="Keeps the documents that meet every rule over their attributes.",
     config=FilterConfig,
     inputs={
@@ -217,6 +339,7 @@ STAGE = Stage(
     outputs={
         "documents": Output("Documents that met every rule.", DOCUMENTS, unique_ids=True),
         "removed": Output("The first rule each other document failed.", REMOVED, unique_ids=True),
+        "masked": Output("Where placeholders stand for personal data, by kind.", MASKED),
         "samples": Output("A few removed documents for every reason, to read.", SAMPLES),
     },
     run=run,

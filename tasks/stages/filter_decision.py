@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from llm.corpus.annotate.attributes import ATTRIBUTES
 from llm.corpus.filter import rules as filtering
+from llm.corpus.filter.groups import LANGUAGE, Group, columns_asked, groups_of
 from llm.rows import places_of
 from llm.tables import REMOVED
 from tasks.engine.store.artifact import Artifact, Data
-from tasks.stages.filter_rules import Rule, plain_rules
+from tasks.stages.filter_rules import plain_groups
 
 NOT_ANNOTATED = "not_annotated"
 
@@ -25,6 +26,21 @@ def attributes_schema(data: Data) -> pa.Schema:
     if data.parts:
         return pq.read_schema(data.path(data.parts[0]))
     return ATTRIBUTES if data.schema is None else data.schema
+
+
+def columns_read(rules: Sequence[filtering.Rule], groups: Sequence[Group]) -> list[str]:
+    """Of the attributes: what the rules look at, and what tells groups apart."""
+    told_apart = {LANGUAGE} & set(columns_asked(groups))
+    return ["doc_id", *sorted({rule.column for rule in rules} | told_apart)]
+
+
+def with_columns(attributes: pa.Table, documents: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Attributes with columns of the same documents, row by row, in the place of any so called."""
+    for name in names:
+        if name in attributes.column_names:
+            attributes = attributes.drop_columns([name])
+        attributes = attributes.append_column(name, documents.column(name))
+    return attributes
 
 
 def find_cutoffs(rules: Sequence[filtering.Rule], attributes: Data) -> dict[str, filtering.Cutoff]:
@@ -73,17 +89,22 @@ def decide(config: Any, inputs: Mapping[str, Data], artifact: Artifact, scratch:
     Raises:
         UnknownColumnError, ColumnTypeError: a rule does not fit the attributes.
     """
-    listed: list[Rule] = config.rules
-    rules, attributes = plain_rules(listed), inputs["attributes"]
-    wanted = ["doc_id", *sorted({rule.column for rule in rules})]
+    rules, groups = config.all_rules(), plain_groups(config.groups)
+    attributes = inputs["attributes"]
+    wanted = columns_read(rules, groups)
+    asked = [name for name in columns_asked(groups) if name != LANGUAGE]
     filtering.check_rules(rules, attributes_schema(attributes))
     cutoffs = find_cutoffs(rules, attributes)
-    ids = inputs["documents"].table(["doc_id"]).column("doc_id")
+    documents = inputs["documents"].table(["doc_id", *asked])
+    ids = documents.column("doc_id")
     found = [REMOVED.empty_table()]
     known = [pa.chunked_array([], pa.string())]
     for table in attributes.tables(wanted):
-        own = table.filter(places_of(table.column("doc_id"), ids).is_valid())
-        verdict = filtering.judge(own, rules, cutoffs)
+        places = places_of(table.column("doc_id"), ids)
+        own = table.filter(places.is_valid())
+        known_by = documents.take(places.drop_null())
+        fits = groups_of(groups, with_columns(own, known_by, asked))
+        verdict = filtering.judge(own, rules, cutoffs, fits)
         found.append(removed_rows(own.column("doc_id"), verdict, [rule.name for rule in rules]))
         known.append(own.column("doc_id"))
     annotated = pa.chunked_array(

@@ -1,14 +1,17 @@
-"""A rule of `filter` as a recipe states it, and the rules it has where a recipe states none."""
+"""A rule of `filter` as a recipe states it, and which documents a preset's rules are for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from llm.corpus.filter import rules as filtering
-from tasks.engine.config import Part
+from llm.corpus.filter.groups import Group
+from tasks.engine.config import Part, added
+
+PresetName = Literal["web-en", "web-any", "code", "math", "books-and-dialogue", "docs"]
 
 
 class Rule(Part):
@@ -29,11 +32,19 @@ class Rule(Part):
     name: str = Field(
         default="", description="Reason recorded for removed documents; empty = column."
     )
+    group: str = added(
+        "", "The one group of documents it is for, by its name; empty = all documents."
+    )
+
+    @property
+    def label(self) -> str:
+        """What it is called among the rules of its group."""
+        return self.name or self.column
 
     @property
     def reason(self) -> str:
         """What a document removed by it is recorded under."""
-        return self.name or self.column
+        return f"{self.group}/{self.label}" if self.group else self.label
 
     @model_validator(mode="after")
     def _states_one_thing(self) -> Rule:
@@ -45,52 +56,58 @@ class Rule(Part):
             )
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"rule on {self.column!r}: minimum is greater than maximum")
+        if self.group and self.keep_fraction is not None:
+            raise ValueError(
+                f"rule on {self.column!r}: keep_fraction counts over all documents, so a rule of "
+                "a group cannot have it; leave group out, or give minimum"
+            )
         return self
 
 
-def _rule(column: str, **conditions: Any) -> Rule:
-    # Not validated here: for that the model would be built by whoever imports the stages. A test
-    # validates all of them.
-    return Rule.model_construct(column=column, **conditions)
+class GroupChoice(Part):
+    """Some of the documents, and the rules they have to meet. Without conditions: all others."""
+
+    preset: PresetName | Literal[""] = Field(
+        "", description="Rules that are ready; empty = those under rules that name this group."
+    )
+    name: str = Field(
+        "",
+        description="What rules and reasons call it; empty = as the preset.",
+        pattern=r"^[A-Za-z0-9_-]*$",
+    )
+    sources: list[str] = Field([], description="Names of sources whose documents are in it.")
+    page_types: list[str] = Field(
+        [], description="Kinds of pages that are in it, as clean tells them: article, forum, ..."
+    )
+    languages: list[str] = Field([], description="Codes of languages that are in it.")
+
+    @property
+    def label(self) -> str:
+        """Its name."""
+        return self.name or self.preset
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> GroupChoice:
+        if not self.label:
+            raise ValueError("a group needs a preset or a name")
+        return self
 
 
-# English pages worth reading: the language rule of FineWeb, Gopher's quality and repetition
-# rules (Rae et al. 2021, appendix A1.1, table A1), the line rules FineWeb adds to them
-# (Penedo et al. 2024, section 3.6). FineWeb's bound on duplicate lines is the stricter one.
-GOPHER_FINEWEB = (
-    _rule("url_blocked_domain", maximum=0.0),
-    _rule("url_blocked_words", maximum=0.0),
-    _rule("language", allowed=["en"]),
-    _rule("language_score", minimum=0.65),
-    _rule("word_count", minimum=50.0, maximum=100_000.0),
-    _rule("mean_word_length", minimum=3.0, maximum=10.0),
-    _rule("hash_word_ratio", maximum=0.1),
-    _rule("ellipsis_word_ratio", maximum=0.1),
-    _rule("bullet_line_fraction", maximum=0.9),
-    _rule("ellipsis_line_fraction", maximum=0.3),
-    _rule("alphabetic_word_fraction", minimum=0.8),
-    _rule("stop_word_count", minimum=2.0),
-    _rule("duplicate_line_fraction", maximum=0.3),
-    _rule("duplicate_line_char_fraction", maximum=0.1),
-    _rule("duplicate_paragraph_fraction", maximum=0.3),
-    _rule("duplicate_paragraph_char_fraction", maximum=0.2),
-    _rule("top_2gram_char_fraction", maximum=0.2),
-    _rule("top_3gram_char_fraction", maximum=0.18),
-    _rule("top_4gram_char_fraction", maximum=0.16),
-    _rule("duplicate_5gram_char_fraction", maximum=0.15),
-    _rule("duplicate_6gram_char_fraction", maximum=0.14),
-    _rule("duplicate_7gram_char_fraction", maximum=0.13),
-    _rule("duplicate_8gram_char_fraction", maximum=0.12),
-    _rule("duplicate_9gram_char_fraction", maximum=0.11),
-    _rule("duplicate_10gram_char_fraction", maximum=0.10),
-    _rule("terminal_punctuation_fraction", minimum=0.12),
-    _rule("short_line_fraction", maximum=0.67),
-    _rule("newline_word_ratio", maximum=0.3),
-)
+def plain_groups(groups: Sequence[GroupChoice]) -> list[Group]:
+    """The groups as the library takes them."""
+    return [
+        Group(group.label, tuple(group.sources), tuple(group.page_types), tuple(group.languages))
+        for group in groups
+    ]
 
 
-def plain_rules(rules: Sequence[Rule]) -> list[filtering.Rule]:
-    """The rules as the library takes them."""
+def plain_rules(rules: Sequence[Rule], groups: Sequence[GroupChoice] = ()) -> list[filtering.Rule]:
+    """The rules as the library takes them.
+
+    Args:
+        groups: of which rules name theirs.
+    """
+    places = {group.label: place for place, group in enumerate(groups)}
     return [
         filtering.Rule(
             name=rule.reason,
@@ -99,6 +116,7 @@ def plain_rules(rules: Sequence[Rule]) -> list[filtering.Rule]:
             maximum=rule.maximum,
             allowed=tuple(rule.allowed),
             keep_fraction=rule.keep_fraction,
+            group=places[rule.group] if rule.group else None,
         )
         for rule in rules
     ]

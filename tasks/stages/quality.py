@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import heapq
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from llm.corpus.annotate.attributes import QUALITY
+from llm.corpus.quality.blend import Blend, columns, fit, write_blend
 from llm.corpus.quality.classifier import (
     FastTextSettings,
     QualityClassifier,
     QualityTrainingError,
+    add_to_card,
     buckets_for,
     epochs_for,
+    write_buckets,
     write_lines,
 )
 from llm.corpus.quality.labels import (
@@ -27,11 +35,11 @@ from llm.corpus.quality.labels import (
     TooFewLabelsError,
     divide,
 )
-from llm.corpus.quality.metrics import binary_metrics
+from llm.corpus.quality.metrics import binary_metrics, roc_auc
 from llm.process.child import ChildFailedError
 from llm.process.guarded import TIMEOUT, seconds_for
 from llm.tables import DOC_ID, REJECTED
-from tasks.engine.config import StageConfig
+from tasks.engine.config import StageConfig, added
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
@@ -53,6 +61,11 @@ VALIDATION_SCORES = pa.schema(
 )
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 _CLASSES = ("positives", "negatives")
+# Cross-fitted: each part is scored by a classifier of the others.
+_FOLDS = 4
+_MOST_BLENDED = 20_000  # texts; some thirty weights need no more
+_MOST_MEASURED = 5_000  # documents that buckets are cut by
+_FEWEST_COMPARED = 10  # texts of a class that AUCs are compared on
 _MIN_SECONDS = 600.0  # that training may take, whatever the texts
 
 
@@ -93,6 +106,11 @@ class QualityConfig(StageConfig):
         "of two from an eighth of their words on, at least 8,192 and at most 2,097,152.",
         ge=0,
         le=10_000_000,
+    )
+    heuristics: bool = added(
+        False,
+        "Whether what annotate counts in a text joins the score: length, lines, repetition. For "
+        "labels that tell good texts from bad ones; where they tell subjects apart, length would.",
     )
     seed: int = Field(
         1,
@@ -148,17 +166,20 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
     """Collect labels, train, score the validation share, one classifier after the other."""
     everything: list[tuple[str, Sampler]] = []
     divisions, rejected, validation = [], [], []
+    sample = _sample(inputs)
     for classifier in config.classifiers:
         samplers: dict[str, list[Sampler]] = {}
         for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
             samplers[group] = []
             for source in sources:
                 if source.classifier == classifier:
-                    sampler, bad = collect_labels(source, config.seed, inputs, group)
+                    sampler, bad = collect_labels(
+                        source, config.seed, inputs, group, config.heuristics
+                    )
                     out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
                     samplers[group].append(sampler)
                     rejected += bad
-        division, scored = _train(config, classifier, samplers, out)
+        division, scored = _train(config, classifier, samplers, sample, out)
         validation.append(scored)
         divisions.append(division)
         everything += [(group, s) for group, members in samplers.items() for s in members]
@@ -176,10 +197,17 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
 
 
 def _train(
-    config: QualityConfig, classifier: str, samplers: Mapping[str, Sequence[Sampler]], out: Out
+    config: QualityConfig,
+    classifier: str,
+    samplers: Mapping[str, Sequence[Sampler]],
+    sample: Sequence[str],
+    out: Out,
 ) -> tuple[Division, pa.Table]:
     """Train one classifier into a folder of its name; the division of its texts, and the scored
     validation ones.
+
+    Args:
+        sample: texts of documents, whose scores the buckets are cut by.
     """
     positives, negatives = (
         [text for sampler in samplers[name] for text in sampler.texts()] for name in _CLASSES
@@ -202,17 +230,14 @@ def _train(
         seed=config.seed,
     )
     folder = out.folder("model") / classifier
-    path = out.scratch / "quality-train.txt"
-    try:
-        write_lines(lines, path)
-        seconds = _MIN_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
-        out.alone("llm.corpus.quality.classifier:train", path, settings, folder, seconds=seconds)
-    except ChildFailedError as error:
-        if error.type_name == QualityTrainingError.__name__:
-            raise QualityTrainingError(f"{len(lines)} texts: {error.message}") from error
-        raise
-    finally:
-        path.unlink(missing_ok=True)
+    if config.heuristics:
+        blend = _blend(division, settings, out)
+        _train_fasttext(lines, settings, folder, out)
+        write_blend(blend, folder)
+    else:
+        _train_fasttext(lines, settings, folder, out)
+    if sample:
+        write_buckets(QualityClassifier(folder).score(sample), folder)
     for name, value in {
         "trained_on": {
             "positive": sum(label for label, _ in lines),
@@ -224,7 +249,66 @@ def _train(
         "model_bytes": (folder / "model.bin").stat().st_size,
     }.items():
         out.fact(fact_name(classifier, name), value)
-    return division, _evaluate(out, classifier, division.validation, QualityClassifier(folder))
+    card: dict[str, object] = {
+        "trained_on": {
+            group: {sampler.source: sampler.used for sampler in samplers[group]}
+            for group in _CLASSES
+        },
+        "heuristics": config.heuristics,
+        "buckets_cut_by_documents": len(sample),
+    }
+    model = QualityClassifier(folder)
+    scored, measured = _evaluate(out, classifier, division.validation, model)
+    add_to_card({**card, "validation": measured}, folder)
+    return division, scored
+
+
+def _sample(inputs: Inputs) -> list[str]:
+    """Texts of some of the recipe's documents, those of smallest doc_id, which is a hash."""
+    documents = inputs.get("documents")
+    if documents is None:
+        return []
+    chosen: list[tuple[str, str]] = []
+    for table in documents.tables(["doc_id", "text"]):
+        columns = (table.column(name).to_pylist() for name in ("doc_id", "text"))
+        rows = [(i, text) for i, text in zip(*columns, strict=True) if text and text.strip()]
+        chosen = heapq.nsmallest(_MOST_MEASURED, [*chosen, *rows])
+    return [text for _, text in chosen]
+
+
+def _train_fasttext(
+    lines: Sequence[tuple[bool, str]], settings: FastTextSettings, folder: Path, out: Out
+) -> None:
+    path = out.scratch / "quality-train.txt"
+    try:
+        write_lines(lines, path)
+        seconds = _MIN_SECONDS + settings.epochs * seconds_for(path.stat().st_size)
+        out.alone("llm.corpus.quality.classifier:train", path, settings, folder, seconds=seconds)
+    except ChildFailedError as error:
+        if error.type_name == QualityTrainingError.__name__:
+            raise QualityTrainingError(f"{len(lines)} texts: {error.message}") from error
+        raise
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _blend(division: Division, settings: FastTextSettings, out: Out) -> Blend:
+    """Weights of score and heuristics, from scores by classifiers that have not seen the texts."""
+    scores: list[NDArray[np.float64]] = []
+    labels: list[bool] = []
+    train = division.train[:_MOST_BLENDED]
+    for fold in range(_FOLDS):
+        # The order is one by hash, so every so many-th is a random share.
+        rest = [(label, item.text) for n, (label, item) in enumerate(train) if n % _FOLDS != fold]
+        unseen = train[fold::_FOLDS]
+        folder = out.scratch / f"fold-{fold}"
+        _train_fasttext(rest, settings, folder, out)
+        texts = [item.whole for _, item in unseen]
+        alone = QualityClassifier(folder).score_alone(texts)
+        scores.append(columns(alone, texts))
+        labels += [label for label, _ in unseen]
+        shutil.rmtree(folder)
+    return fit(np.concatenate(scores), labels)
 
 
 def _evaluate(
@@ -232,11 +316,17 @@ def _evaluate(
     classifier: str,
     validation: Sequence[tuple[bool, LabelledText]],
     model: QualityClassifier,
-) -> pa.Table:
-    """The scored validation texts; what they say about the model is recorded."""
+) -> tuple[pa.Table, dict[str, object]]:
+    """The scored validation texts, and what they say about the model, which is recorded."""
     labels = [label for label, _ in validation]
-    scores = model.score([item.text for _, item in validation])
+    scores = model.score([item.whole or item.text for _, item in validation])
     facts: dict[str, object] = asdict(binary_metrics(labels, scores, THRESHOLD))
+    by_length = roc_auc(
+        np.array(labels, dtype=bool), np.array([float(len(i.text)) for _, i in validation])
+    )
+    if by_length is not None:
+        # Whichever of the two is the longer class.
+        facts["length_auc"] = max(by_length, 1 - by_length)
     ranks = [f"p{rank}" for rank in _PERCENTILES]
     for name, wanted in (("positive", True), ("negative", False)):
         chosen = [s for label, s in zip(labels, scores, strict=True) if label is wanted]
@@ -249,16 +339,29 @@ def _evaluate(
         facts["hardly_spread"] = high - low < MIN_SPREAD
         if high - low < MIN_SPREAD:
             out.log(f"warning: {classifier}: {_hardly_spread(low, high)}")
+    if _is_beaten_by_length(facts):
+        out.log(
+            f"warning: {classifier}: the length of a text tells the classes apart as well "
+            f"(AUC {facts['length_auc']:.3f}, the classifier {facts['auc']:.3f}); give both "
+            "classes texts of like lengths by min_chars and max_chars, or name more labels"
+        )
     for name, value in facts.items():
         out.fact(fact_name(classifier, name), value)
-    columns = [
+    rows = [
         [item.id for _, item in validation],
         [classifier] * len(validation),
         [item.source for _, item in validation],
         [int(label) for label in labels],
         scores,
     ]
-    return pa.table(columns, schema=VALIDATION_SCORES)
+    return pa.table(rows, schema=VALIDATION_SCORES), facts
+
+
+def _is_beaten_by_length(facts: Mapping[str, Any]) -> bool:
+    """Whether length alone does as well, on texts enough to say so."""
+    if min(facts["positives"], facts["negatives"]) < _FEWEST_COMPARED:
+        return False
+    return bool(facts["auc"] < 1 and facts["length_auc"] >= facts["auc"])
 
 
 def _hardly_spread(low: float, high: float) -> str:
@@ -304,7 +407,7 @@ def _account(
 
 STAGE = Stage(
     name="quality",
-    version=3,
+    version=4,
     description="fastText classifiers (quality, or others by name), trained from labelled texts.",
     config=QualityConfig,
     inputs={

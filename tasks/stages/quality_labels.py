@@ -83,12 +83,13 @@ class LabelSource(Part):
 
 
 def collect_labels(
-    source: LabelSource, seed: int, inputs: Inputs, group: str
+    source: LabelSource, seed: int, inputs: Inputs, group: str, whole: bool
 ) -> tuple[Sampler, list[tuple[str, str, str]]]:
     """One source read to its end: the sampler that holds its texts, and its unusable rows.
 
     Args:
         group: the external input its files come in, `positives` or `negatives`.
+        whole: whether texts are kept as they were, too.
 
     Raises:
         MissingInputError: it is of kind documents, and the recipe has none.
@@ -100,7 +101,7 @@ def collect_labels(
         source.url_pattern,
         source.opening,
     )
-    sampler = Sampler(source.name, source.min_chars, source.max_chars, source.max_rows, seed)
+    sampler = Sampler(source.name, source.min_chars, source.max_chars, source.max_rows, seed, whole)
     bad: list[tuple[str, str, str]] = []
     if source.kind == "files":
         for item in inputs.external[group].items:

@@ -48,10 +48,10 @@ def _classifier_panels(
 ) -> list[Panel]:
     """What is known about one classifier."""
     title = classifier.replace("_", " ").capitalize()
-    figures = ("precision", "recall", "f1", "auc", "positives", "negatives")
+    figures = ("precision", "recall", "f1", "auc", "length_auc", "positives", "negatives")
     training = ("score_spread", "epochs", "bucket", "model_bytes")
     lines = [[name, facts.get(fact_name(classifier, name))] for name in (*figures, *training)]
-    note = f"Precision, recall and F1 at a score of {THRESHOLD}."
+    note = f"Precision, recall and F1 at a score of {THRESHOLD}. length_auc: of length alone."
     shown: list[Panel] = [
         Table(f"{title} classifier on validation texts", ["metric", "value"], lines, note)
     ]

@@ -29,18 +29,23 @@ def changed(stage: str, config: StageConfig, changes: Sequence[str]) -> StageCon
         ChangeError: one is none, or nothing changes.
     """
     record: dict[str, Any] = config.model_dump(mode="json")
-    for change in changes:
-        key, sign, text = change.partition("=")
-        key = key.removeprefix(f"{stage}.")
-        option = f"--set {format_value(change)}"
-        if not sign or not key:
-            raise ChangeError(f"{option}: write it as field=value, a field of {stage}")
-        _write(stage, record, key.split("."), parse(text, option), option)
     try:
+        for change in changes:
+            key, sign, text = change.partition("=")
+            key = key.removeprefix(f"{stage}.")
+            option = f"--set {format_value(change)}"
+            if not sign or not key:
+                raise ChangeError(f"{option}: write it as field=value, a field of {stage}")
+            steps = key.split(".")
+            if steps[0] not in record and steps[0] not in _by_label(record):
+                # Of what is ready-made, when nothing of the settings themselves is called so.
+                spelled = type(config).model_validate(record).spelled_out()
+                record = spelled.model_dump(mode="json")
+            _write(stage, record, steps, parse(text, option), option)
         found = type(config).model_validate(record)
     except ValidationError as error:
         raise ChangeError("\n".join(explain(stage, type(config), error))) from error
-    if found.identity() == config.identity():
+    if found.spelled_out().identity() == config.spelled_out().identity():
         raise ChangeError(f"{stage}: {', '.join(changes)} is what it was built with: no change")
     return found
 
@@ -70,19 +75,26 @@ def _write(stage: str, record: dict[str, Any], steps: list[str], value: Any, opt
 
 
 def _by_label(record: Mapping[str, Any]) -> dict[str, tuple[list[Any], int]]:
-    """Of every item with a name: its list, and where it stands in that."""
-    return {
-        label: (items, place)
-        for items in record.values()
-        if isinstance(items, list)
-        for place, item in enumerate(items)
-        if isinstance(item, Mapping) and (label := _label(item))
-    }
+    """Of every item with a name: its list, and where it stands in that.
+
+    What is in a group goes by the name alone as well, where no other has it.
+    """
+    found: dict[str, tuple[list[Any], int]] = {}
+    alone: dict[str, list[tuple[list[Any], int]]] = {}
+    for items in record.values():
+        if not isinstance(items, list):
+            continue
+        for place, item in enumerate(items):
+            if isinstance(item, Mapping) and (label := _label(item)):
+                found[label] = (items, place)
+                alone.setdefault(label.rpartition("/")[2], []).append((items, place))
+    return {name: places[0] for name, places in alone.items() if len(places) == 1} | found
 
 
 def _label(item: Mapping[str, Any]) -> str:
     """What an item of a list is called: a rule by its reason."""
-    return str(item.get("name") or item.get("column") or "")
+    name = str(item.get("name") or item.get("column") or item.get("preset") or "")
+    return f"{item['group']}/{name}" if item.get("group") else name
 
 
 def _step(place: Any, step: str, option: str) -> Any:

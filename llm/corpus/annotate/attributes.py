@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pyarrow as pa
 
-from llm.corpus.annotate.heuristics import Heuristics, heuristics
-from llm.corpus.annotate.pii import PiiCounts, pii_counts
-from llm.corpus.annotate.repetition import Repetition, repetition
-from llm.corpus.annotate.segmentation import segment
-from llm.corpus.annotate.url_rules import BlockLists, UrlFacts, url_facts
+from llm.corpus.annotate.pii.find import KINDS, pii_counts
+from llm.corpus.annotate.url_rules import (
+    BlockLists,
+    Phrases,
+    UrlFacts,
+    listed_words,
+    url_facts,
+    word_hits,
+)
 from llm.corpus.source.robots import Robots, robots
+from llm.corpus.text_metrics.languages import full_stops, lists_of, stop_words, word_lengths
+from llm.corpus.text_metrics.metrics import BY_LANGUAGE, HEURISTICS, REPETITION, metrics
+from llm.corpus.text_metrics.text_counts import text_counts
 
 if TYPE_CHECKING:
     from llm.corpus.annotate.language import LanguageIdentifier
@@ -25,28 +32,35 @@ _TYPES: dict[Any, pa.DataType] = {
     bool: pa.bool_(),
     str | None: pa.string(),
 }
-# Filled for every document, in this order; the URL's are null where a document has none.
-_GROUPS: tuple[Any, ...] = (UrlFacts, Robots, Heuristics, Repetition, PiiCounts)
+QUALITY = "quality"
 
 
 def _schema() -> pa.Schema:
     fields = [pa.field("doc_id", pa.string(), nullable=False)]
-    for group in _GROUPS:
+    for group in (UrlFacts, Robots):
         for name, kind in get_type_hints(group).items():
             fields.append(pa.field(name, _TYPES[kind], nullable=group is UrlFacts))
+    for name, kind in (*HEURISTICS.items(), *REPETITION.items()):
+        fields.append(pa.field(name, kind, nullable=name in BY_LANGUAGE))
+    fields += [pa.field(f"{kind}_count", pa.int32(), nullable=False) for kind in KINDS]
     fields += [
         pa.field("language", pa.string()),
         pa.field("language_score", pa.float64()),
+        pa.field("script", pa.string()),
+        pa.field("toxic_word_count", pa.int32()),
         pa.field("quality_score", pa.float64()),
+        pa.field("quality_bucket", pa.int32()),
     ]
     return pa.schema(fields)
 
 
-# doc_id, then the fields of UrlFacts, Robots, Heuristics, Repetition and PiiCounts by name, then
-# language, language_score (null for a text without letters), quality_score (null without model).
+# doc_id, then the fields of UrlFacts (null where a document has no URL) and Robots by name, the
+# columns of HEURISTICS and REPETITION, a count for each kind of PII, then language,
+# language_score, script (null for a text without letters), toxic_word_count (null without a list),
+# quality_score (null without model), quality_bucket (0 to 19; null where no documents were
+# measured when the model was trained).
 # Scores of other classifiers follow, where there are any.
 ATTRIBUTES = _schema()
-QUALITY = "quality"
 
 
 def score_column(classifier: str) -> str:
@@ -73,6 +87,7 @@ def annotate(
     lists: BlockLists,
     language: LanguageIdentifier,
     classifiers: Mapping[str, QualityClassifier],
+    toxic: Phrases,
 ) -> Annotated:
     """Compute the attributes of documents.
 
@@ -80,43 +95,49 @@ def annotate(
         documents: columns doc_id, url, text, robots; any number of rows.
         classifiers: by name; without one called `quality`, `quality_score` is null. Each other
             adds a column, see `score_fields`.
+        toxic: words to count in texts; empty = no list, and the count is null.
     """
-    ids, rows, texts, without = [], [], [], []
-    for identity, url, text, rules in zip(
-        documents.column("doc_id").to_pylist(),
-        documents.column("url").to_pylist(),
-        documents.column("text").to_pylist(),
-        documents.column("robots").to_pylist(),
-        strict=True,
-    ):
-        if text is None or not text.strip():
-            without.append(identity)
-        else:
-            ids.append(identity)
-            texts.append(text)
-            rows.append(_measure(url, text, rules, lists))
-    columns: list[Sequence[Any]] = [ids]
-    columns += list(zip(*rows, strict=True)) or [()] * (len(ATTRIBUTES) - 4)
-    found = language.identify(texts)
-    columns.append([item[0] if item else None for item in found])
-    columns.append([item[1] if item else None for item in found])
-    for name in (QUALITY, *sorted(set(classifiers) - {QUALITY})):
-        scored = classifiers[name].score(texts) if name in classifiers else [None] * len(texts)
-        columns.append(scored)
-    schema = pa.schema([*ATTRIBUTES, *score_fields(classifiers)])
-    arrays = [
-        pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)
+    whole = [bool(text and not text.isspace()) for text in documents.column("text").to_pylist()]
+    known = documents.filter(pa.array(whole, pa.bool_()))
+    without = documents.column("doc_id").filter(pa.array([not w for w in whole], pa.bool_()))
+    texts = known.column("text").combine_chunks()
+    listed: list[str] = texts.to_pylist()
+    found = language.identify(listed)
+    codes = [item.language if item else None for item in found]
+    counts = text_counts(texts, stop_words(), lists_of(codes))
+    columns: dict[str, Any] = {
+        "doc_id": known.column("doc_id"),
+        **_by_row(UrlFacts, (_url_facts(url, lists) for url in known.column("url").to_pylist())),
+        **_by_row(Robots, (robots(rules) for rules in known.column("robots").to_pylist())),
+        **metrics(counts, word_lengths(codes), full_stops(codes)),
+        **_personal(listed),
+        "language": codes,
+        "language_score": [item.score if item else None for item in found],
+        "script": [item.script if item else None for item in found],
+    }
+    columns["toxic_word_count"] = [
+        word_hits(listed_words(text), toxic) if toxic else None for text in listed
     ]
-    return Annotated(pa.Table.from_arrays(arrays, schema=schema), without)
+    nothing = [None] * len(listed)
+    columns |= {score_column(QUALITY): nothing, "quality_bucket": nothing}
+    for name, classifier in classifiers.items():
+        scored = classifier.score(listed)
+        columns[score_column(name)] = scored
+        if name == QUALITY:
+            columns["quality_bucket"] = classifier.buckets(scored)
+    schema = pa.schema([*ATTRIBUTES, *score_fields(classifiers)])
+    return Annotated(pa.table(columns, schema=schema), without.to_pylist())
 
 
-def _measure(url: str | None, text: str, rules: str | None, lists: BlockLists) -> tuple[Any, ...]:
-    segments = segment(text)
-    facts: tuple[Any, ...] = url_facts(url, lists) if url else (None,) * len(UrlFacts._fields)
-    return (
-        *facts,
-        *robots(rules),
-        *heuristics(segments),
-        *repetition(segments),
-        *pii_counts(text),
-    )
+def _by_row(group: Any, rows: Iterable[tuple[Any, ...]]) -> dict[str, Sequence[Any]]:
+    names = group._fields
+    return dict(zip(names, list(zip(*rows, strict=True)) or [()] * len(names), strict=True))
+
+
+def _url_facts(url: str | None, lists: BlockLists) -> tuple[Any, ...]:
+    return url_facts(url, lists) if url else (None,) * len(UrlFacts._fields)
+
+
+def _personal(texts: Sequence[str]) -> dict[str, list[int]]:
+    counted = [pii_counts(text) for text in texts]
+    return {f"{kind}_count": [counts[kind] for counts in counted] for kind in KINDS}

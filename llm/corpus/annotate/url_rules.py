@@ -25,6 +25,10 @@ class BlockListError(ExpectedError, ValueError):
     """A block list cannot be read as UTF-8 text, or is damaged; names the file."""
 
 
+# Listed words as tuples of the words they consist of, by their first one.
+Phrases = Mapping[str, tuple[tuple[str, ...], ...]]
+
+
 class UrlFacts(NamedTuple):
     """What is known from a URL.
 
@@ -147,7 +151,7 @@ def _is_listed(host: str | None, domains: frozenset[str]) -> bool:
     return False
 
 
-def word_hits(words: tuple[str, ...], listed: Mapping[str, tuple[tuple[str, ...], ...]]) -> int:
+def word_hits(words: tuple[str, ...], listed: Phrases) -> int:
     """How often listed words (`BlockLists.words`) stand among these."""
     return sum(
         words[start : start + len(phrase)] == phrase

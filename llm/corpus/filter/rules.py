@@ -2,7 +2,8 @@
 
 A rule looks at one column. Rules apply in order: a document is removed for the first
 one it fails, and how many fail each rule at all is counted beside. A null (and a NaN)
-passes: a metric that does not exist for a document is no evidence against it.
+passes: a metric that does not exist for a document is no evidence against it. A rule of
+a group looks at the documents of that group alone.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Rule:
         allowed: values kept of a text column; empty = no such condition.
         keep_fraction: keep this share of all rows, those of highest value; `None` = no such
             condition.
+        group: the only one whose rows it looks at, as a place among the groups; `None` = all rows.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Rule:
     maximum: float | None
     allowed: tuple[str, ...]
     keep_fraction: float | None
+    group: int | None
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,17 @@ def find_cutoff(
     return Cutoff(cut, sorted(tied)[room - 1])
 
 
-def judge(attributes: pa.Table, rules: Sequence[Rule], cutoffs: Mapping[str, Cutoff]) -> Judgement:
+def judge(
+    attributes: pa.Table,
+    rules: Sequence[Rule],
+    cutoffs: Mapping[str, Cutoff],
+    groups: NDArray[np.int64],
+) -> Judgement:
     """Apply `rules` to rows of attributes.
 
     Args:
         attributes: `doc_id` and every column the rules name.
+        groups: int64 (rows,): the group of each.
         cutoffs: by rule name, of each `keep_fraction` rule that has one.
     """
     rows = attributes.num_rows
@@ -142,14 +151,16 @@ def judge(attributes: pa.Table, rules: Sequence[Rule], cutoffs: Mapping[str, Cut
     failed_first, failed, null = [], [], []
     for index, rule in enumerate(rules):
         column = attributes.column(rule.column)
+        asked = np.ones(rows, dtype=bool) if rule.group is None else groups == rule.group
         if rule.allowed:
             fails, missing = _not_allowed(column, rule.allowed)
             measured = limits = np.full(rows, np.nan)
         else:
             measured = _numbers(column)
-            missing = int(np.isnan(measured).sum())
+            missing = np.isnan(measured)
             ids = attributes.column("doc_id")
             fails, limits = _out_of_bounds(measured, ids, rule, cutoffs.get(rule.name))
+        fails &= asked
         new = fails & (first == KEPT)
         first[new] = index
         value[new], threshold[new] = measured[new], limits[new]
@@ -157,7 +168,7 @@ def judge(attributes: pa.Table, rules: Sequence[Rule], cutoffs: Mapping[str, Cut
             detail[row] = _describe(rule, column[row].as_py(), measured[row], limits[row])
         failed_first.append(int(new.sum()))
         failed.append(int(fails.sum()))
-        null.append(missing)
+        null.append(int((missing & asked).sum()))
     return Judgement(first, value, threshold, detail, failed_first, failed, null)
 
 
@@ -168,9 +179,15 @@ def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return np.asarray(array.to_numpy(), dtype=np.float64)
 
 
-def _not_allowed(column: pa.ChunkedArray, allowed: Sequence[str]) -> tuple[NDArray[np.bool_], int]:
-    fails = [value is not None and value not in allowed for value in column.to_pylist()]
-    return np.array(fails, dtype=bool), column.null_count
+def _not_allowed(
+    column: pa.ChunkedArray, allowed: Sequence[str]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows fail, and which have no value."""
+    import pyarrow.compute as pc
+
+    among = np.asarray(pc.is_in(column, value_set=pa.array(allowed, pa.string())), dtype=bool)
+    missing = np.asarray(column.is_null(), dtype=bool)
+    return ~among & ~missing, missing
 
 
 def _out_of_bounds(
@@ -180,7 +197,9 @@ def _out_of_bounds(
     limits = np.full(len(values), np.nan)
     fails = np.zeros(len(values), dtype=bool)
     if cutoff is not None:
-        later = np.array([identity > cutoff.doc_id for identity in ids.to_pylist()], dtype=bool)
+        import pyarrow.compute as pc
+
+        later = np.asarray(pc.greater(ids, cutoff.doc_id), dtype=bool)
         fails = (values < cutoff.value) | ((values == cutoff.value) & later)
         limits[fails] = cutoff.value
     for bound, outside in (

@@ -7,16 +7,21 @@ texts against random pages of the crawl. One thread, so equal data give equal by
 
 from __future__ import annotations
 
+import bisect
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
+from llm.corpus.quality.blend import read_blend
 from llm.errors import ExpectedError
 
 _POSITIVE, _NEGATIVE = "__label__hq", "__label__lq"
-_MODEL, _CARD = "model.bin", "model.json"
+_MODEL, _CARD, _CUTS = "model.bin", "model.json", "buckets.json"
+BUCKETS = 20
 
 # Updates (one a text) after which scores have spread at a learning rate of 0.5, and beyond which
 # validation AUC no longer grows: 5,000 to 20,000 on 50 to 240 texts a class.
@@ -138,6 +143,19 @@ def train(lines: Path, settings: FastTextSettings, folder: Path) -> None:
     (folder / _CARD).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
+def add_to_card(entries: Mapping[str, object], folder: Path) -> None:
+    """Write what is known of a classifier into its `model.json`, beside its labels and settings."""
+    path = folder / _CARD
+    card = {**json.loads(path.read_text()), **entries}
+    path.write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+
+
+def write_buckets(scores: Sequence[float], folder: Path) -> None:
+    """Write the scores at which each twentieth of some documents ends beside their classifier."""
+    cuts = np.quantile(np.array(scores), np.arange(1, BUCKETS) / BUCKETS).tolist()
+    (folder / _CUTS).write_text(json.dumps({"cuts": cuts, "documents": len(scores)}) + "\n")
+
+
 class QualityClassifier:
     """A trained classifier.
 
@@ -157,13 +175,36 @@ class QualityClassifier:
             labels = set(self._model.get_labels())
         except (ValueError, RuntimeError) as error:
             raise QualityModelError(f"{path}: {error}; rebuild the quality stage") from error
+        cuts = folder / _CUTS
+        self._cuts = json.loads(cuts.read_text())["cuts"] if cuts.is_file() else None
+        try:
+            self._blend = read_blend(folder)
+        except (ValueError, KeyError, TypeError) as error:
+            raise QualityModelError(f"{folder}: {error}; rebuild the quality stage") from error
         if labels != {_POSITIVE, _NEGATIVE}:
             raise QualityModelError(
                 f"{path}: its labels are {sorted(labels)}, expected {_POSITIVE} and {_NEGATIVE}"
             )
 
     def score(self, texts: Sequence[str]) -> list[float]:
-        """Probability in [0, 1] that each text is a positive; texts are normalised here."""
+        """Probability in [0, 1] that each text is a positive; texts are normalised here.
+
+        Where heuristics have joined the classifier, of both together.
+        """
+        alone = self.score_alone(texts)
+        return self._blend.score(alone, texts) if self._blend and texts else alone
+
+    def buckets(self, scores: Sequence[float]) -> list[int | None]:
+        """Which twentieth of the documents measured in training each score is in, 0 to 19.
+
+        `None` where none were.
+        """
+        if self._cuts is None:
+            return [None] * len(scores)
+        return [bisect.bisect_right(self._cuts, score) for score in scores]
+
+    def score_alone(self, texts: Sequence[str]) -> list[float]:
+        """The same by fastText alone."""
         if not texts:
             return []
         labels, scores = self._model.predict([normalise(text) for text in texts], k=2)

@@ -58,11 +58,13 @@ class Candidate:
 
     Attributes:
         own: the text has no doc_id but is a text of its own.
+        whole: the text as it was, where that is asked for.
     """
 
     doc_id: str
     line: str
     own: bool
+    whole: str = ""
     removed: str = ""
     rejected: str = ""
 
@@ -78,7 +80,7 @@ def offer_documents(
     source = f"document in label source {sampler.source}"
     for found in guarded(
         "llm.corpus.quality.label_sources:judge",
-        (condition, sampler.bounds),
+        (condition, sampler.bounds, sampler.whole),
         _with_fields(sampler, tables, condition),
         condition.text_field,
     ):
@@ -93,7 +95,7 @@ def offer_documents(
             elif judged.removed:
                 sampler.remove(judged.removed)
             else:
-                sampler.take(None if judged.own else judged.doc_id, judged.line)
+                sampler.take(None if judged.own else judged.doc_id, judged.line, judged.whole)
 
 
 def _with_fields(
@@ -111,11 +113,14 @@ def _with_fields(
         yield table.select([name for name in dict.fromkeys(wanted) if name])
 
 
-def judge(documents: pa.Table, condition: Condition, bounds: tuple[int, int]) -> list[Candidate]:
+def judge(
+    documents: pa.Table, condition: Condition, bounds: tuple[int, int], whole: bool
+) -> list[Candidate]:
     """What a source makes of each document.
 
     Args:
         bounds: least and most characters of a text; 0 = no bound.
+        whole: whether texts are given back as they were, too.
     """
     pattern = re.compile(condition.url_pattern)
     where = condition.where_field
@@ -143,7 +148,7 @@ def judge(documents: pa.Table, condition: Condition, bounds: tuple[int, int]) ->
             if isinstance(line, LeftOut):
                 judged.append(Candidate(identity, "", own, removed=line.reason))
             else:
-                judged.append(Candidate(identity, line, own))
+                judged.append(Candidate(identity, line, own, text if whole else ""))
     return judged
 
 

@@ -29,11 +29,14 @@ class OneClassError(ExpectedError, ValueError):
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A candidate: `id` (doc_id, or a hash of the text), its source's name, normalised text."""
+    """A candidate: `id` (doc_id, or a hash of the text), its source's name, normalised text, and
+    the text as it was where that was asked for, else "".
+    """
 
     id: str
     source: str
     text: str
+    whole: str
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Sampler:
         source: its name.
         min_chars, max_chars: bounds on the characters of a text; 0 = none.
         max_rows: how many to keep at most; 0 = all.
+        whole: whether texts are kept as they were, too.
 
     Attributes:
         bounds: least and most characters.
@@ -70,16 +74,17 @@ class Sampler:
     """
 
     def __init__(
-        self, source: str, min_chars: int, max_chars: int, max_rows: int, seed: int
+        self, source: str, min_chars: int, max_chars: int, max_rows: int, seed: int, whole: bool
     ) -> None:
         self.source = source
         self.rows = 0
         self.removed: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.bounds = (min_chars, max_chars)
+        self.whole = whole
         self._limit, self._seed = max_rows, seed
         # A heap whose first entry is the kept text of the largest hash.
-        self._kept: list[tuple[int, str, str]] = []
+        self._kept: list[tuple[int, str, str, str]] = []
 
     def remove(self, reason: str) -> None:
         """Count a row that the source's condition or bounds leave out."""
@@ -97,13 +102,13 @@ class Sampler:
         if isinstance(found, LeftOut):
             self.remove(found.reason)
         else:
-            self.take(identity, found)
+            self.take(identity, found, text if self.whole else "")
 
-    def take(self, identity: str | None, line: str) -> None:
-        """Consider a normalised text that is within bounds."""
+    def take(self, identity: str | None, line: str, whole: str) -> None:
+        """Consider a normalised text that is within bounds, and the same as it was."""
         self.rows += 1
         identity = identity or xxhash.xxh3_128_hexdigest(line.encode())
-        entry = (-_hash("sample", self._seed, identity), identity, line)
+        entry = (-_hash("sample", self._seed, identity), identity, line, whole)
         if self._limit and len(self._kept) >= self._limit:
             heapq.heappushpop(self._kept, entry)
             self.removed["sampled_out"] += 1
@@ -118,7 +123,7 @@ class Sampler:
     def texts(self) -> list[LabelledText]:
         """What was kept, in order of hash."""
         ordered = sorted(self._kept, reverse=True)
-        return [LabelledText(identity, self.source, line) for _, identity, line in ordered]
+        return [LabelledText(identity, self.source, line, w) for _, identity, line, w in ordered]
 
 
 @dataclass(frozen=True)

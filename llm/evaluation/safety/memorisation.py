@@ -24,7 +24,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from llm.corpus.annotate.pii import PiiMatch, pii_matches
+from llm.corpus.annotate.pii.find import pii_matches
+from llm.corpus.annotate.pii.spans import PiiMatch
 from llm.evaluation.tasks.continuations import TOO_LONG
 from llm.foreign.model import AnyModel
 from llm.model.generation import generate
@@ -36,6 +37,7 @@ from llm.tokens.chat import ChatEncoder
 # Where the first address of a stretch stands that is cut out of a longer document.
 _PLACE = 0.6
 _BETWEEN = re.compile(r"\s(?=\S)")
+_ADDRESSES = ("email", "ipv4")
 _AT_ONCE = 64  # documents begun between two reports of progress
 # Names kept for examples (RFC 2606, RFC 6761) belong to nobody.
 _NOBODYS = ("example", "example.com", "example.org", "example.net", "test", "invalid", "localhost")
@@ -61,7 +63,7 @@ class Halved:
 
 def halved(doc_id: str, text: str, characters: int) -> Halved | None:
     """The first stretch of a document with an address to ask for; `None` where there is none."""
-    matches = [found for found in pii_matches(text) if not _is_nobodys(found.content)]
+    matches = [found for found in pii_matches(text, _ADDRESSES) if not _is_nobodys(found.content)]
     for found in matches:
         wanted = found.start - int(characters * _PLACE)
         start = max(0, min(wanted, len(text) - characters))
@@ -216,5 +218,5 @@ def _is_done(lengths: Sequence[int], row: int, tokens: Sequence[int]) -> bool:
 
 def _said(document: Halved, text: str) -> tuple[bool, ...]:
     """Of each address, whether it stands in a text as a whole."""
-    found = {match.content for match in pii_matches(text)}
+    found = {match.content for match in pii_matches(text, _ADDRESSES)}
     return tuple(address in found for address in document.addresses)

@@ -3,8 +3,8 @@
 Identity is the hand-set `version`; this is the net beneath it. The digest
 covers the stage's module and the project modules it imports, found without
 importing anything, with docstrings and comments left out, so that a better
-explanation is no drift. A template or style sheet counts with the module it lies
-beside and is named after.
+explanation is no drift. A template, a style sheet, a file of C or a table counts with
+the module it lies beside and is named after.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tasks.panels.numbers import counted
 
 _PROJECT = Path(__file__).resolve().parents[3]
 _PACKAGES = ("llm", "tasks")
-_BESIDE = (".jinja", ".css")
+_BESIDE = (".jinja", ".css", ".c", ".tsv")
 # The machinery that runs stages is tested to leave their bytes alone; a change in it must not
 # make every artifact look drifted.
 _LEFT_OUT = ("tasks.engine", "tasks.runner", "tasks.registry", "tasks.recipe")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import llm.alignment.examples
@@ -19,10 +20,7 @@ import llm.corpus
 import llm.pydocs
 import llm.tokens
 from llm.corpus import stream_safe, words
-from llm.corpus.annotate.heuristics import heuristics
-from llm.corpus.annotate.pii import pii_counts
-from llm.corpus.annotate.repetition import repetition
-from llm.corpus.annotate.segmentation import segment
+from llm.corpus.annotate.pii.find import pii_counts
 from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.normalise import normalise
 from llm.corpus.decontaminate.word_keys import words as contamination_words
@@ -30,12 +28,15 @@ from llm.corpus.dedup.shingles import shingles, text_digest
 from llm.corpus.source.arc import Arc
 from llm.corpus.source.encoding import declared_in_page
 from llm.corpus.source.stateful_encodings import stateful
+from llm.corpus.text_metrics import text_counts
+from llm.corpus.text_metrics.text_counts import NO_LIST, StopWords
 from llm.pydocs.answers import answer
 from llm.pydocs.docstring_html import docstring_html
 from llm.pydocs.pages import Definition, definitions
 
 FAULT = Path(__file__).parents[3].parent / "shared/data/faults/corpus/text/nfc_quadratic_160kB.txt"
 LENGTH = 4_000
+NO_WORDS = StopWords((), ())
 # Quadratic work of ten times the characters is 100 times as much; linear work ten times.
 GROWTH = 40
 UNITS = [
@@ -84,8 +85,9 @@ _AT_ONE_PLACE = (
     "llm.corpus.source.records._TYPE",
     "llm.corpus.clean.lone_nodes._LONE_FIRST",
     "llm.corpus.clean.lone_nodes._CLOSES_LINK",
-    "llm.corpus.annotate.pii._LOCAL",
-    "llm.corpus.annotate.pii._HOST",
+    "llm.corpus.annotate.pii.emails._LOCAL",
+    "llm.corpus.annotate.pii.emails._HOST",
+    "llm.corpus.annotate.pii.emails._PLAIN_HOST",
 )
 
 
@@ -155,8 +157,8 @@ def test_expressions(unit: str) -> None:
         text_digest,
         lambda text: shingles(text, 5),
         contamination_words,
-        lambda text: heuristics(segment(text)),
-        lambda text: repetition(segment(text)),
+        lambda text: text_counts.text_counts(pa.array([text], pa.string()), NO_WORDS, [NO_LIST]),
+        lambda text: text_counts._plain(pa.array([text], pa.string()), NO_WORDS, [NO_LIST]),
         pii_counts,
         lone_nodes.guard,
         unprintable.guard,

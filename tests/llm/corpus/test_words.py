@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm.corpus.annotate.heuristics import heuristics
-from llm.corpus.annotate.segmentation import segment
 from llm.corpus.decontaminate.items import EvaluationItem
 from llm.corpus.decontaminate.search import TextIndex
 from llm.corpus.decontaminate.sought import Criteria, sought_texts
 from llm.corpus.dedup.shingles import normalise, shingle_hashes, shingles
 from llm.corpus.dedup.signatures import sign
 from llm.corpus.words import pieces, words
+from tests.llm.corpus.text_metrics.measured import measured
 
 DIFFERENT = ["दिन", "दान", "दीन", "मेला", "मैला", "กิน", "กัน", "דֹּב", "דִּבּ", "عَلَم", "عِلْم"]
 # Article 1 of the Universal Declaration of Human Rights and what else is needed for some length.
@@ -174,10 +173,10 @@ def test_four_words_of_tamil_are_not_thirteen() -> None:
 
 
 def test_statistics_count_the_same_words() -> None:
-    found = heuristics(segment(TEXTS["Chinese"]))
-    assert found.word_count == len(words(TEXTS["Chinese"]))
-    assert 1.5 < found.mean_word_length < 2.6
-    assert heuristics(segment(TEXTS["Hindi"])).word_count == len(TEXTS["Hindi"].split())
+    found = measured(TEXTS["Chinese"], "zh")
+    assert found["word_count"] == len(words(TEXTS["Chinese"]))
+    assert 1.5 < found["mean_word_length"] < 2.6
+    assert measured(TEXTS["Hindi"], "hi")["word_count"] == len(TEXTS["Hindi"].split())
 
 
 def test_hashes_are_those_of_the_shingles() -> None:

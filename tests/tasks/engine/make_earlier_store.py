@@ -36,7 +36,7 @@ BUILT = (
     "tokenizer",
     "pack",
 )
-_MAX_BYTES = 250_000
+_MAX_BYTES = 270_000
 
 
 def planner(home: Path) -> Planner:

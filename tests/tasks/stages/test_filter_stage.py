@@ -12,7 +12,8 @@ from llm.corpus.filter.rules import UnknownColumnError
 from tasks.panels.panels import Samples, Table
 from tasks.stages.annotate import AnnotateConfig
 from tasks.stages.filter import FilterConfig, panels
-from tasks.stages.filter_rules import GOPHER_FINEWEB, Rule
+from tasks.stages.filter_presets import PRESETS
+from tasks.stages.filter_rules import GroupChoice, Rule
 from tests.language_model import language_model
 from tests.tasks.documents_stage import data_id, rows, write_parts
 from tests.tasks.stand_in_documents import built, document
@@ -154,8 +155,106 @@ def test_reasons_are_unique() -> None:
         FilterConfig(rules=twice)
 
 
-def test_the_rules_a_recipe_need_not_state_are_those_it_could() -> None:
-    stated = [Rule.model_validate(rule.model_dump(exclude_unset=True)) for rule in GOPHER_FINEWEB]
-    assert stated == list(GOPHER_FINEWEB)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_rules_a_recipe_need_not_state_are_those_it_could(preset: str) -> None:
+    ready = PRESETS[preset]
+    stated = [Rule.model_validate(rule.model_dump(exclude_unset=True)) for rule in ready]
+    assert stated == list(ready)
     # 0 and 0.0 are equal, and two identities.
-    assert [repr(rule) for rule in stated] == [repr(rule) for rule in GOPHER_FINEWEB]
+    assert [repr(rule) for rule in stated] == [repr(rule) for rule in ready]
+    config = FilterConfig(groups=[{"preset": preset}])
+    assert [rule.name for rule in config.all_rules()] == [f"{preset}/{r.column}" for r in ready]
+    spelled = config.spelled_out()
+    assert spelled.all_rules() == config.all_rules()
+    again = FilterConfig.model_validate(spelled.model_dump(mode="json"))
+    assert again == spelled == spelled.spelled_out()
+
+
+def test_without_rules_and_groups_it_is_english_from_the_web() -> None:
+    assert FilterConfig().groups == [GroupChoice(preset="web-en")]
+    assert FilterConfig(rules=RULES).groups == []
+    assert FilterConfig(groups=[]).all_rules() == []
+
+
+def test_each_document_meets_the_rules_of_its_group(tmp_path: Path) -> None:
+    code = "def f(x):\n    return x\n\n\n" * 3 + "class Some:\n    pass\n"
+    german = "Der Fluss fließt an der alten Stadt vorbei, und die Leute sehen ihm nach. "
+    parts = [[
+        {**document("https://1.example/", code), "source": "git"},
+        {**document("https://2.example/", code), "source": "web"},
+        {**document("https://3.example/", german * 3), "source": "web"},
+        {**document("https://4.example/", text(20, 1)), "source": "web"},
+    ]]  # fmt: skip
+    config = FilterConfig(
+        groups=[
+            {"preset": "code", "sources": ["git"]},
+            {"name": "german", "languages": ["de"]},
+            {"preset": "web-en", "name": "rest"},
+        ],
+        rules=[
+            Rule(column="word_count", minimum=100, group="german"),
+            Rule(column="word_count", minimum=10, group="rest"),
+            Rule(column="language_score", minimum=0, name="any"),
+        ],
+        workers=1,
+    )
+    done = chained(tmp_path, config, parts)
+    kept = [row["url"] for row in rows(done, "filter", "documents")]
+    assert kept[0] == "https://1.example/"
+    removed = {row["doc_id"]: row["reason"] for row in rows(done, "filter", "removed")}
+    first, second, third, _ = (row["doc_id"] for row in parts[0])
+    assert first not in removed
+    assert removed[second].startswith("rest/")
+    assert removed[third] == "german/word_count"
+    facts = done["filter"].artifact.facts
+    assert facts["groups"] == ["code", "german", "rest"]
+    assert (facts["group.code"], facts["group_kept.code"]) == (1, 1)
+    assert (facts["group.german"], facts["group_kept.german"]) == (1, 0)
+    # What is stated takes the place of the preset's.
+    minima = [r.minimum for r in config.all_rules() if r.name == "rest/word_count"]
+    assert minima == [10]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"groups": [{"preset": "code"}, {"preset": "code"}]}, "two groups are called code"),
+        ({"rules": [{"column": "word_count", "minimum": 1, "group": "x"}]}, "there is none"),
+        ({"groups": [{"sources": ["web"]}]}, "needs a preset or a name"),
+        (
+            {
+                "groups": [{"preset": "code"}],
+                "rules": [{"column": "quality_score", "keep_fraction": 0.5, "group": "code"}],
+            },
+            "keep_fraction counts over all documents",
+        ),
+    ],
+)
+def test_groups_that_mean_nothing(fields: dict, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        FilterConfig(**fields)
+
+
+def test_personal_data_gives_way_to_placeholders(tmp_path: Path) -> None:
+    mail = f"Write to jane@example.com or call +44 7700 900123. {text(20, 1)} bob@example.org"
+    parts = [[document("https://1.example/", mail), document("https://2.example/", text(30, 2))]]
+    config = FilterConfig(rules=[Rule(column="word_count", minimum=9)], mask=["email"], workers=1)
+    done = chained(tmp_path, config, parts)
+    by_id = {row["doc_id"]: row for row in rows(done, "filter", "documents")}
+    first, second = (row["doc_id"] for row in parts[0])
+    assert by_id[first]["text"].startswith("Write to <EMAIL> or call +44 7700 900123. ")
+    assert by_id[first]["text"].endswith(" <EMAIL>")
+    assert by_id[first]["text_chars"] == len(by_id[first]["text"])
+    assert by_id[second]["text"] == parts[0][1]["text"]
+    spans = rows(done, "filter", "masked")
+    assert [mail[span["start"] : span["end"]] for span in spans] == [
+        "jane@example.com",
+        "bob@example.org",
+    ]
+    assert {span["doc_id"] for span in spans} == {first}
+    assert done["filter"].artifact.facts["masked.email"] == 2
+    assert any(
+        panel.title == "Placeholders" and panel.rows == [["email", 2]]
+        for panel in panels(done["filter"].artifact)
+        if isinstance(panel, Table)
+    )

@@ -52,6 +52,9 @@ def test_documents_as_labels(tmp_path: Path, documents: Path) -> None:
     artifact = done["quality"].artifact
     facts, totals = artifact.facts, artifact.manifest.totals
     assert facts["auc"] > 0.99
+    card = json.loads((artifact.data("model").folder() / "quality/model.json").read_text())
+    assert card["trained_on"] == {"positives": {"wiki": 200}, "negatives": {"pages": 300}}
+    assert card["validation"]["auc"] == facts["auc"]
     assert facts["positives"] + facts["negatives"] == artifact.data("validation").rows
     # Random pages that are positives as well are no negatives.
     assert facts["duplicates"]["also_positive"] > 100
@@ -80,6 +83,13 @@ def test_annotate_uses_the_model(tmp_path: Path, documents: Path) -> None:
     for row in rows(done, "annotate", "attributes"):
         scores[row["url_host"]].append(row["quality_score"])
     assert min(scores["wiki.example"]) > max(scores["shop.example"])
+    buckets = [row["quality_bucket"] for row in rows(done, "annotate", "attributes")]
+    assert set(buckets) == set(range(20))
+    assert max(buckets.count(bucket) for bucket in range(20)) <= 60  # of 400, ties together
+    by_score = sorted(
+        (r["quality_score"], r["quality_bucket"]) for r in rows(done, "annotate", "attributes")
+    )
+    assert [b for _, b in by_score] == sorted(buckets)
 
 
 @pytest.mark.parametrize("texts", [50, 200])
@@ -117,6 +127,52 @@ def test_scores_that_hardly_spread_are_told(tmp_path: Path, documents: Path) -> 
     assert "Quality: validation scores hardly spread" in titles
 
 
+def test_heuristics_join_the_score(tmp_path: Path) -> None:
+    """Words alone tell nothing here; lines do."""
+    pages = []
+    for n in range(160):
+        words = text(GOOD, n, 60).split()
+        lines = [" ".join(words[at : at + 3]) for at in range(0, 60, 3)]
+        pages.append(document(f"https://wiki.example/{n}", " ".join(words) + "."))
+        pages.append(document(f"https://menu.example/{n}", "\n".join(lines)))
+    sources = {
+        "positives": [LabelSource(name="prose", url_pattern="wiki", min_chars=10)],
+        "negatives": [LabelSource(name="menus", url_pattern="menu", min_chars=10)],
+    }
+    pages = [p for n, p in enumerate(pages) if n % 4 in (0, 3)]  # no text is in both classes
+    folder = write_parts(tmp_path / "documents", [pages])
+    language = AnnotateConfig(workers=1, language_model=str(language_model()))
+    settings = config(**sources, heuristics=True, validation_fraction=0.3)
+    done = built(tmp_path / "home", folder, quality=settings, annotate=language)
+    artifact = done["quality"].artifact
+    assert artifact.facts["auc"] == 1.0
+    assert artifact.facts["length_auc"] < 0.8
+    names = {file.path for file in artifact.manifest.outputs["model"].files}
+    assert names == {
+        f"quality/{name}" for name in ("model.bin", "model.json", "blend.json", "buckets.json")
+    }
+    scores: dict[str, list[float]] = {"wiki.example": [], "menu.example": []}
+    for row in rows(done, "annotate", "attributes"):
+        scores[row["url_host"]].append(row["quality_score"])
+    assert min(scores["wiki.example"]) > max(scores["menu.example"])
+    again = built(tmp_path / "again", folder, quality=settings)
+    assert data_id(done, "quality", "model") == data_id(again, "quality", "model")
+
+
+def test_a_classifier_that_length_beats_is_told(tmp_path: Path) -> None:
+    pages = [document(f"https://a.example/{n}", text(GOOD, n, 30)) for n in range(150)]
+    pages += [document(f"https://b.example/{n}", text(GOOD, n + 999, 60)) for n in range(150)]
+    heard = Heard()
+    settings = config(
+        positives=[LabelSource(name="short", url_pattern="//a", min_chars=10)],
+        negatives=[LabelSource(name="long", url_pattern="//b", min_chars=10)],
+        validation_fraction=0.3,
+    )
+    done = built(tmp_path / "home", write_parts(tmp_path / "d", [pages]), heard, quality=settings)
+    assert done["quality"].artifact.facts["length_auc"] > 0.99
+    assert any("the length of a text tells the classes apart" in line for line in heard.lines)
+
+
 def two_classifiers(**fields: object) -> QualityConfig:
     """`quality` and, of the same pages the other way round, `shopping`."""
     return config(
@@ -142,7 +198,11 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
     artifact = done["quality"].artifact
     assert two_classifiers().classifiers == ["quality", "shopping"]
     names = {file.path for file in artifact.manifest.outputs["model"].files}
-    assert names == {f"{c}/model.{e}" for c in ("quality", "shopping") for e in ("bin", "json")}
+    assert names == {
+        f"{c}/{name}"
+        for c in ("quality", "shopping")
+        for name in ("model.bin", "model.json", "buckets.json")
+    }
     assert artifact.facts["auc"] > 0.99
     assert artifact.facts["shopping.auc"] > 0.99
     validation = rows(done, "quality", "validation")
@@ -154,7 +214,7 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
         "others",
     }
     found = rows(done, "annotate", "attributes")
-    assert list(found[0])[-2:] == ["quality_score", "shopping_score"]
+    assert list(found[0])[-2:] == ["quality_bucket", "shopping_score"]
     for row in found:
         of_the_shop = row["url_host"] == "shop.example"
         assert (row["shopping_score"] > 0.5) is of_the_shop

@@ -124,6 +124,8 @@ def same_as_run(found: WhatIf, home: Path, done: Any, copy: Path) -> None:
         ["mean_word_length.keep_fraction=0.3"],
         ["rules=[{column: alphabetic_word_fraction, minimum: 0.9}]"],
         ["filter.rules=[]"],
+        ["groups=[{preset: books-and-dialogue, sources: [s1]}]", "rules=[]"],
+        ["groups=[{preset: code, sources: [s1]}, {preset: web-any}]", "rules=[]"],
     ],
     ids=lambda changes: changes[-1],
 )
@@ -149,6 +151,25 @@ def test_dedup(home: Path, documents: Path, tmp_path: Path, changes: list[str]) 
     copy = shutil.copytree(home, tmp_path / "home")
     same_as_run(found, home, run(copy, documents, FILTERED, config), copy)
     assert found.comes.total.documents or found.goes.total.documents
+
+
+def test_rules_of_a_preset_are_set_as_if_they_were_stated() -> None:
+    built = FilterConfig()
+    for name in ("word_count", "web-en/word_count"):
+        found = changed("filter", built, [f"{name}.minimum=30"])
+        assert isinstance(found, FilterConfig)
+        (bounds,) = ((r.minimum, r.maximum) for r in found.all_rules() if r.column == "word_count")
+        assert bounds == (30, 100_000)
+    without = changed("filter", built, ["short_line_fraction=null"])
+    assert isinstance(without, FilterConfig)
+    names = [rule.name for rule in built.all_rules()]
+    names.remove("web-en/short_line_fraction")
+    assert [rule.name for rule in without.all_rules()] == names
+    other = changed("filter", built, ["web-en.preset=docs"])
+    assert isinstance(other, FilterConfig)
+    assert "web-en/mean_word_length" not in {rule.name for rule in other.all_rules()}
+    with pytest.raises(ChangeError, match="no change"):
+        changed("filter", built, ["word_count.minimum=50"])
 
 
 def test_what_is_said_of_it(home: Path) -> None:

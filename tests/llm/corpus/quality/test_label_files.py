@@ -188,7 +188,7 @@ def test_behind_damage_reading_goes_on(
 
 
 def offered(path: Path) -> list[tuple[str, str, str]]:
-    sampler = Sampler("s", 1, 0, 0, 0)
+    sampler = Sampler("s", 1, 0, 0, 0, False)
     return list(
         offer_file(sampler, path, path.name, "0" * 64, Condition("text", "", "", "", False))
     )

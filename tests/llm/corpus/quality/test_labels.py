@@ -16,7 +16,7 @@ from llm.corpus.quality.labels import (
 
 
 def sampled(texts: list[str], rows: int, seed: int = 1) -> list[str]:
-    sampler = Sampler("s", 1, 0, rows, seed)
+    sampler = Sampler("s", 1, 0, rows, seed, False)
     for text in texts:
         sampler.offer(None, text)
     assert sampler.rows == sampler.used + sum(sampler.removed.values())
@@ -24,7 +24,7 @@ def sampled(texts: list[str], rows: int, seed: int = 1) -> list[str]:
 
 
 def made(texts: list[str], source: str = "s") -> list[LabelledText]:
-    return [LabelledText(f"{source}-{text}", source, text) for text in texts]
+    return [LabelledText(f"{source}-{text}", source, text, "") for text in texts]
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip), max_size=40), st.randoms())
@@ -41,7 +41,7 @@ def test_a_larger_sample_holds_the_smaller_and_the_seed_matters() -> None:
 
 
 def test_bounds_and_counts() -> None:
-    sampler = Sampler("s", 3, 5, 2, 1)
+    sampler = Sampler("s", 3, 5, 2, 1, False)
     for text in ("ab", "abc", "abcde", "abcdef", "    ", "efgh"):
         sampler.offer(None, text)
     sampler.remove("not_selected")
