@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
-from llm.corpus.annotate.attributes import QUALITY
 from llm.corpus.quality.blend import Blend, columns, fit, write_blend
 from llm.corpus.quality.classifier import (
     FastTextSettings,
@@ -39,15 +37,13 @@ from llm.corpus.quality.metrics import binary_metrics, roc_auc
 from llm.process.child import ChildFailedError
 from llm.process.guarded import TIMEOUT, seconds_for
 from llm.tables import DOC_ID, REJECTED
-from tasks.engine.config import StageConfig, added
 from tasks.engine.declare import Input, Output
-from tasks.engine.errors import ExternalInputError
-from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Inputs
-from tasks.stages.quality_labels import LabelSource, collect_labels
+from tasks.stages.quality_config import QualityConfig, externals
+from tasks.stages.quality_labels import collect_labels
 from tasks.stages.quality_panels import MIN_SPREAD, THRESHOLD, fact_name, panels
 
 VALIDATION_SCORES = pa.schema(
@@ -67,99 +63,6 @@ _MOST_BLENDED = 20_000  # texts; some thirty weights need no more
 _MOST_MEASURED = 5_000  # documents that buckets are cut by
 _FEWEST_COMPARED = 10  # texts of a class that AUCs are compared on
 _MIN_SECONDS = 600.0  # that training may take, whatever the texts
-
-
-class QualityConfig(StageConfig):
-    """Settings of the classifiers. A source names the one it trains, `quality` if nothing else."""
-
-    positives: list[LabelSource] = Field(
-        [],
-        description="Texts that should score high; for the classifier quality, such as the model "
-        "should read more of.",
-    )
-    negatives: list[LabelSource] = Field(
-        [],
-        description="Texts that should score low; for quality, ordinary or bad ones.",
-    )
-    validation_fraction: float = Field(
-        0.1, description="Share of the texts used for validation instead of training.", gt=0, lt=1
-    )
-    min_examples: int = Field(
-        20, description="Fewest distinct texts a class must have to train on.", ge=1
-    )
-    dim: int = Field(16, description="Length of word vectors.", ge=1, le=1000)
-    learning_rate: float = Field(
-        0.5, description="Learning rate at the start; falls to 0.", gt=0, le=10
-    )
-    epochs: int = Field(
-        0,
-        description="Passes over the texts; 0 = by their number: as many as make 10,000 updates, "
-        "one a text, and at least 5.",
-        ge=0,
-        le=10_000,
-    )
-    word_ngrams: int = Field(2, description="Longest word n-gram.", ge=1, le=5)
-    min_count: int = Field(1, description="Rarer words are ignored.", ge=1, le=2**31 - 1)
-    bucket: int = Field(
-        0,
-        description="Hash buckets of the n-grams, 4 * dim bytes each; 0 = by the texts: the power "
-        "of two from an eighth of their words on, at least 8,192 and at most 2,097,152.",
-        ge=0,
-        le=10_000_000,
-    )
-    heuristics: bool = added(
-        False,
-        "Whether what annotate counts in a text joins the score: length, lines, repetition. For "
-        "labels that tell good texts from bad ones; where they tell subjects apart, length would.",
-    )
-    seed: int = Field(
-        1,
-        description="Random seed of samples, order, validation share and vectors.",
-        ge=0,
-        le=2**31 - 1,
-    )
-
-    @model_validator(mode="after")
-    def _unique_names(self) -> QualityConfig:
-        names = [source.name for source in (*self.positives, *self.negatives)]
-        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-        if repeated:
-            raise ValueError(f"two label sources are called {', '.join(repeated)}; rename one")
-        return self
-
-    @property
-    def classifiers(self) -> list[str]:
-        """Names of those it trains, sorted; see `score_column` for their columns."""
-        return sorted({source.classifier for source in (*self.positives, *self.negatives)})
-
-
-def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
-    """The label files of both classes under the names `positives` and `negatives`.
-
-    Raises:
-        ExternalInputError: a class of a classifier has no source, a source of files no path, or
-            a path no file.
-    """
-    found = {}
-    classes = {"positives": config.positives, "negatives": config.negatives}
-    for name, sources in classes.items():
-        for classifier in config.classifiers or [QUALITY]:
-            if classifier not in {source.classifier for source in sources}:
-                raise ExternalInputError(
-                    f"quality.{name}: none for the classifier {classifier!r}; it needs at least "
-                    f"one source of {name}, or remove the stage from the recipe"
-                )
-        items: list[Item] = []
-        for index, source in enumerate(sources):
-            if source.kind == "documents":
-                continue
-            field = f"quality.{name}[{index}].paths"
-            if not source.paths:
-                raise ExternalInputError(f"{field}: empty; name files or use kind: documents")
-            items += snapshot_files(source.paths, field, prefix=f"{source.name}/").items
-        if items:
-            found[name] = Snapshot(tuple(sorted(items, key=lambda item: item.name)))
-    return found
 
 
 def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:

@@ -19,7 +19,8 @@ from tasks.stages.decontaminate import DecontaminateConfig, EvaluationSet
 from tasks.stages.dedup import DedupConfig
 from tasks.stages.examples import ExamplesConfig
 from tasks.stages.pack import PackConfig
-from tasks.stages.quality import LabelSource, QualityConfig
+from tasks.stages.quality_config import QualityConfig
+from tasks.stages.quality_labels import LabelSource
 from tasks.stages.tokenizer import TokenizerConfig
 from tests import hostile_texts
 from tests.hostile_texts import CRASHES, HANGS

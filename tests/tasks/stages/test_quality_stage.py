@@ -16,7 +16,8 @@ from tasks.stages import annotate, quality
 from tasks.stages.annotate import AnnotateConfig
 from tasks.stages.filter import FilterConfig
 from tasks.stages.filter_rules import Rule
-from tasks.stages.quality import LabelSource, QualityConfig
+from tasks.stages.quality_config import QualityConfig, externals
+from tasks.stages.quality_labels import LabelSource
 from tests.language_model import language_model
 from tests.tasks.documents_stage import data_id, rows, write_parts
 from tests.tasks.stand_in_documents import Heard, built, document
@@ -236,7 +237,7 @@ def test_each_classifier_is_a_column(tmp_path: Path, documents: Path) -> None:
 def test_one_classifier_without_a_class_is_refused() -> None:
     lonely = LabelSource(name="x", classifier="safety")
     with pytest.raises(ExternalInputError, match=r"quality\.positives: none for .*'safety'"):
-        quality.externals(config(negatives=[LabelSource(name="pages"), lonely]))
+        externals(config(negatives=[LabelSource(name="pages"), lonely]))
 
 
 def test_changed_label_files_are_noticed(tmp_path: Path, documents: Path) -> None:
@@ -282,12 +283,12 @@ def test_encyclopedia_against_crawl(tmp_path: Path, documents: Path) -> None:
 
 def test_a_class_without_source_or_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExternalInputError, match=r"quality\.negatives: none for .*'quality'"):
-        quality.externals(config(negatives=[]))
+        externals(config(negatives=[]))
     with pytest.raises(ExternalInputError, match=r"quality\.negatives\[0\]\.paths: empty"):
-        quality.externals(config(negatives=[LabelSource(name="x", kind="files")]))
+        externals(config(negatives=[LabelSource(name="x", kind="files")]))
     absent = LabelSource(name="x", kind="files", paths=[str(tmp_path / "absent.jsonl")])
     with pytest.raises(ExternalInputError, match=r"quality\.negatives\[0\]\.paths.*absent"):
-        quality.externals(config(negatives=[absent]))
+        externals(config(negatives=[absent]))
 
 
 @pytest.mark.parametrize(
