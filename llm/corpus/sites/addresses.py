@@ -86,9 +86,19 @@ def _path(parts: SplitResult) -> str:
     path = _escapes(_SESSION.sub("", parts.path))
     if not path:
         return ""
-    if "/." in path:
-        path = urlsplit(urljoin("http://host/", path)).path
-    return path.rstrip("/")
+    return _without_dots(path).rstrip("/") if "/." in path else path.rstrip("/")
+
+
+def _without_dots(path: str) -> str:
+    """RFC 3986, 5.2.4, of a path that begins with a slash. Not by `urljoin`, to which a path with
+    two slashes at the beginning is a host."""
+    kept: list[str] = []
+    for segment in path.split("/")[1:]:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/" + "/".join(kept)
 
 
 def _escapes(text: str) -> str:

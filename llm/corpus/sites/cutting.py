@@ -22,10 +22,9 @@ from llm.corpus.sites.repeated import line_of
 
 _MENU = 5  # items in a row
 _EDGE = 2  # lines in a row, at the beginning or the end
-_FENCE = re.compile(r"\s*(```+|~~~+)")
+_FENCE = re.compile(r"```+|~~~+")
 _HEADING = re.compile(r"#{1,6} ")
-_ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s")
-_ROW = re.compile(r"\s*\|.*\|\s*$|[^\t]*[^\s][^\t]*\t")
+_ITEM = re.compile(r"(?:[-*+•]|\d+[.)])\s")
 # Indented lines, but for items of lists; ends of statements; prompts, comments, directives; many
 # brackets and signs of assignment.
 _CODE = re.compile(
@@ -78,12 +77,12 @@ def _loose(lines: Sequence[str], repeated: Sequence[bool]) -> list[bool]:
     loose = list(repeated)
     fence = ""
     for at, line in enumerate(lines):
-        mark = _FENCE.match(line)
+        mark = _FENCE.match(line.lstrip())
         if fence or mark:
             loose[at] = False
             if mark and not fence:
-                fence = mark[1]
-            elif mark and mark[1].startswith(fence):
+                fence = mark[0]
+            elif mark and mark[0].startswith(fence):
                 fence = ""
         elif _is_code(line):
             loose[at] = False
@@ -109,7 +108,16 @@ def _loose(lines: Sequence[str], repeated: Sequence[bool]) -> list[bool]:
 
 
 def _is_code(line: str) -> bool:
-    return bool(_CODE.match(line)) and not _ROW.match(line)
+    return bool(_CODE.match(line)) and not _is_row(line)
+
+
+def _is_row(line: str) -> bool:
+    """Between bars, or cells with a tab between them of which the first is not empty."""
+    bare = line.strip()
+    if len(bare) > 1 and bare[0] == bare[-1] == "|":
+        return True
+    first, tab, _ = line.partition("\t")
+    return bool(tab and first.strip())
 
 
 def _ends(lines: Sequence[str]) -> tuple[int, int]:
@@ -135,7 +143,7 @@ def _tables(lines: Sequence[str]) -> Iterator[list[int]]:
     """Rows in a row."""
     table: list[int] = []
     for at, line in enumerate(lines):
-        if _ROW.match(line):
+        if _is_row(line):
             table.append(at)
         elif table:
             yield table
@@ -161,9 +169,9 @@ def _menus(lines: Sequence[str], run: Sequence[int]) -> list[int]:
     menu: list[int] = []
     found: list[int] = []
     for at in run:
-        if _ITEM.match(lines[at]) and (not menu or at == menu[-1] + 1):
+        if _ITEM.match(lines[at].lstrip()) and (not menu or at == menu[-1] + 1):
             menu.append(at)
             continue
         found += menu if len(menu) >= _MENU else []
-        menu = [at] if _ITEM.match(lines[at]) else []
+        menu = [at] if _ITEM.match(lines[at].lstrip()) else []
     return found + (menu if len(menu) >= _MENU else [])

@@ -25,6 +25,7 @@ from llm.corpus.clean import lone_nodes, unprintable
 from llm.corpus.clean.normalise import normalise
 from llm.corpus.decontaminate.word_keys import words as contamination_words
 from llm.corpus.dedup.shingles import shingles, text_digest
+from llm.corpus.sites.cutting import cut_lines
 from llm.corpus.source.arc import Arc
 from llm.corpus.source.encoding import declared_in_page
 from llm.corpus.source.stateful_encodings import stateful
@@ -88,6 +89,8 @@ _AT_ONE_PLACE = (
     "llm.corpus.annotate.pii.emails._LOCAL",
     "llm.corpus.annotate.pii.emails._HOST",
     "llm.corpus.annotate.pii.emails._PLAIN_HOST",
+    "llm.corpus.sites.cutting._ITEM",
+    "llm.corpus.sites.cutting._CODE",
 )
 
 
@@ -160,6 +163,7 @@ def test_expressions(unit: str) -> None:
         lambda text: text_counts.text_counts(pa.array([text], pa.string()), NO_WORDS, [NO_LIST]),
         lambda text: text_counts._plain(pa.array([text], pa.string()), NO_WORDS, [NO_LIST]),
         pii_counts,
+        lambda text: cut_lines(text, lambda _: True, 60),
         lone_nodes.guard,
         unprintable.guard,
         docstring_html,

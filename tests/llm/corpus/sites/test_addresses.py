@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from llm.corpus.sites.addresses import canonical, normalised
@@ -60,6 +60,8 @@ _PART = st.text(st.sampled_from("aZ09-._~%/?&=#;: é[]@"), max_size=25)
 
 @settings(deadline=None)
 @given(_PART)
+@example("/.[")
+@example("/./..//a/../b/.")
 def test_normalising_twice_is_normalising_once(rest: str) -> None:
     found = normalised(f"https://www.example.org/{rest}")
     if found is not None:
