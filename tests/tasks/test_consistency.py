@@ -27,7 +27,11 @@ def configs(**sections: dict[str, Any]) -> Mapping[str, StageConfig]:
     return {name: STAGES[name].config.model_validate(fields) for name, fields in sections.items()}
 
 
-SHORT: dict[str, dict[str, Any]] = {"tokenizer": {}, "pack": {"sequence_length": 64}}
+SHORT: dict[str, dict[str, Any]] = {
+    "dedup": {},
+    "tokenizer": {},
+    "pack": {"sequence_length": 64},
+}
 WORDS = "several words that fill it " * 20
 LONG_WORD = "x" * 4_000
 FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_files": ["b"]}
@@ -128,7 +132,7 @@ SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_0
         ),
         (
             {"filter": {"rules": [{"column": "words", "minimum": 3}]}},
-            "filter.rules.0: rule 'words': no column 'words' in the attributes; they have doc_id",
+            "filter: rule 'words': no column 'words' in the attributes; they have doc_id",
         ),
         (
             {"filter": {"rules": [{"column": "language", "minimum": 3}]}},
@@ -168,6 +172,7 @@ def test_shipped_recipes_go_together(path: Path) -> None:
 
 def test_all_of_it_is_told_at_once_and_before_the_store_is_read(tmp_path: Path) -> None:
     made = configs(
+        dedup={},
         tokenizer={},
         pack={"sequence_length": 64},
         sft={"max_length": 65},

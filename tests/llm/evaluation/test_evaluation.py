@@ -424,7 +424,10 @@ def test_a_missing_gpu_is_named(record: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_the_process_says_what_went_wrong(record: dict[str, Any], tmp_path: Path) -> None:
-    path = run_file(tmp_path, {**record, "documents": []})
+    learned_from = pq.read_table(record["documents"][0]).to_pylist()
+    train = pa.Table.from_pylist([{**row, "split": "train"} for row in learned_from])
+    pq.write_table(train, tmp_path / "train.parquet")
+    path = run_file(tmp_path, {**record, "documents": [str(tmp_path / "train.parquet")]})
     done = subprocess.run(
         [sys.executable, "-m", "llm.evaluation", str(path)],
         capture_output=True,
