@@ -67,6 +67,8 @@ def prepare_environment() -> None:
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "INGOT_CACHE": str(cache),  # of trainers: what can be found out again
     }
+    if "HF_HUB_OFFLINE" not in os.environ:
+        wanted["INGOT_KEPT_OFF_HUB"] = "1"  # not by the user: what a recipe names there is fetched
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
     # A child may start in another folder, where a relative path means another home.

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
 
+from llm.corpus.fetch.hub.online import KEPT_OFF
 from llm.corpus.fetch.site.warc_records import exchange
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
@@ -107,7 +108,8 @@ def test_common_crawl(tmp_path: Path, server: WebServer) -> None:
 
 
 def test_fineweb(tmp_path: Path, server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv(KEPT_OFF, "1")  # as every command of Ingot is
     rows = [{"text": f"{PROSE} Row {n}.", "id": f"<{n}>", "url": f"https://x.org/{n}",
              "date": "2024-01-01T00:00:00Z", "dump": "d"} for n in range(400)]  # fmt: skip
     stream = io.BytesIO()

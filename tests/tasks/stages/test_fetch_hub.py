@@ -17,6 +17,7 @@ import pytest
 from huggingface_hub import constants
 from pydantic import ValidationError
 
+from llm.corpus.fetch.hub.online import KEPT_OFF
 from llm.corpus.fetch.hub.rows import Shape, chosen
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
@@ -81,7 +82,8 @@ class Hub:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with WebServer().running() as server:
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        monkeypatch.setenv(KEPT_OFF, "1")  # as every command of Ingot is
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield Hub(server)
 
@@ -240,3 +242,17 @@ def test_a_data_set_that_is_not_there_is_told(tmp_path: Path, hub: Hub) -> None:
 def test_wrong_fields_of_a_data_set_are_told(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         FetchConfig.model_validate({"hub": [{"name": "h", "dataset": "org/texts", **fields}]})
+
+
+def test_who_keeps_off_the_hub_is_obeyed(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEPT_OFF)
+    with pytest.raises(PlaceNotListedError, match="HF_HUB_OFFLINE is set, so the hub is not asked"):
+        fetch(tmp_path, hub)
+    assert not hub.server.asked
+
+
+def test_a_hub_out_of_reach_is_told_in_a_line(tmp_path: Path, hub: Hub) -> None:
+    with pytest.raises(PlaceNotListedError, match=r"does not answer \(.*HF_ENDPOINT to a mirror"):
+        fetch(tmp_path, hub, endpoint="http://127.0.0.1:9")

@@ -14,12 +14,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import httpx
 from huggingface_hub import HfApi, constants, get_token, hf_hub_url
-from huggingface_hub.errors import (
+
+# HTTPError is that of its HTTP library, which is another one in other versions.
+from huggingface_hub.errors import (  # type: ignore[attr-defined]
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -27,6 +29,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import DatasetInfo
 
 from llm.corpus.fetch.entries import Entry, NotFetchedError
+from llm.corpus.fetch.hub.online import hub_asked
 from llm.corpus.fetch.partial import Partial
 from llm.corpus.fetch.web.client import Manners, Web
 from llm.corpus.fetch.web.download import download
@@ -102,12 +105,13 @@ class DataSet:
         while True:
             number += 1
             try:
-                return HfApi(endpoint=self._endpoint).dataset_info(
-                    self._name,
-                    revision=revision,
-                    files_metadata=True,
-                    timeout=self._manners.timeout_seconds,
-                )
+                with hub_asked():
+                    return HfApi(endpoint=self._endpoint).dataset_info(
+                        self._name,
+                        revision=revision,
+                        files_metadata=True,
+                        timeout=self._manners.timeout_seconds,
+                    )
             except GatedRepoError as error:
                 raise HubError(
                     f"{self._name} is open to those alone who accepted its terms: do so on its "
@@ -136,7 +140,7 @@ class DataSet:
                 raise HubError(
                     f"{self._name}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it"
                 ) from error
-            except (httpx.HTTPError, OSError) as error:
+            except (HTTPError, OSError) as error:
                 if number >= self._manners.tries:
                     raise HubError(
                         f"{self._name}: {self._endpoint} does not answer "
