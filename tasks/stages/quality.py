@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,8 @@ _MIN_SECONDS = 600.0  # that training may take, whatever the texts
 def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
     """Collect labels, train, score the validation share, one classifier after the other."""
     everything: list[tuple[str, Sampler]] = []
+    by_classifier: dict[str, dict[str, list[Sampler]]] = {}
     divisions, rejected, validation = [], [], []
-    sample = _sample(inputs)
     for classifier in config.classifiers:
         samplers: dict[str, list[Sampler]] = {}
         for group, sources in zip(_CLASSES, (config.positives, config.negatives), strict=True):
@@ -82,10 +82,13 @@ def run(config: QualityConfig, inputs: Inputs, out: Out) -> None:
                     out.log(f"{source.name}: {sampler.used} of {sampler.rows} texts")
                     samplers[group].append(sampler)
                     rejected += bad
+        by_classifier[classifier] = samplers
+        everything += [(group, s) for group, members in samplers.items() for s in members]
+    sample = _sample(inputs, {doc_id for doc_id, _, _ in rejected})
+    for classifier, samplers in by_classifier.items():
         division, scored = _train(config, classifier, samplers, sample, out)
         validation.append(scored)
         divisions.append(division)
-        everything += [(group, s) for group, members in samplers.items() for s in members]
     if timed_out := [doc_id for doc_id, reason, _ in rejected if reason == TIMEOUT]:
         out.fact(TIMING_DEPENDENT, timed_out)
     with out.table("rejected") as table:
@@ -166,15 +169,20 @@ def _train(
     return division, scored
 
 
-def _sample(inputs: Inputs) -> list[str]:
-    """Texts of some of the recipe's documents, those of smallest doc_id, which is a hash."""
+def _sample(inputs: Inputs, rejected: Set[str]) -> list[str]:
+    """Texts of some of the recipe's documents, those of smallest doc_id, which is a hash; none of
+    those that were rejected."""
     documents = inputs.get("documents")
     if documents is None:
         return []
     chosen: list[tuple[str, str]] = []
     for table in documents.tables(["doc_id", "text"]):
         columns = (table.column(name).to_pylist() for name in ("doc_id", "text"))
-        rows = [(i, text) for i, text in zip(*columns, strict=True) if text and text.strip()]
+        rows = [
+            (i, text)
+            for i, text in zip(*columns, strict=True)
+            if i not in rejected and text and text.strip()
+        ]
         chosen = heapq.nsmallest(_MOST_MEASURED, [*chosen, *rows])
     return [text for _, text in chosen]
 

@@ -42,7 +42,7 @@ _LOG_IN = (
 )
 
 
-class HubError(ExpectedError):
+class DataSetError(ExpectedError):
     """A data set cannot be listed; says why, and what to change."""
 
 
@@ -71,7 +71,7 @@ class DataSet:
             max_files: chosen by the seed where there are more; 0 = all.
 
         Raises:
-            HubError: there is no such data set or revision, or nothing fits.
+            DataSetError: there is no such data set or revision, or nothing fits.
         """
         info = self._info(revision)
         found = [
@@ -81,7 +81,7 @@ class DataSet:
         ]
         if not found:
             there = ", ".join(sorted(file.rfilename for file in info.siblings or ())[:5])
-            raise HubError(
+            raise DataSetError(
                 f"{self._name}@{revision} has no file that fits {', '.join(globs)}; there are, "
                 f"among others: {there or 'none'}"
             )
@@ -113,36 +113,36 @@ class DataSet:
                         timeout=self._manners.timeout_seconds,
                     )
             except GatedRepoError as error:
-                raise HubError(
+                raise DataSetError(
                     f"{self._name} is open to those alone who accepted its terms: do so on its "
                     f"page, then {_LOG_IN}"
                 ) from error
             except RevisionNotFoundError as error:
-                raise HubError(
+                raise DataSetError(
                     f"{self._name} has no revision {revision!r}: name a branch, tag or commit"
                 ) from error
             except RepositoryNotFoundError as error:
-                raise HubError(
+                raise DataSetError(
                     f"there is no data set {self._name!r}, or it is private: correct the name, or "
                     f"{_LOG_IN}"
                 ) from error
             except HFValidationError as error:
-                raise HubError(f"{self._name!r} is no name of a data set: {error}") from error
+                raise DataSetError(f"{self._name!r} is no name of a data set: {error}") from error
             except HfHubHTTPError as error:
                 status = error.response.status_code
                 if status not in _BUSY or number >= self._manners.tries:
-                    raise HubError(
+                    raise DataSetError(
                         f"{self._name}: {self._endpoint} answers {status} after "
                         f"{number} tries; run again later"
                     ) from error
                 wait = self._web.wait(number, error.response.headers.get("retry-after"))
             except OfflineModeIsEnabled as error:
-                raise HubError(
+                raise DataSetError(
                     f"{self._name}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it"
                 ) from error
             except (HTTPError, OSError) as error:
                 if number >= self._manners.tries:
-                    raise HubError(
+                    raise DataSetError(
                         f"{self._name}: {self._endpoint} does not answer "
                         f"({type(error).__name__}): run again where there is a network, or set "
                         "HF_ENDPOINT to a mirror"
