@@ -51,7 +51,7 @@ def grades(
     told = forecast(questions, settings, kept, limits)
     if judge.max_calls and told.calls > judge.max_calls:
         raise TooManyCallsError(
-            f"the judge would be asked {told.calls} times, and judge_max_calls is "
+            f"the judge would be asked {told.calls} times, and max_calls is "
             f"{judge.max_calls}; raise it, or lower samples or max_prompts"
         )
     log(f"{told.calls} calls of the judge, {told.known} replies known from before")

@@ -141,6 +141,43 @@ class PairsConfig(CutRowsConfig):
     )
 
 
+class DriftConfig(StageConfig):
+    """How far a model may leave the one it is tuned from, where answers are held against each
+    other."""
+
+    learning_rate: float = Field(
+        1e-5,
+        description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
+        gt=0.0,
+        le=1.0,
+    )
+    beta: float = Field(
+        0.1,
+        description="Strength of the tie to the starting model; lower lets it drift further.",
+        gt=0.0,
+        le=100.0,
+    )
+    length_prompts: int = added(
+        32,
+        "Validation prompts on which the length of answers is followed; 0 = it is not.",
+        ge=0,
+        le=10_000,
+    )
+    max_chosen_drop: float = added(
+        0.0,
+        "The stage fails where validation's good answers (chosen, or with a thumb up) lose more "
+        "nats a token; 0 = any.",
+        ge=0.0,
+        le=100.0,
+    )
+    max_length_growth: float = added(
+        0.0,
+        "The stage fails where answers become more than so many times as long; 0 = any.",
+        ge=0.0,
+        le=1_000.0,
+    )
+
+
 def requirements(stage: str, kind: str, files: str, cap: str) -> tuple[Requirement, ...]:
     """What a method asks of other stages: rows no longer than the context, and examples.
 

@@ -18,6 +18,7 @@ from tasks.panels.panels import Cell, Panel, Table
 from tasks.stages.alignment import (
     LIBRARIES,
     AdaptersConfig,
+    DriftConfig,
     PairsConfig,
     counts_panel,
     curve_panels,
@@ -31,21 +32,9 @@ from tasks.stages.preference_panels import extreme_pairs, margin_histogram
 LearnFrom = Literal["examples", "samples", "both"]
 
 
-class DpoConfig(PairsConfig, AdaptersConfig):
+class DpoConfig(DriftConfig, PairsConfig, AdaptersConfig):
     """How the model is tuned on preferences."""
 
-    learning_rate: float = Field(
-        1e-5,
-        description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
-        gt=0.0,
-        le=1.0,
-    )
-    beta: float = Field(
-        0.1,
-        description="Strength of the tie to the starting model; lower lets it drift further.",
-        gt=0.0,
-        le=100.0,
-    )
     loss: Loss = added(
         "sigmoid",
         "Of a pair: sigmoid (Rafailov et al. 2023), ipo (Azar et al. 2023; towards a fixed gap), "
@@ -62,24 +51,6 @@ class DpoConfig(PairsConfig, AdaptersConfig):
         "examples",
         "examples: preferences of examples; samples: those that the stage pairs makes of a model's "
         "own answers; both: all of them.",
-    )
-    length_prompts: int = added(
-        32,
-        "Validation prompts on which the length of answers is followed; 0 = it is not.",
-        ge=0,
-        le=10_000,
-    )
-    max_chosen_drop: float = added(
-        0.0,
-        "The stage fails where the chosen answers of validation lose more nats a token; 0 = any.",
-        ge=0.0,
-        le=100.0,
-    )
-    max_length_growth: float = added(
-        0.0,
-        "The stage fails where answers become more than so many times as long; 0 = any.",
-        ge=0.0,
-        le=1_000.0,
     )
 
     @property

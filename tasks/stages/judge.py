@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Self
+from typing import Self
 
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
@@ -14,7 +13,7 @@ from llm.evaluation.judge.rubric import CRITERIA, Criterion
 from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, VERDICTS
 from llm.tables import REJECTED
 from llm.training.run_file import CudaOrCpu
-from tasks.engine.config import StageConfig, execution
+from tasks.engine.config import execution
 from tasks.engine.declare import Input, Output, Requirement
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
@@ -22,6 +21,7 @@ from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 from tasks.stages.chain_models import chain_models, local_files
+from tasks.stages.judge_access import JudgeAccessConfig
 from tasks.stages.judge_inputs import answer_files, foretold, judged_snapshots, pair_files
 from tasks.stages.prompts import answers_fit
 
@@ -29,7 +29,7 @@ _SAMPLES_SHOWN = 40
 _TABLES = ("scores", "answers", "verdicts", "rejected", "outcomes")
 
 
-class JudgeConfig(StageConfig):
+class JudgeConfig(JudgeAccessConfig):
     """What is judged, by which model, and what it may cost."""
 
     model: str = Field(
@@ -67,30 +67,6 @@ class JudgeConfig(StageConfig):
     pairs: list[str] = execution(
         [], "Files of pairs: rows with prompt, answer_1, answer_2 and, where known, label."
     )
-    base_url: Annotated[str, Field(pattern=r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$")] = execution(
-        "http://127.0.0.1:8000/v1",
-        "Where the judge is: an endpoint that speaks OpenAI's chat completions.",
-    )
-    key_variable: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = execution(
-        "", "Variable of the environment that holds the key; empty = it asks for none."
-    )
-    key_block: str = execution(
-        "", "Prefect Secret block to set that variable from; empty = it is set already."
-    )
-    concurrency: int = execution(4, "Calls under way at a time.", ge=1, le=256)
-    timeout: float = execution(120.0, "Seconds a call may take.", gt=0, le=3_600)
-    tries: int = execution(
-        6, "Tries of a call that meets 429, 5xx or a broken connection.", ge=1, le=100
-    )
-    first_wait: float = execution(
-        1.0, "Seconds before the second try; doubled each time.", ge=0, le=60
-    )
-    longest_retry_after: float = execution(
-        300.0, "Seconds that the endpoint may ask us to wait.", ge=0, le=86_400
-    )
-    max_calls: int = execution(
-        0, "More calls than these are not begun; 0 = any number.", ge=0, le=10_000_000
-    )
     again: bool = execution(
         False, "Ask again where the reply known from before holds no verdict; with --force."
     )
@@ -104,8 +80,6 @@ class JudgeConfig(StageConfig):
     def _goes_together(self) -> Self:
         if len(set(self.criteria)) < len(self.criteria):
             raise ValueError("criteria names one twice")
-        if self.key_block and not self.key_variable:
-            raise ValueError("key_block sets the variable that key_variable names; name one")
         return self
 
 
@@ -131,11 +105,8 @@ def foretells(
 ) -> list[str]:
     """How many calls it may take, what they may cost, and whether the key is there."""
     models = [name for name in inputs if name not in STAGE.inputs]
-    found = foretold(config, models, "preferences" in inputs, external)
-    variable = config.key_variable
-    if variable and not config.key_block and not config.pool and not os.environ.get(variable):
-        found.append(f"the variable {variable} is not set")
-    return found
+    told = foretold(config, models, "preferences" in inputs, external)
+    return [*told, *config.missing_key()]
 
 
 def run(config: JudgeConfig, inputs: Inputs, out: Out) -> None:

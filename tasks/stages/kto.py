@@ -23,6 +23,7 @@ from tasks.stages.alignment import (
     LIBRARIES,
     SAMPLES_SHOWN,
     CutRowsConfig,
+    DriftConfig,
     GivenRows,
     counts_panel,
     curve_panels,
@@ -35,7 +36,7 @@ LearnFrom = Literal["thumbs", "preferences"]
 _BINS = 20
 
 
-class KtoConfig(CutRowsConfig):
+class KtoConfig(DriftConfig, CutRowsConfig):
     """How the model is tuned on answers with a thumb up or down."""
 
     learn_from: LearnFrom = Field(
@@ -44,18 +45,6 @@ class KtoConfig(CutRowsConfig):
         "answer with a thumb up, the rejected one with a thumb down.",
     )
     epochs: int = Field(1, description="Passes over the answers.", ge=1, le=1_000)
-    learning_rate: float = Field(
-        1e-5,
-        description="Highest learning rate; small models take 1e-5, large ones 5e-7.",
-        gt=0.0,
-        le=1.0,
-    )
-    beta: float = Field(
-        0.1,
-        description="Strength of the tie to the starting model; lower lets it drift further.",
-        gt=0.0,
-        le=100.0,
-    )
     desirable_weight: float = Field(
         1.0,
         description="Weight of answers with a thumb up; that of all of them is best 1 to 1.33 "
@@ -65,26 +54,6 @@ class KtoConfig(CutRowsConfig):
     )
     undesirable_weight: float = Field(
         1.0, description="Weight of answers with a thumb down.", gt=0.0, le=1_000.0
-    )
-    length_prompts: int = Field(
-        32,
-        description="Validation prompts on which the length of answers is followed; 0 = it is not.",
-        ge=0,
-        le=10_000,
-    )
-    max_chosen_drop: float = Field(
-        0.0,
-        description="The stage fails where validation's answers with a thumb up lose more nats a "
-        "token; 0 = any.",
-        ge=0.0,
-        le=100.0,
-    )
-    max_length_growth: float = Field(
-        0.0,
-        description="The stage fails where answers become more than so many times as long; 0 = "
-        "any.",
-        ge=0.0,
-        le=1_000.0,
     )
     # Not execution: the divergence is estimated over it.
     micro_batch_size: int = Field(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow.parquet as pq
@@ -70,10 +69,7 @@ def foretells(
     if not config.judge_weight:
         return []
     found = [f"calls of {config.judge_model}: one an answer, {config.samples} a prompt"]
-    variable = config.key_variable
-    if variable and not config.key_block and not config.pool and not os.environ.get(variable):
-        found.append(f"the variable {variable} is not set")
-    return found
+    return [*found, *config.missing_key()]
 
 
 def panels(artifact: Artifact) -> list[Panel]:

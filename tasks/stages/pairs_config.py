@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from llm.evaluation.judge.rubric import Criterion
 from llm.training.run_file import CudaOrCpu
-from tasks.engine.config import StageConfig, execution
+from tasks.engine.config import execution
 from tasks.stages.answer_rewards import RewardSpec, asks_a_model, check_names
+from tasks.stages.judge_access import JudgeAccessConfig
 
 _JUDGE = "judge_"
 
 
-class SampledPairsConfig(StageConfig):
+class SampledPairsConfig(JudgeAccessConfig):
     """How a model answers prompts, and which of its answers are set against each other."""
 
     max_prompts: int = Field(
@@ -62,32 +63,6 @@ class SampledPairsConfig(StageConfig):
     seed: int = Field(
         0, description="Random seed of answers and of prompts drawn.", ge=0, le=2**31 - 1
     )
-    judge_base_url: Annotated[str, Field(pattern=r"^https?://[^/@?#\s]+(/[^@?#\s]*)?$")] = (
-        execution(
-            "http://127.0.0.1:8000/v1",
-            "Where the judge is: an endpoint that speaks OpenAI's chat completions.",
-        )
-    )
-    key_variable: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = execution(
-        "", "Variable of the environment that holds the judge's key; empty = it asks for none."
-    )
-    key_block: str = execution(
-        "", "Prefect Secret block to set that variable from; empty = it is set already."
-    )
-    judge_concurrency: int = execution(4, "Calls under way at a time.", ge=1, le=256)
-    judge_timeout: float = execution(120.0, "Seconds a call may take.", gt=0, le=3_600)
-    judge_tries: int = execution(
-        6, "Tries of a call that meets 429, 5xx or a broken connection.", ge=1, le=100
-    )
-    judge_first_wait: float = execution(
-        1.0, "Seconds before the second try; doubled each time.", ge=0, le=60
-    )
-    judge_longest_retry_after: float = execution(
-        300.0, "Seconds that the endpoint may ask us to wait.", ge=0, le=86_400
-    )
-    judge_max_calls: int = execution(
-        0, "More calls than these are not begun; 0 = any number.", ge=0, le=10_000_000
-    )
     score_tokens: int = execution(
         8_192, "Tokens per forward pass of the reward model.", ge=1, le=2**24
     )
@@ -103,8 +78,6 @@ class SampledPairsConfig(StageConfig):
             )
         if self.judge_weight and any(part.name == "judge" for part in self.rewards):
             raise ValueError("rewards: the judge's grade is called judge; name the part otherwise")
-        if self.key_block and not self.key_variable:
-            raise ValueError("key_block sets the variable that key_variable names; name one")
         return self
 
     @property
@@ -120,9 +93,9 @@ class SampledPairsConfig(StageConfig):
             for name, value in settings.items()
             if name.startswith(_JUDGE)
         }
-        return {**told, "key_variable": self.key_variable}
+        return told | self.access()
 
     def drawing(self) -> dict[str, Any]:
         """All else that the run is told, as run.json holds it."""
-        settings = self.model_dump(mode="json", exclude={"pool", "key_variable", "key_block"})
+        settings = self.model_dump(mode="json", exclude=set(JudgeAccessConfig.model_fields))
         return {name: value for name, value in settings.items() if not name.startswith(_JUDGE)}

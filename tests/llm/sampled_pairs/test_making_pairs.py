@@ -193,7 +193,7 @@ def test_a_judge_ranks_by_grades_and_is_asked_once(
         assert made(tmp_path, given, KEY, rewards=[], judge=told) == tables
         assert len(server.calls) == calls
         told["max_calls"] = 3
-        with pytest.raises(TooManyCallsError, match=r"judge_max_calls is 3; .* lower samples"):
+        with pytest.raises(TooManyCallsError, match=r"max_calls is 3; .* lower samples"):
             made(tmp_path / "new", given, KEY, rewards=[], judge=told)
 
 

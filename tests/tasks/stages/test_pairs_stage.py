@@ -105,7 +105,7 @@ def test_a_model_learns_from_its_own_answers(tmp_path: Path, given: Path, source
             "the judge's grade is called judge",
         ),
         ({"samples": 1}, "greater than or equal to 2"),
-        ({"judge_base_url": "http://me:secret@there/v1"}, "match pattern"),
+        ({"base_url": "http://me:secret@there/v1"}, "match pattern"),
     ],
 )
 def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:
