@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import psutil
 from flows.home import home_url, local_home, require_writable
 from flows.processes import find_process, log_file
 from flows.server import find_server, healthy
+from llm.c_library import compiler, compiles
 from llm.corpus.annotate.language_model import LanguageModelMissingError, installed
 from llm.process.safe_path import CHECKOUT
 from tasks.engine.errors import IngotError
@@ -103,11 +105,12 @@ def _differing(lock: Path) -> Iterator[str]:
 
 
 def _compiler() -> Check:
-    found = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
-    if found:
-        return Check("compiler", "ok", shutil.which(found) or found)
-    said = "no C compiler: training steps, signatures and generation run without compiled code"
-    return Check("compiler", "warn", said, "install one (Debian: `apt-get install gcc`)")
+    command = shlex.join(compiler())
+    if compiles():
+        return Check("compiler", "ok", command)
+    said = f"{command} compiles nothing: signatures, counts and generation take Python's way"
+    way_out = "install a C compiler (Debian: `apt-get install gcc`), or name one in CC"
+    return Check("compiler", "warn", said, way_out)
 
 
 def _language_model() -> Check:

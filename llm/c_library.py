@@ -25,23 +25,36 @@ def compiled(
     Args:
         without: what happens then, for the warning.
     """
-    compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
-    found = _compiled(compiler, source, flags, libraries) if shutil.which(compiler[0]) else None
+    found = _compiled(source, flags, libraries)
     if found is None:
         logging.getLogger(__name__).warning(
             "%s compiles nothing here, so %s; install a C compiler, or name one in CC",
-            shlex.join(compiler),
+            shlex.join(compiler()),
             without,
         )
     return found
 
 
-def _compiled(
-    compiler: Sequence[str], source: Path, flags: Sequence[str], libraries: Sequence[str]
-) -> ctypes.CDLL | None:
+def compiler() -> list[str]:
+    """The command of the compiler: what CC names, else `cc`."""
+    return shlex.split(os.environ.get("CC", "")) or ["cc"]
+
+
+def compiles() -> bool:
+    """Whether it makes something here that can be loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "nothing.c"
+        source.write_text("int nothing(void) { return 0; }\n", encoding="utf-8")
+        return _compiled(source, (), ()) is not None
+
+
+def _compiled(source: Path, flags: Sequence[str], libraries: Sequence[str]) -> ctypes.CDLL | None:
+    command = compiler()
+    if shutil.which(command[0]) is None:
+        return None
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / f"{source.stem}.so"
-        command = [*compiler, *flags, "-shared", "-fPIC", "-o", str(made), str(source), *libraries]
+        command += [*flags, "-shared", "-fPIC", "-o", str(made), str(source), *libraries]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
         try:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.checks import checks
@@ -39,7 +40,7 @@ def _tables(found: Status) -> list[Table]:
     for each in found.services:
         running = "[green]runs[/]" if each.running else "-"
         process = "" if each.pid is None else str(each.pid)
-        services.add_row(each.name, running, each.address, process, each.log)
+        services.add_row(each.name, running, each.address, process, escape(each.log))
     shown = [services]
     if found.runs:
         runs = Table("flow", "run", "state", "since", box=None, pad_edge=False)
@@ -73,7 +74,7 @@ def doctor(as_json: AsJson = False) -> None:
         table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
         for each in found:
             verdict = f"[{_COLOURS[each.verdict]}]{each.verdict}[/]"
-            table.add_row(verdict, each.name, each.said, each.way_out)
+            table.add_row(verdict, each.name, escape(each.said), escape(each.way_out))
         Console().print(table)
     if any(each.verdict == "bad" for each in found):
         raise typer.Exit(1)

@@ -111,7 +111,7 @@ def test_what_is_wrong_is_named_with_the_way_out(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     found = by_name()
     assert found["compiler"].verdict == "warn"
-    assert "install one" in found["compiler"].way_out
+    assert "name one in CC" in found["compiler"].way_out
     assert found["server"].verdict == "bad"
     assert "PREFECT_API_URL" in found["server"].way_out
     shown = CliRunner().invoke(app, ["doctor"])
