@@ -15,7 +15,9 @@ from tests.llm.serving.page.scripted_api import Script, served
 from tests.llm.serving.page.steps import Open
 
 
-@pytest.fixture(scope="session")
+# Of a file, no longer: while it lives an event loop runs in this thread, where the files that come
+# after it in the same process may want to start one.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next((found for name in names if (found := shutil.which(name))), None)
