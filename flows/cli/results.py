@@ -38,7 +38,7 @@ def report(
     page = first_built(recipe, channel, ("report",)).data("report").folder() / "index.html"
     print(page)
     if funnel is not None:
-        from tasks.report.page import funnel_picture
+        from tasks.report.guide import funnel_picture
 
         funnel.write_text(funnel_picture(find_artifacts(recipe, channel)), encoding="utf-8")
         print(funnel)

@@ -19,7 +19,9 @@ from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.report.funnel import funnel
-from tasks.report.page import Chapter, page
+from tasks.report.guide import Extras, Recorded, guide
+from tasks.report.outcome import Price
+from tasks.report.page import page
 from tasks.report.samples import SampleLimits
 from tasks.stages.report_safety import safety_panels
 
@@ -56,6 +58,13 @@ class ReportConfig(StageConfig):
         "mine@prod; what was never promoted is left out.",
         pattern=r"^([A-Za-z0-9_-]+@[A-Za-z0-9-]+)?$",
     )
+    hourly_price: float = added(
+        0.0,
+        "What an hour of the machine costs, to say what the model cost; 0 says nothing of it.",
+        ge=0,
+        le=1_000_000,
+    )
+    currency: str = added("USD", "Of that price.", max_length=20)
 
 
 def _champion(config: ReportConfig, store: Store) -> Mapping[str, tuple[Artifact, str]]:
@@ -78,18 +87,20 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     artifacts = {name: artifact for name, artifact in read.items() if name != _CHAMPION}
     if not artifacts:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")
-    chapters = {}
+    recorded = {}
     for done, (name, artifact) in enumerate(artifacts.items(), 1):
         view = kept_view(artifact)
         if view is None:
             out.log(advice(artifact))
-        chapters[name] = Chapter(artifact, view or without_panels(artifact))
+        recorded[name] = Recorded(artifact, view or without_panels(artifact))
         out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
     limits = SampleLimits(config.samples, config.sample_characters)
     compared = _compared(config, read.get(_CHAMPION), read.get(contenders.STAGE))
     safety = safety_panels(read.get(contenders.STAGE), read.get("judge"))
-    text = page(config.title, chapters, steps, limits, compared, safety)
+    price = Price(config.hourly_price, config.currency)
+    extras = Extras(compared, safety)
+    text = page(guide(config.title, recorded, steps, limits, price, extras))
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
     out.fact("stages", list(artifacts))
     out.fact(
@@ -160,7 +171,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="report",
-    version=1,
+    version=2,
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
     inputs={_CHAMPION: Input((), "The evaluation of the model in use.", optional=True)},
