@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 _NAMESPACE = re.compile(r"^\{.*\}")
+_EMS = re.compile(r"([0-9.]+)em")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 
 
@@ -61,6 +62,22 @@ def _tree(element: ElementTree.Element) -> dict[str, Any]:
     if children:
         if tag == "mrow" and children[0].get("stretchy") == "true":
             tag = "fenced"  # as high as what it holds
-        return {"tag": tag, "in": [_tree(child) for child in children]}
+        return {"tag": tag, "in": _beside([_tree(child) for child in children])}
+    if tag == "mspace":
+        width = _EMS.fullmatch(element.get("width", ""))
+        return {"tag": tag, "em": float(width.group(1)) if width else 0.0}
     upright = element.get("mathvariant") == "normal"
     return {"tag": tag, "text": element.text or "", "upright": upright}
+
+
+def _beside(row: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What stands in a row, with a table and the brackets around it as one."""
+    found: list[dict[str, Any]] = []
+    for node in row:
+        if len(found) > 1 and found[-1]["tag"] == "mtable" and node["tag"] == "mo":
+            opening, table = found[-2:]
+            if opening["tag"] == "mo":
+                found[-2:] = [{"tag": "fenced", "in": [opening, table, node]}]
+                continue
+        found.append(node)
+    return found
