@@ -39,7 +39,7 @@ from tasks.report.blocks import (
 )
 
 _ROWS = 25
-_SAMPLES = 20
+_SAMPLES = 12
 _CHARACTERS = 500
 _LONGEST = 64
 _UNBROKEN = re.compile(rf"(\S{{{_LONGEST}}})(?=\S)")
@@ -49,7 +49,7 @@ _BREAK = "\u200b"
 _NARROW, _WIDE = 22, 60
 _VIEW = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
 # What is as wide as the paper, in units of a drawing, and how high one may be.
-_FULL_WIDTH, _FULL_HEIGHT = 720, 900
+_FULL_WIDTH, _FULL_HEIGHT = 920, 1150
 _STYLE = "<style>.box{fill:#fff}.edge{fill:#5d6673;font-size:11px}</style>"
 
 

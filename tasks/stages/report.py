@@ -19,7 +19,7 @@ from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.report.blocks import Guide
-from tasks.report.funnel import Step, funnel
+from tasks.report.funnel import Step, funnel, same_rows
 from tasks.report.guide import Extras, Recorded, guide
 from tasks.report.outcome import Price
 from tasks.report.page import page
@@ -153,6 +153,9 @@ def guide_of(
     """
     config = ReportConfig.model_validate(built.manifest.config)
     ordered = {name: artifacts[name] for name in built.facts["stages"] if name in artifacts}
+    for name, record in built.manifest.inputs.items():
+        if name in ordered and not same_rows(record, ordered[name]):
+            log(f"{name} was built again since the page was made; this tells of the later one")
     champion = next((found for found, _ in _champion(config, built.store).values()), None)
     return guide_on(config, ordered, champion, funnel(ordered), log)
 
