@@ -17,11 +17,13 @@ from tasks.panels.svg import Bar, stacked_bars
 from tasks.report import data_card, evidence, outcome, prose, samples
 from tasks.report.blocks import (
     Block,
+    Bullets,
     Drawing,
     Figure,
     Folded,
     Guide,
     Part,
+    Run,
     Text,
     Tiles,
     plain,
@@ -126,8 +128,12 @@ def _outcome(
     price: Price,
 ) -> list[Block]:
     bars = evidence.times(artifacts)
+    models = [
+        [Run("strong", name), Run("text", f" {said}")] for name, said in outcome.models(artifacts)
+    ]
     return [
         Tiles(outcome.tiles(artifacts, steps, price)),
+        *([plain("One model, at the points of its making:"), Bullets(models)] if models else []),
         *_figures(outcome.panels(artifacts, views)),
         Drawing("Where the time went", stacked_bars("Seconds by stage", ["seconds"], bars)),
     ]

@@ -28,6 +28,16 @@ _MEANINGS = {
 }
 
 
+# The models of a chain, in the words of the first chapter.
+_MODELS = {
+    "base": "has read the text, and goes on with whatever it is given.",
+    "sft": "has then learned to answer, from questions with good answers.",
+    "dpo": "has then learned which of two answers is the better one.",
+    "kto": "has then learned from answers that were marked as good or bad.",
+    "rlhf": "has then learned from rewards for answers of its own.",
+}
+
+
 @dataclass(frozen=True)
 class Price:
     """What an hour of the machine costs; an amount of 0 = not known."""
@@ -63,6 +73,14 @@ def tiles(
         hourly = f"at {price.amount:g} {price.currency} an hour"
         found.append((f"{cost:.2f} {price.currency}", hourly))
     return found
+
+
+def models(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
+    """The models that were evaluated, each with what it is; others than a chain's are left out."""
+    evaluated = artifacts.get(EVALUATION)
+    rows = _rows(evaluated, "scores") if evaluated is not None else []
+    names = dict.fromkeys(str(row["model"]) for row in rows)
+    return [(name, _MODELS[name]) for name in names if name in _MODELS]
 
 
 def seconds_of(artifacts: Mapping[str, Artifact]) -> float:

@@ -21,6 +21,7 @@ from tasks.report.formulas import Formula, FormulaError
 from tasks.report.listings import UnknownCodeError, listing
 from tasks.report.prose import CHAPTERS, ChapterError, read, text_of
 
+ROOT = Path(__file__).parents[3]
 NAMES = [chapter.name for chapter in CHAPTERS]
 SUBJECTS = [
     "softmax", "RMSNorm", "RoPE", "GQA", "SwiGLU", "variance", "µP", "AdamW", "Muon", "cosine",
@@ -47,6 +48,8 @@ def test_a_chapter_has_words_and_names_stages_and_settings_that_exist(name: str)
     )
     assert len(words.split()) > 100
     assert set(chapter.stages) <= set(STAGES)
+    for path in re.findall(r"docs/[\w/]+\.\w+", text_of(chapter)):
+        assert (ROOT / path).is_file(), path
     sources = "".join(path.read_text() for path in Path(stages.__path__[0]).glob("*.py")).lower()
     fences = re.findall(r"^```(settings|figures)\n(.*?)\n```", text_of(chapter), re.S | re.M)
     for kind, body in fences:

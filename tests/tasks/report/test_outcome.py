@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks.panels.panels import Curve, Samples, StageView, Table
 from tasks.report.funnel import Step
-from tasks.report.outcome import Price, panels, tiles
+from tasks.report.outcome import Price, models, panels, tiles
 
 SCORES = [
     {"model": model, "metric": metric, "value": value, "low": low, "high": high, "n": 9}
@@ -65,6 +65,7 @@ def test_scores_with_intervals_in_words_and_one_question_to_all() -> None:
     loss = Curve("Loss", "step", "nats a token", {"train": [(1, 8.3), (2, 4.0)]})
     view = StageView("", Table("Config", [], []), [Curve("Other", "x", "y", {}), loss])
     scores, answers, curve = panels({"evaluate": EVALUATED}, {"pretrain": view})  # type: ignore[dict-item]
+    assert [name for name, _ in models({"evaluate": EVALUATED})] == ["base", "sft"]  # type: ignore[dict-item]
     assert isinstance(scores, Table)
     assert list(scores.columns) == ["measure", "base", "sft", "xz -9e", "what it says"]
     first, second = scores.rows
