@@ -131,9 +131,10 @@ def _outcome(
     models = [
         [Run("strong", name), Run("text", f" {said}")] for name, said in outcome.models(artifacts)
     ]
+    introduced: list[Block] = [plain("One model, at the points of its making:"), Bullets(models)]
     return [
         Tiles(outcome.tiles(artifacts, steps, price)),
-        *([plain("One model, at the points of its making:"), Bullets(models)] if models else []),
+        *(introduced if models else []),
         *_figures(outcome.panels(artifacts, views)),
         Drawing("Where the time went", stacked_bars("Seconds by stage", ["seconds"], bars)),
     ]
