@@ -77,7 +77,7 @@ def guide(
     chapters = [
         prose.part_of(chapter, views)
         for chapter in prose.CHAPTERS
-        if any(stage in recorded for stage in chapter.stages)
+        if any(stage in recorded for stage in prose.stages_of(chapter))
     ]
     parts = [
         Part("outcome", "What came out", _outcome(artifacts, views, steps, price)),
@@ -128,10 +128,12 @@ def _outcome(
     price: Price,
 ) -> list[Block]:
     bars = evidence.times(artifacts)
-    models = [
-        [Run("strong", name), Run("text", f" {said}")] for name, said in outcome.models(artifacts)
+    told = outcome.models(artifacts, views)
+    models = [[Run("strong", name), Run("text", f": {step}")] for name, step in told]
+    introduced: list[Block] = [
+        plain("One model after each step, and what the step does:"),
+        Bullets(models),
     ]
-    introduced: list[Block] = [plain("One model, at the points of its making:"), Bullets(models)]
     return [
         Tiles(outcome.tiles(artifacts, steps, price)),
         *(introduced if models else []),

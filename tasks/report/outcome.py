@@ -28,14 +28,7 @@ _MEANINGS = {
 }
 
 
-# The models of a chain, in the words of the first chapter.
-_MODELS = {
-    "base": "has read the text, and goes on with whatever it is given.",
-    "sft": "has then learned to answer, from questions with good answers.",
-    "dpo": "has then learned which of two answers is the better one.",
-    "kto": "has then learned from answers that were marked as good or bad.",
-    "rlhf": "has then learned from rewards for answers of its own.",
-}
+_BASE = "base"  # what evaluations call the model that pretraining made
 
 
 @dataclass(frozen=True)
@@ -75,12 +68,16 @@ def tiles(
     return found
 
 
-def models(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
-    """The models that were evaluated, each with what it is; others than a chain's are left out."""
+def models(
+    artifacts: Mapping[str, Artifact], views: Mapping[str, StageView]
+) -> list[tuple[str, str]]:
+    """The models that were evaluated and made in this run, each with what its stage does."""
     evaluated = artifacts.get(EVALUATION)
     rows = _rows(evaluated, "scores") if evaluated is not None else []
-    names = dict.fromkeys(str(row["model"]) for row in rows)
-    return [(name, _MODELS[name]) for name in names if name in _MODELS]
+    stages = {str(row["model"]): str(row["model"]) for row in rows}
+    if _BASE in stages:
+        stages[_BASE] = PRETRAINING
+    return [(name, views[stage].description) for name, stage in stages.items() if stage in views]
 
 
 def seconds_of(artifacts: Mapping[str, Artifact]) -> float:

@@ -1,8 +1,8 @@
 """Chapters of the guide: Markdown beside this file, read into blocks.
 
 Headings of the first level are the chapter's title, of the second those inside it. Formulas are
-written as GitHub shows them, in a fence named `math` or as $`…`$ inside a line. Four further
-fences name what is put in their place, a line each:
+written as GitHub shows them, in a fence named `math` or as $`…`$ inside a line. A fence `stages`
+names those a chapter is about. Others name what is put in their place, a line each:
 
     code      MODULE:FUNCTION, its source
     figures   STAGE: title of a panel of that stage
@@ -14,7 +14,6 @@ What a run has no stage or panel for is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -31,45 +30,38 @@ class ChapterError(ValueError):
     """A chapter has what cannot be shown; names it."""
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """A file of text, and the stages it is about.
-
-    Attributes:
-        name: of the file, and of its anchor.
-    """
-
-    name: str
-    stages: Sequence[str]
-
-
-# In the order in which they are read.
+# In the order in which they are read; names of files, and of anchors.
 CHAPTERS = (
-    Chapter("language-model", ("pretrain",)),
-    Chapter("pages", ("fetch", "source", "clean", "sites")),
-    Chapter("quality", ("quality", "annotate", "filter")),
-    Chapter("duplicates", ("dedup", "decontaminate")),
-    Chapter("tokens", ("tokenizer", "pack", "mix")),
-    Chapter("attention", ("pretrain",)),
-    Chapter("block", ("pretrain",)),
-    Chapter("first-weights", ("pretrain",)),
-    Chapter("loss", ("pretrain",)),
-    Chapter("optimiser", ("pretrain",)),
-    Chapter("generation", ("pretrain", "sft")),
-    Chapter("instructions", ("examples", "sft")),
-    Chapter("preferences", ("dpo", "kto", "pairs")),
-    Chapter("rewards", ("dpo", "reward", "rlhf", "judge")),
-    Chapter("measuring", ("evaluate", "export")),
+    "language-model",
+    "pages",
+    "quality",
+    "duplicates",
+    "tokens",
+    "attention",
+    "block",
+    "first-weights",
+    "loss",
+    "optimiser",
+    "generation",
+    "instructions",
+    "preferences",
+    "rewards",
+    "measuring",
 )
 
 
-def text_of(chapter: Chapter) -> str:
+def text_of(chapter: str) -> str:
     """The Markdown of a chapter."""
     folder = files("tasks.report").joinpath("chapters")
-    return folder.joinpath(f"{chapter.name}.md").read_text(encoding="utf-8")
+    return folder.joinpath(f"{chapter}.md").read_text(encoding="utf-8")
 
 
-def part_of(chapter: Chapter, views: Mapping[str, StageView]) -> Part:
+def stages_of(chapter: str) -> list[str]:
+    """What it is about: a run that has none of these stages needs no such chapter."""
+    return [name for line in _fences(chapter, "stages") for name in line.split(", ")]
+
+
+def part_of(chapter: str, views: Mapping[str, StageView]) -> Part:
     """A chapter with the code of the project, and what the stages of a run show.
 
     Args:
@@ -81,7 +73,7 @@ def part_of(chapter: Chapter, views: Mapping[str, StageView]) -> Part:
         FormulaError: a formula that is not understood.
     """
     title, blocks = read(text_of(chapter), views)
-    return Part(chapter.name, title, blocks)
+    return Part(chapter, title, blocks)
 
 
 def read(markdown: str, views: Mapping[str, StageView]) -> tuple[str, list[Block]]:
@@ -153,6 +145,8 @@ def _runs(line: Token) -> list[Run]:
 
 def _put(kind: str, lines: Sequence[str], views: Mapping[str, StageView]) -> list[Block]:
     """What stands for a fence."""
+    if kind == "stages":
+        return []
     if kind == "math":
         return [Display(Formula(" ".join(lines), True))]
     if kind == "code":
@@ -184,13 +178,17 @@ def _settings(
 
 def shown_panels() -> set[tuple[str, str]]:
     """(stage, title) of every panel a chapter shows."""
+    lines = [line for chapter in CHAPTERS for line in _fences(chapter, "figures")]
+    return {(stage, title) for stage, _, title in (line.partition(": ") for line in lines)}
+
+
+def _fences(chapter: str, kind: str) -> list[str]:
+    """Lines of the fences of a kind."""
     from markdown_it import MarkdownIt
 
-    found = set()
-    for chapter in CHAPTERS:
-        for token in MarkdownIt("commonmark").parse(text_of(chapter)):
-            if token.type == "fence" and token.info.strip() == "figures":
-                for line in token.content.strip().splitlines():
-                    stage, _, title = line.partition(": ")
-                    found.add((stage, title))
-    return found
+    return [
+        line
+        for token in MarkdownIt("commonmark").parse(text_of(chapter))
+        if token.type == "fence" and token.info.strip() == kind
+        for line in token.content.strip().splitlines()
+    ]

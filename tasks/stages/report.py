@@ -212,7 +212,7 @@ def panels(artifact: Artifact) -> list[Panel]:
 
 STAGE = Stage(
     name="report",
-    version=2,
+    version=1,
     description="One self-contained page: how this model was made.",
     config=ReportConfig,
     inputs={_CHAMPION: Input((), "The evaluation of the model in use.", optional=True)},

@@ -19,10 +19,9 @@ from tasks.report import prose
 from tasks.report.blocks import Bullets, Display, Figure, Heading, Listing, Paragraph
 from tasks.report.formulas import Formula, FormulaError
 from tasks.report.listings import UnknownCodeError, listing
-from tasks.report.prose import CHAPTERS, ChapterError, read, text_of
+from tasks.report.prose import CHAPTERS, ChapterError, read, stages_of, text_of
 
 ROOT = Path(__file__).parents[3]
-NAMES = [chapter.name for chapter in CHAPTERS]
 SUBJECTS = [
     "softmax", "RMSNorm", "RoPE", "GQA", "SwiGLU", "variance", "µP", "AdamW", "Muon", "cosine",
     "WSD", "cross-entropy", "Perplexity", "BPE", "MinHash", "LSH", "fastText", "Temperature",
@@ -34,24 +33,22 @@ VIEW = StageView("Trains.", CONFIG, [STEP])
 
 
 def _blocks(name: str) -> list[object]:
-    chapter = CHAPTERS[NAMES.index(name)]
-    return list(prose.part_of(chapter, {}).blocks)
+    return list(prose.part_of(name, {}).blocks)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_has_words_and_names_stages_and_settings_that_exist(name: str) -> None:
-    chapter = CHAPTERS[NAMES.index(name)]
-    part = prose.part_of(chapter, {})
+    part = prose.part_of(name, {})
     assert part.title
     words = " ".join(
         run.text for block in part.blocks if isinstance(block, Paragraph) for run in block.runs
     )
     assert len(words.split()) > 100
-    assert set(chapter.stages) <= set(STAGES)
-    for path in re.findall(r"docs/[\w/]+\.\w+", text_of(chapter)):
+    assert set(stages_of(name)) <= set(STAGES)
+    for path in re.findall(r"docs/[\w/]+\.\w+", text_of(name)):
         assert (ROOT / path).is_file(), path
     sources = "".join(path.read_text() for path in Path(stages.__path__[0]).glob("*.py")).lower()
-    fences = re.findall(r"^```(settings|figures)\n(.*?)\n```", text_of(chapter), re.S | re.M)
+    fences = re.findall(r"^```(settings|figures)\n(.*?)\n```", text_of(name), re.S | re.M)
     for kind, body in fences:
         for line in body.splitlines():
             stage, _, named = line.partition(": ")
@@ -66,7 +63,7 @@ def test_a_chapter_has_words_and_names_stages_and_settings_that_exist(name: str)
 
 def test_every_file_is_a_chapter_and_every_subject_is_explained() -> None:
     folder = prose.files("tasks.report").joinpath("chapters")
-    assert {file.name for file in folder.iterdir()} == {f"{name}.md" for name in NAMES}
+    assert {file.name for file in folder.iterdir()} == {f"{name}.md" for name in CHAPTERS}
     everything = " ".join(text_of(chapter) for chapter in CHAPTERS)
     assert [word for word in SUBJECTS if word not in everything] == []
 

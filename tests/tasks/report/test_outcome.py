@@ -63,9 +63,10 @@ PRETRAINED = Made(3540.0, {"training": TRAINED})
 
 def test_scores_with_intervals_in_words_and_one_question_to_all() -> None:
     loss = Curve("Loss", "step", "nats a token", {"train": [(1, 8.3), (2, 4.0)]})
-    view = StageView("", Table("Config", [], []), [Curve("Other", "x", "y", {}), loss])
+    view = StageView("Reads.", Table("Config", [], []), [Curve("Other", "x", "y", {}), loss])
     scores, answers, curve = panels({"evaluate": EVALUATED}, {"pretrain": view})  # type: ignore[dict-item]
-    assert [name for name, _ in models({"evaluate": EVALUATED})] == ["base", "sft"]  # type: ignore[dict-item]
+    told = models({"evaluate": EVALUATED}, {"pretrain": view})  # type: ignore[dict-item]
+    assert told == [("base", "Reads.")]
     assert isinstance(scores, Table)
     assert list(scores.columns) == ["measure", "base", "sft", "xz -9e", "what it says"]
     first, second = scores.rows
