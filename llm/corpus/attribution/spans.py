@@ -80,8 +80,10 @@ class Index:
         """
         found: list[Place] = []
         for part, block in zip(self._parts, self._blocks, strict=True):
-            for rank in block.ranks(pattern)[: most - len(found)]:
-                found.append(Place(part, block.passage(rank, len(pattern), around)))
+            found += [
+                Place(part, block.passage(rank, len(pattern), around))
+                for rank in block.ranks(pattern)[: most - len(found)]
+            ]
         return found
 
 
