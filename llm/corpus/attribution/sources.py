@@ -132,24 +132,22 @@ class Sources:
     Args:
         blocks: folder with one of blocks for each set.
         tables: folder with the parts of its table, by set.
+        bounds: of the tokens of a text.
 
     Raises:
         BadBlockError: a block is damaged.
     """
 
-    def __init__(self, blocks: Path, tables: Mapping[str, Path]) -> None:
+    def __init__(self, blocks: Path, tables: Mapping[str, Path], bounds: Bounds) -> None:
         made = [TextSet(kind, blocks / kind, table) for kind, table in tables.items()]
+        self._bounds = bounds
         self._training = [one for one in made if one.kind in TRAINING_SETS]
         self._left_out = [one for one in made if one.kind == LEFT_OUT]
 
-    def attribute(self, text: str, bounds: Bounds, rule: Rule) -> Attribution:
-        """Every longest span of whole tokens that stands in the sets.
-
-        Args:
-            bounds: of the tokens of a text.
-        """
+    def attribute(self, text: str, rule: Rule) -> Attribution:
+        """Every longest span of whole tokens that stands in the sets."""
         data = text.encode("utf-8", "surrogatepass")
-        edges = bounds(data)
+        edges = self._bounds(data)
         suppressed = {SHORT: 0, COMMON: 0}
         spans = list(_spans(self._training, data, edges, rule, suppressed))
         within = [span for span, _ in spans]
@@ -174,13 +172,14 @@ class Sources:
             {one.kind: one.index.size for one in (*self._training, *self._left_out)},
         )
 
-    def covered(self, data: bytes, edges: Ints, min_tokens: int, kinds: Sequence[str]) -> int:
+    def covered(self, text: str, min_tokens: int, kinds: Sequence[str]) -> int:
         """Bytes of a text in spans of so many tokens that stand in one of these sets."""
+        data = text.encode("utf-8", "surrogatepass")
         sets = [one for one in self._training if one.kind in kinds]
         return covered(
             [
                 (start, end)
-                for start, end, tokens in _maximal(sets, data, edges)
+                for start, end, tokens in _maximal(sets, data, self._bounds(data))
                 if tokens >= min_tokens
             ]
         )

@@ -44,12 +44,14 @@ def sources(tmp_path: Path) -> Sources:
             [{name: row[name] for name in schema.names} for row in rows], schema
         )
         pq.write_table(table, tmp_path / f"{kind}_rows" / "p.parquet")
-    return Sources(tmp_path, {kind: tmp_path / f"{kind}_rows" for kind in (TRAINED, LEFT_OUT)})
+    return Sources(
+        tmp_path, {kind: tmp_path / f"{kind}_rows" for kind in (TRAINED, LEFT_OUT)}, words
+    )
 
 
 def test_a_span_names_its_documents_and_their_passages(sources: Sources) -> None:
     text = "He wrote: It is a truth universally acknowledged, that a single man must go."
-    found = sources.attribute(text, words, RULE)
+    found = sources.attribute(text, RULE)
     [span] = found.spans
     assert span.text == "It is a truth universally acknowledged, that a single man must"
     assert text[span.start : span.end] == span.text
@@ -59,14 +61,14 @@ def test_a_span_names_its_documents_and_their_passages(sources: Sources) -> None
     assert (source.before, source.found, source.after) == ("", span.text, " be in want ")
     # What goes on in one document and began in another is two spans.
     text = "Preface. It is a truth universally acknowledged, that a single man must go."
-    first, second = sources.attribute(text, words, RULE).spans
+    first, second = sources.attribute(text, RULE).spans
     assert first.text == text[: -len(" must go.")]
     assert [source.row["doc_id"] for source in first.sources] == ["a3"]
     assert second.text == span.text
 
 
 def test_what_stands_in_two_documents_names_both(sources: Sources) -> None:
-    found = sources.attribute("a truth universally acknowledged, that", words, RULE)
+    found = sources.attribute("a truth universally acknowledged, that", RULE)
     [span] = found.spans
     assert span.count == 2
     assert {source.row["doc_id"] for source in span.sources} == {"a2", "a3"}
@@ -74,7 +76,7 @@ def test_what_stands_in_two_documents_names_both(sources: Sources) -> None:
 
 
 def test_short_and_common_spans_are_counted_with_the_rule(sources: Sources) -> None:
-    found = sources.attribute(f"Call me tomorrow, {FORMULA}", words, RULE)
+    found = sources.attribute(f"Call me tomorrow, {FORMULA}", RULE)
     assert found.spans == []
     told = {row["reason"]: row["rule"] for row in found.suppressed}
     assert told == {"short": "fewer than 4 tokens", "common": "at more than 10 places"}
@@ -83,7 +85,7 @@ def test_short_and_common_spans_are_counted_with_the_rule(sources: Sources) -> N
 
 
 def test_what_was_left_out_is_told_apart_with_its_reason(sources: Sources) -> None:
-    found = sources.attribute("Happy families are all alike; as they say.", words, RULE)
+    found = sources.attribute("Happy families are all alike; as they say.", RULE)
     assert found.spans == []
     [span] = found.left_out
     [source] = span.sources
@@ -93,15 +95,14 @@ def test_what_was_left_out_is_told_apart_with_its_reason(sources: Sources) -> No
 
 
 def test_a_text_of_ones_own_is_not_found(sources: Sources) -> None:
-    found = sources.attribute("Nobody has ever written quite this before.", words, RULE)
+    found = sources.attribute("Nobody has ever written quite this before.", RULE)
     assert (list(found.spans), list(found.left_out), found.covered) == ([], [], 0.0)
     assert found.searched[TRAINED] > 0
-    assert sources.attribute("", words, RULE).spans == []
+    assert sources.attribute("", RULE).spans == []
 
 
 def test_the_share_in_long_spans_counts_bytes_once(sources: Sources) -> None:
     text = TEXTS["a1"][:40] + " Else. " + TEXTS["a2"][:30]
-    data = text.encode()
-    whole = sources.covered(data, words(data), 4, [TRAINED])
-    assert sources.covered(data, words(data), 7, [TRAINED]) < whole < len(data)
-    assert sources.covered(data, words(data), 4, [LEFT_OUT]) == 0
+    whole = sources.covered(text, 4, [TRAINED])
+    assert sources.covered(text, 7, [TRAINED]) < whole < len(text)
+    assert sources.covered(text, 4, [LEFT_OUT]) == 0
