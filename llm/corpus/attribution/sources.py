@@ -8,14 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from llm.corpus.attribution.spans import Index, Place, covered, maximal
+from llm.corpus.attribution.spans import Index, Ints, Place, covered, token_spans
 from llm.corpus.attribution.tables import LEFT_OUT, TRAINING_SETS
 
-Ints = NDArray[np.int64]
 # Gives the bounds of a text's tokens, see `token_bounds`.
 Bounds = Callable[[bytes], Ints]
 
@@ -23,7 +20,6 @@ SHORT, COMMON = "short", "common"
 # So many places of a span are looked at for documents that differ.
 _PLACES_A_DOCUMENT = 8
 _PARTS_KEPT = 256
-_SPACE = 0x20
 
 
 @dataclass(frozen=True)
@@ -172,44 +168,13 @@ class Sources:
             {one.kind: one.index.size for one in (*self._training, *self._left_out)},
         )
 
-    def covered(self, text: str, min_tokens: int, kinds: Sequence[str]) -> int:
-        """Bytes of a text in spans of so many tokens that stand in one of these sets."""
-        data = text.encode("utf-8", "surrogatepass")
-        sets = [one for one in self._training if one.kind in kinds]
-        return covered(
-            [
-                (start, end)
-                for start, end, tokens in _maximal(sets, data, self._bounds(data))
-                if tokens >= min_tokens
-            ]
-        )
-
-
-def _maximal(sets: Sequence[TextSet], data: bytes, edges: Ints) -> list[tuple[int, int, int]]:
-    """Spans of whole tokens that stand in a set and lie in no other such: start, end, tokens.
-
-    A space that a token begins with is no part of it here: the first word of a text has none.
-    """
-    starts = edges[:-1].copy()
-    if len(starts):
-        firsts = np.frombuffer(data, np.uint8)[starts]
-        starts += (firsts == _SPACE) & (np.diff(edges) > 1)
-    lengths = np.zeros(len(starts), np.int64)
-    for one in sets:
-        np.maximum(lengths, one.index.longest(data, starts), out=lengths)
-    ends = np.searchsorted(edges, starts + lengths, side="right") - 1
-    return [
-        (int(starts[at]), int(edges[end]), end - at)
-        for at, end in maximal(np.arange(len(starts)), ends)
-    ]
-
 
 def _spans(
     sets: Sequence[TextSet], data: bytes, edges: Ints, rule: Rule, suppressed: dict[str, int]
 ) -> Iterator[tuple[tuple[int, int], SourcedSpan]]:
     """Spans that the rule lets through, with their bytes; counts the others."""
     size = sum(one.index.size for one in sets)
-    for first, last, tokens in _maximal(sets, data, edges):
+    for first, last, tokens in token_spans([one.index for one in sets], data, edges):
         if tokens < rule.min_tokens:
             suppressed[SHORT] += 1
             continue

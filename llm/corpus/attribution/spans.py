@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from llm.corpus.attribution.block import Block, Passage
 from llm.corpus.attribution.block_file import SUFFIXES
 
+Ints = NDArray[np.int64]
+_SPACE = 0x20
 _CONTINUES, _HIGHEST_BITS = 0x80, 0xC0
 
 
@@ -61,7 +63,7 @@ class Index:
         """Bytes of all texts."""
         return sum(block.size for block in self._blocks)
 
-    def longest(self, text: bytes, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    def longest(self, text: bytes, starts: Ints) -> Ints:
         """int64 (starts,): bytes of the longest beginning of text[start:] that stands here."""
         found = np.zeros(len(starts), np.int64)
         for block in self._blocks:
@@ -110,14 +112,42 @@ def spans_shared(text: str | bytes, index: Index, at_least_bytes: int) -> list[S
     ]
 
 
-def maximal(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> list[tuple[int, int]]:
+def token_spans(indexes: Sequence[Index], data: bytes, edges: Ints) -> list[tuple[int, int, int]]:
+    """Spans of whole tokens that stand in an index and lie in no other such: start, end, tokens.
+
+    A space that a token begins with is no part of it here: the first word of a text has none.
+
+    Args:
+        edges: int64 (tokens + 1,): where in `data` each token begins, and where the last ends.
+    """
+    starts = edges[:-1].copy()
+    if len(starts):
+        firsts = np.frombuffer(data, np.uint8)[starts]
+        starts += (firsts == _SPACE) & (np.diff(edges) > 1)
+    lengths = np.zeros(len(starts), np.int64)
+    for index in indexes:
+        np.maximum(lengths, index.longest(data, starts), out=lengths)
+    ends = np.searchsorted(edges, starts + lengths, side="right") - 1
+    return [
+        (int(starts[at]), int(edges[end]), end - at)
+        for at, end in maximal(np.arange(len(starts)), ends)
+    ]
+
+
+def covered_bytes(indexes: Sequence[Index], data: bytes, edges: Ints, min_tokens: int) -> int:
+    """Bytes of a text in spans of so many tokens that stand in an index; see `token_spans`."""
+    found = token_spans(indexes, data, edges)
+    return covered([(start, end) for start, end, tokens in found if tokens >= min_tokens])
+
+
+def maximal(starts: Ints, ends: Ints) -> list[tuple[int, int]]:
     """Of spans with rising starts those that lie in no other and are not empty."""
     before = np.concatenate([[-1], np.maximum.accumulate(ends)[:-1]]) if len(ends) else ends
     chosen = (ends > starts) & (ends > before)
     return list(zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True))
 
 
-def character_starts(data: bytes) -> NDArray[np.int64]:
+def character_starts(data: bytes) -> Ints:
     """int64 (characters,): where in UTF-8 each starts."""
     return np.flatnonzero((np.frombuffer(data, np.uint8) & _HIGHEST_BITS) != _CONTINUES)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm.corpus.attribution.spans import character_starts
-from llm.tokens.encoding import encoder
+from llm.tokens.bulk_encoding import BulkEncoder
 from llm.tokens.token_bytes import token_byte_lengths
 
 _WORD = re.compile(rb"\s*\S+|\s+")
@@ -25,8 +25,9 @@ def token_bounds(data: bytes, folder: Path) -> NDArray[np.int64]:
     Args:
         folder: of the tokenizer.
     """
-    ids = encoder(str(folder)).ids(data.decode("utf-8", "surrogatepass"))
-    ends = np.cumsum(_lengths(folder)[ids], dtype=np.int64)
+    encoder, lengths = _tokens(folder)
+    ids = encoder.ids(data.decode("utf-8", "surrogatepass"))
+    ends = np.cumsum(lengths[ids], dtype=np.int64)
     if len(data) != (int(ends[-1]) if len(ends) else 0):
         ends = np.array([found.end() for found in _WORD.finditer(data)], np.int64)
     inner = np.intersect1d(ends, character_starts(data))
@@ -34,5 +35,5 @@ def token_bounds(data: bytes, folder: Path) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=1)
-def _lengths(folder: Path) -> NDArray[np.int32]:
-    return token_byte_lengths(folder / "tokenizer.json")
+def _tokens(folder: Path) -> tuple[BulkEncoder, NDArray[np.int32]]:
+    return BulkEncoder(folder), token_byte_lengths(folder / "tokenizer.json")

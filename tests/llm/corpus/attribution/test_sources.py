@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from llm.corpus.attribution.block_file import write_blocks
 from llm.corpus.attribution.sources import Rule, Sources
+from llm.corpus.attribution.spans import Index, covered_bytes
 from llm.corpus.attribution.tables import INDEXED, LEFT, LEFT_OUT, TRAINED
 
 RULE = Rule(min_tokens=4, most_places=10, documents=2, around=12)
@@ -101,8 +102,10 @@ def test_a_text_of_ones_own_is_not_found(sources: Sources) -> None:
     assert sources.attribute("", RULE).spans == []
 
 
-def test_the_share_in_long_spans_counts_bytes_once(sources: Sources) -> None:
-    text = TEXTS["a1"][:40] + " Else. " + TEXTS["a2"][:30]
-    whole = sources.covered(text, 4, [TRAINED])
-    assert sources.covered(text, 7, [TRAINED]) < whole < len(text)
-    assert sources.covered(text, 4, [LEFT_OUT]) == 0
+def test_the_share_in_long_spans_counts_bytes_once(tmp_path: Path, sources: Sources) -> None:
+    data = (TEXTS["a1"][:40] + " Else. " + TEXTS["a2"][:30]).encode()
+    index = [Index(tmp_path / TRAINED)]
+    whole = covered_bytes(index, data, words(data), 4)
+    assert covered_bytes(index, data, words(data), 7) < whole < len(data)
+    assert covered_bytes(index, data, words(data), 100) == 0
+    assert covered_bytes([], data, words(data), 1) == 0
