@@ -34,9 +34,9 @@ from llm.corpus.attribution.block import library
 from llm.corpus.attribution.block_file import write_blocks
 from llm.corpus.attribution.sources import Bounds, Sources
 from llm.corpus.attribution.tables import INDEXED, TRAINED
-from llm.corpus.attribution.token_bounds import token_bounds
 from llm.rows import rows_with
 from llm.tables import TRAIN
+from llm.tokens.token_bounds import token_bounds
 from tasks.attributing import RULE
 from tasks.engine.store.manifest import ROWS_PER_PART
 

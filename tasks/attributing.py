@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm.corpus.attribution.sources import Rule, Sources
 from llm.corpus.attribution.tables import LEFT_OUT, TRAINING_SETS
-from llm.corpus.attribution.token_bounds import token_bounds
+from llm.tokens.token_bounds import token_bounds
 from tasks.engine.errors import MissingInputError
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published

@@ -15,7 +15,6 @@ import numpy as np
 
 from llm.corpus.attribution.spans import Index, covered_bytes
 from llm.corpus.attribution.tables import ANSWER_SETS, TRAINED
-from llm.corpus.attribution.token_bounds import token_bounds
 from llm.evaluation.conversations import ValidationRows
 from llm.evaluation.measure import VERBATIM_ANSWERS, VERBATIM_TEXT, Measure
 from llm.evaluation.validation_bytes import ValidationText
@@ -23,6 +22,7 @@ from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.model.scoring import Report
 from llm.tokens.chat import ChatEncoder
+from llm.tokens.token_bounds import token_bounds
 
 _AT_ONCE = 32
 _OPENING = 64  # tokens of a document, as a prompt

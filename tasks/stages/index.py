@@ -20,9 +20,9 @@ from llm.corpus.attribution.tables import (
     THUMBS,
     TRAINED,
 )
-from llm.corpus.attribution.token_texts import texts_of
 from llm.rows import is_equal, places_of, rows_among
 from llm.tables import TRAIN
+from llm.tokens.token_texts import texts_of
 from tasks.engine.config import ShardedConfig
 from tasks.engine.declare import Input, Output
 from tasks.engine.shards.unit import Emitted, Fact, NewFile, Unit

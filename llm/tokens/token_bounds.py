@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.corpus.attribution.spans import character_starts
 from llm.tokens.bulk_encoding import BulkEncoder
 from llm.tokens.token_bytes import token_byte_lengths
 
+_CONTINUES, _HIGHEST_BITS = 0x80, 0xC0  # of a byte that goes on with a character
 _WORD = re.compile(rb"\s*\S+|\s+")
 
 
@@ -30,8 +30,9 @@ def token_bounds(data: bytes, folder: Path) -> NDArray[np.int64]:
     ends = np.cumsum(lengths[ids], dtype=np.int64)
     if len(data) != (int(ends[-1]) if len(ends) else 0):
         ends = np.array([found.end() for found in _WORD.finditer(data)], np.int64)
-    inner = np.intersect1d(ends, character_starts(data))
-    return np.unique(np.concatenate([[0], inner, [len(data)]])).astype(np.int64)
+    inner = ends[ends < len(data)]
+    begins = np.frombuffer(data, np.uint8)[inner] & _HIGHEST_BITS != _CONTINUES
+    return np.unique(np.concatenate([[0], inner[begins], [len(data)]])).astype(np.int64)
 
 
 @lru_cache(maxsize=1)
