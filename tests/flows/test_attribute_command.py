@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli.attributing import NoTextError, open_attributor
 from flows.cli.main import app
+from tests.tasks.documents_stage import rows
 from tests.tasks.stages.test_index_stage import ONE, TWIN, TWO, UNUSED, indexed
 
-BORROWED = TWO[3]["text"]
 LEFT_OUT = UNUSED[0]["text"]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("attribute")
-    indexed(root, [ONE, [*TWO, TWIN, *UNUSED]])
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("attribute")
+
+
+@pytest.fixture(scope="module")
+def home(root: Path) -> Path:
     return root / "home"
+
+
+@pytest.fixture(scope="module")
+def borrowed(root: Path) -> dict[str, Any]:
+    """A document that is trained on; builds the index."""
+    done = indexed(root, [ONE, [*TWO, TWIN, *UNUSED]])
+    trained = {row["doc_id"] for row in rows(done, "index", "trained")}
+    return max((row for row in TWO if row["doc_id"] in trained), key=lambda row: len(row["text"]))
 
 
 def attribute(home: Path, *arguments: str, stdin: str = "") -> str:
@@ -32,21 +44,24 @@ def attribute(home: Path, *arguments: str, stdin: str = "") -> str:
     return ended.output
 
 
-def test_documents_are_named_with_address_passage_and_the_next_step(home: Path) -> None:
-    said = attribute(home, f"I once read: {BORROWED} So there.")
+def test_documents_are_named_with_address_passage_and_the_next_step(
+    home: Path, borrowed: dict[str, Any]
+) -> None:
+    said = attribute(home, f"I once read: {borrowed['text']} So there.")
     assert "stands word for word in what was trained on" in said
-    assert TWO[3]["doc_id"] in said
-    assert TWO[3]["url"] in said
+    assert borrowed["doc_id"] in said
+    assert borrowed["url"] in said
     assert "ingot trace DOC_ID --recipe test" in said
 
 
-def test_json_has_all_of_it_from_standard_input(home: Path) -> None:
-    found = json.loads(attribute(home, "--file", "-", "--json", stdin=BORROWED))
+def test_json_has_all_of_it_from_standard_input(home: Path, borrowed: dict[str, Any]) -> None:
+    found = json.loads(attribute(home, "--file", "-", "--json", stdin=borrowed["text"]))
     assert found["covered"] > 0.95
     named = {source["row"]["doc_id"] for span in found["spans"] for source in span["sources"]}
-    assert TWO[3]["doc_id"] in named
+    assert borrowed["doc_id"] in named
 
 
+@pytest.mark.usefixtures("borrowed")
 def test_what_was_seen_and_left_out_is_said_with_the_reason(home: Path) -> None:
     said = attribute(home, LEFT_OUT)
     assert "seen, but not trained on:" in said
@@ -54,6 +69,7 @@ def test_what_was_seen_and_left_out_is_said_with_the_reason(home: Path) -> None:
     assert UNUSED[0]["doc_id"] in said
 
 
+@pytest.mark.usefixtures("borrowed")
 def test_not_found_is_said_plainly(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.txt"
     file.write_text("Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.")
@@ -64,13 +80,15 @@ def test_not_found_is_said_plainly(home: Path, tmp_path: Path) -> None:
             attribute(home, *arguments)
 
 
-def test_a_server_gets_passports_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_gets_passports_too(
+    home: Path, borrowed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INGOT_HOME", str(home))
     attributor = open_attributor("test", "latest")
     assert attributor is not None
-    assert attributor.attribute(BORROWED).spans
-    rows = attributor.passport(TWO[3]["doc_id"])
-    assert {row["stage"] for row in rows} >= {"clean", "dedup", "pack", "index"}
-    json.dumps(rows)
+    assert attributor.attribute(borrowed["text"]).spans
+    passport = attributor.passport(borrowed["doc_id"])
+    assert {row["stage"] for row in passport} >= {"clean", "dedup", "pack", "index"}
+    json.dumps(passport)
     monkeypatch.setenv("INGOT_HOME", str(home / "empty"))
     assert open_attributor("test", "latest") is None

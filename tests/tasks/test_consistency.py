@@ -57,7 +57,7 @@ SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_0
             "evaluate.new_tokens: 64 leaves no room for a prompt",
         ),
         (
-            {"pretrain": {}, "evaluate": {"verbatim_prompts": 9, "held_out_items": 9}},
+            {"pretrain": {}, "evaluate": {"verbatim_prompts": 9, "lm_eval_tasks": ["arc_easy"]}},
             "evaluate.verbatim_prompts: answers are looked up in what was trained on, and the "
             "recipe has no section index",
         ),
