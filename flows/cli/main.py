@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows.cli import (
+    attributing,
     chatting,
     comparing,
     experimenting,
@@ -42,6 +43,7 @@ app = typer.Typer(
 for group in (
     running,
     inspecting,
+    attributing,
     sizing,
     what_if,
     forecasting,
