@@ -36,7 +36,7 @@ from tasks.experiments.worth import Result as Worth
 from tasks.forecasting import Result, in_words, rows_of
 from tasks.panels.markdown import markdown
 from tasks.panels.numbers import duration, size
-from tasks.panels.panels import Flow, Graph
+from tasks.panels.panels import Flow, Graph, Panel
 from tasks.report.funnel import funnel as steps_of
 from tasks.report.funnel_flow import funnel_flow
 from tasks.runner import other_settings
@@ -172,6 +172,13 @@ def comparison(found: Comparison) -> None:
     """Models compared, in one page."""
     text = join_panels([markdown(panel) for panel in comparing.panels(found)])
     create_markdown_artifact(key="compare", markdown=text, description=comparing.in_words(found))
+
+
+@best_effort
+def removal(panels: Sequence[Panel], said: str) -> None:
+    """What holds pages that are to go, or the certificate that they went, in one page."""
+    text = join_panels([markdown(panel) for panel in panels])
+    create_markdown_artifact(key="forget", markdown=text, description=said)
 
 
 @best_effort

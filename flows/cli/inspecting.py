@@ -28,6 +28,8 @@ from tasks.engine.store.views import FILE as PANELS
 from tasks.engine.upkeep import gc as collecting
 from tasks.engine.upkeep import trace as tracing
 from tasks.engine.upkeep import verify as verifying
+from tasks.forget.certificate import marks
+from tasks.forget.holders import CERTIFICATES
 from tasks.panels.numbers import counted
 from tasks.recipe import recipe_name
 from tasks.registry import STAGES
@@ -239,14 +241,20 @@ def verify(
 ) -> None:
     """Check that published files are present, complete and (with --deep) unchanged.
 
-    What the report shows of each artifact is always read."""
+    What the report shows of each artifact is always read, and what still holds pages that were
+    taken out (`ingot forget`) is named."""
     store = open_store()
     unmarked: list[str] = []
     found = verifying.verify(store, deep, unmarked=lambda error: unmarked.append(str(error)))
-    count = sum(1 for _ in verifying.artifacts(store))
+    every = list(verifying.artifacts(store))
+    count = len(every)
+    forgotten = {artifact.folder: names for artifact in every if (names := marks(artifact))}
     if as_json:
-        print(json.dumps({"artifacts": count, "damaged": found}, indent=1))
+        record = {"artifacts": count, "damaged": found, "forgotten": forgotten}
+        print(json.dumps(record, indent=1))
     else:
+        for folder, names in forgotten.items():
+            print(f"holds forgotten pages {folder}: {CERTIFICATES}/{', '.join(names)}")
         for folder, files in found.items():
             print(f"damaged {folder}: {', '.join(files)}")
         print(

@@ -33,7 +33,7 @@ def places_exist(config: SourceConfig, places: Sequence[str] | None) -> Iterator
             yield f"source.sources.{number}.fetched: there is no place {spec.fetched!r}; {named}"
 
 
-def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
+def externals(config: SourceConfig) -> dict[str, Snapshot]:
     """One snapshot, "files": `<source>/<relative name>` and `<source>/<distribution>==<version>`;
     a second, "opt_outs", where there are lists of pages to leave out.
 
@@ -51,11 +51,11 @@ def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
         elif not spec.fetched:
             found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
             items += _of_known_kind(found.items, spec, field)
-    found = {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+    snapshots = {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
     if config.opt_outs:
-        found[OPT_OUTS] = snapshot_files(config.opt_outs, "source.opt_outs")
-        all_opt_outs(found)  # a wrong line is told now, and not by the run
-    return found
+        snapshots[OPT_OUTS] = snapshot_files(config.opt_outs, "source.opt_outs")
+        all_opt_outs(snapshots)  # a wrong line is told now, and not by the run
+    return snapshots
 
 
 def all_opt_outs(external: Mapping[str, Snapshot]) -> OptOuts | None:

@@ -64,6 +64,13 @@ def parse_entry(text: str, kind: str = "") -> Entry:
     return found
 
 
+def spelled(entry: Entry) -> str:
+    """A text that `parse_entry` makes the entry of."""
+    if entry.kind == URL and not _HAS_SCHEME.match(entry.text):
+        return f"https://{entry.text}"
+    return entry.text
+
+
 def _parsed(text: str) -> Entry | None:
     if not text or any(character.isspace() for character in text):
         return None
@@ -144,6 +151,11 @@ class OptOuts:
             kinds[entry.kind].add(entry.text)
         # Of 100,000 pages few are of a host with an entry: only theirs are normalised.
         self._hosts = {re.split("[/:?#]", address, maxsplit=1)[0] for address in self._addresses}
+
+    @property
+    def doc_ids(self) -> frozenset[str]:
+        """The pages that are named by their ids."""
+        return frozenset(self._doc_ids)
 
     def __len__(self) -> int:
         return len(self._doc_ids) + len(self._domains) + len(self._addresses)
