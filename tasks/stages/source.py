@@ -213,7 +213,7 @@ STAGE = Stage(
         "rejected": Output("Records that could not be read, with offset and cause.", REJECTED),
         "captures": Output("Which file holds which page; empty for a single file.", CAPTURES),
         "repeats": Output("Captures dropped because another file has them.", REPEATS),
-        "addresses": Output("Which file holds which URL; empty without opt_outs.", LISTED),
+        "addresses": Output("Which file holds which URL, with opt_outs.", LISTED, optional=True),
     },
     run=run,
     panels=panels,
