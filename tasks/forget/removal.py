@@ -14,7 +14,7 @@ from tasks.engine.store.store import Store
 from tasks.forget import tombstones
 from tasks.forget.certificate import Certificate, certify, keep, near_duplicates
 from tasks.forget.holders import Held, held
-from tasks.forget.texts import latest, removed_texts
+from tasks.forget.texts import in_force, removed_texts
 from tasks.forget.words import document
 
 _DATA = ("pack", "examples")  # what models are trained on comes out of these
@@ -64,7 +64,7 @@ def look_up(store: Store, recipe: str, asked: Sequence[str], near: bool, texts: 
     known = removed_texts(found)
     alike: list[tuple[str, str | None, float]] = []
     if near:
-        alike = near_duplicates(latest(store, recipe), known)
+        alike = near_duplicates(in_force(store, recipe), known)
         entries += [Entry(DOC_ID, doc_id) for doc_id, _, _ in alike]
         found = held(store, OptOuts(entries))
         known = removed_texts(found)
@@ -95,7 +95,7 @@ def issue(
         removal.entries,
         removal.held,
         removal.texts,
-        latest(store, recipe),
+        in_force(store, recipe),
         rebuilt,
         datetime.now(UTC),
     )

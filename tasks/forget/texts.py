@@ -35,9 +35,9 @@ class Texts:
     texts: pa.ChunkedArray
 
 
-def latest(store: Store, recipe: str) -> dict[str, Artifact]:
-    """What a recipe has in force, by stage, in the order of the chain."""
-    found = {stage: channels.resolve(store, recipe, stage) for stage in STAGES}
+def in_force(store: Store, recipe: str, channel: str = channels.LATEST) -> dict[str, Artifact]:
+    """What a channel of a recipe means, by stage, in the order of the chain."""
+    found = {stage: channels.resolve(store, recipe, stage, channel) for stage in STAGES}
     return {stage: artifact for stage, artifact in found.items() if artifact is not None}
 
 
@@ -48,8 +48,8 @@ def removed_texts(held: Held) -> dict[str, str]:
     found: dict[str, str] = {}
     # What is in force comes before what is not, a later stage before an earlier one.
     old = [holder for holder in held.holders if not holder.in_force]
-    in_force = [holder for holder in held.holders if holder.in_force]
-    for holder in reversed([*old, *in_force]):
+    now = [holder for holder in held.holders if holder.in_force]
+    for holder in reversed([*old, *now]):
         if _DOCUMENTS not in holder.rows or not missing:
             continue
         data = holder.artifact.data(_DOCUMENTS)
@@ -73,7 +73,7 @@ def trained_on(artifacts: Mapping[str, Artifact]) -> Iterator[Texts]:
     Args:
         artifacts: in force, by stage.
     """
-    documents = _packed(artifacts)
+    documents = trained_documents(artifacts)
     if documents is not None and documents.artifact is not None:
         yield from _of_documents(documents, documents.artifact.stage)
     for stage, artifact in artifacts.items():
@@ -90,7 +90,7 @@ def cleaned(artifacts: Mapping[str, Artifact]) -> Iterator[Texts]:
         yield from _of_documents(first.data(_DOCUMENTS), first.stage)
 
 
-def _packed(artifacts: Mapping[str, Artifact]) -> Data | None:
+def trained_documents(artifacts: Mapping[str, Artifact]) -> Data | None:
     """The documents that `pack` read; without it the last there are."""
     if _PACK in artifacts:
         record = artifacts[_PACK].manifest.inputs[_DOCUMENTS]

@@ -11,8 +11,8 @@ from typing import Any
 from llm.corpus.annotate.url_rules import host_of
 from llm.corpus.source.licences import spdx
 from llm.rows import bytes_of, places_of
-from tasks.engine.store.artifact import Artifact, Data
-from tasks.engine.store.published import published
+from tasks.engine.store.artifact import Artifact
+from tasks.forget.texts import trained_documents
 
 _SOURCE = "source"
 
@@ -76,24 +76,6 @@ class Known:
         """The output of documents that training reads, "stage.documents"; "" for none."""
         data = trained_documents(self.artifacts)
         return f"{data.artifact.stage}.documents" if data is not None and data.artifact else ""
-
-
-def trained_documents(artifacts: Mapping[str, Artifact]) -> Data | None:
-    """The documents that `pack` read; without it the last there are."""
-    if "pack" in artifacts:
-        record = artifacts["pack"].manifest.inputs["documents"]
-        store = artifacts["pack"].store
-        found = published(store, record.stage, record.build_id, record.attempt)
-        if found is not None:
-            return found.data(record.output)
-    with_texts = [one for one in artifacts.values() if {"doc_id", "text"} <= columns(one)]
-    return with_texts[-1].data("documents") if with_texts else None
-
-
-def columns(artifact: Artifact, output: str = "documents") -> set[str]:
-    """Names of an output's columns; none where there is no such output."""
-    record = artifact.manifest.outputs.get(output)
-    return {column.split(":", 1)[0] for column in (record.columns or [] if record else [])}
 
 
 def read(artifacts: Mapping[str, Artifact]) -> Known:

@@ -14,6 +14,7 @@ from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.forget.certificate import marks
+from tasks.forget.texts import in_force
 from tasks.panels.markdown import inline, markdown
 from tasks.panels.panels import Table
 from tasks.papers.cards import data_card_of, model_card_of
@@ -72,7 +73,7 @@ def write(
         NoPapersError: nothing is built.
         PapersAnswersError: an answer is to no field.
     """
-    artifacts = _artifacts(store, recipe, channel)
+    artifacts = in_force(store, recipe, channel)
     if not artifacts:
         raise NoPapersError(
             f"recipe {recipe!r} has nothing built as {channel!r}; `ingot run --recipe {recipe}` "
@@ -106,11 +107,6 @@ def write(
     return Papers(place, texts, filled, changes, before is None)
 
 
-def _artifacts(store: Store, recipe: str, channel: str) -> dict[str, Artifact]:
-    found = {stage: channels.resolve(store, recipe, stage, channel) for stage in STAGES}
-    return {stage: one for stage, one in found.items() if one is not None}
-
-
 def _made_of(artifacts: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
     """What makes papers fit: all outputs, and what was forgotten of them. The report is made of
     times too, and is no subject of theirs."""
@@ -130,7 +126,7 @@ def outdated(store: Store) -> dict[str, list[str]]:
     for recipe, channel in _all(store):
         place = f"{FOLDER}/{recipe}/{channel}"
         then = (store.read_json(f"{place}/{_MADE_OF}") or {}).get("made_of", {})
-        now = _made_of(_artifacts(store, recipe, channel))
+        now = _made_of(in_force(store, recipe, channel))
         other = [name for name in STAGES if then.get(name) != now.get(name)]
         if other:
             found[place] = other

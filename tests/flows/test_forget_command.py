@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from flows.cli import forgetting
 from flows.cli.main import app
+from flows.cli.running import Done
 from flows.forget import forget
 from flows.planning import planner_for
+from flows.running import Outcome
 from tasks.engine.run.build import build
+from tasks.engine.run.plan import Planner
 from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
@@ -64,6 +69,37 @@ def test_what_holds_a_page_is_said_and_nothing_is_changed(recipe: str, home: Pat
     assert sorted(home.rglob("*")) == files
 
 
+def without_server(selection: Any, planned: Planner, quiet: bool) -> Done:
+    """Builds what was planned in this process."""
+    done = build(planned)
+    outcomes = [Outcome(name, "Completed", each.artifact) for name, each in done.items()]
+    return Done(outcomes, 0.0, "")
+
+
+def test_a_page_is_taken_out_and_the_certificate_says_how_far_that_holds(
+    recipe: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(home, tmp_path / "home")
+    monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(forgetting, "build_planned", without_server)
+    said = told(URL, "-r", recipe, "--apply", "--note", "by letter")
+    assert said.exit_code == 0, said.output
+    listed = (tmp_path / "home" / "forgotten.csv").read_text().splitlines()
+    assert listed[0] == "entry,asked,note"
+    assert listed[1].startswith(f"{URL},20")
+    assert listed[1].endswith(",by letter")
+    # The three pages are one text but for their names: the others still have its words.
+    assert "2 texts of 2 that are trained on" in said.stdout
+    assert "the removal does not hold yet" in said.stdout
+    # All near-duplicates go with it: nothing would be left, and the run says so.
+    all_of_it = told(URL, "-r", recipe, "--near-duplicates", "--apply")
+    assert all_of_it.exit_code == 1
+    assert "removed 3 as opted_out" in str(all_of_it.exception)
+    verified = CliRunner().invoke(app, ["verify"])
+    assert verified.exit_code == 0, verified.output
+    assert verified.stdout.count("holds forgotten pages") == 3
+
+
 def test_the_flow_takes_a_page_out_and_shows_its_certificate(
     prefect_server: None, recipe: str, home: Path
 ) -> None:
@@ -76,7 +112,6 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
     certificate = state.result()
     assert [each["stage"] for each in certificate["rebuilt"]] == ["source", "clean", "dedup"]
     assert certificate["searched_texts"] == 2
-    # The three pages are one text but for their names: the others still have its words.
     assert {each["url"] for each in certificate["shared"]} == {
         "file:///rivers/Severn.html",
         "file:///rivers/Thames.html",
