@@ -75,7 +75,8 @@ def multiply(folder: Path, shards: int) -> Path:
     from flows.planning import planner
     from tasks.engine.run.build import build
     from tasks.engine.store.artifact import attempt_folder, build_folder
-    from tasks.engine.store.manifest import ExternalItem, ExternalRecord
+    from tasks.engine.store.listing import external_record, output_record
+    from tasks.engine.store.manifest import ExternalItem
 
     write_files(folder / "few", SEED_FILES)
     write_files(folder / "many", shards)
@@ -97,7 +98,7 @@ def multiply(folder: Path, shards: int) -> Path:
         for path in paths:
             (place / path).write_bytes(content)
         files = [part.model_copy(update={"path": path}) for path in paths]
-        outputs[name] = output.model_copy(update={"files": files})
+        outputs[name] = output_record(store, target, output.data_id, output.columns, files)
     receipts = store.local_path(f"{target}/receipts")
     receipts.mkdir(parents=True)
     receipt = next(store.local_path(f"{small.folder}/receipts").iterdir()).read_bytes()
@@ -109,9 +110,11 @@ def multiply(folder: Path, shards: int) -> Path:
             "attempt": "0001",
             "outputs": outputs,
             "externals": {
-                name: ExternalRecord(
-                    data_id=found.data_id,
-                    items=[
+                name: external_record(
+                    store,
+                    target,
+                    found.data_id,
+                    [
                         ExternalItem(name=each.name, size=each.size, sha256=each.sha256)
                         for each in found.items
                     ],

@@ -21,7 +21,7 @@ def test_a_plan_finds_a_multiplied_artifact_fresh(
     [row] = planner(str(recipe)).plan()
     assert row.status is Status.FRESH
     assert row.artifact is not None
-    assert len(row.artifact.manifest.outputs["pages"].files) == SEED_FILES + 3
+    assert row.artifact.manifest.outputs["pages"].count == SEED_FILES + 3
     assert not damage(row.artifact)
     one = next((tmp_path / "many").rglob("*.txt"))
     one.write_text("Other text than before.")

@@ -46,7 +46,7 @@ def inputs(artifacts: Mapping[str, Artifact]) -> Table:
             source = f"{record.stage}.{record.output}"
             rows.append([name, field, source, record.data_id[: 2 * _SHORT], state])
         for field, external in artifact.manifest.externals.items():
-            source = f"{number(len(external.items))} external files"
+            source = f"{number(external.count)} external files"
             rows.append([name, field, source, external.data_id[: 2 * _SHORT], "yes"])
     note = (
         "The last column says whether the stage read the build of its parent that this "
