@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.engine_share import measure
 from benchmarks.overhead import SEED_FILES, multiply
 from flows.planning import planner
 from tasks.engine.run.plan import Status
@@ -27,3 +28,10 @@ def test_a_plan_finds_a_multiplied_artifact_fresh(
     one.write_text("Other text than before.")
     [row] = planner(str(recipe)).plan()
     assert row.status is not Status.FRESH
+
+
+def test_the_engine_s_share_is_of_a_stage_that_was_built() -> None:
+    found = measure(0.3)
+    assert found["work_s"] >= 0.3
+    assert found["engine_s"] > 0
+    assert found["engine_share"] == pytest.approx(found["engine_s"] / found["work_s"])
