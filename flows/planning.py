@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from tasks.forget.tombstones import with_forgotten, with_list, write_list
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
+_ATTEMPT = re.compile(r"([a-z_]+)/([0-9a-f]{1,64})/([0-9]+)")  # it becomes a path
+
 # What the UI offers as a multi-select.
 StageName = Literal[*STAGES]
 
@@ -39,10 +42,10 @@ def pinned_artifacts(store: Store, names: Sequence[str]) -> dict[str, Artifact]:
     """
     found = {}
     for name in names:
-        stage, _, rest = name.partition("/")
-        build_id, _, attempt = rest.partition("/")
-        if stage not in STAGES or not build_id or not attempt:
+        named = _ATTEMPT.fullmatch(name)
+        if named is None or named[1] not in STAGES:
             raise RecipeError(f"inputs: {name!r} is not of the form stage/build_id/attempt")
+        stage, build_id, attempt = named.groups()
         artifact = published(store, stage, build_id, attempt)
         if artifact is None:
             raise MissingInputError(

@@ -11,7 +11,7 @@ import typer
 from fsspec.registry import known_implementations
 from packaging.requirements import Requirement
 
-from flows.cli.main import app
+from flows.cli.main import application
 from tasks.recipe import validate_recipe
 from tasks.recipe_files import SHIPPED
 from tasks.registry import STAGES
@@ -27,7 +27,7 @@ SHOWN = [
     for path in (ROOT / part).rglob(f"*.{kind}")
 ]
 SOURCES = [*CODE, *(ROOT / "tests").rglob("*.py"), *SHOWN]
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
 _TREE = r"(?:llm|tasks|flows|deployments|benchmarks|tests|docs)"
 # Names of classes that end so and are other projects', or Python's.
 _OTHERS = {"MemoryError", "RecursionError"}

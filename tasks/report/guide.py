@@ -222,14 +222,14 @@ def _stage(each: Recorded) -> Part:
         for name, record in manifest.inputs.items()
     ]
     read += [
-        [name, f"{number(len(record.items))} external files", record.data_id]
+        [name, f"{number(record.count)} external files", record.data_id]
         for name, record in manifest.externals.items()
     ]
     made: list[list[Cell]] = [
         [
             name,
             output.rows if output.columns is not None else None,
-            len(output.files),
+            output.count,
             size(output.bytes),
             output.data_id,
         ]

@@ -136,7 +136,19 @@ def test_a_missing_input_names_the_command_with_the_file_that_was_loaded(tmp_pat
         planner.plan()
 
 
-@pytest.mark.parametrize("name", ["source", "source/abc", "sauce/abc/0001"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "source",
+        "source/abc",
+        "sauce/abc/0001",
+        "source/../0001",
+        "source/abc/..",
+        "source/abc/0001/../../../elsewhere",
+        "source/abc/0001\n",
+        "../source/abc/0001",
+    ],
+)
 def test_an_input_of_another_form_is_refused(tmp_path, name):
     with pytest.raises(RecipeError, match="stage/build_id/attempt"):
         planner_for(_recipe("source"), "pages", Store(str(tmp_path)), inputs=[name])

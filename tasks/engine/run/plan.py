@@ -186,7 +186,7 @@ class Planner:
             if before is None:
                 why = ("never built",)
                 return _row(stage, Status.MISSING, why, True, None, request.build_id)
-            reasons = tuple(difference(before.manifest, request))
+            reasons = tuple(difference(before, request))
             return _row(stage, Status.STALE, reasons, True, before, request.build_id)
         broken = _broken(artifact, request.config)
         if broken:
@@ -226,7 +226,7 @@ class Planner:
         own = [
             *config_difference(before.manifest, declared.version, config),
             *input_difference(before.manifest.inputs, {**unknown, **known}),
-            *external_difference(before.manifest.externals, externals),
+            *external_difference(before, externals),
         ]
         if own:
             return _row(stage, Status.STALE, (*own, after), True, before)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 
+from tasks.engine.errors import IngotError
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published
 from tasks.engine.store.store import Store
 
 LATEST = "latest"
+_NAME = re.compile(r"[\w-]+")  # part of a path
+
+
+class PointerNameError(IngotError):
+    """A recipe or a channel was asked for by what can be no name of one."""
 
 
 def _path(recipe: str, stage: str, channel: str) -> str:
+    for name, what in ((recipe, "recipe"), (channel, "channel")):
+        if not _NAME.fullmatch(name):
+            raise PointerNameError(
+                f"{name[:80]!r} is no name of a {what}; one has letters, digits, - and _ alone"
+            )
     return f"refs/{recipe}/{stage}/{channel}.json"
 
 
