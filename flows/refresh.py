@@ -8,9 +8,10 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
-from flows.planning import RECIPE, planner
+from flows.planning import DRY_RUN, RECIPE, planner
 from flows.running import preview, run, watch_server
 from tasks.engine.store.artifact import Artifact
+from tasks.panels.numbers import counted
 from tasks.recipe import load
 from tasks.registry import STAGES
 
@@ -18,6 +19,7 @@ from tasks.registry import STAGES
 @flow(name="refresh")
 def refresh(
     recipe: str = Field("quickstart", description=RECIPE),
+    dry_run: bool = Field(False, description=DRY_RUN),
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early.
 
@@ -32,6 +34,8 @@ def refresh(
         if all(row.runs is False for row in rows):
             get_run_logger().info("nothing new: no stage would run")
             return Completed(name="NothingNew", message="no new data; every stage is up to date")
+        if dry_run:
+            return Completed(message=f"planned {counted(len(rows), 'stage')}; nothing was run")
         first = next(row for row in rows if row.runs is not False)
         get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
         done = run(plan, recipe)

@@ -212,8 +212,8 @@ def run_build(
     Raises:
         IngotError: the error of the stage that failed.
     """
-    recipe, changes, only, start, force = selection
-    arguments = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
+    names = ("recipe", "changes", "only", "from_", "force")
+    arguments: dict[str, Any] = dict(zip(names, selection, strict=True))
     mark = PLANNED.set(planned)
     try:
         results: Any = run_watched(lambda: build(**arguments))
