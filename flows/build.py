@@ -12,7 +12,7 @@ from pydantic import Field
 from flows import publish
 from flows.planning import DRY_RUN, RECIPE, SAVE_AS, StageName, keep_changes, planner
 from flows.recipe_choice import offer_one_more
-from flows.running import preview, run, watch_server
+from flows.running import preview, run, shown_run
 from tasks.engine.run.plan import Planner
 from tasks.panels.numbers import counted
 
@@ -44,7 +44,7 @@ def build(
     save_as: str = Field("", description=SAVE_AS),
 ) -> State[list[dict[str, str]]]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
-    with watch_server():
+    with shown_run() as overview:
         plan = PLANNED.get()
         if plan is None and save_as:
             recipe, changes = keep_changes(recipe, changes, save_as), []
@@ -55,7 +55,7 @@ def build(
             return Completed(
                 message=f"planned {counted(len(rows), 'stage')}; nothing was run", data=[]
             )
-        done = run(plan, recipe)
+        done = run(plan, recipe, overview=overview)
         publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     get_run_logger().info("ran %s; %d cached", ", ".join(ran) or "nothing", len(done) - len(ran))

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from flows import publish
 from flows.planning import DRY_RUN, RECIPE, planner
-from flows.running import preview, run, watch_server
+from flows.running import preview, run, shown_run
 from tasks.engine.store.artifact import Artifact
 from tasks.panels.numbers import counted
 from tasks.recipe import load
@@ -26,7 +26,7 @@ def refresh(
     Stages that ask a network (`Stage.looks_again`) are asked to list what there is anew: the plan
     cannot know. What they find unchanged is adopted, and if all is, no stage behind them runs.
     """
-    with watch_server():
+    with shown_run() as overview:
         known = load(recipe).configs
         asking = [name for name, config in known.items() if STAGES[name].looks_again(config)]
         plan = planner(recipe, force=asking)
@@ -38,7 +38,7 @@ def refresh(
             return Completed(message=f"planned {counted(len(rows), 'stage')}; nothing was run")
         first = next(row for row in rows if row.runs is not False)
         get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
-        done = run(plan, recipe)
+        done = run(plan, recipe, overview=overview)
         publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     before = {row.stage: row.artifact for row in rows}

@@ -18,7 +18,7 @@ from pydantic import Field
 from flows.home import open_store
 from flows.planning import DRY_RUN, RECIPE, SAVE_AS, keep, planner_for
 from flows.recipe_choice import offer_one_more
-from flows.running import preview, run, watch_server
+from flows.running import preview, run, shown_run
 from tasks.engine.config import StageConfig
 from tasks.engine.stage.stage import Stage
 from tasks.recipe import Recipe, load
@@ -38,22 +38,22 @@ def _run_alone(
     dry_run: bool,
     save_as: str,
 ) -> State[None]:
-    loaded = load(recipe)
-    configs = {} if config is None else {stage: _wanted(stage, config, loaded)}
-    changed = changed_fields(loaded, configs)
-    if save_as:
-        recipe = keep(recipe, loaded.name, changed, save_as)
-        loaded, configs, changed = load(recipe), {}, {}
-        offer_one_more(recipe)
-    forced = [stage] if force else []
-    with watch_server():
+    with shown_run() as overview:
+        loaded = load(recipe)
+        configs = {} if config is None else {stage: _wanted(stage, config, loaded)}
+        changed = changed_fields(loaded, configs)
+        if save_as:
+            recipe = keep(recipe, loaded.name, changed, save_as)
+            loaded, configs, changed = load(recipe), {}, {}
+            offer_one_more(recipe)
+        forced = [stage] if force else []
         plan = planner_for(
             loaded, recipe, open_store(), [stage], (), forced, configs, inputs, changed
         )
         preview(plan)
         if dry_run:
             return Completed(message=f"{stage}: planned; nothing was run")
-        (outcome,) = run(plan, recipe, here=True)
+        (outcome,) = run(plan, recipe, here=True, overview=overview)
     totals = outcome.artifact.manifest.totals
     message = f"{stage}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
     return Completed(name=outcome.state, message=message)

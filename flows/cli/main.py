@@ -26,8 +26,8 @@ from flows.cli import (
     sizing,
     what_if,
 )
-from flows.cli.faults import explains_itself, message
 from flows.cli.stopping import Stopping
+from flows.faults import explains_itself, message
 from flows.home import prepare_environment
 
 _INTERRUPTED = 130

@@ -17,7 +17,7 @@ from rich.theme import Theme
 
 from flows import running
 from flows.build import PLANNED, build
-from flows.cli.faults import explains_itself
+from flows.faults import explains_itself
 from flows.home import open_store
 from flows.running import Outcome
 from flows.server import ServerError, print_error

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.states import State
@@ -76,6 +77,20 @@ def test_a_first_run_builds_everything_and_shows_it(first):
     assert states(first) == dict.fromkeys(CHAIN, "Completed")
     wanted = {"plan", "lineage", "funnel", *(f"stage-{name}" for name in CHAIN)}
     assert wanted <= artifacts(first).keys()
+
+
+def test_the_overview_has_the_stages_in_order_and_where_each_is_shown(first):
+    page = artifacts(first)["run"]
+    lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    assert [cells[0] for cells in lines] == [f"| {stage}" for stage in CHAIN]
+    assert [cells[1] for cells in lines] == ["Completed"] * 3
+    run = ArtifactFilterFlowRunId(any_=[first.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        made = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run))
+    ids = {each.key: each.id for each in made}
+    for key in ("plan", "funnel", *(f"stage-{stage}" for stage in CHAIN)):
+        assert f"[{key}](../artifact/{ids[key]})" in page
+    assert sum(each.key == "run" for each in made) == 1
 
 
 def told_of(name: str) -> list[Event]:
@@ -264,9 +279,20 @@ def test_a_missing_input_fails_with_the_command_to_run(prefect_server, recipe, t
 
 
 def test_a_failing_stage_is_named_and_fails_the_run(first, recipe):
+    failed = build(recipe, changes=["source.sources.0.kind=parquet"], return_state=True)
     with pytest.raises(IngotError) as caught:
-        build(recipe, changes=["source.sources.0.kind=parquet"])
+        failed.result()
     assert "Stage source failed" in caught.value.__notes__[0]
+    shown = artifacts(failed)
+    assert str(caught.value) in shown["failure"]
+    assert "Stage source failed. Finished work is kept" in shown["failure"]
+    assert "| source | **failed** |" in shown["run"]
+
+
+def test_what_is_wrong_before_any_stage_runs_is_shown_too(first, recipe):
+    failed = build(recipe, changes=["dedup.threshold=2"], return_state=True)
+    assert failed.is_failed()
+    assert "dedup.threshold" in artifacts(failed)["failure"]
 
 
 def test_refresh_ends_early_and_then_picks_up_a_new_page(home, site, recipe):
