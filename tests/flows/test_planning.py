@@ -14,6 +14,7 @@ from deployments.bootstrap import POOLS, declared, flow_of, parameters, pool
 from flows.planning import planner_for
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
+from tasks.engine.run.build import build
 from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
@@ -171,6 +172,17 @@ def test_a_missing_input_names_the_command_with_the_file_that_was_loaded(tmp_pat
     )
     with pytest.raises(MissingInputError, match=r"--recipe my/pages.yaml --only source"):
         planner.plan()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"only": ["dedup"]}, {"start": ["dedup"]}, {"only": ["dedup"], "force": ["dedup"]}]
+)
+def test_what_was_never_built_is_an_error_on_every_route_and_is_not_built(tmp_path, asked):
+    store = Store(str(tmp_path))
+    planner = planner_for(_recipe("source", "clean", "dedup"), "pages.yaml", store, **asked)
+    with pytest.raises(MissingInputError, match=r"ingot run --recipe pages.yaml --only clean"):
+        build(planner)
+    assert not store.exists("artifacts")
 
 
 @pytest.mark.parametrize("name", ["source", "source/abc", "sauce/abc/0001"])
