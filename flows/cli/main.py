@@ -12,8 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.cli.faults import explains_itself, message
 from flows.cli.stopping import Stopping
+from flows.faults import explains_itself, message
 from flows.home import prepare_environment
 
 _INTERRUPTED = 130

@@ -84,7 +84,7 @@ def test_schedules_of_a_server(
     prefect_server: None, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
-    (entry,) = (entry for entry in declared() if entry["name"] == "refresh")
+    (entry,) = (entry for entry in declared() if entry["name"] == "00-refresh")
 
     async def deploy() -> None:
         async with get_client() as client:
@@ -94,7 +94,7 @@ def test_schedules_of_a_server(
     asyncio.run(deploy())
     found = status(open_store())
     assert found.unanswered == ""
-    [nightly] = [each for each in found.schedules if each.deployment == "refresh"]
+    [nightly] = [each for each in found.schedules if each.deployment == "00-refresh"]
     assert (nightly.name, nightly.when, nightly.active) == ("nightly", "0 3 * * *", False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,11 @@ def value_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
             shown = ["(absent)" if value is missing else repr(value) for value in (was, now)]
             changes.append(f"{key}: {shown[0]} -> {shown[1]}")
     return changes
+
+
+def settings(stage: str, fields: Mapping[str, Any]) -> list[str]:
+    """Fields, of JSON values, as `--set` takes them: `stage.field=value`."""
+    return [f"{stage}.{name}={json.dumps(value)}" for name, value in fields.items()]
 
 
 def difference(before: Artifact, request: BuildRequest) -> list[str]:
