@@ -8,6 +8,7 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
+from flows.approval import APPROVE_ABOVE, ask
 from flows.planning import RECIPE, planner
 from flows.running import preview, run, watch_server
 from tasks.engine.store.artifact import Artifact
@@ -18,6 +19,7 @@ from tasks.registry import STAGES
 @flow(name="refresh")
 def refresh(
     recipe: str = Field("quickstart", description=RECIPE),
+    approve_above: str = Field("", description=APPROVE_ABOVE),
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early.
 
@@ -25,8 +27,12 @@ def refresh(
     cannot know. What they find unchanged is adopted, and if all is, no stage behind them runs.
     """
     with watch_server():
-        known = load(recipe).configs
+        loaded = load(recipe)
+        known, limit = loaded.configs, approve_above or loaded.approve_above
         asking = [name for name, config in known.items() if STAGES[name].looks_again(config)]
+        if asking and limit:  # what is there now decides what there is to approve
+            run(planner(recipe, only=asking, force=asking), recipe)
+            asking = []
         plan = planner(recipe, force=asking)
         rows = preview(plan)
         if all(row.runs is False for row in rows):
@@ -34,6 +40,9 @@ def refresh(
             return Completed(name="NothingNew", message="no new data; every stage is up to date")
         first = next(row for row in rows if row.runs is not False)
         get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
+        declined = ask(plan, rows, limit)
+        if declined is not None:
+            return declined
         done = run(plan, recipe)
         publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]

@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tasks.approval_limits import LimitError, limits_of
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
 from tasks.recipe_files import OWN_FIELDS, Layers, layers, read_record, recipe_path
@@ -36,12 +37,15 @@ class Recipe:
     Attributes:
         configs: of the stages it has, by stage name.
         on_code_drift: what to do when code changed under an unchanged stage version.
+        approve_above: what a run may take before somebody is asked, see `approval_limits`; "" =
+            anything.
     """
 
     name: str
     description: str
     on_code_drift: str
     configs: Mapping[str, StageConfig]
+    approve_above: str = ""
 
 
 def load(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -128,6 +132,11 @@ def _validated(found: Layers) -> Recipe:
             f"on_code_drift: {format_value(drift)} is not one of {', '.join(_DRIFT_POLICIES)}",
             "on_code_drift",
         )
+    approve_above = record.get("approve_above") or ""
+    try:
+        limits_of(approve_above)
+    except LimitError as error:
+        report(str(error), "approve_above")
     name = record.get("name") or found.path.stem
     if not _usable(name):
         report(
@@ -157,7 +166,7 @@ def _validated(found: Layers) -> Recipe:
         report(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
     if problems:
         raise RecipeError("\n".join(problems))
-    return Recipe(name, description, drift, configs)
+    return Recipe(name, description, drift, configs, approve_above)
 
 
 def _usable(name: object) -> bool:

@@ -11,14 +11,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.approving import ApproveAbove, Yes, require_approval
 from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
 from flows.home import open_store, require_writable
 from flows.planning import planner
 from flows.reports import ensure_reports
 from flows.server import ensure_server
+from tasks.approval_limits import limits_of
 from tasks.engine.run.plan import Planner, Row, Status
 from tasks.machine import require_devices
+from tasks.recipe import load
 
 _COLOURS = {
     Status.FRESH: "green",
@@ -107,6 +110,8 @@ def run(
     start: Start = [],  # noqa: B006
     force: Force = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and exit.")] = False,
+    approve_above: ApproveAbove = "",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a recipe up to date; starts a Prefect server if none is running."""
@@ -120,6 +125,9 @@ def run(
         show_plan(rows)
         show_forecast(planned, rows)
     require_devices(planned.configs, _may_run(rows))
+    limits = limits_of(approve_above or load(recipe).approve_above)
+    if limits is not None:
+        require_approval(planned, rows, limits, yes, tell=not as_json)
     require_writable()
     url, started = ensure_server()
     ensure_reports(open_store())
