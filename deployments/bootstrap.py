@@ -24,10 +24,13 @@ from prefect.client.schemas.actions import (
     WorkPoolUpdate,
 )
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.actions import RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
+from flows import events
 from tasks.engine.run.code import checkout
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
@@ -35,6 +38,7 @@ from tasks.registry import STAGES
 CHECKOUT = Path(__file__).resolve().parents[1]
 PREFECT_YAML = CHECKOUT / "deployments" / "prefect.yaml"
 POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
+_LEARN, _REFRESH = "learn", "refresh"
 
 
 def declared() -> list[dict[str, Any]]:
@@ -72,7 +76,8 @@ def parameters(entry: dict[str, Any], recipe: Recipe, recipe_name: str) -> dict[
 
 def pool(entry: dict[str, Any], recipe: Recipe) -> str:
     """The work pool of a deployment: what the recipe names for the stage, else the one declared."""
-    config = recipe.configs.get(entry["name"])
+    # It trains in its own process.
+    config = recipe.configs.get("pretrain" if entry["name"] == _LEARN else entry["name"])
     named: str = entry["work_pool"]["name"]
     return (config.pool if config is not None else "") or named
 
@@ -148,6 +153,30 @@ async def ensure_deployment(
     )
 
 
+async def ensure_automation(client: PrefectClient, recipe: Recipe) -> None:
+    """A refresh that published a corpus starts `learn`; off until somebody switches it on."""
+    deployment = await client.read_deployment_by_name(f"{_LEARN}/{_LEARN}")
+    name = f"ingot: {recipe.name} learns from a corpus that has grown"
+    wanted = AutomationCore(
+        name=name,
+        description="Made by `ingot up`, switched off. What is new may be too little: "
+        "learn.new_tokens.",
+        enabled=False,
+        trigger=EventTrigger(
+            match={"ingot.recipe": recipe.name, "ingot.flow": _REFRESH},
+            expect={events.CORPUS},
+            for_each={"prefect.resource.id"},
+        ),
+        actions=[RunDeployment(deployment_id=deployment.id)],
+    )
+    existing = await client.read_automations_by_name(name)
+    if existing:
+        wanted.enabled = existing[0].enabled
+        await client.update_automation(existing[0].id, wanted)
+    else:
+        await client.create_automation(wanted)
+
+
 async def bootstrap(recipe_name: str) -> int:
     """Everything; returns how many deployments there are now."""
     recipe = load(recipe_name)
@@ -157,6 +186,7 @@ async def bootstrap(recipe_name: str) -> int:
         await ensure_limits(client)
         for entry in entries:
             await ensure_deployment(client, entry, recipe, recipe_name)
+        await ensure_automation(client, recipe)
     return len(entries)
 
 

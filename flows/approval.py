@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from prefect import pause_flow_run, suspend_flow_run
 from prefect.exceptions import FlowPauseTimeout
@@ -23,6 +24,7 @@ from tasks import approval, forecasting
 from tasks.approval import NotApprovedError
 from tasks.approval_limits import limits_of
 from tasks.engine.run.plan import Planner, Row
+from tasks.engine.store.artifact import Artifact
 from tasks.panels.markdown import inline, markdown
 from tasks.panels.numbers import duration
 from tasks.panels.panels import Table
@@ -46,11 +48,17 @@ class Approval(RunInput):
     why: str = Field("", description="Why, or why not.")
 
 
-def ask(plan: Planner, rows: Sequence[Row], approve_above: str) -> State[None] | None:
+def ask(
+    plan: Planner,
+    rows: Sequence[Row],
+    approve_above: str,
+    like: Mapping[str, Artifact] = MappingProxyType({}),
+) -> State[None] | None:
     """Wait for a yes where a plan takes more than it may.
 
     Args:
         rows: of the plan, which the run has shown.
+        like: see `tasks.approval.expected`.
 
     Returns:
         How the run ends if it may not go on; `None` if it may.
@@ -62,7 +70,7 @@ def ask(plan: Planner, rows: Sequence[Row], approve_above: str) -> State[None] |
     limits = limits_of(approve_above)
     if limits is None:
         return None
-    stages = approval.expected(plan, rows, limits, forecasting.of_plan(plan, rows))
+    stages = approval.expected(plan, rows, limits, forecasting.of_plan(plan, rows), like)
     objections = approval.objections(limits, stages)
     if not objections:
         return None

@@ -12,6 +12,7 @@ from flows.approval import APPROVE_ABOVE, ask
 from flows.planning import RECIPE, planner
 from flows.running import preview, run, watch_server
 from tasks.engine.store.artifact import Artifact
+from tasks.learning.challenge import training_stages
 from tasks.recipe import load
 from tasks.registry import STAGES
 
@@ -25,6 +26,7 @@ def refresh(
 
     Stages that ask a network (`Stage.looks_again`) are asked to list what there is anew: the plan
     cannot know. What they find unchanged is adopted, and if all is, no stage behind them runs.
+    Of a recipe with a section `learn` the corpus alone is brought up to date: `learn` trains.
     """
     with watch_server():
         loaded = load(recipe)
@@ -33,7 +35,9 @@ def refresh(
         if asking and limit:  # what is there now decides what there is to approve
             run(planner(recipe, only=asking, force=asking), recipe)
             asking = []
-        plan = planner(recipe, force=asking)
+        later = training_stages(loaded)
+        only = [name for name in known if name not in later] if later else []
+        plan = planner(recipe, only=only, force=asking)
         rows = preview(plan)
         if all(row.runs is False for row in rows):
             get_run_logger().info("nothing new: no stage would run")

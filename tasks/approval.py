@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tasks.approval_limits import Limits
 from tasks.engine.errors import IngotError
 from tasks.engine.run.plan import Planner, Row
+from tasks.engine.store.artifact import Artifact
 from tasks.forecasting import Result, request_of, size_of
 from tasks.machine import uses_gpu
 from tasks.panels.numbers import duration
@@ -44,18 +45,26 @@ class Expected:
 
 
 def expected(
-    planner: Planner, rows: Sequence[Row], limits: Limits, forecast: Result | None
+    planner: Planner,
+    rows: Sequence[Row],
+    limits: Limits,
+    forecast: Result | None,
+    like: Mapping[str, Artifact],
 ) -> list[Expected]:
     """What every stage that will or may run is expected to take.
 
     Args:
         forecast: of the pretraining, where there is one.
+        like: for stages that the recipe never built, what others were built by their kind.
     """
     found = []
     for row in rows:
         if row.runs is False:
             continue
         config = planner.configs[row.stage]
+        if row.artifact is None and row.stage in like:
+            before = like[row.stage]
+            row = replace(row, artifact=before, seconds=before.manifest.timings.seconds)
         seconds, why = row.seconds, "as it last took"
         if row.stage == _PRETRAIN:
             seconds, why = _of_pretraining(planner, row, forecast)

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from tasks.approval_limits import LimitError, limits_of
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
+from tasks.learning.config import LearnConfig
 from tasks.recipe_files import OWN_FIELDS, Layers, layers, read_record, recipe_path
 from tasks.registry import STAGES
 from tasks.settings_files.field_errors import did_you_mean, explain, format_key, format_value
@@ -28,6 +29,7 @@ from tasks.settings_files.yaml_text import parse
 
 _DRIFT_POLICIES = ("warn", "rerun", "fail")
 _LONGEST_NAME = 80
+_LEARN = "learn"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Recipe:
         on_code_drift: what to do when code changed under an unchanged stage version.
         approve_above: what a run may take before somebody is asked, see `approval_limits`; "" =
             anything.
+        learn: how its model in use goes on learning; `None` where it has no such section.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Recipe:
     on_code_drift: str
     configs: Mapping[str, StageConfig]
     approve_above: str = ""
+    learn: LearnConfig | None = None
 
 
 def load(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -137,6 +141,13 @@ def _validated(found: Layers) -> Recipe:
         limits_of(approve_above)
     except LimitError as error:
         report(str(error), "approve_above")
+    learn: LearnConfig | None = None
+    if record.get(_LEARN) is not None:
+        try:
+            learn = LearnConfig.model_validate(record[_LEARN])
+        except ValidationError as error:
+            for line in explain(_LEARN, LearnConfig, error):
+                report(line, _LEARN)
     name = record.get("name") or found.path.stem
     if not _usable(name):
         report(
@@ -166,7 +177,7 @@ def _validated(found: Layers) -> Recipe:
         report(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
     if problems:
         raise RecipeError("\n".join(problems))
-    return Recipe(name, description, drift, configs, approve_above)
+    return Recipe(name, description, drift, configs, approve_above, learn)
 
 
 def _usable(name: object) -> bool:
@@ -180,6 +191,8 @@ def _set(found: Layers, change: str) -> None:
     key, sign, text = change.partition("=")
     if not sign or "." not in key:
         raise RecipeError(f"{option}: write it as stage.field=value")
+    if key.startswith(f"{_LEARN}."):  # of a recipe that leaves all of it as it is
+        found.record[_LEARN] = found.record.get(_LEARN) or {}
     set_field(found, key, parse(text, option), option)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from flows.cli.tables import print_rows
 from tasks.approval_limits import Limits
 from tasks.engine.run.plan import Planner, Row
+from tasks.engine.store.artifact import Artifact
 
 ApproveAbove = Annotated[
     str,
@@ -25,20 +27,27 @@ Yes = Annotated[bool, typer.Option("--yes", help="Answer yes where approval is a
 
 
 def require_approval(
-    planner: Planner, rows: Sequence[Row], limits: Limits, yes: bool, tell: bool
+    planner: Planner,
+    rows: Sequence[Row],
+    limits: Limits,
+    yes: bool,
+    tell: bool,
+    like: Mapping[str, Artifact] = MappingProxyType({}),
 ) -> None:
     """Ask on the terminal where a plan takes more than it may.
 
     Args:
         yes: the answer, given beforehand.
         tell: print what it would take also where the answer is there.
+        like: see `tasks.approval.expected`.
 
     Raises:
         NotApprovedError: the answer is no, or there is no terminal to ask on.
     """
     from tasks import approval, forecasting  # most runs are not asked about, and it takes numpy
 
-    stages = approval.expected(planner, rows, limits, forecasting.of_plan(planner, rows))
+    forecast = forecasting.of_plan(planner, rows)
+    stages = approval.expected(planner, rows, limits, forecast, like)
     objections = approval.objections(limits, stages)
     if not objections:
         return

@@ -18,6 +18,8 @@ from flows.cli import (
     handing_over,
     health,
     inspecting,
+    learning,
+    notifying,
     publishing,
     results,
     running,
@@ -47,6 +49,7 @@ for group in (
     forecasting,
     comparing,
     experimenting,
+    learning,
     results,
     publishing,
     handing_over,
@@ -54,6 +57,7 @@ for group in (
     chatting,
     serving,
     services,
+    notifying,
     health,
 ):
     group.register(app)

@@ -111,24 +111,24 @@ def planned(
 
 def test_a_longer_pretraining_is_expected_to_take_longer() -> None:
     plan, rows = planned(PretrainConfig(tokens=40_000_000), 100.0, TRAINED)
-    [found] = expected(plan, rows, NONE, None)
+    [found] = expected(plan, rows, NONE, None, {})
     assert found.seconds == pytest.approx(1000)
     assert found.device_hours == pytest.approx(1000 / 3600)
 
 
 def test_of_another_shape_nobody_knows() -> None:
     plan, rows = planned(PretrainConfig(tokens=4_000_000, layers=17), 100.0, TRAINED)
-    [found] = expected(plan, rows, NONE, None)
+    [found] = expected(plan, rows, NONE, None, {})
     assert (found.seconds, found.why) == (None, "the model is of another shape")
     plan, rows = planned(PretrainConfig(), None)
-    [found] = expected(plan, rows, NONE, None)
+    [found] = expected(plan, rows, NONE, None, {})
     assert (found.seconds, found.why) == (None, "never timed")
 
 
 def test_a_forecast_is_believed_first() -> None:
     plan, rows = planned(PretrainConfig(tokens=40_000_000, processes=2), 100.0, TRAINED)
     forecast = Result(1, 1, 1.0, 1.0, 1.0, 7200.0, {}, (), ())
-    [found] = expected(plan, rows, NONE, forecast)
+    [found] = expected(plan, rows, NONE, forecast, {})
     assert (found.seconds, found.why, found.device_hours) == (7200.0, "by the forecast", 4.0)
 
 
@@ -142,5 +142,5 @@ def test_a_gpu_that_is_asked_for_is_one_taken() -> None:
         ({"device": "auto", "pool": "cpu"}, False),
     ):
         plan, rows = planned(PretrainConfig.model_validate(fields), 1.0, TRAINED)
-        [found] = expected(plan, rows, limits, None)
+        [found] = expected(plan, rows, limits, None, {})
         assert found.gpu is taken, fields
