@@ -55,7 +55,8 @@ class Speaking:
 def recipe(args: argparse.Namespace, held_back: list[str]) -> str:
     """Write the recipe of the corpus without some packages; its path."""
     [source] = load(_BASE).configs["source"].model_dump()["sources"]
-    packages = [name for name in source["distributions"] if name not in held_back]
+    wanted = args.packages or source["distributions"]
+    packages = [name for name in wanted if name not in held_back]
     record: dict[str, Any] = {
         "extends": _BASE,
         "name": "grown",
@@ -63,7 +64,11 @@ def recipe(args: argparse.Namespace, held_back: list[str]) -> str:
         # What learns from the corpus stays what it was before it grew; cuts by rank would move.
         "filter": {"rules": [{"column": "language", "allowed": ["en"]}]},
         "tokenizer": {"from_folder": str(args.folder / "tokenizer")},
-        "pretrain": {"tokens": int(args.tokens), "decay_share": args.decay_share},
+        "pretrain": {
+            "tokens": int(args.tokens),
+            "decay_share": args.decay_share,
+            "compile": args.tokens > 2e6,  # below, it takes longer than it saves
+        },
         "evaluate": {
             "validation_bytes": args.validation_bytes,
             "max_generated": 0,
@@ -112,6 +117,9 @@ def main() -> None:
     parser.add_argument("--replay", type=float, default=0.25)
     parser.add_argument("--decay-share", type=float, default=0.2, help="from scratch")
     parser.add_argument("--validation-bytes", type=int, default=1_000_000)
+    parser.add_argument(
+        "--packages", nargs="+", metavar="PACKAGE", help="of the whole corpus; all the quickstart's"
+    )
     parser.add_argument("--new", nargs="+", default=["networkx", "mypy"], metavar="PACKAGE")
     args = parser.parse_args()
     args.folder = args.folder.resolve()
