@@ -105,7 +105,9 @@ def test_the_address_is_kept_secret_and_others_are_turned_off(listener: Listener
             "ingot: no worker takes a run",
         ]
         assert "S3CRET" not in "".join(each.model_dump_json() for each in there)
-        document = client.read_block_document_by_name("ingot-notifications", "webhook")
+        document = client.read_block_document_by_name(
+            "ingot-notifications", "webhook", include_secrets=False
+        )
         assert "S3CRET" not in document.model_dump_json()
 
 
