@@ -27,10 +27,13 @@ from prefect.client.schemas.actions import (
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.actions import RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
+from flows import events
 from flows.deployment_names import CHAIN, TAG, deployment_name, part_of
 from flows.recipe_choice import offer_recipes
 from tasks.engine.run.code import checkout
@@ -41,6 +44,7 @@ from tasks.registry import STAGES
 CHECKOUT = Path(__file__).resolve().parents[1]
 PREFECT_YAML = CHECKOUT / "deployments" / "prefect.yaml"
 POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
+_LEARN, _REFRESH = "learn", "refresh"
 
 
 def declared() -> list[dict[str, Any]]:
@@ -95,7 +99,9 @@ def form(entry: dict[str, Any], recipe: Recipe, recipes: Sequence[str]) -> dict[
 
 def pool(entry: dict[str, Any], recipe: Recipe) -> str:
     """The work pool of a deployment: what the recipe names for the stage, else the one declared."""
-    config = recipe.configs.get(entry["stage"])
+    # What learns trains in its own process.
+    stage = "pretrain" if flow_of(entry).name == _LEARN else entry["stage"]
+    config = recipe.configs.get(stage)
     named: str = entry["work_pool"]["name"]
     return (config.pool if config is not None else "") or named
 
@@ -194,6 +200,30 @@ async def remove_undeclared(client: PrefectClient, entries: Sequence[dict[str, A
     return [each.name for each in gone]
 
 
+async def ensure_automation(client: PrefectClient, recipe: Recipe) -> None:
+    """A refresh that published a corpus starts `learn`; off until somebody switches it on."""
+    deployment = await client.read_deployment_by_name(f"{_LEARN}/00-{_LEARN}")
+    name = f"ingot: {recipe.name} learns from a corpus that has grown"
+    wanted = AutomationCore(
+        name=name,
+        description="Made by `ingot up`, switched off. What is new may be too little: "
+        "learn.new_tokens.",
+        enabled=False,
+        trigger=EventTrigger(
+            match={"ingot.recipe": recipe.name, "ingot.flow": _REFRESH},
+            expect={events.CORPUS},
+            for_each={"prefect.resource.id"},
+        ),
+        actions=[RunDeployment(deployment_id=deployment.id)],
+    )
+    existing = await client.read_automations_by_name(name)
+    if existing:
+        wanted.enabled = existing[0].enabled
+        await client.update_automation(existing[0].id, wanted)
+    else:
+        await client.create_automation(wanted)
+
+
 async def bootstrap(recipe_name: str) -> int:
     """Everything; returns how many deployments there are now."""
     recipe = load(recipe_name)
@@ -204,6 +234,7 @@ async def bootstrap(recipe_name: str) -> int:
         for entry in entries:
             await ensure_deployment(client, entry, recipe, recipe_name)
         await remove_undeclared(client, entries)
+        await ensure_automation(client, recipe)
     return len(entries)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -10,13 +11,15 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
+from flows.approval import APPROVE_ABOVE, ask
 from flows.planning import DRY_RUN, RECIPE, SAVE_AS, StageName, keep_changes, planner
 from flows.recipe_choice import offer_one_more
 from flows.running import preview, run, shown_run
 from tasks.engine.run.plan import Planner
 from tasks.panels.numbers import counted
+from tasks.recipe import load
 
-# The planner of a run that its caller, in this process, has planned already.
+# The planner of a run that its caller, in this process, has planned already, and had approved.
 PLANNED: ContextVar[Planner | None] = ContextVar("planned", default=None)
 
 
@@ -40,9 +43,10 @@ def build(
         [],
         description="Rebuild these stages even if they are fresh, as a new attempt.",
     ),
+    approve_above: str = Field("", description=APPROVE_ABOVE),
     dry_run: bool = Field(False, description=DRY_RUN),
     save_as: str = Field("", description=SAVE_AS),
-) -> State[list[dict[str, str]]]:
+) -> State[Any]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
     with shown_run() as overview:
         plan = PLANNED.get()
@@ -55,6 +59,10 @@ def build(
             return Completed(
                 message=f"planned {counted(len(rows), 'stage')}; nothing was run", data=[]
             )
+        if PLANNED.get() is None:
+            declined = ask(plan, rows, approve_above or load(recipe).approve_above)
+            if declined is not None:
+                return declined
         done = run(plan, recipe, overview=overview)
         publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]

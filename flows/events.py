@@ -7,6 +7,7 @@ whoever listens.
 from __future__ import annotations
 
 from prefect.events import emit_event
+from prefect.runtime import flow_run
 
 from flows.publish import best_effort
 from llm.tables import TRAIN
@@ -22,7 +23,8 @@ def published(recipe: str, artifact: Artifact, before: Artifact | None) -> None:
     """Tell that a stage was built; of what was served from the store nothing is told.
 
     The resource is `ingot.<recipe>.<stage>`, with labels `ingot.recipe`, `ingot.stage`,
-    `ingot.build_id` and `ingot.attempt`; the payload counts rows, and of the corpus its tokens.
+    `ingot.build_id`, `ingot.attempt` and `ingot.flow`, the flow that built it; the payload counts
+    rows, and of the corpus its tokens.
 
     Args:
         before: what the recipe had of the stage until now.
@@ -34,6 +36,7 @@ def published(recipe: str, artifact: Artifact, before: Artifact | None) -> None:
         "ingot.stage": manifest.stage,
         "ingot.build_id": manifest.build_id,
         "ingot.attempt": manifest.attempt,
+        "ingot.flow": flow_run.flow_name or "",
     }
     totals = manifest.totals
     payload = {

@@ -12,7 +12,7 @@ from pydantic import Field
 from flows import publish
 from flows.home import open_store
 from flows.planning import RECIPE, plan_of_removal, planner
-from flows.running import preview, run, watch_server
+from flows.running import preview, run, shown_run
 from tasks.forget import words
 from tasks.forget.removal import data_stages, issue, look_up, write_tombstones
 from tasks.recipe import recipe_name
@@ -31,7 +31,7 @@ def forget(
     ),
 ) -> State[dict[str, Any]]:
     """Say which artifacts and models hold pages, and take these out of the data, with proof."""
-    with watch_server():
+    with shown_run():
         store, name, log = open_store(), recipe_name(recipe), get_run_logger()
         found = look_up(store, name, pages, near_duplicates, texts=not dry_run)
         said = words.found_in_words(found.held)

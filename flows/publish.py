@@ -172,6 +172,12 @@ def forecast(found: Result) -> None:
 
 
 @best_effort
+def approval(said: str, table: Sequence[dict[str, str]]) -> None:
+    """What a run would take, which somebody is to approve."""
+    create_table_artifact(key="approval", description=said, table=list(table))
+
+
+@best_effort
 def comparison(found: Comparison) -> None:
     """Models compared, in one page."""
     text = join_panels([markdown(panel) for panel in comparing.panels(found)])

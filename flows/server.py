@@ -166,7 +166,10 @@ def command(port: int) -> list[str]:
 
 def _launch(port: int) -> None:
     # Without being told, its pages would ask port 4200, which may be somebody else's server.
-    start_process(_NAME, command(port), {"PREFECT_SERVER_UI_API_URL": address(port)}, port=port)
+    # What it sends to others has links to them.
+    api = address(port)
+    places = {"PREFECT_SERVER_UI_API_URL": api, "PREFECT_UI_URL": api.removesuffix("/api")}
+    start_process(_NAME, command(port), places, port=port)
 
 
 def _wait(port: int, say: Say) -> None:

@@ -10,6 +10,7 @@ from tasks.engine.config import StageConfig
 from tasks.engine.errors import IngotError
 
 _ANYWHERE = ("auto", "cpu")
+_GPU_POOL = "gpu"
 
 
 class MissingDeviceError(IngotError):
@@ -38,6 +39,17 @@ def require_devices(configs: Mapping[str, StageConfig], stages: Iterable[str]) -
             )
     if found:
         raise MissingDeviceError("\n".join(found))
+
+
+def uses_gpu(config: StageConfig) -> bool:
+    """Whether a stage would take a GPU: its config names one, or takes what is there.
+
+    One with a `pool` runs elsewhere: `auto` takes a GPU there if the pool is named after it.
+    """
+    device = getattr(config, "device", "cpu")
+    if device == "auto":
+        return config.pool == _GPU_POOL if config.pool else not _missing_device("cuda", 1)
+    return device == "cuda"
 
 
 @functools.cache

@@ -18,8 +18,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tasks.approval_limits import LimitError, limits_of
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
+from tasks.learning.config import LearnConfig
 from tasks.recipe_files import OWN_FIELDS, Layers, layers, read_record, recipe_path
 from tasks.registry import STAGES
 from tasks.settings_files.field_errors import did_you_mean, explain, format_key, format_value
@@ -27,6 +29,7 @@ from tasks.settings_files.yaml_text import parse
 
 _DRIFT_POLICIES = ("warn", "rerun", "fail")
 LONGEST_NAME = 80
+_LEARN = "learn"
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,17 @@ class Recipe:
     Attributes:
         configs: of the stages it has, by stage name.
         on_code_drift: what to do when code changed under an unchanged stage version.
+        approve_above: what a run may take before somebody is asked, see `approval_limits`; "" =
+            anything.
+        learn: how its model in use goes on learning; `None` where it has no such section.
     """
 
     name: str
     description: str
     on_code_drift: str
     configs: Mapping[str, StageConfig]
+    approve_above: str = ""
+    learn: LearnConfig | None = None
 
 
 def load(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -128,6 +136,18 @@ def _validated(found: Layers) -> Recipe:
             f"on_code_drift: {format_value(drift)} is not one of {', '.join(_DRIFT_POLICIES)}",
             "on_code_drift",
         )
+    approve_above = record.get("approve_above") or ""
+    try:
+        limits_of(approve_above)
+    except LimitError as error:
+        report(str(error), "approve_above")
+    learn: LearnConfig | None = None
+    if record.get(_LEARN) is not None:
+        try:
+            learn = LearnConfig.model_validate(record[_LEARN])
+        except ValidationError as error:
+            for line in explain(_LEARN, LearnConfig, error):
+                report(line, _LEARN)
     name = record.get("name") or found.path.stem
     if not usable_name(name):
         report(
@@ -157,7 +177,7 @@ def _validated(found: Layers) -> Recipe:
         report(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
     if problems:
         raise RecipeError("\n".join(problems))
-    return Recipe(name, description, drift, configs)
+    return Recipe(name, description, drift, configs, approve_above, learn)
 
 
 def usable_name(name: object) -> bool:
@@ -172,6 +192,8 @@ def _set(found: Layers, change: str) -> None:
     key, sign, text = change.partition("=")
     if not sign or "." not in key:
         raise RecipeError(f"{option}: write it as stage.field=value")
+    if key.startswith(f"{_LEARN}."):  # of a recipe that leaves all of it as it is
+        found.record[_LEARN] = found.record.get(_LEARN) or {}
     set_field(found, key, parse(text, option), option)
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "forecasting": ("forecast",),
     "comparing": ("compare",),
     "experimenting": ("experiment",),
+    "learning": ("learn",),
     "results": ("report", "export", "promote"),
     "forgetting": ("forget",),
     "papers": ("papers",),
@@ -39,6 +40,7 @@ COMMANDS = {
     "chatting": ("chat",),
     "serving": ("serve",),
     "services": ("up", "down"),
+    "notifying": ("notify",),
     "health": ("status", "doctor"),
 }
 

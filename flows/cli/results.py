@@ -113,6 +113,14 @@ def promote(
             help="Refuse if it is significantly worse by this one. May be repeated.",
         ),
     ] = [],  # noqa: B006
+    margin: Annotated[
+        float,
+        typer.Option(
+            help="By --if-better it is enough not to be worse by more than this share, surely.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 0.0,
     model: Annotated[
         str, typer.Option("--model", help="Which model of the evaluations; default: their last.")
     ] = "",
@@ -125,7 +133,7 @@ def promote(
     if not built:
         raise MissingInputError(f"nothing to promote: run `ingot run --recipe {recipe}` first")
     if if_better or not_worse:
-        _require_better(recipe, channel, built, if_better, not_worse, model, shared_items)
+        _require_better(recipe, channel, built, if_better, not_worse, model, shared_items, margin)
     for artifact in built.values():
         channels.point(artifact.store, recipe_name(recipe), artifact, channel)
         print(f"{channel}  {artifact.folder}")
@@ -139,6 +147,7 @@ def _require_better(
     not_worse: Sequence[str],
     model: str,
     shared_items: bool,
+    margin: float,
 ) -> None:
     """Show champion and challenger; the channel's model is the champion, where it has one.
 
@@ -151,7 +160,7 @@ def _require_better(
         print(f"{channel} has no evaluated model yet: there is nothing to be better than")
         return
     champion = of_channel(open_store(), recipe, channel, model)
-    judged = promotion.judge(champion, challenger, better, not_worse, shared_items)
+    judged = promotion.judge(champion, challenger, better, not_worse, shared_items, margin)
     show(judged.comparison)
     if judged.objections:
         raise promotion.NotBetterError(

@@ -13,15 +13,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.approving import ApproveAbove, Yes, require_approval
 from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
 from flows.home import open_store, require_writable
 from flows.planning import keep_changes, planner
 from flows.reports import ensure_reports
 from flows.server import ensure_server
+from tasks.approval_limits import limits_of
 from tasks.engine.identity.snapshot import root
 from tasks.engine.run.plan import Planner, Row, Status
 from tasks.machine import require_devices
+from tasks.recipe import load
 
 if TYPE_CHECKING:
     from flows.running import Outcome
@@ -121,6 +124,8 @@ def run(
             metavar="NAME",
         ),
     ] = "",
+    approve_above: ApproveAbove = "",
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a recipe up to date; starts a Prefect server if none is running."""
@@ -139,6 +144,9 @@ def run(
         show_plan(rows)
         show_forecast(planned, rows)
     require_devices(planned.configs, _may_run(rows))
+    limits = limits_of(approve_above or load(recipe).approve_above)
+    if limits is not None:
+        require_approval(planned, rows, limits, yes, tell=not as_json)
     done = build_planned(selection, planned, quiet=as_json)
     outcomes = done.outcomes
     record = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -15,24 +14,7 @@ from rich.table import Table
 from flows.cli.options import AsJson
 from llm.training.planner import dial, rules, sizes
 from llm.training.planner.rates import MEMORY_GB, Rate
-
-_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
-
-
-def seconds_of(text: str) -> float:
-    """90m, 8h, 1h30m or 2d in seconds.
-
-    Raises:
-        BudgetError: it is no length of time above zero.
-    """
-    part = r"([0-9]+(?:\.[0-9]+)?)\s*(s|min|m|h|d)\s*"
-    whole = re.fullmatch(f"(?:{part})+", text.strip())
-    seconds = sum(float(count) * _UNITS[unit] for count, unit in re.findall(part, text))
-    if not whole or not seconds:
-        raise dial.BudgetError(
-            f"--budget {text!r} is no length of time; write it as 90m, 8h, 1h30m or 2d"
-        )
-    return seconds
+from tasks.durations import DurationError, seconds_of
 
 
 def size(
@@ -65,7 +47,7 @@ def size(
     if not (0 <= teraflops < float("inf") and price < float("inf")):  # NaN is neither
         raise dial.BudgetError("--teraflops and --price are numbers from 0 on")
     vocabulary, context, optimiser = _of_recipe(recipe)
-    seconds = seconds_of(budget) if budget else 0.0
+    seconds = _seconds(budget) if budget else 0.0
     count = sizes.parse_count(tokens) if tokens else 0
     if measure and not (params or count or seconds):
         found = device_rate.find(device, "auto", again=True, tell=_tell)
@@ -101,6 +83,13 @@ def size(
         print(json.dumps(record, indent=1))
         return
     _show(plan, question, rate)
+
+
+def _seconds(budget: str) -> float:
+    try:
+        return seconds_of(budget)
+    except DurationError as error:
+        raise dial.BudgetError(f"--budget: {error}") from error
 
 
 def _tell(message: str) -> None:

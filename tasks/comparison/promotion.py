@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,11 +38,16 @@ def judge(
     better: Sequence[str],
     not_worse: Sequence[str],
     shared_items: bool = False,
+    margin: float = 0.0,
 ) -> Judged:
     """Ask for a significant gain by some measures, and for no significant loss by others.
 
     Each measure is a test of its own at 5 %: what has to be better by all of several is not found
     so more often by chance, and what guards against a loss is to see it.
+
+    Args:
+        margin: above 0 it is enough by `better` not to be worse by more than this share of the
+            champion's value, as far as the interval reaches (non-inferiority).
 
     Raises:
         ComparisonError: a measure is not there, or has no better way.
@@ -60,11 +66,20 @@ def judge(
         if not found.direction:
             raise ComparisonError(f"{metric}: neither way is better, so it decides nothing")
         rows.append(row)
-        if metric in better and found.verdict != "better":
+        if metric in better and margin > 0:
+            if _loss_at_most(found) > margin * abs(found.before):
+                objections.append(f"maybe worse by more than {margin:.2%} by {_in_words(found)}")
+        elif metric in better and found.verdict != "better":
             objections.append(f"not better by {_in_words(found)}")
         elif found.verdict == "worse":
             objections.append(f"worse by {_in_words(found)}")
     return Judged(Comparison((champion, challenger), tuple(rows), ()), tuple(objections))
+
+
+def _loss_at_most(row: Difference) -> float:
+    """How far on the worse side the interval ends; infinite without one."""
+    end = row.change.low if row.direction > 0 else row.change.high
+    return math.inf if end is None else -row.direction * end
 
 
 def _in_words(row: Difference) -> str:

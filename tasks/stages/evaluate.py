@@ -12,10 +12,13 @@ from llm.evaluation.items import ITEMS
 from llm.evaluation.score_tables import SAMPLES, SCORES
 from llm.evaluation.tasks.answer_table import ANSWERS
 from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Data, Inputs
+from tasks.engine.store.artifact import Artifact, Data, Inputs
+from tasks.engine.store.named import is_named, named_artifact
+from tasks.engine.store.store import Store
 from tasks.stages.chain_models import chain_models, local_files
 from tasks.stages.evaluate_config import EvaluateConfig
 from tasks.stages.evaluate_others import model_records, model_snapshots
@@ -33,6 +36,8 @@ from tasks.stages.evaluate_tasks import (
     task_snapshots,
 )
 from tasks.stages.prompts import answers_fit, texts_fit
+
+_CHAMPION = "champion"
 
 
 def _prompts_fit(
@@ -65,6 +70,23 @@ def externals(config: EvaluateConfig) -> Mapping[str, Snapshot]:
     }
 
 
+def named(config: EvaluateConfig, store: Store) -> Mapping[str, tuple[Artifact, str]]:
+    """The champion, if one is named.
+
+    Raises:
+        ExternalInputError: it is not in the store.
+    """
+    field = f"evaluate.{_CHAMPION}"
+    if not config.champion:
+        return {}
+    if not is_named(config.champion):
+        raise ExternalInputError(
+            f"{field}: {config.champion!r} names no model of the store; write stage@ and at least "
+            "4 digits (0-9, a-f) of its build id, which `ingot why` shows"
+        )
+    return {_CHAMPION: named_artifact(store, config.champion, "model", field)}
+
+
 def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     """Measure in a process of its own.
 
@@ -73,10 +95,11 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             model.
     """
     results = out.scratch / "results"
-    models = [name for name in inputs if name not in STAGE.inputs]
+    own = [name for name in inputs if name not in STAGE.inputs]
+    models = [_CHAMPION, *own] if _CHAMPION in inputs else own
     # Paths are those of the snapshots.
-    elsewhere = {"pool", "by_language", "tasks", "lm_eval_files", "models", *ELSEWHERE}
-    elsewhere |= {"verbatim_prompts", "verbatim_tokens"}
+    elsewhere = {"pool", "by_language", "tasks", "lm_eval_files", "models", _CHAMPION}
+    elsewhere |= {*ELSEWHERE, "verbatim_prompts", "verbatim_tokens"}
     settings = config.model_dump(mode="json", exclude=elsewhere)
     out.launch(
         "llm.evaluation",
@@ -115,8 +138,10 @@ def _with_the_one_before(models: Mapping[str, Data]) -> list[dict[str, str]]:
         started = data.artifact.manifest.inputs.get("model") if data.artifact else None
         last = next(reversed(known.values()), "")
         before = known.get(started.data_id, last) if started else last
+        before = "" if name == _CHAMPION else before
         found.append({"name": name, "folder": str(data.folder()), "before": before})
-        known[data.data_id] = name
+        if name != _CHAMPION:
+            known[data.data_id] = name
     return found
 
 
@@ -169,8 +194,10 @@ STAGE = Stage(
         "index": Input(
             ("index.index",), "What was trained on.", optional=True, asked="verbatim_prompts"
         ),
+        _CHAMPION: Input((), "The model that `champion` names.", optional=True),
     },
     inputs_from=_models,
+    named=named,
     outputs={
         "scores": Output("A value per model and metric, with its 95 % interval.", SCORES),
         "items": Output(

@@ -103,6 +103,11 @@ class EvaluateConfig(StageConfig):
     models: list[str] = execution(
         [], "Models of others to measure beside: folders or ids of the hub, NAME= before or not."
     )
+    champion: str = execution(
+        "",
+        "A model of the store to measure beside, on all that the recipe's own are measured on, as "
+        "stage@<build id>.",
+    )
     resamples: int = Field(
         1_000, description="Bootstrap resamples behind an interval.", ge=100, le=100_000
     )

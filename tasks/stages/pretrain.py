@@ -221,7 +221,7 @@ STAGE = Stage(
     description="Trains a transformer to predict the next token.",
     config=PretrainConfig,
     inputs={
-        "sequences": Input(("pack.sequences",), "Rows of tokens."),
+        "sequences": Input(("replay.sequences", "pack.sequences"), "Rows of tokens."),
         "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer they were made with."),
         "weights": Input(("mix.weights",), "A mixture.", optional=True, asked="searched_mixture"),
         "documents": Input(

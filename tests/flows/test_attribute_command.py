@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.attributing import NoTextError, open_attributor
-from flows.cli.main import app
+from flows.cli.main import application
 from tests.tasks.documents_stage import rows
 from tests.tasks.stages.test_index_stage import ONE, TWIN, TWO, UNUSED, indexed
 
@@ -37,7 +37,7 @@ def borrowed(root: Path) -> dict[str, Any]:
 
 def attribute(home: Path, *arguments: str, stdin: str = "") -> str:
     command = ["attribute", *arguments, "--recipe", "test"]
-    ended = CliRunner().invoke(app, command, input=stdin, env={"INGOT_HOME": str(home)})
+    ended = CliRunner().invoke(application(), command, input=stdin, env={"INGOT_HOME": str(home)})
     if ended.exception is not None and not isinstance(ended.exception, SystemExit):
         raise ended.exception
     assert ended.exit_code == 0, ended.output

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import forgetting
-from flows.cli.main import app
+from flows.cli.main import application
 from flows.cli.running import Done
 from flows.forget import forget
 from flows.planning import planner_for
@@ -44,7 +44,7 @@ def home(recipe: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["forget", *arguments])
+    return CliRunner().invoke(application(), ["forget", *arguments])
 
 
 def test_what_holds_a_page_is_said_and_nothing_is_changed(recipe: str, home: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_page_is_taken_out_and_the_certificate_says_how_far_that_holds(
     all_of_it = told(URL, "-r", recipe, "--near-duplicates", "--apply")
     assert all_of_it.exit_code == 1
     assert "removed 3 as opted_out" in str(all_of_it.exception)
-    verified = CliRunner().invoke(app, ["verify"])
+    verified = CliRunner().invoke(application(), ["verify"])
     assert verified.exit_code == 0, verified.output
     assert verified.stdout.count("holds forgotten pages") == 3
 
@@ -120,6 +120,6 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
     assert {"forget", "plan", "stage-source"} <= artifacts(state).keys()
     kept = json.loads(next((home / "forgotten").glob("*.json")).read_text())
     assert kept == certificate
-    verified = CliRunner().invoke(app, ["verify"])
+    verified = CliRunner().invoke(application(), ["verify"])
     assert verified.exit_code == 0, verified.output
     assert f"forgotten/{certificate['name']}" in verified.stdout

@@ -20,7 +20,7 @@ from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 from tasks.stages.filter_rules import Line
 
-FLOWS = ["build", "compare", "experiment", "forecast", "forget", "refresh"]
+FLOWS = ["build", "compare", "experiment", "forecast", "forget", "learn", "refresh"]
 
 
 def test_every_stage_has_a_deployment_whose_flow_exists():

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
 from flows.cli.main import application
-from flows.cli.sizing import seconds_of
 from llm.process.safe_path import CHECKOUT
 from llm.training.planner import rates
 from llm.training.planner.dial import BudgetError
@@ -28,25 +27,10 @@ def answer(*arguments: str) -> Result:
     return CliRunner().invoke(application(), ["size", *arguments], env={"COLUMNS": "160"})
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90m", 5400),
-        ("8h", 28_800),
-        ("2d", 172_800),
-        ("1.5 h", 5400),
-        ("1h30m", 5400),
-        ("1d 2h", 93_600),
-    ],
-)
-def test_lengths_of_time(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "8", "0h", "-1h", "h", "8 weeks", "1h30", "m30s"])
-def test_what_is_no_length_of_time(text: str) -> None:
-    with pytest.raises(BudgetError, match="write it as 90m, 8h, 1h30m or 2d"):
-        seconds_of(text)
+def test_a_budget_that_is_no_length_of_time() -> None:
+    error = answer("--budget", "8 weeks", "--device", "h200").exception
+    assert isinstance(error, BudgetError)
+    assert str(error).startswith("--budget: '8 weeks' is no length of time")
 
 
 def test_a_size_on_a_gpu_elsewhere() -> None:

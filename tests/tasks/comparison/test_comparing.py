@@ -161,6 +161,33 @@ def test_an_interval_that_holds_zero_is_no_gain(tmp_path: Path) -> None:
     assert "on 120 items" in objection
 
 
+@pytest.mark.parametrize(
+    ("change", "margin", "stands"),
+    [
+        (0.0, 0.0, False),  # no better
+        (0.0, 0.005, False),  # its interval of a hundredth a byte, of two, reaches further
+        (0.0, 0.02, True),
+        (0.05, 0.02, False),  # worse by more
+        (-0.1, 0.02, True),
+    ],
+)
+def test_within_a_margin_it_is_enough_to_do_no_harm(
+    tmp_path: Path, change: float, margin: float, stands: bool
+) -> None:
+    before, after = sides(tmp_path, [bits(0)], [bits(change, 1)])
+    judged = judge(before, after, ["bits_per_byte"], [], margin=margin)
+    assert (judged.objections == ()) is stands, judged
+    if margin and not stands:
+        assert judged.objections[0].startswith(f"maybe worse by more than {margin:.2%} by bits")
+
+
+def test_a_margin_of_what_is_better_higher(tmp_path: Path) -> None:
+    before, after = sides(tmp_path, [right(0.5)], [right(0.49)])
+    assert judge(before, after, ["arc_easy"], [], margin=0.1).objections == ()
+    [objection] = judge(before, after, ["arc_easy"], [], margin=0.01).objections
+    assert objection.startswith("maybe worse by more than 1.00% by arc_easy: 0.5 -> 0.49")
+
+
 def test_an_evaluation_of_earlier_models_decides_nothing(tmp_path: Path) -> None:
     models = {"base": [bits(0)], "sft": [bits(-0.1)]}
     done = evaluated(tmp_path, "old", models)
