@@ -178,6 +178,7 @@ def _of_text(home: Path, folder: Path, start: Path, o: argparse.Namespace) -> di
         "max_items": 0,
         "held_out_items": 0,
         "rolling": False,
+        "verbatim": {"index": [], "prompts": 0, "tokens": 32},
         "safety": {
             "prompts": 0,
             "harmless": nothing,

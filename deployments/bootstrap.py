@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,18 @@ from prefect.client.schemas.actions import (
     WorkPoolCreate,
     WorkPoolUpdate,
 )
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.utilities.callables import parameter_schema
 
+from flows.deployment_names import CHAIN, TAG, deployment_name, part_of
+from flows.recipe_choice import offer_recipes
 from tasks.engine.run.code import checkout
 from tasks.recipe import Recipe, load
+from tasks.recipe_list import found_recipes
 from tasks.registry import STAGES
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -39,16 +45,18 @@ POOLS: dict[str, int | None] = {"cpu": None, "gpu": 1}
 
 def declared() -> list[dict[str, Any]]:
     """Every deployment: those of prefect.yaml, and one a stage."""
-    found: list[dict[str, Any]] = yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
+    chains: list[dict[str, Any]] = yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
     stages = [
         {
-            "name": stage,
+            "name": deployment_name(stage, STAGES),
+            "stage": stage,
             "entrypoint": f"flows/stages.py:{stage}",
             "work_pool": {"name": "cpu"},
+            "tags": [TAG, part_of(stage, STAGES)],
         }
         for stage in STAGES
     ]
-    return found + stages
+    return [*({**entry, "stage": None, "tags": [TAG, CHAIN]} for entry in chains), *stages]
 
 
 def flow_of(entry: dict[str, Any]) -> Flow[..., Any]:
@@ -64,15 +72,30 @@ def parameters(entry: dict[str, Any], recipe: Recipe, recipe_name: str) -> dict[
     filled = dict(entry.get("parameters", {}))
     if "recipe" in flow_of(entry).parameters.properties:
         filled["recipe"] = recipe_name
-    config = recipe.configs.get(entry["name"])
-    if entry["entrypoint"].startswith("flows/stages.py") and config is not None:
-        filled["config"] = config.model_dump(mode="json")
+    config = recipe.configs.get(entry["stage"])
+    if config is not None:
+        filled["config"] = config.in_form()
     return filled
+
+
+def form(entry: dict[str, Any], recipe: Recipe, recipes: Sequence[str]) -> dict[str, Any]:
+    """The schema of a deployment's form: that of its flow, and what is known only here.
+
+    Args:
+        recipes: what `recipe` offers.
+    """
+    schema = parameter_schema(flow_of(entry)).model_dump_for_openapi()
+    offer_recipes(schema, recipes)
+    if entry["stage"] in recipe.configs:
+        # Filled in, a config need not be told from none.
+        shown = schema["properties"]["config"]
+        shown |= {key: value for key, value in shown.pop("anyOf")[0].items() if key == "$ref"}
+    return schema
 
 
 def pool(entry: dict[str, Any], recipe: Recipe) -> str:
     """The work pool of a deployment: what the recipe names for the stage, else the one declared."""
-    config = recipe.configs.get(entry["name"])
+    config = recipe.configs.get(entry["stage"])
     named: str = entry["work_pool"]["name"]
     return (config.pool if config is not None else "") or named
 
@@ -109,12 +132,12 @@ async def ensure_deployment(
 ) -> None:
     """Create or update one deployment; schedules a person switched on stay switched on."""
     flow = flow_of(entry)
-    existing: dict[str, bool] = {}
-    try:
-        old = await client.read_deployment_by_name(f"{flow.name}/{entry['name']}")
-        existing = {schedule.slug or "": schedule.active for schedule in old.schedules}
-    except ObjectNotFound:
-        pass
+    existing = {
+        schedule.slug or "": schedule.active
+        for old in await _deployed(client)
+        if old.entrypoint == entry["entrypoint"]
+        for schedule in old.schedules
+    }
     schedules = [
         DeploymentScheduleCreate(
             schedule=CronSchedule(cron=item["cron"], timezone=item["timezone"]),
@@ -131,7 +154,9 @@ async def ensure_deployment(
         description=entry.get("description") or flow.description,
         schedules=schedules,
         parameters=parameters(entry, recipe, recipe_name),
-        parameter_openapi_schema=parameter_schema(flow).model_dump_for_openapi(),
+        parameter_openapi_schema=form(
+            entry, recipe, list(dict.fromkeys([recipe_name, *found_recipes()]))
+        ),
         enforce_parameter_schema=True,
         entrypoint=entry["entrypoint"],
         # Where the code lies; where a recipe's paths start is INGOT_ROOT, which workers inherit.
@@ -144,8 +169,29 @@ async def ensure_deployment(
         concurrency_options=(
             {"collision_strategy": limit["collision_strategy"]} if limit else None
         ),
-        tags=["ingot"],
+        tags=entry["tags"],
     )
+
+
+async def _deployed(client: PrefectClient) -> list[DeploymentResponse]:
+    """Deployments of this checkout that are there."""
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    found: list[DeploymentResponse] = []
+    while page := await client.read_deployments(deployment_filter=ours, offset=len(found)):
+        found += page
+    return [each for each in found if each.path == str(CHECKOUT)]
+
+
+async def remove_undeclared(client: PrefectClient, entries: Sequence[dict[str, Any]]) -> list[str]:
+    """Take away deployments of this checkout under names it no longer gives; their names.
+
+    The copy of a stage's deployment that was made for another pool stays: it begins with its name.
+    """
+    names = tuple(entry["name"] for entry in entries)
+    gone = [each for each in await _deployed(client) if not each.name.startswith(names)]
+    for each in gone:
+        await client.delete_deployment(each.id)
+    return [each.name for each in gone]
 
 
 async def bootstrap(recipe_name: str) -> int:
@@ -157,6 +203,7 @@ async def bootstrap(recipe_name: str) -> int:
         await ensure_limits(client)
         for entry in entries:
             await ensure_deployment(client, entry, recipe, recipe_name)
+        await remove_undeclared(client, entries)
     return len(entries)
 
 

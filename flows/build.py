@@ -10,8 +10,9 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
-from flows.planning import RECIPE, StageName, planner
-from flows.running import preview, run, watch_server
+from flows.planning import DRY_RUN, RECIPE, SAVE_AS, StageName, keep_changes, planner
+from flows.recipe_choice import offer_one_more
+from flows.running import preview, run, shown_run
 from tasks.engine.run.plan import Planner
 from tasks.panels.numbers import counted
 
@@ -30,24 +31,31 @@ def build(
     only: list[StageName] = Field(
         [], description="Run only these stages, on the latest artifacts of the stages they read."
     ),
-    start: list[StageName] = Field(
-        [], description="Run these stages and all that depend on them, and no others."
+    from_: list[StageName] = Field(
+        [],
+        description="Run these stages and all that depend on them, and no others.",
+        json_schema_extra={"title": "from"},  # as on the command line, a keyword though it is
     ),
     force: list[StageName] = Field(
         [],
         description="Rebuild these stages even if they are fresh, as a new attempt.",
     ),
-    dry_run: bool = Field(False, description="Publish the plan and stop; nothing is built."),
+    dry_run: bool = Field(False, description=DRY_RUN),
+    save_as: str = Field("", description=SAVE_AS),
 ) -> State[list[dict[str, str]]]:
     """Bring every stage of a recipe up to date; what is fresh is served from the store."""
-    with watch_server():
-        plan = PLANNED.get() or planner(recipe, changes, only, start, force)
+    with shown_run() as overview:
+        plan = PLANNED.get()
+        if plan is None and save_as:
+            recipe, changes = keep_changes(recipe, changes, save_as), []
+            offer_one_more(recipe)
+        plan = plan or planner(recipe, changes, only, from_, force)
         rows = preview(plan)
         if dry_run:
             return Completed(
                 message=f"planned {counted(len(rows), 'stage')}; nothing was run", data=[]
             )
-        done = run(plan, recipe)
+        done = run(plan, recipe, overview=overview)
         publish.funnel([outcome.artifact for outcome in done])
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     get_run_logger().info("ran %s; %d cached", ", ".join(ran) or "nothing", len(done) - len(ran))

@@ -12,7 +12,7 @@ from pydantic import Field
 from flows import publish
 from flows.home import open_store
 from flows.planning import RECIPE
-from flows.running import built_alone, watch_server
+from flows.running import built_alone, shown_run
 from tasks.comparison import comparing
 from tasks.contenders.by_name import NAMES, PROD, contenders
 
@@ -34,7 +34,7 @@ def compare(
     ),
 ) -> State[dict[str, Any]]:
     """Say which model is better, by how much and how surely."""
-    with watch_server():
+    with shown_run():
         chosen = contenders(open_store(), models or [f"{recipe}@{PROD}", recipe], built_alone)
         found = comparing.compare(chosen, measures, shared_items)
         publish.comparison(found)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from flows import publish
 from flows.experiment_plan import Question, question
-from flows.running import build_apart, run, watch_server
+from flows.running import build_apart, run, shown_run
 from tasks.comparison.contenders import contender
 from tasks.engine.store import channels
 from tasks.experiments import record, worth, worth_table
@@ -47,7 +47,7 @@ def experiment(
 ) -> State[dict[str, Any]]:
     """Train and measure the variants of a recipe, and say what each change is worth."""
     LAST.clear()
-    with watch_server():
+    with shown_run():
         asked = ASKED.get() or question(file)
         runs = [_built(asked, variant, seed) for variant, seed in asked.plans]
         found = worth.result(asked.experiment, runs)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from flows import publish
 from flows.planning import RECIPE, planner
-from flows.running import build_apart, run, watch_server
+from flows.running import build_apart, run, shown_run
 from tasks import forecasting, small_runs
 from tasks.engine.errors import TrainerError
 from tasks.engine.run.execute import BuildRequest
@@ -124,7 +124,7 @@ def forecast(
     ),
 ) -> State[dict[str, Any]]:
     """Train five small models on the recipe's data and say what its own will reach."""
-    with watch_server():
+    with shown_run():
         asked = ASKED.get() or question(recipe, changes, runs, longest)
         run(asked.plan, asked.recipe)
         target = forecasting.request_of(asked.plan)

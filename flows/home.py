@@ -13,7 +13,6 @@ from tasks.engine.errors import ReadOnlyStoreError, StoreFullError
 from tasks.engine.identity.snapshot import root
 from tasks.engine.store.space import full, room_left, space_checked
 from tasks.engine.store.store import Store
-from tasks.engine.upkeep.gc import advice
 
 # Notes, logs and the server's database need this much, whatever is built.
 _MIN_ROOM = 4_000_000
@@ -130,4 +129,6 @@ def require_writable() -> None:
                 "user write access, or choose another home (INGOT_HOME)"
             ) from error
         if room_left(folder) < _MIN_ROOM:
+            from tasks.engine.upkeep.gc import advice  # only now: it needs all that a stage writes
+
             raise StoreFullError(f"{full(folder, _MIN_ROOM)}. {advice(open_store())}")

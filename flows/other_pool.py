@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
+from flows.deployment_names import deployment_name
 from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
 from tasks.engine.run.execute import BuildResult
@@ -55,7 +56,7 @@ def run_on_pool(request: TaskRequest, pool: str, recipe: str) -> BuildResult:
             deployment,
             parameters={
                 "recipe": recipe,
-                "config": request.config,
+                "config": STAGES[name].config.model_validate(request.config).in_form(),
                 "inputs": input_names(request),
                 "force": request.force,
             },
@@ -87,22 +88,23 @@ def run_on_pool(request: TaskRequest, pool: str, recipe: str) -> BuildResult:
 
 
 def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
-    """Name of the stage's deployment on a pool: `stage/stage`, or a copy of it made for the pool.
+    """Name of the stage's deployment on a pool: its own, or a copy of it made for the pool.
 
     A run goes to the pool of its deployment, so another pool needs another deployment.
     """
+    name = f"{stage}/{deployment_name(stage)}"
     try:
-        own = client.read_deployment_by_name(f"{stage}/{stage}")
+        own = client.read_deployment_by_name(name)
         client.read_work_pool(pool)
     except ObjectNotFound as error:
         raise OtherPoolError(
             f"{stage}: its config asks for work pool {pool!r}, but this Prefect server has no such "
-            f"pool or no deployment {stage}/{stage}; run `ingot up` (pools cpu and gpu), or "
+            f"pool or no deployment {name}; run `ingot up` (pools cpu and gpu), or "
             f"`prefect work-pool create {pool} --type process`, or clear {stage}.pool"
         ) from error
     if own.work_pool_name == pool:
-        return f"{stage}/{stage}"
-    copy = f"{stage}-{pool}"
+        return name
+    copy = f"{deployment_name(stage)}-{pool}"
     client.create_deployment(
         flow_id=own.flow_id,
         name=copy,

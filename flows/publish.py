@@ -15,6 +15,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from flows.overview import Overview, show_failure
 from flows.pictures import (
     publish_experiment,
     publish_funnel,
@@ -23,7 +24,7 @@ from flows.pictures import (
 )
 from flows.reports import page
 from tasks.best_effort import SERVER_AWAY, unreachable
-from tasks.comparison import comparing
+from tasks.comparison import attempts, comparing
 from tasks.comparison.comparing import Comparison
 from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.run.chain import Chain
@@ -44,6 +45,8 @@ from tasks.runner import other_settings
 
 # All of it lies in the server's database; a page nobody scrolls through helps nobody.
 _MARKDOWN_LIMIT = 60_000
+# Of a stage's documents; a run does not wait for more to be compared, `ingot diff` does.
+_MOST_DOCUMENTS = 1_000_000
 P = ParamSpec("P")
 
 # What could not be shown when it was made, and of which flow run it is.
@@ -199,6 +202,35 @@ def experiment(found: Worth, removals: Flow, store: Store) -> None:
     create_markdown_artifact(
         key="experiment", markdown=join_panels(shown), description=worth_table.in_words(found)
     )
+
+
+@best_effort
+def change(before: Artifact, after: Artifact) -> None:
+    """What is another in a stage that was built anew, in one page."""
+    rows = max(artifact.manifest.totals.rows_in for artifact in (before, after))
+    try:
+        found = attempts.difference(before, after, documents=rows <= _MOST_DOCUMENTS)
+    except (DamagedArtifactError, OSError) as error:  # that the one before is there nobody says
+        get_run_logger().info("not compared with the attempt before: %s", error)
+        return
+    text = join_panels([markdown(panel) for panel in attempts.panels(found)])
+    create_markdown_artifact(
+        key=f"change-{after.stage}",
+        markdown=text,
+        description=f"{after.stage}: what is another than in the attempt before",
+    )
+
+
+@best_effort
+def overview(of: Overview) -> None:
+    """The run, stage by stage."""
+    of.show()
+
+
+@best_effort
+def failure(error: Exception) -> None:
+    """What went wrong, and the way out."""
+    show_failure(error)
 
 
 @best_effort

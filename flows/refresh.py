@@ -8,9 +8,10 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows import publish
-from flows.planning import RECIPE, planner
-from flows.running import preview, run, watch_server
+from flows.planning import DRY_RUN, RECIPE, planner
+from flows.running import preview, run, shown_run
 from tasks.engine.store.artifact import Artifact
+from tasks.panels.numbers import counted
 from tasks.papers.papers import again
 from tasks.recipe import load
 from tasks.registry import STAGES
@@ -19,13 +20,14 @@ from tasks.registry import STAGES
 @flow(name="refresh")
 def refresh(
     recipe: str = Field("quickstart", description=RECIPE),
+    dry_run: bool = Field(False, description=DRY_RUN),
 ) -> State[None]:
     """Pick up new and changed files of a recipe's sources; nothing new = the run ends early.
 
     Stages that ask a network (`Stage.looks_again`) are asked to list what there is anew: the plan
     cannot know. What they find unchanged is adopted, and if all is, no stage behind them runs.
     """
-    with watch_server():
+    with shown_run() as overview:
         known = load(recipe).configs
         asking = [name for name, config in known.items() if STAGES[name].looks_again(config)]
         plan = planner(recipe, force=asking)
@@ -33,9 +35,11 @@ def refresh(
         if all(row.runs is False for row in rows):
             get_run_logger().info("nothing new: no stage would run")
             return Completed(name="NothingNew", message="no new data; every stage is up to date")
+        if dry_run:
+            return Completed(message=f"planned {counted(len(rows), 'stage')}; nothing was run")
         first = next(row for row in rows if row.runs is not False)
         get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
-        done = run(plan, recipe)
+        done = run(plan, recipe, overview=overview)
         publish.funnel([outcome.artifact for outcome in done])
         publish.papers(again(plan.store, plan.name))
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]

@@ -15,6 +15,7 @@ from prefect.states import State
 from flows import events, publish
 from flows.crashed_runs import keep_log_lines, run_record
 from flows.other_pool import run_on_pool
+from flows.overview import Overview
 from flows.server_retry import RetryingLogWorker, retry_logs, stop_retrying
 from flows.server_watch import ServerWatch, wait_while_started, watching
 from tasks import forecasting
@@ -63,12 +64,15 @@ class RunProgress:
 LAST_RUN = RunProgress(complete=False, outcomes=[])
 
 
-def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
+def run(
+    planner: Planner, recipe: str, here: bool = False, overview: Overview | None = None
+) -> list[Outcome]:
     """Bring every selected stage up to date and publish its panels.
 
     Args:
         recipe: what the recipe was loaded by, for workers that must load it too.
         here: run in this process also what asks for a work pool, because this is that pool.
+        overview: is told how the stages come out, and shown anew whenever one was built.
 
     Raises:
         IngotError: of the first stage that fails; a note on it names the stage.
@@ -87,10 +91,14 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
                     request, planner.store, planner.selection.same_code, force
                 )
         except Exception as error:
+            if overview is not None:
+                overview.failed = stage
             error.add_note(f"Stage {stage} failed. Finished work is kept: run again to continue.")
             raise
         return built
 
+    if overview is not None:
+        overview.rows = planner.plan()
     progress = RunProgress(complete=False, outcomes=[])
     shown: list[Future[None]] = []
     # Panels are drawn and sent while the next stage is looked at: half the time of a run in which
@@ -103,8 +111,17 @@ def run(planner: Planner, recipe: str, here: bool = False) -> list[Outcome]:
             progress.outcomes.append(outcome)
             here_and_now = contextvars.copy_context()  # Prefect's: which run it belongs to
             shown.append(aside.submit(here_and_now.run, publish.panels, outcome.artifact))
+            if overview is not None:
+                overview.done[outcome.stage] = (outcome.state, outcome.artifact)
             if outcome.state != "Cached":
-                events.published(planner.name, outcome.artifact, step.row.artifact)
+                before = step.row.artifact
+                events.published(planner.name, outcome.artifact, before)
+                if before is not None and before.folder != outcome.artifact.folder:
+                    shown.append(
+                        aside.submit(here_and_now.run, publish.change, before, outcome.artifact)
+                    )
+                if overview is not None:
+                    shown.append(aside.submit(here_and_now.run, publish.overview, overview))
         progress.complete = True
     for panels in shown:
         panels.result()
@@ -169,6 +186,22 @@ def watch_server() -> Iterator[ServerWatch | None]:
     log = get_run_logger()
     with watching(lambda line: log.warning("%s", line)) as watch, retry_logs():
         yield watch
+
+
+@contextlib.contextmanager
+def shown_run() -> Iterator[Overview]:
+    """The body of a flow: what goes wrong in it is shown, and at its end the overview, if it is
+    one of stages."""
+    overview = Overview()
+    with watch_server():
+        try:
+            yield overview
+        except Exception as error:
+            publish.failure(error)
+            raise
+        finally:
+            if overview.rows:
+                publish.overview(overview)
 
 
 def _present(request: BuildRequest, store: Store) -> Artifact | None:

@@ -1,6 +1,6 @@
 """One flow per stage, generated from the registry, so each has a form of its own in the UI.
 
-`flows/stages.py:dedup` is the entrypoint of the deployment `dedup/dedup`.
+`flows/stages.py:dedup` is the entrypoint of the deployment `dedup/08-dedup`.
 """
 
 from __future__ import annotations
@@ -16,36 +16,69 @@ from prefect.states import Completed, State
 from pydantic import Field
 
 from flows.home import open_store
-from flows.planning import RECIPE, planner_for
-from flows.running import preview, run, watch_server
+from flows.planning import DRY_RUN, RECIPE, SAVE_AS, keep, planner_for
+from flows.recipe_choice import offer_one_more
+from flows.running import preview, run, shown_run
+from tasks.engine.config import StageConfig
 from tasks.engine.stage.stage import Stage
-from tasks.recipe import load
+from tasks.recipe import Recipe, load
+from tasks.recipe_saving import changed_fields
 from tasks.registry import STAGES
 
 _CONFIG = "Config of this stage; fields left as they are come from the recipe."
 _FORCE = "Build it again even if it is fresh."
 
 
-def _run_alone(stage: str, recipe: str, config: Any, inputs: list[str], force: bool) -> State[None]:
-    loaded = load(recipe)
-    configs = {}
-    if config is not None and config != _prefill(stage):
-        configs = {stage: config}
-    forced = [stage] if force else []
-    with watch_server():
-        plan = planner_for(loaded, recipe, open_store(), [stage], (), forced, configs, inputs)
+def _run_alone(
+    stage: str,
+    recipe: str,
+    config: Any,
+    inputs: list[str],
+    force: bool,
+    dry_run: bool,
+    save_as: str,
+) -> State[None]:
+    with shown_run() as overview:
+        loaded = load(recipe)
+        configs = {} if config is None else {stage: _wanted(stage, config, loaded)}
+        changed = changed_fields(loaded, configs)
+        if save_as:
+            recipe = keep(recipe, loaded.name, changed, save_as)
+            loaded, configs, changed = load(recipe), {}, {}
+            offer_one_more(recipe)
+        forced = [stage] if force else []
+        plan = planner_for(
+            loaded, recipe, open_store(), [stage], (), forced, configs, inputs, changed
+        )
         preview(plan)
-        (outcome,) = run(plan, recipe, here=True)
+        if dry_run:
+            return Completed(message=f"{stage}: planned; nothing was run")
+        (outcome,) = run(plan, recipe, here=True, overview=overview)
     totals = outcome.artifact.manifest.totals
     message = f"{stage}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
     return Completed(name=outcome.state, message=message)
 
 
-def _prefill(stage: str) -> Any:
-    """What the form showed before anybody changed it; `None` where nobody filled in a form.
+def _wanted(stage: str, config: StageConfig, loaded: Recipe) -> StageConfig:
+    """The config a filled-in form asks for: the recipe's, but for the fields somebody changed.
 
-    A config left as it was means "as in the recipe": the recipe chosen, as its file is now.
+    Which those are shows beside what the form was filled with. Where nobody filled in a form, the
+    config given is the one wanted.
     """
+    shown, own = _prefill(stage), loaded.configs.get(stage)
+    if shown is None or own is None:
+        return config
+    names = type(config).model_fields
+    asked = {
+        name: getattr(config, name)
+        for name in names
+        if getattr(config, name) != getattr(shown, name)
+    }
+    return type(config).model_validate({**{name: getattr(own, name) for name in names}, **asked})
+
+
+def _prefill(stage: str) -> StageConfig | None:
+    """What the form showed before anybody changed it; `None` where nobody filled in a form."""
     if deployment.id is None or flow_run.parent_flow_run_id is not None:
         return None
     with get_client(sync_client=True) as client:
@@ -80,6 +113,8 @@ def _parameters(stage: Stage) -> list[inspect.Parameter]:
         ("recipe", str, "quickstart", RECIPE),
         ("inputs", list[str], [], which),
         ("force", bool, False, _FORCE),
+        ("dry_run", bool, False, DRY_RUN),
+        ("save_as", str, "", SAVE_AS),
     ]
     return [
         inspect.Parameter(

@@ -26,7 +26,7 @@ from tasks.settings_files.field_errors import did_you_mean, explain, format_key,
 from tasks.settings_files.yaml_text import parse
 
 _DRIFT_POLICIES = ("warn", "rerun", "fail")
-_LONGEST_NAME = 80
+LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,10 @@ def _validated(found: Layers) -> Recipe:
             "on_code_drift",
         )
     name = record.get("name") or found.path.stem
-    if not _usable(name):
+    if not usable_name(name):
         report(
             f"name: {format_value(name)} is used in paths; letters, digits, - and _ only, "
-            f"{_LONGEST_NAME} at most"
+            f"{LONGEST_NAME} at most"
         )
     description = record.get("description") or ""
     if not isinstance(description, str):
@@ -160,8 +160,9 @@ def _validated(found: Layers) -> Recipe:
     return Recipe(name, description, drift, configs)
 
 
-def _usable(name: object) -> bool:
-    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+def usable_name(name: object) -> bool:
+    """Whether a recipe may be called so: pointers and files are named by it."""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME:
         return False
     return name.replace("-", "").replace("_", "").isalnum()
 

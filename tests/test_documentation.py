@@ -11,7 +11,7 @@ import typer
 from fsspec.registry import known_implementations
 from packaging.requirements import Requirement
 
-from flows.cli.main import app
+from flows.cli.main import application
 from tasks.recipe import validate_recipe
 from tasks.recipe_files import SHIPPED
 from tasks.registry import STAGES
@@ -27,7 +27,7 @@ SHOWN = [
     for path in (ROOT / part).rglob(f"*.{kind}")
 ]
 SOURCES = [*CODE, *(ROOT / "tests").rglob("*.py"), *SHOWN]
-COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+COMMANDS = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
 _TREE = r"(?:llm|tasks|flows|deployments|benchmarks|tests|docs)"
 # Names of classes that end so and are other projects', or Python's.
 _OTHERS = {"MemoryError", "RecursionError"}
@@ -106,7 +106,7 @@ def test_stages_have_a_page_and_recipes_a_line() -> None:
 def test_fields_in_the_examples_of_a_stage_are_its_own(stage: str) -> None:
     """`stage.field` in any page, such as in `--set dedup.threshold=0.7`."""
     fields = set(STAGES[stage].config.model_fields) | set(STAGES[stage].outputs)
-    files = {"md", "py", "yaml", "json", "svg"}
+    files = {"md", "py", "yaml", "json", "svg", "html"}
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         for name in re.findall(rf"(?<![\w/.-]){stage}\.([a-z][a-z_]*)", text):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.faults import explains_itself
+from flows.faults import explains_itself
 from llm.errors import ExpectedError
 from llm.process.child import Child, ChildFailedError
 from llm.process.run_file import RunFileError

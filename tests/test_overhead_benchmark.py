@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.engine_share import measure
 from benchmarks.overhead import SEED_FILES, multiply
 from flows.planning import planner
 from tasks.engine.run.plan import Status
@@ -21,9 +22,16 @@ def test_a_plan_finds_a_multiplied_artifact_fresh(
     [row] = planner(str(recipe)).plan()
     assert row.status is Status.FRESH
     assert row.artifact is not None
-    assert len(row.artifact.manifest.outputs["pages"].files) == SEED_FILES + 3
+    assert row.artifact.manifest.outputs["pages"].count == SEED_FILES + 3
     assert not damage(row.artifact)
     one = next((tmp_path / "many").rglob("*.txt"))
     one.write_text("Other text than before.")
     [row] = planner(str(recipe)).plan()
     assert row.status is not Status.FRESH
+
+
+def test_the_engine_s_share_is_of_a_stage_that_was_built() -> None:
+    found = measure(0.3)
+    assert found["work_s"] >= 0.3
+    assert found["engine_s"] > 0
+    assert found["engine_share"] == pytest.approx(found["engine_s"] / found["work_s"])

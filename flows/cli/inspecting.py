@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,6 @@ from flows.planning import planner
 from llm.rows import rows_with
 from llm.tables import REJECTED, REMOVED
 from tasks.engine.errors import MissingInputError
-from tasks.engine.run.difference import value_difference
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.manifest import columns_of
@@ -115,27 +115,27 @@ def diff(
     ],
     other: Annotated[str, typer.Argument(help="The other artifact, in the same form.")],
     recipe: Recipe = "quickstart",
+    as_json: AsJson = False,
 ) -> None:
-    """Compare two artifacts: config, inputs, code, rows, outputs."""
+    """Compare two artifacts: config, inputs, code, counts, documents that changed sides, scores."""
+    from tasks.comparison import attempts  # only now: joining tables takes a while to import
+
     store = open_store()
-    left, right = _manifest(store, recipe, one).manifest, _manifest(store, recipe, other).manifest
-
-    def facts(manifest: Any) -> dict[str, Any]:
-        return {
-            "config": manifest.config,
-            "inputs": manifest.input_ids(),
-            "code": {"version": manifest.code.version, "files": manifest.code.files},
-            "libraries": manifest.code.libraries,
-            "totals": manifest.totals.model_dump(),
-            "outputs": {name: output.data_id for name, output in manifest.outputs.items()},
-        }
-
-    changes = value_difference(facts(left), facts(right))
-    print(
-        _DIGEST.sub(lambda found: found[0][:_SHOWN_DIGITS], "\n".join(changes))
-        if changes
-        else "equal in config, inputs, code, rows and outputs"
-    )
+    before, after = _manifest(store, recipe, one), _manifest(store, recipe, other)
+    found = attempts.difference(before, after)
+    if as_json:
+        print(json.dumps(asdict(found), default=str, indent=1))
+        return
+    changes = "\n".join(found.changes) or "equal in config, inputs, code, rows and outputs"
+    print(_DIGEST.sub(lambda digest: digest[0][:_SHOWN_DIGITS], changes))
+    if found.arrived or found.left:
+        print(f"documents: {found.arrived:,} only in the second, {found.left:,} only in the first")
+    for move in found.moves:
+        print(f"{move.count:>9,}  {move.before} -> {move.after}")
+        for row in move.samples:
+            print(f"           {row['doc_id']}  {row.get('url') or ''}".rstrip())
+    for score in found.scores if found.changes else ():
+        print(f"{score.metric} of {score.model}: {score.said()}")
 
 
 def trace(

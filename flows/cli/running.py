@@ -16,9 +16,10 @@ from rich.table import Table
 from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
 from flows.home import open_store, require_writable
-from flows.planning import planner
+from flows.planning import keep_changes, planner
 from flows.reports import ensure_reports
 from flows.server import ensure_server
+from tasks.engine.identity.snapshot import root
 from tasks.engine.run.plan import Planner, Row, Status
 from tasks.machine import require_devices
 
@@ -112,9 +113,22 @@ def run(
     start: Start = [],  # noqa: B006
     force: Force = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and exit.")] = False,
+    save_as: Annotated[
+        str,
+        typer.Option(
+            "--save-as",
+            help="Keep what --set changes as a recipe of this name, and run that.",
+            metavar="NAME",
+        ),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Bring a recipe up to date; starts a Prefect server if none is running."""
+    if save_as:
+        require_writable()
+        recipe, changes = keep_changes(recipe, changes, save_as), []
+        if not as_json:
+            print(f"saved as {root() / recipe}; from now on: ingot run --recipe {recipe}")
     selection = (recipe, changes, only, start, force)
     if dry_run:
         plan(*selection, as_json)

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,9 @@ from flows.home import local_home, open_store, require_writable
 from flows.processes import running, start_process, stop_all, stop_process
 from flows.reports import ensure_reports
 from flows.server import ensure_server
+from flows.systemd_unit import up_unit
 from tasks.engine.errors import IngotError, ReadOnlyStoreError
+from tasks.engine.identity.snapshot import root
 from tasks.recipe import load
 
 _POOLS = ("cpu", "gpu")
@@ -26,9 +29,18 @@ def up(
     gpu: Annotated[
         bool, typer.Option("--gpu", help="Also start a worker for the gpu pool.")
     ] = False,
+    systemd: Annotated[
+        bool,
+        typer.Option(
+            "--systemd", help="Print a unit of systemd that does this, and start nothing."
+        ),
+    ] = False,
 ) -> None:
     """Start the server, work pools, limits, deployments and a worker. Safe to repeat."""
     load(recipe)  # a wrong name is told before anything is started
+    if systemd:
+        _print_unit(recipe, gpu)
+        return
     require_writable()
     url, started = ensure_server()
     print(f"server {'started' if started else 'was running'}: {url.removesuffix('/api')}")
@@ -53,6 +65,15 @@ def up(
         start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit], **serves)
         print(f"{name} started")
     print("once a model is made, `ingot serve` puts its chat page at http://127.0.0.1:8000")
+
+
+def _print_unit(recipe: str, gpu: bool) -> None:
+    settings = {
+        name: os.environ[name] for name in ("INGOT_HOME", "INGOT_ROOT") if name in os.environ
+    }
+    program = Path(sys.executable).with_name("ingot")
+    options = ["--recipe", recipe, *(["--gpu"] if gpu else [])]
+    print(up_unit(program, options, root().resolve(), settings), end="")
 
 
 def down() -> None:

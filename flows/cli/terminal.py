@@ -17,7 +17,7 @@ from rich.theme import Theme
 
 from flows import running
 from flows.build import PLANNED, build
-from flows.cli.faults import explains_itself
+from flows.faults import explains_itself
 from flows.home import open_store
 from flows.running import Outcome
 from flows.server import ServerError, print_error
@@ -212,8 +212,8 @@ def run_build(
     Raises:
         IngotError: the error of the stage that failed.
     """
-    recipe, changes, only, start, force = selection
-    arguments = {"recipe": recipe, "changes": changes, "only": only, "start": start, "force": force}
+    names = ("recipe", "changes", "only", "from_", "force")
+    arguments: dict[str, Any] = dict(zip(names, selection, strict=True))
     mark = PLANNED.set(planned)
     try:
         results: Any = run_watched(lambda: build(**arguments))

@@ -143,6 +143,10 @@ class StageConfig(_Settings):
         """
         return self
 
+    def in_form(self) -> dict[str, Any]:
+        """The settings as a form shows them, which may be shorter than they are."""
+        return self.model_dump(mode="json")
+
     def execution(self) -> dict[str, Any]:
         """The top-level fields that do not, for the manifest's record of the run."""
         fields = type(self).model_fields

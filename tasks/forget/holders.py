@@ -238,7 +238,7 @@ class _Search:
         ):
             self._known[part.sha256] = count, to_learn
             self._ids |= children
-        counts = [self._known[part.sha256] for part in output.files]
+        counts = [self._known[part.sha256] for part in data.parts]
         return sum(count for count, _ in counts), sum(to_learn for _, to_learn in counts)
 
 

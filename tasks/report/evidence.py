@@ -26,9 +26,9 @@ def lineage(artifacts: Mapping[str, Artifact]) -> Graph:
         read = {(record.stage, record.output) for record in artifact.manifest.inputs.values()}
         edges += [(stage, name, output) for stage, output in sorted(read)]
         for external, files in artifact.manifest.externals.items():
-            if files.items:
+            if files.count:
                 source = f"{name}/{external}"
-                nodes[source] = f"{external}\n{number(len(files.items))} external files"
+                nodes[source] = f"{external}\n{number(files.count)} external files"
                 edges.append((source, name, files.data_id[:_SHORT]))
     return Graph("Which stage read which output", nodes, edges)
 
@@ -46,7 +46,7 @@ def inputs(artifacts: Mapping[str, Artifact]) -> Table:
             source = f"{record.stage}.{record.output}"
             rows.append([name, field, source, record.data_id[: 2 * _SHORT], state])
         for field, external in artifact.manifest.externals.items():
-            source = f"{number(len(external.items))} external files"
+            source = f"{number(external.count)} external files"
             rows.append([name, field, source, external.data_id[: 2 * _SHORT], "yes"])
     note = (
         "The last column says whether the stage read the build of its parent that this "

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ValidationError
 
 _SHOWN = 80
+# Of a URL what logs in, and what signs it: messages are kept, in logs and records of runs.
+_LOGIN = re.compile(r"(?<=://)[^/\s'\"]*@")
+_SIGNED = re.compile(r"(?i)((?:signature|security-token|sig|token|key)=)[^&\s'\"]+")
 
 
 def format_value(value: object) -> str:
     """What was found, for a message: one line, not a long one."""
-    text = repr(value)
+    text = _SIGNED.sub(r"\1...", _LOGIN.sub("...@", repr(value)))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

@@ -113,16 +113,14 @@ def task_snapshots(paths: Sequence[str], where: str) -> dict[str, Snapshot]:
             )
         if _TASK + name in found:
             raise ExternalInputError(f"{where}: two tasks are called {name!r}; rename one file")
-        items = [snapshot_files([str(path)], where, _SETTINGS)]
+        parts = [snapshot_files([str(path)], where, _SETTINGS)]
         for field, prefix in (("files", _ITEMS), ("shot_files", _SHOTS)):
             beside = [
                 str(path.parent / Path(each).expanduser()) for each in getattr(settings, field)
             ]
             if beside:
-                items.append(snapshot_files(beside, f"{path}: {field}", prefix))
-        found[_TASK + name] = Snapshot(
-            tuple(sorted((item for part in items for item in part.items), key=lambda i: i.name))
-        )
+                parts.append(snapshot_files(beside, f"{path}: {field}", prefix))
+        found[_TASK + name] = Snapshot.joined(parts)
     return found
 
 

@@ -64,13 +64,13 @@ def externals(config: FetchConfig) -> Mapping[str, Snapshot]:
             "fetch.places is empty, and so are the lists of other kinds of places (fetch.files); "
             "name at least one place in the recipe"
         )
-    items: list[Item] = []
+    parts: list[Snapshot] = []
     for place in config.places:
         field = f"fetch.places[{place.name}].paths"
         if not place.paths:
             raise ExternalInputError(f"{field} is empty; name a file, a folder or a glob")
-        items += snapshot_files(place.paths, field, prefix=f"{place.name}/").items
-    return {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+        parts.append(snapshot_files(place.paths, field, prefix=f"{place.name}/"))
+    return {"files": Snapshot.joined(parts)}
 
 
 def foretells(

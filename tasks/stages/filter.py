@@ -37,8 +37,9 @@ from tasks.stages.filter_decision import (
     unannotated_rows,
     with_columns,
 )
-from tasks.stages.filter_presets import rules_of
+from tasks.stages.filter_presets import PRESETS, rules_of
 from tasks.stages.filter_rules import GroupChoice, Rule, plain_groups, plain_rules
+from tasks.stages.filter_text import GROUP_FORMS, RULE_FORMS
 
 SAMPLES = pa.schema(
     [
@@ -72,10 +73,13 @@ class FilterConfig(ShardedConfig):
     groups: list[GroupChoice] = added(
         [],
         "Which documents have to meet which ready rules: each document those of the first group it "
-        "fits. Without groups and rules: web-en for all.",
+        f"fits. Without groups and rules: web-en for all. Each is one of {', '.join(PRESETS)}; as "
+        f"{GROUP_FORMS}.",
     )
     rules: list[Rule] = Field(
-        [], description="Rules of your own, applied in order, first. A missing value passes."
+        [],
+        description="Rules of your own, applied in order, first. A missing value passes. Each is "
+        f"{RULE_FORMS}.",
     )
 
     respect: list[Respected] = added(
@@ -115,6 +119,14 @@ class FilterConfig(ShardedConfig):
                 f"{', '.join(sorted(known)) or 'none'}"
             )
         return self
+
+    def in_form(self) -> dict[str, Any]:
+        """Groups and rules in one line each."""
+        return {
+            **super().in_form(),
+            "groups": [group.line() for group in self.groups],
+            "rules": [rule.line() for rule in self.rules],
+        }
 
     def all_rules(self) -> list[filtering.Rule]:
         """Those of the groups too, as the library takes them; what pages ask for comes first."""

@@ -3,18 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from llm.corpus.filter import rules as filtering
 from llm.corpus.filter.groups import Group
 from tasks.engine.config import Part, added
+from tasks.stages.filter_text import (
+    GROUP_FORMS,
+    RULE_FORMS,
+    group_fields,
+    group_line,
+    rule_fields,
+    rule_line,
+)
 
 PresetName = Literal["web-en", "web-any", "code", "math", "books-and-dialogue", "docs"]
 
 
-class Rule(Part):
+class Line(Part):
+    """A part that may be stated in one line, and is one in forms."""
+
+    def line(self) -> str:
+        """The line that says all of it."""
+        raise NotImplementedError
+
+    @classmethod
+    def fields_of(cls, line: str) -> dict[str, Any]:
+        """The fields a line states.
+
+        Raises:
+            ValueError: it states none.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def forms(cls) -> str:
+        """How a line may read."""
+        raise NotImplementedError
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_line(cls, values: Any) -> Any:
+        return cls.fields_of(values) if isinstance(values, str) else values
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """A text: what forms show."""
+        return {"type": "string", "title": cls.__name__, "description": cls.forms()}
+
+    def stated(self) -> dict[str, Any]:
+        """The fields that are not at their defaults."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class Rule(Line):
     """A condition on one column of the attributes that a document must meet to be kept."""
 
     column: str = Field(description="Column of the attributes.", min_length=1)
@@ -35,6 +82,17 @@ class Rule(Part):
     group: str = added(
         "", "The one group of documents it is for, by its name; empty = all documents."
     )
+
+    def line(self) -> str:
+        return rule_line(self.stated())
+
+    @classmethod
+    def fields_of(cls, line: str) -> dict[str, Any]:
+        return rule_fields(line)
+
+    @classmethod
+    def forms(cls) -> str:
+        return RULE_FORMS
 
     @property
     def label(self) -> str:
@@ -64,7 +122,7 @@ class Rule(Part):
         return self
 
 
-class GroupChoice(Part):
+class GroupChoice(Line):
     """Some of the documents, and the rules they have to meet. Without conditions: all others."""
 
     preset: PresetName | Literal[""] = Field(
@@ -80,6 +138,17 @@ class GroupChoice(Part):
         [], description="Kinds of pages that are in it, as clean tells them: article, forum, ..."
     )
     languages: list[str] = Field([], description="Codes of languages that are in it.")
+
+    def line(self) -> str:
+        return group_line(self.stated())
+
+    @classmethod
+    def fields_of(cls, line: str) -> dict[str, Any]:
+        return group_fields(line)
+
+    @classmethod
+    def forms(cls) -> str:
+        return GROUP_FORMS
 
     @property
     def label(self) -> str:

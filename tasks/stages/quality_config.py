@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from llm.corpus.annotate.attributes import QUALITY
 from tasks.engine.config import StageConfig, added
 from tasks.engine.errors import ExternalInputError
-from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
+from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.stages.quality_labels import LabelSource
 
 
@@ -94,14 +94,14 @@ def externals(config: QualityConfig) -> Mapping[str, Snapshot]:
                     f"quality.{name}: none for the classifier {classifier!r}; it needs at least "
                     f"one source of {name}, or remove the stage from the recipe"
                 )
-        items: list[Item] = []
+        parts: list[Snapshot] = []
         for index, source in enumerate(sources):
             if source.kind == "documents":
                 continue
             field = f"quality.{name}[{index}].paths"
             if not source.paths:
                 raise ExternalInputError(f"{field}: empty; name files or use kind: documents")
-            items += snapshot_files(source.paths, field, prefix=f"{source.name}/").items
-        if items:
-            found[name] = Snapshot(tuple(sorted(items, key=lambda item: item.name)))
+            parts.append(snapshot_files(source.paths, field, prefix=f"{source.name}/"))
+        if parts:
+            found[name] = Snapshot.joined(parts)
     return found

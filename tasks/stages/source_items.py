@@ -43,15 +43,16 @@ def externals(config: SourceConfig) -> dict[str, Snapshot]:
     """
     if not config.sources:
         raise ExternalInputError("source.sources is empty; name at least one source in the recipe")
-    items: list[Item] = []
+    parts: list[Snapshot] = []
     for spec in config.sources:
         field = f"source.sources[{spec.name}]"
         if spec.kind == "pydocs":
-            items += [_distribution(spec.name, name, field) for name in spec.distributions]
+            parts.append(Snapshot(_distribution(spec.name, n, field) for n in spec.distributions))
         elif not spec.fetched:
             found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
-            items += _of_known_kind(found.items, spec, field)
-    snapshots = {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+            _require_known_kind(found.names, spec, field)
+            parts.append(found)
+    snapshots = {"files": Snapshot.joined(parts)}
     if config.opt_outs:
         snapshots[OPT_OUTS] = snapshot_files(config.opt_outs, "source.opt_outs")
         all_opt_outs(snapshots)  # a wrong line is told now, and not by the run
@@ -72,14 +73,17 @@ def all_opt_outs(external: Mapping[str, Snapshot]) -> OptOuts | None:
     )
 
 
-def _of_known_kind(items: Sequence[Item], spec: SourceSpec, field: str) -> Sequence[Item]:
-    """The items, once it is sure that each is of a kind there is a reader for."""
-    for item in items:
+def _require_known_kind(names: Sequence[str], spec: SourceSpec, field: str) -> None:
+    """Raises:
+    ExternalInputError: there is no reader for a file of that name.
+    """
+    if spec.kind != "auto":
+        return
+    for name in names:
         try:
-            kind_of(item.name, spec.kind)
+            kind_of(name, spec.kind)
         except UnknownKindError as error:
             raise ExternalInputError(f"{field}: {error}") from error
-    return items
 
 
 def origin_of(spec: SourceSpec) -> dict[str, Any]:
@@ -102,7 +106,8 @@ def _fetched_items(spec: SourceSpec, inputs: Inputs) -> Sequence[Item]:
             "`ingot removed fetch` shows what was rejected, and why"
         )
     items = [data.item(part, f"{spec.name}/{part.path.removeprefix(folder)}") for part in parts]
-    return _of_known_kind(items, spec, field)
+    _require_known_kind([item.name for item in items], spec, field)
+    return items
 
 
 def _distribution(source: str, name: str, field: str) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,12 @@ import httpx
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.states import State
 
-from deployments.bootstrap import declared, ensure_deployment, ensure_pools
+from deployments.bootstrap import declared, ensure_deployment, ensure_pools, remove_undeclared
 from flows import events
 from flows.build import build
 from flows.refresh import refresh
@@ -58,6 +60,15 @@ def first(home: Store, recipe: str) -> State[Any]:
     return build(recipe, return_state=True)
 
 
+def dedup_alone(recipe: str, **asked: Any) -> State[Any]:
+    """The flow of one stage, its form left as it is but for what is asked."""
+    form = {"config": None, "inputs": [], "force": False, "dry_run": False, "save_as": ""}
+    told: State[Any] = stage_flow(STAGES["dedup"])(
+        **{**form, "recipe": recipe, **asked}, return_state=True
+    )
+    return told
+
+
 def states(state: State[Any]) -> dict[str, str]:
     return {told["stage"]: told["state"] for told in state.result()}
 
@@ -66,6 +77,20 @@ def test_a_first_run_builds_everything_and_shows_it(first):
     assert states(first) == dict.fromkeys(CHAIN, "Completed")
     wanted = {"plan", "lineage", "funnel", *(f"stage-{name}" for name in CHAIN)}
     assert wanted <= artifacts(first).keys()
+
+
+def test_the_overview_has_the_stages_in_order_and_where_each_is_shown(first):
+    page = artifacts(first)["run"]
+    lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")][1:]
+    assert [cells[0] for cells in lines] == [f"| {stage}" for stage in CHAIN]
+    assert [cells[1] for cells in lines] == ["Completed"] * 3
+    run = ArtifactFilterFlowRunId(any_=[first.state_details.flow_run_id])
+    with get_client(sync_client=True) as client:
+        made = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run))
+    ids = {each.key: each.id for each in made}
+    for key in ("plan", "funnel", *(f"stage-{stage}" for stage in CHAIN)):
+        assert f"[{key}](../artifact/{ids[key]})" in page
+    assert sum(each.key == "run" for each in made) == 1
 
 
 def told_of(name: str) -> list[Event]:
@@ -158,9 +183,8 @@ def test_a_damaged_artifact_is_not_served_from_prefects_record(first, home, reci
 
 
 def test_a_stage_alone_reads_the_latest(first, home, recipe):
-    alone = stage_flow(STAGES["dedup"])
     config = STAGES["dedup"].config(threshold=0.9, workers=1)
-    state = alone(config=config, recipe=recipe, inputs=[], force=False, return_state=True)
+    state = dedup_alone(config=config, recipe=recipe)
     assert state.name == "Completed"
     assert state.message.startswith("dedup: 3 rows in")
     latest = channels.resolve(home, "rivers", "dedup")
@@ -173,8 +197,7 @@ def test_a_stage_alone_reads_the_attempt_it_is_told_to(first, home, recipe):
     assert other.is_completed()
     told = first.result()[1]
     exact = f"clean/{told['build_id']}/{told['attempt']}"
-    alone = stage_flow(STAGES["dedup"])
-    state = alone(config=None, recipe=recipe, inputs=[exact], force=True, return_state=True)
+    state = dedup_alone(recipe=recipe, inputs=[exact], force=True)
     assert state.is_completed()
     latest = channels.resolve(home, "rivers", "dedup")
     assert latest is not None
@@ -183,46 +206,93 @@ def test_a_stage_alone_reads_the_attempt_it_is_told_to(first, home, recipe):
 
 def test_a_form_left_as_it_was_means_the_recipe_chosen(first, home, recipe, monkeypatch):
     shown = load("quickstart")
-    (entry,) = (entry for entry in declared() if entry["name"] == "dedup")
+    (entry,) = (entry for entry in declared() if entry["stage"] == "dedup")
 
     async def deployed() -> str:
         async with get_client() as client:
             await ensure_pools(client)
             await ensure_deployment(client, entry, shown, "quickstart")
-            made = await client.read_deployment_by_name("dedup/dedup")
+            made = await client.read_deployment_by_name("dedup/08-dedup")
             commit = checkout()[0]
             assert made.version is not None if commit else made.version is None
             assert (made.version or "").startswith((commit or "")[:12])
             return str(made.id)
 
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", asyncio.run(deployed()))
-    alone = stage_flow(STAGES["dedup"])
     untouched = shown.configs["dedup"]
     assert untouched.validation_fraction != load(recipe).configs["dedup"].validation_fraction
-    alone(config=untouched, recipe=recipe, inputs=[], force=False)
+    dedup_alone(config=untouched, recipe=recipe)
     latest = channels.resolve(home, "rivers", "dedup")
     wanted = load(recipe).configs["dedup"].identity()
     assert latest.manifest.config == wanted
     changed = untouched.model_copy(update={"threshold": 0.9})
-    alone(config=changed, recipe=recipe, inputs=[], force=False)
+    dedup_alone(config=changed, recipe=recipe)
     latest = channels.resolve(home, "rivers", "dedup")
-    assert latest.manifest.config == changed.identity()
+    # That field alone: the others are still the recipe's.
+    assert latest.manifest.config == {**wanted, "threshold": 0.9}
+
+
+def plan_of(state: State[Any]) -> dict[str, str]:
+    """The reasons a run's plan gives, by stage."""
+    return {row["stage"]: row["why"] for row in json.loads(artifacts(state)["plan"])}
+
+
+def test_a_field_changed_for_one_run_is_named_by_the_next(first, home, recipe):
+    build(recipe)
+    dedup_alone(recipe, config=load(recipe, ["dedup.threshold=0.75"]).configs["dedup"])
+    planned = build(recipe, dry_run=True, return_state=True)
+    said = plan_of(planned)["dedup"]
+    assert "the last run had dedup.threshold=0.75 for itself" in said
+    assert f"ingot run --recipe {recipe} --set dedup.threshold=0.75 --save-as NAME" in said
+    back = build(recipe, return_state=True)
+    assert states(back)["dedup"] == "Cached"
+    assert plan_of(build(recipe, dry_run=True, return_state=True))["dedup"] == "-"
+
+
+def test_a_changed_field_is_kept_as_a_recipe(first, home, site, recipe, monkeypatch):
+    monkeypatch.setenv("INGOT_ROOT", str(site))
+    build(recipe)
+    before = channels.resolve(home, "rivers", "dedup")
+    config = load(recipe, ["dedup.threshold=0.65"]).configs["dedup"]
+    kept = dedup_alone(recipe, config=config, save_as="narrower")
+    assert kept.name == "Completed"
+    assert yaml.safe_load((site / "narrower.yaml").read_text()) == {
+        "extends": "rivers.yaml",
+        "dedup": {"threshold": 0.65},
+    }
+    assert channels.resolve(home, "rivers", "dedup").folder == before.folder
+    again = build("narrower.yaml", return_state=True)
+    assert states(again) == dict.fromkeys(CHAIN, "Cached")
+    assert plan_of(again)["dedup"] == "-"
+    whole = build(recipe, changes=["dedup.threshold=0.6"], save_as="wider", return_state=True)
+    assert states(whole) == {"source": "Cached", "clean": "Cached", "dedup": "Completed"}
+    assert load("wider.yaml").configs["dedup"].threshold == 0.6
 
 
 def test_a_missing_input_fails_with_the_command_to_run(prefect_server, recipe, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INGOT_HOME", str(tmp_path))
-        alone = stage_flow(STAGES["dedup"])
-        state = alone(config=None, recipe=recipe, inputs=[], force=False, return_state=True)
+        state = dedup_alone(recipe=recipe)
     assert state.is_failed()
     with pytest.raises(MissingInputError, match=f"ingot run --recipe {recipe} --only clean"):
         state.result()
 
 
 def test_a_failing_stage_is_named_and_fails_the_run(first, recipe):
+    failed = build(recipe, changes=["source.sources.0.kind=parquet"], return_state=True)
     with pytest.raises(IngotError) as caught:
-        build(recipe, changes=["source.sources.0.kind=parquet"])
+        failed.result()
     assert "Stage source failed" in caught.value.__notes__[0]
+    shown = artifacts(failed)
+    assert str(caught.value) in shown["failure"]
+    assert "Stage source failed. Finished work is kept" in shown["failure"]
+    assert "| source | **failed** |" in shown["run"]
+
+
+def test_what_is_wrong_before_any_stage_runs_is_shown_too(first, recipe):
+    failed = build(recipe, changes=["dedup.threshold=2"], return_state=True)
+    assert failed.is_failed()
+    assert "dedup.threshold" in artifacts(failed)["failure"]
 
 
 def test_refresh_ends_early_and_then_picks_up_a_new_page(home, site, recipe):
@@ -233,6 +303,39 @@ def test_refresh_ends_early_and_then_picks_up_a_new_page(home, site, recipe):
     something = refresh(recipe, return_state=True)
     assert something.message == "ran source, clean, dedup"
     assert artifacts(nothing).keys() >= {"plan"}
+
+
+def test_a_refresh_may_only_look(home, site, recipe):
+    build(recipe)
+    write_page(site / "pages", "Dee.html", "Dee")
+    looked = refresh(recipe, dry_run=True, return_state=True)
+    assert looked.message == "planned 3 stages; nothing was run"
+    assert refresh(recipe, return_state=True).message == "ran source, clean, dedup"
+
+
+def test_deployments_under_names_of_before_go_and_their_schedule_stays_on(prefect_server):
+    (entry,) = (entry for entry in declared() if entry["name"] == "00-refresh")
+    names: dict[str, bool] = {}
+
+    async def renamed() -> None:
+        async with get_client() as client:
+            await ensure_pools(client)
+            recipe = load("quickstart")
+            old = {**entry, "name": "nightly-refresh"}
+            on = [{**each, "active": True} for each in entry["schedules"]]
+            await ensure_deployment(client, {**old, "schedules": on}, recipe, "quickstart")
+            await ensure_deployment(
+                client, {**entry, "name": "00-refresh-gpu"}, recipe, "quickstart"
+            )
+            await ensure_deployment(client, entry, recipe, "quickstart")
+            assert await remove_undeclared(client, declared()) == ["nightly-refresh"]
+            for each in await client.read_deployments():
+                names[each.name] = any(schedule.active for schedule in each.schedules)
+
+    asyncio.run(renamed())
+    assert names["00-refresh"]
+    assert "00-refresh-gpu" in names
+    assert "nightly-refresh" not in names
 
 
 def test_refresh_asks_a_network_what_there_is_now(prefect_server, home, tmp_path):

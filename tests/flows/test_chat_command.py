@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli.main import app
+from flows.cli.main import application
 from llm.tokens.special_tokens import TURN_END
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
 from tests.terminal import Terminal
@@ -45,7 +45,9 @@ def test_commands(folder: Path, tmp_path: Path) -> None:
     ]
     command = ["chat", "--model", f"tiny={folder}", "--new-tokens", "8", "--min-p", "0.1"]
     command += ["--repetition-penalty", "1.1", "--precision", "int8"]
-    result = CliRunner().invoke(app, command, input="\n".join(typed), catch_exceptions=False)
+    result = CliRunner().invoke(
+        application(), command, input="\n".join(typed), catch_exceptions=False
+    )
     assert result.exit_code == 0
     for part in (
         "'warm' is no number",

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from flows.cli.built import find_artifacts, first_built
 from flows.cli.inspecting import _manifest, diff, removed, why
-from flows.cli.main import app
+from flows.cli.main import COMMANDS, application
 from flows.cli.results import promote, report
 from flows.cli.running import show_plan
 from flows.planning import planner_for
@@ -29,19 +29,34 @@ def test_reasons_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> 
     assert why in capsys.readouterr().out
 
 
-NAMES = [c.name or c.callback.__name__ for c in app.registered_commands]
+NAMES = [c.name or c.callback.__name__ for c in application().registered_commands]
+
+
+@pytest.mark.parametrize("file", COMMANDS)
+def test_a_command_is_found_by_the_file_it_is_in(file: str) -> None:
+    names = COMMANDS[file]
+    for name in names:
+        found = application([name, "--help"]).registered_commands
+        assert tuple(c.name or c.callback.__name__ for c in found) == names
+
+
+def test_what_is_no_command_is_told_with_all_there_are() -> None:
+    assert len(application(["plam"]).registered_commands) == len(NAMES)
+    answer = CliRunner().invoke(application(["plam"]), ["plam"])
+    assert answer.exit_code == 2
+    assert "plan" in answer.output
 
 
 @pytest.mark.parametrize("command", ["", *NAMES])
 def test_every_command_explains_itself(command: str) -> None:
-    answer = CliRunner().invoke(app, [*command.split(), "--help"])
+    answer = CliRunner().invoke(application(), [*command.split(), "--help"])
     assert answer.exit_code == 0, answer.output
     assert "--help" in answer.output
 
 
 def test_the_version_is_the_distribution_s() -> None:
     declared = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    answer = CliRunner().invoke(app, ["--version"])
+    answer = CliRunner().invoke(application(), ["--version"])
     assert (answer.exit_code, answer.output) == (0, f"ingot {declared['project']['version']}\n")
 
 
@@ -87,9 +102,17 @@ def test_the_report_and_what_is_written_beside_it(
     with (tmp_path / "mine.yaml").open("a") as recipe:
         recipe.write("report: {}\n")
     build(planner_for(load(file), file, Store(str(tmp_path / "home"))))
-    card, funnel = tmp_path / "card.md", tmp_path / "funnel.svg"
-    report(recipe=file, funnel=funnel, data_card=card)
-    assert capsys.readouterr().out.splitlines()[1:] == [str(funnel), str(card)]
+    card, funnel, pdf = tmp_path / "card.md", tmp_path / "funnel.svg", tmp_path / "guide.pdf"
+    report(recipe=file, funnel=funnel, data_card=card, pdf=pdf)
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1:] == [str(pdf), str(funnel), str(card)]
+    assert not told.err
+    assert pdf.read_bytes().startswith(b"%PDF-")
+    write_page(tmp_path / "pages", "Tweed.html", "Tweed")
+    planner = planner_for(load(file), file, Store(str(tmp_path / "home")), only=("source",))
+    build(planner)
+    report(recipe=file, pdf=pdf)
+    assert "source was built again since the page was made" in capsys.readouterr().err
     assert card.read_text().startswith("# Data of rivers\n\n## From pages to training data\n")
     assert "### Probability that a pair is compared" in card.read_text()
     assert funnel.read_text().startswith("<svg")

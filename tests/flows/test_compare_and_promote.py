@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows import compare as flow
-from flows.cli.main import app
+from flows.cli.main import application
 from llm.evaluation.differences.pairing import DifferentItemsError
 from tasks.comparison.comparing import ComparisonError
 from tasks.comparison.promotion import NotBetterError
@@ -41,7 +41,7 @@ def build(home: Path, change: float, share: float, recipe: str = "mine", number:
 
 
 def answer(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    return CliRunner().invoke(application(), arguments, env={"COLUMNS": "200"})
 
 
 def unmeasured(request: BuildRequest, store: Store) -> Artifact:

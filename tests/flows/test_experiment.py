@@ -12,7 +12,7 @@ from prefect.states import State
 from typer.testing import CliRunner
 
 from flows import experiment as flow
-from flows.cli.main import app
+from flows.cli.main import application
 from tasks.comparison.comparing import signed
 from tasks.engine.store import channels
 from tasks.engine.store.store import Store
@@ -84,7 +84,7 @@ def surroundings(folder: Path) -> Any:
 
 
 def dry_run() -> list[dict[str, Any]]:
-    found = CliRunner().invoke(app, ["experiment", "trial.yaml", "--dry-run", "--json"])
+    found = CliRunner().invoke(application(), ["experiment", "trial.yaml", "--dry-run", "--json"])
     assert found.exit_code == 0, found.output
     rows: list[dict[str, Any]] = json.loads(found.output)
     return rows

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.generating import PromptError
-from flows.cli.main import app
+from flows.cli.main import application
 from llm.model.folder import load
 from llm.model.generation import generate
 from llm.model.sampling import SamplingError
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *arguments: str, typed: bytes = b"") -> str:
     command = ["generate", "--model", f"tiny={folder}", *arguments]
-    result = CliRunner().invoke(app, command, input=typed, catch_exceptions=False)
+    result = CliRunner().invoke(application(), command, input=typed, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -102,7 +102,7 @@ def test_bytes_that_are_no_text(folder: Path) -> None:
 
 def test_a_precision_that_is_none(folder: Path) -> None:
     command = ["generate", "--model", str(folder), "x", "--precision", "fp8"]
-    result = CliRunner().invoke(app, command)
+    result = CliRunner().invoke(application(), command)
     assert result.exit_code == 2
     assert "fp8" in result.output
 
@@ -111,4 +111,4 @@ def test_a_recipe_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("INGOT_HOME", str(tmp_path))
     command = ["generate", "x", "--recipe", "nosuch"]
     with pytest.raises(RecipeError, match="nosuch"):
-        CliRunner().invoke(app, command, catch_exceptions=False)
+        CliRunner().invoke(application(), command, catch_exceptions=False)

@@ -47,6 +47,9 @@ HEAVY = {
     "fastapi",
 }
 
+# What only other commands need.
+OTHER_COMMANDS = {"flows.cli.chatting", "flows.experiment_plan"}
+
 _RUN = """
 import json, sys
 from flows.cli.main import main
@@ -103,6 +106,8 @@ def test_questions_import_nothing_heavy(built: dict[str, str], words: str) -> No
     found = imported(*words.format(**built).split(), INGOT_HOME=built["home"])
     assert "flows.planning" in found
     assert not found & HEAVY
+    if words.startswith("plan"):
+        assert not found & OTHER_COMMANDS
 
 
 _PANELS = """

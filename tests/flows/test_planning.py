@@ -7,42 +7,75 @@ from typing import Any, get_args
 
 import pytest
 from prefect.flows import Flow
-from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel
 
+from deployments import bootstrap
 from deployments.bootstrap import POOLS, declared, flow_of, parameters, pool
 from flows.planning import planner_for
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
+from tasks.engine.run.build import build
 from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
+from tasks.stages.filter_rules import Line
 
 FLOWS = ["build", "compare", "experiment", "forecast", "forget", "refresh"]
 
 
 def test_every_stage_has_a_deployment_whose_flow_exists():
-    entries = {entry["name"]: entry for entry in declared()}
-    assert set(entries) == {
-        "build",
-        "compare",
-        "experiment",
-        "forecast",
-        "forget",
-        "refresh",
-        *STAGES,
-    }
-    for name, entry in entries.items():
-        flow = flow_of(entry)
-        assert isinstance(flow, Flow)
-        assert flow.name == name
+    entries = {flow_of(entry).name: entry for entry in declared()}
+    assert set(entries) == {*FLOWS, *STAGES}
+    for entry in entries.values():
+        assert isinstance(flow_of(entry), Flow)
         assert entry["work_pool"]["name"] in POOLS
+
+
+def test_sorted_by_name_deployments_are_in_the_order_of_the_chain():
+    ordered = [flow_of(entry).name for entry in sorted(declared(), key=lambda each: each["name"])]
+    assert ordered == [*FLOWS, *STAGES]
+    tags = {flow_of(entry).name: entry["tags"][1] for entry in declared()}
+    assert tags["build"] == "whole chain"
+    assert (tags["fetch"], tags["pack"], tags["dpo"], tags["report"]) == (
+        "data",
+        "data",
+        "training",
+        "results",
+    )
+
+
+def entry_of(name: str) -> dict[str, Any]:
+    return next(entry for entry in declared() if flow_of(entry).name == name)
 
 
 def form(name: str) -> dict[str, Any]:
     """The schema the UI makes the form of a deployment from."""
-    entry = next(entry for entry in declared() if entry["name"] == name)
-    return parameter_schema(flow_of(entry)).model_dump_for_openapi()
+    return bootstrap.form(entry_of(name), load("quickstart"), ["quickstart", "mine.yaml"])
+
+
+def test_recipes_found_are_a_select_and_another_file_is_a_text():
+    for name in ("build", "refresh", "dedup"):
+        found, other = form(name)["properties"]["recipe"]["anyOf"]
+        assert found["enum"] == ["quickstart", "mine.yaml"]
+        assert "enum" not in other
+
+
+def test_a_config_that_is_filled_in_is_no_choice_of_two():
+    assert form("dedup")["properties"]["config"]["$ref"] == "#/definitions/DedupConfig"
+    assert len(form("kto")["properties"]["config"]["anyOf"]) == 2, "quickstart has no kto"
+
+
+def test_the_form_of_build_calls_things_as_the_command_does():
+    titles = [field["title"] for field in form("build")["properties"].values()]
+    assert titles == ["recipe", "changes", "only", "from", "force", "dry_run", "save_as"]
+
+
+def test_rules_and_groups_are_a_line_each_in_the_form():
+    schema, entry = form("filter"), entry_of("filter")
+    assert schema["definitions"]["Rule"]["type"] == "string"
+    filled = parameters(entry, load("quickstart"), "quickstart")["config"]
+    assert filled["groups"] == ["docs"]
+    assert filled["rules"] == ["language in en", "quality_score best 0.9"]
 
 
 @pytest.mark.parametrize(
@@ -58,10 +91,19 @@ def test_every_parameter_of_a_form_is_described(name):
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_form_shows_every_field_of_its_config_described(stage):
     schema = form(stage)
-    assert list(schema["properties"]) == ["config", "recipe", "inputs", "force"]
+    assert list(schema["properties"]) == [
+        "config",
+        "recipe",
+        "inputs",
+        "force",
+        "dry_run",
+        "save_as",
+    ]
     models = {model.__name__: model for model in _models(STAGES[stage].config)}
     assert models.keys() <= schema["definitions"].keys()
     for name, model in models.items():
+        if issubclass(model, Line):
+            continue
         shown = schema["definitions"][name]["properties"]
         assert set(shown) == set(model.model_fields)
         assert all(field.get("description") for field in shown.values())
@@ -109,7 +151,7 @@ def number_text(value: float) -> str:
 
 
 def test_a_form_is_filled_from_the_recipe_and_goes_to_the_pool_it_names():
-    entry = next(entry for entry in declared() if entry["name"] == "dedup")
+    entry = entry_of("dedup")
     recipe = load("quickstart", ["dedup.threshold=0.7", "dedup.pool=gpu"])
     filled = parameters(entry, recipe, "quickstart")
     assert filled["config"]["threshold"] == 0.7
@@ -119,7 +161,7 @@ def test_a_form_is_filled_from_the_recipe_and_goes_to_the_pool_it_names():
 
 
 def test_the_schedule_of_refresh_is_off():
-    (schedule,) = next(entry for entry in declared() if entry["name"] == "refresh")["schedules"]
+    (schedule,) = entry_of("refresh")["schedules"]
     assert schedule["active"] is False
 
 
@@ -134,6 +176,17 @@ def test_a_missing_input_names_the_command_with_the_file_that_was_loaded(tmp_pat
     )
     with pytest.raises(MissingInputError, match=r"--recipe my/pages.yaml --only source"):
         planner.plan()
+
+
+@pytest.mark.parametrize(
+    "asked", [{"only": ["dedup"]}, {"start": ["dedup"]}, {"only": ["dedup"], "force": ["dedup"]}]
+)
+def test_what_was_never_built_is_an_error_on_every_route_and_is_not_built(tmp_path, asked):
+    store = Store(str(tmp_path))
+    planner = planner_for(_recipe("source", "clean", "dedup"), "pages.yaml", store, **asked)
+    with pytest.raises(MissingInputError, match=r"ingot run --recipe pages.yaml --only clean"):
+        build(planner)
+    assert not store.exists("artifacts")
 
 
 @pytest.mark.parametrize("name", ["source", "source/abc", "sauce/abc/0001"])

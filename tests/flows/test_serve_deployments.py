@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows.cli.main import app
+from flows.cli.main import application
 from llm.process.safe_path import CHECKOUT
 from llm.tokens.special_tokens import END_OF_TEXT, TURN_END
 from tests.llm.evaluation.tiny_models import model_folder, tiny_model
@@ -24,7 +24,7 @@ DOCKERFILE = CHECKOUT / "deployments" / "docker" / "Dockerfile"
 PAGE = (CHECKOUT / "docs" / "serving.md").read_text(encoding="utf-8")
 OPTIONS = {
     option
-    for parameter in typer.main.get_command(app).commands["serve"].params  # type: ignore[attr-defined]
+    for parameter in typer.main.get_command(application()).commands["serve"].params  # type: ignore[attr-defined]
     for option in parameter.opts
 }
 EXAMPLES = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)

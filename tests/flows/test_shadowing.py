@@ -59,7 +59,7 @@ def test_up_and_a_run_of_the_worker(folder: Path, environment: dict[str, str]) -
     address = ingot(environment, "up", "--recipe", RECIPE)
     url = address.split("server started: ")[1].split()[0]
     with SyncPrefectClient(f"{url}/api") as client:
-        build = client.read_deployment_by_name("build/build")
+        build = client.read_deployment_by_name("build/00-build")
         run = client.create_flow_run_from_deployment(build.id)
         done = finished(client, run)
     assert done.state is not None

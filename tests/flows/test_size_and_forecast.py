@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
-from flows.cli.main import app
+from flows.cli.main import application
 from flows.cli.sizing import seconds_of
 from llm.process.safe_path import CHECKOUT
 from llm.training.planner import rates
@@ -25,7 +25,7 @@ from tests.llm.tokens.small_tokenizer import library_texts
 
 
 def answer(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["size", *arguments], env={"COLUMNS": "160"})
+    return CliRunner().invoke(application(), ["size", *arguments], env={"COLUMNS": "160"})
 
 
 @pytest.mark.parametrize(

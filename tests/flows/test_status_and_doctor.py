@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from deployments.bootstrap import declared, ensure_deployment, ensure_pools
 from flows.checks import Check, checks
-from flows.cli.main import app
+from flows.cli.main import application
 from flows.home import open_store
 from flows.status import status
 from tasks.engine.store.lease import Lease
@@ -46,7 +46,7 @@ def test_a_home_where_nothing_runs(alone: Path) -> None:
     assert "ingot up" in found.unanswered
     assert found.home == str(alone)
     assert found.free_bytes
-    shown = CliRunner().invoke(app, ["status", "--json"])
+    shown = CliRunner().invoke(application(), ["status", "--json"])
     assert shown.exit_code == 0, shown.output
     assert json.loads(shown.stdout)["services"][0]["name"] == "server"
 
@@ -84,7 +84,7 @@ def test_schedules_of_a_server(
     prefect_server: None, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
-    (entry,) = (entry for entry in declared() if entry["name"] == "refresh")
+    (entry,) = (entry for entry in declared() if entry["name"] == "00-refresh")
 
     async def deploy() -> None:
         async with get_client() as client:
@@ -94,7 +94,7 @@ def test_schedules_of_a_server(
     asyncio.run(deploy())
     found = status(open_store())
     assert found.unanswered == ""
-    [nightly] = [each for each in found.schedules if each.deployment == "refresh"]
+    [nightly] = [each for each in found.schedules if each.deployment == "00-refresh"]
     assert (nightly.name, nightly.when, nightly.active) == ("nightly", "0 3 * * *", False)
 
 
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named_with_the_way_out(
     assert "name one in CC" in found["compiler"].way_out
     assert found["server"].verdict == "bad"
     assert "PREFECT_API_URL" in found["server"].way_out
-    shown = CliRunner().invoke(app, ["doctor"])
+    shown = CliRunner().invoke(application(), ["doctor"])
     assert shown.exit_code == 1
 
 

@@ -30,7 +30,7 @@ def test_a_form_is_filled_in_and_the_worker_does_it(environment: dict[str, str])
     assert "worker-cpu was running" in again
     ingot(environment, "run", "--recipe", RECIPE)
     with SyncPrefectClient(f"{address}/api") as client:
-        deployment = client.read_deployment_by_name("dedup/dedup")
+        deployment = client.read_deployment_by_name("dedup/08-dedup")
         shown: dict[str, Any] = dict(deployment.parameters)
         assert shown["recipe"] == RECIPE
         assert shown["config"]["validation_fraction"] == 0.0
@@ -45,7 +45,7 @@ def test_a_form_is_filled_in_and_the_worker_does_it(environment: dict[str, str])
         assert keys >= {"plan", "lineage", "stage-dedup"}
         pools = {pool.name: pool.concurrency_limit for pool in client.read_work_pools()}
         assert pools == {"cpu": None, "gpu": 1}
-        refresh = client.read_deployment_by_name("refresh/refresh")
+        refresh = client.read_deployment_by_name("refresh/00-refresh")
         assert [schedule.active for schedule in refresh.schedules] == [False]
     home = Path(environment["INGOT_HOME"])
     pids = [psutil.Process(int(r["pid"])) for r in map(_record, (home / "prefect").glob("*.json"))]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from flows.cli.main import app
+from flows.cli.main import application
 from flows.planning import planner_for
 from tasks.engine.run.build import build
 from tasks.engine.store.store import Store
@@ -38,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def answer(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["what-if", *arguments, "-r", "river"])
+    return CliRunner().invoke(application(), ["what-if", *arguments, "-r", "river"])
 
 
 def test_what_is_printed(home: Path) -> None:

@@ -105,7 +105,8 @@ def test_one_more_stage_is_in_every_list(
 ) -> None:
     assert get_args(StageName) == tuple(STAGES)
     monkeypatch.setattr("deployments.bootstrap.STAGES", with_toy)
-    (entry,) = (entry for entry in declared() if entry["name"] == "toy")
+    (entry,) = (entry for entry in declared() if entry["stage"] == "toy")
+    assert entry["name"].endswith("-toy")
     assert entry["entrypoint"] == "flows/stages.py:toy"
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 from urllib.parse import unquote, urlsplit
 
 from llm.errors import ExpectedError
 
 WEB, BUCKET = ("http", "https"), ("s3",)
+_LOGIN = re.compile(r"(?<=//)[^/]*@")
+_NAMED = re.compile(r"[^.]")  # a host becomes a folder: . and .. would be others
 _MAGIC = frozenset("*[")
 # Parameters that make a URL a key to what it names.
 _SIGNATURES = ("x-amz-signature", "x-amz-security-token", "x-goog-signature", "signature", "sig")
@@ -29,10 +32,10 @@ def check_url(url: str) -> None:
         host, secret = parts.hostname, parts.username is not None
         _ = parts.port
     except ValueError as error:
-        raise FileUrlError(f"{url!r} is no URL: {error}") from error
-    if parts.scheme not in (*WEB, *BUCKET) or not host:
+        raise FileUrlError(f"{_shown(url)!r} is no URL: {error}") from error
+    if parts.scheme not in (*WEB, *BUCKET) or not host or not _NAMED.search(host):
         raise FileUrlError(
-            f"{url.partition('?')[0]!r} is not of the form https://host/path or s3://bucket/key; "
+            f"{_shown(url)!r} is not of the form https://host/path or s3://bucket/key; "
             "files of this machine are places of kind folder"
         )
     names = {pair.partition("=")[0].lower() for pair in parts.query.split("&")}
@@ -46,6 +49,11 @@ def check_url(url: str) -> None:
         raise FileUrlError(f"{url!r}: a web server lists no files, so globs are for s3:// alone")
     if parts.scheme in WEB and not posixpath.basename(parts.path):
         raise FileUrlError(f"{url!r} names no file: it ends in a slash")
+    name = file_name(url)
+    if not name.isprintable() or "\\" in host:
+        raise FileUrlError(f"{_shown(url)!r} has a character in it that no file's name should have")
+    if "/" not in name.rstrip("/"):
+        raise FileUrlError(f"{_shown(url)!r} names no file: its path leads nowhere")
 
 
 def check_page_url(url: str) -> None:
@@ -58,11 +66,16 @@ def check_page_url(url: str) -> None:
         parts = urlsplit(url)
         host, secret, _ = parts.hostname, parts.username, parts.port
     except ValueError as error:
-        raise FileUrlError(f"{url!r} is no URL: {error}") from error
+        raise FileUrlError(f"{_shown(url)!r} is no URL: {error}") from error
     if secret is not None:
         raise FileUrlError(f"{parts.scheme}://{host}: the URL holds a password; leave it out")
     if parts.scheme not in WEB or not host:
         raise FileUrlError(f"{url!r} is not of the form https://host/path")
+
+
+def _shown(url: str) -> str:
+    """A URL without what logs in and without its query, which may be a signature."""
+    return _LOGIN.sub("", url.partition("?")[0])
 
 
 def file_name(url: str) -> str:

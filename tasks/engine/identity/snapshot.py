@@ -2,7 +2,8 @@
 
 A snapshot lists (name, size, sha256) of each item; names are relative to the
 fixed part of the pattern that found them, so that the same files in another
-folder are the same input. Digests are remembered (`memory.py`).
+folder are the same input. Digests are remembered (`memory.py`), and so is what all
+of a snapshot come to (`seen.py`): a plan looks at every file, and reads no list of them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import ExternalInputError
+from tasks.engine.identity import seen
 from tasks.engine.identity.canonical import data_id
 from tasks.engine.identity.memory import Memory
+from tasks.engine.identity.seen import SeenFile, files_below, files_of
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,64 @@ class Item:
     stored: bool = False
 
 
-@dataclass(frozen=True)
 class Snapshot:
-    """The items read under one input name, sorted by name."""
+    """The items read under one input name.
 
-    items: tuple[Item, ...]
+    Args:
+        items: in any order.
+        files: found on the disk; their digests are not asked for before something needs them.
+    """
+
+    def __init__(self, items: Iterable[Item] = (), files: Sequence[SeenFile] = ()) -> None:
+        self._given, self._files = tuple(items), tuple(files)
+
+    @classmethod
+    def joined(cls, parts: Iterable[Snapshot]) -> Snapshot:
+        """All items of several."""
+        every = list(parts)
+        if len(every) == 1:
+            return every[0]
+        return cls(
+            [item for part in every for item in part._given],
+            [file for part in every for file in part._files],
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Of all items, sorted."""
+        return sorted([*(i.name for i in self._given), *(file.name for file in self._files)])
+
+    @functools.cached_property
+    def items(self) -> tuple[Item, ...]:
+        """Sorted by name.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        digests = _digests(file.path for file in self._files)
+        found = [Item(file.name, *digests[file.path], file.path) for file in self._files]
+        return tuple(sorted([*self._given, *found], key=lambda item: item.name))
 
     @functools.cached_property
     def data_id(self) -> str:
-        """Identity of names and contents; sizes are carried, digests decide."""
-        return data_id((item.name, None, item.sha256) for item in self.items)
+        """Identity of names and contents; sizes are carried, digests decide.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        if not self._files:
+            return data_id(_identities(self._given))
+        given = [f"{item.name}|{item.sha256}" for item in self._given]
+        return seen.recall(seen.mark(self._files, given), lambda: data_id(_identities(self.items)))
 
     @property
     def size(self) -> int:
         """Bytes in all."""
-        return sum(item.size for item in self.items)
+        return sum(item.size for item in self._given) + sum(file.size for file in self._files)
+
+
+def _identities(items: Iterable[Item]) -> Iterator[tuple[str, None, str]]:
+    return ((item.name, None, item.sha256) for item in items)
 
 
 def root() -> Path:
@@ -82,30 +128,22 @@ def _printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _matches(text: str) -> tuple[str, list[str]]:
-    """The files a path, folder or glob stands for, and the folder their names start from.
+def _matches(text: str) -> tuple[str, list[tuple[str, int, str]]]:
+    """The files a path, folder or glob stands for, as they were seen, and the folder their names
+    start from.
 
-    Texts and no `Path`s: of a corpus in 100,000 files a plan looks at every one.
+    Their names are what follows that folder.
     """
     if not text.strip():
         raise ValueError("it is empty, and would stand for the whole folder")
     pattern = Path(os.path.normpath(root() / Path(text).expanduser()))
     if pattern.is_dir():
-        return str(pattern), sorted(_files_below(str(pattern)))
+        return str(pattern), files_below(str(pattern))
     if glob.has_magic(str(pattern)):
         base = _fixed_part(pattern)
         below = pattern.relative_to(base).as_posix()
-        return str(base), sorted(str(p) for p in base.glob(below) if p.is_file())
-    return str(pattern.parent), [str(pattern)] if pattern.is_file() else []
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    """Every file; links to files are followed, links to folders are not."""
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = f"{place.rstrip('/')}/{name}"
-            if os.path.isfile(path):  # noqa: PTH113 - and no pipe, socket or broken link
-                yield path
+        return str(base), files_of(map(str, base.glob(below)))
+    return str(pattern.parent), files_of([str(pattern)])
 
 
 def _shorten(text: str) -> str:
@@ -125,7 +163,7 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
         ExternalInputError: a pattern is none or matches nothing, a file cannot be read, or two
             files come under one name.
     """
-    named: dict[str, str] = {}
+    named: dict[str, SeenFile] = {}
     for text in patterns:
         try:
             base, matches = _matches(text)
@@ -140,26 +178,29 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
                 "correct the path or remove it from the recipe"
             )
         start = len(base.rstrip("/")) + 1
-        for path in matches:
-            name = prefix + _printable(path[start:])
-            other = named.setdefault(name, path)
-            if other != path and os.path.realpath(other) != os.path.realpath(path):
+        for path, size, stamp in matches:
+            name = path[start:]
+            name = prefix + (name if name.isascii() else _printable(name))
+            file = SeenFile(name, path, size, stamp)
+            other = named.setdefault(name, file)
+            if other.path != path and os.path.realpath(other.path) != os.path.realpath(path):
                 raise ExternalInputError(
-                    f"{field}: {other} and {path} both come under the name {name!r}; "
+                    f"{field}: {other.path} and {path} both come under the name {name!r}; "
                     "list them apart, under names of their own"
                 )
     _require_apart(named, field)
+    snapshot = Snapshot(files=[named[name] for name in sorted(named)])
     try:
-        digests = _digests(named.values())
+        snapshot.data_id  # noqa: B018 - told now, and not hours into a run
     except OSError as error:
         raise ExternalInputError(
             f"{field}: {error.filename or 'a file'} cannot be read: {error.strerror}; make it "
             "readable or leave it out"
         ) from error
-    return Snapshot(tuple(Item(name, *digests[path], path) for name, path in sorted(named.items())))
+    return snapshot
 
 
-def _require_apart(named: Mapping[str, str], field: str) -> None:
+def _require_apart(named: Mapping[str, SeenFile], field: str) -> None:
     """Raises:
     ExternalInputError: a file has the name of a folder that another comes to lie in.
     """
@@ -169,8 +210,8 @@ def _require_apart(named: Mapping[str, str], field: str) -> None:
         while folder and folder not in looked_at:
             if folder in named:
                 raise ExternalInputError(
-                    f"{field}: {named[folder]} is a file, and {named[name]} comes to lie in a "
-                    f"folder of its name, {folder!r}; list them apart, under names of their own"
+                    f"{field}: {named[folder].path} is a file, and {named[name].path} comes to lie "
+                    f"in a folder of its name, {folder!r}; list them apart, under other names"
                 )
             looked_at.add(folder)
             folder = folder.rpartition("/")[0]

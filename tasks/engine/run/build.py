@@ -43,7 +43,9 @@ def steps(planner: Planner, run: Runner) -> Iterator[Step]:
         force = row.status is Status.FORCED or (row.status is Status.DRIFT and bool(row.runs))
         built = run(request, force)
         planner.artifacts[stage] = built.artifact
-        channels.point(planner.store, planner.name, built.artifact)
+        channels.point(
+            planner.store, planner.name, built.artifact, changed=planner.changed.get(stage, {})
+        )
         yield Step(row, built)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from tasks.engine.config import StageConfig
+from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.run.execute import BuildRequest
-from tasks.engine.store.manifest import ExternalRecord, InputRecord, Manifest
+from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.manifest import InputRecord, Manifest
 from tasks.engine.store.views import flat
 
 
@@ -37,12 +40,17 @@ def value_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
     return changes
 
 
-def difference(before: Manifest, request: BuildRequest) -> list[str]:
-    """Why a request is not what a manifest was made from."""
+def settings(stage: str, fields: Mapping[str, Any]) -> list[str]:
+    """Fields, of JSON values, as `--set` takes them: `stage.field=value`."""
+    return [f"{stage}.{name}={json.dumps(value)}" for name, value in fields.items()]
+
+
+def difference(before: Artifact, request: BuildRequest) -> list[str]:
+    """Why a request is not what an artifact was made from."""
     reasons = [
-        *config_difference(before, request.stage.version, request.config),
-        *input_difference(before.inputs, request.records()),
-        *external_difference(before.externals, request.externals),
+        *config_difference(before.manifest, request.stage.version, request.config),
+        *input_difference(before.manifest.inputs, request.records()),
+        *external_difference(before, request.externals),
     ]
     return reasons or ["never built with these inputs"]
 
@@ -61,13 +69,18 @@ def input_difference(
     return reasons
 
 
-def external_difference(
-    before: Mapping[str, ExternalRecord], after: Mapping[str, Snapshot]
-) -> list[str]:
+def external_difference(before: Artifact, after: Mapping[str, Snapshot]) -> list[str]:
     """Files and other things outside the store that are new, gone or of other bytes."""
     reasons = []
-    for name in sorted(before.keys() | after.keys()):
-        old = before[name].items if name in before else []
+    records = before.manifest.externals
+    for name in sorted(records.keys() | after.keys()):
+        if name in records and name in after and records[name].data_id == after[name].data_id:
+            continue  # neither list need be read
+        try:
+            old = before.external_items(name) if name in records else []
+        except DamagedArtifactError:
+            reasons.append(f"{name}: changed; the list of what was read is damaged")
+            continue
         new = after[name].items if name in after else ()
         was_items = {item.name: item.sha256 for item in old}
         now_items = {item.name: item.sha256 for item in new}

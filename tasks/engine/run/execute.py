@@ -29,6 +29,7 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs, build_folder
 from tasks.engine.store.lease import TIME_TO_LIVE, Holder, Lease
+from tasks.engine.store.listing import external_record
 from tasks.engine.store.manifest import (
     SCHEMA_VERSION,
     CodeRecord,
@@ -230,7 +231,18 @@ def _attempt(
             shards_adopted=out.work.adopted,
         )
         code = code.model_copy(update={"adopted": out.work.adopted_otherwise})
-        manifest = _manifest(request, attempt, outputs, code, counted, out.facts, timings, prefect)
+        externals = {
+            name: external_record(
+                store,
+                where,
+                snapshot.data_id,
+                (ExternalItem(name=i.name, size=i.size, sha256=i.sha256) for i in snapshot.items),
+            )
+            for name, snapshot in sorted(request.externals.items())
+        }
+        manifest = _manifest(
+            request, attempt, outputs, externals, code, counted, out.facts, timings, prefect
+        )
         panels = keep_view(stage, Artifact(store, _as_read_later(manifest)))
         manifest = _as_read_later(manifest.model_copy(update={"panels": panels}))
     except BaseException as error:
@@ -255,6 +267,7 @@ def _manifest(
     request: BuildRequest,
     attempt: str,
     outputs: dict[str, OutputRecord],
+    externals: dict[str, ExternalRecord],
     code: CodeRecord,
     counted: Totals,
     facts: Mapping[str, Any],
@@ -272,15 +285,7 @@ def _manifest(
         execution=request.config.execution(),
         code=code,
         inputs=request.records(),
-        externals={
-            name: ExternalRecord(
-                data_id=snapshot.data_id,
-                items=[
-                    ExternalItem(name=i.name, size=i.size, sha256=i.sha256) for i in snapshot.items
-                ],
-            )
-            for name, snapshot in sorted(request.externals.items())
-        },
+        externals=externals,
         totals=counted,
         facts=dict(sorted(facts.items())),
         timings=timings,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import CodeDriftError, IngotError, MissingInputError
@@ -15,6 +17,7 @@ from tasks.engine.run.difference import (
     difference,
     external_difference,
     input_difference,
+    settings,
 )
 from tasks.engine.run.execute import BuildRequest
 from tasks.engine.store import channels
@@ -114,6 +117,7 @@ class Planner:
         name: of the recipe, under which pointers are kept.
         source: what the recipe was loaded by, for messages; "" = its name.
         pinned: attempts to read where the recipe's latest would be, by stage.
+        changed: fields, as JSON values, that are not what the recipe says, by stage.
         artifacts: what each stage resolved to so far.
         planned: the rows of `plan`, once it was asked for.
     """
@@ -125,6 +129,7 @@ class Planner:
     selection: Selection
     source: str = ""
     pinned: Mapping[str, Artifact] = field(default_factory=dict)
+    changed: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     planned: dict[str, Row] = field(default_factory=dict)
 
@@ -155,11 +160,16 @@ class Planner:
             return _row(stage, Status.UNSELECTED, ("never built",), False, None)
         self.artifacts[stage] = artifact
         which = f"attempt {pinned.manifest.attempt} as asked" if pinned else "as last built"
+        once = {} if pinned else channels.changed_fields(self.store, self.name, stage)
+        if once:
+            which += f", with {', '.join(settings(stage, once))} for that run"
         return _row(stage, Status.UNSELECTED, (which,), False, artifact)
 
     def row(self, stage: str) -> Row:
         """The line of a stage whose parents' rows have been asked for already."""
         row = self._row(stage)
+        if row.status is not Status.UNSELECTED:
+            row = replace(row, reasons=(*row.reasons, *self._given_up(stage)))
         if row.runs is False:
             return row
         declared, config = self.chain.stages[stage], self.configs[stage]
@@ -167,6 +177,23 @@ class Planner:
             config, tuple(self.chain.wiring[stage]), declared.externals(config)
         )
         return replace(row, reasons=(*row.reasons, *told))
+
+    def _given_up(self, stage: str) -> list[str]:
+        """What the last run changed for itself and this one does not, and how to keep it."""
+        last = channels.changed_fields(self.store, self.name, stage)
+        if not last:
+            return []
+        now = self.configs[stage].model_dump(mode="json")
+        gone = {name: value for name, value in last.items() if now.get(name) != value}
+        if not gone or stage in self.changed:
+            return []
+        source = self.source or self.name
+        options = " ".join(f"--set {shlex.quote(text)}" for text in settings(stage, gone))
+        return [
+            f"the last run had {', '.join(settings(stage, gone))} for itself; the recipe's own "
+            f"value is in force. To keep the other: ingot run --recipe {source} {options} "
+            "--save-as NAME, or save_as in the form"
+        ]
 
     def _row(self, stage: str) -> Row:
         if stage not in self.selection.stages(self.chain):
@@ -186,7 +213,7 @@ class Planner:
             if before is None:
                 why = ("never built",)
                 return _row(stage, Status.MISSING, why, True, None, request.build_id)
-            reasons = tuple(difference(before.manifest, request))
+            reasons = tuple(difference(before, request))
             return _row(stage, Status.STALE, reasons, True, before, request.build_id)
         broken = _broken(artifact, request.config)
         if broken:
@@ -226,7 +253,7 @@ class Planner:
         own = [
             *config_difference(before.manifest, declared.version, config),
             *input_difference(before.manifest.inputs, {**unknown, **known}),
-            *external_difference(before.manifest.externals, externals),
+            *external_difference(before, externals),
         ]
         if own:
             return _row(stage, Status.STALE, (*own, after), True, before)

@@ -19,9 +19,14 @@ from tasks.engine.shards.job import Job
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.unit_files import UnitFiles
 from tasks.engine.store.artifact import Data
+from tasks.engine.store.listing import FOLDER as LISTINGS
+from tasks.engine.store.listing import output_record
 from tasks.engine.store.manifest import File, OutputRecord, columns_of
 from tasks.engine.store.staging import Staging
 from tasks.engine.store.store import Store
+
+# What an attempt has beside its outputs, and no receipt names.
+_NO_OUTPUTS = {"staging", "schemas", LISTINGS, "panels.json"}
 
 
 def leftovers(store: Store, where: str) -> list[str]:
@@ -34,11 +39,15 @@ def leftovers(store: Store, where: str) -> list[str]:
     receipts = store.names(f"{where}/receipts")
     if not receipts:
         return [where]
+    names = store.names(where)
+    outputs = set(names) - adoptable - _NO_OUTPUTS
     for name in receipts:
+        if outputs <= adoptable:
+            break  # every folder is named by some: the others, of which there may be many, too
         record = store.read_json(f"{where}/receipts/{name}")
         if record is not None:
             adoptable |= record["files"].keys()
-    return [f"{where}/{name}" for name in store.names(where) if name not in adoptable]
+    return [f"{where}/{name}" for name in names if name not in adoptable]
 
 
 def _receipt_path(receipt: Receipt) -> str:
@@ -127,7 +136,7 @@ class AttemptFiles:
             schema, files = self.declared(name), list(self._files[name].values())
             identity = canonical.data_id((f.path, f.rows, f.sha256) for f in files)
             folder = f"{self._where}/{name}"
-            self._data[name] = Data(self._store, folder, identity, schema, files, None)
+            self._data[name] = Data(self._store, folder, identity, schema, lambda: files, None)
         return self._data[name]
 
     def publish(self, output: str, file: File, source: Path) -> None:
@@ -252,8 +261,9 @@ class AttemptFiles:
             if schema is not None:
                 buffer = schema.serialize().to_pybytes()
                 self._store.replace(f"{self._where}/schemas/{name}.arrow", buffer)
-            records[name] = OutputRecord(
-                data_id=self.data(name).data_id, columns=columns_of(schema), files=files
+            identity = self.data(name).data_id
+            records[name] = output_record(
+                self._store, self._where, identity, columns_of(schema), files
             )
         self._store.remove(f"{self._where}/{intermediate.FOLDER}")
         self._close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from llm.sha256 import sha256_file
 from tasks.engine.errors import DamagedArtifactError, MissingInputError
 from tasks.engine.identity.canonical import sha256_json
 from tasks.engine.identity.snapshot import Item, Snapshot
+from tasks.engine.store.listing import files_of, items_of
 from tasks.engine.store.local_copy import StoredFolder, local_copy
-from tasks.engine.store.manifest import File, InputRecord, Manifest
+from tasks.engine.store.manifest import ExternalItem, File, InputRecord, Manifest
 from tasks.engine.store.part_files import read_part
 from tasks.engine.store.store import Store
 
@@ -35,7 +37,6 @@ class Data:
     Attributes:
         artifact: the artifact it belongs to; `None` while its stage is still running.
         schema: Arrow columns, `None` for a folder of files.
-        parts: its files in order of path.
     """
 
     def __init__(
@@ -44,14 +45,23 @@ class Data:
         folder: str,
         data_id: str,
         schema: pa.Schema | None,
-        parts: Sequence[File],
+        parts: Callable[[], Iterable[File]],
         artifact: Artifact | None,
     ) -> None:
         self._store, self._folder = store, folder
         self.data_id = data_id
         self.schema = schema
-        self.parts = tuple(sorted(parts, key=lambda part: part.path))
+        self._list = parts
         self.artifact = artifact
+
+    @functools.cached_property
+    def parts(self) -> tuple[File, ...]:
+        """Its files in order of path; listed when first asked for.
+
+        Raises:
+            DamagedArtifactError: the list of them is not what was published.
+        """
+        return tuple(sorted(self._list(), key=lambda part: part.path))
 
     @property
     def rows(self) -> int:
@@ -173,9 +183,18 @@ class Artifact:
             raise MissingInputError(f"{self.stage} has no output {output!r}; it has {names}")
         folder = f"{self.folder}/{output}"
         schema = None
-        if record.columns is not None and not record.files:
+        if record.columns is not None and not record.count:
             schema = self._declared(output)
-        return Data(self.store, folder, record.data_id, schema, record.files, self)
+        files = functools.partial(files_of, self.store, self.folder, record)
+        return Data(self.store, folder, record.data_id, schema, files, self)
+
+    def external_items(self, name: str) -> list[ExternalItem]:
+        """What it read from outside the store under one name.
+
+        Raises:
+            DamagedArtifactError: the list of it is not what was published.
+        """
+        return items_of(self.store, self.folder, self.manifest.externals[name])
 
     def _declared(self, output: str) -> pa.Schema | None:
         """Columns of a table without parts, kept beside the manifest."""

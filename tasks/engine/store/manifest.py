@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 # Raised when the layout on disk or the meaning of a field changes.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Constants of the format: they shape the bytes of every part, so they are no config.
 ROWS_PER_PART = 2_000
@@ -30,20 +30,50 @@ class File(_Record):
     sha256: str
 
 
+class Listing(_Record):
+    """A list too long for the manifest, in a table beside it, see `listing.py`.
+
+    Attributes:
+        sha256, bytes: of that table.
+        count: entries.
+        rows, total_bytes: of what is listed, in all.
+    """
+
+    sha256: str
+    bytes: int
+    count: int
+    rows: int = 0
+    total_bytes: int = 0
+
+
 class OutputRecord(_Record):
-    """A named output: its identity, its columns ("name: type", null for folders), its files."""
+    """A named output: its identity, its columns ("name: type", null for folders), its files.
+
+    Attributes:
+        files: `None` where there are many; `listing` has them then.
+    """
 
     data_id: str
     columns: list[str] | None
-    files: list[File]
+    files: list[File] | None
+    listing: Listing | None = None
+
+    @property
+    def count(self) -> int:
+        """Files."""
+        return self.listing.count if self.listing else len(self.files or ())
 
     @property
     def rows(self) -> int:
-        return sum(file.rows or 0 for file in self.files)
+        if self.listing:
+            return self.listing.rows
+        return sum(file.rows or 0 for file in self.files or ())
 
     @property
     def bytes(self) -> int:
-        return sum(file.bytes for file in self.files)
+        if self.listing:
+            return self.listing.total_bytes
+        return sum(file.bytes for file in self.files or ())
 
 
 class InputRecord(_Record):
@@ -63,10 +93,20 @@ class ExternalItem(_Record):
 
 
 class ExternalRecord(_Record):
-    """What was read from outside the store."""
+    """What was read from outside the store.
+
+    Attributes:
+        items: `None` where there are many; `listing` has them then.
+    """
 
     data_id: str
-    items: list[ExternalItem]
+    items: list[ExternalItem] | None
+    listing: Listing | None = None
+
+    @property
+    def count(self) -> int:
+        """Items."""
+        return self.listing.count if self.listing else len(self.items or ())
 
 
 class CodeRecord(_Record):
@@ -134,6 +174,12 @@ class Manifest(_Record):
     @property
     def bytes(self) -> int:
         return sum(output.bytes for output in self.outputs.values())
+
+    def listings(self) -> list[Listing]:
+        """All lists that lie beside it."""
+        found = [output.listing for output in self.outputs.values()]
+        found += [record.listing for record in self.externals.values()]
+        return [listing for listing in found if listing is not None]
 
     def input_ids(self) -> dict[str, str]:
         """data_id by input name, externals included: what entered the build id."""

@@ -6,6 +6,7 @@ import functools
 
 from tasks.engine.config import StageConfig
 from tasks.engine.store.artifact import Artifact, attempt_folder, build_folder
+from tasks.engine.store.listing import file_sizes, is_listing_whole, listing_path
 from tasks.engine.store.manifest import Manifest
 from tasks.engine.store.store import Store
 
@@ -32,17 +33,25 @@ def _manifest(written: bytes) -> Manifest:
 
 
 def damage(artifact: Artifact, marks: bool = True) -> list[str]:
-    """Files that are missing, of another size, or marked by `verify --deep`: fast, no hashing.
+    """Files that are missing, of another size, or marked by `verify --deep`: fast, of parts none is
+    hashed. Lists of files are, and one that is not what was published stands for its files.
 
     Args:
         marks: look at what was marked too.
     """
-    store, found = artifact.store, []
+    store, folder = artifact.store, artifact.folder
+    found = [
+        listing_path(listing)
+        for listing in artifact.manifest.listings()
+        if not is_listing_whole(store, folder, listing)
+    ]
     for name, output in artifact.manifest.outputs.items():
-        for file in output.files:
-            path = f"{artifact.folder}/{name}/{file.path}"
-            if store.size(path) != file.bytes:
-                found.append(f"{name}/{file.path}")
+        if output.listing is not None and listing_path(output.listing) in found:
+            continue
+        wanted = file_sizes(store, folder, output)
+        there = store.sizes(f"{folder}/{name}", wanted)
+        if not wanted.items() <= there.items():
+            found += [f"{name}/{p}" for p, size in wanted.items() if there.get(p) != size]
     marked = store.read_json(f"{artifact.folder}/damaged.json") if marks else None
     return sorted({*found, *(marked or [])})
 

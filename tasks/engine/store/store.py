@@ -16,13 +16,15 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import ReadOnlyStoreError, StoreError
 from tasks.engine.store.space import space_checked
+
+_FEW = 64  # files of a folder that are asked for one by one
 
 
 class Store:
@@ -108,6 +110,32 @@ class Store:
             return int(self.fs.info(self.full(path))["size"])
         except FileNotFoundError:
             return None
+
+    def sizes(self, folder: str, names: Collection[str]) -> dict[str, int]:
+        """Bytes of those files below a folder that are there, by path in it; maybe of others too.
+
+        Of many the folder is listed, once: one question each would take as long as all else.
+        """
+        if len(names) < _FEW:
+            asked = ((name, self.size(f"{folder}/{name}")) for name in names)
+            return {name: size for name, size in asked if size is not None}
+        return self._sizes(folder)
+
+    def _sizes(self, folder: str) -> dict[str, int]:
+        base = self.full(folder)
+        if self.local:
+            found: dict[str, int] = {}
+            _add_sizes(found, base, "")
+            return found
+        try:
+            entries = self.fs.find(base, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {path[len(base) + 1 :]: int(entry["size"]) for path, entry in entries.items()}
+
+    def total_size(self, folder: str) -> int:
+        """Bytes of all files below a folder."""
+        return sum(self._sizes(folder).values())
 
     def read(self, path: str) -> bytes:
         if self.local:
@@ -299,6 +327,23 @@ class Store:
                 f"({error.strerror or error}). Give this user write access, or choose "
                 "another home (INGOT_HOME)"
             ) from error
+
+
+def _add_sizes(found: dict[str, int], place: str, prefix: str) -> None:
+    """Bytes of every file below a local folder, by path; none where there is no such folder."""
+    try:
+        entries = os.scandir(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            if entry.is_dir():
+                _add_sizes(found, entry.path, f"{prefix}{entry.name}/")
+                continue
+            try:  # noqa: SIM105 - of many
+                found[prefix + entry.name] = entry.stat().st_size
+            except FileNotFoundError:
+                pass  # a link to nothing, or gone since
 
 
 def _link(source: str, new: str) -> bool:

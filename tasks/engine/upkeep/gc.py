@@ -99,7 +99,7 @@ def _scratch(store: Store) -> Iterator[Candidate]:
 
 
 def _candidate(store: Store, folder: str, why: str) -> Candidate:
-    return Candidate(folder, why, sum(store.size(path) or 0 for path in store.files(folder)))
+    return Candidate(folder, why, store.total_size(folder))
 
 
 def freed_bytes(store: Store, candidates: Sequence[Candidate]) -> int:

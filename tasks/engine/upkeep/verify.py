@@ -13,6 +13,7 @@ from tasks.engine.errors import (
 )
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
+from tasks.engine.store.listing import files_of, listing_path
 from tasks.engine.store.published import current, damage, published
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import FILE as PANELS
@@ -91,7 +92,9 @@ def _mark(artifact: Artifact, broken: list[str]) -> None:
 
 def _wrong_bytes(artifact: Artifact, known: set[str]) -> Iterator[str]:
     for name, output in artifact.manifest.outputs.items():
-        for file in output.files:
+        if output.listing is not None and listing_path(output.listing) in known:
+            continue
+        for file in files_of(artifact.store, artifact.folder, output):
             path = f"{name}/{file.path}"
             if path in known:
                 continue

@@ -33,7 +33,7 @@ def written(folder: Path, *parts: list[str]) -> Out:
         files.append(
             File(path=path.name, rows=len(ids), bytes=path.stat().st_size, sha256="0" * 64)
         )
-    data = Data(Store(str(folder)), "texts", "", TEXTS, files, None)
+    data = Data(Store(str(folder)), "texts", "", TEXTS, lambda: files, None)
     return cast("Out", SimpleNamespace(data=lambda _name: data))
 
 
