@@ -189,6 +189,7 @@ def test_a_shard_that_kills_its_process_takes_no_worker_with_it(
     assert max(begun.count(name) for name in begun) == 2, "as here: each shard is tried twice"
 
 
+@pytest.mark.long
 def test_a_worker_killed_in_the_middle_costs_a_second_try(
     tmp_path: Path, corpus: Path, home: Store, engine: dict[str, str], expected: str
 ) -> None:
