@@ -10,7 +10,7 @@ set to something; all others do.
 from __future__ import annotations
 
 import re
-from typing import Any, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import CoreSchema
 
@@ -161,7 +162,31 @@ class StageConfig(_Settings):
 class ShardedConfig(StageConfig):
     """A config whose stage maps a function over input parts."""
 
-    workers: int = execution(0, "Worker processes; 0 = one per core.", ge=0, le=1024)
+    executor: Literal["processes", "dask", "ray"] = execution(
+        "processes", "Where shards are built: processes of this machine, or a cluster of an engine."
+    )
+    cluster: str = execution(
+        "",
+        "Address of that cluster (tcp://host:8786 of dask; auto or ray://host:10001 of ray); "
+        "empty = one on this machine, for this stage.",
+        max_length=200,
+    )
+    workers: int = execution(
+        0,
+        "Worker processes; 0 = one per core. Of a cluster elsewhere: at most so many shards at "
+        "once; 0 = as many as it can.",
+        ge=0,
+        le=1024,
+    )
     max_failed_shards: int = execution(
         0, "Shards that may fail (each tried twice) before the stage does.", ge=0
     )
+
+    @model_validator(mode="after")
+    def _of_an_engine(self) -> Self:
+        if self.cluster and self.executor == "processes":
+            raise ValueError(
+                f"cluster is {self.cluster}, but executor is processes of this machine: set "
+                "executor to dask or ray"
+            )
+        return self

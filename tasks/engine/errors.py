@@ -60,6 +60,10 @@ class ShardError(IngotError):
     """More shards of a stage failed than its config allows; names each with its cause."""
 
 
+class ClusterError(IngotError):
+    """A cluster is not there, not reachable, or its workers have another Ingot than the run."""
+
+
 class TrainerError(IngotError):
     """A launched trainer process ended with an error; carries what it said."""
 

@@ -19,10 +19,11 @@ from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.progress import Listener
 from tasks.engine.shards.attempt import AttemptFiles
 from tasks.engine.shards.earlier_receipts import verified_intermediate, verified_receipt
-from tasks.engine.shards.executors import Executor, executor
+from tasks.engine.shards.executors import Executor
 from tasks.engine.shards.intermediate import FOLDER
 from tasks.engine.shards.job import Job
 from tasks.engine.shards.parts import PartWriter
+from tasks.engine.shards.place import Place, executor, place_of
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import Failure, run_jobs
 from tasks.engine.shards.unit_files import open_unit
@@ -124,8 +125,8 @@ class ShardWork:
         pace = Pace(total, done)
         failed: list[tuple[str, Failure]] = []
         # Other processes do not see what one has in its memory.
-        workers = 1 if self.store.in_memory else int(getattr(self.config, "workers", 1))
-        with closing(executor(workers, len(jobs))) as place:
+        asked = Place("processes", "", 1) if self.store.in_memory else place_of(self.config)
+        with closing(executor(asked, len(jobs))) as place:
             taker = _Lending(place, self.files.lend) if place.elsewhere else place
             for job, outcome in run_jobs(jobs, taker, self.listener.cancelled):
                 if isinstance(outcome, Failure):
@@ -195,8 +196,11 @@ class _Lending:
     elsewhere = True
 
     def __init__(self, place: Executor, lend: Callable[[Job], Job]) -> None:
-        self.at_once = place.at_once
         self._place, self._lend = place, lend
+
+    @property
+    def at_once(self) -> int:
+        return self._place.at_once
 
     def submit(self, job: Job) -> Future[Receipt]:
         return self._place.submit(self._lend(job))

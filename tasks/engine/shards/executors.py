@@ -1,4 +1,6 @@
-"""Executors: where jobs run. In this process, or in worker processes.
+"""Executors: where jobs run. Here: in this process, or in worker processes of this machine.
+
+Those of clusters are in `dask_cluster.py` and `ray_cluster.py` beside this; `place.py` chooses.
 
 An executor carries a job out somewhere and brings back its receipt; it knows nothing of stages,
 second tries or how many shards may fail (`tasks/engine/shards/run_jobs.py`). The parts of a job lie
@@ -11,38 +13,17 @@ import os
 import queue
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, cast
+from typing import Protocol
 
 import psutil
 
-from llm.errors import ExpectedError
-from llm.process.child import Child, ChildCrashedError, ChildFailedError
-from tasks.engine import errors
+from llm.process.child import Child
 from tasks.engine.errors import IngotError
+from tasks.engine.shards.ended import JobFailedError, in_child
 from tasks.engine.shards.job import Job, run_job
 from tasks.engine.shards.receipt import Receipt
 
 _RUN_JOB = f"{run_job.__module__}:{run_job.__qualname__}"
-
-# Trying these again cannot help, and going on with other shards would hide them.
-_FATAL = {
-    name: value
-    for name, value in vars(errors).items()
-    if isinstance(value, type) and issubclass(value, IngotError)
-}
-
-
-class JobFailedError(ExpectedError):
-    """A job could not be carried out; another try may help.
-
-    Attributes:
-        kind: class of the error, or what became of the worker.
-        report: for people, a traceback where there is one.
-    """
-
-    def __init__(self, kind: str, text: str, report: str) -> None:
-        super().__init__(f"{kind}: {text}")
-        self.kind, self.report = kind, report
 
 
 class Executor(Protocol):
@@ -53,8 +34,10 @@ class Executor(Protocol):
         elsewhere: its workers see the store, and no other file of this machine.
     """
 
-    at_once: int
     elsewhere: bool
+
+    @property
+    def at_once(self) -> int: ...
 
     def submit(self, job: Job) -> Future[Receipt]:
         """Have a job carried out.
@@ -91,6 +74,16 @@ class InProcess:
         return
 
 
+def child_environment() -> dict[str, str]:
+    """That of a process that builds shards: several of them share the cores and the memory."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+
+
+def memory_share(workers: int) -> int:
+    """Bytes above which a worker is replaced after its shard, where there are so many."""
+    return int(psutil.virtual_memory().total * 0.5 / workers)
+
+
 class ProcessPool:
     """Spawned worker processes, each of which dies with this one (llm/process/child.py).
 
@@ -103,9 +96,8 @@ class ProcessPool:
         # One job waits for each worker, so that none stands still while a receipt is taken in.
         self.at_once = 2 * workers
         # A worker that holds more than its share of memory is replaced after its shard.
-        self._share = int(psutil.virtual_memory().total * 0.5 / workers)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-        self._children = [Child(environment) for _ in range(workers)]
+        self._share = memory_share(workers)
+        self._children = [Child(child_environment()) for _ in range(workers)]
         self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
         for child in self._children:
             self._idle.put(child)
@@ -117,14 +109,7 @@ class ProcessPool:
     def _call(self, job: Job) -> Receipt:
         child = self._idle.get()  # there are as many threads as children
         try:
-            return cast("Receipt", child.call(_RUN_JOB, job))
-        except ChildFailedError as error:
-            fatal = _FATAL.get(error.type_name)
-            if fatal is not None:
-                raise fatal(error.message) from error
-            raise JobFailedError(error.type_name, error.message, error.traceback_text) from error
-        except ChildCrashedError as error:
-            raise JobFailedError("worker crashed", str(error), str(error)) from error
+            return in_child(child, _RUN_JOB, job).result()
         finally:
             if child.pid is not None and child.rss_bytes() > self._share:
                 child.close()
@@ -135,20 +120,3 @@ class ProcessPool:
         for child in self._children:
             child.kill()
         self._threads.shutdown(wait=True)
-
-
-def executor(wanted: int, jobs: int) -> Executor:
-    """The executor for a number of jobs.
-
-    Args:
-        wanted: worker processes; 1 = none, in this process; 0 = one per core this process may use.
-    """
-    if wanted == 1:
-        return InProcess()
-    return ProcessPool(_worker_count(wanted, jobs))
-
-
-def _worker_count(wanted: int, jobs: int) -> int:
-    """As asked, or one per core this process may use; never more than jobs."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(wanted or cores or 1, jobs))

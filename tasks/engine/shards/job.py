@@ -14,6 +14,7 @@ import importlib
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,6 @@ from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.unit import Emitted, Unit
 from tasks.engine.shards.unit_files import UnitFiles, open_unit
 from tasks.engine.shards.written import Written
-from tasks.engine.store.manifest import File
 from tasks.engine.store.staging import Staging
 from tasks.engine.store.store import Store
 
@@ -103,8 +103,6 @@ def run_job(job: Job) -> Receipt:
     body = cast("ShardFunction", getattr(importlib.import_module(module), name))
     with _own_folder(job, store) as folder:
         drafts = folder / f"scratch-{job.shard_id}"
-        if drafts.exists():
-            shutil.rmtree(drafts)  # of a first try
         unit = open_unit(job.unit, store, drafts)
         if job.checked:
             _check_bytes(unit)
@@ -116,14 +114,12 @@ def run_job(job: Job) -> Receipt:
         written = Written(job.function, job.name, rows, job.schemas, folder, job.stem, kept)
         for emitted in body(unit, **job.arguments):
             written.take(emitted)
-        if drafts.exists():
-            shutil.rmtree(drafts)
         files, intermediate = written.close(), kept.close()
-        if not store.local:
-            _deliver(files, folder, store, job.staging)
-            if intermediate is not None:
-                path = intermediate_path(job.shard_id)
-                store.put(f"{job.staging}/{path}", folder / path)
+        paths = [f"{output}/{file.path}" for output in files for file in files[output]]
+        if intermediate is not None:
+            paths.append(intermediate_path(job.shard_id))
+        for path in paths:
+            _deliver(folder / path, store, f"{job.staging}/{path}")
     return Receipt(
         shard_id=job.shard_id,
         unit=job.unit.name,
@@ -151,18 +147,34 @@ def workplace(job: Job) -> Path:
 
 @contextlib.contextmanager
 def _own_folder(job: Job, store: Store) -> Iterator[Path]:
-    """Where in it; of a store elsewhere, gone afterwards."""
+    """A folder of this try's own in it, gone afterwards.
+
+    Its own, because a cluster that lost sight of a worker has the job carried out by another,
+    while the first may still be at it.
+    """
     if store.local:
-        yield workplace(job)
+        folder = workplace(job) / f"try-{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
         return
     with contextlib.closing(Staging(workplace(job))) as staging:
         yield staging.folder
 
 
-def _deliver(files: Mapping[str, list[File]], folder: Path, store: Store, staging: str) -> None:
-    for output, written in files.items():
-        for file in written:
-            store.put(f"{staging}/{output}/{file.path}", folder / output / file.path)
+def _deliver(source: Path, store: Store, path: str) -> None:
+    """Put a finished file into the staging, whole, over one of another try: it has these bytes."""
+    if not store.local:
+        store.put(path, source)
+        return
+    target = store.local_path(path)
+    try:
+        source.replace(target)  # synced when it is published
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
 
 
 def _check_bytes(unit: Unit) -> None:

@@ -12,7 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
 from tasks.engine.errors import CancelledError, StoreFullError
-from tasks.engine.shards.executors import Executor, JobFailedError
+from tasks.engine.shards.ended import JobFailedError
+from tasks.engine.shards.executors import Executor
 from tasks.engine.shards.job import Job, workplace
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.store.space import full, means_full

@@ -123,6 +123,9 @@ class Lease:
                 except FileExistsError:
                     time.sleep(_LOOK_AGAIN)  # somebody was faster
                     continue
+                except BaseException:
+                    _HELD.discard(self._record["holder"])  # written or not: nobody works under it
+                    raise
             if self._cancelled():
                 raise CancelledError(f"cancelled while waiting for {current}")
             if time.monotonic() - warned_at > 10:

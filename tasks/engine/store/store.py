@@ -18,10 +18,11 @@ import tempfile
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from llm.sha256 import sha256_file
 from tasks.engine.errors import ReadOnlyStoreError, StoreError
+from tasks.engine.store.remote import RemoteFiles, open_filesystem
 from tasks.engine.store.space import space_checked
 
 _FEW = 64  # files of a folder that are asked for one by one
@@ -34,29 +35,20 @@ class Store:
         url: a path or an fsspec URL (`s3://bucket/prefix`, `memory://name`).
 
     Raises:
-        StoreError: the filesystem is unknown, its library not installed, or (at the first write)
-            it has no exclusive create.
+        StoreError: the filesystem is unknown, its library not installed, its URL has credentials,
+            or (at the first write) it has no exclusive create.
         ReadOnlyStoreError: at a write.
         StoreFullError: at a write.
     """
 
     def __init__(self, url: str) -> None:
-        # Not before: every worker imports stages, and none opens a store.
-        import fsspec
-
         self.url = url
-        try:
-            # A cached listing would hide what other machines do: takeovers, attempts, receipts.
-            self.fs, root = cast("tuple[Any, str]", fsspec.url_to_fs(url, use_listings_cache=False))
-        except (ImportError, ValueError) as error:
-            raise StoreError(
-                f"the home {url!r} cannot be opened: {error}. Take a folder, or install what "
-                "its protocol needs (for s3://: pip install -e '.[s3]')"
-            ) from error
+        self.fs, root = open_filesystem(url)
         self.local = "file" in (
             self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,)
         )
         self.root = str(Path(root).resolve()) if self.local else root.rstrip("/")
+        self._remote = RemoteFiles(self.fs, url)
         # What other processes, whatever folder they are in, open the same store by.
         self.address = self.root if self.local else url
         self.in_memory = "memory" in self.fs.protocol  # of this process, which no other sees
@@ -100,14 +92,16 @@ class Store:
     # -- reading ---------------------------------------------------------------
 
     def exists(self, path: str) -> bool:
-        return bool(self.fs.exists(self.full(path)))
+        if self.local:
+            return self.local_path(path).exists()
+        return self._remote.exists(self.full(path))
 
     def size(self, path: str) -> int | None:
         """Bytes, or `None` where there is no such file."""
         try:
             if self.local:
                 return os.stat(self.full(path)).st_size  # noqa: PTH116 - asked for every part
-            return int(self.fs.info(self.full(path))["size"])
+            return self._remote.size(self.full(path))
         except FileNotFoundError:
             return None
 
@@ -141,7 +135,7 @@ class Store:
         if self.local:
             with open(self.full(path), "rb") as stream:  # noqa: PTH123 - asked for every receipt
                 return stream.read()
-        return cast("bytes", self.fs.cat_file(self.full(path)))
+        return self._remote.read(self.full(path))
 
     def read_json(self, path: str) -> Any:
         """The parsed JSON at `path`, or `None` where there is no such file."""
@@ -162,7 +156,7 @@ class Store:
                 for name in names
             )
         try:
-            found = self.fs.find(self.full(prefix))
+            found = self._remote.find(self.full(prefix))
         except FileNotFoundError:
             return []
         return sorted(str(path)[len(self.root) + 1 :] for path in found)
@@ -172,7 +166,7 @@ class Store:
         try:
             if self.local:
                 return sorted(os.listdir(self.full(prefix)))  # noqa: PTH208 - names are wanted
-            found = self.fs.ls(self.full(prefix), detail=False)
+            found = self._remote.listed(self.full(prefix))
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted({str(path).rstrip("/").rsplit("/", 1)[-1] for path in found})
@@ -181,8 +175,7 @@ class Store:
         """SHA-256 of what the store itself holds, past any download."""
         if self.local:
             return sha256_file(self.full(path))
-        with self.fs.open(self.full(path), "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return self._remote.digest(self.full(path))
 
     def fetch(self, path: str, identity: str) -> Path:
         """A local file with the content of `path`; remote files are downloaded once.
@@ -197,7 +190,7 @@ class Store:
             cached.parent.mkdir(parents=True, exist_ok=True)
             part = cached.with_name(f"{cached.name}.{uuid.uuid4().hex}")
             with space_checked(part, self.size(path)):
-                self.fs.get_file(self.full(path), str(part))
+                self._remote.download(self.full(path), part)
             part.replace(cached)
         return cached
 
@@ -219,7 +212,7 @@ class Store:
         self._probe()
         with self._writing(path, len(data)):
             if not self.local:
-                self.fs.pipe_file(self.full(path), data, mode="create")
+                self._remote.create(self.full(path), data)
                 return
             target = self.local_path(path)
             part = self._write_aside(target, data)
@@ -232,7 +225,7 @@ class Store:
         """Write a file, over whatever is there."""
         with self._writing(path, len(data)):
             if not self.local:
-                self.fs.pipe_file(self.full(path), data)
+                self._remote.replace(self.full(path), data)
                 return
             target = self.local_path(path)
             self._write_aside(target, data).replace(target)
@@ -254,8 +247,7 @@ class Store:
         """Move a finished local file into the store."""
         with self._writing(path, source.stat().st_size):
             if not self.local:
-                self.fs.makedirs(self.full(path).rsplit("/", 1)[0], exist_ok=True)
-                self.fs.put_file(str(source), self.full(path))
+                self._remote.upload(source, self.full(path))
                 source.unlink()
                 return
             target = self.local_path(path)
@@ -273,8 +265,7 @@ class Store:
             self.put(target, self.local_path(path))
             return
         with self._writing(target):
-            self.fs.cp_file(self.full(path), self.full(target))
-            self.fs.rm_file(self.full(path))
+            self._remote.move(self.full(path), self.full(target))
 
     def add(self, path: str, source: Path) -> None:
         """Put a copy of a local file into the store, where it has none yet."""
@@ -282,8 +273,7 @@ class Store:
             return
         with self._writing(path, source.stat().st_size):
             if not self.local:
-                self.fs.makedirs(self.full(path).rsplit("/", 1)[0], exist_ok=True)
-                self.fs.put_file(str(source), self.full(path))
+                self._remote.upload(source, self.full(path))
                 return
             target = self.local_path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -296,7 +286,7 @@ class Store:
         source, new = self.full(path), self.full(target)
         if not self.local:
             with self._writing(target):
-                self.fs.cp_file(source, new)
+                self._remote.copy(source, new)
         elif not _link(source, new):
             # The first of its folder, or no links here: the others are linked without a question.
             with self._writing(target, self.size(path)):
@@ -307,7 +297,10 @@ class Store:
     def remove(self, path: str) -> None:
         """Remove a file or a folder and all below it; absent is fine."""
         with contextlib.suppress(FileNotFoundError), self._writing(path):
-            self.fs.rm(self.full(path), recursive=True)
+            if self.local:
+                self.fs.rm(self.full(path), recursive=True)
+            else:
+                self._remote.remove(self.full(path))
 
     @contextlib.contextmanager
     def _writing(self, path: str, needed: int | None = None) -> Iterator[None]:

@@ -13,7 +13,7 @@ from tasks.engine.errors import CancelledError, ShardError
 from tasks.engine.identity.snapshot import Item
 from tasks.engine.run.build import build
 from tasks.engine.shards import adoption
-from tasks.engine.shards.executors import JobFailedError
+from tasks.engine.shards.ended import JobFailedError
 from tasks.engine.shards.job import Job, run_job
 from tasks.engine.shards.receipt import Receipt
 from tasks.engine.shards.run_jobs import run_jobs
