@@ -70,7 +70,9 @@ def planner_for(
             together, see `Stage.requires`.
         RecipeError, MissingInputError: see `pinned_artifacts`.
     """
-    selection = Selection(tuple(only), tuple(start), tuple(force), recipe.on_code_drift)
+    selection = Selection(
+        tuple(only), tuple(start), tuple(force), recipe.on_code_drift, recipe.hold
+    )
     merged = {**recipe.configs, **(configs or {})}
     require(STAGES, merged, source)
     pinned = pinned_artifacts(store, inputs)
