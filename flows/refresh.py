@@ -23,9 +23,14 @@ def refresh(
 
     Stages that ask a network (`Stage.looks_again`) are asked to list what there is anew: the plan
     cannot know. What they find unchanged is adopted, and if all is, no stage behind them runs.
+    What the recipe holds (`Recipe.hold`) stays as it is.
     """
     with watch_server():
-        known = load(recipe).configs
+        loaded = load(recipe)
+        known = loaded.configs
+        for name in known:
+            if STAGES[name].can_be_held and name not in loaded.hold:
+                get_run_logger().info("%s is not held: it learns again from all there is", name)
         asking = [name for name, config in known.items() if STAGES[name].looks_again(config)]
         plan = planner(recipe, force=asking)
         rows = preview(plan)

@@ -7,7 +7,7 @@ equal rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,8 @@ PARTITIONS = pa.schema(
         pa.field("digest", pa.uint64(), nullable=False),
     ]
 )
+_READ = ["doc_id", "split", "source", "bytes", "tokens"]
+Part = Callable[[Sequence[str]], pa.Table]
 
 
 class OtherTokensError(ExpectedError, ValueError):
@@ -46,7 +48,7 @@ def listed(tokens: Iterable[pa.Table]) -> pa.Table:
         values = np.ascontiguousarray(lists.flatten().to_numpy(), dtype=np.int32)
         ends = np.cumsum(length)
         digests = [
-            xxhash.xxh3_64_intdigest(values[start:end])
+            xxhash.xxh3_64_intdigest(values[start:end].data)
             for start, end in zip((ends - length).tolist(), ends.tolist(), strict=True)
         ]
         columns = [table.column(name) for name in PARTITIONS.names[:4]]
@@ -77,22 +79,23 @@ def divided(documents: pa.Table, before: Sequence[tuple[int, pa.Table]]) -> dict
     }
 
 
-def tokens_of_partition(documents: pa.Table, tokens: Iterable[pa.Table]) -> list[pa.Table]:
-    """Of tables of tokens the rows of a partition's documents.
+def tokens_of_partition(documents: pa.Table, parts: Iterable[Part]) -> list[pa.Table]:
+    """The rows of a partition's documents; of a part that has none only the doc_ids are read.
 
     Args:
         documents: of `PARTITIONS`, by doc_id.
-        tokens: tables that have all of them among others.
+        parts: given names of columns, each gives those of its rows; doc_id, split, source, bytes
+            and tokens, of all these documents among others.
 
     Raises:
         OtherTokensError: they lack some, or what a document has is not what the list says.
     """
     wanted = _names(documents)
     own = []
-    for table in tokens:
-        inside = _places(_names(table), wanted) >= 0
+    for read in parts:
+        inside = _places(_names(read(["doc_id"])), wanted) >= 0
         if inside.any():
-            own.append(table.filter(pa.array(inside)))
+            own.append(read(_READ).filter(pa.array(inside)))
     if not listed(own).equals(documents):
         raise OtherTokensError(
             "the tokens of a partition are not those it was listed with; `ingot verify --deep` "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,6 @@ from llm.tokens.partitions import tokens_of_partition
 from llm.tokens.sequences import SOURCE, Packed
 from tasks.engine.shards.unit import Emitted, Unit
 from tasks.engine.store.part_files import read_part
-
-_TOKENS = ["doc_id", "split", "source", "bytes", "tokens"]
 
 
 def pack_part(
@@ -38,9 +37,9 @@ def pack_part(
         epochs: of the weighted sources.
     """
     documents = unit.table()
-    files = (read_part(file, _TOKENS) for file in unit.shared_files("tokens"))
+    parts = [partial(read_part, file) for file in unit.shared_files("tokens")]
     path = unit.scratch / "tokens.bin"
-    flat = FlatTokens(path, tokens_of_partition(documents, files))
+    flat = FlatTokens(path, tokens_of_partition(documents, parts))
     uses = uses_of(flat.index, epochs, seed)
     yield "removed", _unused(flat.index, uses, epochs)
     for split in SPLITS:
