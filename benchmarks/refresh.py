@@ -33,7 +33,9 @@ from benchmarks.process_tree import run
 
 COST = 0.05
 NAME, WHOLE = "refreshed", "at-once"
+# What one build over everything shares with the refresh it is compared with; and all that is held.
 LEARNED = ("quality", "filter", "tokenizer")
+HELD = (*LEARNED, "dedup", "pack")
 QUESTIONS = 200
 SAMPLE_BYTES = 8_000_000
 
@@ -60,12 +62,12 @@ def write_questions(files: Sequence[Path], path: Path) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def recipe(name: str, folder: Path, workers: int) -> dict[str, Any]:
+def recipe(name: str, folder: Path, workers: int, hold: Sequence[str]) -> dict[str, Any]:
     """Everything from pages to tokens that a corpus of one's own has."""
     own = {"workers": workers}
     return {
         "name": name,
-        "hold": ["quality", "filter", "tokenizer"],
+        "hold": list(hold),
         "source": {"sources": [{"name": "web", "kind": "warc", "paths": ["pages/*.gz"]}], **own},
         "clean": own,
         "quality": {
@@ -94,15 +96,24 @@ def spent() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def built(path: str, home: str, refreshed: bool) -> dict[str, Any]:
-    """In a process of its own: bring a recipe up to date; what each stage took, what is kept."""
+def built(path: str, home: str, learned_by: str) -> dict[str, Any]:
+    """In a process of its own: bring a recipe up to date; what each stage took, what is kept.
+
+    Args:
+        learned_by: the recipe that what is held is taken over from; "" = its own.
+    """
     from flows.planning import planner_for
     from tasks.engine.run.build import steps
     from tasks.engine.run.execute import BuildRequest, BuildResult, execute
+    from tasks.engine.store import channels
     from tasks.engine.store.store import Store
     from tasks.recipe import load
 
     plan = planner_for(load(path), path, Store(home))
+    for stage in LEARNED if learned_by else ():
+        learned = channels.resolve(plan.store, learned_by, stage)
+        if learned is not None:
+            channels.point(plan.store, plan.name, learned)
     same_code = plan.selection.same_code
 
     def carry_out(request: BuildRequest, force: bool) -> BuildResult:
@@ -122,9 +133,10 @@ def built(path: str, home: str, refreshed: bool) -> dict[str, Any]:
     return {"stages": stages, "kept": sorted(kept), "cpu_seconds": spent()}
 
 
-def measured(path: Path, home: Path, log: Path, how: str) -> dict[str, Any]:
+def measured(path: Path, home: Path, log: Path, learned_by: str = "") -> dict[str, Any]:
     """`built`, apart."""
-    command = [sys.executable, "-m", "benchmarks.refresh", "--run", str(path), str(home), how]
+    command = [sys.executable, "-m", "benchmarks.refresh", "--run"]
+    command += [str(path), str(home), learned_by]
     environment = os.environ | {"INGOT_ROOT": str(path.parent)}
     taken = run(command, environment, str(log))
     said: dict[str, Any] = json.loads(taken.output.splitlines()[-1])
@@ -134,8 +146,7 @@ def measured(path: Path, home: Path, log: Path, how: str) -> dict[str, Any]:
 def main() -> None:
     """Measure, print the table, end with one line of JSON."""
     if sys.argv[1:2] == ["--run"]:
-        path, home, how = sys.argv[2:]
-        print(json.dumps(built(path, home, how == "refresh")))
+        print(json.dumps(built(*sys.argv[2:])))
         return
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--warc", type=Path, nargs="+", required=True)
@@ -151,21 +162,33 @@ def main() -> None:
         write_questions(args.warc, folder / "questions.jsonl")
         first = dated(islice(found, args.pages), "2026-01-01T00:00:00Z")
         write(first, folder / "pages", -(-args.pages // args.files))
-        for name in (NAME, WHOLE):
-            written = recipe(name, folder, args.workers)
+        for name, hold in ((NAME, HELD), (WHOLE, LEARNED)):
+            written = recipe(name, folder, args.workers, hold)
             (folder / f"{name}.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
         own, home = folder / f"{NAME}.yaml", folder / "home"
-        whole = measured(own, home, folder / "whole.log", "build")
+        whole = measured(own, home, folder / "whole.log")
         write(dated(islice(found, new), "2026-02-01T00:00:00Z"), folder / "more", new)
-        (next((folder / "more").iterdir())).rename(folder / "pages" / "later.warc.gz")
-        again = measured(own, home, folder / "again.log", "refresh")
-    report(args, new, whole, again)
+        next((folder / "more").iterdir()).rename(folder / "pages" / "later.warc.gz")
+        again = measured(own, home, folder / "again.log")
+        at_once = measured(folder / f"{WHOLE}.yaml", home, folder / "at-once.log", NAME)
+    if again["kept"] == whole["kept"]:
+        raise SystemExit("no page of the new file was kept: nothing is compared")
+    report(args, new, whole, again, again["kept"] == at_once["kept"])
 
 
 def report(
-    args: argparse.Namespace, new: int, whole: dict[str, Any], again: dict[str, Any]
+    args: argparse.Namespace,
+    new: int,
+    whole: dict[str, Any],
+    again: dict[str, Any],
+    same: bool,
 ) -> None:
-    """The table, and the line of JSON."""
+    """The table, and the line of JSON.
+
+    Args:
+        whole, again: what was built first, and for the new pages.
+        same: whether these ended where one build does.
+    """
     print(f"{'':16}{'full CPU s':>12}{'refresh':>10}{'share':>8}   units built, adopted")
     rows = []
     for before, after in zip(whole["stages"], again["stages"], strict=True):
@@ -197,13 +220,24 @@ def report(
             "value": round(fraction, 4),
             "target": COST,
             "holds": fraction <= COST,
-        }
+        },
+        {"name": "kept_sets_equal", "value": int(same), "target": 1, "holds": same},
     ]
     record = {
         "benchmark": "refresh",
         "input": {"pages": args.pages, "files": args.files, "new": new, "workers": args.workers},
         "versions": {"python": sys.version.split()[0]},
-        "rows": rows,
+        "rows": [
+            *rows,
+            {
+                "name": "all",
+                "full_cpu_seconds": round(whole["cpu_seconds"], 3),
+                "refresh_cpu_seconds": round(again["cpu_seconds"], 3),
+                "full_seconds": round(whole["seconds"], 1),
+                "refresh_seconds": round(again["seconds"], 1),
+                "kept": len(again["kept"]),
+            },
+        ],
         "bars": bars,
     }
     print(json.dumps(record))
