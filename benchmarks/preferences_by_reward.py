@@ -178,6 +178,7 @@ def _of_text(home: Path, folder: Path, start: Path, o: argparse.Namespace) -> di
         "max_items": 0,
         "held_out_items": 0,
         "rolling": False,
+        "verbatim": {"index": [], "prompts": 0, "tokens": 32},
         "safety": {
             "prompts": 0,
             "harmless": nothing,
@@ -217,7 +218,9 @@ def _of_text(home: Path, folder: Path, start: Path, o: argparse.Namespace) -> di
 def settings_of(o: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of the reward model and of rlhf: those of the recipe, and of the command line."""
     recipe = yaml.safe_load(RECIPE.read_text())
+    # Whether it beats length is asked of its artifact, not of the run.
     judging = {"epochs": 1, **recipe["reward"]}
+    judging.pop("must_beat_length", None)
     own = dict(recipe["rlhf"])
     own["rewards"] = [part(one) for one in own["rewards"]]
     rewarding = {

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from flows.home import open_store
+from llm.corpus.forget.opt_outs import Entry
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import MissingInputError, RecipeError
 from tasks.engine.run.chain import chain
-from tasks.engine.run.plan import Planner, Selection
+from tasks.engine.run.plan import Planner, Row, Selection
 from tasks.engine.run.requirements import require
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.published import published
 from tasks.engine.store.store import Store
+from tasks.forget.removal import data_stages
+from tasks.forget.tombstones import with_forgotten, with_list, write_list
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
@@ -73,7 +78,7 @@ def planner_for(
     selection = Selection(
         tuple(only), tuple(start), tuple(force), recipe.on_code_drift, recipe.hold
     )
-    merged = {**recipe.configs, **(configs or {})}
+    merged = with_forgotten({**recipe.configs, **(configs or {})}, store)
     require(STAGES, merged, source)
     pinned = pinned_artifacts(store, inputs)
     try:
@@ -92,3 +97,14 @@ def planner(
 ) -> Planner:
     """A planner for a recipe by name or path, on the store of this machine's settings."""
     return planner_for(load(recipe, changes), recipe, open_store(), only, start, force)
+
+
+def plan_of_removal(recipe: str, store: Store, entries: Sequence[Entry]) -> list[Row]:
+    """What a run would do, were pages left out that no list names yet; nothing is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        more = Path(folder) / "asked.csv"
+        write_list(more, entries)
+        loaded = load(recipe)
+        only = data_stages(planner_for(loaded, recipe, store).chain)
+        told = with_list(loaded.configs, more)
+        return planner_for(loaded, recipe, store, only=only, configs=told).plan()

@@ -36,7 +36,8 @@ from tasks.experiments.worth import Result as Worth
 from tasks.forecasting import Result, in_words, rows_of
 from tasks.panels.markdown import markdown
 from tasks.panels.numbers import duration, size
-from tasks.panels.panels import Flow, Graph
+from tasks.panels.panels import Flow, Graph, Panel
+from tasks.papers.papers import Papers
 from tasks.report.funnel import funnel as steps_of
 from tasks.report.funnel_flow import funnel_flow
 from tasks.runner import other_settings
@@ -172,6 +173,22 @@ def comparison(found: Comparison) -> None:
     """Models compared, in one page."""
     text = join_panels([markdown(panel) for panel in comparing.panels(found)])
     create_markdown_artifact(key="compare", markdown=text, description=comparing.in_words(found))
+
+
+@best_effort
+def removal(panels: Sequence[Panel], said: str) -> None:
+    """What holds pages that are to go, or the certificate that they went, in one page."""
+    text = join_panels([markdown(panel) for panel in panels])
+    create_markdown_artifact(key="forget", markdown=text, description=said)
+
+
+@best_effort
+def papers(made: Papers | None) -> None:
+    """What changed in the papers of a recipe, where they were made again."""
+    if made is not None:
+        lines = "\n".join(made.changes) or "Nothing that they say."
+        text = f"{made.place}\n\n```diff\n{lines[:_MARKDOWN_LIMIT]}\n```"
+        create_markdown_artifact(key="papers", markdown=text, description="Papers made again")
 
 
 @best_effort

@@ -11,6 +11,7 @@ from flows import publish
 from flows.planning import RECIPE, planner
 from flows.running import preview, run, watch_server
 from tasks.engine.store.artifact import Artifact
+from tasks.papers.papers import again
 from tasks.recipe import load
 from tasks.registry import STAGES
 
@@ -41,6 +42,7 @@ def refresh(
         get_run_logger().info("%s is %s: %s", first.stage, first.status, "; ".join(first.reasons))
         done = run(plan, recipe)
         publish.funnel([outcome.artifact for outcome in done])
+        publish.papers(again(plan.store, plan.name))
     ran = [outcome.stage for outcome in done if outcome.state != "Cached"]
     before = {row.stage: row.artifact for row in rows}
     if all(_same(before[outcome.stage], outcome.artifact) for outcome in done):

@@ -140,8 +140,8 @@ def _validated(found: Layers) -> Recipe:
     if not isinstance(description, str):
         report(f"description: a text was expected, found {format_value(description)}")
     hold = record.get("hold") or []
-    for problem in _hold_problems(hold, record):
-        report(f"hold: {problem}", "hold")
+    for wrong in _hold_problems(hold, record):
+        report(f"hold: {wrong}", "hold")
     configs: dict[str, StageConfig] = {}
     for stage, declared in STAGES.items():
         if stage not in record:

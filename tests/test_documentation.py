@@ -106,7 +106,7 @@ def test_stages_have_a_page_and_recipes_a_line() -> None:
 def test_fields_in_the_examples_of_a_stage_are_its_own(stage: str) -> None:
     """`stage.field` in any page, such as in `--set dedup.threshold=0.7`."""
     fields = set(STAGES[stage].config.model_fields) | set(STAGES[stage].outputs)
-    files = {"md", "py", "yaml", "json", "svg"}
+    files = {"md", "py", "yaml", "json", "svg", "html"}
     for path in PAGES:
         text = path.read_text(encoding="utf-8")
         for name in re.findall(rf"(?<![\w/.-]){stage}\.([a-z][a-z_]*)", text):

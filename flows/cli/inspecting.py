@@ -28,7 +28,10 @@ from tasks.engine.store.views import FILE as PANELS
 from tasks.engine.upkeep import gc as collecting
 from tasks.engine.upkeep import trace as tracing
 from tasks.engine.upkeep import verify as verifying
+from tasks.forget.certificate import marks
+from tasks.forget.holders import CERTIFICATES
 from tasks.panels.numbers import counted
+from tasks.papers import papers as papers_of
 from tasks.recipe import recipe_name
 from tasks.registry import STAGES
 
@@ -239,14 +242,23 @@ def verify(
 ) -> None:
     """Check that published files are present, complete and (with --deep) unchanged.
 
-    What the report shows of each artifact is always read."""
+    What the report shows of each artifact is always read. Named are also what still holds pages
+    that were taken out (`ingot forget`), and papers that no longer fit (`ingot papers`)."""
     store = open_store()
     unmarked: list[str] = []
     found = verifying.verify(store, deep, unmarked=lambda error: unmarked.append(str(error)))
-    count = sum(1 for _ in verifying.artifacts(store))
+    every = list(verifying.artifacts(store))
+    count = len(every)
+    forgotten = {artifact.folder: names for artifact in every if (names := marks(artifact))}
+    papers = papers_of.outdated(store)
     if as_json:
-        print(json.dumps({"artifacts": count, "damaged": found}, indent=1))
+        told = {"artifacts": count, "damaged": found, "forgotten": forgotten, "papers": papers}
+        print(json.dumps(told, indent=1))
     else:
+        for place, stages in papers.items():
+            print(f"no longer fits {place}: {', '.join(stages)} changed; `ingot papers` renews it")
+        for folder, names in forgotten.items():
+            print(f"holds forgotten pages {folder}: {CERTIFICATES}/{', '.join(names)}")
         for folder, files in found.items():
             print(f"damaged {folder}: {', '.join(files)}")
         print(

@@ -10,14 +10,17 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows.cli import (
+    attributing,
     chatting,
     comparing,
     experimenting,
     forecasting,
+    forgetting,
     generating,
     handing_over,
     health,
     inspecting,
+    papers,
     publishing,
     results,
     running,
@@ -42,12 +45,15 @@ app = typer.Typer(
 for group in (
     running,
     inspecting,
+    attributing,
     sizing,
     what_if,
     forecasting,
     comparing,
     experimenting,
     results,
+    forgetting,
+    papers,
     publishing,
     handing_over,
     generating,

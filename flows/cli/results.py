@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import webbrowser
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,13 +34,24 @@ def report(
     data_card: Annotated[
         Path | None, typer.Option(help="Write what is known of the data as a Markdown file.")
     ] = None,
+    pdf: Annotated[
+        Path | None, typer.Option(help="Typeset it as a PDF file, to print or to hand on.")
+    ] = None,
     channel: Channel = channels.LATEST,
 ) -> None:
     """Print where the report is: how the model was made, on one page."""
-    page = first_built(recipe, channel, ("report",)).data("report").folder() / "index.html"
+    built = first_built(recipe, channel, ("report",))
+    page = built.data("report").folder() / "index.html"
     print(page)
+    if pdf is not None:
+        from tasks.report.pdf import pdf as typeset
+        from tasks.stages.report import guide_of
+
+        guide = guide_of(built, find_artifacts(recipe, channel), partial(print, file=sys.stderr))
+        pdf.write_bytes(typeset(guide))
+        print(pdf)
     if funnel is not None:
-        from tasks.report.page import funnel_picture
+        from tasks.report.guide import funnel_picture
 
         funnel.write_text(funnel_picture(find_artifacts(recipe, channel)), encoding="utf-8")
         print(funnel)

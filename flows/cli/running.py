@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,6 +21,9 @@ from flows.reports import ensure_reports
 from flows.server import ensure_server
 from tasks.engine.run.plan import Planner, Row, Status
 from tasks.machine import require_devices
+
+if TYPE_CHECKING:
+    from flows.running import Outcome
 
 _COLOURS = {
     Status.FRESH: "green",
@@ -121,22 +126,11 @@ def run(
         show_plan(rows)
         show_forecast(planned, rows)
     require_devices(planned.configs, _may_run(rows))
-    require_writable()
-    url, started = ensure_server()
-    ensure_reports(open_store())
-    ui = url.removesuffix("/api")
-    if not as_json:
-        print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
-    with all_of_it_stays():
-        from flows.cli.terminal import run_build
-        from flows.crashed_runs import report_crashed_runs
-
-    report_crashed_runs()
-    began = time.monotonic()
-    outcomes = run_build(selection, planned)
+    done = build_planned(selection, planned, quiet=as_json)
+    outcomes = done.outcomes
     record = {
-        "seconds": round(time.monotonic() - began, 1),
-        "ui": ui,
+        "seconds": done.seconds,
+        "ui": done.ui,
         "stages": [
             {
                 "stage": outcome.stage,
@@ -161,6 +155,40 @@ def run(
             _scores(outcome.artifact)
         if "report" in outputs:
             print(f"report: {outcome.artifact.data('report').folder() / 'index.html'}")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of each stage of a run, how long it took, and where Prefect's UI is."""
+
+    outcomes: Sequence[Outcome]
+    seconds: float
+    ui: str
+
+
+def build_planned(
+    selection: tuple[str, list[str], list[str], list[str], list[str]], planned: Planner, quiet: bool
+) -> Done:
+    """Run what was planned, with a server that is started if none is running.
+
+    Args:
+        selection: what was asked for: recipe, changes, only, start, force.
+        quiet: say nothing of the server.
+    """
+    require_writable()
+    url, started = ensure_server()
+    ensure_reports(open_store())
+    ui = url.removesuffix("/api")
+    if not quiet:
+        print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
+    with all_of_it_stays():
+        from flows.cli.terminal import run_build
+        from flows.crashed_runs import report_crashed_runs
+
+    report_crashed_runs()
+    began = time.monotonic()
+    outcomes = run_build(selection, planned)
+    return Done(outcomes, round(time.monotonic() - began, 1), ui)
 
 
 def _scores(artifact: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.attributing import open_attributor
 from flows.cli.built import Channel
 from flows.cli.chosen_models import choose_models
 from flows.cli.options import Recipe
@@ -58,6 +59,9 @@ def serve(
     max_body: Annotated[
         int, typer.Option(min=1_000, help="Size of a request in bytes at most.")
     ] = 1_000_000,
+    attribution: Annotated[
+        bool, typer.Option(help="Tell where answers stand in training, if the recipe has an index.")
+    ] = True,
     patience: Annotated[
         int,
         typer.Option(
@@ -92,7 +96,8 @@ def serve(
             for one in chosen
         }
         limits = Limits(body_bytes=max_body, tokens=max_tokens, choices=max_choices, stops=16)
-        app = make_app(offers, limits, token or None)
+        attributor = open_attributor(recipe, channel) if attribution else None
+        app = make_app(offers, limits, token or None, attributor)
         print(f"{', '.join(offers)} at {address_of(bound)} (Ctrl-C ends it)", flush=True)
         server.serve(app, bound, [offer.model for offer in offers.values()], patience)
 

@@ -35,6 +35,7 @@ from llm.evaluation.tasks.transformers_model import TransformersModel
 from llm.evaluation.text_measures import text_measures
 from llm.evaluation.validation_bytes import NO_TEXT, validation_text
 from llm.evaluation.validation_examples import validation_examples
+from llm.evaluation.verbatim import VerbatimCheck, held_out_prompts
 from llm.evaluation.wilson import wilson
 from llm.foreign.model import AnyModel, open_model
 from llm.model.scoring import Report
@@ -80,6 +81,7 @@ def evaluate(run: Run, begin: Begin) -> Result:
     )
     benchmarks = Benchmarks(run, text)
     safety = SafetyChecks(run.safety, run.new_tokens, instructions, run.documents)
+    verbatim = VerbatimCheck(run.verbatim)
     known = languages(run.attributes, text.doc_ids)
     scores: list[Score] = []
     items: list[pa.Table] = []
@@ -103,6 +105,15 @@ def evaluate(run: Run, begin: Begin) -> Result:
             watched = partial(begin, named.name)
             measures = list(on_text(subject, watched))
             measures += _measures(run, named, model, encoder, rows, begin)
+            prompts = held_out_prompts(rows, text, encoder, model.architecture.context)
+            measures += verbatim.ask(
+                model,
+                encoder,
+                named.folder,
+                prompts,
+                run.new_tokens,
+                watched,
+            )
             measures += benchmarks.ask(named.name, subject, watched)
             measures += safety.ask(named.name, model, encoder, watched)
             replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)

@@ -31,6 +31,8 @@ from llm.evaluation.measure import (
     GENERATED_TOKENS,
     PREFERENCE_ACCURACY,
     ROLLING_BITS_PER_BYTE,
+    VERBATIM_ANSWERS,
+    VERBATIM_TEXT,
     Measure,
 )
 from llm.evaluation.safety.subjects import (
@@ -59,6 +61,8 @@ DIRECTIONS = {
     PREFERENCE_ACCURACY: 1,
     CHOSEN_LOGPROB: 0,
     GENERATED_TOKENS: 0,
+    VERBATIM_TEXT: -1,
+    VERBATIM_ANSWERS: -1,
     OVER_REFUSAL: -1,
     HARMFUL_REFUSAL: 1,
     TOXIC_WORDS: -1,

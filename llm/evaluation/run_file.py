@@ -8,6 +8,7 @@ from typing import Literal
 
 from llm.evaluation.safety.told import Safety
 from llm.evaluation.tasks.definition import Definition
+from llm.evaluation.verbatim import Verbatim
 from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
 
@@ -46,6 +47,7 @@ class Run:
             files; `max_items`: items of each, the first ones; 0 = all.
         held_out_items: of the two tasks made from validation text; 0 = without these.
         rolling: measure bits per byte as lm-eval does, too.
+        verbatim: what of answers stands word for word in training.
         safety: refusals, words of abuse, memorised addresses.
         validation_bytes: of documents that are scored.
         max_instructions, max_preferences: validation rows and pairs scored.
@@ -73,6 +75,7 @@ class Run:
     held_out_items: int
     rolling: bool
     safety: Safety
+    verbatim: Verbatim
     validation_bytes: int
     max_instructions: int
     max_preferences: int

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from llm.errors import ExpectedError
+from llm.hub_access import kept_off_by_user
 from llm.model.config_file import ModelFolderError
 from llm.model.weight_files import weight_files
 
@@ -72,6 +73,11 @@ def hub_model(name: str) -> Path:
 
 
 def _fetched(repository: str, revision: str) -> Path:
+    if kept_off_by_user():
+        raise HubModelError(
+            f"{repository}@{revision} is not on this machine, and HF_HUB_OFFLINE is set, so the "
+            "hub is not asked: unset it, or give a folder"
+        )
     environment = {**os.environ, "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "llm.foreign.fetch", repository, revision]
     print(f"fetches {repository}@{revision} from the Hugging Face hub", file=sys.stderr)

@@ -19,7 +19,8 @@ class Output:
     Attributes:
         schema: columns the table has, in order; `None` for a folder of files (a model).
         unique_ids: the table has a `doc_id` column in which no value repeats (checked).
-        optional: a folder that may stay empty: the artifact then lacks the output.
+        optional: it may stay empty, and the artifact then lacks it. An output that comes with a
+            later version of a stage is one, so that nobody's artifacts become stale.
     """
 
     description: str

@@ -16,20 +16,24 @@ _MIN_WIDTH = 640
 
 
 def picture(panel: Panel) -> str:
-    """The drawing of a panel; empty for one of words and numbers, or with nothing to draw."""
+    """A panel's drawing as a file; empty for one of words and numbers, or with nothing to draw."""
+    drawn = drawing(panel)
+    return standalone(drawn) if drawn else ""
+
+
+def drawing(panel: Panel) -> str:
+    """The same for a page, which gives it ink and letters."""
     if isinstance(panel, Curve):
-        drawn = line_chart(
+        return line_chart(
             panel.title, panel.x_label, panel.y_label, panel.series, panel.log_x, panel.log_y
         )
-    elif isinstance(panel, Histogram):
-        drawn = bar_chart(panel.title, panel.x_label, panel.edges, panel.counts)
-    elif isinstance(panel, Graph):
-        drawn = graph(panel.title, panel.nodes, panel.edges)
-    elif isinstance(panel, Flow):
-        drawn = flow(panel.title, panel.streams)
-    else:
-        return ""
-    return standalone(drawn) if drawn else ""
+    if isinstance(panel, Histogram):
+        return bar_chart(panel.title, panel.x_label, panel.edges, panel.counts)
+    if isinstance(panel, Graph):
+        return graph(panel.title, panel.nodes, panel.edges)
+    if isinstance(panel, Flow):
+        return flow(panel.title, panel.streams)
+    return ""
 
 
 def standalone(drawn: str) -> str:

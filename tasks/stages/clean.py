@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from heapq import nsmallest
 from typing import Any, Literal
@@ -9,12 +10,21 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from llm.corpus.clean.outcome import Document, Extraction, Limits, Outcome, Page, Removed
+from llm.corpus.clean.outcome import (
+    Document,
+    Extraction,
+    Limits,
+    Outcome,
+    Page,
+    Removed,
+    Signal,
+)
+from llm.corpus.source.licences import spdx
 from llm.process.guarded import TIMEOUT
 from llm.process.sandbox import Failure, batches, warm_sandbox
 from llm.rows import bytes_of
 from llm.tables import DOC_ID, REJECTED, REMOVED
-from tasks.engine.config import ShardedConfig
+from tasks.engine.config import ShardedConfig, added
 from tasks.engine.declare import Conservation, Input, Output
 from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
 from tasks.engine.shards.unit import Emitted, Fact, Unit
@@ -46,6 +56,15 @@ DOCUMENTS = pa.schema(
         pa.field("kept_share", pa.float64()),
     ]
 )
+# What a page says of its use by machines, and where it says so.
+SIGNALS = [
+    pa.field("licence_id", pa.string()),
+    pa.field(
+        "signals",
+        pa.list_(pa.struct([pa.field(n, pa.string(), nullable=False) for n in Signal._fields])),
+        nullable=False,
+    ),
+]
 
 _COLUMNS = ["doc_id", "url", "content_type", "charset", "robots", "html", "source"]
 # A batch is small enough to be done in a fraction of a second by the slowest engine, so that the
@@ -61,6 +80,7 @@ _SANDBOX_RSS_BYTES = 1 << 30
 _EDGES = [0, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 1_000_000]
 _SAMPLES = 6
 _SAMPLE_CHARS = 1_500
+_SAID = 50
 
 
 class CleanConfig(ShardedConfig):
@@ -84,6 +104,11 @@ class CleanConfig(ShardedConfig):
         "the characters of trafilatura's.",
         ge=1,
         le=100,
+    )
+    signals: bool = added(
+        False,
+        "Record what each page says of its use by machines, and where it says so: the columns "
+        "signals (robots, reservation of data mining, licences) and licence_id (SPDX).",
     )
     comments: bool = Field(False, description="Keep readers' comments below an article.")
     max_bytes: int = Field(
@@ -142,6 +167,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
         comments=arguments["comments"],
         format=arguments["format"],
     )
+    schema = _schema(arguments.get("signals", False))
     timed_out: list[str] = []
     sandbox = warm_sandbox(
         "llm.corpus.clean.pages:clean_pages",
@@ -162,7 +188,7 @@ def clean_part(unit: Unit, **arguments: Any) -> Iterator[Emitted]:
             for doc_id, outcome in zip(doc_ids, outcomes, strict=True)
             if isinstance(outcome, Failure) and outcome.reason == TIMEOUT
         ]
-        yield from _tables(table, outcomes)
+        yield from _tables(table, outcomes, schema)
     if timed_out:
         yield Fact(TIMING_DEPENDENT, timed_out)
 
@@ -174,7 +200,11 @@ def _pages(table: pa.Table) -> Iterator[Any]:
         yield Page(html.as_py() or b"", *(value.as_py() for value in known))
 
 
-def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
+def _schema(signals: bool) -> pa.Schema:
+    return pa.schema([*DOCUMENTS, *SIGNALS]) if signals else DOCUMENTS
+
+
+def _tables(table: pa.Table, outcomes: Sequence[Any], schema: pa.Schema) -> Iterator[Emitted]:
     """Outcomes, one for each row of `table`, as rows of the three outputs."""
     rows = table.select(["doc_id", "url", "source"]).to_pylist()
     sizes = bytes_of(table.column("html")).to_pylist()
@@ -185,6 +215,7 @@ def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
                 row
                 | vars(outcome.found)
                 | {
+                    "signals": [signal._asdict() for signal in outcome.found.signals],
                     "text": outcome.text,
                     "extractor": outcome.extractor,
                     "html_bytes": size,
@@ -205,12 +236,14 @@ def _tables(table: pa.Table, outcomes: Sequence[Any]) -> Iterator[Emitted]:
             rejected.append(
                 {"doc_id": row["doc_id"], "reason": outcome.reason, "detail": outcome.detail}
             )
-    yield "documents", pa.Table.from_pylist(documents, DOCUMENTS)
+    yield "documents", pa.Table.from_pylist(documents, schema)
     yield "removed", pa.Table.from_pylist(removed, REMOVED)
     yield "rejected", pa.Table.from_pylist(rejected, REJECTED)
 
 
 def run(config: CleanConfig, inputs: Inputs, out: Out) -> None:
+    if config.signals:
+        out.extend("documents", SIGNALS)
     # A source of many small files has a part a file.
     out.map(clean_part, over="pages", arguments=config.identity(), gather=True)
 
@@ -220,6 +253,7 @@ def panels(artifact: Artifact) -> list[Panel]:
     groups: dict[tuple[str, str], list[int]] = {}
     kinds: dict[tuple[str, str], list[int]] = {}
     counts: dict[str, list[float]] = {}
+    said: Counter[tuple[str, str, str]] = Counter()
     samples: list[dict[str, Any]] = []
     for table in artifact.data("documents").tables():
         # Counted here, not by Arrow's `group_by`: that imports pandas.
@@ -232,6 +266,9 @@ def panels(artifact: Artifact) -> list[Panel]:
                 totals[index] += value
             bins = counts.setdefault(extractor, [0.0] * (len(_EDGES) - 1))
             bins[_bin(length)] += 1
+        if "signals" in table.column_names:
+            for row in table.column("signals").to_pylist():
+                said.update({(s["kind"], spdx(s["value"]) or s["value"], s["place"]) for s in row})
         of_kind = ("page_type", "rule", "text_chars")
         for kind, rule, length in zip(
             *(table.column(name).to_pylist() for name in of_kind), strict=True
@@ -270,6 +307,7 @@ def panels(artifact: Artifact) -> list[Panel]:
             if timing
             else "",
         ),
+        *_said(said),
         Histogram(
             "Length of documents",
             "characters (the last bin holds all longer ones)",
@@ -292,6 +330,16 @@ def panels(artifact: Artifact) -> list[Panel]:
             note=f"The {_SAMPLES} with the smallest ids, cut after {_SAMPLE_CHARS:,} characters.",
         ),
     ]
+
+
+def _said(said: Counter[tuple[str, str, str]]) -> list[Panel]:
+    """What pages say of their use, where that was recorded."""
+    if not said:
+        return []
+    rows = [(*key, n) for key, n in sorted(said.items(), key=lambda one: (-one[1], one[0]))]
+    columns = ["signal", "value", "where", "documents"]
+    note = "Recorded in the columns signals, robots and licence_id; filter decides (respect)."
+    return [Table("What pages say of their use", columns, rows[:_SAID], note)]
 
 
 def _bin(length: int) -> int:

@@ -76,6 +76,7 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
     models = [name for name in inputs if name not in STAGE.inputs]
     # Paths are those of the snapshots.
     elsewhere = {"pool", "by_language", "tasks", "lm_eval_files", "models", *ELSEWHERE}
+    elsewhere |= {"verbatim_prompts", "verbatim_tokens"}
     settings = config.model_dump(mode="json", exclude=elsewhere)
     out.launch(
         "llm.evaluation",
@@ -88,6 +89,11 @@ def run(config: EvaluateConfig, inputs: Inputs, out: Out) -> None:
             "attributes": local_files(inputs.get("attributes")),
             "tasks": task_records(inputs.external, TASKS),
             "safety": safety_record(config, inputs.external),
+            "verbatim": {
+                "index": [str(inputs["index"].folder())] if "index" in inputs else [],
+                "prompts": config.verbatim_prompts,
+                "tokens": config.verbatim_tokens,
+            },
             "lm_eval_files": harness_files(inputs.external),
             "others": model_records(inputs.external, models),
             "results": str(results),
@@ -121,6 +127,14 @@ def _models(stages: Sequence[Stage]) -> dict[str, Input]:
     }
 
 
+def _index_is_there(config: EvaluateConfig, answers: bool | None) -> Iterator[str]:
+    if config.verbatim_prompts and answers is None:
+        yield (
+            "evaluate.verbatim_prompts: answers are looked up in what was trained on, and the "
+            "recipe has no section index; add `index: {}`, or set it to 0"
+        )
+
+
 def _something_to_score(
     config: EvaluateConfig, validation_fraction: float | None, seed: int | None
 ) -> Iterator[str]:
@@ -152,6 +166,9 @@ STAGE = Stage(
         "attributes": Input(
             ("annotate.attributes",), "Languages.", optional=True, asked="by_language"
         ),
+        "index": Input(
+            ("index.index",), "What was trained on.", optional=True, asked="verbatim_prompts"
+        ),
     },
     inputs_from=_models,
     outputs={
@@ -170,6 +187,7 @@ STAGE = Stage(
             ("tokenizer.longest_token", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
         ),
         Requirement(("dedup.validation_fraction",), _validation_documents),
+        Requirement(("index.answers?",), _index_is_there),
         Requirement(("dedup.validation_fraction?", "examples.seed?"), _something_to_score),
     ),
     reproducible=False,  # the last digits depend on device, threads and batch

@@ -90,6 +90,16 @@ class EvaluateConfig(StageConfig):
     memorised_characters: int = added(
         600, "Characters of such a document at most, half of them a prompt.", ge=40, le=100_000
     )
+    verbatim_prompts: int = added(
+        0,
+        "Validation prompts whose answers are looked up in `index`: how much of them stands word "
+        "for word in training; 0 = none.",
+        ge=0,
+        le=100_000,
+    )
+    verbatim_tokens: int = added(
+        32, "Tokens of the shortest stretch that counts for it.", ge=4, le=10_000
+    )
     models: list[str] = execution(
         [], "Models of others to measure beside: folders or ids of the hub, NAME= before or not."
     )

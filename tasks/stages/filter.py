@@ -18,7 +18,7 @@ from llm.corpus.annotate.pii.find import KINDS, masked, pii_matches
 from llm.corpus.filter import rules as filtering
 from llm.corpus.filter.groups import LANGUAGE, Group, columns_asked, groups_of
 from llm.corpus.filter.join import co_partitioned, rows_of
-from llm.rows import places_of, rows_among
+from llm.rows import places_of, rows_among, rows_with
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
 from tasks.engine.config import ShardedConfig, added
 from tasks.engine.declare import HELD, Conservation, Input, Output, Requirement
@@ -64,6 +64,7 @@ MASKED = pa.schema(
         pa.field("end", pa.int64(), nullable=False),
     ]
 )
+Respected = Literal["noai", "noindex"]
 PiiKind = Literal["email", "phone", "ipv4", "ipv6", "card", "iban", "ssn", "key"]
 
 
@@ -79,6 +80,12 @@ class FilterConfig(ShardedConfig):
         [], description="Rules of your own, applied in order, first. A missing value passes."
     )
 
+    respect: list[Respected] = added(
+        [],
+        "What a page or its HTTP header asks for that is granted: noai leaves out pages that ask "
+        "not to be trained on (noai, noimageai, TDM reservation), noindex those that ask search "
+        "engines to pass them by.",
+    )
     mask: list[PiiKind] = added(
         [],
         "Kinds of personal data whose place in kept documents takes a placeholder such as <EMAIL>.",
@@ -112,8 +119,12 @@ class FilterConfig(ShardedConfig):
         return self
 
     def all_rules(self) -> list[filtering.Rule]:
-        """Those of the groups too, as the library takes them."""
-        return plain_rules(rules_of(self.groups, self.rules), self.groups)
+        """Those of the groups too, as the library takes them; what pages ask for comes first."""
+        asked = [
+            Rule(column=f"robots_{what}", maximum=0, name=f"respect_{what}")
+            for what in dict.fromkeys(self.respect)
+        ]
+        return plain_rules([*asked, *rules_of(self.groups, self.rules)], self.groups)
 
     def spelled_out(self) -> FilterConfig:
         """The rules of presets as if they had been stated."""
@@ -151,12 +162,15 @@ def filter_part(
         kept = verdict.first == filtering.KEPT
         made = found.select(DOCUMENTS.names).filter(pa.array(kept))
         if mask:
-            made, spans = _masked(
+            made, spans, left = _masked(
                 made, attributes.select(count_columns).filter(pa.array(kept)), mask
             )
             yield "masked", spans
             for kind in mask:
-                yield Fact(f"masked.{kind}", spans.column("kind").to_pylist().count(kind))
+                having = rows_with(spans, "kind", kind).column("doc_id").to_pylist()
+                yield Fact(f"masked.{kind}", len(having))
+                yield Fact(f"masked_documents.{kind}", len(set(having)))
+                yield Fact(f"left.{kind}", left[kind])
         yield "documents", made
         for place, group in enumerate(grouped):
             of_group = fits == place
@@ -173,8 +187,9 @@ def filter_part(
 
 def _masked(
     documents: pa.Table, counts: pa.Table, kinds: Sequence[str]
-) -> tuple[pa.Table, pa.Table]:
-    """Documents with placeholders, and where these stand for what.
+) -> tuple[pa.Table, pa.Table, Counter[str]]:
+    """Documents with placeholders, where these stand for what, and what is found in them now, by
+    kind: nothing, unless a placeholder joins what stood apart.
 
     Args:
         counts: of each document how many of each kind there are.
@@ -182,19 +197,21 @@ def _masked(
     texts = documents.column("text").to_pylist()
     ids = documents.column("doc_id").to_pylist()
     spans: list[tuple[str, str, int, int]] = []
+    left: Counter[str] = Counter()
     having = np.zeros(len(texts), dtype=np.int64)
     for column in counts.columns:
         having += column.to_numpy()
     for place in np.flatnonzero(having).tolist():
         matches = pii_matches(texts[place], kinds)
         texts[place] = masked(texts[place], matches)
+        left.update(match.kind for match in pii_matches(texts[place], kinds))
         spans += [(ids[place], match.kind, match.start, match.end) for match in matches]
     for name, values in (("text", texts), ("text_chars", [len(text) for text in texts])):
         where = DOCUMENTS.get_field_index(name)
         kind = documents.schema.field(name)
         documents = documents.set_column(where, kind, pa.array(values, kind.type))
     columns = list(zip(*spans, strict=True)) or [()] * len(MASKED)
-    return documents, pa.table([list(column) for column in columns], schema=MASKED)
+    return documents, pa.table([list(column) for column in columns], schema=MASKED), left
 
 
 def _field(column: str) -> pa.Field:
@@ -308,9 +325,14 @@ def panels(artifact: Artifact) -> list[Panel]:
         for name in facts.get("groups", [])
     ]
     places: list[list[Cell]] = [
-        [kind, count] for kind in KINDS if (count := facts.get(f"masked.{kind}"))
+        [kind, facts.get(f"masked_documents.{kind}"), count, facts.get(f"left.{kind}")]
+        for kind in KINDS
+        if (count := facts.get(f"masked.{kind}")) is not None
     ]
-    shown: list[Panel] = [Table("Placeholders", ["kind", "places"], places)] if places else []
+    kinds_shown = ["kind", "documents with it", "places before", "places after"]
+    note_of_kinds = "Of documents that were kept; after: in their texts with the placeholders."
+    masks = Table("Placeholders", kinds_shown, places, note_of_kinds)
+    shown: list[Panel] = [masks] if places else []
     shown += [Table("Groups", ["group", "documents", "kept"], kinds)] if len(kinds) > 1 else []
     return [
         Table("Rules", columns, rows, note),

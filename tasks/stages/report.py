@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import Field
 
@@ -18,8 +18,11 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view, without_panels
 from tasks.panels.panels import Cell, Panel, Table
-from tasks.report.funnel import funnel
-from tasks.report.page import Chapter, page
+from tasks.report.blocks import Guide
+from tasks.report.funnel import Step, funnel, same_rows
+from tasks.report.guide import Extras, Recorded, guide
+from tasks.report.outcome import Price
+from tasks.report.page import page
 from tasks.report.samples import SampleLimits
 from tasks.stages.report_safety import safety_panels
 
@@ -56,6 +59,13 @@ class ReportConfig(StageConfig):
         "mine@prod; what was never promoted is left out.",
         pattern=r"^([A-Za-z0-9_-]+@[A-Za-z0-9-]+)?$",
     )
+    hourly_price: float = added(
+        0.0,
+        "What an hour of the machine costs, to say what the model cost; 0 says nothing of it.",
+        ge=0,
+        le=1_000_000,
+    )
+    currency: str = added("USD", "Of that price.", max_length=20)
 
 
 def _champion(config: ReportConfig, store: Store) -> Mapping[str, tuple[Artifact, str]]:
@@ -78,18 +88,10 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     artifacts = {name: artifact for name, artifact in read.items() if name != _CHAMPION}
     if not artifacts:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")
-    chapters = {}
-    for done, (name, artifact) in enumerate(artifacts.items(), 1):
-        view = kept_view(artifact)
-        if view is None:
-            out.log(advice(artifact))
-        chapters[name] = Chapter(artifact, view or without_panels(artifact))
-        out.progress(done, len(artifacts), "stage")
     steps = funnel(artifacts)
-    limits = SampleLimits(config.samples, config.sample_characters)
-    compared = _compared(config, read.get(_CHAMPION), read.get(contenders.STAGE))
-    safety = safety_panels(read.get(contenders.STAGE), read.get("judge"))
-    text = page(config.title, chapters, steps, limits, compared, safety)
+    made = guide_on(config, artifacts, read.get(_CHAMPION), steps, out.log)
+    out.progress(len(artifacts), len(artifacts), "stage")
+    text = page(made)
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
     out.fact("stages", list(artifacts))
     out.fact(
@@ -106,6 +108,56 @@ def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
             for step in steps
         ],
     )
+
+
+def guide_on(
+    config: ReportConfig,
+    artifacts: Mapping[str, Artifact],
+    champion: Artifact | None,
+    steps: Sequence[Step],
+    log: Callable[[str], None],
+) -> Guide:
+    """The guide that the page shows and the PDF is set from.
+
+    Args:
+        artifacts: by stage name, in the order of the chain.
+        champion: the evaluation of the model in use.
+        steps: of their funnel.
+        log: told of artifacts that have no panels.
+
+    Raises:
+        DamagedArtifactError: a stage's panels cannot be read.
+    """
+    recorded = {}
+    for name, artifact in artifacts.items():
+        view = kept_view(artifact)
+        if view is None:
+            log(advice(artifact))
+        recorded[name] = Recorded(artifact, view or without_panels(artifact))
+    evaluated = artifacts.get(contenders.STAGE)
+    extras = Extras(
+        _compared(config, champion, evaluated), safety_panels(evaluated, artifacts.get("judge"))
+    )
+    limits = SampleLimits(config.samples, config.sample_characters)
+    price = Price(config.hourly_price, config.currency)
+    return guide(config.title, recorded, steps, limits, price, extras)
+
+
+def guide_of(
+    built: Artifact, artifacts: Mapping[str, Artifact], log: Callable[[str], None]
+) -> Guide:
+    """The guide of a report that was built, on the artifacts given, to be shown otherwise.
+
+    Raises:
+        DamagedArtifactError: a stage's panels cannot be read.
+    """
+    config = ReportConfig.model_validate(built.manifest.config)
+    ordered = {name: artifacts[name] for name in built.facts["stages"] if name in artifacts}
+    for name, record in built.manifest.inputs.items():
+        if name in ordered and not same_rows(record, ordered[name]):
+            log(f"{name} was built again since the page was made; this tells of the later one")
+    champion = next((found for found, _ in _champion(config, built.store).values()), None)
+    return guide_on(config, ordered, champion, funnel(ordered), log)
 
 
 def _compared(

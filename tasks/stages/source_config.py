@@ -80,6 +80,12 @@ class SourceConfig(ShardedConfig):
         le=1_000_000_000,
     )
 
+    opt_outs: list[str] = execution(
+        [],
+        "Files that list pages to leave out (CSV, or a line each): URLs, domains, doc_ids. What "
+        "they hold is part of what the stage is made of.",
+    )
+
     @model_validator(mode="after")
     def _distinct(self) -> SourceConfig:
         counts = Counter(spec.name for spec in self.sources)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from llm.corpus.forget.opt_outs import OptOuts, read_opt_outs
 from llm.corpus.source.open import REPEATING_KINDS, UnknownKindError, kind_of
 from llm.pydocs.distributions import DistributionNotFoundError, find_distribution
 from tasks.engine.errors import ExternalInputError
 from tasks.engine.identity.snapshot import Item, Snapshot, snapshot_files
 from tasks.engine.store.artifact import Inputs
 from tasks.stages.source_config import SourceConfig, SourceSpec
+
+OPT_OUTS = "opt_outs"
 
 
 def places_exist(config: SourceConfig, places: Sequence[str] | None) -> Iterator[str]:
@@ -29,11 +33,13 @@ def places_exist(config: SourceConfig, places: Sequence[str] | None) -> Iterator
             yield f"source.sources.{number}.fetched: there is no place {spec.fetched!r}; {named}"
 
 
-def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
-    """One snapshot, "files": `<source>/<relative name>` and `<source>/<distribution>==<version>`.
+def externals(config: SourceConfig) -> dict[str, Snapshot]:
+    """One snapshot, "files": `<source>/<relative name>` and `<source>/<distribution>==<version>`;
+    a second, "opt_outs", where there are lists of pages to leave out.
 
     Raises:
         ExternalInputError: nothing is named, or what is named does not exist.
+        OptOutFileError: see `read_opt_outs`.
     """
     if not config.sources:
         raise ExternalInputError("source.sources is empty; name at least one source in the recipe")
@@ -45,7 +51,25 @@ def externals(config: SourceConfig) -> Mapping[str, Snapshot]:
         elif not spec.fetched:
             found = snapshot_files(spec.paths, f"{field}.paths", prefix=f"{spec.name}/")
             items += _of_known_kind(found.items, spec, field)
-    return {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+    snapshots = {"files": Snapshot(tuple(sorted(items, key=lambda item: item.name)))}
+    if config.opt_outs:
+        snapshots[OPT_OUTS] = snapshot_files(config.opt_outs, "source.opt_outs")
+        all_opt_outs(snapshots)  # a wrong line is told now, and not by the run
+    return snapshots
+
+
+def all_opt_outs(external: Mapping[str, Snapshot]) -> OptOuts | None:
+    """What is to be left out; `None` where there are no lists, as opposed to empty ones.
+
+    Raises:
+        OptOutFileError: see `read_opt_outs`.
+    """
+    listed = external.get(OPT_OUTS)
+    if listed is None:
+        return None
+    return OptOuts(
+        entry for item in listed.items for entry in read_opt_outs(Path(item.path), item.name)
+    )
 
 
 def _of_known_kind(items: Sequence[Item], spec: SourceSpec, field: str) -> Sequence[Item]:

@@ -87,9 +87,17 @@ def test_the_report_and_what_is_written_beside_it(
     with (tmp_path / "mine.yaml").open("a") as recipe:
         recipe.write("report: {}\n")
     build(planner_for(load(file), file, Store(str(tmp_path / "home"))))
-    card, funnel = tmp_path / "card.md", tmp_path / "funnel.svg"
-    report(recipe=file, funnel=funnel, data_card=card)
-    assert capsys.readouterr().out.splitlines()[1:] == [str(funnel), str(card)]
+    card, funnel, pdf = tmp_path / "card.md", tmp_path / "funnel.svg", tmp_path / "guide.pdf"
+    report(recipe=file, funnel=funnel, data_card=card, pdf=pdf)
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1:] == [str(pdf), str(funnel), str(card)]
+    assert not told.err
+    assert pdf.read_bytes().startswith(b"%PDF-")
+    write_page(tmp_path / "pages", "Tweed.html", "Tweed")
+    planner = planner_for(load(file), file, Store(str(tmp_path / "home")), only=("source",))
+    build(planner)
+    report(recipe=file, pdf=pdf)
+    assert "source was built again since the page was made" in capsys.readouterr().err
     assert card.read_text().startswith("# Data of rivers\n\n## From pages to training data\n")
     assert "### Probability that a pair is compared" in card.read_text()
     assert funnel.read_text().startswith("<svg")

@@ -18,10 +18,20 @@ from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
 
+FLOWS = ["build", "compare", "experiment", "forecast", "forget", "refresh"]
+
 
 def test_every_stage_has_a_deployment_whose_flow_exists():
     entries = {entry["name"]: entry for entry in declared()}
-    assert set(entries) == {"build", "compare", "experiment", "forecast", "refresh", *STAGES}
+    assert set(entries) == {
+        "build",
+        "compare",
+        "experiment",
+        "forecast",
+        "forget",
+        "refresh",
+        *STAGES,
+    }
     for name, entry in entries.items():
         flow = flow_of(entry)
         assert isinstance(flow, Flow)
@@ -35,7 +45,9 @@ def form(name: str) -> dict[str, Any]:
     return parameter_schema(flow_of(entry)).model_dump_for_openapi()
 
 
-@pytest.mark.parametrize("name", ["build", "compare", "experiment", "forecast", "refresh", *STAGES])
+@pytest.mark.parametrize(
+    "name", ["build", "compare", "experiment", "forecast", "forget", "refresh", *STAGES]
+)
 def test_every_parameter_of_a_form_is_described(name):
     properties = form(name)["properties"]
     undescribed = [field for field, shown in properties.items() if not shown.get("description")]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from llm.corpus.attribution.block_file import write_blocks
+from llm.corpus.attribution.tables import TRAINED
 from llm.evaluation.judge.tables import JUDGE_SCORES
 from llm.tables import DOC_ID
 from llm.tables import SPLIT_DOCUMENTS as DOCUMENTS
@@ -108,6 +110,11 @@ def _base(config: StandInConfig, inputs: Inputs, out: Out) -> None:
         path.write_text(json.dumps(record | {"vocab_size": record["vocab_size"] + 128}))
 
 
+def _index(config: StandInConfig, inputs: Inputs, out: Out) -> None:
+    for _ in write_blocks(["☃☃☃☃".encode()], out.folder("index") / TRAINED / "part"):
+        pass
+
+
 def _tuned(config: StandInConfig, inputs: Inputs, out: Out) -> None:
     model_folder(out.folder("model"), tiny_model(CONTEXT, config.seed), TURN_END)
 
@@ -155,6 +162,7 @@ STAGES = registry(
             _sequences,
             {"sequences": Output("", SEQUENCES)},
         ),
+        _stage("index", _index, {"index": Output("Blocks.")}),
         _stage("pretrain", _base, _MODEL, "base"),
         _stage(
             "examples",

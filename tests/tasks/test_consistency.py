@@ -56,6 +56,11 @@ SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_0
             SHORT | {"evaluate": {"new_tokens": 64}},
             "evaluate.new_tokens: 64 leaves no room for a prompt",
         ),
+        (
+            {"pretrain": {}, "evaluate": {"verbatim_prompts": 9, "lm_eval_tasks": ["arc_easy"]}},
+            "evaluate.verbatim_prompts: answers are looked up in what was trained on, and the "
+            "recipe has no section index",
+        ),
         (SHORT | {"export": {"new_tokens": 99}}, "export.new_tokens: 99 leaves no room"),
         (
             SHORT | {"judge": {"new_tokens": 64, "pairs": ["p.jsonl"]}},

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
 
-from llm.corpus.fetch.hub.online import KEPT_OFF
 from llm.corpus.fetch.site.warc_records import exchange
+from llm.hub_access import KEPT_OFF
 from tasks.engine.run.build import build
 from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult

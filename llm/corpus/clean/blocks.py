@@ -99,7 +99,7 @@ class _Finder:
         events, tags, attributes = page.events, page.tags, page.attributes
         blocks, firsts, lasts, roles = found.blocks, found.first, found.last, found.roles
         pieces, inline = self._pieces, _INLINE
-        anchors = links = element = index = 0
+        anchors = links = code = element = index = 0
         end = len(events)
         while index < end:
             event = events[index]
@@ -129,8 +129,10 @@ class _Finder:
                     if tag == "a":
                         anchors -= 1
                         links -= self._is_link(number)
-                    elif self._marks and tag in _CODE and pieces:
-                        self._close_code(number)
+                    elif self._marks and tag in _CODE:
+                        code -= 1
+                        if pieces and not code:
+                            self._close_code()
                     continue
                 firsts[number] = len(blocks)
                 if attributes[number]:
@@ -151,7 +153,10 @@ class _Finder:
                     anchors += 1
                     links += self._is_link(number)
                 elif self._marks and tag in _CODE:
-                    pieces.append("`")
+                    # Code within code is code already.
+                    if not code:
+                        pieces.append("`")
+                    code += 1
                 continue
             if pieces:
                 self._flush(element)
@@ -193,7 +198,7 @@ class _Finder:
         self._linked, self._opens_linked = 0, False
         self._span = self._spans = -1
 
-    def _close_code(self, number: int) -> None:
+    def _close_code(self) -> None:
         """The end of inline code; where it holds nothing there are no marks."""
         pieces = self._pieces
         if pieces[-1] == "`":

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm.corpus.clean.markup_events import MarkupEvents
-from llm.corpus.clean.outcome import Said
+from llm.corpus.clean.outcome import Said, Signal
+from llm.corpus.clean.signals import LICENCE, TDM_POLICY, of_rdfa, of_robots, signals
 from llm.corpus.source.robots import directives
 
 # Longest JSON-LD read, and how many of its objects: more is not about the page.
@@ -67,10 +68,13 @@ def read_head(page: MarkupEvents) -> Head:
     title = heading = ""
     dated: str | None = None
     names: set[str] = set()
+    said: list[Signal] = []
     for number, tag in enumerate(page.tags):
         if tag not in _TELLING:
             continue
         attributes = page.attributes[number]
+        if (named := of_rdfa(attributes, tag)) is not None:
+            said.append(named)
         if tag == "meta":
             content = attributes.get("content")
             metas.append((attributes.get("name") or "", content or ""))
@@ -82,7 +86,9 @@ def read_head(page: MarkupEvents) -> Head:
             if "canonical" in rel and tag == "link":
                 canonical = canonical or attributes.get("href")
             elif "license" in rel:
-                licence = licence or attributes.get("href") or _line(page.text(number))
+                terms = attributes.get("href") or _line(page.text(number))
+                licence = licence or terms
+                said.append(Signal(LICENCE, terms, f"{tag} rel=license"))
         elif tag == "script":
             if (attributes.get("type") or "").strip().lower() == "application/ld+json":
                 objects += _objects(page.text(number))
@@ -99,6 +105,11 @@ def read_head(page: MarkupEvents) -> Head:
             for key in ("class", "id"):
                 names.update((attributes.get(key) or "").lower().split())
     found = _about(objects)
+    robots = directives(metas)
+    in_json = _text(found.get("license"))
+    said = [Signal(LICENCE, in_json or "", "JSON-LD"), *said]
+    said += [Signal(LICENCE, properties.get(n, ""), f"meta {n}") for n in _LICENCES]
+    said.append(Signal(TDM_POLICY, properties.get(TDM_POLICY, ""), f"meta {TDM_POLICY}"))
     return Head(
         title=title or _line(properties.get("og:title", "")) or heading or None,
         date=_date(found.get("datePublished"), *(properties.get(n) for n in _DATES), dated),
@@ -107,10 +118,11 @@ def read_head(page: MarkupEvents) -> Head:
             language, properties.get("content-language"), properties.get("og:locale")
         ),
         canonical_url=(canonical or properties.get("og:url") or "").strip() or None,
-        licence=_text(found.get("license"))
+        licence=in_json
         or (licence or "").strip()
         or next((properties[n] for n in _LICENCES if n in properties), None),
-        robots=directives(metas),
+        robots=robots,
+        signals=tuple(signals([*of_robots(robots, "meta"), *said])),
         described=_described(objects),
         types=_counted(objects),
         properties=properties,

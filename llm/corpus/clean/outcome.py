@@ -6,6 +6,7 @@ The process that hands pages out and takes results in needs these alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,20 @@ class Extraction:
     format: str
 
 
+class Signal(NamedTuple):
+    """One thing said.
+
+    Attributes:
+        kind: "robots", "licence" or "tdm-policy".
+        value: the directive, the licence's address or words, the policy's address.
+        place: where it stands: "HTTP header", "meta robots", "JSON-LD", "a rel=license", ...
+    """
+
+    kind: str
+    value: str
+    place: str
+
+
 @dataclass(frozen=True)
 class Said:
     """What a page says of itself; null where it does not.
@@ -68,6 +83,7 @@ class Said:
         canonical_url: where the page says it belongs.
         licence: its address or words.
         robots: what it asks of robots (`llm.corpus.source.robots`).
+        signals: what it says of its use by machines, and where (`llm.corpus.clean.signals`).
     """
 
     title: str | None = None
@@ -77,6 +93,7 @@ class Said:
     canonical_url: str | None = None
     licence: str | None = None
     robots: str | None = None
+    signals: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,8 @@ class Found(Said):
 
     Attributes:
         robots: what the page or its HTTP header asks of robots.
+        signals: those of the HTTP header too.
+        licence_id: of the first licence that SPDX has a name for, that name.
         page_type, page_type_sign: `llm.corpus.clean.page_type.PageType`.
         rule: of the scorer (`llm.corpus.clean.content`), or "json-ld" where the page has its text
             there alone; null with another engine.
@@ -92,6 +111,7 @@ class Found(Said):
         kept_share: characters kept, of all that the page shows.
     """
 
+    licence_id: str | None = None
     page_type: str | None = None
     page_type_sign: str | None = None
     rule: str | None = None

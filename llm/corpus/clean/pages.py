@@ -20,11 +20,13 @@ from llm.corpus.clean.outcome import (
     Rejected,
     Removed,
 )
+from llm.corpus.clean.signals import licence_id, of_robots, signals
 from llm.corpus.source.encoding import UndecodableError, decode
 from llm.corpus.source.records import HTML_TYPES
 from llm.corpus.source.records import media_type as declared_type
 from llm.corpus.source.robots import join_directives
 
+_HEADER = "HTTP header"
 _PLAIN = frozenset(("text/plain", "text/markdown", "text/x-markdown", "text/x-rst"))
 # Marks of HTML at the start of a page (WHATWG MIME Sniffing, section 7.1).
 _MARKUP = re.compile(
@@ -100,14 +102,20 @@ def clean_page(page: Page, limits: Limits, how: Extraction) -> Outcome:
         except Exception as error:  # noqa: BLE001 - no page may take the others down
             return Rejected("extractor_error", f"{type(error).__name__}: {error}")
         robots = join_directives(page.robots, made.found.robots)
+        said = signals([*of_robots(page.robots, _HEADER), *made.found.signals])
+        found = replace(made.found, robots=robots, signals=tuple(said), licence_id=licence_id(said))
         document = Document(
             # The renderer of our own leaves runs of blank lines in listings alone.
             normalise(made.text, blank_lines=made.engine == "blocks"),
             made.engine,
-            replace(made.found, robots=robots),
+            found,
         )
     else:
-        document = Document(normalise(decoded.text), "plain", Found(robots=page.robots))
+        document = Document(
+            normalise(decoded.text),
+            "plain",
+            Found(robots=page.robots, signals=tuple(of_robots(page.robots, _HEADER))),
+        )
     if not document.text.strip():
         return Removed("empty", 0.0, 1.0, document.extractor)
     return document

@@ -12,24 +12,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.corpus.decontaminate.compiled_keys import Keys, KnownSeeds, Places, keys_kernel
 from llm.corpus.decontaminate.occurrence import Occurrence, Seed, SoughtText, occurrences, reach_of
 from llm.corpus.decontaminate.tables import SOUGHT
-from llm.corpus.decontaminate.word_keys import (
-    Keys,
-    Places,
-    keys_of_words,
-    window_keys,
-    word_keys,
-    words,
-)
+from llm.corpus.decontaminate.word_keys import keys_of_words, window_keys, word_keys, words
 
 _SEED_WORDS = 5
-# Of the table's bits at most one in this many is set, or so.
-_SPARSE = 16
 _BLOCK = 1 << 14  # words, so that a block's keys stay in the processor's cache
 _REORDERED = 3  # of a text whose parts change places so many times fewer seeds are left
 
@@ -68,7 +59,7 @@ class TextIndex:
         self._in_runs, self._needed = np.array(fewest, dtype=np.int64).reshape(-1, 2).T
         self._keys, self._places = keys, places
         self._asked: dict[int, tuple[list[int], frozenset[int]]] = {}
-        self._shift, self._bits = _table(self._seeds)
+        self._known = KnownSeeds.of(self._seeds)
 
     def _fewest(self, text: SoughtText, different: int) -> tuple[int, int]:
         """How many different seeds of a text there are wherever it is found by its runs, and
@@ -109,11 +100,13 @@ class TextIndex:
     def _hits(self, keys: Keys) -> tuple[Places, Keys]:
         """Where in all words a seed begins, those across the end of a document among them, and the
         seeds' keys."""
-        places, hits = [], []
+        if kernel := keys_kernel():
+            return kernel.seeds(keys, self._size, self._known)
+        places, hits = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
         for start in range(0, len(keys), _BLOCK):
             windows = window_keys(keys[start : start + _BLOCK + self._size - 1], self._size)
-            bits = windows >> self._shift
-            eight = self._bits.take((bits >> np.uint64(3)).view(np.int64))
+            bits = windows >> self._known.shift
+            eight = self._known.bits.take((bits >> np.uint64(3)).view(np.int64))
             at = np.flatnonzero(eight >> (bits & np.uint64(7)).astype(np.uint8) & 1)
             found = windows[at]
             known = np.searchsorted(self._seeds, found)
@@ -121,8 +114,6 @@ class TextIndex:
             equal = self._seeds[known] == found
             places.append(at[equal] + start)
             hits.append(found[equal])
-        if not places:
-            return np.empty(0, np.int64), np.empty(0, np.uint64)
         return np.concatenate(places), np.concatenate(hits)
 
     def _may_be_edited(self, text: int, keys: Keys, at: Places, seeds: Keys) -> bool:
@@ -187,17 +178,6 @@ def _within(at: Places, seeds: Keys, places: Places, size: int) -> tuple[Places,
     owners = np.searchsorted(places, at, side="right") - 1
     inside = at + size <= places[owners + 1]
     return at[inside], seeds[inside], owners[inside]
-
-
-def _table(seeds: Keys) -> tuple[np.uint64, npt.NDArray[np.uint8]]:
-    """By how much to shift a key for its bit, and the bits, eight a byte; a seed's is set."""
-    size = max(10, (len(seeds) * _SPARSE).bit_length())
-    shift = np.uint64(64 - size)
-    places = seeds >> shift
-    bits = np.zeros(1 << (size - 3), dtype=np.uint8)
-    values = np.left_shift(1, places & np.uint64(7)).astype(np.uint8)
-    np.bitwise_or.at(bits, places >> np.uint64(3), values)
-    return shift, bits
 
 
 @lru_cache(maxsize=1)

@@ -4,8 +4,8 @@ The words are those of `words`, and so is their number; a key stands for a word'
 narrow a search down, words decide it: two words share a key with a probability of about 2^-64.
 
 Nearly all words are found by what each of their characters is: those of all texts together go
-through a table, in blocks that stay in the processor's cache. Texts with combining marks or with
-scripts without spaces are cut into words one by one.
+through a table, by `word_keys.c`, else by NumPy in blocks that stay in the processor's cache. Texts
+with combining marks or with scripts without spaces are cut into words one by one.
 """
 
 from __future__ import annotations
@@ -13,23 +13,21 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from llm.corpus.decontaminate.compiled_keys import Codes, Keys, KeysKernel, Places, keys_kernel
 from llm.corpus.dedup.shingles import normalise
 from llm.corpus.words import words as words_of
-
-Keys = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.unsignedinteger[Any]]
 
 _BLOCK = 1 << 14  # characters
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)
 _SEED = 20200528
 _BETWEEN = "\n"
+_APOSTROPHES = "'’"
+_SKIPPED = np.uint64(0xFFFFFFFFFFFFFFFF)  # no letter's value
 _MANY = 20  # of so many characters one that the table does not do for
 
 
@@ -41,7 +39,9 @@ def words(text: str) -> list[str]:
 
 
 def _without_apostrophes(text: str) -> str:
-    return text.replace("'", "").replace("’", "")
+    for apostrophe in _APOSTROPHES:
+        text = text.replace(apostrophe, "")
+    return text
 
 
 def word_keys(texts: Sequence[str]) -> tuple[Keys, Places]:
@@ -51,6 +51,9 @@ def word_keys(texts: Sequence[str]) -> tuple[Keys, Places]:
         `(words,)` uint64, text after text, and `(texts + 1,)` int64: those of text n are
         `keys[places[n]:places[n + 1]]`, as many as `words` has and in that order.
     """
+    if kernel := keys_kernel():
+        keys, counts = _compiled(texts, kernel)
+        return keys, np.concatenate(([0], np.cumsum(counts)))
     texts = list(map(_without_apostrophes, texts))
     ascii_only = np.array([text.isascii() for text in texts], dtype=bool)
     groups: list[tuple[Places, Keys, Places]] = []
@@ -113,9 +116,29 @@ def _codes(texts: Sequence[str], encoding: str) -> tuple[Codes, Places]:
     return codes, ends // codes.itemsize
 
 
-def _with_others(codes: Codes, ends: Places) -> tuple[Keys, Places]:
+def _compiled(texts: Sequence[str], kernel: KeysKernel) -> tuple[Keys, Places]:
     """Keys of the words of texts, and how many each has; what the table does not do for is cut into
-    words by `words`, from one blank to the next."""
+    words by `words`."""
+    if not texts:
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    joined = (_BETWEEN.join(texts) + _BETWEEN).encode("utf-16-le", "surrogatepass")
+    codes: Codes = np.frombuffer(joined, dtype=_UNITS["utf-16-le"])
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
+    if ends[-1] != len(codes):  # characters of two units
+        codes, ends = _codes(texts, "utf-16-le")
+    others = kernel.marked(codes, _others())
+    others = others[~_is_symbol(codes, others)]
+    chunks = _chunks(codes, ends, others)
+    codes, cut = _without(codes, chunks)
+    keys, starts = kernel.keys(codes, _skipping(), _SKIPPED, _BLOCK)
+    begins = np.array([start for start, _ in chunks], dtype=np.int64)
+    keys, starts = _with_cut(keys, starts, cut, begins)
+    return keys, _counts(starts, ends)
+
+
+def _with_others(codes: Codes, ends: Places) -> tuple[Keys, Places]:
+    """Keys of the words of texts without apostrophes, and how many each has; what the table does
+    not do for is cut into words by `words`."""
     kinds, _ = _tables()
     blocks = range(0, len(codes), _BLOCK)
     found = [np.flatnonzero(kinds.take(codes[at : at + _BLOCK]) != 0) + at for at in blocks]
@@ -123,24 +146,36 @@ def _with_others(codes: Codes, ends: Places) -> tuple[Keys, Places]:
     kind = kinds[codes[special]]
     kind[_is_symbol(codes, special)] = 0
     others, formats = special[kind == _OTHER], special[kind == _FORMAT]
-    if not len(others) + len(formats):
-        keys, starts = _keys(codes)
-        return keys, _counts(starts, ends)
     chunks = _chunks(codes, ends, others)
+    codes, cut = _without(codes, chunks)
+    keys, starts = _keys(np.delete(codes, formats) if len(formats) else codes)
+    ends = ends - np.searchsorted(formats, ends)
+    begins = np.array([start for start, _ in chunks], dtype=np.int64)
+    keys, starts = _with_cut(keys, starts, cut, begins - np.searchsorted(formats, begins))
+    return keys, _counts(starts, ends)
+
+
+def _without(codes: Codes, chunks: Sequence[tuple[int, int]]) -> tuple[Codes, list[list[str]]]:
+    """Code units with separators for those of chunks, and the words of each chunk."""
+    if not chunks:
+        return codes, []
     cut = [words(codes[a:b].tobytes().decode("utf-16-le", "surrogatepass")) for a, b in chunks]
     codes = codes.copy()
     for start, end in chunks:
         codes[start:end] = ord(_BETWEEN)
-    keys, starts = _keys(np.delete(codes, formats))
-    ends = ends - np.searchsorted(formats, ends)
-    sizes = np.fromiter(map(len, cut), np.int64, len(cut))
-    begins = np.array([start for start, _ in chunks], dtype=np.int64)
-    begins = np.repeat(begins - np.searchsorted(formats, begins), sizes)
+    return codes, cut
+
+
+def _with_cut(
+    keys: Keys, starts: Places, cut: Sequence[Sequence[str]], begins: Places
+) -> tuple[Keys, Places]:
+    """Keys of words and where they begin, with the words of chunks among them, which all begin
+    where their chunk does."""
+    if not any(cut):
+        return keys, starts
+    begins = np.repeat(begins, np.fromiter(map(len, cut), np.int64, len(cut)))
     at = np.searchsorted(starts, begins)
-    if len(at):
-        keys = np.insert(keys, at, keys_of_words(cut)[0])
-        starts = np.insert(starts, at, begins)
-    return keys, _counts(starts, ends)
+    return np.insert(keys, at, keys_of_words(cut)[0]), np.insert(starts, at, begins)
 
 
 def _chunks(codes: Codes, ends: Places, others: Places) -> list[tuple[int, int]]:
@@ -170,7 +205,8 @@ def _is_symbol(codes: Codes, at: Places) -> npt.NDArray[np.bool_]:
     paired = (high >= 0xD800) & (high < 0xDC00) & (low >= 0xDC00) & (low < 0xE000)
     code = 0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF) - _SYMBOLS.start
     known = paired & (code >= 0) & (code < len(_SYMBOLS))
-    drawn = (here == 0xFE0F) & (values[before] == 0) & (kinds[before] != _FORMAT) & (at > 0)
+    passed = (kinds[before] == _FORMAT) | np.isin(before, [ord(mark) for mark in _APOSTROPHES])
+    drawn = (here == 0xFE0F) & (values[before] == 0) & ~passed & (at > 0)
     symbol: npt.NDArray[np.bool_] = known & _symbols()[np.where(known, code, 0)] | drawn
     return symbol
 
@@ -271,6 +307,23 @@ def _tables() -> tuple[npt.NDArray[np.uint8], Keys]:
     unspaced = [code for code in codes if letters[code] and chr(letters[code]) not in spaced]
     kinds[unspaced] = _OTHER
     return kinds, np.where((letters > 0) & (kinds == 0), _value(letters), np.uint64(0))
+
+
+@cache
+def _others() -> npt.NDArray[np.uint8]:
+    """Of the basic plane: which are other than by themselves letters or separators."""
+    others: npt.NDArray[np.uint8] = (_tables()[0] == _OTHER).astype(np.uint8)
+    return others
+
+
+@cache
+def _skipping() -> Keys:
+    """The value of each letter of the basic plane; `_SKIPPED` of format characters and apostrophes,
+    which no word is cut at."""
+    kinds, values = _tables()
+    skipping = np.where(kinds == _FORMAT, _SKIPPED, values)
+    skipping[[ord(character) for character in _APOSTROPHES]] = _SKIPPED
+    return skipping
 
 
 @cache

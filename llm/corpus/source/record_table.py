@@ -25,7 +25,7 @@ _OUTPUTS = (
     ("removed", _REMOVED, REMOVED),
     ("rejected", _REJECTED, REJECTED),
 )
-_REPEATED = "repeated_capture"
+_REPEATED, OPTED_OUT = "repeated_capture", "opted_out"
 # Of a page the columns of `PAGES`, of another record its reason; the rest is null.
 RECORDS = pa.schema(
     [
@@ -38,6 +38,8 @@ RECORDS = pa.schema(
 )
 
 CAPTURED = pa.schema([RECORDS.field("doc_id"), RECORDS.field("fetched_at")])
+# Of pages: what tells whether somebody asks to leave one out.
+ADDRESSES = pa.schema([RECORDS.field("doc_id"), RECORDS.field("url")])
 
 
 def record_tables(
@@ -121,11 +123,18 @@ def captured(records: pa.Table) -> pa.Table:
     return CAPTURED.empty_table() if pages is None else pages
 
 
+def addressed(records: pa.Table) -> pa.Table:
+    """The pages of a table of records, as columns of `ADDRESSES`."""
+    pages = _of_fate(records, _PAGE, ADDRESSES.names)
+    return ADDRESSES.empty_table() if pages is None else pages
+
+
 def divide(
     records: Iterable[pa.Table],
     source: str,
     name: str,
     elsewhere: Mapping[str, str],
+    opted_out: Mapping[str, str],
     counts: Counter[str],
 ) -> Iterator[tuple[str, pa.Table]]:
     """Tables of pages, removed and rejected records, each named by its output.
@@ -134,11 +143,12 @@ def divide(
         records: tables of `RECORDS`, of one file.
         name: of the file, relative to its source.
         elsewhere: captures that another file keeps, doc_id -> `<source>/<name>` of that file.
+        opted_out: pages that are to be left out, doc_id -> the entry that says so.
         counts: of records by fate, bytes and licences of pages, all by source; added to.
     """
     for table in records:
-        if elsewhere:
-            table = _without(table, name, elsewhere)
+        if elsewhere or opted_out:
+            table = _without(table, name, elsewhere, opted_out)
         counts[f"records:{source}"] += table.num_rows
         for output, fate, schema in _OUTPUTS:
             columns = [*schema.names, "mended"] if fate == _PAGE else schema.names
@@ -168,20 +178,31 @@ def _count_pages(pages: pa.Table, source: str, counts: Counter[str]) -> None:
         counts[f"license:{source}:{row['values']}"] += row["counts"]
 
 
-def _without(table: pa.Table, name: str, elsewhere: Mapping[str, str]) -> pa.Table:
-    """The captures that another file keeps are removed, also those the file has twice."""
+def _without(
+    table: pa.Table, name: str, elsewhere: Mapping[str, str], opted_out: Mapping[str, str]
+) -> pa.Table:
+    """The captures that another file keeps are removed, also those the file has twice; and those
+    that are to be left out."""
     ids = table.column("doc_id").to_pylist()
-    places = [place for place, identity in enumerate(ids) if identity in elsewhere]
+    places = [
+        place
+        for place, identity in enumerate(ids)
+        if identity in elsewhere or identity in opted_out
+    ]
     if not places:
         return table
     changed = {column: table.column(column).to_pylist() for column in ("fate", "reason", "detail")}
     fates, reasons, details = changed.values()
     urls = table.column("url").to_pylist()
     for place in places:
-        if fates[place] == _PAGE or reasons[place] == _REPEATED:
-            kept = elsewhere[ids[place]].partition("/")[2]
+        identity = ids[place]
+        if identity in elsewhere and (fates[place] == _PAGE or reasons[place] == _REPEATED):
+            kept = elsewhere[identity].partition("/")[2]
             fates[place], reasons[place] = _REMOVED, _REPEATED
             details[place] = _located(urls[place], _kept_from(name, kept))
+        elif fates[place] == _PAGE:
+            fates[place], reasons[place] = _REMOVED, OPTED_OUT
+            details[place] = _located(urls[place], f"{name}: asked for by {opted_out[identity]}")
     for column, values in changed.items():
         field = RECORDS.field(column)
         place = RECORDS.get_field_index(column)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llm.serving.api.attribution import Attributor, attribution_router
 from llm.serving.api.errors import ApiError
 from llm.serving.api.guard import Guard
 from llm.serving.api.limits import Limits
@@ -22,7 +23,15 @@ from llm.serving.api.routes import router
 from llm.serving.served_model import Load
 
 _PAGE = Path(__file__).parents[1] / "page"
-_COUNTED = ("/", "/health", "/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/tokenize")
+_COUNTED = (
+    "/",
+    "/health",
+    "/v1/models",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/tokenize",
+    "/v1/attribution",
+)
 # Not as the machine has them set: a browser takes modules of one kind alone.
 _KINDS = {
     ".html": "text/html",
@@ -40,12 +49,18 @@ _PAGE_HEADERS = {
 }
 
 
-def make_app(offers: Mapping[str, Offer], limits: Limits, token: str | None) -> ASGIApp:
+def make_app(
+    offers: Mapping[str, Offer],
+    limits: Limits,
+    token: str | None,
+    attributor: Attributor | None,
+) -> ASGIApp:
     """An app that serves these models, and closes them when it ends; see `server.serve` for how
     answers under way end before.
 
     Args:
         token: that clients have to bear; see `Guard`.
+        attributor: finds answers in training texts; none where there is no index of them.
     """
     meters = Meters({name: _load_of(offer) for name, offer in offers.items()})
 
@@ -57,6 +72,8 @@ def make_app(offers: Mapping[str, Offer], limits: Limits, token: str | None) -> 
 
     app = FastAPI(title="Ingot", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.include_router(router(offers, limits, meters))
+    if attributor is not None:
+        app.include_router(attribution_router(attributor, limits))
 
     @app.api_route("/health", methods=["GET", "HEAD"])
     async def health() -> Response:

@@ -172,6 +172,12 @@ class CompletionBody(GenerationBody):
         return [part for part in prompt if not isinstance(part, int)]
 
 
+class AttributionBody(_Strict):
+    """`/v1/attribution`, which is not OpenAI's."""
+
+    text: str
+
+
 class TokenizeBody(_Strict):
     """`/v1/tokenize`, which is not OpenAI's: text, or a conversation."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
-from llm.serving.api.bodies import ChatBody, CompletionBody, TokenizeBody
+from llm.serving.api.bodies import AttributionBody, ChatBody, CompletionBody, TokenizeBody
 from llm.serving.api.errors import ApiError, bad_request, invalid, unsupported
 from llm.serving.api.unsupported import CHAT, COMPLETION, MESSAGE, without
 
@@ -81,6 +81,14 @@ def completion_body(record: Mapping[str, Any]) -> CompletionBody:
         ApiError: it is none; names the field.
     """
     return _checked(CompletionBody, without(record, COMPLETION))
+
+
+def attribution_body(record: Mapping[str, Any]) -> AttributionBody:
+    """
+    Raises:
+        ApiError: it is none; names the field.
+    """
+    return _checked(AttributionBody, record)
 
 
 def tokenize_body(record: Mapping[str, Any]) -> TokenizeBody:

@@ -2,6 +2,8 @@
 
 import { rate } from "./answering.js";
 import { button, element } from "./elements.js";
+import { attributes } from "./api.js";
+import { sourcesView } from "./sources.js";
 import { tokensView } from "./tokens.js";
 
 /** A card that follows its answer. */
@@ -21,12 +23,15 @@ export class AnswerView {
     this.figures = element("p", { class: "figures soft" });
     this.fault = element("div", { class: "fault", hidden: true });
     this.copy = copyButton(() => answer.text, `Copy the answer of ${answer.model}`);
-    this.tokens = button("Tokens", () => this.#toggleTokens(), {
+    this.tokens = button("Tokens", () => this.#toggle(this.tokens), {
       "aria-pressed": "false", "aria-label": `Tokens of the answer of ${answer.model}`,
+    });
+    this.sources = button("Sources", () => this.#toggle(this.sources), {
+      "aria-pressed": "false", "aria-label": `Sources of the answer of ${answer.model}`, hidden: true,
     });
     this.element = element("article", { class: "answer", "aria-label": `Answer of ${answer.model}` },
       element("div", { class: "answer-head" },
-        element("h3", {}, answer.model), element("div", { class: "buttons" }, this.tokens, this.copy)),
+        element("h3", {}, answer.model), element("div", { class: "buttons" }, this.sources, this.tokens, this.copy)),
       this.body, this.fault, this.figures);
     this.update();
   }
@@ -41,6 +46,7 @@ export class AnswerView {
     this.element.setAttribute("aria-busy", String(running));
     this.copy.hidden = !answer.text;
     this.tokens.hidden = running || !answer.scored.length;
+    if (!running && answer.text) this.#offerSources();
     // A figure and its unit stay on one line.
     this.figures.textContent = figures(answer)
       .map((part) => part.replaceAll(" ", "\u00a0"))
@@ -54,10 +60,18 @@ export class AnswerView {
     this.#showFault();
   }
 
-  #toggleTokens() {
-    const shown = this.tokens.getAttribute("aria-pressed") !== "true";
-    this.tokens.setAttribute("aria-pressed", String(shown));
-    this.body.replaceChildren(shown ? tokensView(this.answer, this.answer.model) : this.text);
+  async #offerSources() {
+    this.sources.hidden = !(await attributes());
+  }
+
+  // The text, its tokens or its sources: one of the three.
+  #toggle(chosen) {
+    const shown = chosen.getAttribute("aria-pressed") !== "true";
+    for (const one of [this.tokens, this.sources]) {
+      one.setAttribute("aria-pressed", String(shown && one === chosen));
+    }
+    const view = chosen === this.tokens ? tokensView : sourcesView;
+    this.body.replaceChildren(shown ? view(this.answer, this.answer.model) : this.text);
     this.body.classList.toggle("as-tokens", shown);
   }
 

@@ -96,6 +96,30 @@ export async function countTokens(what, signal) {
   }
 }
 
+let offered = null;
+
+/**
+ * Whether the server knows what its models were trained on; asked once.
+ * @returns {Promise<boolean>}
+ */
+export function attributes() {
+  offered ??= ask("v1/attribution", {}).then(() => true, (error) => {
+    if (error.status !== 404) offered = null;
+    return false;
+  });
+  return offered;
+}
+
+/** Where a text stands in training texts, as the server tells it. */
+export async function attribute(text) {
+  return (await ask("v1/attribution", { method: "POST", body: JSON.stringify({ text }) })).json();
+}
+
+/** What each stage says of a document. */
+export async function passport(docId) {
+  return (await (await ask(`v1/attribution/documents/${encodeURIComponent(docId)}`, {})).json()).data;
+}
+
 /**
  * The chunks of an answer, each as soon as it is there.
  * @param {Object} body of the request, without what makes it a stream.

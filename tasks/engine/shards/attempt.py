@@ -245,7 +245,7 @@ class AttemptFiles:
         for name in self._stage.outputs:
             schema = self.declared(name)
             files = sorted(self._files[name].values(), key=lambda file: file.path)
-            if schema is None and not files and self._stage.outputs[name].optional:
+            if not files and self._stage.outputs[name].optional:
                 continue
             if schema is None and not files:
                 raise OutputError(f"{self._stage.name}.{name}: the folder is empty")

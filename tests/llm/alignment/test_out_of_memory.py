@@ -49,6 +49,7 @@ def test_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exce
         "max_items": 0,
         "held_out_items": 0,
         "rolling": False,
+        "verbatim": {"index": [], "prompts": 0, "tokens": 32},
         "safety": {
             **{kind: {"files": [], "template": ""} for kind in ("harmless", "harmful")},
             "prompts": 0,

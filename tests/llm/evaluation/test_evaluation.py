@@ -159,6 +159,7 @@ def record(folder: Path, encoder: ChatEncoder) -> dict[str, Any]:
         "max_items": 0,
         "held_out_items": 0,
         "rolling": False,
+        "verbatim": {"index": [], "prompts": 0, "tokens": 32},
         "safety": {
             "prompts": 0,
             "harmless": {"files": [], "template": "{{prompt}}"},

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm.foreign.hub import HubModelError, hub_model
+from llm.hub_access import KEPT_OFF
 from tasks.engine.errors import ExternalInputError
 from tasks.stages.sft_start import START, revision, start_folder, start_snapshots
 from tests.llm.foreign.hub_of_models import HubOfModels, hub_of_models
@@ -22,6 +23,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubOfModels
     monkeypatch.setattr(constants, "HF_HUB_CACHE", cache)
     monkeypatch.setenv("HF_HUB_CACHE", cache)
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setenv(KEPT_OFF, "1")
     with hub_of_models() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.address)
         yield running
@@ -54,6 +56,16 @@ def test_what_is_not_there_is_told(hub: HubOfModels, tmp_path: Path) -> None:
         hub_model("acme/tiny@v9")
     with pytest.raises(HubModelError, match=r"no such model \(or it is private"):
         hub_model("acme/none")
+
+
+def test_whoever_keeps_off_the_hub_is_not_taken_there(
+    hub: HubOfModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(KEPT_OFF)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(HubModelError, match="HF_HUB_OFFLINE is set, so the hub is not asked"):
+        hub_model("acme/tiny")
+    assert not hub.asked
 
 
 def test_without_a_network(hub: HubOfModels, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,8 +125,13 @@ def test_what_a_page_says_of_itself_is_in_its_row(tmp_path: Path) -> None:
         "<link rel=license href=https://creativecommons.org/licenses/by/4.0/></head><body><main>"
         f"<article class=entry-content><h2>Berg</h2>{'<p>Der Weg war lang und steil.</p>' * 9}"
     )
-    tables, _ = _clean(_unit(tmp_path, [("text/html", page.encode())]), format="markdown")
+    unit = _unit(tmp_path, [("text/html", page.encode())])
+    tables, _ = _clean(unit, format="markdown", signals=True)
     (row,) = tables["documents"].to_pylist()
+    address = "https://creativecommons.org/licenses/by/4.0/"
+    assert row["signals"] == [{"kind": "licence", "value": address, "place": "link rel=license"}]
+    assert row["licence_id"] == "CC-BY-4.0"
+    assert _clean(unit)[0]["documents"].schema == DOCUMENTS, "only where it is asked for"
     assert row["text"].startswith("## Berg\n\nDer Weg")
     said = ("title", "date", "author", "language", "canonical_url", "licence")
     assert [row[name] for name in said] == [

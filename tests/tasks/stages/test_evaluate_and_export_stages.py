@@ -54,6 +54,19 @@ def without_xllamacpp(folder: Path) -> Iterator[None]:
         yield
 
 
+def test_what_is_said_is_looked_up_in_the_index(tmp_path: Path) -> None:
+    """The stand-in holds snowmen, of which no model here speaks; `test_verbatim.py` has figures."""
+    asked = {"verbatim_prompts": 3, "verbatim_tokens": 4}
+    config = EvaluateConfig(**{**EVALUATE.model_dump(), **asked})
+    stages = {"pretrain": STAND_IN, "examples": STAND_IN, "sft": StandInConfig(seed=1)}
+    done = built(tmp_path, index=STAND_IN, **stages, evaluate=config)
+    rows = done["evaluate"].artifact.data("scores").table().to_pylist()
+    found = {row["model"]: row for row in rows if row["metric"] == "verbatim_text"}
+    assert set(found) == {"base", "sft"}
+    assert all((row["value"], row["n"]) == (0.0, 3) for row in found.values())
+    assert not any(row["metric"].startswith("verbatim_answers") for row in rows)
+
+
 def test_evaluate_scores_base_and_tuned(tmp_path: Path) -> None:
     done = built(
         tmp_path,

@@ -17,8 +17,8 @@ import pytest
 from huggingface_hub import constants
 from pydantic import ValidationError
 
-from llm.corpus.fetch.hub.online import KEPT_OFF
 from llm.corpus.fetch.hub.rows import Shape, chosen
+from llm.hub_access import KEPT_OFF
 from tasks.engine.run.execute import BuildRequest, execute
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store

@@ -273,7 +273,24 @@ def test_personal_data_gives_way_to_placeholders(tmp_path: Path) -> None:
     assert {span["doc_id"] for span in spans} == {first}
     assert done["filter"].artifact.facts["masked.email"] == 2
     assert any(
-        panel.title == "Placeholders" and panel.rows == [["email", 2]]
+        panel.title == "Placeholders" and panel.rows == [["email", 1, 2, 0]]
         for panel in panels(done["filter"].artifact)
         if isinstance(panel, Table)
     )
+
+
+def test_what_a_page_asks_for_is_granted(tmp_path: Path) -> None:
+    asks = ["noai", "noindex, nofollow", "tdm-reservation", "nofollow", None]
+    made = [
+        {**document(f"https://{n}.example/", text(30, n)), "robots": robots}
+        for n, robots in enumerate(asks)
+    ]
+    both = FilterConfig(
+        rules=[Rule(column="word_count", minimum=9)], respect=["noai", "noindex"], workers=1
+    )
+    done = chained(tmp_path, both, [made])
+    left = {row["url"] for row in rows(done, "filter", "documents")}
+    assert left == {"https://3.example/", "https://4.example/"}
+    totals = done["filter"].artifact.manifest.totals
+    assert totals.removed == {"respect_noai": 2, "respect_noindex": 1}
+    assert FilterConfig(rules=both.rules).identity().keys() == {"rules"}

@@ -16,10 +16,10 @@ from tasks.engine.store.store import Store
 from tasks.engine.store.views import kept_view
 from tasks.panels.html import html
 from tasks.panels.panels import Samples, Table
-from tasks.report import page as report_page
 from tasks.report.evidence import foreign_inputs
 from tasks.report.funnel import Step, funnel
-from tasks.report.page import Chapter
+from tasks.report.guide import Recorded, guide
+from tasks.report.page import page as page_from
 from tasks.report.samples import SampleLimits, kept_samples, left_out_samples, readable
 from tasks.stages import report
 from tests.tasks.report_chain import HOSTILE, STAGES, Page, built, configs, page_of, write_pages
@@ -51,11 +51,11 @@ def page(done: Done) -> Page:
 
 def test_the_funnel_adds_up_from_records_to_packed_documents(page: Page) -> None:
     #                      handed on, in, kept, removed, rejected
-    assert page.row("source") == ["source", "–", "65", "64", "0", "1", "✓"]
-    assert page.row("clean") == ["clean", "64", "64", "63", "1", "0", "✓"]
-    assert page.row("dedup") == ["dedup", "63", "63", "60", "3", "0", "✓"]
-    assert page.row("decontaminate") == ["decontaminate", "60", "60", "60", "0", "0", "✓"]
-    assert page.row("pack") == ["pack", "60", "60", "60", "0", "0", "✓"]
+    assert page.row("source", "–") == ["source", "–", "65", "64", "0", "1", "✓"]
+    assert page.row("clean", "64") == ["clean", "64", "64", "63", "1", "0", "✓"]
+    assert page.row("dedup", "63") == ["dedup", "63", "63", "60", "3", "0", "✓"]
+    assert page.row("decontaminate", "60") == ["decontaminate", "60", "60", "60", "0", "0", "✓"]
+    assert page.row("pack", "60") == ["pack", "60", "60", "60", "0", "0", "✓"]
     assert "Every stage adds up" in page.text
     assert page.row("dedup", "removed", "exact")[3] == "3"
     assert page.row("source", "rejected", "missing_field")[3] == "1"
@@ -95,6 +95,7 @@ def test_sections_and_what_they_hold(page: Page, done: Done) -> None:
     assert "Probability that a pair is compared" in page.text
     assert "removal: 16 bands of 8" in page.text
     assert page.row("validation_fraction")[1:3] == ["0.2", "0.02"]
+    assert page.row("dedup", "validation_fraction")[2] == "0.2", "in the chapter on duplicates"
     identity = done["dedup"].artifact.manifest.outputs["documents"].data_id
     assert ["documents", "dedup.documents", identity] in page.cells
     assert page.row("python")[2] == "all"
@@ -134,7 +135,7 @@ def test_what_is_read_of_a_row() -> None:
 def test_a_recipe_that_ends_early(tmp_path: Path) -> None:
     pages = write_pages(tmp_path / "pages")
     shown = Page(page_of(built(tmp_path / "home", configs(pages, "source", "report"))))
-    assert shown.row("source") == ["source", "–", "65", "64", "0", "1", "✓"]
+    assert shown.row("source", "–") == ["source", "–", "65", "64", "0", "1", "✓"]
     assert "stage-source" in shown.anchors
     assert "stage-clean" not in shown.anchors
 
@@ -174,7 +175,7 @@ def test_a_page_shows_what_was_kept_and_needs_no_stage(done: Done, tmp_path: Pat
     other = Artifact(store, manifest)
     view = kept_view(other)
     assert view is not None
-    text = report_page.page("t", {"repack": Chapter(other, view)}, [], NO_SAMPLES)
+    text = page_from(guide("t", {"repack": Recorded(other, view)}, [], NO_SAMPLES))
     assert "stage-repack" in Page(text).anchors
     assert Page(text).row("sequence_length", "32")[3], "what the field means"
     for panel in STAGES["pack"].panels(pack):

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 from huggingface_hub import constants
 
-# Set where HF_HUB_OFFLINE is Ingot's own choice and not the user's.
-KEPT_OFF = "INGOT_KEPT_OFF_HUB"
+from llm.hub_access import KEPT_OFF
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from llm.corpus.clean.outcome import Extraction
 PROSE = "<p>It is known to all the people who ever read about it, and it is all true.</p>"
 PAGE = f"""<html><head><title>T</title></head><body><nav><a href=x>Home</a></nav><main><h1>Title
 <a class=headerlink href=#t>¶</a></h1>{PROSE}
-<p>Run <code>f(x)</code><code></code>, in 10<sup>6</sup> steps of H<sub>2</sub>O, for the
-2<sup>nd</sup> time at x<sup>-12</sup>.<br>Second line.</p>
+<p>Run <code>f(<code>x</code>)</code><code></code>, in 10<sup>6</sup> steps of
+H<sub>2</sub>O, for the 2<sup>nd</sup> time at x<sup>-12</sup>.<br>Second line.</p>
 <ul><li>One</li><li>Two<ul><li>nested</li><li><p>first</p><p>second</p></li></ul></li></ul>
 <ol start=3><li>third</li><li>fourth</li></ol>
 <blockquote><p>Quoted words</p><p>More</p></blockquote>

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from llm.corpus.decontaminate import search as search_module
+from llm.corpus.decontaminate import word_keys as word_keys_module
+from llm.corpus.decontaminate.compiled_keys import keys_kernel
 from llm.corpus.decontaminate.evidence import by_place, common_ngrams, find, is_evidence, sought_of
 from llm.corpus.decontaminate.items import EvaluationItem, read_items
 from llm.corpus.decontaminate.occurrence import Occurrence
@@ -61,6 +66,18 @@ def test_scripts_without_spaces_are_words_of_few_characters() -> None:
     assert (row["rule"], row["found"]) == ("whole", asked[:-1])
 
 
+@contextmanager
+def _way(compiled: bool) -> Iterator[None]:
+    """By the compiled functions, or by NumPy."""
+    if compiled and keys_kernel() is None:
+        pytest.skip("no C compiler on this machine")
+    with pytest.MonkeyPatch.context() as patch:
+        if not compiled:
+            patch.setattr(word_keys_module, "keys_kernel", lambda: None)
+            patch.setattr(search_module, "keys_kernel", lambda: None)
+        yield
+
+
 _ANY = st.text(
     st.one_of(
         st.sampled_from(
@@ -72,19 +89,34 @@ _ANY = st.text(
 )
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @settings(deadline=None)
 @given(st.lists(_ANY, max_size=6))
 @example(["x" * 70_000 + " y", "é" + "z" * 70_000, "中" * 3])
 @example(["a" * 32_768, "a" * 32_767 + " b"])
-def test_keys_are_those_of_the_words(texts: list[str]) -> None:
+@example(["a'\ufe0f b’\ufe0f", "'", "\u00ad'\u00ad", "it’s 😀's"])
+def test_keys_are_those_of_the_words(compiled: bool, texts: list[str]) -> None:
     """As many as words, in their order; the same for a word whatever stands around it."""
-    keys, places = word_keys(texts)
+    with _way(compiled):
+        keys, places = word_keys(texts)
     assert len(places) == len(texts) + 1
     for text, first, last in zip(texts, places, places[1:], strict=False):
         found = words(text)
         assert len(found) == last - first
         if max(map(len, found), default=0) < 1_000:
             assert keys[first:last].tolist() == keys_of_words([found])[0].tolist()
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=8, max_size=20), max_size=30))
+def test_both_ways_find_the_same_places(texts: list[list[str]]) -> None:
+    index = _index([(" ".join(text),) for text in texts[::2]] or [("a b c d e f g h",)], 8, 8)
+    documents = [f"x {' '.join(text)} {' '.join(text[::-1])}" for text in texts]
+    found = []
+    for compiled in (True, False):
+        with _way(compiled):
+            found.append(index.find(documents))
+    assert found[0] == found[1]
 
 
 def test_a_quoted_question_is_found_whatever_its_case_and_punctuation() -> None:

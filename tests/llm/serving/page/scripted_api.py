@@ -86,6 +86,8 @@ class Script:
     Attributes:
         answers: of a model, one after the other; the last one again and again.
         context: of every model, in tokens; a word is one.
+        attribution: what is told of every text; None where there is no index.
+        passports: rows of documents.
         hung_up: set when a client goes while its answer waits at a gate.
     """
 
@@ -93,6 +95,8 @@ class Script:
     token: str | None = None
     tokenizes: bool = True
     context: int | None = None
+    attribution: dict[str, Any] | None = None
+    passports: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     hung_up: threading.Event = field(default_factory=threading.Event)
@@ -123,6 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
                 data = [{"id": name} | length for name in self.script.answers]
                 self._json(200, {"object": "list", "data": data})
             return
+        if self.path.startswith("/v1/attribution"):
+            self._attribution(self.path.rpartition("/")[2])
+            return
         name = "index.html" if self.path == "/" else self.path.removeprefix("/page/")
         file = PAGE / name
         if "/" in name or not file.is_file():
@@ -143,11 +150,22 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._json(404, {"error": {"message": "no such route"}})
             return
+        if self.path == "/v1/attribution":
+            self._json(200, self.script.attribution or {})
+            return
         answer = self.script.next_answer(body)
         if isinstance(answer, Refusal):
             self._json(answer.status, {"error": {"message": answer.message}}, answer.headers)
         else:
             self._stream(answer)
+
+    def _attribution(self, last: str) -> None:
+        if self.script.attribution is None:
+            self._json(404, {"error": {"message": "there is nothing here"}})
+        elif last in self.script.passports:
+            self._json(200, {"data": self.script.passports[last]})
+        else:
+            self._json(200, {"object": "attribution"})
 
     def _allowed(self) -> bool:
         token = self.script.token
