@@ -87,7 +87,9 @@ def planner_for(
             together, see `Stage.requires`.
         RecipeError, MissingInputError: see `pinned_artifacts`.
     """
-    selection = Selection(tuple(only), tuple(start), tuple(force), recipe.on_code_drift)
+    selection = Selection(
+        tuple(only), tuple(start), tuple(force), recipe.on_code_drift, recipe.hold
+    )
     merged = with_forgotten({**recipe.configs, **(configs or {})}, store)
     # How a stage runs is nobody's to keep: it is another time.
     changed = {

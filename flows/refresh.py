@@ -30,10 +30,14 @@ def refresh(
     Stages that ask a network (`Stage.looks_again`) are asked to list what there is anew: the plan
     cannot know. What they find unchanged is adopted, and if all is, no stage behind them runs.
     Of a recipe with a section `learn` the corpus alone is brought up to date: `learn` trains.
+    What the recipe holds (`Recipe.hold`) stays as it is.
     """
     with shown_run() as overview:
         loaded = load(recipe)
         known, limit = loaded.configs, approve_above or loaded.approve_above
+        for name in known:
+            if STAGES[name].can_be_held and name not in loaded.hold:
+                get_run_logger().info("%s is not held: it learns again from all there is", name)
         asking = [name for name, config in known.items() if STAGES[name].looks_again(config)]
         if asking and limit:  # what is there now decides what there is to approve
             run(planner(recipe, only=asking, force=asking), recipe)

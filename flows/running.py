@@ -107,7 +107,8 @@ def run(
         for step in steps(planner, through_prefect):
             if step.built is None:
                 continue
-            outcome = Outcome(step.row.stage, states[step.row.stage], step.built.artifact)
+            state = states.get(step.row.stage, "Cached")  # what is held is no task
+            outcome = Outcome(step.row.stage, state, step.built.artifact)
             progress.outcomes.append(outcome)
             here_and_now = contextvars.copy_context()  # Prefect's: which run it belongs to
             shown.append(aside.submit(here_and_now.run, publish.panels, outcome.artifact))

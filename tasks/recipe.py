@@ -11,7 +11,7 @@ what was found there and what would do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,12 @@ class Recipe:
     """A validated recipe.
 
     Attributes:
-        configs: of the stages it has, by stage name.
         on_code_drift: what to do when code changed under an unchanged stage version.
         approve_above: what a run may take before somebody is asked, see `approval_limits`; "" =
             anything.
         learn: how its model in use goes on learning; `None` where it has no such section.
+        configs: of the stages it has, by stage name.
+        hold: stages that keep what they learned from the corpus when there is more of it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Recipe:
     configs: Mapping[str, StageConfig]
     approve_above: str = ""
     learn: LearnConfig | None = None
+    hold: tuple[str, ...] = ()
 
 
 def load(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -157,6 +159,9 @@ def _validated(found: Layers) -> Recipe:
     description = record.get("description") or ""
     if not isinstance(description, str):
         report(f"description: a text was expected, found {format_value(description)}")
+    hold = record.get("hold") or []
+    for wrong in _hold_problems(hold, record):
+        report(f"hold: {wrong}", "hold")
     configs: dict[str, StageConfig] = {}
     for stage, declared in STAGES.items():
         if stage not in record:
@@ -177,7 +182,22 @@ def _validated(found: Layers) -> Recipe:
         report(f"no stage at all; add sections such as {', '.join(list(STAGES)[:3])}")
     if problems:
         raise RecipeError("\n".join(problems))
-    return Recipe(name, description, drift, configs, approve_above, learn)
+    return Recipe(name, description, drift, configs, approve_above, learn, tuple(hold))
+
+
+def _hold_problems(hold: object, record: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the stages a recipe holds."""
+    can = [name for name, stage in STAGES.items() if stage.can_be_held]
+    if not isinstance(hold, list):
+        yield f"a list of stages was expected, such as [{', '.join(can)}], found " + (
+            format_value(hold)
+        )
+        return
+    for name in hold:
+        if name not in can:
+            yield f"{format_value(name)} learns nothing from the corpus; {', '.join(can)} do"
+        elif name not in record:
+            yield f"the recipe has no stage {name}; add the section, or take it out of `hold`"
 
 
 def usable_name(name: object) -> bool:

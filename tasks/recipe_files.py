@@ -25,7 +25,7 @@ from tasks.settings_files.yaml_text import parse
 SHIPPED = Path(__file__).resolve().parent.parent / "deployments" / "recipes"
 _EXTENDS = "extends"
 _OF_THE_FILE = ("name", "description")
-OWN_FIELDS = (*_OF_THE_FILE, "on_code_drift", "approve_above", "learn", _EXTENDS)
+OWN_FIELDS = (*_OF_THE_FILE, "on_code_drift", "approve_above", "learn", "hold", _EXTENDS)
 _Place = tuple[int | str, ...]
 
 

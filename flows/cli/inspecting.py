@@ -89,7 +89,7 @@ def why(
     for name, record in manifest.inputs.items():
         print(f"input     {name} = {record.stage}.{record.output} {record.data_id[:16]}")
     for name, external in manifest.externals.items():
-        print(f"external  {name} = {counted(len(external.items), 'item')} {external.data_id[:16]}")
+        print(f"external  {name} = {counted(external.count, 'item')} {external.data_id[:16]}")
     for name, output in manifest.outputs.items():
         print(f"output    {name} = {counted(output.rows, 'row')}, {output.bytes:,} bytes")
 

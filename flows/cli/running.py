@@ -37,6 +37,7 @@ _COLOURS = {
     Status.DAMAGED: "red",
     Status.DRIFT: "magenta",
     Status.FORCED: "yellow",
+    Status.HELD: "blue",
     Status.UNSELECTED: "dim",
 }
 

@@ -8,6 +8,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
+# What the input is called by which a held stage goes on from its own last artifact (`Input.held`).
+HELD = "held"
+
 
 @dataclass(frozen=True)
 class Output:
@@ -42,6 +45,9 @@ class Input:
             set, the input is not read. Empty = there is none.
         one_of: what several optional inputs of a stage are, of which the recipe must have one at
             least; empty = it may lack all of them.
+        held: an output of the stage itself: what it learned from the corpus last time. While the
+            recipe holds the stage it is read here, as its last artifact has it. Such an input has
+            no sources and is optional; empty = it is none.
     """
 
     sources: tuple[str, ...]
@@ -51,6 +57,7 @@ class Input:
     asked: str = ""
     instead: str = ""
     one_of: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def lineage(artifacts: Mapping[str, Artifact]) -> Graph:
     }
     edges = []
     for name, artifact in artifacts.items():
-        read = {(record.stage, record.output) for record in artifact.manifest.inputs.values()}
+        read = {(record.stage, record.output) for record in artifact.manifest.parents.values()}
         edges += [(stage, name, output) for stage, output in sorted(read)]
         for external, files in artifact.manifest.externals.items():
             if files.count:
@@ -37,7 +37,7 @@ def inputs(artifacts: Mapping[str, Artifact]) -> Table:
     """Every input of every stage with its identity, and whether it is the one reported on."""
     rows: list[list[Cell]] = []
     for name, artifact in artifacts.items():
-        for field, record in artifact.manifest.inputs.items():
+        for field, record in artifact.manifest.parents.items():
             parent = artifacts.get(record.stage)
             if parent is None:
                 state = "not in this report"
@@ -60,7 +60,7 @@ def foreign_inputs(artifacts: Mapping[str, Artifact]) -> list[str]:
     return [
         f"{name} reads {record.stage}.{record.output}"
         for name, artifact in artifacts.items()
-        for record in artifact.manifest.inputs.values()
+        for record in artifact.manifest.parents.values()
         if record.stage in artifacts and not same_rows(record, artifacts[record.stage])
     ]
 

@@ -58,7 +58,7 @@ def left_out_samples(
     found = []
     parents = [
         (artifacts[record.stage], record.output)
-        for record in artifact.manifest.inputs.values()
+        for record in artifact.manifest.parents.values()
         if record.stage in artifacts
     ]
     for output_name in _LEFT_OUT:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.decontaminate.evidence import by_place, common_ngrams, is_evidence, sought_of
@@ -20,6 +18,7 @@ from llm.corpus.decontaminate.sought import SHORTEST_EDITED, Criteria, sought_te
 from llm.corpus.decontaminate.spans import masked
 from llm.corpus.decontaminate.tables import COMMON, FOUND, SOUGHT
 from llm.process.guarded import LostDocument, guarded
+from llm.rows import rows_among
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS
 from tasks.engine.config import Part, ShardedConfig, execution
 from tasks.engine.declare import Conservation, Input, Output
@@ -29,7 +28,7 @@ from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.artifact import Data, Inputs
 from tasks.stages.decontaminate_panels import panels
 
 # Reasons and names of external inputs: the evaluation set's name comes after it.
@@ -130,12 +129,22 @@ def search_part(unit: Unit) -> Iterator[Emitted]:
 
 
 def write_part(
-    unit: Unit, action: str, mask: str, thresholds: Mapping[str, float]
+    unit: Unit,
+    action: str,
+    mask: str,
+    thresholds: Mapping[str, float],
+    found: Sequence[Mapping[str, Any]],
+    rejected: Sequence[str],
 ) -> Iterator[Emitted]:
-    """The documents of one part less those with items, or less the items."""
-    matches, rejected = _decisions(
-        tuple(unit.shared_files("matches")), tuple(unit.shared_files("rejected"))
-    )
+    """The documents of one part less those with items, or less the items.
+
+    Args:
+        found: rows of `matches` that are of its documents.
+        rejected: of its documents those that could not be searched.
+    """
+    matches: dict[str, list[Mapping[str, Any]]] = {}
+    for row in found:
+        matches.setdefault(row["doc_id"], []).append(row)
     for documents in unit.tables(SPLIT_DOCUMENTS.names):
         ids = documents.column("doc_id").to_pylist()
         searched = [doc_id not in rejected for doc_id in ids]
@@ -196,22 +205,6 @@ def _without_items(
     return documents, cut
 
 
-# A worker writes many parts with the same decisions.
-@lru_cache(maxsize=1)
-def _decisions(
-    matches: tuple[Path, ...], rejected: tuple[Path, ...]
-) -> tuple[Mapping[str, list[dict[str, Any]]], frozenset[str]]:
-    """What was found in each document that has something, and doc_ids of those not searched."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for file in matches:
-        for row in pq.read_table(file).to_pylist():
-            found.setdefault(row["doc_id"], []).append(row)
-    lost: set[str] = set()
-    for file in rejected:
-        lost.update(pq.read_table(file, columns=["doc_id"]).column("doc_id").to_pylist())
-    return found, frozenset(lost)
-
-
 def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
     """List what to look for, look for it in every part, then decide over all that was found.
 
@@ -222,6 +215,8 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
     out.fact("evaluation_sets", _write_sought(config, criteria, inputs, out))
     out.map(search_part, over="documents", shared=("sought",))
     _write_matches(config, out)
+    found = _by_part(inputs["documents"], out.data("matches").table())
+    lost = _by_part(inputs["documents"], out.data("rejected").table())
     if config.action == "mask":
         # The parts add up to these; no part, no sum.
         out.fact("masked_characters", 0)
@@ -230,13 +225,36 @@ def run(config: DecontaminateConfig, inputs: Inputs, out: Out) -> None:
     out.map(
         write_part,
         over="documents",
-        shared=("matches", "rejected"),
         arguments={
             "action": config.action,
             "mask": config.mask,
             "thresholds": {"ngram": config.min_share, **thresholds},
+            "found": [],
+            "rejected": [],
+        },
+        # What is found in one part concerns no other.
+        each={
+            name: {
+                "found": found.get(name, []),
+                "rejected": [row["doc_id"] for row in lost.get(name, [])],
+            }
+            for name in found.keys() | lost.keys()
         },
     )
+
+
+def _by_part(documents: Data, rows: pa.Table) -> dict[str, list[dict[str, Any]]]:
+    """Rows by the part of the documents that they are about, as its shard is called."""
+    of_document: dict[str, list[dict[str, Any]]] = {}
+    for row in rows.to_pylist():
+        of_document.setdefault(row["doc_id"], []).append(row)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for part in documents.parts if of_document else ():
+        ids = rows_among(documents.part_table(part, ["doc_id"]), of_document)
+        own = [row for each in ids.column("doc_id").to_pylist() for row in of_document[each]]
+        if own:
+            found[part.path.removesuffix(".parquet")] = own
+    return found
 
 
 def _write_sought(

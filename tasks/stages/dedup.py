@@ -21,7 +21,7 @@ from llm.corpus.split import SPLIT_JACCARD, split_of
 from llm.process.guarded import LostDocument, guarded
 from llm.tables import REJECTED, REMOVED, SPLIT_DOCUMENTS, VALIDATION
 from tasks.engine.config import ShardedConfig, added
-from tasks.engine.declare import Conservation, Input, Output
+from tasks.engine.declare import HELD, Conservation, Input, Output
 from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
@@ -225,6 +225,7 @@ STAGE = Stage(
             optional=True,
             asked="reads_dates",
         ),
+        HELD: Input((), "What it decided last time.", optional=True, held="decisions"),
     },
     outputs={
         "documents": Output("Kept documents with their split.", SPLIT_DOCUMENTS, unique_ids=True),

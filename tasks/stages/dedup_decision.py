@@ -11,10 +11,12 @@ from unicodedata import unidata_version  # what a word is hangs on it
 import pyarrow as pa
 
 from llm.corpus.dedup.decide import Deduplicated, Search, deduplicate
+from llm.corpus.dedup.earlier import Earlier
 from llm.corpus.dedup.lsh import Banding, choose_banding
 from llm.corpus.dedup.near import Levels
 from llm.corpus.dedup.signatures import align, gather, keep_order
 from llm.corpus.split import SPLIT_JACCARD
+from tasks.engine.declare import HELD
 from tasks.engine.errors import IngotError
 from tasks.engine.store.artifact import Artifact, Data
 
@@ -70,6 +72,7 @@ def decision(
             if criterion in config.keep and name in inputs
         }
         keep = [name for name in config.keep if name not in _COLUMNS or name in columns]
+        earlier = inputs.get(HELD)
         found = deduplicate(
             signed,
             keep_order(signed, keep, columns),
@@ -82,6 +85,7 @@ def decision(
             lambda: documents.tables(["doc_id", "text"]),
             scratch,
             memory / f"overlaps-{config.shingle_words}-{unidata_version}.bin" if memory else None,
+            Earlier.of(signed.doc_ids, earlier.tables()) if earlier is not None else None,
         )
     finally:
         rows.unlink(missing_ok=True)

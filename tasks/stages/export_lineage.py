@@ -24,7 +24,7 @@ def ancestors(artifact: Artifact) -> list[Artifact]:
     def visit(at: Artifact) -> None:
         if at.folder in found:
             return
-        for record in at.manifest.inputs.values():
+        for record in at.manifest.parents.values():
             parent = published(at.store, record.stage, record.build_id, record.attempt)
             if parent is not None:
                 visit(parent)

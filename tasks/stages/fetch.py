@@ -42,10 +42,16 @@ from tasks.stages.fetch_sites import crawl_sites
 
 _ROWS = 2_000  # of a table handed to the engine
 _SHOWN = 200
+# Reasons for which an entry is rejected that say nothing of the entry.
+_NO_ANSWER = frozenset({"busy", "timeout", "no_connection", "cut_off"})
 
 
 class NothingFetchedError(IngotError):
     """No place gave a single file; says why."""
+
+
+class UnansweredError(IngotError):
+    """A place lists entries that it does not give; names it, and how many."""
 
 
 class PlaceNotListedError(IngotError):
@@ -210,6 +216,7 @@ def run(config: FetchConfig, inputs: Inputs, out: Out) -> None:
         )
     if not out.data("fetched").rows:
         raise NothingFetchedError(_why_nothing(out, sorted(places)))
+    _require_answers(config.unanswered_share, out)
 
 
 def _write_means(
@@ -258,6 +265,28 @@ def _by_file(out: Out) -> tuple[_ByFile, _ByFile, Mapping[str, str]]:
         {name: rows for name, rows in found.items() if name not in told},
         dict(sorted(revisions.items())),
     )
+
+
+def _require_answers(share: float, out: Out) -> None:
+    """Raises UnansweredError if a place gave no answer for this share of its entries, or more."""
+    refused = out.data("rejected").table(["doc_id", "reason"]).to_pylist()
+    unanswered = {row["doc_id"]: row["reason"] for row in refused if row["reason"] in _NO_ANSWER}
+    listed: Counter[str] = Counter()
+    missing: dict[str, Counter[str]] = {}
+    for table in out.data("listed").tables(["doc_id", "place"]):
+        for row in table.to_pylist():
+            listed[row["place"]] += 1
+            if row["doc_id"] in unanswered:
+                reasons = missing.setdefault(row["place"], Counter())
+                reasons[unanswered[row["doc_id"]]] += 1
+    for place, reasons in sorted(missing.items()):
+        if reasons.total() >= share * listed[place]:
+            why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+            raise UnansweredError(
+                f"fetch: {place}: {reasons.total()} of {listed[place]} entries got no answer "
+                f"({why}), so nothing is published; what came is kept: run again when the place "
+                "answers, or raise fetch.unanswered_share"
+            )
 
 
 def _why_nothing(out: Out, places: Sequence[str]) -> str:

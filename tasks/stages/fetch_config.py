@@ -38,6 +38,14 @@ class FetchConfig(ShardedConfig):
         60.0, "For a connection, and for the next bytes of an answer.", gt=0, le=3600
     )
     tries: int = execution(6, "Tries of a request before an entry is rejected.", ge=1, le=100)
+    unanswered_share: float = execution(
+        0.5,
+        "Share of a place's entries from which nothing is published if so many got no answer: a "
+        "server that is down, and not one that has less. What came is kept for the next run. "
+        "1 = only where all did.",
+        gt=0,
+        le=1,
+    )
     first_wait_seconds: float = execution(
         1.0, "Wait before the second try; it doubles with each further one.", gt=0, le=3600
     )

@@ -21,16 +21,18 @@ from llm.corpus.filter.join import co_partitioned, rows_of
 from llm.rows import places_of, rows_among, rows_with
 from llm.tables import DOC_ID, DOCUMENTS, REMOVED
 from tasks.engine.config import ShardedConfig, added
-from tasks.engine.declare import Conservation, Input, Output, Requirement
+from tasks.engine.declare import HELD, Conservation, Input, Output, Requirement
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Cell, Panel, Sample, Samples, Table
 from tasks.stages.filter_decision import (
+    CUTS,
     NOT_ANNOTATED,
     attributes_schema,
     columns_read,
+    cuts_table,
     decide,
     find_cutoffs,
     removed_rows,
@@ -249,7 +251,9 @@ def run(config: FilterConfig, inputs: Inputs, out: Out) -> None:
     documents, attributes = inputs["documents"], inputs["attributes"]
     rules, groups = config.all_rules(), plain_groups(config.groups)
     filtering.check_rules(rules, attributes_schema(attributes))
-    cutoffs = find_cutoffs(rules, attributes)
+    cutoffs = find_cutoffs(rules, attributes, inputs.get(HELD))
+    with out.table("cuts") as cuts:
+        cuts.write(cuts_table(rules, cutoffs))
     listed = [{**asdict(rule), "allowed": list(rule.allowed)} for rule in rules]
     left, right = _paths(documents), _paths(attributes)
     aligned = left.keys() == right.keys() and co_partitioned(left, right)
@@ -369,11 +373,13 @@ STAGE = Stage(
     inputs={
         "documents": Input(("sites.documents", "clean.documents"), "Cleaned documents."),
         "attributes": Input(("annotate.attributes",), "Their metrics and scores."),
+        HELD: Input((), "The cuts it made last time.", optional=True, held="cuts"),
     },
     outputs={
         "documents": Output("Documents that met every rule.", DOCUMENTS, unique_ids=True),
         "removed": Output("The first rule each other document failed.", REMOVED, unique_ids=True),
         "masked": Output("Where placeholders stand for personal data, by kind.", MASKED),
+        "cuts": Output("Where `keep_fraction` rules cut, to be held.", CUTS),
         "samples": Output("A few removed documents for every reason, to read.", SAMPLES),
     },
     run=run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,20 @@ from llm.corpus.filter import rules as filtering
 from llm.corpus.filter.groups import LANGUAGE, Group, columns_asked, groups_of
 from llm.rows import places_of
 from llm.tables import REMOVED
+from tasks.engine.declare import HELD
 from tasks.engine.store.artifact import Artifact, Data
 from tasks.stages.filter_rules import plain_groups
 
 NOT_ANNOTATED = "not_annotated"
+CUTS = pa.schema(
+    [
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("column", pa.string(), nullable=False),
+        pa.field("keep_fraction", pa.float64(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("doc_id", pa.string(), nullable=False),
+    ]
+)
 
 
 def attributes_schema(data: Data) -> pa.Schema:
@@ -43,16 +54,53 @@ def with_columns(attributes: pa.Table, documents: pa.Table, names: Sequence[str]
     return attributes
 
 
-def find_cutoffs(rules: Sequence[filtering.Rule], attributes: Data) -> dict[str, filtering.Cutoff]:
-    """The cuts of `keep_fraction` rules, by rule; none where no document has a value."""
-    found: dict[str, filtering.Cutoff] = {}
+def find_cutoffs(
+    rules: Sequence[filtering.Rule], attributes: Data, held: Data | None
+) -> dict[str, filtering.Cutoff]:
+    """The cuts of `keep_fraction` rules, by rule; none where no document has a value.
+
+    Args:
+        held: cuts that stay as they are, of `CUTS`; a rule that changed since is cut anew.
+    """
+    found = _held_cutoffs(rules, held.table().to_pylist()) if held is not None else {}
     for rule in rules:
-        if rule.keep_fraction is not None:
+        if rule.keep_fraction is not None and rule.name not in found:
             tables = partial(attributes.tables, ["doc_id", rule.column])
             cut = filtering.find_cutoff(tables, rule.column, rule.keep_fraction)
             if cut is not None:
                 found[rule.name] = cut
     return found
+
+
+def _held_cutoffs(
+    rules: Sequence[filtering.Rule], held: Sequence[Mapping[str, Any]]
+) -> dict[str, filtering.Cutoff]:
+    before = {(row["rule"], row["column"], row["keep_fraction"]): row for row in held}
+    known = [
+        (rule.name, before.get((rule.name, rule.column, rule.keep_fraction))) for rule in rules
+    ]
+    return {
+        name: filtering.Cutoff(row["value"], row["doc_id"])
+        for name, row in known
+        if row is not None
+    }
+
+
+def cuts_table(
+    rules: Sequence[filtering.Rule], cutoffs: Mapping[str, filtering.Cutoff]
+) -> pa.Table:
+    """Cuts as rows of `CUTS`, in order of the rules."""
+    rows = [
+        {
+            "rule": rule.name,
+            "column": rule.column,
+            "keep_fraction": rule.keep_fraction,
+            **asdict(cutoffs[rule.name]),
+        }
+        for rule in rules
+        if rule.name in cutoffs
+    ]
+    return pa.Table.from_pylist(rows, schema=CUTS)
 
 
 def removed_rows(
@@ -94,7 +142,7 @@ def decide(config: Any, inputs: Mapping[str, Data], artifact: Artifact, scratch:
     wanted = columns_read(rules, groups)
     asked = [name for name in columns_asked(groups) if name != LANGUAGE]
     filtering.check_rules(rules, attributes_schema(attributes))
-    cutoffs = find_cutoffs(rules, attributes)
+    cutoffs = find_cutoffs(rules, attributes, inputs.get(HELD))
     documents = inputs["documents"].table(["doc_id", *asked])
     ids = documents.column("doc_id")
     found = [REMOVED.empty_table()]

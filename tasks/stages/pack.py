@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,24 +12,25 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from llm.process.guarded import LostDocument, guarded
-from llm.rows import bytes_of, is_equal
+from llm.rows import bytes_of, is_equal, rows_with
 from llm.tables import DOC_ID, REJECTED, REMOVED, SPLITS, TRAIN
 from llm.tokens import sequences
 from llm.tokens.encoding import encoder
-from llm.tokens.flat_tokens import FlatTokens
 from llm.tokens.hf_folder import load_tokenizer, special_id
-from llm.tokens.mixture import UnknownSourceError, check_sources, repeats
-from llm.tokens.sequences import SEQUENCES, SOURCE, Packed
+from llm.tokens.mixture import UnknownSourceError, check_sources
+from llm.tokens.partitions import PARTITIONS, divided, listed
+from llm.tokens.sequences import SEQUENCES, SOURCE
 from llm.tokens.special_tokens import PAD
 from tasks.engine.config import Part, ShardedConfig, added
-from tasks.engine.declare import Input, Output, Requirement
+from tasks.engine.declare import HELD, Input, Output, Requirement
 from tasks.engine.errors import ConservationError, IngotError
 from tasks.engine.shards.lost_documents import reject_lost
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Inputs
+from tasks.engine.store.artifact import Data, Inputs
 from tasks.stages.pack_panels import panels
+from tasks.stages.pack_rows import pack_part, uses_of
 
 TOKENS = pa.schema(
     [
@@ -39,6 +41,8 @@ TOKENS = pa.schema(
         pa.field("tokens", pa.list_(pa.int32()), nullable=False),
     ]
 )
+# A partition's rows are numbered from this many times its own number on.
+_IDS_A_PARTITION = 10**12
 
 
 class UnpackableError(IngotError):
@@ -126,7 +130,7 @@ def tokenise_part(unit: Unit) -> Iterator[Emitted]:
 
 
 def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
-    """Tokenise part by part, plan the rows of each split, write them.
+    """Tokenise part by part, divide the documents into partitions, write the rows of each.
 
     Raises:
         UnpackableError: a weight names an unknown source, a document is of an unknown split, or
@@ -144,116 +148,108 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
         raise ConservationError(f"pack: {came} documents in, {made} tokenised + {lost} rejected")
     if not made:
         raise UnpackableError(f"pack: none of {came} documents has a text to train on")
-    path = out.scratch / "tokens.bin"
-    try:
-        flat = FlatTokens(path, out.data("tokens").tables())
-        _pack(config, inputs, out, flat)
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _pack(config: PackConfig, inputs: Inputs, out: Out, flat: FlatTokens) -> None:
-    pad = special_id(load_tokenizer(inputs["tokenizer"].folder()), PAD)
-    uses = _uses(config, flat.index, out)
-    length = flat.index.column("length").to_numpy()
-    tokens_in = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
-    unused = int(length[uses == 0].sum())
-    facts: dict[str, dict[str, Any]] = {}
-    rows_of: dict[str, int] = {}
-    kept = first = 0
+    documents = listed(out.data("tokens").tables())
+    epochs = {weight.source: weight.epochs for weight in config.weights}
+    _check(documents, list(epochs))
+    numbers = _write_partitions(config, documents, inputs.get(HELD), out)
     if config.by_source:
         out.extend("sequences", [SOURCE])
-    with out.table("sequences") as writer:
-        for split in SPLITS:
-            begin, tokens, padding = first, 0, 0
-            for source, packed in _plans(config, flat.index, uses, split):
-                for table in sequences.rows(packed, flat, split, pad, first):
-                    writer.write(_of_source(table, source) if config.by_source else table)
-                    lengths = table.column("doc_lengths").combine_chunks().flatten()
-                    kept += int(lengths.to_numpy().sum())
-                    done = table.column("sequence_id")[-1].as_py() + 1 - first
-                    out.progress(done, packed.plan.rows, f"{split} row")
-                first += packed.plan.rows
-                tokens, padding = tokens + packed.tokens, padding + packed.padding
-                if source is not None:
-                    rows_of[source] = packed.plan.rows
-            rows = flat.index.filter(is_equal(flat.index.column("split"), split))
-            edges, counts = sequences.length_histogram(rows.column("length").to_numpy())
-            facts[split] = {
-                "documents": rows.num_rows,
-                "bytes": int(rows.column("bytes").to_numpy().sum()),
-                "rows": first - begin,
-                "tokens": tokens,
-                "padding": padding,
-                "document_length_edges": edges,
-                "document_length_counts": counts,
-            }
-    if not facts["train"]["rows"]:
+    out.map(
+        pack_part,
+        over="partitions",
+        arguments={
+            "pad": special_id(load_tokenizer(inputs["tokenizer"].folder()), PAD),
+            "sequence_length": config.sequence_length,
+            "strategy": config.strategy,
+            "seed": config.seed,
+            "epochs": epochs,
+            "by_source": config.by_source,
+        },
+        each={name: {"first": number * _IDS_A_PARTITION} for name, number in numbers.items()},
+        vouched=("tokens",),
+        whole=True,
+    )
+    _account(config, documents, uses_of(documents, epochs, config.seed), out)
+
+
+def _check(documents: pa.Table, weighted: Sequence[str]) -> None:
+    """Raises UnpackableError for a split or a weight that does not fit."""
+    found = documents.column("split").unique().to_pylist()
+    unknown = sorted(set(found) - set(SPLITS))
+    if unknown:
+        raise UnpackableError(f"pack: split {unknown[0]!r} is none of {', '.join(SPLITS)}")
+    sources = {source or "" for source in documents.column("source").unique().to_pylist()}
+    try:
+        check_sources(weighted, sorted(sources))
+    except UnknownSourceError as error:
+        raise UnpackableError(f"pack.weights: {error}") from error
+
+
+def _write_partitions(
+    config: PackConfig, documents: pa.Table, held: Data | None, out: Out
+) -> dict[str, int]:
+    """Write which documents are packed together; number of each partition by the name of its part.
+
+    Rows of a source lie together in all of the sequences, so by source there is one partition.
+    """
+    known: dict[int, list[pa.Table]] = {}
+    if held is not None and not config.by_source:
+        for part in held.parts:
+            number = int(part.path.removesuffix(".parquet").partition("~")[0].rpartition("-")[2])
+            known.setdefault(number, []).append(held.part_table(part, ["doc_id"]))
+    before = [(number, pa.concat_tables(tables)) for number, tables in known.items()]
+    names = {}
+    for number, rows in divided(documents, before).items():
+        name = f"part-{number:05d}"
+        names[name] = number
+        with out.table("partitions", name) as partition:
+            partition.write(rows)
+    return names
+
+
+def _account(config: PackConfig, documents: pa.Table, uses: NDArray[np.int64], out: Out) -> None:
+    """Count what is in the rows, and state where every token went."""
+    rows, tokens, rows_of = _written(config, out)
+    facts: dict[str, dict[str, Any]] = {}
+    for split in SPLITS:
+        own = documents.filter(is_equal(documents.column("split"), split))
+        edges, counts = sequences.length_histogram(own.column("length").to_numpy())
+        facts[split] = {
+            "documents": own.num_rows,
+            "bytes": int(own.column("bytes").to_numpy().sum()),
+            "rows": rows[split],
+            "tokens": tokens[split],
+            "padding": rows[split] * (config.sequence_length + 1) - tokens[split],
+            "document_length_edges": edges,
+            "document_length_counts": counts,
+        }
+    if not facts[TRAIN]["rows"]:
         raise UnpackableError(
             "pack: no token is left to train on; look at the train split of the documents and at "
             "pack.weights"
         )
     out.fact("splits", facts)
-    out.fact("sources", _sources(flat.index, uses, rows_of))
-    out.conserve(tokens_in, kept, removed={"mixture": unused} if unused else {}, unit="token")
+    out.fact("sources", _sources(documents, uses, rows_of))
+    length = documents.column("length").to_numpy()
+    tokens_in = int((length * np.maximum(uses, 1)).sum())  # what is not used counts as removed
+    unused = int(length[uses == 0].sum())
+    removed = {"mixture": unused} if unused else {}
+    out.conserve(tokens_in, tokens.total(), removed=removed, unit="token")
 
 
-def _plans(
-    config: PackConfig, index: pa.Table, uses: NDArray[np.int64], split: str
-) -> Iterator[tuple[str | None, Packed]]:
-    """The rows of a split, in order; those of each source apart where that is wanted.
-
-    Validation rows stay one stream: a loss over the first of them is to be one over all sources.
-    """
-    train = split == TRAIN
-    member = is_equal(index.column("split"), split).to_numpy()
-    groups: list[tuple[str | None, NDArray[np.bool_]]] = [(None, member)]
-    if config.by_source and train:
-        named = index.column("source").fill_null("")
-        present = sorted(set(named.filter(pa.array(member)).to_pylist()))
-        groups = [(source, member & is_equal(named, source).to_numpy()) for source in present]
-    for source, mine in groups:
-        yield (
-            source,
-            sequences.pack(
-                index.filter(pa.array(mine)),
-                uses[mine],
-                config.sequence_length + 1,
-                config.strategy if train else "concatenate",
-                config.seed if train else None,
-            ),
-        )
-
-
-def _of_source(table: pa.Table, source: str | None) -> pa.Table:
-    return table.append_column(SOURCE, pa.array([source] * table.num_rows, pa.string()))
-
-
-def _uses(config: PackConfig, index: pa.Table, out: Out) -> NDArray[np.int64]:
-    """int64 (documents,): how often each is used; documents not used are written as removed."""
-    found = index.column("split").unique().to_pylist()
-    unknown = sorted(set(found) - set(SPLITS))
-    if unknown:
-        raise UnpackableError(f"pack: split {unknown[0]!r} is none of {', '.join(SPLITS)}")
-    ids, sources = index.column("doc_id").to_pylist(), index.column("source").to_pylist()
-    train = is_equal(index.column("split"), TRAIN).to_numpy()
-    epochs = {weight.source: weight.epochs for weight in config.weights}
-    try:
-        check_sources(list(epochs), sorted({source or "" for source in sources}))
-    except UnknownSourceError as error:
-        raise UnpackableError(f"pack.weights: {error}") from error
-    uses = np.where(train, repeats(ids, sources, epochs, config.seed), 1)
-    unused = np.flatnonzero(uses == 0).tolist()
-    rows = {
-        "doc_id": [ids[row] for row in unused],
-        "reason": ["mixture"] * len(unused),
-        "value": [0.0] * len(unused),
-        "threshold": [epochs[sources[row]] for row in unused],
-        "detail": [sources[row] for row in unused],
-    }
-    with out.table("removed") as removed:
-        removed.write(pa.table(rows, schema=REMOVED))
-    return uses
+def _written(config: PackConfig, out: Out) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """What the rows themselves say: rows and tokens of each split, train rows of each source."""
+    rows, tokens, rows_of = Counter[str](), Counter[str](), Counter[str]()
+    columns = ["split", "doc_lengths", *([SOURCE.name] if config.by_source else [])]
+    for table in out.data("sequences").tables(columns):
+        for split in SPLITS:
+            own = rows_with(table, "split", split)
+            rows[split] += own.num_rows
+            lengths = own.column("doc_lengths").combine_chunks().flatten()
+            tokens[split] += int(lengths.to_numpy().sum())
+            if config.by_source and split == TRAIN:
+                rows_of.update(own.column(SOURCE.name).to_pylist())
+    return rows, tokens, rows_of
 
 
 def _sources(
@@ -295,10 +291,12 @@ STAGE = Stage(
             ("decontaminate.documents", "dedup.documents"), "Documents with their split."
         ),
         "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer."),
+        HELD: Input((), "Which documents it packed together last time.", True, held="partitions"),
     },
     outputs={
         "sequences": Output("Rows of tokens with the documents they come from.", SEQUENCES),
         "tokens": Output("The tokens of each document.", TOKENS, unique_ids=True),
+        "partitions": Output("Documents that are packed together, to be held.", PARTITIONS, True),
         "removed": Output("Documents the mixture does not use.", REMOVED, unique_ids=True),
         "rejected": Output("Documents without a text or not tokenised.", REJECTED, True),
     },
@@ -306,5 +304,5 @@ STAGE = Stage(
     panels=panels,
     requires=(Requirement(("source.names",), _sources_exist),),
     libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
-    code=("llm.tokens.encoding",),
+    code=("llm.tokens.encoding", "llm.tokens.partitions"),
 )

@@ -335,6 +335,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    learned=True,
     externals=externals,
     libraries=("fasttext-community", "numpy", "xxhash"),
     code=("llm.corpus.quality.label_sources", "llm.corpus.quality.classifier"),

@@ -357,6 +357,7 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
+    learned=True,
     externals=externals,
     conservation=Conservation(
         "documents", kept="sampled", removed="unsampled", rejected="rejected"

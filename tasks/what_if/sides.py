@@ -127,8 +127,10 @@ def what_if(store: Store, recipe: str, stage: str, changes: Sequence[str], examp
 
 
 def _inputs(artifact: Artifact) -> dict[str, Data]:
-    found = {}
-    for name, record in artifact.manifest.inputs.items():
+    # What it went on from, a run by another config would go on from again: its own last artifact.
+    held = STAGES[artifact.stage].held_inputs
+    found = {name: artifact.data(held[name]) for name in artifact.manifest.inputs if name in held}
+    for name, record in artifact.manifest.parents.items():
         parent = published(artifact.store, record.stage, record.build_id, record.attempt)
         if parent is None:
             raise MissingInputError(

@@ -89,13 +89,14 @@ def built_on(
     documents: Path,
     configs: Mapping[str, StageConfig],
     listener: Listener | None = None,
+    hold: tuple[str, ...] = (),
 ) -> dict[str, BuildResult]:
     """Build the stages configured, on top of the first, which gives the documents."""
     own = DocumentsConfig(folder=str(documents), workers=1)
     everything = {stages[0].name: own, **configs}
     registry = {stage.name: stage for stage in stages}
     wired = chain(registry, everything)
-    planner = Planner(wired, everything, "test", Store(str(home)), Selection())
+    planner = Planner(wired, everything, "test", Store(str(home)), Selection(hold=hold))
     return build(planner, listener)
 
 

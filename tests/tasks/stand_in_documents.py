@@ -38,7 +38,11 @@ class Heard(NullListener):
 
 
 def built(
-    home: Path, documents: Path, listener: Listener | None = None, **configs: StageConfig
+    home: Path,
+    documents: Path,
+    listener: Listener | None = None,
+    hold: tuple[str, ...] = (),
+    **configs: StageConfig,
 ) -> dict[str, BuildResult]:
     """Build the stages configured, on top of the documents."""
-    return built_on(home, STAGES, documents, configs, listener)
+    return built_on(home, STAGES, documents, configs, listener, hold)

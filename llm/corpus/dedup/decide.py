@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from llm.corpus.dedup.components import components
+from llm.corpus.dedup.earlier import Earlier
 from llm.corpus.dedup.fates import Fates
 from llm.corpus.dedup.known_overlaps import KnownOverlaps
 from llm.corpus.dedup.lsh import Banding
@@ -73,6 +74,7 @@ def deduplicate(
     tables: Callable[[], Iterable[pa.Table]],
     scratch: Path,
     known: Path | None = None,
+    earlier: Earlier | None = None,
 ) -> Deduplicated:
     """Decide which documents go.
 
@@ -82,7 +84,10 @@ def deduplicate(
         scratch: an existing folder for the join of the bands and the shingles of those texts; both
             are removed afterwards.
         known: a file in which searches by the same words a shingle remember what they compared.
+        earlier: decisions that stay: see `Earlier`.
     """
+    if earlier is not None:
+        order = earlier.first(order)
     representative = _representatives(signatures.digests[order])
     alone = representative == np.arange(len(order))
     # Node k of the search is the document at place nodes[k] of the keep order.
@@ -108,7 +113,8 @@ def deduplicate(
         )
     finally:
         path.unlink(missing_ok=True)
-    return _Report(signatures.doc_ids, order, representative, nodes, near, search.levels).tables()
+    report = _Report(signatures.doc_ids, order, representative, nodes, near, search.levels)
+    return report.tables(earlier)
 
 
 def _representatives(digests: npt.NDArray[np.bytes_]) -> npt.NDArray[np.int64]:
@@ -150,8 +156,8 @@ class _Report:
         for values in (self._value.jaccard, self._value.contained):
             values[copies] = np.where(self._by_copy, 1.0, values[first])
 
-    def tables(self) -> Deduplicated:
-        fates = self._fates()
+    def tables(self, earlier: Earlier | None) -> Deduplicated:
+        fates = self._fates(earlier)
         return Deduplicated(
             self._clusters(fates), self._pairs(), self._removed_table(), fates, self._near.counts
         )
@@ -159,12 +165,14 @@ class _Report:
     def _names(self, rows: npt.NDArray[np.int64]) -> pa.Array:
         return pa.array(self._ids[rows].tolist(), pa.binary()).cast(pa.string())
 
-    def _fates(self) -> Fates:
+    def _fates(self, earlier: Earlier | None) -> Fates:
         total = len(self._order)
         strong = self._close[self._strong]
         # Components over row numbers: rows ascend by doc_id, so the smallest row names one.
         cluster = components(total, self._order[np.concatenate([self._exact, strong])])
         group = components(total, self._order[np.concatenate([self._exact, self._close])])
+        if earlier is not None:
+            group = earlier.settled(group, self._order)
         kept = np.empty(total, dtype=np.bool_)
         kept[self._order] = self._keeper < 0
         return Fates(self._ids, kept, cluster, group)

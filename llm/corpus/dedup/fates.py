@@ -20,7 +20,7 @@ class Fates:
         doc_ids: `(documents,)` bytes (dtype S).
         kept: `(documents,)` bool.
         cluster, group: `(documents,)` int64: the row of the smallest doc_id of its component, of
-            pairs that remove and of all pairs.
+            pairs that remove and of all pairs; a group that had a name before keeps it.
     """
 
     doc_ids: npt.NDArray[np.bytes_]
@@ -36,9 +36,10 @@ class Fates:
 
     @cached_property
     def shares_group(self) -> npt.NDArray[np.bool_]:
-        """Whether its group has others, `(documents,)`."""
+        """Whether its group has others or another's name, `(documents,)`."""
         shared: npt.NDArray[np.bool_] = np.bincount(self.group, minlength=len(self.group)) > 1
-        return shared[self.group]
+        others_name: npt.NDArray[np.bool_] = self.group != np.arange(len(self.group))
+        return np.logical_or(shared[self.group], others_name)
 
     def decisions(self, doc_ids: pa.ChunkedArray) -> pa.Table:
         """`DECISIONS` of these documents, in their order; one that was not signed is not kept."""

@@ -70,7 +70,11 @@ class BuildRequest:
     @functools.cached_property
     def build_id(self) -> str:
         """Identity of this request: see docs/architecture.md, "Identity"."""
-        ids = {name: record.data_id for name, record in self.records().items()}
+        return self.build_id_of(self.records())
+
+    def build_id_of(self, records: Mapping[str, InputRecord]) -> str:
+        """Identity of a request like this one that reads these inputs."""
+        ids = {name: record.data_id for name, record in records.items()}
         ids.update({name: snapshot.data_id for name, snapshot in self.externals.items()})
         return canonical.build_id(self.stage.name, self.stage.version, self.config.identity(), ids)
 

@@ -36,6 +36,7 @@ class Status(StrEnum):
     DRIFT = "code drift"
     DAMAGED = "damaged"
     FORCED = "forced"
+    HELD = "held"
     UNSELECTED = "not selected"
 
 
@@ -47,6 +48,8 @@ class Row:
         reasons: for people: fields old -> new, inputs, files.
         runs: whether its body will run; `None` = only if an input's bytes change.
         seconds, bytes: of the last artifact of this stage and recipe, as the estimate.
+        served: the artifact is in force although a request would not find it, because the recipe
+            holds the stage.
     """
 
     stage: str
@@ -57,6 +60,7 @@ class Row:
     seconds: float | None
     bytes: int | None
     artifact: Artifact | None = None
+    served: bool = False
 
 
 class SelectionError(IngotError):
@@ -72,12 +76,15 @@ class Selection:
             taken as it was last built. Both empty = the whole chain.
         force: make new attempts of these although they are fresh.
         on_code_drift: warn | rerun | fail.
+        hold: what these learned from the corpus stays as it is, whatever is new (`Stage.learned`,
+            `Input.held`), until they are forced, or asked for by name.
     """
 
     only: tuple[str, ...] = ()
     start: tuple[str, ...] = ()
     force: tuple[str, ...] = ()
     on_code_drift: str = "warn"
+    hold: tuple[str, ...] = ()
 
     @property
     def same_code(self) -> bool:
@@ -150,7 +157,26 @@ class Planner:
             inputs[name] = (self.artifacts[parent], output)
         declared, config = self.chain.stages[stage], self.configs[stage]
         inputs |= declared.named(config, self.store)
-        return BuildRequest(declared, config, inputs, declared.externals(config))
+        request = BuildRequest(declared, config, inputs, declared.externals(config))
+        held = self._held(stage)
+        if held is None or current(self.store, stage, request.build_id):
+            return request
+        own = {
+            name: (held, output)
+            for name, output in declared.held_inputs.items()
+            if output in held.manifest.outputs
+        }
+        return replace(request, inputs={**inputs, **own})
+
+    def _held(self, stage: str) -> Artifact | None:
+        """What a held stage was last built to; `None` where it is not held, or was never built."""
+        selection = self.selection
+        if stage not in selection.hold or stage in selection.force:
+            return None
+        named = stage in (*selection.only, *selection.start)
+        if named and self.chain.stages[stage].learned:
+            return None
+        return channels.resolve(self.store, self.name, stage)
 
     def unselected(self, stage: str) -> Row:
         """A stage outside the selection: the pinned attempt, else the recipe's pointer."""
@@ -199,6 +225,9 @@ class Planner:
         if stage not in self.selection.stages(self.chain):
             return self.unselected(stage)
         before = channels.resolve(self.store, self.name, stage)
+        kept = self._kept_row(stage)
+        if kept is not None:
+            return kept
         waiting = sorted(self.chain.parents(stage) - self.artifacts.keys())
         if waiting:
             unselected = [p for p in waiting if p not in self.selection.stages(self.chain)]
@@ -209,6 +238,9 @@ class Planner:
         if stage in self.selection.force:
             return _row(stage, Status.FORCED, ("asked for",), True, before, request.build_id)
         artifact = current(self.store, stage, request.build_id)
+        served = artifact is None and _went_on(request, before)
+        if served:
+            artifact = before
         if artifact is None:
             if before is None:
                 why = ("never built",)
@@ -229,7 +261,37 @@ class Planner:
             return _row(stage, Status.DRIFT, tuple(drifted), True, artifact, request.build_id)
         self.artifacts[stage] = artifact
         status = Status.DRIFT if drifted else Status.FRESH
-        return _row(stage, status, tuple(drifted), False, artifact, request.build_id)
+        row = _row(stage, status, tuple(drifted), False, artifact, artifact.manifest.build_id)
+        return replace(row, served=served)
+
+    def _kept_row(self, stage: str) -> Row | None:
+        """A stage that is held as a whole, unless its own settings or files changed since."""
+        held, declared = self._held(stage), self.chain.stages[stage]
+        if held is None or not declared.learned:
+            return None
+        config, manifest = self.configs[stage], held.manifest
+        changed = [
+            *config_difference(manifest, declared.version, config),
+            *external_difference(held, declared.externals(config)),
+        ]
+        drifted = drift(manifest.code, code_record(declared, commits=False))
+        if (
+            changed
+            or _broken(held, config)
+            or (drifted and self.selection.on_code_drift != "warn")
+            or self._is_fresh(stage)
+        ):
+            return None
+        self.artifacts[stage] = held
+        why = f"held as of {manifest.timings.started[:10]}; --force {stage} learns it anew"
+        row = _row(stage, Status.HELD, (why, *drifted), False, held, manifest.build_id)
+        return replace(row, served=True)
+
+    def _is_fresh(self, stage: str) -> bool:
+        """Whether what it would learn from is what it learned from."""
+        if self.chain.parents(stage) - self.artifacts.keys():
+            return False
+        return current(self.store, stage, self.request(stage).build_id) is not None
 
     def _blocked_row(self, stage: str, waiting: list[str], before: Artifact | None) -> Row:
         """A stage of which some inputs are not known yet: pending, unless it will run anyhow."""
@@ -249,6 +311,8 @@ class Planner:
         }
         for name, (artifact, output) in named.items():
             known[name] = artifact.as_input(output, declared.inputs[name].whole)
+        if self._held(stage) is not None:
+            known |= {n: r for n, r in before.manifest.inputs.items() if n in declared.held_inputs}
         unknown = {name: before.manifest.inputs.get(name) for name in wiring.keys() - known.keys()}
         own = [
             *config_difference(before.manifest, declared.version, config),
@@ -291,6 +355,17 @@ class Planner:
             for parent in self.chain.parents(stage)
             if parent in self.artifacts
         )
+
+
+def _went_on(request: BuildRequest, before: Artifact | None) -> bool:
+    """Whether a stage that goes on from its last artifact was built from just these inputs: since
+    then that is the last one itself, and there is nothing to go on with."""
+    own = request.stage.held_inputs
+    if before is None or not own.keys() & request.inputs.keys():
+        return False
+    was = {name: record for name, record in before.manifest.inputs.items() if name in own}
+    now = {name: record for name, record in request.records().items() if name not in own}
+    return before.manifest.build_id == request.build_id_of({**now, **was})
 
 
 def _broken(artifact: Artifact, config: StageConfig) -> tuple[str, ...]:

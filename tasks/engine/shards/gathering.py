@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 
 from tasks.engine.identity import canonical
 from tasks.engine.shards.unit_files import UnitFiles
@@ -40,6 +42,12 @@ def gather_units(parts: Iterable[UnitFiles]) -> Iterator[UnitFiles]:
             group = []
     if group:
         yield _merge(group)
+
+
+def whole_tables(parts: Iterable[UnitFiles]) -> Iterator[UnitFiles]:
+    """The same parts, those that one writer cut (`name`, `name~0001`, …) one unit called `name`."""
+    for name, group in groupby(parts, lambda part: part.name.partition("~")[0]):
+        yield replace(_merge(list(group)), name=name)
 
 
 def _bytes(part: UnitFiles) -> int:

@@ -20,7 +20,7 @@ from tasks.engine.identity.snapshot import Item
 from tasks.engine.progress import Figure, Listener
 from tasks.engine.shards.adoption import ShardWork
 from tasks.engine.shards.attempt import AttemptFiles
-from tasks.engine.shards.gathering import gather_units
+from tasks.engine.shards.gathering import gather_units, whole_tables
 from tasks.engine.shards.job import Job, ShardFunction, function_name, part_stem
 from tasks.engine.shards.parts import CountingWriter, PartWriter
 from tasks.engine.shards.receipt import Receipt, add_fact
@@ -221,6 +221,8 @@ class Out:
         again: str = "",
         from_kept: bool = False,
         adopt_forced: bool = False,
+        vouched: Sequence[str] = (),
+        whole: bool = False,
     ) -> None:
         """Map a shard function over the parts of an input (or of an output), or over items.
 
@@ -240,6 +242,9 @@ class Out:
                 `Unit.kept`, and not its file: what it is known by stays the file.
             adopt_forced: a forced attempt adopts finished shards too (of a stage that
                 `looks_again`): what they are known by says which bytes they have.
+            vouched: inputs every shard may read, which concern none: what a shard takes of them is
+                told, with its digest, by the part it goes over, and the function sees to it.
+            whole: parts that were cut by their number of rows alone (`name~0001`) are one shard.
 
         Raises:
             OutputError: `gather` with `each` or `aligned`, which go by the names of single parts.
@@ -256,6 +261,7 @@ class Out:
             name: {part.path: data.item(part, part.path) for part in data.parts}
             for name, data in cut_alike.items()
         }
+        inputs |= {name: self._read(name) for name in vouched}
         folders = {name: data.stored_folder() for name, data in inputs.items()}
         items = {name: snapshot.items for name, snapshot in outside.items()}
         units = [
@@ -265,7 +271,7 @@ class Out:
                 aligned={name: found[unit.part] for name, found in parts.items()},
                 external=items,
             )
-            for unit in self._units(over, gather)
+            for unit in self._units(over, gather, whole)
         ]
         name_of = function_name(function)
         schemas = {output: self._files.declared(output) for output in self._stage.outputs}
@@ -335,7 +341,7 @@ class Out:
             return self.data(name)
         raise MissingInputError(f"{self._stage.name} has no input {name!r}")
 
-    def _units(self, over: str | Sequence[Item], gather: bool) -> Iterable[UnitFiles]:
+    def _units(self, over: str | Sequence[Item], gather: bool, whole: bool) -> Iterable[UnitFiles]:
         if isinstance(over, str):
             data = self._read(over)
             units = [
@@ -344,6 +350,8 @@ class Out:
             ]
         else:
             units = [unit_of(item, None) for item in over]
+        if whole:
+            return whole_tables(units)
         return gather_units(units) if gather else units
 
     def _with_kept(self, unit: UnitFiles) -> UnitFiles:

@@ -85,6 +85,9 @@ class Stage:
             of `REMOVED`, from what its inputs and the artifact (whose `removed` it is held against)
             have stored; a folder is scratch. It equals what a run removes, or raises. `None` where
             that takes a run.
+        learned: whether all it makes is learned from the corpus (a vocabulary, a classifier): while
+            a recipe holds the stage, new documents leave it as it was last built. Of a stage of
+            which that is true of an output alone, see `Input.held`.
         looks_again: whether, by its config, it asks places that planning does not see into: then a
             scheduled refresh forces it, and its body decides what of earlier attempts is adopted.
         reported_after: the stage whose chapter comes before its own in the report; "" = the one
@@ -108,6 +111,7 @@ class Stage:
         nothing_foretold
     )
     decides: Decides | None = None
+    learned: bool = False
     looks_again: Callable[[Any], bool] = never_looks_again
     conservation: Conservation | None = None
     reproducible: bool = True
@@ -115,6 +119,16 @@ class Stage:
     code: tuple[str, ...] = ()
     makes_model: str = ""
     reported_after: str = ""
+
+    @property
+    def held_inputs(self) -> dict[str, str]:
+        """What of its own it reads again while it is held: input name -> output."""
+        return {name: each.held for name, each in self.inputs.items() if each.held}
+
+    @property
+    def can_be_held(self) -> bool:
+        """Whether there is something it learns from the corpus."""
+        return self.learned or bool(self.held_inputs)
 
 
 def registry(stages: Iterable[Stage]) -> dict[str, Stage]:

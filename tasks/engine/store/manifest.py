@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.engine.declare import HELD
+
 # Raised when the layout on disk or the meaning of a field changes.
 SCHEMA_VERSION = 2
 
@@ -180,6 +182,12 @@ class Manifest(_Record):
         found = [output.listing for output in self.outputs.values()]
         found += [record.listing for record in self.externals.values()]
         return [listing for listing in found if listing is not None]
+
+    @property
+    def parents(self) -> dict[str, InputRecord]:
+        """The inputs that other stages made: what a held stage went on from is its own, and in what
+        it made."""
+        return {name: record for name, record in self.inputs.items() if name != HELD}
 
     def input_ids(self) -> dict[str, str]:
         """data_id by input name, externals included: what entered the build id."""

@@ -67,7 +67,7 @@ def collect(store: Store, keep_last: int, unfinished: bool = False) -> list[Cand
         if key in kept or key not in manifests:
             continue
         kept.add(key)
-        parents = manifests[key].inputs.values()
+        parents = manifests[key].parents.values()
         waiting += [(p.stage, p.build_id[:16], p.attempt) for p in parents]
     found = []
     finished: dict[tuple[str, str], str] = {}

@@ -81,11 +81,12 @@ def _write(folder: Path, files: Mapping[str, Sequence[tuple[str, str, str]]]) ->
     return folder
 
 
-def _build(home: Path, corpus: Path, **fields: Any) -> Artifact:
+def _build(home: Path, corpus: Path, hold: tuple[str, ...] = (), **fields: Any) -> Artifact:
     configs = {"dedup": dedup.DedupConfig(workers=1, **fields)}
     if "first_seen" in fields.get("keep", ()):
         configs["source"] = PagesConfig(workers=1)
-    return built_on(home, (CLEAN, SOURCE, dedup.STAGE), corpus, configs)["dedup"].artifact
+    stages = (CLEAN, SOURCE, dedup.STAGE)
+    return built_on(home, stages, corpus, configs, hold=hold)["dedup"].artifact
 
 
 def _kept(artifact: Artifact) -> list[str]:
@@ -182,3 +183,28 @@ def test_kept_documents_have_the_size_of_their_cluster(tmp_path: Path) -> None:
     }
     done = built_on(tmp_path / "home", stages, corpus, configs)["decontaminate"].artifact
     assert done.data("documents").rows == 2
+
+
+def test_what_was_kept_stays_and_stays_on_its_side(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    first = [(f"old{n}", _words(100 * n, 100 * n + 60), "") for n in range(30)]
+    # Longer, so kept before the old ones by the keep order; some only as alike as a side is.
+    later = [(f"new{n}", _words(100 * n, 100 * n + chance.choice((64, 80))), "") for n in range(30)]
+    for hold in ((), ("dedup",)):
+        home, corpus = tmp_path / f"home{len(hold)}", tmp_path / f"corpus{len(hold)}"
+        fields: dict[str, Any] = {"validation_fraction": 0.5, "keep": ["longest", "doc_id"]}
+        before = _build(home, _write(corpus, {"a.jsonl": first}), hold, **fields)
+        after = _build(home, _write(corpus, {"b.jsonl": later}), hold, **fields)
+        sides = [
+            {row["url"]: row["split"] for row in each.data("documents").table().to_pylist()}
+            for each in (before, after)
+        ]
+        assert len(after.data("documents").table()) > len(before.data("documents").table())
+        assert (sides[0].items() <= sides[1].items()) is bool(hold)
+        by_group: dict[str, set[str]] = {}
+        split = {row["doc_id"]: row["split"] for row in after.data("documents").table().to_pylist()}
+        for row in after.data("clusters").table().to_pylist():
+            if row["doc_id"] in split:
+                by_group.setdefault(row["split_group"], set()).add(split[row["doc_id"]])
+        assert by_group
+        assert all(len(each) == 1 for each in by_group.values())

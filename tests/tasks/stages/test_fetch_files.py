@@ -26,7 +26,7 @@ from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.recipe import load
 from tasks.registry import STAGES
-from tasks.stages.fetch import STAGE, NothingFetchedError, externals
+from tasks.stages.fetch import STAGE, NothingFetchedError, UnansweredError, externals
 from tasks.stages.fetch_config import FetchConfig
 from tests.web_server import Reply, WebServer
 
@@ -116,6 +116,26 @@ def test_what_cannot_be_had_is_rejected_with_the_reason(tmp_path: Path, server: 
 def test_nothing_at_all_says_why(tmp_path: Path, server: WebServer) -> None:
     with pytest.raises(NothingFetchedError, match=r"from web .*: 1 missing such as web: http://"):
         fetch(tmp_path, [f"{server.url}/nowhere.txt"])
+
+
+def test_a_place_that_lists_and_does_not_answer_publishes_nothing(
+    tmp_path: Path, server: WebServer
+) -> None:
+    urls = [server.serve(f"/{number}.txt", f"text {number}") for number in range(4)]
+    first = fetch(tmp_path, urls)
+    server.serve("/0.txt", Reply(status=404))
+    for number in (1, 2):
+        server.serve(f"/{number}.txt", Reply(status=503))
+    with pytest.raises(UnansweredError, match=r"web: 2 of 4 entries got no answer \(2 busy\)"):
+        fetch(tmp_path, urls, force=True)
+    served = execute(request(urls), Store(str(tmp_path)))
+    assert served.cached
+    assert served.artifact.folder == first.folder
+    for number in (1, 2):
+        server.serve(f"/{number}.txt", f"new {number}")
+    again = fetch(tmp_path, urls, force=True)
+    assert reasons(again) == {"0.txt": "missing"}
+    assert again.manifest.totals.kept == 3
 
 
 def test_a_refresh_asks_for_what_is_new_alone(tmp_path: Path, server: WebServer) -> None:

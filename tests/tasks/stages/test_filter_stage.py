@@ -37,10 +37,13 @@ RULES = [Rule(column="word_count", minimum=23, maximum=90, name="length"),
          Rule(column="hash_word_ratio", maximum=0.01)]  # fmt: skip
 
 
-def chained(tmp_path: Path, config: FilterConfig, parts: list = PARTS) -> dict:
+def chained(
+    tmp_path: Path, config: FilterConfig, parts: list = PARTS, hold: tuple[str, ...] = ()
+) -> dict:
     documents = write_parts(tmp_path / "documents", parts)
     language = AnnotateConfig(workers=1, language_model=str(language_model()))
-    return built(tmp_path / "home", documents, annotate=language, filter=config)
+    home = tmp_path / "home"
+    return built(home, documents, hold=hold, annotate=language, filter=config)
 
 
 def test_reasons_values_and_totals(tmp_path: Path) -> None:
@@ -77,6 +80,22 @@ def test_a_share_counts_over_all_parts(tmp_path: Path) -> None:
     found = sorted(len(row["text"].split()) for row in rows(done, "filter", "documents"))
     assert found == [24, 25, 26, 90, 92]
     assert done["filter"].artifact.facts["cuts"] == {"word_count": 24.0}
+
+
+def test_held_cuts_stay_unless_their_rule_changes(tmp_path: Path) -> None:
+    share = Rule(column="word_count", keep_fraction=0.5)
+    best = FilterConfig(rules=[share], workers=1)
+    more = [*PARTS, [document(f"https://b{n}.example/", text(100 + n, n)) for n in range(9)]]
+    chained(tmp_path, best)
+    kept = chained(tmp_path, best, more, hold=("filter",))["filter"].artifact
+    assert kept.facts["cuts"] == {"word_count": 24.0}
+    assert kept.manifest.totals.kept == 5 + 9
+    assert kept.manifest.timings.shards_built == 1
+    wider = FilterConfig(rules=[share.model_copy(update={"keep_fraction": 1.0})], workers=1)
+    changed = chained(tmp_path, wider, more, hold=("filter",))["filter"].artifact
+    assert changed.facts["cuts"] == {"word_count": 20.0}
+    anew = chained(tmp_path / "anew", best, more)["filter"].artifact
+    assert anew.facts["cuts"] == {"word_count": 100.0}
 
 
 def test_samples_are_few(tmp_path: Path) -> None:
