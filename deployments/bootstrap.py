@@ -218,8 +218,9 @@ async def ensure_automation(client: PrefectClient, recipe: Recipe) -> None:
     )
     existing = await client.read_automations_by_name(name)
     if existing:
-        wanted.enabled = existing[0].enabled
-        await client.update_automation(existing[0].id, wanted)
+        # Prefect sends what was set; its server asks for defaults as well, and takes no owner.
+        record = wanted.model_dump(exclude={"owner_resource"}) | {"enabled": existing[0].enabled}
+        await client.update_automation(existing[0].id, AutomationCore.model_validate(record))
     else:
         await client.create_automation(wanted)
 

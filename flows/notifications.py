@@ -185,7 +185,9 @@ def _quoted(text: str) -> str:
 def _put(client: SyncPrefectClient, automation: AutomationCore) -> None:
     found = client.read_automations_by_name(automation.name)
     if found:
-        client.update_automation(found[0].id, automation)
+        # Prefect sends what was set; its server asks for defaults as well, and takes no owner.
+        whole = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
+        client.update_automation(found[0].id, whole)
     else:
         client.create_automation(automation)
 

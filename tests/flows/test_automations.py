@@ -78,8 +78,10 @@ def test_a_refreshed_corpus_starts_learning_once_it_is_switched_on(prefect_serve
         recipe = load("quickstart")
         async with get_client() as client:
             deployment = await deployed(client, "learn", "quickstart")
-            await ensure_automation(client, recipe)
             name = "ingot: quickstart learns from a corpus that has grown"
+            for left in await client.read_automations_by_name(name):
+                await client.delete_automation(left.id)
+            await ensure_automation(client, recipe)
             [made] = await client.read_automations_by_name(name)
             assert made.enabled is False
             await client.resume_automation(made.id)
