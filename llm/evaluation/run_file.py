@@ -8,7 +8,7 @@ from typing import Literal
 
 from llm.evaluation.safety.told import Safety
 from llm.evaluation.tasks.definition import Definition
-from llm.evaluation.verbatim import Verbatim
+from llm.evaluation.verbatim_settings import Verbatim
 from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
 

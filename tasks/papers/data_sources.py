@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.papers.fields import Field, asked, derived, share, yes
 from tasks.papers.known import Known
+from tasks.registry import MODEL_STAGES
 
 _PUBLIC = "2.1 Publicly available datasets"
 _PRIVATE = "2.2 Private, not publicly available datasets from third parties"
@@ -17,7 +18,6 @@ _USERS = "2.4 User data"
 _SYNTHETIC = "2.5 Synthetic data"
 _OTHER = "2.6 Other sources of data"
 _TOP_SHARE, _FEWEST = 0.10, 1_000
-_TUNED = ("kto", "dpo", "sft", "rlhf")
 _PURPOSE = "To collect text for training."
 _BEHAVIOUR = (
     "One request to a host at a time, with the delay robots.txt asks for. robots.txt (RFC 9309), "
@@ -199,7 +199,7 @@ def _people(known: Known) -> list[Field]:
 
 def _other(known: Known, origins: Mapping[str, _Origin]) -> list[Field]:
     rows = _rows(known, origins, "other")
-    tuned = [name for name in _TUNED if name in known.artifacts]
+    tuned = [name for name in MODEL_STAGES if name in known.artifacts and name != "pretrain"]
     examples = f"Examples for {', '.join(tuned)}." if tuned else "None for tuning."
     evidence = known.evidence("source.pages", "examples.instructions", "examples.preferences")
     return [

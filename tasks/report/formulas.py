@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree
 
+from llm.errors import ExpectedError
+
 _NAMESPACE = re.compile(r"^\{.*\}")
 _EMS = re.compile(r"([0-9.]+)em")
 _COMMAND = re.compile(r"\\[A-Za-z]+")
 
 
-class FormulaError(ValueError):
+class FormulaError(ExpectedError, ValueError):
     """TeX that is not understood; names the formula."""
 
 

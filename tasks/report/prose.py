@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from llm.errors import ExpectedError
 from tasks.panels.panels import Cell, StageView, Table
 from tasks.report.blocks import Block, Bullets, Display, Figure, Heading, Paragraph, Part, Run
 from tasks.report.formulas import Formula
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 
-class ChapterError(ValueError):
+class ChapterError(ExpectedError, ValueError):
     """A chapter has what cannot be shown; names it."""
 
 

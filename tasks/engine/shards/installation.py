@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import llm
-import tasks
-
+_PACKAGES = ("llm", "tasks")
 _BESIDE_CODE = {".py", ".c", ".h", ".tsv"}
 _SHOWN = 5
 
@@ -29,8 +28,10 @@ def installation() -> dict[str, str]:
 
 def _code() -> str:
     digest = hashlib.sha256()
-    for package in (llm, tasks):
-        root = Path(package.__path__[0])
+    for package in _PACKAGES:
+        found = importlib.util.find_spec(package)
+        assert found is not None
+        root = Path((found.submodule_search_locations or [""])[0])
         for path in sorted(root.rglob("*")):
             if path.suffix in _BESIDE_CODE:
                 digest.update(f"{path.relative_to(root.parent)}\0".encode())
