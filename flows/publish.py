@@ -23,8 +23,9 @@ from flows.pictures import (
     publish_picture,
 )
 from flows.reports import page
+from tasks import attempts_compared as attempts
 from tasks.best_effort import SERVER_AWAY, unreachable
-from tasks.comparison import attempts, comparing
+from tasks.comparison import comparing
 from tasks.comparison.comparing import Comparison
 from tasks.engine.errors import DamagedArtifactError
 from tasks.engine.run.chain import Chain

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from tasks.approval_limits import LimitError, limits_of
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import RecipeError
-from tasks.learning.config import LearnConfig
+from tasks.learn_section import LearnConfig
 from tasks.recipe_files import OWN_FIELDS, Layers, layers, read_record, recipe_path
 from tasks.registry import STAGES
 from tasks.settings_files.field_errors import did_you_mean, explain, format_key, format_value

@@ -118,7 +118,9 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Compare two artifacts: config, inputs, code, counts, documents that changed sides, scores."""
-    from tasks.comparison import attempts  # only now: joining tables takes a while to import
+    from tasks import (
+        attempts_compared as attempts,  # only now: joining tables takes a while to import
+    )
 
     store = open_store()
     before, after = _manifest(store, recipe, one), _manifest(store, recipe, other)

@@ -13,7 +13,7 @@ from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.manifest import InputRecord
 from tasks.engine.store.published import current, published
 from tasks.engine.store.store import Store
-from tasks.learning.config import LearnConfig
+from tasks.learn_section import LearnConfig
 from tasks.recipe import Recipe
 from tasks.registry import MODEL_STAGES, STAGES
 from tasks.stages.pretrain_config import PretrainConfig

@@ -10,8 +10,8 @@ import pytest
 
 from flows.planning import planner_for
 from llm.evaluation.score_tables import SCORES
-from tasks.comparison import attempts
-from tasks.comparison.attempts import KEPT
+from tasks import attempts_compared as attempts
+from tasks.attempts_compared import KEPT
 from tasks.engine.config import StageConfig
 from tasks.engine.declare import Output
 from tasks.engine.run.build import build
