@@ -128,12 +128,23 @@ def _record(page: Page, number: int) -> bytes:
 
 def run_stages(recipe: Path, home: Path, only: Sequence[str]) -> dict[str, Any]:
     """In a process of its own: build stages of a recipe, one by one; totals, facts, seconds and
-    processor seconds of each, with those of the processes it started and ended."""
+    processor seconds of each, with those of the processes it started and ended. Of dedup also those
+    of its decision, which is one process whatever the cores."""
     from flows.planning import planner_for
     from tasks.engine.run.build import build
     from tasks.engine.store.store import Store
     from tasks.recipe import load
+    from tasks.stages import dedup
 
+    decision, deciding = dedup.decision, []
+
+    def timed(*arguments: Any) -> Any:
+        before = _spent()
+        decided = decision(*arguments)
+        deciding.append(_spent() - before)
+        return decided
+
+    dedup.decision = timed
     made = {}
     for name in only:
         before = _spent()
@@ -153,6 +164,8 @@ def run_stages(recipe: Path, home: Path, only: Sequence[str]) -> dict[str, Any]:
             if name == "tokenizer"
             else None,
         }
+        if name == "dedup":
+            made[name]["decision_cpu_seconds"] = sum(deciding)
     return made
 
 

@@ -32,9 +32,8 @@ from benchmarks.corpus import GROWTH, grown
 
 TIME, MEMORY = 1.15, 1.2
 TERABYTES = (1, 100)
-# Its decision over all documents is one process, and with it all of the stage is counted so; every
-# other one is a map over parts.
-ALONE = "dedup"
+# The decision of dedup over all documents is one process; all else is a map over parts.
+ALONE = "decision"
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,17 @@ def fitted(pages: Sequence[int], seconds: Sequence[float]) -> Cost:
 
 
 def costs(rows: Sequence[dict[str, Any]]) -> dict[str, Cost]:
-    """Of every stage, from rows of several sizes."""
+    """Of every stage, from rows of several sizes; that of dedup without its decision, and that."""
     pages = [row["pages"] for row in rows]
-    return {
-        stage: fitted(pages, [row["stages"][stage]["cpu_seconds"] for row in rows])
-        for stage in rows[0]["stages"]
-    }
+    found = {}
+    for stage in rows[0]["stages"]:
+        made = [row["stages"][stage] for row in rows]
+        alone = [one.get("decision_cpu_seconds", 0.0) for one in made]
+        rest = [one["cpu_seconds"] - part for one, part in zip(made, alone, strict=True)]
+        found[stage] = fitted(pages, rest)
+        if any(alone):
+            found[ALONE] = fitted(pages, alone)
+    return found
 
 
 def forecast(found: dict[str, Cost], pages: float) -> dict[str, float | None]:

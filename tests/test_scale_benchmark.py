@@ -24,14 +24,17 @@ def test_nothing_takes_less_than_nothing_when_there_is_nothing_to_do() -> None:
 
 
 def test_every_stage_has_a_line_of_its_own() -> None:
-    rows = [row(n, 0, 0, clean=1 + n / 100, dedup=n / 1000) for n in (100, 400, 1600)]
+    rows = [row(n, 0, 0, clean=1 + n / 100, dedup=2 + n / 1000) for n in (100, 400, 1600)]
+    for one in rows:
+        one["stages"]["dedup"]["decision_cpu_seconds"] = one["pages"] / 4000
     found = costs(rows)
     assert found["clean"] == Cost(pytest.approx(1), pytest.approx(0.01))
-    assert found["dedup"].page == pytest.approx(0.001)
+    assert found["dedup"] == Cost(pytest.approx(2), pytest.approx(0.00075))
+    assert found["decision"].page == pytest.approx(0.00025)
 
 
 def test_one_process_bounds_what_cores_can_do() -> None:
-    found = {"clean": Cost(0, 0.036), "dedup": Cost(0, 0.0036)}
+    found = {"clean": Cost(0, 0.036), "decision": Cost(0, 0.0036)}
     said = forecast(found, 4e6)
     assert said == {
         "core_hours": pytest.approx(44),
