@@ -127,18 +127,32 @@ def _record(page: Page, number: int) -> bytes:
 
 
 def run_stages(recipe: Path, home: Path, only: Sequence[str]) -> dict[str, Any]:
-    """In a process of its own: build stages of a recipe; totals, facts and seconds of each."""
+    """In a process of its own: build stages of a recipe, one by one; totals, facts, seconds and
+    processor seconds of each, with those of the processes it started and ended. Of dedup also those
+    of its decision, which is one process whatever the cores."""
     from flows.planning import planner_for
     from tasks.engine.run.build import build
     from tasks.engine.store.store import Store
     from tasks.recipe import load
+    from tasks.stages import dedup
 
-    planner = planner_for(load(str(recipe)), str(recipe), Store(str(home)), only)
+    decision, deciding = dedup.decision, []
+
+    def timed(*arguments: Any) -> Any:
+        before = _spent()
+        decided = decision(*arguments)
+        deciding.append(_spent() - before)
+        return decided
+
+    dedup.decision = timed
     made = {}
-    for name, done in build(planner).items():
-        manifest = done.artifact.manifest
+    for name in only:
+        before = _spent()
+        planner = planner_for(load(str(recipe)), str(recipe), Store(str(home)), (name,))
+        manifest = (done := build(planner)[name]).artifact.manifest
         made[name] = {
             "seconds": manifest.timings.seconds,
+            "cpu_seconds": _spent() - before,
             "in": manifest.totals.rows_in,
             "kept": manifest.totals.kept,
             "removed": dict(manifest.totals.removed),
@@ -150,7 +164,15 @@ def run_stages(recipe: Path, home: Path, only: Sequence[str]) -> dict[str, Any]:
             if name == "tokenizer"
             else None,
         }
+        if name == "dedup":
+            made[name]["decision_cpu_seconds"] = sum(deciding)
     return made
+
+
+def _spent() -> float:
+    """Processor seconds of this process and of those it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 @dataclass(frozen=True)
