@@ -17,6 +17,7 @@ from llm.corpus.attribution.spans import Index, covered_bytes
 from llm.corpus.attribution.tables import ANSWER_SETS, TRAINED
 from llm.evaluation.conversations import ValidationRows
 from llm.evaluation.measure import VERBATIM_ANSWERS, VERBATIM_TEXT, Measure
+from llm.evaluation.run_file import Verbatim
 from llm.evaluation.validation_bytes import ValidationText
 from llm.foreign.model import AnyModel
 from llm.model.generation import generate
@@ -27,21 +28,6 @@ from llm.tokens.token_bounds import token_bounds
 _AT_ONCE = 32
 _OPENING = 64  # tokens of a document, as a prompt
 _SETS = {VERBATIM_TEXT: (TRAINED,), VERBATIM_ANSWERS: ANSWER_SETS}
-
-
-@dataclass(frozen=True)
-class Verbatim:
-    """What is measured, and on how much.
-
-    Attributes:
-        index: folder of the blocks of each set, none or one.
-        prompts: so many of validation are answered; 0 = none.
-        tokens: of the shortest span that counts.
-    """
-
-    index: tuple[Path, ...]
-    prompts: int
-    tokens: int
 
 
 @dataclass(frozen=True)
