@@ -78,9 +78,7 @@ def test_rules_and_groups_are_a_line_each_in_the_form():
     assert filled["rules"] == ["language in en", "quality_score best 0.9"]
 
 
-@pytest.mark.parametrize(
-    "name", ["build", "compare", "experiment", "forecast", "forget", "refresh", *STAGES]
-)
+@pytest.mark.parametrize("name", [*FLOWS, *STAGES])
 def test_every_parameter_of_a_form_is_described(name):
     properties = form(name)["properties"]
     undescribed = [field for field, shown in properties.items() if not shown.get("description")]
