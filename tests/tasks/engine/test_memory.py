@@ -110,6 +110,19 @@ def test_what_another_process_wrote_meanwhile_is_known(tmp_path: Path, cache: Pa
     assert Memory("sizes").recall(two, never) == 3
 
 
+def test_a_line_that_is_being_written_is_read_once_it_is_whole(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "one.txt"
+    file.write_text("one")
+    line = memory._line(str(file.resolve()), memory._stamp(file.stat()), 3)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with cache.open("a") as stream:
+        stream.write(line[:20])
+        stream.flush()
+        assert Memory("sizes").recall(file, lambda path: 4) == 4
+        stream.write(line[20:])
+    assert Memory("sizes").recall(file, never) == 3
+
+
 def size(path: Path) -> int:
     return path.stat().st_size
 
