@@ -145,9 +145,9 @@ def _start_server(say: Say) -> str:
     port = _FIRST_PORT
     while True:
         port = free_port(port)
-        _launch(port)
+        began_at = _launch(port)
         try:
-            _wait(port, say)
+            _wait(port, say, began_at)
         except _PortTakenError:
             stop_process(_NAME)
             port += 1
@@ -164,16 +164,23 @@ def command(port: int) -> list[str]:
     return [*start, "--host", "127.0.0.1", "--port", str(port)]
 
 
-def _launch(port: int) -> None:
+def _launch(port: int) -> int:
+    """Start it; where its words will begin in the log."""
+    log = log_file(_NAME)
+    size = log.stat().st_size if log.exists() else 0
     # Without being told, its pages would ask port 4200, which may be somebody else's server.
     # What it sends to others has links to them.
     api = address(port)
     places = {"PREFECT_SERVER_UI_API_URL": api, "PREFECT_UI_URL": api.removesuffix("/api")}
     start_process(_NAME, command(port), places, port=port)
+    return size
 
 
-def _wait(port: int, say: Say) -> None:
+def _wait(port: int, say: Say, began_at: int | None = None) -> None:
     """Until the recorded server answers on its port, for as long as it lives and works.
+
+    Args:
+        began_at: where its words begin in the log; `None` = it was started by another.
 
     Raises:
         _PortTakenError: it ended, or is about to, because the port belongs to another process.
@@ -184,7 +191,8 @@ def _wait(port: int, say: Say) -> None:
     while True:
         record = find_process(_NAME)
         if record is None:
-            if free_port(port) != port:
+            # Whoever had the port may be gone by now.
+            if free_port(port) != port or _PORT_TAKEN in _log_since(began_at):
                 raise _PortTakenError
             raise ServerError(f"the Prefect server did not start; {_log_end()}")
         if healthy(address(port)) and listens(record, port):
@@ -234,6 +242,17 @@ def work(record: Record) -> float:
         seconds += round(times.user + times.system, 1)
     log = log_file(_NAME)
     return seconds + (log.stat().st_size if log.exists() else 0)
+
+
+# What uvicorn writes then.
+_PORT_TAKEN = "address already in use"
+
+
+def _log_since(place: int | None) -> str:
+    """What a server said that was started when the log had so many bytes."""
+    if place is None:
+        return ""
+    return log_file(_NAME).read_bytes()[place:].decode(errors="replace")
 
 
 def _log_end() -> str:

@@ -101,6 +101,19 @@ def test_a_living_process_is_no_proof_where_another_is_served(home: Path, foreig
         others.wait()
 
 
+def test_a_port_that_was_taken_for_a_moment_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = processes.free_port(FIRST_PORT)
+    words = ["0.0", "busy", str(first)]
+    monkeypatch.setattr(
+        server, "command", lambda port: [sys.executable, str(STAND_IN), str(port), *words]
+    )
+    url, started = server.ensure_server()
+    assert started
+    assert owner(url) > first
+
+
 def test_two_homes_at_the_same_moment_get_a_server_each(tmp_path: Path) -> None:
     program = TWO_AT_ONCE.format(first=FIRST_PORT, script=str(STAND_IN))
     homes = [tmp_path / "one", tmp_path / "two"]
