@@ -8,7 +8,6 @@ from typing import Literal
 
 from llm.evaluation.safety.told import Safety
 from llm.evaluation.tasks.definition import Definition
-from llm.evaluation.verbatim_settings import Verbatim
 from llm.process.run_file import RunFileError, from_record, read_record
 from llm.training.run_file import CudaOrCpu
 
@@ -32,6 +31,21 @@ class ChainModel(NamedModel):
     """
 
     before: str
+
+
+@dataclass(frozen=True)
+class Verbatim:
+    """What of answers stands word for word in training: how much is measured.
+
+    Attributes:
+        index: folder of the blocks of each set, none or one.
+        prompts: so many of validation are answered; 0 = none.
+        tokens: of the shortest span that counts.
+    """
+
+    index: tuple[Path, ...]
+    prompts: int
+    tokens: int
 
 
 @dataclass(frozen=True)

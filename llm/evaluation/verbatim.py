@@ -17,8 +17,8 @@ from llm.corpus.attribution.spans import Index, covered_bytes
 from llm.corpus.attribution.tables import ANSWER_SETS, TRAINED
 from llm.evaluation.conversations import ValidationRows
 from llm.evaluation.measure import VERBATIM_ANSWERS, VERBATIM_TEXT, Measure
+from llm.evaluation.run_file import Verbatim
 from llm.evaluation.validation_bytes import ValidationText
-from llm.evaluation.verbatim_settings import Verbatim
 from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.model.scoring import Report

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+# Python joins so many in the time that SciPy's graphs take to be imported.
+_FEW = 20_000
+
 
 def components(nodes: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The smallest node of each node's component, `(nodes,)` int64.
@@ -12,11 +15,16 @@ def components(nodes: int, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
     Args:
         pairs: `(pairs, 2)` undirected edges between 0 … nodes - 1.
     """
+    if not nodes:
+        return np.empty(0, dtype=np.int64)
+    if len(pairs) <= _FEW:
+        forest = DisjointSets(np.arange(nodes, dtype=np.int64))
+        for one, other in pairs.tolist():
+            forest.join(one, other)
+        return forest.roots(np.arange(nodes, dtype=np.int64))
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    if not nodes:
-        return np.empty(0, dtype=np.int64)
     edges = coo_array(
         (np.ones(len(pairs), dtype=np.bool_), (pairs[:, 0], pairs[:, 1])), shape=(nodes, nodes)
     )

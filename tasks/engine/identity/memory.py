@@ -18,7 +18,8 @@ from typing import Any
 # Lines of files that changed since are dropped once they are the greater part.
 _SPARE_LINES = 1000
 
-# What this process read last of each file in the cache folder: one command asks a dozen times.
+# What this process has read of each file in the cache folder, to which inode and byte, and how many
+# lines: one command asks a dozen times, and in between it and others write behind that.
 _READ: dict[Path, tuple[tuple[int, int], dict[str, tuple[str, Any]], int]] = {}
 
 
@@ -44,20 +45,22 @@ class Memory:
             self._read()
 
     def _read(self) -> None:
-        stat = self._file.stat()
-        stamp = (stat.st_size, stat.st_mtime_ns)
-        before = _READ.get(self._file)
-        if before is not None and before[0] == stamp:
-            _, self._known, self._lines = before
-            return
-        lines = self._file.read_text(encoding="utf-8").splitlines()
-        self._lines = len(lines)
-        for entry in _entries(lines):
+        with self._file.open("rb") as stream:
+            stat = os.fstat(stream.fileno())
+            (inode, end), known, lines = _READ.get(self._file, ((0, 0), {}, 0))
+            if inode != stat.st_ino or end > stat.st_size:  # written anew
+                end, known, lines = 0, {}, 0
+            stream.seek(end)
+            whole, _, _ = stream.read().rpartition(b"\n")  # the last one may still be written
+        found = whole.decode("utf-8", "replace").split("\n") if whole else []
+        self._known, self._lines = known, lines + len(found)
+        for entry in _entries(found):
             # Another program's line costs one computation, nothing else.
             with contextlib.suppress(ValueError, TypeError):
                 path, mark, value = entry
                 self._known[path] = (mark, value)
-        _READ[self._file] = (stamp, self._known, self._lines)
+        end += len(whole) + 1 if whole else 0
+        _READ[self._file] = ((stat.st_ino, end), self._known, self._lines)
 
     def recall(self, path: Path, compute: Callable[[Path], Any]) -> Any:
         """The value for a file: remembered, else computed. It must have a JSON form."""

@@ -10,9 +10,9 @@ import torch
 from llm.corpus.attribution.block_file import write_blocks
 from llm.corpus.attribution.tables import INSTRUCTIONS, TRAINED
 from llm.evaluation.conversations import Exchange, ValidationRows, exchange
+from llm.evaluation.run_file import Verbatim
 from llm.evaluation.validation_bytes import NO_TEXT, ValidationText
 from llm.evaluation.verbatim import HeldOutPrompt, VerbatimCheck, held_out_prompts
-from llm.evaluation.verbatim_settings import Verbatim
 from llm.model.scoring import Report
 from llm.model.transformer import Transformer
 from llm.tokens.chat import ChatEncoder

@@ -69,6 +69,7 @@ def test_a_damaged_memory_costs_time_alone(tmp_path: Path, cache: Path) -> None:
         known.recall(file, Measure())
         known.keep()
     cache.write_text('["cut' + "\n[1, 2]\n" + cache.read_text()[:-5])
+    memory._READ.clear()  # as a process that begins now
     measure = Measure()
     assert [Memory("sizes").recall(file, measure) for file in files] == [[3], [5]]
     assert measure.asked == 1
@@ -107,6 +108,19 @@ def test_what_another_process_wrote_meanwhile_is_known(tmp_path: Path, cache: Pa
     told = memory._line(str(two.resolve()), memory._stamp(two.stat()), 3)
     cache.write_text(before + told)
     assert Memory("sizes").recall(two, never) == 3
+
+
+def test_a_line_that_is_being_written_is_read_once_it_is_whole(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "one.txt"
+    file.write_text("one")
+    line = memory._line(str(file.resolve()), memory._stamp(file.stat()), 3)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with cache.open("a") as stream:
+        stream.write(line[:20])
+        stream.flush()
+        assert Memory("sizes").recall(file, lambda path: 4) == 4
+        stream.write(line[20:])
+    assert Memory("sizes").recall(file, never) == 3
 
 
 def size(path: Path) -> int:
