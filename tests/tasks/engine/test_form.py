@@ -31,7 +31,8 @@ class Kettle(Family, ShardedConfig):
 def test_own_fields_then_the_family_s_then_how_it_runs() -> None:
     shown = Kettle.model_json_schema()["properties"]
     own = ["cups", "limit", "weights", "names", "lid"]
-    assert list(shown) == [*own, "seed", "workers", "max_failed_shards", "pool"]
+    run_by = ["executor", "cluster", "workers", "max_failed_shards", "pool"]
+    assert list(shown) == [*own, "seed", *run_by]
 
 
 def test_descriptions_end_with_the_bounds() -> None:
@@ -42,7 +43,8 @@ def test_descriptions_end_with_the_bounds() -> None:
     assert said["weights"] == "Weights. At most 8 entries."
     assert said["names"] == "Names. Each: at most 3 characters."
     assert said["lid"] == "Whether the lid is on."
-    assert said["workers"] == "Worker processes; 0 = one per core. From 0 to 1,024."
+    assert said["max_failed_shards"].endswith(". At least 0.")
+    assert said["workers"].endswith("; 0 = as many as it can. From 0 to 1,024.")
     weight = schema["$defs"]["Weight"]["properties"]
     assert weight["share"]["description"] == "Its share. More than 0 and at most 1."
     assert weight["source"]["description"] == "Which source. At least 1 character."
