@@ -124,7 +124,8 @@ def run(config: IndexConfig, inputs: Inputs, out: Out) -> None:
         out.map(index_left_out, over=LEFT_OUT, aligned=("cleaned",))
     for kind in ANSWER_SETS:
         if config.answers and kind in inputs:
-            out.map(index_answers, over=kind, arguments={"kind": kind})
+            # An example may be two answers: parts that were cut at their rows would be cut again.
+            out.map(index_answers, over=kind, arguments={"kind": kind}, whole=True)
 
 
 def _list_documents(inputs: Inputs, out: Out, origins: Origins) -> None:

@@ -67,7 +67,8 @@ def test_a_config_that_is_filled_in_is_no_choice_of_two():
 
 def test_the_form_of_build_calls_things_as_the_command_does():
     titles = [field["title"] for field in form("build")["properties"].values()]
-    assert titles == ["recipe", "changes", "only", "from", "force", "dry_run", "save_as"]
+    selection = ["recipe", "changes", "only", "from", "force"]
+    assert titles == [*selection, "approve_above", "dry_run", "save_as"]
 
 
 def test_rules_and_groups_are_a_line_each_in_the_form():

@@ -16,11 +16,10 @@ from tests.terminal import Terminal
 
 INTERRUPT, TERMINATE, HANG_UP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 WAITING = """
-import sys, time
+import sys, time, types
 from pathlib import Path
 from flows.cli import main as command_line
 
-@command_line.app.command()
 def wait(kept: Path):
     try:
         print("waiting", flush=True)
@@ -30,6 +29,10 @@ def wait(kept: Path):
         time.sleep(1)
         kept.touch()
 
+waiting = types.ModuleType("flows.cli.waiting")
+waiting.register = lambda app: app.command()(wait)
+sys.modules[waiting.__name__] = waiting
+command_line.COMMANDS["waiting"] = ("wait",)
 command_line.main()
 """
 DEAF = """

@@ -24,7 +24,7 @@ _LONGEST_LINE = 1 << 16
 _SHOWN = 80
 _IS_DOC_ID = re.compile(r"[0-9a-f]{32}")
 # A host and its port look like a scheme; of schemes without slashes those that rows are known by.
-_HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://|id:|urn:", re.IGNORECASE)
+_HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}://|id:|urn:", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]+$")
 _IS_DOMAIN = re.compile(r"(?!-)[\w-]+(\.[\w-]+)*")
 

@@ -44,13 +44,13 @@ def test_what_a_variant_does_without() -> None:
 def trial(tmp_path: Path) -> tuple[Experiment, worth.Result]:
     recipes = {
         "base": recipe([WORDS, LONG]),
-        "without word_count": recipe([LONG]),
+        "without-word_count": recipe([LONG]),
         "bare": recipe(None),
         "near": recipe([WORDS, LONG], 0.9),
     }
     variants = tuple(Variant(name, {}, (each,)) for name, each in recipes.items())
     experiment = Experiment("trial", "ground.yaml", "ground", (0,), variants)
-    changes = {"base": 0.0, "without word_count": 0.2, "bare": -0.2, "near": 0.0}
+    changes = {"base": 0.0, "without-word_count": 0.2, "bare": -0.2, "near": 0.0}
     runs = [
         run(tmp_path, name, 0, [bits(change, 1)], 10 + place)
         for place, (name, change) in enumerate(changes.items())
@@ -89,7 +89,7 @@ def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
     keep(store, experiment, found)
     keep(store, replace(experiment, name="other", base_name="elsewhere"), found)
     known = {each.variant: each for each in measured(store, "ground")}
-    assert list(known) == ["without word_count", "bare", "near"]
+    assert list(known) == ["without-word_count", "bare", "near"]
     assert known["near"].configs["dedup"]["threshold"] == 0.9
     assert known["near"].base["dedup"]["threshold"] == 0.8
     assert known["bare"].verdict == "better"

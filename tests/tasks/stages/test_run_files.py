@@ -52,7 +52,7 @@ def written(stage: str, folder: Path, **fields: Any) -> Path:
     part = SimpleNamespace(path="part.parquet")
     # What `export` writes beside the weights comes from the model's file and from its artifact.
     (folder / "config.json").write_text('{"tokenizer_sha256": "0", "pad_token_id": 1}')
-    manifest = SimpleNamespace(build_id="0" * 64, inputs={})
+    manifest = SimpleNamespace(build_id="0" * 64, inputs={}, parents={})
     data = SimpleNamespace(
         folder=lambda: folder,
         parts=[part],

@@ -157,7 +157,7 @@ def test_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path) -> None:
     sources = [{"name": "rows", "paths": [str(data)]}]
     one = build(tmp_path / "one", sources, workers=1)
     three = build(tmp_path / "three", sources, workers=3)
-    for output in STAGE.outputs:
+    for output in one.manifest.outputs:
         assert one.data(output).data_id == three.data(output).data_id
 
 
