@@ -15,7 +15,7 @@ import typer
 import yaml
 from prefect.client.orchestration import PrefectClient
 
-from flows.cli.main import app
+from flows.cli.main import application
 from llm.process.safe_path import CHECKOUT
 from tasks.registry import STAGES
 
@@ -133,7 +133,7 @@ def test_what_is_named_is_there() -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_ingot_s_commands_and_fields_are_there(name: str) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(application()).commands  # type: ignore[attr-defined]
     text = (FOLDER / name).read_text().replace("\\\n", " ")
     for command, rest in re.findall(r"(?:exec |`)ingot ([a-z]+)([^`\n]*)", text):
         options = {option for found in commands[command].params for option in found.opts}
