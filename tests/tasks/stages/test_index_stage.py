@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from llm.alignment.examples.tables import INSTRUCTIONS, PREFERENCES, THUMBS
 from llm.corpus.attribution.spans import Index, spans_shared
+from tasks.engine.declare import Output
 from tasks.engine.run.execute import BuildResult
+from tasks.engine.store.manifest import ROWS_PER_PART
 from tasks.stages import dedup, index, pack, tokenizer
 from tasks.stages.dedup import DedupConfig
 from tasks.stages.index import IndexConfig
 from tasks.stages.pack import PackConfig, Weight
 from tasks.stages.tokenizer import TokenizerConfig
 from tests.llm.tokens.small_tokenizer import library_texts
+from tests.tasks import stand_in_examples
 from tests.tasks.documents_stage import CLEAN, built_on, rows, write_parts
 from tests.tasks.split_documents import document
 
@@ -138,3 +145,46 @@ def test_only_touched_parts_are_built_again(home: Path, done: dict[str, BuildRes
     # The vocabulary is another, and stands for the same texts.
     assert [after[name] for name in first] == [names[name] for name in first]
     assert any(after.get(name) != digest for name, digest in names.items() if "part1" in name)
+
+
+def test_examples_that_are_two_answers_each_may_fill_several_parts(tmp_path: Path) -> None:
+    def turn(role: str, content: str) -> list[dict[str, str]]:
+        return [{"role": role, "content": content}]
+
+    pairs = [
+        {
+            "doc_id": f"{number:032x}",
+            "source": "pairs",
+            "split": "train",
+            "parent_doc_ids": [],
+            "prompt": turn("user", "Which?"),
+            "chosen": turn("assistant", f"It is the better of the two, number {number}."),
+            "rejected": turn("assistant", f"It is the worse of the two, number {number}."),
+        }
+        for number in range(ROWS_PER_PART + 10)
+    ]
+    (tmp_path / "examples").mkdir()
+    for name, rows_of, schema in (
+        ("preferences", pairs, PREFERENCES),
+        ("instructions", [], INSTRUCTIONS),
+        ("thumbs", [], THUMBS),
+    ):
+        table = pa.Table.from_pylist(rows_of, schema)
+        pq.write_table(table, tmp_path / "examples" / f"{name}.parquet")
+    configs = {
+        "dedup": DedupConfig(validation_fraction=0.1, workers=1),
+        "tokenizer": TokenizerConfig(vocabulary_size=640, sample_bytes=60_000),
+        "pack": PackConfig(sequence_length=64, workers=1),
+        "examples": stand_in_examples.StandInConfig(folder=str(tmp_path / "examples")),
+        "index": IndexConfig(workers=1),
+    }
+    given = stand_in_examples.EXAMPLES
+    schemas = {"instructions": INSTRUCTIONS, "preferences": PREFERENCES, "thumbs": THUMBS}
+    outputs = {name: Output(f"{name}.", schema, True) for name, schema in schemas.items()}
+    stages = (*STAGES[:-1], replace(given, outputs=outputs), index.STAGE)
+    documents = write_parts(tmp_path / "documents", [ONE])
+    done = built_on(tmp_path / "home", stages, documents, configs)
+    assert len(done["examples"].artifact.data("preferences").parts) == 2
+    listed = rows(done, "index", "preferences")
+    assert len(listed) == 2 * len(pairs)
+    assert {row["role"] for row in listed} == {"chosen", "rejected"}
