@@ -11,11 +11,9 @@ import typer
 
 from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson
+from flows.cli.server_for_run import server_for_run
 from flows.cli.tables import console, print_rows
 from flows.experiment_plan import Question, question, stages_of
-from flows.home import open_store, require_writable
-from flows.reports import ensure_reports
-from flows.server import ensure_server
 from tasks.comparison.comparing import CHANGE
 from tasks.engine.errors import IngotError
 from tasks.experiments.shared_stages import PlannedStage, totals
@@ -52,14 +50,7 @@ def experiment(
         return
     for plan in asked.plans.values():
         require_devices(plan.configs, list(plan.chain.stages))
-    require_writable()
-    url, started = ensure_server()
-    ensure_reports(open_store())
-    if not as_json:
-        print(
-            f"Prefect UI: {url.removesuffix('/api')}"
-            + (" (started; `ingot down` stops it)" if started else "")
-        )
+    server_for_run(tell=not as_json)
     with all_of_it_stays():
         from flows import experiment as flow
         from flows.cli.terminal import run_watched

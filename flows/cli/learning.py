@@ -11,10 +11,8 @@ from flows.cli.comparing import show
 from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson, Changes, Recipe
 from flows.cli.running import show_plan
-from flows.home import open_store, require_writable
+from flows.cli.server_for_run import server_for_run
 from flows.learn_plan import question
-from flows.reports import ensure_reports
-from flows.server import ensure_server
 from tasks.approval_limits import limits_of
 from tasks.comparison import comparing
 from tasks.engine.errors import IngotError
@@ -42,14 +40,7 @@ def learn(
     limits = limits_of(approve_above or challenge.recipe.approve_above)
     if limits is not None:
         require_approval(plan, rows, limits, yes, not as_json, challenge.champion)
-    require_writable()
-    url, started = ensure_server()
-    ensure_reports(open_store())
-    if not as_json:
-        print(
-            f"Prefect UI: {url.removesuffix('/api')}"
-            + (" (started; `ingot down` stops it)" if started else "")
-        )
+    server_for_run(tell=not as_json)
     with all_of_it_stays():
         from flows import learn as flow
         from flows import running

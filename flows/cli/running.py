@@ -16,10 +16,9 @@ from rich.table import Table
 from flows.cli.approving import ApproveAbove, Yes, require_approval
 from flows.cli.importing import all_of_it_stays
 from flows.cli.options import AsJson, Changes, Force, Only, Recipe, Start
-from flows.home import open_store, require_writable
+from flows.cli.server_for_run import server_for_run
+from flows.home import require_writable
 from flows.planning import keep_changes, planner
-from flows.reports import ensure_reports
-from flows.server import ensure_server
 from tasks.approval_limits import limits_of
 from tasks.engine.identity.snapshot import root
 from tasks.engine.run.plan import Planner, Row, Status
@@ -197,12 +196,7 @@ def build_planned(
         selection: what was asked for: recipe, changes, only, start, force.
         quiet: say nothing of the server.
     """
-    require_writable()
-    url, started = ensure_server()
-    ensure_reports(open_store())
-    ui = url.removesuffix("/api")
-    if not quiet:
-        print(f"Prefect UI: {ui}" + (" (started; `ingot down` stops it)" if started else ""))
+    ui = server_for_run(tell=not quiet)
     with all_of_it_stays():
         from flows.cli.terminal import run_build
         from flows.crashed_runs import report_crashed_runs

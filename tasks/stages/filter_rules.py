@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -26,23 +27,23 @@ PresetName = Literal["web-en", "web-any", "code", "math", "books-and-dialogue", 
 class Line(Part):
     """A part that may be stated in one line, and is one in forms."""
 
+    @abstractmethod
     def line(self) -> str:
         """The line that says all of it."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def fields_of(cls, line: str) -> dict[str, Any]:
         """The fields a line states.
 
         Raises:
             ValueError: it states none.
         """
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def forms(cls) -> str:
         """How a line may read."""
-        raise NotImplementedError
 
     @model_validator(mode="before")
     @classmethod
