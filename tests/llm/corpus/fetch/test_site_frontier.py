@@ -136,7 +136,7 @@ def test_many_links_take_no_more_than_their_number() -> None:
     seconds = []
     for count in (500, 5_000):
         markup = b"".join(b"<a href=/%d>x</a>" % number for number in range(count))
-        begin = time.process_time()
+        begin = time.thread_time()
         assert len(page_links(markup, None, "http://x.org/")) == count
-        seconds.append(time.process_time() - begin)
+        seconds.append(time.thread_time() - begin)
     assert seconds[1] < 40 * seconds[0], "ten times as many, not a hundred times as long"
