@@ -44,7 +44,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("recipe", ["quickstart", "mixture", "rlhf"])
+@pytest.mark.parametrize("recipe", ["quickstart", "small", "rlhf", "fineweb"])
 def test_a_shipped_recipe_can_be_the_base(recipe: str, folder: Path) -> None:
     path = folder / "trial.yaml"
     path.write_text(f"recipe: {recipe}\nvariants: {{wide: {{pretrain.hidden_size: 192}}}}\n")
