@@ -171,8 +171,8 @@ def trace(
         return
     if not document:
         raise MissingInputError("name a document (id or URL), or use --sequence N")
-    doc_id = tracing.resolve(artifacts, document)
-    found = tracing.trace(artifacts, doc_id)
+    doc_id = tracing.resolve(artifacts, document, _aside)
+    found = tracing.trace(artifacts, doc_id, _aside)
     if as_json:
         print(json.dumps([vars(row) for row in found], default=str, indent=1))
         return
@@ -184,6 +184,10 @@ def trace(
             if name not in ("doc_id", "parent_doc_ids", "doc_ids") and value not in (None, "", [])
         )
         print(f"{row.stage + '.' + row.output:<28} {shown[:240]}")
+
+
+def _aside(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _page(artifacts: list[Artifact], doc_id: str) -> dict[str, Any]:
