@@ -18,6 +18,7 @@ from typing import Any, overload
 import psutil
 import pyarrow as pa
 
+from llm.arrow_without_pandas import block_pandas
 from llm.process.child_main import resolve
 from llm.process.sandbox import Failure, Sandbox, batches, warm_sandbox
 from llm.rows import bytes_of
@@ -35,6 +36,8 @@ _LOADING_SECONDS = 600.0
 _MEMORY_SHARE = 0.5
 
 TIMEOUT = "timeout"
+
+block_pandas()  # whatever runs on rows in a child comes by here
 
 
 @dataclass(frozen=True)
