@@ -8,8 +8,7 @@ few: documents are told apart by the first eight bytes of their id, addresses by
 
 from __future__ import annotations
 
-import contextlib
-import os
+import io
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -18,12 +17,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.engine.identity.memory import folder
+from llm.cache_folder import cache_folder, keep
 from tasks.engine.store.artifact import Data
 from tasks.engine.store.manifest import File
 
 FEW = 256  # parts that are read rather than remembered
 _BYTES = 8
+_KIND = "parts"
+_TABLES = 64  # of which it is remembered
 _ENTRY = np.dtype([("key", "<u8"), ("part", "<u4")])
 
 
@@ -67,11 +68,14 @@ def _between(
 ) -> Sequence[File]:
     if len(data.parts) <= FEW:
         return data.parts
-    entries = _kept(folder() / "whereabouts" / f"{data.data_id}-{name}.npy")
+    folder, name = cache_folder() / "whereabouts", f"{data.data_id}-{name}.npy"
+    entries = _kept(folder / f"{_KIND}-{name}")
     if entries is None:
         said(f"reading {len(data.parts):,} parts once; their documents are found at once from then")
         entries = _read(data, columns, key_of)
-        _keep(folder() / "whereabouts" / f"{data.data_id}-{name}.npy", entries)
+        content = io.BytesIO()
+        np.save(content, entries, allow_pickle=False)
+        keep(folder, _KIND, name, content.getbuffer(), _TABLES)
     keys = entries["key"]
     first = np.searchsorted(keys, np.uint64(low), "left")
     end = np.searchsorted(keys, np.uint64(high), "right")
@@ -105,13 +109,3 @@ def _kept(path: Path) -> Any:
     except (OSError, ValueError, EOFError):
         return None
     return entries if entries.dtype == _ENTRY and entries.ndim == 1 else None
-
-
-def _keep(path: Path, entries: Any) -> None:
-    """A cache folder that cannot be written costs time alone."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.with_name(f"{path.name}.{os.getpid()}")
-        with whole.open("wb") as stream:
-            np.save(stream, entries, allow_pickle=False)
-        whole.replace(path)
