@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from llm.corpus.forget.opt_outs import DOC_ID, Entry, OptOuts
 from tasks.engine.errors import IngotError
-from tasks.engine.run.chain import Chain
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.forget import tombstones
@@ -16,6 +16,9 @@ from tasks.forget.certificate import Certificate, certify, keep, near_duplicates
 from tasks.forget.holders import Held, held
 from tasks.forget.texts import in_force, removed_texts
 from tasks.forget.words import document
+
+if TYPE_CHECKING:
+    from tasks.engine.run.chain import Chain
 
 _DATA = ("pack", "examples")  # what models are trained on comes out of these
 

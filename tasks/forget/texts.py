@@ -13,7 +13,6 @@ from tasks.engine.store.artifact import Artifact, Data
 from tasks.engine.store.published import published
 from tasks.engine.store.store import Store
 from tasks.forget.holders import Held
-from tasks.registry import STAGES
 
 _DOCUMENTS, _PACK = "documents", "pack"
 _MESSAGES = ("messages", "prompt", "chosen", "rejected", "answer")
@@ -37,6 +36,8 @@ class Texts:
 
 def in_force(store: Store, recipe: str, channel: str = channels.LATEST) -> dict[str, Artifact]:
     """What a channel of a recipe means, by stage, in the order of the chain."""
+    from tasks.registry import STAGES  # not before: to know all stages takes half a second
+
     found = {stage: channels.resolve(store, recipe, stage, channel) for stage in STAGES}
     return {stage: artifact for stage, artifact in found.items() if artifact is not None}
 
