@@ -84,6 +84,10 @@ SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_0
             "evaluate.continuations.0: an empty text has no token",
         ),
         (SHORT | {"export": {"prompts": [WORDS]}}, "export.prompts.0: 'several"),
+        (
+            SHORT | {"tokenizer": {"from_folder": "mine"}, "export": {"prompts": [""]}},
+            "export.prompts.0: an empty text",
+        ),
         ({"pack": {}, "mix": {}}, "mix: needs rows of one source each; set pack.by_source=true"),
         (
             APART | {"source": WEB, "mix": {"added": ["web", "wiki"]}},
@@ -181,6 +185,8 @@ def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], mes
         {"pack": {"sequence_length": 256}, "sft": {"max_length": 256}, "dpo": {"max_length": 0}},
         SHORT | {"evaluate": {"new_tokens": 63}, "export": {"new_tokens": 63}},
         SHORT | {"evaluate": {"new_tokens": 8, "prompts": [""], "continuations": ["x" * 60]}},
+        # A tokenizer that is taken may have tokens of any length.
+        SHORT | {"tokenizer": {"from_folder": "mine"}, "export": {"prompts": [WORDS]}},
         {"examples": FILES, "sft": {}, "dpo": {}},
         {"examples": {}, "sft": {}, "dpo": {}, "judge": {}},
         {"dedup": {"validation_fraction": 0}},
