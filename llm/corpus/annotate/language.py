@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,6 +119,8 @@ def told_languages(path: Path) -> frozenset[str]:
 
 @cache
 def _second_model() -> Any:
+    from importlib.metadata import version  # not before: to know the stages is to import this file
+
     from py3langid.langid import LanguageIdentifier as Second
 
     # To unpack it takes half a second, in which Python reads a hundred documents.
