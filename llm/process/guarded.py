@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-import psutil
 import pyarrow as pa
 
 from llm.arrow_without_pandas import block_pandas
@@ -113,6 +112,8 @@ def guarded(
         sandbox.prepare(Rows(table.schema.empty_table()), _LOADING_SECONDS)
         for rows, size in _batches(table, text):
             yield from _results(sandbox, rows, size)
+    import psutil  # not before: the child imports this file too
+
     cores = os.cpu_count() or 1
     if sandbox.rss_bytes() > psutil.virtual_memory().total * _MEMORY_SHARE / cores:
         sandbox.close()
