@@ -32,7 +32,8 @@ _SAY = frozenset(
     ("html", "text", "tokens", "messages", "prompt", "chosen", "rejected", "answer", "completion")
 )
 # They show artifacts and measure models; nothing learns from them.
-_ONLY_SHOW = frozenset(("fetch", "report", "evaluate", "judge"))
+_INDEX = "index"  # its tables name the texts that its blocks have
+_ONLY_SHOW = frozenset(("fetch", _INDEX, "report", "evaluate", "judge"))
 _MODEL = "model"
 _CLASSIFIERS = "quality"  # its models tell texts apart, and say none
 _THREADS = 8
@@ -215,7 +216,8 @@ class _Search:
             count, to_learn = self._count(artifact, name, output, columns)
             if not count:
                 continue
-            (rows if _SAY & set(columns) else mentions)[name] = count
+            says = manifest.stage == _INDEX or bool(_SAY & set(columns))
+            (rows if says else mentions)[name] = count
             if to_learn:
                 self._teach.add((*key, name))
         learned = artifact.stage not in _ONLY_SHOW and any(

@@ -20,7 +20,8 @@ from tasks.forget.words import document
 if TYPE_CHECKING:
     from tasks.engine.run.chain import Chain
 
-_DATA = ("pack", "examples")  # what models are trained on comes out of these
+# What models are trained on comes out of these, and an index has the texts themselves.
+_DATA = ("pack", "examples", "index")
 
 
 class NothingToForgetError(IngotError):
