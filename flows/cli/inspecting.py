@@ -37,6 +37,7 @@ from tasks.registry import STAGES
 
 # SHA-256 in hex, of which folders in the store and `why` show as many digits.
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+_SHOWN_CHARACTERS = 240
 _SHOWN_DIGITS = 16
 
 
@@ -163,7 +164,7 @@ def trace(
         if as_json:
             print(json.dumps({"split": row["split"], "segments": segments}, indent=1))
             return
-        print(f"sequence {sequence} ({row['split']}): {len(segments)} segments")
+        print(f"sequence {sequence} ({row['split']}): {counted(len(segments), 'segment')}")
         for part in segments:
             end = part["tokens_from"] + part["tokens"]
             where = f"tokens {part['tokens_from']}-{end}"
@@ -183,7 +184,9 @@ def trace(
             for name, value in row.row.items()
             if name not in ("doc_id", "parent_doc_ids", "doc_ids") and value not in (None, "", [])
         )
-        print(f"{row.stage + '.' + row.output:<28} {shown[:240]}")
+        if len(shown) > _SHOWN_CHARACTERS:
+            shown = f"{shown[:_SHOWN_CHARACTERS]} ... (--json has all)"
+        print(f"{row.stage + '.' + row.output:<28} {shown}")
 
 
 def _aside(message: str) -> None:
