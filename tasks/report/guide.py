@@ -23,6 +23,7 @@ from tasks.report.blocks import (
     Folded,
     Guide,
     Heading,
+    Paragraph,
     Part,
     Run,
     Text,
@@ -163,7 +164,14 @@ def _next_steps() -> list[Block]:
     return [
         Heading("What to do next"),
         Bullets(lines),
-        plain("All of them take --recipe NAME where the recipe is not the quickstart.", "note"),
+        Paragraph(
+            [
+                Run("text", "All of them take "),
+                Run("code", "--recipe NAME"),
+                Run("text", " where the recipe is not the quickstart."),
+            ],
+            "note",
+        ),
     ]
 
 
