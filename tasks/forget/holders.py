@@ -127,7 +127,7 @@ def held(store: Store, opt_outs: OptOuts) -> Held:
     with ThreadPoolExecutor(_THREADS) as pool:
         pages, documents = _pages(attempts, opt_outs, pool, _certified(store))
         ids = {page.doc_id for page in pages} | opt_outs.doc_ids
-        looked = _Search(ids, _pointers(store), pool)
+        looked = _Search(ids, pointers(store), pool)
         holders = [holder for one in attempts if (holder := looked.holder(one)) is not None]
     return Held(tuple(pages), tuple(holders), documents)
 
@@ -173,8 +173,8 @@ def _pages(
     return ordered, sum(rows for _, rows in parts.values())
 
 
-def _pointers(store: Store) -> dict[tuple[str, str, str], list[str]]:
-    """By stage, build and attempt, the pointers that mean it."""
+def pointers(store: Store) -> dict[tuple[str, str, str], list[str]]:
+    """By stage, build and attempt, the pointers that mean it, as "recipe@channel"."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for recipe in store.names("refs"):
         for stage in store.names(f"refs/{recipe}"):
