@@ -16,7 +16,9 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingot"
 
 
-def keep(folder: Path, kind: str, name: str, content: bytes) -> None:
+def keep(
+    folder: Path, kind: str, name: str, content: bytes | memoryview, most: int = _KEPT
+) -> None:
     """Put a file `kind-name` into a folder of the cache, whole or not at all; of its kind the
     oldest go. A cache that cannot be written costs time alone.
 
@@ -24,6 +26,7 @@ def keep(folder: Path, kind: str, name: str, content: bytes) -> None:
 
     Args:
         kind: without a dash.
+        most: files of the kind that are kept, the latest.
     """
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -35,5 +38,5 @@ def keep(folder: Path, kind: str, name: str, content: bytes) -> None:
         Path(path).replace(folder / f"{kind}-{name}")
         # What a process that was killed left half written is of the kind too, and goes in time.
         files = [(file.stat().st_mtime_ns, file) for file in folder.glob(f"{kind}-*")]
-        for _, file in sorted(files)[:-_KEPT]:
+        for _, file in sorted(files)[:-most]:
             file.unlink(missing_ok=True)

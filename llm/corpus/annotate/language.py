@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from llm.corpus.annotate.scripts import script
+from llm.corpus.annotate.telltales import told
 from llm.corpus.stream_safe import stream_safe
 from llm.corpus.text_metrics.languages import short_code
 from llm.errors import ExpectedError
@@ -105,8 +105,8 @@ class LanguageIdentifier:
         sure = score >= SURE and len(line) >= SHORT and name not in _NEVER_SURE
         if not sure and (score < LIKELY or name in _second_languages()):
             name, score = _second(line)
-            return Identified(short_code(name), score, script(line))
-        return Identified(name, score, script(line))
+        found = script(line)
+        return Identified(told(line, short_code(name), found), score, found)
 
 
 def told_languages(path: Path) -> frozenset[str]:
@@ -120,6 +120,8 @@ def told_languages(path: Path) -> frozenset[str]:
 
 @cache
 def _second_model() -> Any:
+    from importlib.metadata import version  # not before: to know the stages is to import this file
+
     from py3langid.langid import LanguageIdentifier as Second
 
     # To unpack it takes half a second, in which Python reads a hundred documents.
