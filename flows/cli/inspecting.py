@@ -38,6 +38,7 @@ from tasks.registry import STAGES
 
 # SHA-256 in hex, of which folders in the store and `why` show as many digits.
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+_SHOWN_CHARACTERS = 240
 _SHOWN_DIGITS = 16
 
 
@@ -164,7 +165,7 @@ def trace(
         if as_json:
             print(json.dumps({"split": row["split"], "segments": segments}, indent=1))
             return
-        print(f"sequence {sequence} ({row['split']}): {len(segments)} segments")
+        print(f"sequence {sequence} ({row['split']}): {counted(len(segments), 'segment')}")
         for part in segments:
             end = part["tokens_from"] + part["tokens"]
             where = f"tokens {part['tokens_from']}-{end}"
@@ -172,8 +173,8 @@ def trace(
         return
     if not document:
         raise MissingInputError("name a document (id or URL), or use --sequence N")
-    doc_id = tracing.resolve(artifacts, document)
-    found = tracing.trace(artifacts, doc_id)
+    doc_id = tracing.resolve(artifacts, document, _aside)
+    found = tracing.trace(artifacts, doc_id, _aside)
     if as_json:
         print(json.dumps([vars(row) for row in found], default=str, indent=1))
         return
@@ -184,7 +185,13 @@ def trace(
             for name, value in row.row.items()
             if name not in ("doc_id", "parent_doc_ids", "doc_ids") and value not in (None, "", [])
         )
-        print(f"{row.stage + '.' + row.output:<28} {shown[:240]}")
+        if len(shown) > _SHOWN_CHARACTERS:
+            shown = f"{shown[:_SHOWN_CHARACTERS]} ... (--json has all)"
+        print(f"{row.stage + '.' + row.output:<28} {shown}")
+
+
+def _aside(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _page(artifacts: list[Artifact], doc_id: str) -> dict[str, Any]:

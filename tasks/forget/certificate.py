@@ -23,6 +23,7 @@ from tasks.engine.store.store import Store
 from tasks.forget.holders import CERTIFICATES, Held, Holder, held
 from tasks.forget.indexed import IndexedTexts, indexed_texts
 from tasks.forget.texts import DOCUMENTS, Texts, cleaned, trained_on
+from tasks.panels.numbers import counted
 
 WINDOW = 50  # bytes of a run that counts as the page's own words
 NEAR = 0.5  # of a document's bytes: from here on it is mostly the page's words
@@ -283,7 +284,7 @@ def _rebuilt(artifact: Artifact) -> Rebuilt:
 
 
 def _still(holder: Holder) -> StillHeld:
-    rows = ", ".join(f"{count:,} rows of {name}" for name, count in holder.rows.items())
+    rows = ", ".join(f"{counted(count, 'row')} of {name}" for name, count in holder.rows.items())
     learned = "learned from it" if holder.learned else ""
     return StillHeld(
         artifact=holder.name,

@@ -19,7 +19,7 @@ def found_panels(held: Held) -> list[Panel]:
     rows: list[list[Cell]] = []
     for holder in held.holders:
         if holder.rows or holder.learned:
-            told = [f"{count:,} rows of {name}" for name, count in holder.rows.items()]
+            told = [f"{counted(count, 'row')} of {name}" for name, count in holder.rows.items()]
             learned = ["learned from them"] if holder.learned else []
             rows.append([holder.name, "; ".join(learned + told), ", ".join(holder.in_force)])
     note = f"{len(held.pages) - _SHOWN:,} more are not shown." if len(held.pages) > _SHOWN else ""

@@ -108,6 +108,11 @@ class TokenizerConfig(StageConfig):
         "the special token <|endoftext|>. Those for chats are added where it lacks them.",
     )
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes that a token has at most; 0 where one is taken that may have longer ones."""
+        return 0 if self.from_folder else self.longest_token
+
 
 def externals(config: TokenizerConfig) -> Mapping[str, Snapshot]:
     """The tokenizer that is taken, if one is."""

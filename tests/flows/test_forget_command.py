@@ -117,7 +117,7 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
         "file:///rivers/Thames.html",
     }
     assert "2 texts of 2" in str(state.message)
-    assert {"forget", "plan", "stage-source"} <= artifacts(state).keys()
+    assert {"run", "forget", "plan", "stage-source"} <= artifacts(state).keys()
     kept = json.loads(next((home / "forgotten").glob("*.json")).read_text())
     assert kept == certificate
     verified = CliRunner().invoke(application(), ["verify"])
