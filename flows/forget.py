@@ -31,7 +31,7 @@ def forget(
     ),
 ) -> State[dict[str, Any]]:
     """Say which artifacts and models hold pages, and take these out of the data, with proof."""
-    with shown_run():
+    with shown_run() as overview:
         store, name, log = open_store(), recipe_name(recipe), get_run_logger()
         found = look_up(store, name, pages, near_duplicates, texts=not dry_run)
         said = words.found_in_words(found.held)
@@ -43,7 +43,7 @@ def forget(
         write_tombstones(store, found, note)
         plan = planner(recipe, only=data_stages(planner(recipe).chain))
         preview(plan)
-        rebuilt = [outcome.artifact for outcome in run(plan, recipe)]
+        rebuilt = [outcome.artifact for outcome in run(plan, recipe, overview=overview)]
         certificate, path = issue(store, name, found, rebuilt)
         log.info("certificate: %s", path)
         said = words.verdict(certificate)

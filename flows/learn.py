@@ -40,7 +40,7 @@ def learn(
 ) -> State[Any]:
     """Go on training the model in use on a corpus that has grown; promote it if it is better."""
     LAST.clear()
-    with shown_run():
+    with shown_run() as overview:
         planned = ASKED.get()
         asked = planned or question(recipe, changes)
         if not asked.challenge.is_grown:
@@ -58,7 +58,7 @@ def learn(
             declined = ask(plan, rows, limit, asked.challenge.champion)
             if declined is not None:
                 return declined
-        run(plan, recipe, here=True)
+        run(plan, recipe, here=True, overview=overview)
         found = verdict(asked.challenge, plan.artifacts)
         LAST.append(found)
         publish.comparison(found.comparison)

@@ -26,7 +26,10 @@ from tasks.panels.numbers import duration
 
 KEY, FAILURE = "run", "failure"
 # Of the run as a whole, in the order in which one reads them.
-_OF_THE_RUN = ("plan", "forecast", "lineage-picture", "funnel", "funnel-picture", "report")
+_OF_THE_RUN = (
+    *("plan", "approval", "forget", "forecast", "lineage-picture", "funnel", "funnel-picture"),
+    *("compare", "papers", "report"),
+)
 _OF_A_STAGE = ("stage", "change", "curve", "progress")
 _FRAMES = 8
 _ERROR_CHARACTERS = 8_000

@@ -12,18 +12,20 @@ import contextlib
 import json
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogHandler, APILogWorker, set_api_log_sink
+from prefect.logging.handlers import APILogWorker, set_api_log_sink
 
 from tasks.best_effort import SERVER_AWAY, unreachable
 from tasks.runner import other_settings
 
 _AGAIN_SECONDS = 1.0
+_SENDING_SECONDS = 5.0
 _MAX_LINES = 10_000
 # An attempt takes a second. (The client's class must be Prefect's own: it ignores any other.)
 _EVENT_ATTEMPTS = 120
@@ -99,14 +101,25 @@ def stop_retrying() -> list[dict[str, Any]]:
     return list(RetryingLogWorker.unsent)
 
 
+def _send_waiting() -> None:
+    """Send the log lines from before, which Prefect's own queue would drop loudly.
+
+    By Prefect's own flush the queue of events would be closed as well, under whoever is about to
+    put something there: the first event that says that the run lives.
+    """
+    # As patient as that flush: a server that is away is not waited for.
+    sending = threading.Thread(target=APILogWorker.instance().drain, daemon=True)
+    sending.start()
+    sending.join(_SENDING_SECONDS)
+
+
 @contextlib.contextmanager
 def retry_logs() -> Iterator[None]:
     """Within it, log lines and events outlive a server's absence. The outermost block counts."""
     if not os.environ.get("PREFECT_API_URL") or RetryingLogWorker.used:
         yield
         return
-    # Lines from before wait in Prefect's own queue, which drops them loudly.
-    APILogHandler().flush()
+    _send_waiting()
     quiet = _Quiet()
     RetryingLogWorker.used, RetryingLogWorker.over, RetryingLogWorker.left_out = True, False, 0
     RetryingLogWorker.unsent.clear()

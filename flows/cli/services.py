@@ -22,6 +22,9 @@ from tasks.engine.identity.snapshot import root
 from tasks.recipe import load
 
 _POOLS = ("cpu", "gpu")
+# How often a worker asks for runs that are due; by itself every ten, which whoever pressed the
+# button waits for. Two cost it and the server some thousandths of a core.
+_QUERY_SECONDS = ("PREFECT_WORKER_QUERY_SECONDS", "2")
 
 
 def up(
@@ -54,6 +57,8 @@ def up(
     if subprocess.run(command, check=False).returncode:
         raise IngotError("the deployments could not be set up; what went wrong is above")
     serves = {"api": url, "home": os.environ["INGOT_HOME"], "root": os.environ["INGOT_ROOT"]}
+    variable, seconds = _QUERY_SECONDS
+    asking = {variable: os.environ.get(variable, seconds)}
     for pool in _POOLS if gpu else _POOLS[:1]:
         name = f"worker-{pool}"
         if running(name, **serves):
@@ -62,7 +67,8 @@ def up(
         stop_process(name)  # it listens to a server that is gone, or would fill another store
         worker = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--type", "process"]
         limit = ["--limit", "1"] if pool == "gpu" else []
-        start_process(name, [*worker, "--pool", pool, "--name", f"{pool}-1", *limit], **serves)
+        command = [*worker, "--pool", pool, "--name", f"{pool}-1", *limit]
+        start_process(name, command, asking, **serves)
         print(f"{name} started")
     print("once a model is made, `ingot serve` puts its chat page at http://127.0.0.1:8000")
 

@@ -1,15 +1,19 @@
 """Texts to ids in bulk: by the fastest encoder here that gives the ids of `tokenizers`.
 
 fastokens encodes tens of times as fast (benchmarks/tokenizer.py), and is taken where it gives
-equal ids on a fixed set of hostile texts, looked at whenever a tokenizer is loaded. Where it is
-not installed, cannot read the tokenizer, or gives one id that differs, `tokenizers` does the work.
-So the ids are the same whichever of them ran, and no artifact's identity depends on it.
+equal ids on a fixed set of hostile texts, looked at when a tokenizer is first loaded on a machine:
+what was found is kept in the user's cache folder, for this tokenizer and these versions alone.
+Where it is not installed, cannot read the tokenizer, or gives one id that differs, `tokenizers`
+does the work. So the ids are the same whichever of them ran, and no artifact's identity depends on
+it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.tokens.hostile_texts import hostile_texts
+from llm.cache_folder import cache_folder, keep
+from llm.tokens import hostile_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -119,7 +124,6 @@ def first_difference(one: Encode, other: Encode, texts: list[str]) -> str | None
 @lru_cache(maxsize=2)
 def _made(record: str) -> tuple[Encode, str, str]:
     """An encoder, its library, and why it is not the fast one."""
-    plain = plain_encoder(record)
     from importlib.metadata import version  # not before: to know the stages is to import this file
 
     slow = f"tokenizers {version('tokenizers')}"
@@ -127,12 +131,34 @@ def _made(record: str) -> tuple[Encode, str, str]:
     try:
         fast = fast_encoder(record)
         name = f"fastokens {version('fastokens')}"
-        specials = [token["content"] for token in json.loads(record)["added_tokens"]]
-        differs = first_difference(plain, fast, hostile_texts(specials))
+        differs = _known_difference(record, fast, (slow, name))
     except ImportError:
-        return plain, slow, "fastokens is not installed"
+        return plain_encoder(record), slow, "fastokens is not installed"
     except (ValueError, RuntimeError) as error:
-        return plain, slow, f"{name} cannot use this tokenizer: {error}"
+        return plain_encoder(record), slow, f"{name} cannot use this tokenizer: {error}"
     if differs is not None:
-        return plain, slow, f"{name} gives other ids for {differs!r}"
+        return plain_encoder(record), slow, f"{name} gives other ids for {differs!r}"
     return fast, name, ""
+
+
+def _known_difference(record: str, fast: Encode, libraries: Sequence[str]) -> str | None:
+    """The first hostile text that the fast encoder encodes otherwise: as it was found before, else
+    looked for."""
+    digest = hashlib.sha256(platform.machine().encode())
+    for part in (record, *libraries):
+        digest.update(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest())
+    for file in (__file__, hostile_texts.__file__):
+        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
+    folder, name = cache_folder() / "encoders", digest.hexdigest()
+    try:
+        known = json.loads((folder / f"difference-{name}").read_bytes())["text"]
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not whole
+        pass
+    else:
+        if known is None or isinstance(known, str):
+            return known
+    specials = [token["content"] for token in json.loads(record)["added_tokens"]]
+    texts = hostile_texts.hostile_texts(specials)
+    found = first_difference(plain_encoder(record), fast, texts)
+    keep(folder, "difference", name, json.dumps({"text": found}).encode())
+    return found

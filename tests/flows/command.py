@@ -27,14 +27,14 @@ def surroundings(root: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(CHECKOUT), **places}
 
 
-def ingot(environment: Mapping[str, str], *arguments: str) -> str:
+def ingot(environment: Mapping[str, str], *arguments: str, seconds: float = 280.0) -> str:
     """What a command prints, given in the folder of the recipe; it must end well."""
     ended = subprocess.run(
         [*COMMAND, *arguments],
         cwd=environment["INGOT_ROOT"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=seconds,
         check=False,
         env=dict(environment),
     )

@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import State
 
 
-def finished(client: SyncPrefectClient, run: FlowRun) -> FlowRun:
-    """The run once it has ended, within three minutes."""
-    deadline = time.monotonic() + 180
+def finished(client: SyncPrefectClient, run: FlowRun, seconds: float = 180.0) -> FlowRun:
+    """The run once it has ended, which it must in time."""
+    deadline = time.monotonic() + seconds
     while True:
         now = client.read_flow_run(run.id)
         if now.state is not None and now.state.is_final():

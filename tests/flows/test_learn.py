@@ -131,6 +131,7 @@ def test_the_model_in_use_goes_on_with_what_is_new(site: Path, recipe: str) -> N
         "prod stays as it is: shop-challenger:base is not better by bits_per_byte: "
     )
     assert "### Differences" in artifacts(worse)["compare"]
+    assert "[compare](" in artifacts(worse)["run"]
     assert _same(of(site, "pretrain", "prod"), scratch)
 
     better = learn(recipe, return_state=True)

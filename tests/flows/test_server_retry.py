@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from prefect.events import Event
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import set_api_log_sink
+from prefect.settings import PREFECT_API_URL
 
 from flows import server_retry
 from flows.server_retry import retry_logs
@@ -53,3 +55,14 @@ def test_lines_are_kept_while_the_server_is_away_up_to_a_bound(
         EventsWorker.set_client_override(None)
         server_retry.RetryingLogWorker.unsent.clear()
     assert waiting == [{"message": "0"}, {"message": "1"}, {"message": "2"}]
+
+
+def test_who_is_about_to_send_an_event_still_can(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of Prefect takes the queue, and puts its event there a moment later."""
+    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value() or "")
+    queue = EventsWorker.instance()
+    with retry_logs():
+        queue.send(Event(event="ingot.test", resource={"prefect.resource.id": "ingot.test"}))
+    assert queue.drain()
