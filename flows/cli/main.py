@@ -92,10 +92,14 @@ def main() -> None:
     try:
         _command_line()()
     except Exception as error:
-        if not explains_itself(error):
+        if explains_itself(error):
+            print(message(error), file=sys.stderr)
+            _leave(1)
+        if not stopping.asked:
             raise
-        print(message(error), file=sys.stderr)
-        _leave(1)
+        # What a library was at when the signal came: pydantic makes an error of its own of it.
+        print(f"{type(error).__name__}: {error}\n{_KEPT}", file=sys.stderr)
+        _leave(128 + stopping.asked_by)
     except SystemExit as end:
         if end.code == _INTERRUPTED:  # Typer's answer to Ctrl-C, and to what `stopping` raises
             print(_KEPT, file=sys.stderr)

@@ -34,10 +34,12 @@ class Stopping:
     """Turns the signals that ask a command to stop into exceptions, from now on.
 
     Attributes:
-        asked_by: the signal the command was last asked to stop by; Ctrl-C until it was.
+        asked: whether the command was asked to stop.
+        asked_by: the signal it was last asked by; Ctrl-C until it was.
     """
 
     def __init__(self) -> None:
+        self.asked = False
         self.asked_by = signal.SIGINT
         self._pressed = 0
         # A shell's background jobs are deaf to the Ctrl-C of others, and stay so.
@@ -49,6 +51,7 @@ class Stopping:
             signal.signal(signal.SIGHUP, self._hang_up)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
         self._pressed += 1
         if self._pressed == 1:
             _say(_STOPPING)
@@ -57,7 +60,7 @@ class Stopping:
         raise KeyboardInterrupt
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        self.asked_by = signal.Signals(number)
+        self.asked, self.asked_by = True, signal.Signals(number)
         raise Stopped
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
@@ -66,7 +69,7 @@ class Stopping:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         _let_go_of_the_terminal()
         if not _unwinding():
-            self.asked_by = signal.Signals(number)
+            self.asked, self.asked_by = True, signal.Signals(number)
             raise Stopped
 
 

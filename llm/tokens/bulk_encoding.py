@@ -48,16 +48,16 @@ class BulkEncoder:
     """
 
     def __init__(self, folder: Path) -> None:
-        made = _made((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        self._encode, self.by, self.refused = made
+        self._record = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        self.by, self.refused = _chosen(self._record)
 
     def flat(self, texts: Sequence[str]) -> Flat:
         """The ids of all texts, int32 (tokens,), and where each text begins, int64 (texts + 1,)."""
-        return self._encode(texts)
+        return _made(self._record, not self.refused)(texts)
 
     def ids(self, text: str) -> Ids:
         """int32 (tokens,)."""
-        return self._encode([text])[0]
+        return self.flat([text])[0]
 
 
 def plain_encoder(record: str) -> Encode:
@@ -122,28 +122,29 @@ def first_difference(one: Encode, other: Encode, texts: list[str]) -> str | None
 
 
 @lru_cache(maxsize=2)
-def _made(record: str) -> tuple[Encode, str, str]:
-    """An encoder, its library, and why it is not the fast one."""
+def _made(record: str, fast: bool) -> Encode:
+    return fast_encoder(record) if fast else plain_encoder(record)
+
+
+@lru_cache(maxsize=2)
+def _chosen(record: str) -> tuple[str, str]:
+    """The library that encodes, and why it is not the fast one."""
     from importlib.metadata import version  # not before: to know the stages is to import this file
 
     slow = f"tokenizers {version('tokenizers')}"
-    name = "fastokens"
     try:
-        fast = fast_encoder(record)
-        name = f"fastokens {version('fastokens')}"
-        differs = _known_difference(record, fast, (slow, name))
+        import fastokens  # noqa: F401
+
+        fast = f"fastokens {version('fastokens')}"
     except ImportError:
-        return plain_encoder(record), slow, "fastokens is not installed"
-    except (ValueError, RuntimeError) as error:
-        return plain_encoder(record), slow, f"{name} cannot use this tokenizer: {error}"
-    if differs is not None:
-        return plain_encoder(record), slow, f"{name} gives other ids for {differs!r}"
-    return fast, name, ""
+        return slow, "fastokens is not installed"
+    refused = _refused(record, (slow, fast))
+    return (slow, f"{fast} {refused}") if refused else (fast, "")
 
 
-def _known_difference(record: str, fast: Encode, libraries: Sequence[str]) -> str | None:
-    """The first hostile text that the fast encoder encodes otherwise: as it was found before, else
-    looked for."""
+def _refused(record: str, libraries: Sequence[str]) -> str:
+    """Why the fast encoder is not to be used, "" = it may be: as it was found before, else by a
+    trial."""
     digest = hashlib.sha256(platform.machine().encode())
     for part in (record, *libraries):
         digest.update(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest())
@@ -151,14 +152,23 @@ def _known_difference(record: str, fast: Encode, libraries: Sequence[str]) -> st
         digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
     folder, name = cache_folder() / "encoders", digest.hexdigest()
     try:
-        known = json.loads((folder / f"difference-{name}").read_bytes())["text"]
+        known = json.loads((folder / f"trial-{name}").read_bytes())["refused"]
     except (OSError, ValueError, KeyError, TypeError):  # not there, or not whole
         pass
     else:
-        if known is None or isinstance(known, str):
+        if isinstance(known, str):
             return known
-    specials = [token["content"] for token in json.loads(record)["added_tokens"]]
-    texts = hostile_texts.hostile_texts(specials)
-    found = first_difference(plain_encoder(record), fast, texts)
-    keep(folder, "difference", name, json.dumps({"text": found}).encode())
-    return found
+    refused = _tried(record)
+    keep(folder, "trial", name, json.dumps({"refused": refused}).encode())
+    return refused
+
+
+def _tried(record: str) -> str:
+    try:
+        fast = fast_encoder(record)
+        specials = [token["content"] for token in json.loads(record)["added_tokens"]]
+        texts = hostile_texts.hostile_texts(specials)
+        differs = first_difference(plain_encoder(record), fast, texts)
+    except (ValueError, RuntimeError) as error:
+        return f"cannot use this tokenizer: {error}"
+    return "" if differs is None else f"gives other ids for {differs!r}"

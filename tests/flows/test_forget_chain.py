@@ -23,7 +23,7 @@ from tests.flows.test_forget_command import without_server
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.test_kill_stages import TRAINING
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 
 FILES, A_FILE = 5, 40
 SITE = "https://library.example/"

@@ -18,10 +18,19 @@ INTERRUPT, TERMINATE, HANG_UP = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
 WAITING = """
 import sys, time, types
 from pathlib import Path
+from pydantic import BaseModel, model_serializer
 from flows.cli import main as command_line
 
-def wait(kept: Path):
+class Slow(BaseModel):
+    @model_serializer
+    def wait(self):
+        print("waiting", flush=True)
+        time.sleep(120)
+
+def wait(kept: Path, within: bool = False):
     try:
+        if within:
+            Slow().model_dump()
         print("waiting", flush=True)
         time.sleep(120)
     finally:
@@ -59,8 +68,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 class Waiting:
-    def __init__(self, kept: Path, deaf: bool = False) -> None:
-        command = [sys.executable, "-c", WAITING, "wait", str(kept)]
+    def __init__(self, kept: Path, *options: str, deaf: bool = False) -> None:
+        command = [sys.executable, "-c", WAITING, "wait", str(kept), *options]
         if deaf:
             command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(
@@ -103,6 +112,16 @@ def test_a_signal_lets_a_command_put_away_what_it_does(
     assert said.endswith(KEPT)
     assert "Traceback" not in said
     assert (tmp_path / "kept").exists()
+
+
+def test_a_library_that_makes_an_error_of_the_signal_changes_nothing(tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path / "kept", "--within")
+    waiting.process.send_signal(HANG_UP)
+    _, said = waiting.process.communicate(timeout=60)
+    assert waiting.process.returncode == 128 + HANG_UP
+    assert said.startswith("PydanticSerializationError: ")
+    assert said.endswith(KEPT)
+    assert "Traceback" not in said
 
 
 def test_asked_twice_it_ends_at_once(tmp_path: Path) -> None:

@@ -35,9 +35,15 @@ TEXTS = [*library_texts(), "", "one", "\n", "x" * 50_000, "the user's 1234567 ..
 @pytest.fixture(autouse=True)
 def made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    bulk_encoding._made.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
+    """As in another process."""
     bulk_encoding._made.cache_clear()
+    bulk_encoding._chosen.cache_clear()
 
 
 def saved(tokenizer: Tokenizer, folder: Path) -> Path:
@@ -97,13 +103,14 @@ def test_without_it_the_same_documents(tmp_path: Path, monkeypatch: pytest.Monke
     folder = small_folder(tmp_path / "tokenizer")
     texts = [*TEXTS, *SPECIAL_TOKENS]
     fast = DocumentEncoder(folder)
-    bulk_encoding._made.cache_clear()
+    documents, counts = fast.documents(texts), fast.counts(texts)
+    forget()
     monkeypatch.setitem(sys.modules, "fastokens", None)
     slow = DocumentEncoder(folder)
     assert (slow.by.split()[0], slow.refused) == ("tokenizers", "fastokens is not installed")
     assert fast.by.split()[0] == "fastokens"
-    assert fast.documents(texts) == slow.documents(texts)
-    assert fast.counts(texts).tolist() == slow.counts(texts).tolist()
+    assert documents == slow.documents(texts)
+    assert counts.tolist() == slow.counts(texts).tolist()
 
 
 def test_a_tokenizer_it_cannot_read(tmp_path: Path) -> None:
@@ -151,14 +158,14 @@ def test_the_texts_are_tried_once_for_a_tokenizer_and_a_version(
     folder = small_folder(tmp_path / "tokenizer")
 
     def taken() -> str:
-        bulk_encoding._made.cache_clear()  # as in another process
+        forget()
         return BulkEncoder(folder).by
 
     assert taken() == taken()
     assert len(tried) == 1
     assert tried[0] > 1_000
     (kept,) = (tmp_path / "cache" / "ingot" / "encoders").iterdir()
-    for broken in (b"", kept.read_bytes()[:-1], b"[]", b'{"text": 1}'):
+    for broken in (b"", kept.read_bytes()[:-1], b"[]", b'{"refused": 1}'):
         kept.write_bytes(broken)
         taken()
     assert len(tried) == 5
@@ -180,7 +187,7 @@ def test_what_was_found_to_differ_is_refused_again(
     first = BulkEncoder(folder)
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    bulk_encoding._made.cache_clear()
+    forget()
     again = BulkEncoder(folder)
     assert first.refused == again.refused
     assert "gives other ids for 'ſ'" in again.refused

@@ -21,7 +21,7 @@ from tests.llm.tokens.small_tokenizer import library_texts
 from tests.test_kill_stages import TRAINING, write_rows
 from tests.web_server import Reply, WebServer
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 PAGES, OWN = 12, 40
 
