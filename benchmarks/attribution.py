@@ -7,7 +7,9 @@ Two inputs: the training documents of a recipe that is built, with its tokenizer
 it. Answers of 300 tokens are then attributed, tokenising and reading the documents' rows included:
 four stretches of 40 tokens, each planted from a document, between words of other documents in an
 order of chance. Build speed is by processor time of the one process, so that whatever else runs
-does not count; a look-up is the median of all answers by the clock, files in the page cache.
+does not count, once the library that sorts is loaded; a look-up is the median of all answers by the
+clock, files in the page cache. Beside it stands its processor time: on a busy machine a process is
+late by the turns of others.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import pyarrow.parquet as pq
 
 from flows.cli.built import first_built
 from llm.corpus.attribution.block import library
-from llm.corpus.attribution.block_file import write_blocks
+from llm.corpus.attribution.block_file import END, suffixes, write_blocks
 from llm.corpus.attribution.sources import Bounds, Sources
 from llm.corpus.attribution.tables import INDEXED, TRAINED
 from llm.rows import rows_with
@@ -106,6 +108,7 @@ class Built:
 
 def build(name: str, parts: Iterator[Part], folder: Path, bounds: Bounds) -> Built:
     """Index texts as the stage does: blocks and a table a part."""
+    suffixes(np.array([END], np.uint8))
     seconds, size, stored, documents = 0.0, 0, 0, 0
     kept: list[str] = []
     blocks, tables = folder / name, folder / f"{name}-rows"

@@ -70,7 +70,8 @@ def samples(data: Path, udhr: Path | None) -> Iterator[tuple[str, list[tuple[str
 
 def _paragraphs(folder: Path) -> Iterator[tuple[str, str]]:
     draw, known, seen = random.Random(1), told_languages(installed()), set[str]()
-    for path in sorted(folder.glob("*.html")):
+    # Dialects of a language have its code, too; the file called by that is the language itself.
+    for path in sorted(folder.glob("*.html"), key=lambda path: (path.stem.isdigit(), path.name)):
         markup = path.read_text("utf-8")
         language = re.search(r'<html[^>]* lang="([a-z]{2})"', markup)
         if not language or language[1] in seen or language[1] not in known:

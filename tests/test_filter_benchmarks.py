@@ -14,6 +14,7 @@ import pytest
 from benchmarks.filter import EXPLAINED, ours
 from benchmarks.language import macro
 from benchmarks.personal_data import overlap
+from benchmarks.quality import compared
 
 ROOT = Path(__file__).resolve().parents[1]
 PROSE = "The people of the town have boats, and they row to the sea with the tide. "
@@ -63,3 +64,16 @@ def test_the_benchmark_of_personal_data_runs_to_its_end(tmp_path: Path) -> None:
     bars = {bar["name"]: bar["value"] for bar in json.loads(done.stdout.splitlines()[-1])["bars"]}
     assert bars["email recall"] == bars["phone precision"] == 1
     assert bars["ip recall"] == bars["card recall"] == 0
+
+
+@pytest.mark.long
+def test_classifiers_score_what_did_not_train_them(tmp_path: Path) -> None:
+    """Good pages and bad ones have words of their own; length is the same, and tells nothing."""
+    good = [f"{PROSE}The boat of day {n} was seen at noon." for n in range(20)]
+    bad = [f"{'cheap deal! ' * 9}Offer {n}: more, more. Buy it now! Ends: {n}" for n in range(20)]
+    pages = [(label, text) for pair in zip(good, bad, strict=True) for label, text in
+             zip((True, False), pair, strict=True)]  # fmt: skip
+    found = compared(pages[:32], [text for _, text in pages[32:]], tmp_path)
+    assert set(found) == {"both", "fastText", "heuristics", "length"}
+    for way in ("both", "fastText", "heuristics"):
+        assert min(found[way][::2]) > max(found[way][1::2]), way

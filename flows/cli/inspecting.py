@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ from tasks.engine.upkeep import gc as collecting
 from tasks.engine.upkeep import trace as tracing
 from tasks.engine.upkeep import verify as verifying
 from tasks.forget.certificate import marks
-from tasks.forget.holders import CERTIFICATES
+from tasks.forget.holders import CERTIFICATES, pointers
 from tasks.panels.numbers import counted
 from tasks.papers import papers as papers_of
 from tasks.recipe import recipe_name
@@ -172,8 +173,8 @@ def trace(
         return
     if not document:
         raise MissingInputError("name a document (id or URL), or use --sequence N")
-    doc_id = tracing.resolve(artifacts, document)
-    found = tracing.trace(artifacts, doc_id)
+    doc_id = tracing.resolve(artifacts, document, _aside)
+    found = tracing.trace(artifacts, doc_id, _aside)
     if as_json:
         print(json.dumps([vars(row) for row in found], default=str, indent=1))
         return
@@ -187,6 +188,10 @@ def trace(
         if len(shown) > _SHOWN_CHARACTERS:
             shown = f"{shown[:_SHOWN_CHARACTERS]} ... (--json has all)"
         print(f"{row.stage + '.' + row.output:<28} {shown}")
+
+
+def _aside(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _page(artifacts: list[Artifact], doc_id: str) -> dict[str, Any]:
@@ -254,7 +259,7 @@ def verify(
     found = verifying.verify(store, deep, unmarked=lambda error: unmarked.append(str(error)))
     every = list(verifying.artifacts(store))
     count = len(every)
-    forgotten = {artifact.folder: names for artifact in every if (names := marks(artifact))}
+    forgotten = _forgotten(store, every)
     papers = papers_of.outdated(store)
     if as_json:
         told = {"artifacts": count, "damaged": found, "forgotten": forgotten, "papers": papers}
@@ -262,8 +267,10 @@ def verify(
     else:
         for place, stages in papers.items():
             print(f"no longer fits {place}: {', '.join(stages)} changed; `ingot papers` renews it")
-        for folder, names in forgotten.items():
-            print(f"holds forgotten pages {folder}: {CERTIFICATES}/{', '.join(names)}")
+        for folder, mark in forgotten.items():
+            now = f"in force as {', '.join(mark['in_force'])}" if mark["in_force"] else "replaced"
+            names = ", ".join(mark["certificates"])
+            print(f"holds forgotten pages {folder} ({now}): {CERTIFICATES}/{names}")
         for folder, files in found.items():
             print(f"damaged {folder}: {', '.join(files)}")
         print(
@@ -278,6 +285,18 @@ def verify(
         print(f"could not be marked as damaged: {why_not}", file=sys.stderr)
     if found:
         raise typer.Exit(1)
+
+
+def _forgotten(store: Store, every: Sequence[Artifact]) -> dict[str, dict[str, list[str]]]:
+    """What still holds pages that were taken out, by folder: certificates, and pointers to it."""
+    means = pointers(store)
+    found = {}
+    for artifact in every:
+        names, of = marks(artifact), artifact.manifest
+        if names:
+            in_force = means.get((of.stage, of.build_id, of.attempt), [])
+            found[artifact.folder] = {"certificates": names, "in_force": in_force}
+    return found
 
 
 def gc(

@@ -16,7 +16,7 @@ from tasks.engine.errors import IngotError
 from tasks.engine.store import channels
 from tasks.papers import papers as making
 from tasks.papers.answers import read_answers
-from tasks.papers.fields import filled_share
+from tasks.papers.fields import ASKED, UNKNOWN, filled_share, tally
 from tasks.recipe import recipe_name
 
 
@@ -48,10 +48,15 @@ def papers(
         print(line)
     for name in made.texts:
         print(store.full(f"{made.place}/{name}"))
-    left = [field.key for field in made.fields if field.value is None]
-    print(f"{filled_share(made.fields):.0%} of what provenance can say is filled in")
-    if left:
-        print(f"for a person to say, in a YAML file (--answers): {json.dumps(left)[1:-1]}")
+    counts = ", ".join(f"{count} {who}" for who, count in tally(made.fields).items())
+    print(
+        f"{len(made.fields)} fields: {counts}; {filled_share(made.fields):.0%} of what provenance "
+        "can say is filled in"
+    )
+    for who, what in ((UNKNOWN, "not known of these data"), (ASKED, "for a person to say")):
+        left = [field.key for field in made.fields if field.who == who]
+        if left:
+            print(f"{what}, in a YAML file (--answers): {json.dumps(left)[1:-1]}")
 
 
 def register(app: typer.Typer) -> None:

@@ -28,6 +28,9 @@ _CARD_SAMPLES, _CARD_CHARACTERS = 3, 600
 
 
 def report(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where --pdf writes to; beside the report without it.")
+    ] = None,
     recipe: Recipe = "quickstart",
     show: Annotated[bool, typer.Option("--open", help="Open the report in a browser.")] = False,
     funnel: Annotated[Path | None, typer.Option(help="Write the funnel as an SVG file.")] = None,
@@ -35,21 +38,29 @@ def report(
         Path | None, typer.Option(help="Write what is known of the data as a Markdown file.")
     ] = None,
     pdf: Annotated[
-        Path | None, typer.Option(help="Typeset it as a PDF file, to print or to hand on.")
-    ] = None,
+        bool, typer.Option("--pdf", help="Typeset it as a PDF file, to print or to hand on.")
+    ] = False,
     channel: Channel = channels.LATEST,
 ) -> None:
     """Print where the report is: how the model was made, on one page."""
+    if file is not None and not pdf:
+        raise IngotError(f"{file}: say what is to be written there; --pdf typesets the report")
     built = first_built(recipe, channel, ("report",))
     page = built.data("report").folder() / "index.html"
     print(page)
-    if pdf is not None:
+    if pdf:
         from tasks.report.pdf import pdf as typeset
         from tasks.stages.report import guide_of
 
         guide = guide_of(built, find_artifacts(recipe, channel), partial(print, file=sys.stderr))
-        pdf.write_bytes(typeset(guide))
-        print(pdf)
+        written, to = typeset(guide), file or page.with_suffix(".pdf")
+        try:
+            to.write_bytes(written)
+        except OSError as error:
+            raise IngotError(
+                f"{to} cannot be written: {error}; name another file: `ingot report --pdf FILE`"
+            ) from error
+        print(to)
     if funnel is not None:
         from tasks.report.guide import funnel_picture
 

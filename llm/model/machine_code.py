@@ -16,7 +16,7 @@ _SOURCE = Path(__file__).with_name("compiled_forward.c")
 def library() -> ctypes.CDLL | None:
     """The compiled loops; none where that is not possible.
 
-    It takes half a second.
+    It takes half a second, once on a machine.
     """
     found = compiled(_SOURCE, _flags(), "PyTorch generates, some times slower", ["-lm"])
     if found is None:

@@ -25,8 +25,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-import psutil
-
 from llm.errors import ExpectedError
 from llm.process.child_process import ChildProcess, DeadlinePassed, ProcessGone, TransferStopped
 
@@ -137,6 +135,8 @@ class Child:
         process = self._process
         if process is None:
             return 0
+        import psutil  # not before: children import this file, and ask for no such thing
+
         try:
             return int(psutil.Process(process.popen.pid).memory_info().rss)
         except psutil.Error:

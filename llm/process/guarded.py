@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-import psutil
 import pyarrow as pa
 
+from llm.arrow_without_pandas import block_pandas
 from llm.process.child_main import resolve
 from llm.process.sandbox import Failure, Sandbox, batches, warm_sandbox
 from llm.rows import bytes_of
@@ -35,6 +35,8 @@ _LOADING_SECONDS = 600.0
 _MEMORY_SHARE = 0.5
 
 TIMEOUT = "timeout"
+
+block_pandas()  # whatever runs on rows in a child comes by here
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def guarded(
         sandbox.prepare(Rows(table.schema.empty_table()), _LOADING_SECONDS)
         for rows, size in _batches(table, text):
             yield from _results(sandbox, rows, size)
+    import psutil  # not before: the child imports this file too
+
     cores = os.cpu_count() or 1
     if sandbox.rss_bytes() > psutil.virtual_memory().total * _MEMORY_SHARE / cores:
         sandbox.close()

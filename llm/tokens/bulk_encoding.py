@@ -1,15 +1,19 @@
 """Texts to ids in bulk: by the fastest encoder here that gives the ids of `tokenizers`.
 
 fastokens encodes tens of times as fast (benchmarks/tokenizer.py), and is taken where it gives
-equal ids on a fixed set of hostile texts, looked at whenever a tokenizer is loaded. Where it is
-not installed, cannot read the tokenizer, or gives one id that differs, `tokenizers` does the work.
-So the ids are the same whichever of them ran, and no artifact's identity depends on it.
+equal ids on a fixed set of hostile texts, looked at when a tokenizer is first loaded on a machine:
+what was found is kept in the user's cache folder, for this tokenizer and these versions alone.
+Where it is not installed, cannot read the tokenizer, or gives one id that differs, `tokenizers`
+does the work. So the ids are the same whichever of them ran, and no artifact's identity depends on
+it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.tokens.hostile_texts import hostile_texts
+from llm.cache_folder import cache_folder, keep
+from llm.tokens import hostile_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -43,16 +48,16 @@ class BulkEncoder:
     """
 
     def __init__(self, folder: Path) -> None:
-        made = _made((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        self._encode, self.by, self.refused = made
+        self._record = (folder / "tokenizer.json").read_text(encoding="utf-8")
+        self.by, self.refused = _chosen(self._record)
 
     def flat(self, texts: Sequence[str]) -> Flat:
         """The ids of all texts, int32 (tokens,), and where each text begins, int64 (texts + 1,)."""
-        return self._encode(texts)
+        return _made(self._record, not self.refused)(texts)
 
     def ids(self, text: str) -> Ids:
         """int32 (tokens,)."""
-        return self._encode([text])[0]
+        return self.flat([text])[0]
 
 
 def plain_encoder(record: str) -> Encode:
@@ -117,22 +122,53 @@ def first_difference(one: Encode, other: Encode, texts: list[str]) -> str | None
 
 
 @lru_cache(maxsize=2)
-def _made(record: str) -> tuple[Encode, str, str]:
-    """An encoder, its library, and why it is not the fast one."""
-    plain = plain_encoder(record)
+def _made(record: str, fast: bool) -> Encode:
+    return fast_encoder(record) if fast else plain_encoder(record)
+
+
+@lru_cache(maxsize=2)
+def _chosen(record: str) -> tuple[str, str]:
+    """The library that encodes, and why it is not the fast one."""
     from importlib.metadata import version  # not before: to know the stages is to import this file
 
     slow = f"tokenizers {version('tokenizers')}"
-    name = "fastokens"
+    try:
+        import fastokens  # noqa: F401
+
+        fast = f"fastokens {version('fastokens')}"
+    except ImportError:
+        return slow, "fastokens is not installed"
+    refused = _refused(record, (slow, fast))
+    return (slow, f"{fast} {refused}") if refused else (fast, "")
+
+
+def _refused(record: str, libraries: Sequence[str]) -> str:
+    """Why the fast encoder is not to be used, "" = it may be: as it was found before, else by a
+    trial."""
+    digest = hashlib.sha256(platform.machine().encode())
+    for part in (record, *libraries):
+        digest.update(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest())
+    for file in (__file__, hostile_texts.__file__):
+        digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
+    folder, name = cache_folder() / "encoders", digest.hexdigest()
+    try:
+        known = json.loads((folder / f"trial-{name}").read_bytes())["refused"]
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not whole
+        pass
+    else:
+        if isinstance(known, str):
+            return known
+    refused = _tried(record)
+    keep(folder, "trial", name, json.dumps({"refused": refused}).encode())
+    return refused
+
+
+def _tried(record: str) -> str:
     try:
         fast = fast_encoder(record)
-        name = f"fastokens {version('fastokens')}"
         specials = [token["content"] for token in json.loads(record)["added_tokens"]]
-        differs = first_difference(plain, fast, hostile_texts(specials))
-    except ImportError:
-        return plain, slow, "fastokens is not installed"
+        texts = hostile_texts.hostile_texts(specials)
+        differs = first_difference(plain_encoder(record), fast, texts)
     except (ValueError, RuntimeError) as error:
-        return plain, slow, f"{name} cannot use this tokenizer: {error}"
-    if differs is not None:
-        return plain, slow, f"{name} gives other ids for {differs!r}"
-    return fast, name, ""
+        return f"cannot use this tokenizer: {error}"
+    return "" if differs is None else f"gives other ids for {differs!r}"

@@ -7,7 +7,7 @@ equal rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -41,20 +41,24 @@ def listed(tokens: Iterable[pa.Table]) -> pa.Table:
     Args:
         tokens: tables with doc_id, split, source, bytes and tokens (list<int32>).
     """
-    found = [PARTITIONS.empty_table()]
-    for table in tokens:
-        lists = table.column("tokens").combine_chunks()
-        length = lists.value_lengths().to_numpy().astype(np.int64)
-        values = np.ascontiguousarray(lists.flatten().to_numpy(), dtype=np.int32)
-        ends = np.cumsum(length)
-        digests = [
-            xxhash.xxh3_64_intdigest(values[start:end].data)
-            for start, end in zip((ends - length).tolist(), ends.tolist(), strict=True)
-        ]
-        columns = [table.column(name) for name in PARTITIONS.names[:4]]
-        columns += [pa.array(length), pa.array(digests, pa.uint64())]
-        found.append(pa.table(columns, schema=PARTITIONS))
-    return pa.concat_tables(found).sort_by("doc_id")
+    return _by_id([_listed(table) for table in tokens])
+
+
+def _listed(tokens: pa.Table) -> pa.Table:
+    lists = tokens.column("tokens").combine_chunks()
+    length = lists.value_lengths().to_numpy().astype(np.int64)
+    values = np.ascontiguousarray(lists.flatten().to_numpy(), dtype=np.int32)
+    ends = np.cumsum(length)
+    digests = [
+        xxhash.xxh3_64_intdigest(values[start:end].data)
+        for start, end in zip((ends - length).tolist(), ends.tolist(), strict=True)
+    ]
+    columns = [tokens.column(name) for name in PARTITIONS.names[:4]]
+    return pa.table([*columns, pa.array(length), pa.array(digests, pa.uint64())], schema=PARTITIONS)
+
+
+def _by_id(found: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables([PARTITIONS.empty_table(), *found]).sort_by("doc_id")
 
 
 def divided(documents: pa.Table, before: Sequence[tuple[int, pa.Table]]) -> dict[int, pa.Table]:
@@ -79,8 +83,11 @@ def divided(documents: pa.Table, before: Sequence[tuple[int, pa.Table]]) -> dict
     }
 
 
-def tokens_of_partition(documents: pa.Table, parts: Iterable[Part]) -> list[pa.Table]:
-    """The rows of a partition's documents; of a part that has none only the doc_ids are read.
+def tokens_of_partition(documents: pa.Table, parts: Iterable[Part]) -> Iterator[pa.Table]:
+    """The rows of a partition's documents, a part at a time; of a part that has none only the
+    doc_ids are read.
+
+    They may be relied on once all of them were given: the last look is at all together.
 
     Args:
         documents: of `PARTITIONS`, by doc_id.
@@ -91,17 +98,18 @@ def tokens_of_partition(documents: pa.Table, parts: Iterable[Part]) -> list[pa.T
         OtherTokensError: they lack some, or what a document has is not what the list says.
     """
     wanted = _names(documents)
-    own = []
+    found = []
     for read in parts:
         inside = _places(_names(read(["doc_id"])), wanted) >= 0
         if inside.any():
-            own.append(read(_READ).filter(pa.array(inside)))
-    if not listed(own).equals(documents):
+            own = read(_READ).filter(pa.array(inside))
+            found.append(_listed(own))
+            yield own
+    if not _by_id(found).equals(documents):
         raise OtherTokensError(
             "the tokens of a partition are not those it was listed with; `ingot verify --deep` "
             "marks damaged artifacts, `ingot run` rebuilds them"
         )
-    return own
 
 
 def _names(table: pa.Table) -> NDArray[np.bytes_]:

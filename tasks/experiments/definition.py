@@ -209,8 +209,10 @@ def _as_far_as_trained(recipe: Recipe, source: str) -> Recipe:
         for stage, config in recipe.configs.items()
         if stage in kept
     }
-    # Models of others are what they are, whatever is tried.
-    configs[EVALUATE] = configs[EVALUATE].model_copy(update={"models": []})
+    # Models of others are what they are, whatever is tried; and no index is built of each corpus to
+    # look answers up in.
+    apart = {"models": [], "verbatim_prompts": 0}
+    configs[EVALUATE] = configs[EVALUATE].model_copy(update=apart)
     return replace(recipe, configs=configs)
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from llm.corpus.forget.opt_outs import Entry, OptOuts, spelled
@@ -19,12 +21,14 @@ from llm.rows import bytes_of
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.forget.holders import CERTIFICATES, Held, Holder, held
-from tasks.forget.texts import Texts, cleaned, trained_on
+from tasks.forget.indexed import IndexedTexts, indexed_texts
+from tasks.forget.texts import DOCUMENTS, Texts, cleaned, trained_on
 from tasks.panels.numbers import counted
 
 WINDOW = 50  # bytes of a run that counts as the page's own words
 NEAR = 0.5  # of a document's bytes: from here on it is mostly the page's words
 MARK = "forgotten.json"
+_INDEX, _ARTIFACTS = "index", "artifacts/"
 _EXCERPT = 160
 
 
@@ -93,6 +97,9 @@ class Certificate(_Record):
 
     Attributes:
         searched_bytes: of texts that are trained on.
+        searched_by: the artifact of `index` whose suffix arrays were asked first; none where all
+            texts were read through.
+        by_suffix_arrays: texts of which these say that they share nothing.
         ids_in_force: rows in force, of whatever output with text or tokens, that have a page.
         beyond: what no rebuild reaches, for people.
     """
@@ -107,6 +114,8 @@ class Certificate(_Record):
     removed_bytes: int
     searched_texts: int
     searched_bytes: int
+    searched_by: str | None
+    by_suffix_arrays: int
     ids_in_force: int
     shared: list[StillShared]
     still_held: list[StillHeld]
@@ -123,28 +132,52 @@ class Certificate(_Record):
         return [each for each in self.still_held if each.model]
 
 
+@dataclass(frozen=True)
+class Search:
+    """What was found of removed texts in others.
+
+    Attributes:
+        found: texts that have words of them, each with where it stands and its URL.
+        texts, bytes: that were looked through.
+        by_index: texts among them that an index told of.
+    """
+
+    found: Sequence[tuple[Texts, Shared, str | None]]
+    texts: int
+    bytes: int
+    by_index: int
+
+
 def shared_texts(
-    removed: Iterable[str], texts: Iterable[Texts], without: set[str]
-) -> tuple[list[tuple[Texts, Shared, str | None]], int, int]:
-    """Texts with words of removed ones, each with where it stands and its URL; then how many texts
-    and bytes were looked through.
+    removed: Collection[bytes],
+    texts: Iterable[Texts],
+    without: Collection[str] = (),
+    indexed: IndexedTexts | None = None,
+) -> Search:
+    """Look for words of removed texts in others.
 
     Args:
         without: doc_ids that are not looked at.
+        indexed: which of the documents need not be read through.
     """
-    sought = RemovedTexts([text.encode() for text in removed], WINDOW)
+    sought = RemovedTexts(removed, WINDOW)
     found: list[tuple[Texts, Shared, str | None]] = []
-    count = size = 0
+    count = size = by_index = 0
     for each in texts:
         size += sum(bytes_of(each.texts).to_pylist())
         count += len(each.texts)
+        ids, column = each.doc_ids, each.texts
+        if indexed is not None and each.output == DOCUMENTS:
+            read = ~indexed.without_runs(each)
+            by_index += len(read) - int(read.sum())
+            ids, column = ids.filter(pa.array(read)), column.filter(pa.array(read))
         urls = dict(zip(each.doc_ids.to_pylist(), each.urls, strict=True))
         found += [
             (each, shared, urls[shared.doc_id])
-            for shared in sought.shared_with(each.doc_ids, each.texts)
+            for shared in sought.shared_with(ids, column)
             if shared.doc_id not in without
         ]
-    return found, count, size
+    return Search(found, count, size, by_index)
 
 
 def near_duplicates(
@@ -155,7 +188,8 @@ def near_duplicates(
     All documents are looked at: one that deduplication left out for a removed page comes back when
     that page goes.
     """
-    found, _, _ = shared_texts(removed.values(), cleaned(artifacts), set(removed))
+    texts = [text.encode() for text in removed.values()]
+    found = shared_texts(texts, cleaned(artifacts), without=removed).found
     return [(shared.doc_id, url, shared.share) for _, shared, url in found if shared.share >= NEAR]
 
 
@@ -177,7 +211,9 @@ def certify(
         artifacts: of the recipe, in force now, by stage.
         rebuilt: artifacts of the rebuild.
     """
-    found, count, size = shared_texts(removed.values(), trained_on(artifacts), set())
+    texts = [text.encode() for text in removed.values()]
+    indexed = indexed_texts(artifacts.get(_INDEX), texts, WINDOW)
+    search = shared_texts(texts, trained_on(artifacts), indexed=indexed)
     shared = [
         StillShared(
             stage=each.stage,
@@ -190,7 +226,7 @@ def certify(
             near_duplicate=one.share >= NEAR,
             excerpt=one.excerpt[:_EXCERPT],
         )
-        for each, one, url in sorted(found, key=lambda each: -each[1].longest)
+        for each, one, url in sorted(search.found, key=lambda each: -each[1].longest)
     ]
     after = held(
         store, OptOuts([*entries, *(Entry("doc_id", page.doc_id) for page in before.pages)])
@@ -217,8 +253,10 @@ def certify(
         rebuilt=[_rebuilt(artifact) for artifact in rebuilt],
         window_bytes=WINDOW,
         removed_bytes=sum(page.text_bytes for page in pages),
-        searched_texts=count,
-        searched_bytes=size,
+        searched_texts=search.texts,
+        searched_bytes=search.bytes,
+        searched_by=None if indexed is None else artifacts[_INDEX].folder.removeprefix(_ARTIFACTS),
+        by_suffix_arrays=search.by_index,
         ids_in_force=sum(
             sum(holder.rows.values()) for holder in after.holders if holder.artifact.folder in fresh
         ),

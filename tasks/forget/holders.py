@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from tasks.engine.store.manifest import File, OutputRecord
 from tasks.engine.store.part_files import read_part
 from tasks.engine.store.published import published
 from tasks.engine.store.store import Store
-from tasks.registry import MODEL_STAGES, STAGES
 
 _OWN, _MANY, _PARENTS = "doc_id", "doc_ids", "parent_doc_ids"
 _SPLIT = "split"
@@ -32,7 +32,10 @@ _SAY = frozenset(
     ("html", "text", "tokens", "messages", "prompt", "chosen", "rejected", "answer", "completion")
 )
 # They show artifacts and measure models; nothing learns from them.
-_ONLY_SHOW = frozenset(("fetch", "report", "evaluate", "judge"))
+_INDEX = "index"  # its tables name the texts that its blocks have
+_ONLY_SHOW = frozenset(("fetch", _INDEX, "report", "evaluate", "judge"))
+_MODEL = "model"
+_CLASSIFIERS = "quality"  # its models tell texts apart, and say none
 _THREADS = 8
 CERTIFICATES = "forgotten"
 
@@ -66,7 +69,8 @@ class Holder:
     @property
     def is_model(self) -> bool:
         """Whether it is a language model, or files of one to hand on, that learned from them."""
-        return self.learned and self.artifact.stage in (*MODEL_STAGES, "reward", "export")
+        makes_one = _MODEL in self.artifact.manifest.outputs
+        return self.learned and makes_one and self.artifact.stage != _CLASSIFIERS
 
     @property
     def name(self) -> str:
@@ -80,7 +84,7 @@ class Held:
     """What a home has of some pages.
 
     Attributes:
-        holders: in the order of the stages.
+        holders: each after those it was made of.
         documents: artifacts were looked through that have so many pages together.
     """
 
@@ -95,16 +99,26 @@ class Held:
 
 
 def every_attempt(store: Store) -> list[Artifact]:
-    """All that was ever published and not removed, in the order of the stages."""
-    found = []
-    for stage in [name for name in STAGES if name in set(store.names("artifacts"))]:
-        for build in store.names(f"artifacts/{stage}"):
-            for attempt in store.names(f"artifacts/{stage}/{build}"):
+    """All that was ever published and not removed, each after those it was made of.
+
+    The order is that of their own records: to know all stages takes longer than to search.
+    """
+    found: dict[tuple[str, str, str], Artifact] = {}
+    for stage in sorted(store.names("artifacts")):
+        for build in sorted(store.names(f"artifacts/{stage}")):
+            for attempt in sorted(store.names(f"artifacts/{stage}/{build}")):
                 if attempt.isdigit():
                     artifact = published(store, stage, build, attempt)
                     if artifact is not None:
-                        found.append(artifact)
-    return found
+                        found[stage, artifact.manifest.build_id, attempt] = artifact
+    read = {
+        key: [
+            (record.stage, record.build_id, record.attempt)
+            for record in artifact.manifest.inputs.values()
+        ]
+        for key, artifact in found.items()
+    }
+    return [found[key] for key in TopologicalSorter(read).static_order() if key in found]
 
 
 def held(store: Store, opt_outs: OptOuts) -> Held:
@@ -113,7 +127,7 @@ def held(store: Store, opt_outs: OptOuts) -> Held:
     with ThreadPoolExecutor(_THREADS) as pool:
         pages, documents = _pages(attempts, opt_outs, pool, _certified(store))
         ids = {page.doc_id for page in pages} | opt_outs.doc_ids
-        looked = _Search(ids, _pointers(store), pool)
+        looked = _Search(ids, pointers(store), pool)
         holders = [holder for one in attempts if (holder := looked.holder(one)) is not None]
     return Held(tuple(pages), tuple(holders), documents)
 
@@ -159,8 +173,8 @@ def _pages(
     return ordered, sum(rows for _, rows in parts.values())
 
 
-def _pointers(store: Store) -> dict[tuple[str, str, str], list[str]]:
-    """By stage, build and attempt, the pointers that mean it."""
+def pointers(store: Store) -> dict[tuple[str, str, str], list[str]]:
+    """By stage, build and attempt, the pointers that mean it, as "recipe@channel"."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for recipe in store.names("refs"):
         for stage in store.names(f"refs/{recipe}"):
@@ -202,7 +216,8 @@ class _Search:
             count, to_learn = self._count(artifact, name, output, columns)
             if not count:
                 continue
-            (rows if _SAY & set(columns) else mentions)[name] = count
+            says = manifest.stage == _INDEX or bool(_SAY & set(columns))
+            (rows if says else mentions)[name] = count
             if to_learn:
                 self._teach.add((*key, name))
         learned = artifact.stage not in _ONLY_SHOW and any(

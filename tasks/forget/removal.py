@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from llm.corpus.forget.opt_outs import DOC_ID, Entry, OptOuts
 from tasks.engine.errors import IngotError
-from tasks.engine.run.chain import Chain
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.forget import tombstones
@@ -17,7 +17,11 @@ from tasks.forget.holders import Held, held
 from tasks.forget.texts import in_force, removed_texts
 from tasks.forget.words import document
 
-_DATA = ("pack", "examples")  # what models are trained on comes out of these
+if TYPE_CHECKING:
+    from tasks.engine.run.chain import Chain
+
+# What models are trained on comes out of these, and an index has the texts themselves.
+_DATA = ("pack", "examples", "index")
 
 
 class NothingToForgetError(IngotError):

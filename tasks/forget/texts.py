@@ -13,9 +13,8 @@ from tasks.engine.store.artifact import Artifact, Data
 from tasks.engine.store.published import published
 from tasks.engine.store.store import Store
 from tasks.forget.holders import Held
-from tasks.registry import STAGES
 
-_DOCUMENTS, _PACK = "documents", "pack"
+DOCUMENTS, _PACK = "documents", "pack"
 _MESSAGES = ("messages", "prompt", "chosen", "rejected", "answer")
 
 
@@ -24,12 +23,14 @@ class Texts:
     """Rows that are trained on, an output's part at a time.
 
     Attributes:
+        part: path of the part within the output.
         doc_ids, texts: string (rows,).
         urls: string (rows,); empty for examples.
     """
 
     stage: str
     output: str
+    part: str
     doc_ids: pa.ChunkedArray
     urls: list[str | None]
     texts: pa.ChunkedArray
@@ -37,6 +38,8 @@ class Texts:
 
 def in_force(store: Store, recipe: str, channel: str = channels.LATEST) -> dict[str, Artifact]:
     """What a channel of a recipe means, by stage, in the order of the chain."""
+    from tasks.registry import STAGES  # not before: to know all stages takes half a second
+
     found = {stage: channels.resolve(store, recipe, stage, channel) for stage in STAGES}
     return {stage: artifact for stage, artifact in found.items() if artifact is not None}
 
@@ -50,10 +53,10 @@ def removed_texts(held: Held) -> dict[str, str]:
     old = [holder for holder in held.holders if not holder.in_force]
     now = [holder for holder in held.holders if holder.in_force]
     for holder in reversed([*old, *now]):
-        if _DOCUMENTS not in holder.rows or not missing:
+        if DOCUMENTS not in holder.rows or not missing:
             continue
-        data = holder.artifact.data(_DOCUMENTS)
-        if "text" not in _columns(holder.artifact, _DOCUMENTS):
+        data = holder.artifact.data(DOCUMENTS)
+        if "text" not in _columns(holder.artifact, DOCUMENTS):
             continue
         for part in data.parts:
             rows = rows_among(data.part_table(part, ["doc_id"]), missing)
@@ -87,23 +90,23 @@ def cleaned(artifacts: Mapping[str, Artifact]) -> Iterator[Texts]:
     """All documents, those that later stages leave out too."""
     first = next((one for one in artifacts.values() if _has_texts(one)), None)
     if first is not None:
-        yield from _of_documents(first.data(_DOCUMENTS), first.stage)
+        yield from _of_documents(first.data(DOCUMENTS), first.stage)
 
 
 def trained_documents(artifacts: Mapping[str, Artifact]) -> Data | None:
     """The documents that `pack` read; without it the last there are."""
     if _PACK in artifacts:
-        record = artifacts[_PACK].manifest.inputs[_DOCUMENTS]
+        record = artifacts[_PACK].manifest.inputs[DOCUMENTS]
         store = artifacts[_PACK].store
         found = published(store, record.stage, record.build_id, record.attempt)
         if found is not None:
             return found.data(record.output)
     with_texts = [one for one in artifacts.values() if _has_texts(one)]
-    return with_texts[-1].data(_DOCUMENTS) if with_texts else None
+    return with_texts[-1].data(DOCUMENTS) if with_texts else None
 
 
 def _has_texts(artifact: Artifact) -> bool:
-    return {"doc_id", "url", "text"} <= set(_columns(artifact, _DOCUMENTS))
+    return {"doc_id", "url", "text"} <= set(_columns(artifact, DOCUMENTS))
 
 
 def _columns(artifact: Artifact, output: str) -> list[str]:
@@ -112,18 +115,20 @@ def _columns(artifact: Artifact, output: str) -> list[str]:
 
 
 def _of_documents(data: Data, stage: str) -> Iterator[Texts]:
-    for table in data.tables(["doc_id", "url", "text"]):
+    for part in data.parts:
+        table = data.part_table(part, ["doc_id", "url", "text"])
         ids, urls, texts = (table.column(place) for place in range(3))
-        yield Texts(stage, _DOCUMENTS, ids, urls.to_pylist(), texts)
+        yield Texts(stage, DOCUMENTS, part.path, ids, urls.to_pylist(), texts)
 
 
 def _of_examples(data: Data, stage: str, output: str, columns: list[str]) -> Iterator[Texts]:
     """Each example as one text, its turns a line each."""
     names = [name for name in _MESSAGES if name in columns]
-    for table in data.tables(["doc_id", *names]):
+    for part in data.parts:
+        table = data.part_table(part, ["doc_id", *names])
         texts = [
             "\n".join(turn["content"] or "" for name in names for turn in row[name] or ())
             for row in table.select(names).to_pylist()
         ]
-        ids = table.column("doc_id")
-        yield Texts(stage, output, ids, [None] * len(texts), pa.chunked_array([texts], pa.string()))
+        ids, column = table.column("doc_id"), pa.chunked_array([texts], pa.string())
+        yield Texts(stage, output, part.path, ids, [None] * len(texts), column)

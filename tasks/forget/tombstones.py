@@ -7,12 +7,14 @@ import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llm.corpus.forget.opt_outs import Entry, OptOutFileError, parse_entry, read_opt_outs, spelled
 from llm.corpus.source.delimited import delimiter_of
-from tasks.engine.config import StageConfig
 from tasks.engine.store.store import Store
-from tasks.stages.source_config import SourceConfig
+
+if TYPE_CHECKING:
+    from tasks.engine.config import StageConfig
 
 FILE = "forgotten.csv"
 _COLUMNS = ("entry", "asked", "note")
@@ -96,6 +98,8 @@ def with_forgotten(configs: Mapping[str, StageConfig], store: Store) -> dict[str
 
 def with_list(configs: Mapping[str, StageConfig], path: Path) -> dict[str, StageConfig]:
     """Configs of a recipe, its `source` told of one more list."""
+    from tasks.stages.source_config import SourceConfig  # not before: a search does without
+
     source = configs.get(_SOURCE)
     if not isinstance(source, SourceConfig):
         return dict(configs)

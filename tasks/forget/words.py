@@ -116,10 +116,21 @@ def document(certificate: Certificate) -> str:
     parts = [
         f"# Certificate {certificate.name}",
         f"Asked: {asked}. Recipe: {inline(certificate.recipe)}. Issued: {certificate.issued}.",
-        f"**{verdict(certificate)}.** The removal {holds}.",
+        f"**{verdict(certificate)}.** The removal {holds}. {_way(certificate)}",
         *_tables(certificate_panels(certificate)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _way(certificate: Certificate) -> str:
+    """How it was searched; both ways find every run."""
+    if certificate.searched_by is None:
+        return "Every text was read through."
+    return (
+        f"Of {counted(certificate.by_suffix_arrays, 'text')} the suffix arrays of "
+        f"{certificate.searched_by} say so, compared with these texts byte by byte; the others "
+        "were read through."
+    )
 
 
 def _tables(panels: Sequence[Panel]) -> list[str]:

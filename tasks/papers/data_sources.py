@@ -120,7 +120,7 @@ def _crawl(known: Known, origins: Mapping[str, _Origin]) -> list[Field]:
     crawled = _rows(known, origins, "crawled")
     evidence = known.evidence("fetch.files", "source.pages")
     agent = known.artifacts["fetch"].manifest.execution.get("user_agent") if crawled else None
-    period = None
+    period = None if crawled else "No crawler was used, and no record says when it was fetched."
     if known.first is not None and known.last is not None:
         period = f"{known.first:%m/%Y} to {known.last:%m/%Y}"
     return [
@@ -132,7 +132,7 @@ def _crawl(known: Known, origins: Mapping[str, _Origin]) -> list[Field]:
             "crawled.period",
             _CRAWLED,
             "Period of collection",
-            period or "No record has the date on which its page was fetched.",
+            period,
             evidence,
         ),
         derived(

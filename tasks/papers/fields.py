@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,11 @@ from tasks.engine.errors import IngotError
 from tasks.papers.known import Evidence
 from tasks.settings_files.field_errors import did_you_mean
 
-DERIVED, GIVEN, OPEN = "derived", "given", "open"
-TO_BE_SAID = "(to be said by a person)"
+DERIVED, GIVEN, ASKED, UNKNOWN = "derived", "given", "asked", "unknown"
+TO_BE_SAID = {
+    ASKED: "(to be said by a person)",
+    UNKNOWN: "(not known of these data; to be said by a person)",
+}
 
 
 class PapersAnswersError(IngotError):
@@ -28,7 +32,8 @@ class Field:
         value: a text, or rows of a table (mappings of the same keys); `None` where nothing is
             known.
         derivable: provenance can say it; else only a person knows.
-        who: "derived" from artifacts, "given" by a person, "open" where nobody said it.
+        who: "derived" from artifacts or "given" by a person; without a value "asked" of a person,
+            or "unknown" where other data would have said it.
         evidence: outputs it was read from.
     """
 
@@ -48,13 +53,14 @@ def derived(
     value: str | Sequence[Mapping[str, Any]] | None,
     evidence: Sequence[Evidence] = (),
 ) -> Field:
-    """A field that provenance says; open where it has no value here."""
-    return Field(key, section, label, value, True, OPEN if value is None else DERIVED, evidence)
+    """A field that provenance says; unknown where it has no value here."""
+    who = UNKNOWN if value is None else DERIVED
+    return Field(key, section, label, value, True, who, evidence)
 
 
 def asked(key: str, section: str, label: str) -> Field:
     """A field that only a person can say."""
-    return Field(key, section, label, None, False, OPEN)
+    return Field(key, section, label, None, False, ASKED)
 
 
 def with_answers(fields: Sequence[Field], answers: Mapping[str, str], where: str) -> list[Field]:
@@ -86,6 +92,12 @@ def filled_share(fields: Sequence[Field]) -> float:
     """Of the fields that provenance can say, those that say something."""
     known = [field for field in fields if field.derivable]
     return sum(field.value is not None for field in known) / len(known)
+
+
+def tally(fields: Sequence[Field]) -> dict[str, int]:
+    """How many fields are derived, given, asked and unknown."""
+    counts = Counter(field.who for field in fields)
+    return {who: counts[who] for who in (DERIVED, GIVEN, ASKED, UNKNOWN)}
 
 
 def share(part: int, whole: int) -> str:

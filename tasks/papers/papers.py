@@ -18,7 +18,7 @@ from tasks.forget.texts import in_force
 from tasks.panels.markdown import inline, markdown
 from tasks.panels.panels import Table
 from tasks.papers.cards import data_card_of, model_card_of
-from tasks.papers.fields import TO_BE_SAID, Field, filled_share, with_answers
+from tasks.papers.fields import TO_BE_SAID, Field, filled_share, tally, with_answers
 from tasks.papers.known import read
 from tasks.papers.sbom import bill_of_materials
 from tasks.papers.training_content import fields
@@ -156,6 +156,7 @@ def _record(recipe: str, filled: Sequence[Field]) -> dict[str, Any]:
     return {
         "recipe": recipe,
         "filled_of_derivable": round(filled_share(filled), 4),
+        "counts": tally(filled),
         "fields": [
             {
                 "key": field.key,
@@ -186,7 +187,7 @@ def _summary(recipe: str, filled: Sequence[Field]) -> str:
 
 def _value(field: Field) -> str:
     if field.value is None:
-        return TO_BE_SAID
+        return TO_BE_SAID[field.who]
     if isinstance(field.value, str):
         return inline(field.value)
     columns = list(field.value[0])

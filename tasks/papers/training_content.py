@@ -106,7 +106,7 @@ def _general(known: Known) -> list[Field]:
             "data.languages",
             _DATA,
             "Languages",
-            languages or "Not told apart: the recipe has no stage `annotate`.",
+            languages or None,
             known.evidence("annotate.attributes"),
         ),
         derived(

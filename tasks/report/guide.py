@@ -22,6 +22,8 @@ from tasks.report.blocks import (
     Figure,
     Folded,
     Guide,
+    Heading,
+    Paragraph,
     Part,
     Run,
     Text,
@@ -106,7 +108,8 @@ def guide(
 _HOW = (
     "Each chapter says what a step is, why it is done, and how; then shows the code that did it, "
     "as it stands in the project, and what it made of this run. Who has never built a model reads "
-    "them in order. Formulas can be passed over: the words around them say the same."
+    "them in order. At first reading formulas, boxes of code and tables of figures can be passed "
+    "over: the words around them say the same."
 )
 _STAGES = "What the chapters do not show: further figures of every stage, its config and its files."
 
@@ -131,7 +134,10 @@ def _outcome(
     told = outcome.models(artifacts, views)
     models = [[Run("strong", name), Run("text", f": {step}")] for name, step in told]
     introduced: list[Block] = [
-        plain("One model after each step, and what the step does:"),
+        plain(
+            "A program that goes on with a text, guessing piece by piece. Each step of training "
+            "left a model, and each is measured:"
+        ),
         Bullets(models),
     ]
     return [
@@ -139,6 +145,33 @@ def _outcome(
         *(introduced if models else []),
         *_figures(outcome.panels(artifacts, views)),
         Drawing("Where the time went", stacked_bars("Seconds by stage", ["seconds"], bars)),
+        *(_next_steps() if models else []),
+    ]
+
+
+# What whoever has such models can do: a command, and what it does.
+NEXT_STEPS = (
+    ("ingot chat", "asks the last model"),
+    ("ingot serve", "answers programs, and a page in the browser"),
+    ('ingot attribute "TEXT"', "says in which of the pages it read that stands"),
+    ("ingot what-if filter --set FIELD=VALUE", "says in seconds what a changed rule would keep"),
+    ("ingot run --set STAGE.FIELD=VALUE", "makes again what the change touches, and no more"),
+)
+
+
+def _next_steps() -> list[Block]:
+    lines = [[Run("code", command), Run("text", f": {does}")] for command, does in NEXT_STEPS]
+    return [
+        Heading("What to do next"),
+        Bullets(lines),
+        Paragraph(
+            [
+                Run("text", "All of them take "),
+                Run("code", "--recipe NAME"),
+                Run("text", " where the recipe is not the quickstart."),
+            ],
+            "note",
+        ),
     ]
 
 

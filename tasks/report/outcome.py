@@ -147,7 +147,8 @@ def _scores(evaluated: Artifact) -> list[Panel]:
             [metric.replace("_", " "), *(cells.get((metric, model)) for model in models), meaning]
         )
     note = (
-        "In brackets: the range in which the figure lies in 95 of 100 draws of as many test items. "
+        "In brackets: how far the figure might be another had other test items been drawn (95 "
+        "times of 100 it is within). "
         "Where ranges of two models overlap widely, the difference may be chance. What has no "
         "range is a compression program, as a yardstick."
     )
@@ -177,8 +178,9 @@ def _curve(views: Mapping[str, StageView]) -> list[Panel]:
     for panel in shown:
         if isinstance(panel, Curve) and panel.title == _LOSS:
             note = (
-                "How surprised the model is by the next token, while it reads. Down is learning; "
-                "what it is before the first step is what guessing costs."
+                "How surprised the model is by the next token, while it reads: 0 would be "
+                "certainty, what it is before the first step is what guessing costs. Down is "
+                "learning."
             )
             return [
                 Curve(

@@ -101,7 +101,11 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _more(count: int, what: str) -> str:
-    return f"{number(count)} more {what} are on the page." if count > 0 else ""
+    return (
+        f"{number(count)} more {what} are in the report that opens in a browser."
+        if count > 0
+        else ""
+    )
 
 
 def _table(panel: Table) -> dict[str, Any]:

@@ -223,7 +223,7 @@ def _languages(table: pa.Table) -> Table:
 
 STAGE = Stage(
     name="annotate",
-    version=4,
+    version=5,
     description="Metrics and scores of every document: URL, heuristics, language, quality, PII.",
     config=AnnotateConfig,
     inputs={

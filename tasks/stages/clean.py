@@ -22,7 +22,7 @@ from llm.corpus.clean.outcome import (
 from llm.corpus.source.licences import spdx
 from llm.process.guarded import TIMEOUT
 from llm.process.sandbox import Failure, batches, warm_sandbox
-from llm.rows import bytes_of
+from llm.rows import bytes_of, rows_among
 from llm.tables import DOC_ID, REJECTED, REMOVED
 from tasks.engine.config import ShardedConfig, added
 from tasks.engine.declare import Conservation, Input, Output
@@ -30,7 +30,7 @@ from tasks.engine.shards.lost_documents import TIMING_DEPENDENT
 from tasks.engine.shards.unit import Emitted, Fact, Unit
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Inputs
+from tasks.engine.store.artifact import Artifact, Data, Inputs
 from tasks.panels.panels import Histogram, Panel, Sample, Samples, Table
 
 DOCUMENTS = pa.schema(
@@ -254,8 +254,10 @@ def panels(artifact: Artifact) -> list[Panel]:
     kinds: dict[tuple[str, str], list[int]] = {}
     counts: dict[str, list[float]] = {}
     said: Counter[tuple[str, str, str]] = Counter()
-    samples: list[dict[str, Any]] = []
-    for table in artifact.data("documents").tables():
+    smallest: list[tuple[str, str]] = []
+    documents = artifact.data("documents")
+    for part in documents.parts:
+        table = documents.part_table(part, _shown(artifact))
         # Counted here, not by Arrow's `group_by`: that imports pandas.
         names = ("source", "extractor", "html_bytes", "text_chars")
         for source, extractor, size, length in zip(
@@ -278,10 +280,8 @@ def panels(artifact: Artifact) -> list[Panel]:
             totals[1] += length
         # The smallest ids are as good as a draw: they are hashes of the content.
         ids = table.column("doc_id").to_pylist()
-        order = nsmallest(_SAMPLES, range(len(ids)), key=ids.__getitem__)
-        samples = nsmallest(
-            _SAMPLES, samples + table.take(order).to_pylist(), key=lambda row: row["doc_id"]
-        )
+        smallest = nsmallest(_SAMPLES, [*smallest, *((doc_id, part.path) for doc_id in ids)])
+    samples = _samples(documents, smallest)
     made = artifact.manifest.totals
     reasons = [("removed", *item) for item in sorted(made.removed.items())]
     reasons += [("rejected", *item) for item in sorted(made.rejected.items())]
@@ -330,6 +330,24 @@ def panels(artifact: Artifact) -> list[Panel]:
             note=f"The {_SAMPLES} with the smallest ids, cut after {_SAMPLE_CHARS:,} characters.",
         ),
     ]
+
+
+def _shown(artifact: Artifact) -> list[str]:
+    """What is counted of every document: its text is not, which is nearly all there is to read."""
+    columns = ["doc_id", "source", "extractor", "html_bytes", "text_chars", "page_type", "rule"]
+    stored = artifact.manifest.outputs["documents"].columns or []
+    return columns + ["signals"] * any(column.startswith("signals:") for column in stored)
+
+
+def _samples(documents: Data, chosen: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Rows of documents by doc_id, each given with the path of its part."""
+    columns = ["doc_id", "title", "url", "text", "extractor", "page_type", "rule", "place"]
+    rows: list[dict[str, Any]] = []
+    for part in documents.parts:
+        own = [doc_id for doc_id, path in chosen if path == part.path]
+        if own:
+            rows += rows_among(documents.part_table(part, columns), own).to_pylist()
+    return sorted(rows, key=lambda row: str(row["doc_id"]))
 
 
 def _said(said: Counter[tuple[str, str, str]]) -> list[Panel]:

@@ -211,7 +211,7 @@ STAGE = Stage(
     externals=externals,
     requires=(
         Requirement(
-            ("tokenizer.longest_token", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
+            ("tokenizer.learned_bytes", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
         ),
         Requirement(("dedup.validation_fraction",), _validation_documents),
         Requirement(("index.answers?",), _index_is_there),

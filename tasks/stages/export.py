@@ -238,7 +238,7 @@ STAGE = Stage(
     panels=panels,
     requires=(
         Requirement(
-            ("tokenizer.longest_token", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
+            ("tokenizer.learned_bytes", "tokenizer.digits", "pack.sequence_length"), _prompts_fit
         ),
     ),
     reproducible=False,  # the differences' last digits depend on threads

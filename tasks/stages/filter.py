@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
 from llm.corpus.annotate.attributes import ATTRIBUTES, score_fields
@@ -300,7 +299,7 @@ def _write_samples(out: Out, documents: Data) -> None:
     for part in documents.parts:
         if part.path not in paths:
             continue
-        table = pq.read_table(documents.path(part), columns=["doc_id", "url", "text"])
+        table = documents.part_table(part, ["doc_id", "url", "text"])
         for row in rows_among(table, wanted).to_pylist():
             texts[row["doc_id"]] = (row["url"], (row["text"] or "")[:_SAMPLE_CHARS])
     rows = [

@@ -19,6 +19,7 @@ from tasks.stages.mix_config import (
     named_sources,
     rows_by_source,
     sources_exist,
+    whole_sources,
 )
 from tasks.stages.mix_data import UnmixableError, held_out, source_rows
 from tasks.stages.mix_panels import in_words, panels
@@ -125,6 +126,7 @@ STAGE = Stage(
     panels=panels,
     requires=(
         Requirement(("pack.by_source",), rows_by_source),
+        Requirement(("pack.slice_names",), whole_sources),
         Requirement(("dedup.validation_fraction",), documents_held_out),
         Requirement(("source.names",), sources_exist),
     ),

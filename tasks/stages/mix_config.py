@@ -110,6 +110,15 @@ def rows_by_source(config: MixConfig, by_source: bool) -> Iterator[str]:
         yield "mix: needs rows of one source each; set pack.by_source=true"
 
 
+def whole_sources(config: MixConfig, slices: Sequence[str]) -> Iterator[str]:
+    """Slices, of which no text is held out by itself."""
+    if slices:
+        yield (
+            f"mix: it searches mixtures of whole sources, and pack.slices cuts {slices[0]!r} out "
+            "of one; remove the slices, or the section mix and weigh them in pretrain.mixture"
+        )
+
+
 def documents_held_out(config: MixConfig, validation_fraction: float) -> Iterator[str]:
     """Nothing to measure on."""
     if not validation_fraction:

@@ -20,6 +20,7 @@ from llm.tokens.hf_folder import load_tokenizer, special_id
 from llm.tokens.mixture import UnknownSourceError, check_sources
 from llm.tokens.partitions import PARTITIONS, divided, listed
 from llm.tokens.sequences import SEQUENCES, SOURCE
+from llm.tokens.slices import MIXED_AS, NoBucketsError, mixed_as
 from llm.tokens.special_tokens import PAD
 from tasks.engine.config import Part, ShardedConfig, added
 from tasks.engine.declare import HELD, Input, Output, Requirement
@@ -30,7 +31,13 @@ from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.stages.pack_panels import panels
-from tasks.stages.pack_rows import pack_part, uses_of
+from tasks.stages.pack_rows import by_mixture, pack_part, uses_of
+from tasks.stages.pack_slices import (
+    QualitySlice,
+    check_slices,
+    scored_for_slices,
+    slices_of_sources,
+)
 
 TOKENS = pa.schema(
     [
@@ -52,7 +59,7 @@ class UnpackableError(IngotError):
 class Weight(Part):
     """How often the documents of a source are seen."""
 
-    source: str = Field(description="Name of a source.", min_length=1)
+    source: str = Field(description="Name of a source, or of a slice of one.", min_length=1)
     epochs: float = Field(
         description="Times each document is used; 0.3 uses 30 % of them, 0 none.", ge=0, le=1_000
     )
@@ -81,9 +88,20 @@ class PackConfig(ShardedConfig):
         False,
         "Whether train rows are of one source each, which a column tells: for pretrain.mixture.",
     )
+    slices: list[QualitySlice] = added(
+        [],
+        "Documents of a source between two percentiles of quality, each as a source of its own for "
+        "weights and pretrain.mixture; what is in none stays with the source.",
+    )
+
+    @property
+    def slice_names(self) -> list[str]:
+        """What may be named like a source, beside the sources."""
+        return [each.name for each in self.slices]
 
     @model_validator(mode="after")
     def _each_source_once(self) -> PackConfig:
+        check_slices(self.slices)
         names = [weight.source for weight in self.weights]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -93,7 +111,7 @@ class PackConfig(ShardedConfig):
 
 def _sources_exist(config: PackConfig, sources: Sequence[str]) -> Iterator[str]:
     for place, weight in enumerate(config.weights):
-        if weight.source not in sources:
+        if weight.source not in (*sources, *config.slice_names):
             yield (
                 f"pack.weights.{place}.source: {weight.source!r} is none of source.sources, "
                 f"which are {', '.join(sources)}"
@@ -148,10 +166,11 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
         raise ConservationError(f"pack: {came} documents in, {made} tokenised + {lost} rejected")
     if not made:
         raise UnpackableError(f"pack: none of {came} documents has a text to train on")
-    documents = listed(out.data("tokens").tables())
+    documents = _listed(config, inputs.get("attributes"), out)
     epochs = {weight.source: weight.epochs for weight in config.weights}
-    _check(documents, list(epochs))
     numbers = _write_partitions(config, documents, inputs.get(HELD), out)
+    documents = by_mixture(documents, documents)
+    _check(documents, list(epochs))
     if config.by_source:
         out.extend("sequences", [SOURCE])
     out.map(
@@ -170,6 +189,24 @@ def run(config: PackConfig, inputs: Inputs, out: Out) -> None:
         whole=True,
     )
     _account(config, documents, uses_of(documents, epochs, config.seed), out)
+
+
+def _listed(config: PackConfig, attributes: Data | None, out: Out) -> pa.Table:
+    """The documents as rows of `PARTITIONS`; with slices, what each is mixed as behind them.
+
+    Raises:
+        UnpackableError: there are slices, and nothing says which documents are in them.
+    """
+    documents = listed(out.data("tokens").tables())
+    if not config.slices:
+        return documents
+    out.extend("partitions", [MIXED_AS])
+    annotated = attributes.tables(["doc_id", "quality_bucket"]) if attributes else ()
+    try:
+        column = mixed_as(documents, annotated, [each.plain() for each in config.slices])
+    except NoBucketsError as error:
+        raise UnpackableError(f"pack.slices: {error}") from error
+    return documents.append_column(MIXED_AS, column)
 
 
 def _check(documents: pa.Table, weighted: Sequence[str]) -> None:
@@ -291,6 +328,9 @@ STAGE = Stage(
             ("decontaminate.documents", "dedup.documents"), "Documents with their split."
         ),
         "tokenizer": Input(("tokenizer.tokenizer",), "The tokenizer."),
+        "attributes": Input(
+            ("annotate.attributes",), "Quality of documents.", optional=True, asked="slices"
+        ),
         HELD: Input((), "Which documents it packed together last time.", True, held="partitions"),
     },
     outputs={
@@ -302,7 +342,11 @@ STAGE = Stage(
     },
     run=run,
     panels=panels,
-    requires=(Requirement(("source.names",), _sources_exist),),
+    requires=(
+        Requirement(("source.names",), _sources_exist),
+        Requirement(("source.names",), slices_of_sources),
+        Requirement(("annotate.pool?", "quality.pool?"), scored_for_slices),
+    ),
     libraries=("tokenizers", "numpy", "pyarrow", "xxhash"),
     code=("llm.tokens.encoding", "llm.tokens.partitions"),
 )

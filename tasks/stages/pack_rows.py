@@ -14,8 +14,9 @@ from llm.tables import REMOVED, SPLITS, TRAIN
 from llm.tokens import sequences
 from llm.tokens.flat_tokens import FlatTokens
 from llm.tokens.mixture import repeats
-from llm.tokens.partitions import tokens_of_partition
+from llm.tokens.partitions import PARTITIONS, tokens_of_partition
 from llm.tokens.sequences import SOURCE, Packed
+from llm.tokens.slices import MIXED_AS
 from tasks.engine.shards.unit import Emitted, Unit
 from tasks.engine.store.part_files import read_part
 
@@ -34,24 +35,39 @@ def pack_part(
 
     Args:
         first: sequence_id of its first row.
-        epochs: of the weighted sources.
+        epochs: of the weighted sources and slices.
     """
-    documents = unit.table()
+    partition = unit.table()
+    documents = partition.select(PARTITIONS.names)
     parts = [partial(read_part, file) for file in unit.shared_files("tokens")]
     path = unit.scratch / "tokens.bin"
     flat = FlatTokens(path, tokens_of_partition(documents, parts))
-    uses = uses_of(flat.index, epochs, seed)
-    yield "removed", _unused(flat.index, uses, epochs)
+    index = by_mixture(flat.index, partition)
+    uses = uses_of(index, epochs, seed)
+    yield "removed", _unused(index, uses, epochs)
     for split in SPLITS:
         how = (
             (sequence_length + 1, strategy, seed)
             if split == TRAIN
             else (sequence_length + 1, "concatenate", None)
         )
-        for source, packed in _plans(flat.index, uses, split, by_source, *how):
+        for source, packed in _plans(index, uses, split, by_source, *how):
             for table in sequences.rows(packed, flat, split, pad, first):
                 yield "sequences", _of_source(table, source) if by_source else table
             first += packed.plan.rows
+
+
+def by_mixture(documents: pa.Table, partition: pa.Table) -> pa.Table:
+    """Documents whose source is what the mixture calls it.
+
+    Args:
+        documents: those of the partition, by doc_id as they are there.
+        partition: of `PARTITIONS`; with slices, `MIXED_AS` is behind its columns.
+    """
+    if MIXED_AS.name not in partition.column_names:
+        return documents
+    place = documents.column_names.index(SOURCE.name)
+    return documents.set_column(place, SOURCE, partition.column(MIXED_AS.name))
 
 
 def _plans(

@@ -248,7 +248,7 @@ STAGE = Stage(
     requires=(
         Requirement(("pack.sequence_length",), _same_architecture),
         Requirement(("pack.by_source",), rows_by_source),
-        Requirement(("source.names",), same_sources),
+        Requirement(("source.names", "pack.slice_names?"), same_sources),
         Requirement(("pack.weights",), sources_in_use),
         Requirement(("mix.target_tokens?",), search_fits),
     ),

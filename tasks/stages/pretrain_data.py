@@ -26,7 +26,7 @@ class UntrainableError(IngotError):
 class MixtureSource(Part):
     """What a source gives to the batches."""
 
-    source: str = Field(description="Name of a source.", min_length=1)
+    source: str = Field(description="Name of a source, or of a slice of one.", min_length=1)
     weight: float = Field(
         description="Its share of the tokens of a batch is this over the sum of all weights.",
         gt=0.0,
@@ -150,13 +150,17 @@ def _train_rows(sequences: Data, by_source: bool) -> Mapping[str, int]:
     return found
 
 
-def same_sources(config: DataConfig, sources: Sequence[str]) -> Iterator[str]:
-    """Entries of the mixture whose source is none of those that are read."""
+def same_sources(
+    config: DataConfig, sources: Sequence[str], slices: Sequence[str] | None
+) -> Iterator[str]:
+    """Entries of the mixture whose source is none of those that are read, nor a slice of one."""
+    known = [*sources, *(slices or ())]
     for field, each in _entries(config):
-        if each.source not in sources:
+        if each.source not in known:
+            also = " and pack.slices" if slices else ""
             yield (
-                f"{field}.source: {each.source!r} is none of source.sources, "
-                f"which are {', '.join(sources)}"
+                f"{field}.source: {each.source!r} is none of source.sources{also}, "
+                f"which are {', '.join(known)}"
             )
 
 

@@ -32,7 +32,8 @@ def texts_fit(
     """What no tokenizer of the recipe could make fit; what it will make is not known yet.
 
     Args:
-        longest_token, digits: of the tokenizer's config.
+        longest_token, digits: of the tokenizer's config; 0 where one is taken whose tokens may be
+            of any length.
         chat: the texts are what a user says, in turns of their own.
     """
     for place, text in enumerate(texts):
@@ -41,6 +42,8 @@ def texts_fit(
             continue  # no token is less than a byte
         if not size:
             yield f"{field}.{place}: an empty text has no token to go on from; give it one"
+            continue
+        if not longest_token:
             continue
         opened = f"user\n{text}" if chat else text
         shortest = min_tokens(opened, longest_token, digits) + (_FRAME_TOKENS if chat else 0)

@@ -318,7 +318,7 @@ def _account(
 
 STAGE = Stage(
     name="quality",
-    version=4,
+    version=5,
     description="fastText classifiers (quality, or others by name), trained from labelled texts.",
     config=QualityConfig,
     inputs={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from llm.rows import bytes_of, is_equal, rows_among
 from llm.sha256 import sha256_file
 from llm.tables import DOC_ID, REJECTED, REMOVED, TRAIN
 from llm.tokens.bpe import BpeSettings, CorpusTooSmallError
+from llm.tokens.cut_sentence import cut, first_sentence
 from llm.tokens.fertility import Fertility
 from llm.tokens.given import take
 from llm.tokens.hf_folder import FILES
@@ -107,6 +108,11 @@ class TokenizerConfig(StageConfig):
         "the special token <|endoftext|>. Those for chats are added where it lacks them.",
     )
 
+    @property
+    def learned_bytes(self) -> int:
+        """Bytes that a token has at most; 0 where one is taken that may have longer ones."""
+        return 0 if self.from_folder else self.longest_token
+
 
 def externals(config: TokenizerConfig) -> Mapping[str, Snapshot]:
     """The tokenizer that is taken, if one is."""
@@ -151,7 +157,22 @@ def run(config: TokenizerConfig, inputs: Inputs, out: Out) -> None:
     out.fact("vocabulary_size_asked", config.vocabulary_size if given is None else None)
     out.fact("sampled_bytes", sum(sampled.column("bytes").to_pylist()))
     out.fact("longest_tokens", _longest(folder / "tokenizer.json"))
+    out.fact("sentence", sentence := _sentence(inputs["documents"], index))
+    out.fact("sentence_tokens", cut(sentence, folder))
     _measure(config, inputs["documents"], index, out)
+
+
+def _sentence(documents: Data, index: pa.Table) -> str:
+    """One of the training document whose doc_id is the smallest of those with a text."""
+    with_text = index.filter(is_equal(index.column("split"), TRAIN))
+    for row in with_text.select(["doc_id", "bytes"]).to_pylist():
+        if row["bytes"]:
+            for part in documents.parts:
+                if rows_among(documents.part_table(part, ["doc_id"]), [row["doc_id"]]).num_rows:
+                    table = documents.part_table(part, ["doc_id", "text"])
+                    text: str = rows_among(table, [row["doc_id"]]).column("text")[0].as_py()
+                    return first_sentence(text)
+    return ""
 
 
 def _index(documents: Data) -> pa.Table:
@@ -333,8 +354,26 @@ def panels(artifact: Artifact) -> list[Panel]:
                 ]
             ],
         ),
+        *_cut_sentence(facts),
         Table("Fertility", FERTILITY.names, rows, "Words are what white space separates."),
         Table("Longest tokens", ["token"], [[repr(token)] for token in facts["longest_tokens"]]),
+    ]
+
+
+def _cut_sentence(facts: Mapping[str, Any]) -> list[Panel]:
+    """A sentence of the documents, and where it is cut; none of an artifact from before."""
+    if not facts.get("sentence"):
+        return []
+    tokens = facts["sentence_tokens"]
+    pieces = " | ".join(token.replace(" ", "·") for token in tokens)
+    count = len(facts["sentence"].split())
+    return [
+        Table(
+            "A sentence, cut into tokens",
+            ["sentence", "tokens", "words", "cut"],
+            [[facts["sentence"], len(tokens), count, pieces]],
+            "Of the training documents. A dot stands for a space.",
+        )
     ]
 
 

@@ -103,7 +103,7 @@ def test_the_report_and_what_is_written_beside_it(
         recipe.write("report: {}\n")
     build(planner_for(load(file), file, Store(str(tmp_path / "home"))))
     card, funnel, pdf = tmp_path / "card.md", tmp_path / "funnel.svg", tmp_path / "guide.pdf"
-    report(recipe=file, funnel=funnel, data_card=card, pdf=pdf)
+    report(recipe=file, funnel=funnel, data_card=card, pdf=True, file=pdf)
     told = capsys.readouterr()
     assert told.out.splitlines()[1:] == [str(pdf), str(funnel), str(card)]
     assert not told.err
@@ -111,11 +111,20 @@ def test_the_report_and_what_is_written_beside_it(
     write_page(tmp_path / "pages", "Tweed.html", "Tweed")
     planner = planner_for(load(file), file, Store(str(tmp_path / "home")), only=("source",))
     build(planner)
-    report(recipe=file, pdf=pdf)
-    assert "source was built again since the page was made" in capsys.readouterr().err
+    capsys.readouterr()
+    report(recipe=file, pdf=True)
+    told = capsys.readouterr()
+    page, beside = map(Path, told.out.splitlines())
+    assert (beside.parent, beside.suffix) == (page.parent, ".pdf")
+    assert beside.read_bytes().startswith(b"%PDF-")
+    assert "source was built again since the page was made" in told.err
     assert card.read_text().startswith("# Data of rivers\n\n## From pages to training data\n")
     assert "### Probability that a pair is compared" in card.read_text()
     assert funnel.read_text().startswith("<svg")
+    with pytest.raises(IngotError, match=r"cannot be written: .* --pdf FILE"):
+        report(recipe=file, pdf=True, file=tmp_path / "none" / "guide.pdf")
+    with pytest.raises(IngotError, match=r"guide\.pdf: say what is to be written there; --pdf"):
+        report(recipe=file, file=pdf)
 
 
 def test_questions_understand_recipe_files_and_whole_ids(

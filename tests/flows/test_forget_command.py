@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli import forgetting
+from flows.cli import taking_out
 from flows.cli.main import application
 from flows.cli.running import Done
 from flows.forget import forget
@@ -81,7 +81,7 @@ def test_a_page_is_taken_out_and_the_certificate_says_how_far_that_holds(
 ) -> None:
     shutil.copytree(home, tmp_path / "home")
     monkeypatch.setenv("INGOT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(forgetting, "build_planned", without_server)
+    monkeypatch.setattr(taking_out, "build_planned", without_server)
     said = told(URL, "-r", recipe, "--apply", "--note", "by letter")
     assert said.exit_code == 0, said.output
     listed = (tmp_path / "home" / "forgotten.csv").read_text().splitlines()

@@ -38,6 +38,10 @@ FILES = {"make_from_documents": False, "instruction_files": ["a"], "preference_f
 WEB: dict[str, Any] = {"sources": [{"name": "web", "paths": ["a"]}]}
 WIKI = [{"source": "wiki", "weight": 1}]
 APART: dict[str, Any] = {"pack": {"by_source": True}}
+SCORED: dict[str, Any] = {"annotate": {}, "quality": {}}
+SLICED: dict[str, Any] = {
+    "pack": {"by_source": True, "slices": [{"name": "best", "source": "web"}]},
+}
 SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_000}}
 
 
@@ -80,6 +84,10 @@ SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_0
             "evaluate.continuations.0: an empty text has no token",
         ),
         (SHORT | {"export": {"prompts": [WORDS]}}, "export.prompts.0: 'several"),
+        (
+            SHORT | {"tokenizer": {"from_folder": "mine"}, "export": {"prompts": [""]}},
+            "export.prompts.0: an empty text",
+        ),
         ({"pack": {}, "mix": {}}, "mix: needs rows of one source each; set pack.by_source=true"),
         (
             APART | {"source": WEB, "mix": {"added": ["web", "wiki"]}},
@@ -136,6 +144,27 @@ SEARCHED: dict[str, Any] = {"pretrain": {"searched_mixture": True, "tokens": 1_0
             "pretrain.mixture.0.source: pack.weights leaves 'wiki' out",
         ),
         (
+            SLICED | {"annotate": {}},
+            "pack.slices: they go by the quality of documents, and the recipe has no section qual",
+        ),
+        (
+            SCORED
+            | SLICED
+            | {"source": {"sources": [{"name": "best", "paths": ["a"]}]}}
+            | {"pack": {"slices": [{"name": "good", "source": "web"}]}},
+            "pack.slices.0.source: 'web' is none of source.sources, which are best",
+        ),
+        (
+            SCORED | {"source": WEB, "pack": {"slices": [{"name": "web", "source": "web"}]}},
+            "pack.slices.0.name: 'web' is a source; give the slice a name of its own",
+        ),
+        (
+            SCORED | SLICED | {"source": WEB, "pretrain": {"mixture": WIKI}},
+            "pretrain.mixture.0.source: 'wiki' is none of source.sources and pack.slices, which "
+            "are web, best",
+        ),
+        (SCORED | SLICED | {"mix": {}}, "mix: it searches mixtures of whole sources"),
+        (
             {"filter": {"rules": [{"column": "words", "minimum": 3}]}},
             "filter: rule 'words': no column 'words' in the attributes; they have doc_id",
         ),
@@ -156,6 +185,8 @@ def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], mes
         {"pack": {"sequence_length": 256}, "sft": {"max_length": 256}, "dpo": {"max_length": 0}},
         SHORT | {"evaluate": {"new_tokens": 63}, "export": {"new_tokens": 63}},
         SHORT | {"evaluate": {"new_tokens": 8, "prompts": [""], "continuations": ["x" * 60]}},
+        # A tokenizer that is taken may have tokens of any length.
+        SHORT | {"tokenizer": {"from_folder": "mine"}, "export": {"prompts": [WORDS]}},
         {"examples": FILES, "sft": {}, "dpo": {}},
         {"examples": {}, "sft": {}, "dpo": {}, "judge": {}},
         {"dedup": {"validation_fraction": 0}},
@@ -164,6 +195,7 @@ def test_stages_that_do_not_go_together(sections: dict[str, dict[str, Any]], mes
         {"pack": {"by_source": True}, "pretrain": {"mixture": WIKI, "anneal": WIKI}},
         APART | SEARCHED | {"mix": {"target_tokens": 1_000}},
         APART | SEARCHED | {"mix": {}},
+        SCORED | SLICED | {"source": WEB, "pretrain": {"mixture": [WIKI[0] | {"source": "best"}]}},
     ],
 )
 def test_stages_that_do(sections: dict[str, dict[str, Any]]) -> None:

@@ -15,10 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from llm.corpus.annotate.scripts import script
+from llm.corpus.annotate.telltales import told
 from llm.corpus.stream_safe import stream_safe
 from llm.corpus.text_metrics.languages import short_code
 from llm.errors import ExpectedError
+from llm.kept_arrays import Arrays, kept_arrays
 
 _LABEL = "__label__"
 _LETTER = re.compile(r"[^\W\d_]")
@@ -101,8 +105,8 @@ class LanguageIdentifier:
         sure = score >= SURE and len(line) >= SHORT and name not in _NEVER_SURE
         if not sure and (score < LIKELY or name in _second_languages()):
             name, score = _second(line)
-            return Identified(short_code(name), score, script(line))
-        return Identified(name, score, script(line))
+        found = script(line)
+        return Identified(told(line, short_code(name), found), score, found)
 
 
 def told_languages(path: Path) -> frozenset[str]:
@@ -116,10 +120,32 @@ def told_languages(path: Path) -> frozenset[str]:
 
 @cache
 def _second_model() -> Any:
-    from py3langid.langid import MODEL_FILE
+    from importlib.metadata import version  # not before: to know the stages is to import this file
+
     from py3langid.langid import LanguageIdentifier as Second
 
-    return Second.from_model_file(MODEL_FILE, norm_probs=True)
+    # To unpack it takes half a second, in which Python reads a hundred documents.
+    found = kept_arrays("py3langid", [Path(__file__)], (version("py3langid"),), _unpacked_model)
+    return Second(
+        found["ptc"],
+        found["pc"],
+        found["classes"].tolist(),
+        found["next"].data,  # asked for a number a byte of a text: as fast as its own array
+        found["output"].tolist(),
+        norm_probs=True,
+        tk_row=found["row"].tolist(),
+    )
+
+
+def _unpacked_model() -> Arrays:
+    """The model in the wheel: likelihoods and priors of the classes, and the automaton that finds
+    its features."""
+    from py3langid.langid import MODEL_DIR, MODEL_FILE
+    from py3langid.modelio import load_model
+
+    names = ("ptc", "pc", "classes", "next", "row", "output")
+    unpacked = load_model(Path(MODEL_DIR) / MODEL_FILE)
+    return {name: np.asarray(part) for name, part in zip(names, unpacked, strict=True)}
 
 
 @cache

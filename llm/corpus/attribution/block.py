@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -151,6 +152,21 @@ class Block:
             self._text[begin:stop].tobytes().decode("utf-8", "ignore") for begin, stop in pieces
         )
         return Passage(self.first + row, place - first, end - first, before, found, after)
+
+    def documents(self, ranks: range) -> NDArray[np.int64]:
+        """int64, ascending: numbers of the documents in which suffixes of these ranks stand."""
+        narrow = self._pointers[ranks.start * self._width : ranks.stop * self._width]
+        wide = np.zeros((len(ranks), 4), np.uint8)
+        wide[:, : self._width] = narrow.reshape(-1, self._width)
+        places = wide.view("<u4").ravel()
+        found: NDArray[np.int64] = np.unique(np.searchsorted(self._starts, places, side="right"))
+        return found - 1 + self.first
+
+    def texts(self) -> Iterator[bytes]:
+        """Its documents, in order."""
+        stops = np.append(self._starts[1:], len(self._text))
+        for start, stop in zip(self._starts.tolist(), stops.tolist(), strict=True):
+            yield self._text[start : stop - 1].tobytes()
 
     def _place(self, rank: int) -> int:
         at = rank * self._width

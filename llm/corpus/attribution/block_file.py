@@ -1,8 +1,8 @@
 """The files of an index: texts end to end, and where in them each suffix starts, in order.
 
-A block is up to 16 MiB of whole documents. `<name>.text` holds their UTF-8, each document ended by
+A block is up to 4 MiB of whole documents. `<name>.text` holds their UTF-8, each document ended by
 a byte that UTF-8 never has; `<name>.suffixes` a header and a pointer for every character, sorted by
-what stands from there on, in three bytes (four where one document alone is longer than a block);
+what stands from there on, in three bytes (four where one document alone is longer than 16 MiB);
 `<name>.starts` where each document starts. Which bytes a file has depends on the texts alone.
 
 That is four bytes for one of ASCII, and less where characters have several: infini-gram (Liu et al.
@@ -25,7 +25,9 @@ TEXT, SUFFIXES, STARTS = ".text", ".suffixes", ".starts"
 END = 0xFF
 MAGIC = b"ingotSA1"
 HEADER = np.dtype([("magic", "S8"), ("count", "<i8"), ("width", "<i8"), ("first", "<i8")])
-BLOCK_BYTES = 1 << 24
+# What a processor keeps near it is sorted almost twice as fast as 16 MiB are.
+BLOCK_BYTES = 1 << 22
+_THREE_BYTES = 1 << 24
 _CONTINUES = 0x80  # the two highest bits of a byte that goes on with a character
 _HIGHEST_BITS = 0xC0
 
@@ -84,7 +86,7 @@ def _write(texts: list[bytes], stem: Path, first: int) -> BlockFiles:
     joined = np.frombuffer(bytearray(end.join(texts) + end), np.uint8)
     lengths = np.array([len(text) + 1 for text in texts], np.int64)
     pointers = suffixes(joined)
-    width = 3 if len(joined) <= 1 << 24 else 4
+    width = 3 if len(joined) <= _THREE_BYTES else 4
     header = np.array([(MAGIC, len(pointers), width, first)], HEADER)
     stem.parent.mkdir(parents=True, exist_ok=True)
     joined.tofile(f"{stem}{TEXT}")

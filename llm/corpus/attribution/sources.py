@@ -119,7 +119,9 @@ class TextSet:
         return found
 
     def _read(self, part: str) -> Any:
-        return pq.read_table(self._table / f"{part}.parquet")
+        # By this thread: a part is small, and on a busy machine others of a pool come late.
+        with pq.ParquetFile(self._table / f"{part}.parquet") as file:
+            return file.read(use_threads=False)
 
 
 class Sources:

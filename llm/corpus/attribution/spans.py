@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from llm.corpus.attribution.block_file import SUFFIXES
 Ints = NDArray[np.int64]
 _SPACE = 0x20
 _CONTINUES, _HIGHEST_BITS = 0x80, 0xC0
+_LONGEST_CHARACTER = 4  # bytes
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,19 @@ class Index:
             ]
         return found
 
+    def documents(self, pattern: bytes) -> Iterator[tuple[str, int]]:
+        """In which documents it stands: the part, and the number in it."""
+        for part, block in zip(self._parts, self._blocks, strict=True):
+            for number in block.documents(block.ranks(pattern)).tolist():
+                yield part, number
+
+    def texts(self, part: str) -> Iterator[bytes]:
+        """The documents of a part, in order."""
+        named = zip(self._parts, self._blocks, strict=True)
+        of_it = [block for name, block in named if name == part]
+        for block in sorted(of_it, key=lambda block: block.first):
+            yield from block.texts()
+
 
 def spans_shared(text: str | bytes, index: Index, at_least_bytes: int) -> list[Span]:
     """Every longest span of whole characters that the text shares with the index, in order.
@@ -110,6 +124,29 @@ def spans_shared(text: str | bytes, index: Index, at_least_bytes: int) -> list[S
         for start, end in found
         if end - start >= at_least_bytes
     ]
+
+
+def documents_sharing(data: bytes, index: Index, window: int) -> set[tuple[str, int]]:
+    """Documents that may have a run of so many bytes of a text: all that do are among them.
+
+    Not every run is looked up. Of marks that lie two fifths of a run apart one lies in each, and
+    from the character there or behind it so much follows within the run.
+
+    Args:
+        data: UTF-8.
+        window: bytes of the run; ten at least.
+    """
+    apart = window * 2 // 5
+    starts = character_starts(data)
+    behind = np.searchsorted(starts, np.arange(0, len(data), apart))
+    marks = starts[behind[behind < len(starts)]]
+    follows = window - (apart - 1) - (_LONGEST_CHARACTER - 1)
+    there = index.longest(data, marks) >= follows
+    return {
+        document
+        for mark in marks[there].tolist()
+        for document in index.documents(data[mark : mark + follows])
+    }
 
 
 def token_spans(indexes: Sequence[Index], data: bytes, edges: Ints) -> list[tuple[int, int, int]]:

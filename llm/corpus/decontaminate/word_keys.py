@@ -13,13 +13,18 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from llm.corpus import stream_safe
+from llm.corpus import words as corpus_words
 from llm.corpus.decontaminate.compiled_keys import Codes, Keys, KeysKernel, Places, keys_kernel
+from llm.corpus.dedup import shingles
 from llm.corpus.dedup.shingles import normalise
 from llm.corpus.words import words as words_of
+from llm.kept_arrays import Arrays, kept_arrays
 
 _BLOCK = 1 << 14  # characters
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
@@ -289,6 +294,12 @@ def _tables() -> tuple[npt.NDArray[np.uint8], Keys]:
     """Of the basic plane: which are format characters, which are other than by themselves letters
     or separators (marks, letters of scripts without spaces); and the value of each letter, once
     normalised."""
+    files = (__file__, corpus_words.__file__, stream_safe.__file__, shingles.__file__)
+    found = kept_arrays("keys", [Path(file) for file in files], (), _made_tables)
+    return found["kinds"], found["values"]
+
+
+def _made_tables() -> Arrays:
     kinds = np.zeros(1 << 16, dtype=np.uint8)
     letters = np.zeros(1 << 16, dtype=np.uint64)
     codes = [code for code in range(1 << 16) if code not in _SURROGATES]
@@ -306,7 +317,8 @@ def _tables() -> tuple[npt.NDArray[np.uint8], Keys]:
     spaced = {word[1:-1] for word in words(" ".join(f"a{chr(code)}a" for code in codes))}
     unspaced = [code for code in codes if letters[code] and chr(letters[code]) not in spaced]
     kinds[unspaced] = _OTHER
-    return kinds, np.where((letters > 0) & (kinds == 0), _value(letters), np.uint64(0))
+    values = np.where((letters > 0) & (kinds == 0), _value(letters), np.uint64(0))
+    return {"kinds": kinds, "values": values}
 
 
 @cache

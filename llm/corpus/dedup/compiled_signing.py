@@ -3,7 +3,8 @@
 It gives what `shingles.py` and `minhash.py` define, bit for bit, tens of times as fast. Written in
 C, and not for Numba or out of another package's sketches: to compile it takes half a second instead
 of several, it needs no LLVM beside PyTorch, and words, hashes and permutations stay those of this
-project. Where nothing can be compiled, and for the first MiB of a process, Python does it.
+project. Where nothing can be compiled, Python does it; and the first MiB of a process, where
+nothing was compiled before.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from llm.c_library import compiled
+from llm.c_library import compiled, is_kept
 from llm.corpus.dedup.characters import PAGE, PAGES, page
 from llm.corpus.dedup.minhash import permutations
 from llm.corpus.dedup.shingles import normalise
 
 _SOURCE = Path(__file__).with_name("signing.c")
+_FLAGS = ("-O3", "-march=native")
 _LANES = 32  # as there
 # Python signs so much in the time the compiler takes.
 _PAYS_FROM = 1 << 20
@@ -198,7 +200,7 @@ def kernel() -> Kernel | None:
     if sys.byteorder != "little":  # as the hashes read
         return None
     without = "Python signs documents, some ten times slower"
-    library = compiled(_SOURCE, ["-O3", "-march=native"], without)
+    library = compiled(_SOURCE, _FLAGS, without)
     return Kernel(library) if library else None
 
 
@@ -209,10 +211,15 @@ class _Waiting:
 
 
 def worthwhile_kernel(size: int) -> Kernel | None:
-    """The kernel, once more text than `_PAYS_FROM` has come by.
+    """The kernel, once more text than `_PAYS_FROM` has come by, or where it was compiled before.
 
     Args:
         size: bytes of the text that is to be signed now.
     """
     _Waiting.size += size
-    return kernel() if _Waiting.size > _PAYS_FROM else None
+    return kernel() if _Waiting.size > _PAYS_FROM or _was_compiled() else None
+
+
+@functools.cache
+def _was_compiled() -> bool:
+    return is_kept(_SOURCE, _FLAGS)

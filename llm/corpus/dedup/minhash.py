@@ -28,11 +28,14 @@ def _pieces(sets: Sequence[Iterable[bytes]]) -> Iterator[tuple[int, list[bytes]]
 
 
 def permutations(num_perm: int) -> npt.NDArray[np.uint32]:
-    """`(2, num_perm)`: the factors a, all odd, and the summands b of the permutations."""
-    from datasketch import MinHash
+    """`(2, num_perm)`: the factors a, all odd, and the summands b of the permutations.
 
-    found: npt.NDArray[np.uint32] = MinHash(num_perm, SEED, scheme=SCHEME).permutations
-    return found
+    Those datasketch draws, which are not asked for there: to import it takes longer than to sign a
+    hundred documents.
+    """
+    draw = np.random.RandomState(SEED)
+    odd = draw.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return np.array([odd, draw.randint(0, 1 << 32, num_perm, dtype=np.uint32)])
 
 
 def minhash_signatures(sets: Sequence[Iterable[bytes]], num_perm: int) -> npt.NDArray[np.uint32]:

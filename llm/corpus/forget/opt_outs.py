@@ -26,6 +26,8 @@ _IS_DOC_ID = re.compile(r"[0-9a-f]{32}")
 # A host and its port look like a scheme; of schemes without slashes those that rows are known by.
 _HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}://|id:|urn:", re.IGNORECASE)
 _PORT = re.compile(r":[0-9]+$")
+# A URL as almost all are, whose host is read at once: no user, no port but a number.
+_PLAIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]*)(?::[0-9]*)?(?:[/?#]|\Z)")
 _IS_DOMAIN = re.compile(r"(?!-)[\w-]+(\.[\w-]+)*")
 
 
@@ -192,6 +194,9 @@ class OptOuts:
 
 def _host(url: str) -> str:
     """Lower case, without `www.`, user and port; "" where there is none."""
+    plain = _PLAIN.match(url)
+    if plain is not None:
+        return plain[1].rstrip(".").removeprefix("www.")
     try:
         host = urlsplit(url).hostname
     except ValueError:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 import re
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llm.corpus.words import piece_patterns
+from llm.corpus import stream_safe, words
+from llm.kept_arrays import Arrays, kept_arrays
 
 # Marks that open a list item by themselves, and those that do before a space.
 BULLETS = ("•", "‣", "▪", "■", "●", "○", "◦", "▶", "►", "·")
@@ -46,13 +48,29 @@ def has_letter(word: str) -> bool:
     return word.isalpha() or _LETTER.search(word) is not None
 
 
-@functools.cache
 def character_classes() -> NDArray[np.uint8]:
     """uint8 (0x110000,): of every code point, which of the classes above it is of."""
+    return _tables()["classes"]
+
+
+def folded_codes() -> NDArray[np.uint32]:
+    """uint32 (0x20000,): the code point `folded` makes of each; no other has a lower case."""
+    return _tables()["folded"]
+
+
+@functools.cache
+def _tables() -> Arrays:
+    sources = [Path(file) for file in (__file__, words.__file__, stream_safe.__file__)]
+    return kept_arrays(
+        "characters", sources, (), lambda: {"classes": _classes(), "folded": _folded()}
+    )
+
+
+def _classes() -> NDArray[np.uint8]:
     text = "".join(map(chr, chain.from_iterable(_ASSIGNED)))
     codes = np.fromiter(chain.from_iterable(_ASSIGNED), dtype=np.int64, count=len(text))
     found = np.zeros(len(text), dtype=np.uint8)
-    unspaced, goes_on, trails = piece_patterns()
+    unspaced, goes_on, trails = words.piece_patterns()
     for bit, runs in (
         (SPACE, re.compile(r"\s+")),
         (LETTER, re.compile(r"[^\W\d_]+")),
@@ -70,8 +88,6 @@ def character_classes() -> NDArray[np.uint8]:
     return classes
 
 
-@functools.cache
-def folded_codes() -> NDArray[np.uint32]:
-    """uint32 (0x20000,): the code point `folded` makes of each; no other has a lower case."""
+def _folded() -> NDArray[np.uint32]:
     alone = (0 if 0xD800 <= code < 0xE000 else ord(folded(chr(code))) for code in range(_CASED))
     return np.fromiter(alone, dtype=np.uint32, count=_CASED)

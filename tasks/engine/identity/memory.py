@@ -15,17 +15,14 @@ from pathlib import Path
 from stat import S_ISLNK
 from typing import Any
 
+from llm.cache_folder import cache_folder
+
 # Lines of files that changed since are dropped once they are the greater part.
 _SPARE_LINES = 1000
 
 # What this process has read of each file in the cache folder, to which inode and byte, and how many
 # lines: one command asks a dozen times, and in between it and others write behind that.
 _READ: dict[Path, tuple[tuple[int, int], dict[str, tuple[str, Any]], int]] = {}
-
-
-def folder() -> Path:
-    """`ingot` below `XDG_CACHE_HOME`, else below `~/.cache`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ingot"
 
 
 class Memory:
@@ -36,7 +33,7 @@ class Memory:
     """
 
     def __init__(self, name: str) -> None:
-        self._file = folder() / f"{name}.jsonl"
+        self._file = cache_folder() / f"{name}.jsonl"
         self._known: dict[str, tuple[str, Any]] = {}
         self._lines = 0
         self._fresh: list[str] = []

@@ -17,7 +17,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
 
-from tasks.engine.identity.memory import folder
+from llm.cache_folder import cache_folder
 
 _NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _KEPT = 1_000  # identities; a line each, the latest last
@@ -102,7 +102,7 @@ def recall(marked: str, compute: Callable[[], str]) -> str:
 
 
 def _file() -> Path:
-    return folder() / "snapshots.jsonl"
+    return cache_folder() / "snapshots.jsonl"
 
 
 def _known() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,6 +17,8 @@ from tasks.engine.stage.stage import Stage
 from tasks.engine.store.artifact import Data, Inputs
 from tasks.engine.store.manifest import File, Totals
 from tasks.panels.numbers import counted
+
+Ids = Mapping[str, npt.NDArray[np.bytes_]]
 
 _SHOWN = 5
 # Several parts are waited for at once; tiny ones are handed to a thread some at a time.
@@ -56,26 +58,38 @@ def _fixed_width(ids: pa.Array) -> npt.NDArray[np.bytes_]:
     return np.asarray(ids.to_numpy(zero_copy_only=False)).astype("S")
 
 
-def check_unique(stage: Stage, out: Out) -> None:
+def check_unique(stage: Stage, out: Out) -> Ids:
     """No doc_id twice in any output that promises so.
+
+    Returns:
+        The ids, in order, of those outputs whose ids are to add up (`totals`).
 
     Raises:
         ConservationError: naming the output and some of the ids.
     """
+    law = stage.conservation
+    kept = set(_fates(law)) if law is not None and law.ids else set()
+    found = {}
     for name, output in stage.outputs.items():
         if not output.unique_ids:
             continue
         ids = _ids(out.data(name))
+        if name in kept:
+            found[name] = ids
         repeated = np.unique(ids[1:][ids[1:] == ids[:-1]])
         if repeated.size:
             shown = ", ".join(value.decode() for value in repeated[:_SHOWN])
             raise ConservationError(
                 f"{stage.name}.{name}: {counted(repeated.size, 'doc_id')} more than once: {shown}"
             )
+    return found
 
 
-def totals(stage: Stage, inputs: Inputs, out: Out) -> Totals:
+def totals(stage: Stage, inputs: Inputs, out: Out, known: Ids) -> Totals:
     """Rows by fate, after proving that they add up.
+
+    Args:
+        known: the ids of outputs that were read already.
 
     Raises:
         ConservationError: rows in are not kept + removed + rejected, or the ids differ.
@@ -86,7 +100,7 @@ def totals(stage: Stage, inputs: Inputs, out: Out) -> Totals:
     else:
         stated = _by_law(law, inputs, out)
         if law.ids and law.rows_in is not None:
-            _check_ids(stage, law, inputs, out)
+            _check_ids(stage, law, inputs, out, known)
     accounted = stated.kept + sum(stated.removed.values()) + sum(stated.rejected.values())
     if accounted != stated.rows_in:
         raise ConservationError(
@@ -112,11 +126,18 @@ def _given(name: str, inputs: Inputs, out: Out) -> Data:
     return inputs[name] if name in inputs else out.data(name)
 
 
-def _check_ids(stage: Stage, law: Conservation, inputs: Inputs, out: Out) -> None:
+def _fates(law: Conservation) -> list[str]:
+    return [name for name in (law.kept, law.removed, law.rejected) if name is not None]
+
+
+def _check_ids(stage: Stage, law: Conservation, inputs: Inputs, out: Out, known: Ids) -> None:
     assert law.rows_in is not None
     ids_in = _ids(_given(law.rows_in, inputs, out))
-    fates = [name for name in (law.kept, law.removed, law.rejected) if name is not None]
-    found = np.sort(np.concatenate([_ids(out.data(name)) for name in fates]))
+    found = np.sort(
+        np.concatenate(
+            [known[name] if name in known else _ids(out.data(name)) for name in _fates(law)]
+        )
+    )
     if ids_in.shape == found.shape and bool(np.all(ids_in == found)):
         return
     lost, new = np.setdiff1d(ids_in, found), np.setdiff1d(found, ids_in)

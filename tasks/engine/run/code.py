@@ -32,6 +32,7 @@ _BESIDE = (".jinja", ".css", ".c", ".tsv")
 _LEFT_OUT = ("tasks.engine", "tasks.runner", "tasks.registry", "tasks.recipe")
 
 
+@functools.cache
 def _module_file(module: str) -> Path | None:
     base = _PROJECT.joinpath(*module.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):

@@ -224,8 +224,7 @@ def _attempt(
     )
     try:
         stage.run(config, inputs, out)
-        check_unique(stage, out)
-        counted = totals(stage, inputs, out)
+        counted = totals(stage, inputs, out, check_unique(stage, out))
         lease.check()
         outputs = out.finish()
         timings = Timings(

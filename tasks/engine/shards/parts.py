@@ -14,9 +14,9 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.arrow_without_pandas import block_pandas
 from llm.sha256 import sha256_file
 from tasks.engine.errors import OutputError
-from tasks.engine.store.arrow_without_pandas import block_pandas
 from tasks.engine.store.manifest import (
     COMPRESSION,
     COMPRESSION_LEVEL,

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm.arrow_without_pandas import block_pandas
 from tasks.engine.errors import DamagedArtifactError
-from tasks.engine.store.arrow_without_pandas import block_pandas
 from tasks.engine.store.manifest import (
     COMPRESSION,
     COMPRESSION_LEVEL,

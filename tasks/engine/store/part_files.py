@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.engine.store.arrow_without_pandas import block_pandas
+from llm.arrow_without_pandas import block_pandas
 
 _ALONE = 1 << 20
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from llm.rows import begins_with, is_equal, rows_with
 from tasks.engine.errors import MissingInputError
 from tasks.engine.store.artifact import Artifact, Data
 from tasks.engine.store.part_files import read_part
+from tasks.engine.upkeep.whereabouts import with_address, with_documents
 
 _KEYS = ("doc_id", "doc_ids", "parent_doc_ids", "other_id", "kept_doc_id")
 _LONG = ("text", "html", "tokens", "minhash", "signature", "input_ids", "messages")
@@ -34,8 +35,17 @@ class Found:
     row: dict[str, Any]
 
 
-def resolve(artifacts: Iterable[Artifact], wanted: str) -> str:
+def nobody(message: str) -> None:
+    """Hears that all parts of a table have to be read."""
+
+
+def resolve(
+    artifacts: Iterable[Artifact], wanted: str, said: Callable[[str], None] = nobody
+) -> str:
     """The doc_id behind an id, the beginning of one, or a URL.
+
+    Args:
+        said: hears of it where all parts of a large table have to be read.
 
     Raises:
         MissingInputError: nothing or more than one thing matches.
@@ -47,10 +57,14 @@ def resolve(artifacts: Iterable[Artifact], wanted: str) -> str:
             if "doc_id" not in columns:
                 continue
             data = artifact.data(name)
-            with_url = "url" in columns
-            for table in data.tables(["doc_id", "url"] if with_url else ["doc_id"]):
+            keys = [key for key in _KEYS if key in columns]
+            named = [] if "://" in wanted else with_documents(data, keys, wanted, said)
+            for part in named:
+                table = data.part_table(part, ["doc_id"])
                 ids.update(table.filter(begins_with(table["doc_id"], wanted))["doc_id"].to_pylist())
-                if with_url:
+            if "url" in columns and not ids:
+                for part in with_address(data, wanted, said):
+                    table = data.part_table(part, ["doc_id", "url"])
                     ids.update(rows_with(table, "url", wanted)["doc_id"].to_pylist())
         if ids:
             break
@@ -62,13 +76,15 @@ def resolve(artifacts: Iterable[Artifact], wanted: str) -> str:
     raise MissingInputError(f"{wanted!r} matches {len(ids)} documents: {shown}; give more of it")
 
 
-def trace(artifacts: Iterable[Artifact], doc_id: str) -> list[Found]:
+def trace(
+    artifacts: Iterable[Artifact], doc_id: str, said: Callable[[str], None] = nobody
+) -> list[Found]:
     """Every row of every output that mentions the document, in the order of the stages."""
     return [
         found
         for artifact in artifacts
         for name, output in artifact.manifest.outputs.items()
-        for found in _rows(artifact, name, _names(output.columns), doc_id)
+        for found in _rows(artifact, name, _names(output.columns), doc_id, said)
     ]
 
 
@@ -99,13 +115,19 @@ def _mask(column: pa.ChunkedArray, doc_id: str) -> Any:
     return is_equal(column, doc_id).combine_chunks()
 
 
-def _rows(artifact: Artifact, output: str, columns: list[str], doc_id: str) -> list[Found]:
+def _rows(
+    artifact: Artifact,
+    output: str,
+    columns: list[str],
+    doc_id: str,
+    said: Callable[[str], None],
+) -> list[Found]:
     keys = [key for key in _KEYS if key in columns]
     if not keys:
         return []
     data: Data = artifact.data(output)
     found = []
-    for part in data.parts:
+    for part in with_documents(data, keys, doc_id, said):
         path = data.path(part)
         table = read_part(path, keys)
         masks = {key: _mask(table[key], doc_id) for key in keys}

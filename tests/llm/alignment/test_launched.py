@@ -58,6 +58,7 @@ def test_an_error_is_an_event(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)  # four processes, each of which imports for ten seconds of a free core
 @pytest.mark.parametrize(
     ("method", "rows", "epochs", "more"),
     [
@@ -66,7 +67,8 @@ def test_an_error_is_an_event(tmp_path: Path) -> None:
         ("dpo", polite, 10, {"lora_rank": 4, "lora_dropout": 0.1}),
         ("kto", thumbs, 10, {}),
         ("reward", polite, 10, {}),
-        ("rlhf", instructions, 20, {}),
+        # An epoch is a step a prompt, of which the others take four.
+        ("rlhf", instructions, 2, {}),
     ],
 )
 def test_stopped_and_killed_it_ends_as_if_undisturbed(

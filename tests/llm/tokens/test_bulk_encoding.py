@@ -33,10 +33,17 @@ TEXTS = [*library_texts(), "", "one", "\n", "x" * 50_000, "the user's 1234567 ..
 
 
 @pytest.fixture(autouse=True)
-def made_anew() -> Iterator[None]:
-    bulk_encoding._made.cache_clear()
+def made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
+    """As in another process."""
     bulk_encoding._made.cache_clear()
+    bulk_encoding._chosen.cache_clear()
 
 
 def saved(tokenizer: Tokenizer, folder: Path) -> Path:
@@ -96,13 +103,14 @@ def test_without_it_the_same_documents(tmp_path: Path, monkeypatch: pytest.Monke
     folder = small_folder(tmp_path / "tokenizer")
     texts = [*TEXTS, *SPECIAL_TOKENS]
     fast = DocumentEncoder(folder)
-    bulk_encoding._made.cache_clear()
+    documents, counts = fast.documents(texts), fast.counts(texts)
+    forget()
     monkeypatch.setitem(sys.modules, "fastokens", None)
     slow = DocumentEncoder(folder)
     assert (slow.by.split()[0], slow.refused) == ("tokenizers", "fastokens is not installed")
     assert fast.by.split()[0] == "fastokens"
-    assert fast.documents(texts) == slow.documents(texts)
-    assert fast.counts(texts).tolist() == slow.counts(texts).tolist()
+    assert documents == slow.documents(texts)
+    assert counts.tolist() == slow.counts(texts).tolist()
 
 
 def test_a_tokenizer_it_cannot_read(tmp_path: Path) -> None:
@@ -135,6 +143,54 @@ def test_one_id_that_differs_is_enough(tmp_path: Path, monkeypatch: pytest.Monke
     assert "gives other ids for" in encoder.refused
     assert "ſ" in encoder.refused
     assert ids(encoder, "it'ſ") == small_tokenizer().encode("it'ſ").ids
+
+
+def test_the_texts_are_tried_once_for_a_tokenizer_and_a_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def counted(one: Encode, other: Encode, texts: list[str]) -> str | None:
+        tried.append(len(texts))
+        return first_difference(one, other, texts)
+
+    monkeypatch.setattr(bulk_encoding, "first_difference", counted)
+    folder = small_folder(tmp_path / "tokenizer")
+
+    def taken() -> str:
+        forget()
+        return BulkEncoder(folder).by
+
+    assert taken() == taken()
+    assert len(tried) == 1
+    assert tried[0] > 1_000
+    (kept,) = (tmp_path / "cache" / "ingot" / "encoders").iterdir()
+    for broken in (b"", kept.read_bytes()[:-1], b"[]", b'{"refused": 1}'):
+        kept.write_bytes(broken)
+        taken()
+    assert len(tried) == 5
+    tokenizer = Tokenizer.from_str(small_tokenizer().to_str())
+    tokenizer.add_tokens([AddedToken("<tool>", normalized=False)])
+    folder = saved(tokenizer, tmp_path / "other")
+    taken()
+    assert len(tried) == 6
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "next")
+    assert taken() == "fastokens next"
+    assert len(tried) == 7
+
+
+def test_what_was_found_to_differ_is_refused_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_encoding, "first_difference", lambda *_: "ſ")
+    folder = small_folder(tmp_path / "tokenizer")
+    first = BulkEncoder(folder)
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    forget()
+    again = BulkEncoder(folder)
+    assert first.refused == again.refused
+    assert "gives other ids for 'ſ'" in again.refused
 
 
 def test_added_tokens_that_are_not_special_are_still_tokens(tmp_path: Path) -> None:

@@ -75,4 +75,4 @@ def test_tokens_are_those_that_were_listed() -> None:
     assert found == {"mill": [4, 5, 6], "river": [1, 2]}
     for wrong in (table(mill=[4, 5, 7], river=[1, 2]), table(mill=[4, 5, 6], lost=[1])):
         with pytest.raises(OtherTokensError):
-            tokens_of_partition(listed([wrong]), parts)
+            list(tokens_of_partition(listed([wrong]), parts))

@@ -8,7 +8,9 @@ import pytest
 
 from flows.experiment_plan import question
 from tasks.engine.errors import ExternalInputError, IngotError, RecipeError
+from tasks.engine.run.requirements import require
 from tasks.experiments.definition import EqualVariantsError, ExperimentError, read_experiment
+from tasks.registry import STAGES
 
 RECIPE = """name: ground
 source: {sources: [{name: web, kind: html, paths: [pages]}]}
@@ -40,6 +42,16 @@ def write(folder: Path, text: str) -> Path:
     path = folder / "trial.yaml"
     path.write_text(f"recipe: ground.yaml\n{text}")
     return path
+
+
+@pytest.mark.parametrize("recipe", ["quickstart", "small", "rlhf", "fineweb"])
+def test_a_shipped_recipe_can_be_the_base(recipe: str, folder: Path) -> None:
+    path = folder / "trial.yaml"
+    path.write_text(f"recipe: {recipe}\nvariants: {{wide: {{pretrain.hidden_size: 192}}}}\n")
+    for variant in read_experiment(path).variants:
+        for each in variant.recipes:
+            assert "index" not in each.configs
+            require(STAGES, each.configs, variant.name)
 
 
 def test_named_changes_one_left_out_and_a_grid(folder: Path) -> None:

@@ -23,7 +23,7 @@ from tasks.engine.stage.stage import Stage, registry
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.forget import tombstones
-from tasks.forget.certificate import Certificate, marks
+from tasks.forget.certificate import WINDOW, Certificate, marks, shared_texts
 from tasks.forget.holders import every_attempt, held
 from tasks.forget.removal import (
     NothingToForgetError,
@@ -32,9 +32,10 @@ from tasks.forget.removal import (
     look_up,
     write_tombstones,
 )
+from tasks.forget.texts import in_force, trained_on
 from tasks.forget.words import document, found_in_words, verdict
 from tasks.panels.panels import Panel
-from tasks.stages import clean, dedup, pack, source, tokenizer
+from tasks.stages import clean, dedup, index, pack, source, tokenizer
 from tests.llm.tokens.small_tokenizer import library_texts
 
 FILES, A_FILE = 6, 10
@@ -66,7 +67,7 @@ def _stand_in(name: str, source: str) -> Stage:
 
 STAGES: Mapping[str, Stage] = registry(
     [
-        *(module.STAGE for module in (source, clean, dedup, tokenizer, pack)),
+        *(module.STAGE for module in (source, clean, dedup, tokenizer, pack, index)),
         _stand_in("pretrain", "pack.sequences"),
         _stand_in("sft", "pretrain.model"),
     ]
@@ -108,6 +109,7 @@ class Home:
             "dedup": dedup.DedupConfig(workers=1, validation_fraction=0.2),
             "tokenizer": tokenizer.TokenizerConfig(vocabulary_size=512, sample_bytes=20_000),
             "pack": pack.PackConfig(workers=1, sequence_length=32),
+            "index": index.IndexConfig(workers=1),
             "pretrain": StageConfig(),
             "sft": StageConfig(),
         }
@@ -169,7 +171,7 @@ def test_from_tombstone_to_certificate(shop: Home) -> None:
     trained = [page for page in before.held.pages if in_training(shop.store, page.doc_id)]
     assert trained
     names = {holder.artifact.stage for holder in before.held.holders if holder.rows}
-    assert names == {"source", "clean", "dedup", "pack"}
+    assert names == {"source", "clean", "dedup", "pack", "index"}
     learned = {holder.artifact.stage for holder in before.held.holders if holder.learned}
     assert learned == {"tokenizer", "pretrain", "sft"}
     assert {holder.artifact.stage for holder in before.held.models} == {"pretrain", "sft"}
@@ -180,7 +182,7 @@ def test_from_tombstone_to_certificate(shop: Home) -> None:
     assert (certificate.ids_in_force, certificate.shared) == (0, [])
     assert certificate.searched_texts == FILES * A_FILE - 4, "and the near-duplicate"
     by_stage = {each.stage: each for each in certificate.rebuilt}
-    assert list(by_stage) == ["source", "clean", "dedup", "tokenizer", "pack"]
+    assert list(by_stage) == ["source", "clean", "dedup", "tokenizer", "pack", "index"]
     # Two files of the six had them; the pages of the others are what they were.
     assert by_stage["source"].shards_adopted == FILES - 1
     models = {each.artifact.partition("/")[0] for each in certificate.models}
@@ -202,6 +204,24 @@ def test_from_tombstone_to_certificate(shop: Home) -> None:
     assert len(after.held.pages) == 3
     assert {each.artifact.stage for each in after.held.models} == {"pretrain", "sft"}
     assert not [holder for holder in after.held.models if holder.in_force]
+
+
+def test_suffix_arrays_find_what_reading_all_texts_finds(shop: Home) -> None:
+    # Text 41 begins with all of 12, and 55 quotes it.
+    certificate, _ = shop.forget(URL)
+    artifacts = in_force(shop.store, "shop")
+    assert certificate.searched_by == artifacts["index"].folder.removeprefix("artifacts/")
+    of_it = artifacts["index"].data("trained").rows
+    with_words = len(certificate.shared)
+    assert of_it - with_words <= certificate.by_suffix_arrays < of_it
+    removed = look_up(shop.store, "shop", [URL], near=False, texts=True).texts
+    read = shared_texts([text.encode() for text in removed.values()], trained_on(artifacts))
+    assert read.by_index == 0
+    assert (read.texts, read.bytes) == (certificate.searched_texts, certificate.searched_bytes)
+    told = {each.doc_id: (each.longest_bytes, each.shared_bytes) for each in certificate.shared}
+    assert told == {one.doc_id: (one.longest, one.shared_bytes) for _, one, _ in read.found}
+    assert {str(each.url).rpartition("/")[2] for each in certificate.shared} == {"41", "55"}
+    assert all(each.longest_bytes >= WINDOW for each in certificate.shared)
 
 
 def test_only_the_split_that_is_learned_from_makes_a_model_hold_a_page(shop: Home) -> None:

@@ -152,10 +152,13 @@ def test_the_papers_of_a_recipe(tmp_path: Path) -> None:
     assert values["data.licences"]["evidence"] == [
         {"stage": "source", "output": "pages", "data_id": pages["outputs"]["pages"]["data_id"]}
     ]
-    # Without pack and a model three fields have no value; all else that can be said is.
-    open_fields = [f.key for f in made.fields if f.derivable and f.value is None]
-    assert open_fields == ["model.versions", "data.size_range", "data.tokens"]
-    assert filled_share(made.fields) == 1 - 3 / sum(f.derivable for f in made.fields)
+    # Without annotate, pack and a model four fields have no value; all else that can be said is.
+    unknown = [f.key for f in made.fields if f.who == "unknown"]
+    assert unknown == ["model.versions", "data.size_range", "data.tokens", "data.languages"]
+    assert filled_share(made.fields) == 1 - 4 / sum(f.derivable for f in made.fields)
+    assert "(not known of these data; to be said by a person)" in made.texts[making.SUMMARY]
+    counts = record["counts"]
+    assert counts == {"derived": 26, "given": 1, "asked": 15, "unknown": 4}
     assert "A Lab" in made.texts[making.SUMMARY]
     assert "---\npretty_name: Data of mine\n" in made.texts["data-card.md"]
     bill = json.loads(made.texts["sbom.cdx.json"])

@@ -12,12 +12,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from flows.cli.main import COMMANDS
 from tasks import stages
 from tasks.panels.panels import Curve, StageView, Table
 from tasks.registry import STAGES
 from tasks.report import prose
 from tasks.report.blocks import Bullets, Display, Figure, Heading, Listing, Paragraph
 from tasks.report.formulas import Formula, FormulaError
+from tasks.report.guide import NEXT_STEPS
 from tasks.report.listings import UnknownCodeError, listing
 from tasks.report.prose import CHAPTERS, ChapterError, read, stages_of, text_of
 
@@ -143,3 +145,8 @@ def test_formulas_are_mathml_and_a_tree() -> None:
             _ = Formula(wrong, True).mathml
     listings = [block for block in _blocks("attention") if isinstance(block, Listing)]
     assert len(listings) == 5
+
+
+def test_what_to_do_next_are_commands() -> None:
+    known = {name for names in COMMANDS.values() for name in names}
+    assert {command.split()[1] for command, _ in NEXT_STEPS} <= known

@@ -115,8 +115,11 @@ def test_long_tables_and_texts_end_with_what_is_left(tmp_path: Path) -> None:
     write_sources(_guide([Figure(Table("t", ["n"], rows)), Figure(long)]), tmp_path)
     table, samples = json.loads((tmp_path / "guide.json").read_text())["parts"][0]["blocks"]
     assert len(table["rows"]) == 25
-    assert table["left"] == "75 more rows are on the page."
-    assert samples["items"][0]["cut"] == "1,500 more characters are on the page."
+    assert table["left"] == "75 more rows are in the report that opens in a browser."
+    assert (
+        samples["items"][0]["cut"]
+        == "1,500 more characters are in the report that opens in a browser."
+    )
 
 
 def test_without_the_typesetter_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,19 +228,31 @@ def test_a_page_that_kills_its_process_costs_itself_alone(
 def test_panels_count_what_the_tables_hold(tmp_path: Path) -> None:
     tables, _ = _clean(_unit(tmp_path, MIXED), max_bytes=2_000)
 
-    def parts(columns: object = None) -> Iterator[pa.Table]:
-        yield tables["documents"].slice(0, 2)
-        yield tables["documents"].slice(2)
+    whole = tables["documents"]
+    parts = {"a": whole.slice(0, 2), "b": whole.slice(2)}
+    read: list[list[str]] = []
 
+    def part_table(part: Any, columns: list[str]) -> pa.Table:
+        read.append(columns)
+        return parts[part.path].select(columns)
+
+    documents = SimpleNamespace(
+        parts=[SimpleNamespace(path=path) for path in parts], part_table=part_table
+    )
     artifact: Any = SimpleNamespace(
-        data=lambda name: SimpleNamespace(tables=parts),
+        data=lambda name: documents,
         facts={"timing_dependent": ["1"]},
         manifest=SimpleNamespace(
+            outputs={
+                "documents": SimpleNamespace(
+                    columns=[f"{field.name}: {field.type}" for field in whole.schema]
+                )
+            },
             totals=SimpleNamespace(
                 rows_in=7,
                 removed={"empty": 1, "not_text": 1},
                 rejected={"too_deep": 1, "too_large": 1},
-            )
+            ),
         ),
     )
     by_extractor, by_kind, reasons, lengths, samples = panels(artifact)
@@ -258,6 +270,9 @@ def test_panels_count_what_the_tables_hold(tmp_path: Path) -> None:
     assert all(len(counts) + 1 == len(lengths.edges) for counts in lengths.counts.values())
     assert isinstance(samples, Samples)
     assert len(samples.items) == 3
+    shown = sorted(whole.to_pylist(), key=lambda row: str(row["doc_id"]))
+    assert [item.text for item in samples.items] == [row["text"] for row in shown]
+    assert ["text" in columns for columns in read] == [False, False, True, True]
 
 
 def _built(home: Path, pages: Path) -> Artifact:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -97,6 +98,10 @@ def test_another_seed_learns_from_other_documents(tmp_path: Path) -> None:
     assert data_id(one, "tokenizer", "tokenizer") != data_id(two, "tokenizer", "tokenizer")
 
 
+def by_id(row: dict[str, Any]) -> str:
+    return str(row["doc_id"])
+
+
 def test_fertility_of_each_source_and_split(tmp_path: Path) -> None:
     done = built(tmp_path, PARTS, tokenizer=CONFIG)
     found = {(row["source"], row["split"]): row for row in rows(done, "tokenizer", "fertility")}
@@ -115,6 +120,15 @@ def test_fertility_of_each_source_and_split(tmp_path: Path) -> None:
     shown = {panel.title: panel for panel in panels(done["tokenizer"].artifact)}
     assert isinstance(shown["Fertility"], Table)
     assert [row[:2] for row in shown["Fertility"].rows] == [list(key) for key in found]
+    cut = shown["A sentence, cut into tokens"]
+    assert isinstance(cut, Table)
+    [[sentence, tokens, words, pieces]] = cut.rows
+    first = min((row for part in PARTS for row in part if row["split"] == "train"), key=by_id)
+    assert str(sentence) in first["text"]
+    offsets = tokenizer.encode(str(sentence)).offsets
+    assert (tokens, words) == (len(offsets), len(str(sentence).split()))
+    wanted = [str(sentence)[start:end].replace(" ", "·") for start, end in offsets]
+    assert pieces == " | ".join(wanted)
 
 
 def test_a_small_corpus_gives_a_smaller_vocabulary_and_says_so(tmp_path: Path) -> None:

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 
 from llm.corpus.attribution.block import Block, library
 from llm.corpus.attribution.block_file import BadBlockError, suffixes, write_blocks
-from llm.corpus.attribution.spans import Index, character_starts, spans_shared
+from llm.corpus.attribution.spans import (
+    Index,
+    character_starts,
+    documents_sharing,
+    spans_shared,
+)
 
 # Few letters make long repeats; two have several bytes.
 LETTERS = st.text(alphabet="ab é😀", max_size=60)
@@ -67,6 +72,27 @@ def test_spans_are_those_a_search_finds(texts: list[str], query: str) -> None:
         assert strings == spans_by_search(query, texts)
         assert [span.count for span in found] == [places_of(each, texts) for each in strings]
         assert index.size == sum(len(text.encode()) for text in texts)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS, LETTERS, st.integers(10, 24))
+def test_documents_with_a_run_of_a_text_are_all_told(
+    texts: list[str], query: str, window: int
+) -> None:
+    data = query.encode()
+    runs = {data[at : at + window] for at in range(len(data) - window + 1)}
+    with TemporaryDirectory() as folder:
+        index = index_of(texts, Path(folder))
+        assert list(index.texts("part")) == [text.encode() for text in texts]
+        told = documents_sharing(data, index, window)
+        for number, text in enumerate(texts):
+            if any(run in text.encode() for run in runs):
+                assert ("part", number) in told
+        for part, number in told:
+            # One that is told has most of a run at least.
+            assert part == "part"
+            few = {data[at : at + window // 2 - 4] for at in range(len(data))}
+            assert any(run in texts[number].encode() for run in few)
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,6 +6,7 @@ import itertools
 import logging
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -158,6 +159,7 @@ def test_without_a_compiler_python_signs_the_same(
     monkeypatch.setattr(compiled_signing._Waiting, "size", 0)
     monkeypatch.setenv("CC", "no-such-compiler")
     kernel.cache_clear()
+    compiled_signing._was_compiled.cache_clear()
     caplog.set_level(logging.WARNING)
     try:
         assert compiled_signing.worthwhile_kernel(1 << 20) is None
@@ -166,3 +168,17 @@ def test_without_a_compiler_python_signs_the_same(
         assert "no-such-compiler compiles nothing here" in caplog.text
     finally:
         kernel.cache_clear()
+        compiled_signing._was_compiled.cache_clear()
+
+
+def test_what_was_compiled_before_signs_from_the_first_text_on(
+    compiled: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compiled_signing._Waiting, "size", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for found, known in ((False, "none is"), (True, "one is")):
+        if known == "one is":
+            kernel.__wrapped__()  # as another process has
+        compiled_signing._was_compiled.cache_clear()
+        assert (compiled_signing.worthwhile_kernel(1) is not None) is found, known
+    compiled_signing._was_compiled.cache_clear()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm.corpus.forget.opt_outs import Entry, OptOutFileError, OptOuts, parse_entry, read_opt_outs
 
@@ -57,6 +60,24 @@ def test_a_domain_takes_what_lies_below_it_and_nothing_that_only_ends_so() -> No
     ]
     assert matched(["example.org"], urls) == [0, 1, 2]
     assert matched(["org"], urls) == [0, 1, 2, 3, 5]
+
+
+@given(st.from_regex(r"(http|a1)://[wW.aé@:0/?#\[\n\\-]{0,12}", fullmatch=True))
+def test_a_host_is_the_one_the_standard_library_reads(url: str) -> None:
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".").removeprefix("www.")
+    except ValueError:
+        host = ""
+    assert [place for place, _ in OptOuts([Entry("domain", "w")]).matches(["0"], [url])] == (
+        [0] if "w" in _with_parents(host) else []
+    )
+    every = [Entry("domain", each) for each in _with_parents(host)]
+    assert len(list(OptOuts(every).matches(["0"], [url]))) == bool(host)
+
+
+def _with_parents(host: str) -> list[str]:
+    labels = host.split(".")
+    return [".".join(labels[at:]) for at in range(len(labels)) if host]
 
 
 def test_a_url_takes_the_page_however_it_is_written_and_no_other() -> None:
