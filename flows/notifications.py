@@ -133,16 +133,26 @@ def _names() -> list[str]:
     return [name for each in _AUTOMATIONS.values() for name, _, _ in each]
 
 
+def require_address(to: str) -> None:
+    """Make sure that it can be one, or the name of a block, before a server is asked.
+
+    Raises:
+        NotificationError: it is neither.
+    """
+    if ":" not in to:
+        return
+    try:
+        TypeAdapter(HttpUrl).validate_python(to)
+    except ValidationError as error:
+        raise NotificationError(
+            "that is no address a server can send to; give one that begins with http:// or https://"
+        ) from error
+
+
 def _block(client: SyncPrefectClient, to: str) -> tuple[str, UUID]:
     """The type of a block and its id."""
+    require_address(to)
     if "://" in to:
-        try:
-            TypeAdapter(HttpUrl).validate_python(to)
-        except ValidationError as error:
-            raise NotificationError(
-                "that is no address a server can send to; give one that begins with http:// or "
-                "https://"
-            ) from error
         headers = {"Content-Type": "application/json"}
         webhook = Webhook.model_validate({"method": "POST", "url": to, "headers": headers})
         return _WEBHOOK, webhook.save(_BLOCK, overwrite=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from llm.serving.api.attribution import Attributor
 
 _SHOWN = 300  # characters of a span
+_MOST = 1_000_000  # characters of a text: some ten seconds of a processor
 
 
 class NoTextError(ExpectedError, ValueError):
-    """There is no text to look for, or one too many."""
+    """There is no text to look for, one too many, or one that is too long."""
 
 
 def attribute(
@@ -48,6 +50,11 @@ def attribute(
     """Show in which pages a text stands, word for word: those a model was trained on, and those
     that were left out of training, with the reason."""
     sought = _text(text, file)
+    if len(sought) > _MOST:
+        raise NoTextError(
+            f"the text has {len(sought):,} characters, and {_MOST:,} are looked for at a time; "
+            "give it in parts"
+        )
     index = first_built(recipe, channel, ("index",))
     from tasks.attributing import RULE, open_sources
 
@@ -96,35 +103,42 @@ def _text(text: str, file: Path | None) -> str:
 def _lines(found: Attribution, recipe: str) -> Iterator[str]:
     size = sum(found.searched.values()) / 1e6
     if not found.spans:
-        yield f"not found in what was trained on; {size:,.1f} MB were searched"
+        yield f"not found in what was trained on; {size:,.2f} MB were searched"
     else:
         yield (
             f"{found.covered:.0%} stands word for word in what was trained on; "
-            f"{size:,.1f} MB were searched"
+            f"{size:,.2f} MB were searched"
         )
-    for span in found.spans:
-        yield ""
-        yield from _span(span)
+    yield from _spans(found.spans)
     if found.left_out:
         yield ""
         yield "seen, but not trained on:"
-        for span in found.left_out:
-            yield ""
-            yield from _span(span)
+        yield from _spans(found.left_out)
     for row in found.suppressed:
         yield ""
         yield f"not shown: {counted(row['spans'], 'span')}, {row['rule']}"
+    if found.suppressed:
+        yield "--min-tokens and --most-places show more"
     if found.spans or found.left_out:
         yield ""
         yield f"all verdicts on a document: ingot trace DOC_ID --recipe {recipe}"
 
 
-def _span(span: SourcedSpan) -> Iterator[str]:
+def _spans(spans: Sequence[SourcedSpan]) -> Iterator[str]:
+    """Each once, however often the text has it."""
+    times = Counter(span.text for span in spans)
+    for span in {span.text: span for span in spans}.values():
+        yield ""
+        yield from _span(span, times[span.text])
+
+
+def _span(span: SourcedSpan, times: int) -> Iterator[str]:
     text = span.text.strip()
     cut = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     yield f"“{' '.join(cut.split())}”"
     rare = f"one in {span.bytes_per_place / 1e6:,.2f} MB"
-    yield f"  {counted(span.tokens, 'token')}, {counted(span.count, 'place')}, {rare}"
+    again = f"; {times:,} times in the text" if times > 1 else ""
+    yield f"  {counted(span.tokens, 'token')}, {counted(span.count, 'place')}, {rare}{again}"
     for source in span.sources:
         yield f"  {source.row['doc_id']}  {_origin(source.row)}"
         if source.row.get("stage"):

@@ -57,7 +57,7 @@ def forget(
         from flows.cli import taking_out
 
         if dry_run:
-            taking_out.show_rebuild(recipe, store, found, as_json)
+            taking_out.show_rebuild(recipe, store, found, _record(found) if as_json else None)
         else:
             taking_out.take_out(recipe, name, store, found, note, as_json)
     elif as_json:

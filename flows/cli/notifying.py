@@ -29,9 +29,10 @@ def notify(
 ) -> None:
     """Have the Prefect server tell somebody of runs; it does so as long as it runs."""
     require_writable()
-    ensure_server()
     from flows import notifications
 
+    notifications.require_address(to)
+    ensure_server()
     if not to:
         gone = notifications.notify_nobody()
         print("nobody is told any more" if gone else "nobody was told")

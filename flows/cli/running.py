@@ -135,6 +135,7 @@ def run(
         if not as_json:
             print(f"saved as {root() / recipe}; from now on: ingot run --recipe {recipe}")
     selection = (recipe, changes, only, start, force)
+    limits = limits_of(approve_above or load(recipe).approve_above)
     if dry_run:
         plan(*selection, as_json)
         return
@@ -144,7 +145,6 @@ def run(
         show_plan(rows)
         show_forecast(planned, rows)
     require_devices(planned.configs, _may_run(rows))
-    limits = limits_of(approve_above or load(recipe).approve_above)
     if limits is not None:
         require_approval(planned, rows, limits, yes, tell=not as_json)
     done = build_planned(selection, planned, quiet=as_json)

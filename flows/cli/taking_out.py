@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from flows.cli.panel_tables import print_panels
 from flows.cli.running import build_planned, row_record, show_plan
@@ -13,11 +14,17 @@ from tasks.forget.removal import Removal, data_stages, issue, write_tombstones
 from tasks.machine import require_devices
 
 
-def show_rebuild(recipe: str, store: Store, found: Removal, as_json: bool) -> None:
-    """Print what a rebuild without the pages would run."""
+def show_rebuild(
+    recipe: str, store: Store, found: Removal, record: Mapping[str, object] | None
+) -> None:
+    """Print what a rebuild without the pages would run.
+
+    Args:
+        record: what holds the pages, where both are to be printed as JSON.
+    """
     rows = plan_of_removal(recipe, store, found.entries)
-    if as_json:
-        print(json.dumps([row_record(row) for row in rows], indent=1))
+    if record is not None:
+        print(json.dumps({**record, "rebuild": [row_record(row) for row in rows]}, indent=1))
     else:
         show_plan([row for row in rows if row.runs is not False])
 

@@ -31,6 +31,8 @@ def found_panels(held: Held) -> list[Panel]:
 
 def found_in_words(held: Held) -> str:
     """One line."""
+    if not held.pages:
+        return f"none of the {counted(held.documents, 'page')} that were ever taken in is meant"
     models = held.models
     named = ", ".join(holder.name for holder in models[:3]) + (", ..." if len(models) > 3 else "")
     return (
