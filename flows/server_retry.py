@@ -107,10 +107,13 @@ def _send_waiting() -> None:
     By Prefect's own flush the queue of events would be closed as well, under whoever is about to
     put something there: the first event that says that the run lives.
     """
-    # As patient as that flush: a server that is away is not waited for.
-    sending = threading.Thread(target=APILogWorker.instance().drain, daemon=True)
-    sending.start()
-    sending.join(_SENDING_SECONDS)
+    # To ask Prefect for the worker would start one where none is, and a server with it.
+    for worker in tuple(APILogWorker._instances.values()):  # type: ignore[misc]
+        if isinstance(worker, APILogWorker):
+            # As patient as that flush: a server that is away is not waited for.
+            sending = threading.Thread(target=worker.drain, daemon=True)
+            sending.start()
+            sending.join(_SENDING_SECONDS)
 
 
 @contextlib.contextmanager
