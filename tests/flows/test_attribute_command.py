@@ -54,6 +54,17 @@ def test_documents_are_named_with_address_passage_and_the_next_step(
     assert "ingot trace DOC_ID --recipe test" in said
 
 
+def test_what_a_text_says_again_is_shown_once(home: Path, borrowed: dict[str, Any]) -> None:
+    said = attribute(home, "--file", "-", stdin=f"{borrowed['text']}\n\nNo.\n\n" * 3)
+    assert said.count(borrowed["doc_id"]) < 3
+    assert "3 times in the text" in said
+
+
+def test_a_text_too_long_is_refused(home: Path) -> None:
+    with pytest.raises(NoTextError, match="1,000,001 characters, and 1,000,000 are"):
+        attribute(home, "--file", "-", stdin="x" * 1_000_001)
+
+
 def test_json_has_all_of_it_from_standard_input(home: Path, borrowed: dict[str, Any]) -> None:
     found = json.loads(attribute(home, "--file", "-", "--json", stdin=borrowed["text"]))
     assert found["covered"] > 0.95
@@ -74,7 +85,8 @@ def test_not_found_is_said_plainly(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.txt"
     file.write_text("Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich.")
     said = attribute(home, "--file", str(file))
-    assert said.startswith("not found in what was trained on; 0.0 MB were searched")
+    assert said.startswith("not found in what was trained on; 0.0")
+    assert "fewer than 8 tokens\n--min-tokens and --most-places show more" in said
     for arguments in ((), ("a", "--file", str(file)), ("--file", str(tmp_path / "none"))):
         with pytest.raises(NoTextError, match="--file"):
             attribute(home, *arguments)

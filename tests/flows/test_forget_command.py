@@ -60,12 +60,15 @@ def test_what_holds_a_page_is_said_and_nothing_is_changed(recipe: str, home: Pat
         "clean": ["documents"],
         "dedup": ["documents"],
     }
-    assert "0 pages of 3" in told("nobody.example", "-r", recipe).stdout
+    assert "none of the 3 pages" in told("nobody.example", "-r", recipe).stdout
     dry = told(URL, "-r", recipe, "--dry-run")
     assert dry.exit_code == 0, dry.output
     assert [line.split()[:2] for line in dry.stdout.splitlines() if line.startswith("source ")] == [
         ["source", "stale"]
     ]
+    both = json.loads(told(URL, "-r", recipe, "--dry-run", "--json").stdout)
+    assert [page["url"] for page in both["pages"]] == [page["url"] for page in record["pages"]]
+    assert both["rebuild"][0]["stage"] == "source"
     assert sorted(home.rglob("*")) == files
 
 

@@ -15,7 +15,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.states import Completed, State
 
-from flows.notifications import NotificationError, notify, notify_nobody
+from flows.notifications import NotificationError, notify, notify_nobody, require_address
 
 
 class Listener:
@@ -110,6 +110,12 @@ def test_the_address_is_kept_secret_and_others_are_turned_off(listener: Listener
             "ingot-notifications", "webhook", include_secrets=False
         )
         assert "S3CRET" not in document.model_dump_json()
+
+
+@pytest.mark.parametrize("to", ["javascript:alert(1)", "ftp://there.example/x", "https:"])
+def test_what_is_no_address_is_refused_before_a_server_starts(to: str) -> None:
+    with pytest.raises(NotificationError, match="http:// or https://"):
+        require_address(to)
 
 
 def test_a_block_of_the_users(listener: Listener) -> None:
