@@ -173,10 +173,10 @@ def snapshot_files(patterns: Sequence[str], field: str, prefix: str = "") -> Sna
                 f"{field}: {_shorten(text)} cannot be looked for: {error}; correct the path"
             ) from error
         if not matches:
-            raise ExternalInputError(
-                f"{field}: {_shorten(text)} matches no file (looked in {base}); "
-                "correct the path or remove it from the recipe"
-            )
+            where, way_out = f" (looked in {base})", "correct the path or remove it from the recipe"
+            if "://" in text:
+                where, way_out = ", being an address", "name it under fetch.files"
+            raise ExternalInputError(f"{field}: {_shorten(text)} matches no file{where}; {way_out}")
         start = len(base.rstrip("/")) + 1
         for path, size, stamp in matches:
             name = path[start:]

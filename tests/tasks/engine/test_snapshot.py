@@ -126,3 +126,8 @@ def test_several_are_joined_to_one_identity(root: Path) -> None:
     assert joined.data_id == Snapshot(reversed(joined.items)).data_id
     other = Snapshot.joined([two, Snapshot([replace(given, sha256="1" * 64)]), one])
     assert other.data_id != joined.data_id
+
+
+def test_an_address_is_no_path() -> None:
+    with pytest.raises(ExternalInputError, match="being an address; name it under fetch.files"):
+        snapshot_files(["s3://bucket/*.jsonl"], "paths")
