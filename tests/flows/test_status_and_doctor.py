@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
@@ -91,10 +89,10 @@ def test_schedules_of_a_server(
     async def deploy() -> None:
         async with get_client() as client:
             await ensure_pools(client)
-            # A schedule that another test has switched on would stay on.
-            with contextlib.suppress(ObjectNotFound):
-                known = await client.read_deployment_by_name("refresh/00-refresh")
-                await client.delete_deployment(known.id)
+            # A schedule that another test has switched on would stay on, whatever it is called.
+            for known in await client.read_deployments():
+                if known.entrypoint == entry["entrypoint"]:
+                    await client.delete_deployment(known.id)
             await ensure_deployment(client, entry, load("quickstart"), "quickstart")
 
     asyncio.run(deploy())

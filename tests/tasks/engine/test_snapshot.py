@@ -129,5 +129,5 @@ def test_several_are_joined_to_one_identity(root: Path) -> None:
 
 
 def test_an_address_is_no_path() -> None:
-    with pytest.raises(ExternalInputError, match="being an address; name it under fetch.files"):
+    with pytest.raises(ExternalInputError, match=r"being an address; name it under fetch\.files"):
         snapshot_files(["s3://bucket/*.jsonl"], "paths")
