@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,8 +31,8 @@ from tasks.engine.errors import IngotError
 from tasks.engine.identity.snapshot import Snapshot, snapshot_files
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
-from tasks.engine.store.artifact import Artifact, Data, Inputs
-from tasks.panels.panels import Panel, Table
+from tasks.engine.store.artifact import Data, Inputs
+from tasks.stages.tokenizer_panels import panels
 
 SAMPLED = pa.schema(
     [DOC_ID, pa.field("source", pa.string()), pa.field("bytes", pa.int64(), nullable=False)]
@@ -334,47 +334,6 @@ def _longest(path: Path) -> list[str]:
     """The longest learned tokens that are whole characters, as text."""
     pieces = sorted(token_bytes(path), key=lambda piece: (-len(piece), piece))
     return [piece.decode("utf-8", "backslashreplace") for piece in pieces[:_LONGEST_SHOWN]]
-
-
-def panels(artifact: Artifact) -> list[Panel]:
-    """The vocabulary, the fertility a source and split, and the longest tokens."""
-    facts, totals = artifact.facts, artifact.manifest.totals
-    fertility = artifact.data("fertility").table()
-    rows = [[row[name] for name in FERTILITY.names] for row in fertility.to_pylist()]
-    return [
-        Table(
-            "Vocabulary",
-            ["tokens", "tokens asked for", "documents learned from", "bytes learned from"],
-            [
-                [
-                    facts["vocabulary_size"],
-                    facts["vocabulary_size_asked"],
-                    totals.kept,
-                    facts["sampled_bytes"],
-                ]
-            ],
-        ),
-        *_cut_sentence(facts),
-        Table("Fertility", FERTILITY.names, rows, "Words are what white space separates."),
-        Table("Longest tokens", ["token"], [[repr(token)] for token in facts["longest_tokens"]]),
-    ]
-
-
-def _cut_sentence(facts: Mapping[str, Any]) -> list[Panel]:
-    """A sentence of the documents, and where it is cut; none of an artifact from before."""
-    if not facts.get("sentence"):
-        return []
-    tokens = facts["sentence_tokens"]
-    pieces = " | ".join(token.replace(" ", "·") for token in tokens)
-    count = len(facts["sentence"].split())
-    return [
-        Table(
-            "A sentence, cut into tokens",
-            ["sentence", "tokens", "words", "cut"],
-            [[facts["sentence"], len(tokens), count, pieces]],
-            "Of the training documents. A dot stands for a space.",
-        )
-    ]
 
 
 STAGE = Stage(

@@ -29,7 +29,7 @@ from tasks.engine.run.requirements import require
 from tasks.engine.store.store import Store
 from tasks.recipe import Recipe, load
 from tasks.registry import STAGES
-from tests.llm.tokens.small_tokenizer import library_texts
+from tests.llm.tokens.small_tokenizer import library_texts, of_pieces
 
 CONTEXT = 64
 TEXTS = [part for text in library_texts() for part in text.split("\n\n") if len(part) > 160][:200]
@@ -59,16 +59,7 @@ def pieces() -> Tokenizer:
     names = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
     names += sorted(model["vocab"], key=lambda token: int(model["vocab"][token]))
     merges = [tuple(pair) for pair in model["merges"]]
-    vocabulary = {name: at for at, name in enumerate(names)}
-    found = Tokenizer(
-        models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
-    )
-    found.normalizer = normalizers.Replace(" ", "\u2581")
-    found.decoder = decoders.Sequence(
-        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
-    found.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False)])
-    return found
+    return of_pieces(names, merges)
 
 
 def recipe_in(folder: Path) -> Recipe:

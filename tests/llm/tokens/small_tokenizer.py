@@ -7,10 +7,11 @@ import ast
 import calendar
 import difflib
 import textwrap
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from llm.tokens.bpe import BpeSettings, train
 from llm.tokens.hf_folder import write_folder
@@ -28,6 +29,20 @@ def library_texts() -> tuple[str, ...]:
 @cache
 def small_tokenizer() -> Tokenizer:
     return train(library_texts(), BpeSettings(SIZE, 2, 16, "single"))
+
+
+def of_pieces(names: Sequence[str], merges: Sequence[tuple[str, str]]) -> Tokenizer:
+    """One of SentencePiece's kind: spaces as underscores, bytes for characters it has not."""
+    vocabulary = {name: at for at, name in enumerate(names)}
+    found = Tokenizer(
+        models.BPE(vocabulary, list(merges), unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+    )
+    found.normalizer = normalizers.Replace(" ", "\u2581")
+    found.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    found.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False)])
+    return found
 
 
 def small_folder(folder: Path) -> Path:

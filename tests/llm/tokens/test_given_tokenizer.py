@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Tokenizer
 
 from llm.tokens.chat import ChatEncoder
 from llm.tokens.encoding import DocumentEncoder
@@ -14,6 +14,7 @@ from llm.tokens.given import GivenTokenizerError, NoDocumentEndError, take
 from llm.tokens.special_tokens import END_OF_TEXT, SPECIAL_TOKENS, TURN_END
 from llm.tokens.token_bytes import token_bytes
 from tests.llm.foreign_models import foreign_tokenizer
+from tests.llm.tokens.small_tokenizer import of_pieces
 
 TEXTS = [
     "Plain words.",
@@ -55,16 +56,7 @@ def test_its_tokens_stay_and_those_for_chats_are_added(tmp_path: Path, target: P
 def pieces(tmp_path: Path, missing: int = -1) -> Path:
     """A vocabulary of SentencePiece's kind: pieces, and bytes for what is none."""
     names = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256) if byte != missing), "\u2581", "a"]
-    vocabulary = {name: at for at, name in enumerate([*names, "b", "\u2581a", "ab"])}
-    merges = [("\u2581", "a"), ("a", "b")]
-    found = Tokenizer(
-        models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
-    )
-    found.normalizer = normalizers.Replace(" ", "\u2581")
-    found.decoder = decoders.Sequence(
-        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
-    found.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False)])
+    found = of_pieces([*names, "b", "\u2581a", "ab"], [("\u2581", "a"), ("a", "b")])
     path = tmp_path / "pieces.json"
     found.save(str(path))
     return path
