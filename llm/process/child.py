@@ -78,7 +78,7 @@ class ChildFailedError(ExpectedError, RuntimeError):
     Attributes:
         type_name: unqualified name of the exception's class.
         message: `str()` of it.
-        traceback_text: the traceback as the child printed it.
+        traceback_text: the traceback as the child printed it; "" where the message says it all.
     """
 
     def __init__(self, function: str, type_name: str, message: str, traceback_text: str) -> None:
@@ -86,7 +86,7 @@ class ChildFailedError(ExpectedError, RuntimeError):
         self.type_name = type_name
         self.message = message
         self.traceback_text = traceback_text
-        super().__init__(f"{function}: {type_name}: {message}\n{traceback_text}")
+        super().__init__(f"{function}: {type_name}: {message}\n{traceback_text}".rstrip())
 
 
 def _cause(returncode: int | None) -> str:

@@ -26,9 +26,9 @@ import signal
 import struct
 import sys
 import threading
-import traceback
 from typing import Any, NoReturn
 
+from llm.errors import traced
 from llm.process.parent import TERMINAL_SIGNALS
 from llm.process.stdout import set_stdout_aside
 
@@ -88,7 +88,7 @@ def _answer(request: bytes) -> bytes:
         function, args, kwargs = pickle.loads(request)
         return pickle.dumps((True, resolve(function)(*args, **kwargs)), protocol=5)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent is told
-        failure = (type(error).__name__, str(error), traceback.format_exc())
+        failure = (type(error).__name__, str(error), traced(error))
         return pickle.dumps((False, failure), protocol=5)
 
 

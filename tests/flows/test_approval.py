@@ -20,6 +20,7 @@ from flows.build import build
 from flows.cli.main import application
 from flows.refresh import refresh
 from tasks.approval import NotApprovedError
+from tasks.approval_limits import LimitError
 from tests.flows.command import RECIPE, ingot
 from tests.flows.pages import write_page, write_recipe
 from tests.flows.runs import artifacts, finished
@@ -107,6 +108,14 @@ def test_the_command_asks_at_the_terminal(recipe: str, tmp_path: Path) -> None:
     )
     assert "dedup" in ended.output
     assert not list((tmp_path / "home").glob("artifacts/*"))
+
+
+def test_a_limit_that_is_none_is_refused_on_a_dry_run_too(recipe: str) -> None:
+    told = CliRunner().invoke(
+        application(), ["run", "-r", recipe, "--approve-above", "banana", "--dry-run"]
+    )
+    assert isinstance(told.exception, LimitError)
+    assert told.stdout == ""
 
 
 @pytest.mark.long

@@ -12,10 +12,10 @@ import io
 import os
 import platform
 import queue
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llm.errors import traced
 from llm.process.child import Child
 from tasks.engine.errors import ClusterError, IngotError, StoreError
 from tasks.engine.shards.ended import Ended, in_child
@@ -81,7 +81,7 @@ def here(errand: Errand) -> Ended:
         except IngotError as error:
             ended = Ended(None, type(error).__name__, str(error))
         except Exception as error:  # noqa: BLE001 - any fault of a shard is reported by name
-            said = traceback.format_exc(limit=-6)
+            said = traced(error, -6) or str(error)
             ended = Ended(None, type(error).__name__, str(error), f"on {_where()}:\n{said}")
     text = printed.getvalue()[-_PRINTED:]
     return Ended(ended.receipt, ended.kind, ended.message, ended.report, text)

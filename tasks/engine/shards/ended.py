@@ -76,7 +76,7 @@ def in_child(child: Child, function: str, *arguments: Any) -> Ended:
     try:
         result = child.call(function, *arguments)
     except ChildFailedError as error:
-        return Ended(None, error.type_name, error.message, error.traceback_text)
+        return Ended(None, error.type_name, error.message, error.traceback_text or error.message)
     except ChildCrashedError as error:
         return Ended(None, CRASHED, str(error), str(error))
     except ChildStoppedError as error:

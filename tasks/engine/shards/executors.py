@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 import queue
-import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import psutil
 
+from llm.errors import traced
 from llm.process.child import Child
 from tasks.engine.errors import IngotError
 from tasks.engine.shards.ended import JobFailedError, in_child
@@ -63,9 +63,8 @@ class InProcess:
         except IngotError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - any fault of a shard is reported by name
-            failed = JobFailedError(
-                type(error).__name__, str(error), traceback.format_exc(limit=-6)
-            )
+            said = str(error)
+            failed = JobFailedError(type(error).__name__, said, traced(error, -6) or said)
             failed.__cause__ = error
             future.set_exception(failed)
         return future

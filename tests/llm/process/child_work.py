@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from llm.errors import ExpectedError
+
 
 def add(left: int, right: int = 0) -> int:
     return left + right
@@ -62,3 +64,7 @@ def crash_on(items: list[str], bad: str, log: str) -> list[str]:
             os.abort()
         done.append(item.upper())
     return done
+
+
+def expected() -> None:
+    raise ExpectedError("no such page; name another")

@@ -91,6 +91,13 @@ def test_exceptions_come_back_and_the_process_lives_on(child: Child) -> None:
     assert child.call("os:getpid") == pid
 
 
+def test_an_error_that_says_it_all_brings_no_traceback(child: Child) -> None:
+    with pytest.raises(ChildFailedError) as failed:
+        child.call(f"{WORK}:expected")
+    assert failed.value.traceback_text == ""
+    assert str(failed.value) == f"{WORK}:expected: ExpectedError: no such page; name another"
+
+
 @pytest.mark.parametrize(
     ("function", "argument", "returncode", "cause"),
     [("os:_exit", 3, 3, "exit code 3"), ("signal:raise_signal", 11, -11, "SIGSEGV")],
