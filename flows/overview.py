@@ -96,7 +96,9 @@ def _figures(state: str, artifact: Artifact | None) -> list[str]:
     if artifact is None:
         return ["", "", ""]
     totals = artifact.manifest.totals
-    took = "" if state == "Cached" else duration(artifact.manifest.timings.seconds)
+    # In a narrow column a minute and its seconds stay in one line.
+    whole = duration(artifact.manifest.timings.seconds).replace(" ", "\u00a0")
+    took = "" if state == "Cached" else whole
     return [
         took,
         *(f"{rows:,}" if totals.rows_in else "" for rows in (totals.rows_in, totals.kept)),

@@ -147,8 +147,8 @@ def _scores(evaluated: Artifact) -> list[Panel]:
             [metric.replace("_", " "), *(cells.get((metric, model)) for model in models), meaning]
         )
     note = (
-        "In brackets: how far the figure might be another had other test items been drawn (95 "
-        "times of 100 it is within). "
+        "In brackets: where the figure would lie, 95 times of 100, had other test items been "
+        "drawn. "
         "Where ranges of two models overlap widely, the difference may be chance. What has no "
         "range is a compression program, as a yardstick."
     )
