@@ -297,7 +297,7 @@ def _write_matches(config: DecontaminateConfig, out: Out) -> None:
 
 STAGE = Stage(
     name="decontaminate",
-    version=6,
+    version=7,
     description="Takes what the recipe's evaluation sets ask out of the documents.",
     config=DecontaminateConfig,
     inputs={"documents": Input(("dedup.documents",), "Documents with their split.")},

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, takewhile
 from operator import itemgetter
 
 from llm.corpus.decontaminate.sought import FEWEST_BESIDE, SHORTEST_EDITED, is_telling
@@ -68,8 +69,11 @@ def occurrences(
     taken: list[Occurrence] = []
     while left:
         first, last = _densest(left, reach)
-        found = _occurrence(sought, document, left[first:last], size)
-        left = left[:first] + left[last:]
+        before, near, behind = left[:first], left[first:last], left[last:]
+        # A stretch that is cut in two may be no n-gram any more on either side.
+        cut = {*_going_on(reversed(before), near, -1), *_going_on(behind, near[::-1], 1)}
+        left = [seed for seed in before + behind if seed not in cut]
+        found = _occurrence(sought, document, sorted([*cut, *near]), size)
         # What is nearly whole may be beside the seeds by which it was looked for.
         if found and all(found.start >= one.end or found.end <= one.start for one in taken):
             taken.append(found)
@@ -101,6 +105,25 @@ def _densest(seeds: Sequence[Seed], reach: int) -> tuple[int, int]:
     return bisect_left(seeds, end - reach, key=places), bisect_right(
         seeds, begin + reach, key=places
     )
+
+
+def _going_on(outside: Iterable[Seed], inside: Sequence[Seed], step: int) -> list[Seed]:
+    """The seeds outside by which stretches of the text go on that begin inside.
+
+    Args:
+        outside, inside: from the end of the slice between them; `step`: which way words go there.
+    """
+    edge = inside[0][0]
+    going = {own - word for word, own in takewhile(lambda seed: seed[0] == edge, inside)}
+    found: list[Seed] = []
+    for word, seeds in groupby(outside, key=itemgetter(0)):
+        edge += step
+        more = [seed for seed in seeds if seed[1] - seed[0] in going] if word == edge else []
+        if not more:
+            break
+        going = {own - word for word, own in more}
+        found += more
+    return found
 
 
 def _occurrence(

@@ -210,6 +210,7 @@ _TEXTS = st.lists(st.sampled_from("abcd"), max_size=14).map(" ".join)
 @example(["a", "b a"], ["a a a a a b a"], 2, 1)
 @example(["a", "a b a"], ["a a b a a a a a b"], 3, 1)
 @example(["a a a b c"], ["a a b a b a b a b c"], 2, 1)
+@example(["a", "b a b"], ["a b a a a b a b"], 3, 1)
 def test_ngrams_equal_a_plain_loop(
     items: list[str], documents: list[str], size: int, shortest: int
 ) -> None:
