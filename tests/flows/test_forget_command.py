@@ -19,6 +19,7 @@ from flows.running import Outcome
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Planner
 from tasks.engine.store.store import Store
+from tasks.panels.markdown import inline
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
 from tests.flows.runs import artifacts
@@ -110,6 +111,12 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
     dry = forget(**asked, return_state=True)
     assert dry.is_completed()
     assert not (home / "forgotten.csv").exists()
+    nobody = forget(["nobody.example"], recipe, return_state=True)
+    assert nobody.name == "NotFound"
+    assert "none of the 3 pages that were ever taken in is meant; look at what" in str(
+        nobody.message
+    )
+    assert artifacts(nobody).keys() == {"forget"}  # no plan of what would not be done
     state = forget(**asked, dry_run=False, note="by letter", return_state=True)
     assert state.is_completed(), state.message
     certificate = state.result()
@@ -120,8 +127,14 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
         "file:///rivers/Thames.html",
     }
     assert "2 texts of 2" in str(state.message)
-    assert {"run", "forget", "plan", "stage-source"} <= artifacts(state).keys()
-    kept = json.loads(next((home / "forgotten").glob("*.json")).read_text())
+    assert state.name == "StillThere"
+    shown = artifacts(state)
+    assert {"run", "forget", "plan", "stage-source"} <= shown.keys()
+    lies_at = next((home / "forgotten").glob("*.json"))
+    assert "The removal does not hold: see the texts below" in shown["certificate"]
+    assert inline(str(lies_at)) in shown["certificate"]
+    assert "[certificate](" in shown["run"]
+    kept = json.loads(lies_at.read_text())
     assert kept == certificate
     verified = CliRunner().invoke(application(), ["verify"])
     assert verified.exit_code == 0, verified.output
