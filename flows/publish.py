@@ -189,6 +189,13 @@ def comparison(found: Comparison) -> None:
 
 
 @best_effort
+def learning(panels: Sequence[Panel], said: str) -> None:
+    """What there is to learn from, in one page."""
+    text = join_panels([markdown(panel) for panel in panels])
+    create_markdown_artifact(key="learn", markdown=text, description=said)
+
+
+@best_effort
 def found_pages(panels: Sequence[Panel], said: str) -> None:
     """What holds pages that are to go, in one page."""
     text = join_panels([markdown(panel) for panel in panels])
