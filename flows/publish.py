@@ -37,8 +37,8 @@ from tasks.engine.store.views import advice, kept_view
 from tasks.experiments import worth_table
 from tasks.experiments.worth import Result as Worth
 from tasks.forecasting import Result, in_words, rows_of
-from tasks.panels.breaks import breakable
 from tasks.panels.markdown import inline, markdown
+from tasks.panels.narrow import narrowed
 from tasks.panels.numbers import duration, size
 from tasks.panels.panels import Flow, Graph, Panel
 from tasks.papers.papers import Papers
@@ -299,7 +299,7 @@ def join_panels(panels: Sequence[str], limit: int = _MARKDOWN_LIMIT) -> str:
     """
     kept: list[str] = []
     length = 0
-    for text in map(breakable, panels):
+    for text in map(narrowed, panels):
         if length + len(text) + 2 <= limit:
             kept.append(text)
             length += len(text) + 2

@@ -52,7 +52,7 @@ def test_what_holds_a_page_is_said_and_nothing_is_changed(recipe: str, home: Pat
     files = sorted(home.rglob("*"))
     said = told(URL, "-r", recipe)
     assert said.exit_code == 0, said.output
-    assert "1 page of 3; 3 artifacts with rows of them; 0 models" in said.stdout
+    assert "1 page, in 3 rows of pages looked through; 3 artifacts with rows of them" in said.stdout
     record = json.loads(told(URL, "-r", recipe, "--json").stdout)
     assert [page["url"] for page in record["pages"]] == [URL]
     kept = {each["artifact"].partition("/")[0]: each["rows"] for each in record["artifacts"]}
@@ -61,7 +61,7 @@ def test_what_holds_a_page_is_said_and_nothing_is_changed(recipe: str, home: Pat
         "clean": ["documents"],
         "dedup": ["documents"],
     }
-    assert "none of the 3 pages" in told("nobody.example", "-r", recipe).stdout
+    assert "none of the 3 rows" in told("nobody.example", "-r", recipe).stdout
     dry = told(URL, "-r", recipe, "--dry-run")
     assert dry.exit_code == 0, dry.output
     assert [line.split()[:2] for line in dry.stdout.splitlines() if line.startswith("source ")] == [
@@ -113,7 +113,7 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
     assert not (home / "forgotten.csv").exists()
     nobody = forget(["nobody.example"], recipe, return_state=True)
     assert nobody.name == "NotFound"
-    assert "none of the 3 pages that were ever taken in is meant; look at what" in str(
+    assert "none of the 3 rows of pages that were looked through is meant; look at" in str(
         nobody.message
     )
     assert artifacts(nobody).keys() == {"forget"}  # no plan of what would not be done

@@ -175,7 +175,7 @@ def test_from_tombstone_to_certificate(shop: Home) -> None:
     learned = {holder.artifact.stage for holder in before.held.holders if holder.learned}
     assert learned == {"tokenizer", "pretrain", "sft"}
     assert {holder.artifact.stage for holder in before.held.models} == {"pretrain", "sft"}
-    assert "3 pages of 60" in found_in_words(before.held)
+    assert "3 pages, in 60 rows of pages looked through" in found_in_words(before.held)
 
     certificate, path = shop.forget(*asked)
     assert certificate.holds, document(certificate)
