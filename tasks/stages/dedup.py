@@ -158,11 +158,12 @@ def run(config: DedupConfig, inputs: Inputs, out: Out) -> None:
     if config.containment:
         out.extend("pairs", [CONTAINMENT])
     if config.cluster_sizes:
+        out.extend("decisions", [CLUSTER_SIZE])
         out.extend("documents", [CLUSTER_SIZE])
     documents = inputs["documents"]
     for part, ids in zip(documents.parts, documents.tables(["doc_id"]), strict=True):
         with out.table("decisions", part.path.removesuffix(".parquet")) as writer:
-            writer.write(found.fates.decisions(ids.column("doc_id")))
+            writer.write(found.fates.decisions(ids.column("doc_id"), config.cluster_sizes))
     for name, table in (
         ("clusters", found.clusters),
         ("pairs", found.pairs),
@@ -209,7 +210,7 @@ def _record(out: Out, made: Decision, threshold: float) -> None:
 
 STAGE = Stage(
     name="dedup",
-    version=4,
+    version=5,
     description="Removes exact and near duplicates, verified, and splits train from validation.",
     config=DedupConfig,
     inputs={

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from llm.corpus.dedup.tables import DECISIONS
+from llm.corpus.dedup.tables import CLUSTER_SIZE, DECISIONS
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,12 @@ class Fates:
         others_name: npt.NDArray[np.bool_] = self.group != np.arange(len(self.group))
         return np.logical_or(shared[self.group], others_name)
 
-    def decisions(self, doc_ids: pa.ChunkedArray) -> pa.Table:
-        """`DECISIONS` of these documents, in their order; one that was not signed is not kept."""
+    def decisions(self, doc_ids: pa.ChunkedArray, cluster_sizes: bool = False) -> pa.Table:
+        """`DECISIONS` of these documents, in their order; one that was not signed is not kept.
+
+        Args:
+            cluster_sizes: with `CLUSTER_SIZE` behind.
+        """
         names = np.array([name.encode() for name in doc_ids.to_pylist()], dtype="S")
         if not len(self.doc_ids) or not len(names):
             rows = np.zeros(len(names), dtype=np.int64)
@@ -50,10 +54,15 @@ class Fates:
         else:
             rows = np.minimum(np.searchsorted(self.doc_ids, names), len(self.doc_ids) - 1)
             known = self.doc_ids[rows] == names
-        kept, sizes = np.zeros(len(names), dtype=np.bool_), np.ones(len(names), dtype=np.int64)
-        kept[known], sizes[known] = self.kept[rows[known]], self.cluster_sizes[rows[known]]
+        kept = np.zeros(len(names), dtype=np.bool_)
+        kept[known] = self.kept[rows[known]]
         groups = [
-            self.doc_ids[self.group[row]].decode() if here and self.shares_group[row] else None
+            self.doc_ids[self.group[row]].decode() if here and self.group[row] != row else None
             for row, here in zip(rows.tolist(), known.tolist(), strict=True)
         ]
-        return pa.table([doc_ids, kept, pa.array(groups, pa.string()), sizes], schema=DECISIONS)
+        table = pa.table([doc_ids, kept, pa.array(groups, pa.string())], schema=DECISIONS)
+        if not cluster_sizes:
+            return table
+        sizes = np.ones(len(names), dtype=np.int64)
+        sizes[known] = self.cluster_sizes[rows[known]]
+        return table.append_column(CLUSTER_SIZE, pa.array(sizes))

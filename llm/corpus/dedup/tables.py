@@ -40,15 +40,15 @@ PAIRS = pa.schema(
 )
 # Behind these where containment removes: the share of doc_id's shingles that other_id has.
 CONTAINMENT = pa.field("containment", pa.float64(), nullable=False)
-# What became of each document, cut and ordered as the documents are. split_group: what it shares a
-# side of the split with, null where that is itself alone; cluster_size: as in `CLUSTERS`, 1 alone.
+# What became of each document, cut and ordered as the documents are. split_group: the document its
+# group is called by, null where that is itself, so that another one in its group changes no row of
+# a document that was there before.
 DECISIONS = pa.schema(
     [
         DOC_ID,
         pa.field("kept", pa.bool_(), nullable=False),
         pa.field("split_group", pa.string()),
-        pa.field("cluster_size", pa.int64(), nullable=False),
     ]
 )
-# Of kept documents, where it is asked for.
-CLUSTER_SIZE = DECISIONS.field("cluster_size")
+# Behind these and in documents, where it is asked for: as size in `CLUSTERS`, 1 alone.
+CLUSTER_SIZE = pa.field("cluster_size", pa.int64(), nullable=False)

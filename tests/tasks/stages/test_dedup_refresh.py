@@ -61,6 +61,10 @@ SOURCE = Stage(
 )
 
 
+def _id(name: str) -> str:
+    return xxhash.xxh3_128_hexdigest(name.encode())
+
+
 def _write(folder: Path, files: Mapping[str, Sequence[tuple[str, str, str]]]) -> Path:
     """A JSON lines file each of (name, text, source)."""
     folder.mkdir(exist_ok=True)
@@ -68,7 +72,7 @@ def _write(folder: Path, files: Mapping[str, Sequence[tuple[str, str, str]]]) ->
         lines = [
             json.dumps(
                 {
-                    "doc_id": xxhash.xxh3_128_hexdigest(name.encode()),
+                    "doc_id": _id(name),
                     "url": f"https://example.org/{name}",
                     "text": text,
                     "source": source,
@@ -104,15 +108,30 @@ def test_a_new_file_rewrites_the_parts_whose_documents_it_concerns(tmp_path: Pat
     }
     home, corpus = tmp_path / "home", _write(tmp_path / "corpus", files)
     before = _build(home, corpus)
-    _write(corpus, {"part3.jsonl": [("new", _words(9000, 9060), ""), ("copy", _words(0, 60), "")]})
+    # Of two that are alike the one with the smaller doc_id is kept.
+    copy = next(name for name in map("copy{}".format, range(99)) if _id(name) < _id("own00"))
+    _write(corpus, {"part3.jsonl": [("new", _words(9000, 9060), ""), (copy, _words(0, 60), "")]})
     after = _build(home, corpus)
     timings = after.manifest.timings
-    # Signed: the new part. Split: that, and part0, where a document has a copy now.
+    # Signed: the new part. Split: that, and part0, where a document is no longer kept.
     assert (timings.shards_built, timings.shards_adopted) == (3, 5)
-    kept = min(("own00", "copy"), key=lambda name: xxhash.xxh3_128_hexdigest(name.encode()))
-    assert set(_kept(after)) == {*_kept(before), "new", kept} - ({"own00"} - {kept})
+    assert set(_kept(after)) == {*_kept(before), "new", copy} - {"own00"}
     same = {part.sha256 for part in before.data("decisions").parts}
     assert len(same & {part.sha256 for part in after.data("decisions").parts}) == 2
+
+
+def test_what_is_like_a_document_that_is_held_rewrites_no_part_but_its_own(tmp_path: Path) -> None:
+    first = [(f"own{n}", _words(100 * n, 100 * n + 60), "") for n in range(5)]
+    home, corpus = tmp_path / "home", _write(tmp_path / "corpus", {"a.jsonl": first})
+    before = _build(home, corpus, ("dedup",))
+    # Copies of some, and near-duplicates of others that are kept as well.
+    later = [(f"copy{n}", _words(100 * n, 100 * n + 60), "") for n in range(3)]
+    later += [(f"near{n}", _words(100 * n, 100 * n + 75), "") for n in range(3, 5)]
+    after = _build(home, _write(corpus, {"b.jsonl": later}), ("dedup",))
+    timings = after.manifest.timings
+    assert (timings.shards_built, timings.shards_adopted) == (2, 2)
+    assert set(_kept(after)) == {*_kept(before), "near3", "near4"}
+    assert after.data("clusters").rows == 10
 
 
 @pytest.mark.parametrize(

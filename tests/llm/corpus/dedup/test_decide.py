@@ -140,10 +140,12 @@ def _check_laws(
         assert row["cluster_id"] == min(members[row["cluster_id"]])
     by_id = {row["doc_id"]: row for row in clusters}
     asked = [*reversed(texts), "never signed"]
-    for row in found.fates.decisions(pa.chunked_array([pa.array(asked)])).to_pylist():
+    decided = found.fates.decisions(pa.chunked_array([pa.array(asked)]), cluster_sizes=True)
+    for row in decided.to_pylist():
         listed = by_id.get(row["doc_id"])
         assert row["kept"] == (row["doc_id"] in texts and row["doc_id"] not in removed)
-        assert row["split_group"] == (listed["split_group"] if listed else None)
+        group = listed["split_group"] if listed else row["doc_id"]
+        assert row["split_group"] == (None if group == row["doc_id"] else group)
         assert row["cluster_size"] == (listed["size"] if listed else 1)
 
 

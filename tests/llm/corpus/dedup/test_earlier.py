@@ -11,11 +11,11 @@ from llm.corpus.dedup.tables import DECISIONS
 IDS = np.array([b"a", b"b", b"c", b"d", b"e"])
 DECIDED = pa.Table.from_pylist(
     [
-        {"doc_id": "e", "kept": True, "split_group": "b", "cluster_size": 1},
-        {"doc_id": "b", "kept": False, "split_group": "b", "cluster_size": 1},
-        {"doc_id": "d", "kept": True, "split_group": None, "cluster_size": 1},
-        {"doc_id": "gone", "kept": True, "split_group": None, "cluster_size": 1},
-        {"doc_id": "c", "kept": True, "split_group": "gone", "cluster_size": 1},
+        {"doc_id": "e", "kept": True, "split_group": "b"},
+        {"doc_id": "b", "kept": False, "split_group": None},
+        {"doc_id": "d", "kept": True, "split_group": None},
+        {"doc_id": "gone", "kept": True, "split_group": None},
+        {"doc_id": "c", "kept": True, "split_group": "gone"},
     ],
     schema=DECISIONS,
 )
