@@ -37,6 +37,7 @@ from flows import events
 from flows.deployment_names import CHAIN, TAG, deployment_name, part_of
 from flows.recipe_choice import offer_recipes
 from tasks.engine.run.code import checkout
+from tasks.learn_section import LearnConfig
 from tasks.recipe import Recipe, load
 from tasks.recipe_list import found_recipes
 from tasks.registry import STAGES
@@ -76,10 +77,18 @@ def parameters(entry: dict[str, Any], recipe: Recipe, recipe_name: str) -> dict[
     filled = dict(entry.get("parameters", {}))
     if "recipe" in flow_of(entry).parameters.properties:
         filled["recipe"] = recipe_name
-    config = recipe.configs.get(entry["stage"])
+    config = _config(entry, recipe)
     if config is not None:
-        filled["config"] = config.in_form()
+        filled["config"] = config
     return filled
+
+
+def _config(entry: dict[str, Any], recipe: Recipe) -> dict[str, Any] | None:
+    """What the form of a stage, or of learning, shows of a recipe."""
+    if flow_of(entry).name == _LEARN:
+        return (recipe.learn or LearnConfig.model_validate({})).model_dump(mode="json")
+    config = recipe.configs.get(entry["stage"])
+    return None if config is None else config.in_form()
 
 
 def form(entry: dict[str, Any], recipe: Recipe, recipes: Sequence[str]) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def form(entry: dict[str, Any], recipe: Recipe, recipes: Sequence[str]) -> dict[
     """
     schema = parameter_schema(flow_of(entry)).model_dump_for_openapi()
     offer_recipes(schema, recipes)
-    if entry["stage"] in recipe.configs:
+    if _config(entry, recipe) is not None:
         # Filled in, a config need not be told from none.
         shown = schema["properties"]["config"]
         shown |= {key: value for key, value in shown.pop("anyOf")[0].items() if key == "$ref"}

@@ -14,13 +14,19 @@ from flows.home import open_store
 from flows.planning import RECIPE, plan_of_removal, planner
 from flows.running import preview, run, shown_run
 from tasks.forget import words
-from tasks.forget.removal import data_stages, issue, look_up, write_tombstones
+from tasks.forget.certificate import Certificate
+from tasks.forget.removal import TRY_TRACE, data_stages, issue, look_up, write_tombstones
 from tasks.recipe import recipe_name
+
+PAGES = (
+    "At least one: a URL, a domain (with all below it), a doc_id, or a CSV file of them (relative "
+    "to INGOT_ROOT)."
+)
 
 
 @flow(name="forget")
 def forget(
-    pages: list[str] = Field([], description="URLs, domains, doc_ids, or CSV files of them."),
+    pages: list[str] = Field(description=PAGES, min_length=1),
     recipe: str = Field("quickstart", description=RECIPE),
     near_duplicates: bool = Field(
         False, description="Also documents that are mostly the words of these pages."
@@ -36,7 +42,9 @@ def forget(
         found = look_up(store, name, pages, near_duplicates, texts=not dry_run)
         said = words.found_in_words(found.held)
         log.info("%s", said)
-        publish.removal(words.found_panels(found.held), said)
+        publish.found_pages(words.found_panels(found.held), said)
+        if not found.held.pages:  # of a dry run: to take out what is not there is an error
+            return Completed(name="NotFound", message=f"{said}; {TRY_TRACE}", data={})
         if dry_run:
             publish.plan(plan_of_removal(recipe, store, found.entries))
             return Completed(message=f"{said}; nothing was changed", data={})
@@ -46,6 +54,12 @@ def forget(
         rebuilt = [outcome.artifact for outcome in run(plan, recipe, overview=overview)]
         certificate, path = issue(store, name, found, rebuilt)
         log.info("certificate: %s", path)
-        said = words.verdict(certificate)
-        publish.removal(words.certificate_panels(certificate), said)
-    return Completed(message=said, data=certificate.model_dump(mode="json"))
+        publish.certificate(words.document(certificate), words.verdict(certificate), path)
+    return _ended(certificate)
+
+
+def _ended(certificate: Certificate) -> State[dict[str, Any]]:
+    said, record = words.verdict(certificate), certificate.model_dump(mode="json")
+    if certificate.holds:
+        return Completed(message=said, data=record)
+    return Completed(name="StillThere", message=said, data=record)

@@ -17,6 +17,8 @@ from flows.learn_plan import Question, question
 from flows.planning import RECIPE
 from flows.running import preview, run, shown_run
 from tasks.comparison import comparing
+from tasks.learn_section import LearnConfig
+from tasks.learning import words
 from tasks.learning.verdict import Verdict, promote, too_little, verdict
 
 # Of a run that its caller, in this process, has planned already, and had approved.
@@ -27,11 +29,14 @@ LAST: list[Verdict] = []
 
 @flow(name="learn")
 def learn(
+    config: LearnConfig | None = Field(
+        None, description="How it goes on; fields left as they are come from the recipe."
+    ),
     recipe: str = Field("quickstart", description=RECIPE),
     changes: list[str] = Field(
         [],
-        description="Fields to change for this run, one an entry: stage.field=value, such as "
-        "learn.replay=0.7.",
+        description="Other fields to change for this run, one an entry: stage.field=value, such as "
+        "pretrain.learning_rate=0.001.",
     ),
     approve_above: str = Field("", description=APPROVE_ABOVE),
     dry_run: bool = Field(
@@ -42,10 +47,12 @@ def learn(
     LAST.clear()
     with shown_run() as overview:
         planned = ASKED.get()
-        asked = planned or question(recipe, changes)
+        asked = planned or question(recipe, changes, config)
+        said = words.in_words(asked.challenge)
+        publish.learning(words.panels(asked.challenge), said)
         if not asked.challenge.is_grown:
-            return _nothing_new("the corpus is the one that the model in use has learned from")
-        [chosen] = run(asked.choice(), recipe, here=True)
+            return _nothing_new(said)
+        [chosen] = run(asked.choice(), recipe, here=True, overview=overview)
         left = too_little(asked.challenge, chosen.artifact)
         if left:
             return _nothing_new(left)
@@ -58,7 +65,7 @@ def learn(
             declined = ask(plan, rows, limit, asked.challenge.champion)
             if declined is not None:
                 return declined
-        run(plan, recipe, here=True, overview=overview)
+        run(plan, recipe, here=True, overview=overview, before=[chosen])
         found = verdict(asked.challenge, plan.artifacts)
         LAST.append(found)
         publish.comparison(found.comparison)

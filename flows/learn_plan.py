@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from flows.filled_forms import wanted
 from flows.home import open_store
 from flows.planning import planner_for
 from tasks.engine.run.plan import Planner
 from tasks.engine.store.artifact import Artifact
+from tasks.learn_section import LearnConfig
 from tasks.learning.challenge import REPLAY, Challenge, challenge
 from tasks.recipe import load
 
@@ -39,13 +41,22 @@ class Question:
         return planner_for(recipe, self.source, open_store(), only, start, inputs=inputs)
 
 
-def question(recipe: str, changes: Sequence[str] = ()) -> Question:
+def question(
+    recipe: str, changes: Sequence[str] = (), config: LearnConfig | None = None
+) -> Question:
     """What is asked of a recipe.
+
+    Args:
+        config: of a form, in place of the recipe's section.
 
     Raises:
         LearnError: there is nothing to go on from, or with.
     """
-    return Question(recipe, challenge(load(recipe, changes), open_store()))
+    loaded = load(recipe, changes)
+    if config is not None:
+        own = loaded.learn or LearnConfig.model_validate({})
+        loaded = replace(loaded, learn=wanted(config, own))
+    return Question(recipe, challenge(loaded, open_store()))
 
 
 def _input_name(artifact: Artifact) -> str:

@@ -27,11 +27,13 @@ from tasks.panels.numbers import duration
 KEY, FAILURE = "run", "failure"
 # Of the run as a whole, in the order in which one reads them.
 _OF_THE_RUN = (
-    *("plan", "approval", "forget", "forecast", "lineage-picture", "funnel", "funnel-picture"),
-    *("compare", "papers", "report"),
+    *("plan", "approval", "certificate", "forget", "learn", "forecast", "lineage-picture"),
+    *("funnel", "funnel-picture", "compare", "papers", "report"),
 )
 _OF_A_STAGE = ("stage", "change", "curve", "progress")
 _FRAMES = 8
+# What at the start of a line begins a list or underlines a heading.
+_STARTS = re.compile(r"^(\d*)([-+=.)])")
 _ERROR_CHARACTERS = 8_000
 
 
@@ -119,7 +121,8 @@ def show_failure(error: Exception) -> None:
 
 def failure_text(error: Exception) -> str:
     """What went wrong, in full, and the way out."""
-    parts = [f"### {type(error).__name__}", _fenced(str(error)[:_ERROR_CHARACTERS] or "-")]
+    said = _lines(str(error)[:_ERROR_CHARACTERS]) or "-"
+    parts = [f"### {type(error).__name__}", said]
     way_out = [inline(note) for note in getattr(error, "__notes__", [])]
     if explains_itself(error):
         way_out.append("What to change is said above. Then start this run again.")
@@ -128,6 +131,18 @@ def failure_text(error: Exception) -> str:
         parts.append(_fenced("".join(traceback.format_exception(error)[-_FRAMES:])))
         way_out.append("Please report it with these lines; all it wrote is under Logs.")
     return "\n\n".join([*parts, "### The way out", *(f"- {line}" for line in way_out)])
+
+
+def _lines(text: str) -> str:
+    """Text line by line, in which nothing has a meaning, wrapped where the page ends.
+
+    In a fence a page cuts long lines, and what to do stands at their end.
+    """
+    lines = []
+    for line in text.strip().splitlines():
+        indent = len(line) - len(line.lstrip())
+        lines.append("\u00a0" * indent + _STARTS.sub(r"\g<1>\\\g<2>", inline(line)))
+    return "\\\n".join(line or "\u00a0" for line in lines)
 
 
 def _fenced(text: str) -> str:

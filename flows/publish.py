@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import ParamSpec
 
@@ -36,7 +37,8 @@ from tasks.engine.store.views import advice, kept_view
 from tasks.experiments import worth_table
 from tasks.experiments.worth import Result as Worth
 from tasks.forecasting import Result, in_words, rows_of
-from tasks.panels.markdown import markdown
+from tasks.panels.markdown import inline, markdown
+from tasks.panels.narrow import narrowed
 from tasks.panels.numbers import duration, size
 from tasks.panels.panels import Flow, Graph, Panel
 from tasks.papers.papers import Papers
@@ -108,9 +110,10 @@ def plan(rows: Sequence[Row]) -> None:
             {
                 "stage": row.stage,
                 "status": row.status.value,
-                "why": "; ".join(row.reasons) or "-",
                 "last took": "-" if row.seconds is None else duration(row.seconds),
                 "size": "-" if row.bytes is None else size(row.bytes),
+                # Last: where the page has no room for a row, its end is out of sight.
+                "why": "; ".join(row.reasons) or "-",
             }
             for row in rows
         ],
@@ -186,10 +189,30 @@ def comparison(found: Comparison) -> None:
 
 
 @best_effort
-def removal(panels: Sequence[Panel], said: str) -> None:
-    """What holds pages that are to go, or the certificate that they went, in one page."""
+def learning(panels: Sequence[Panel], said: str) -> None:
+    """What there is to learn from, in one page."""
+    text = join_panels([markdown(panel) for panel in panels])
+    create_markdown_artifact(key="learn", markdown=text, description=said)
+
+
+@best_effort
+def found_pages(panels: Sequence[Panel], said: str) -> None:
+    """What holds pages that are to go, in one page."""
     text = join_panels([markdown(panel) for panel in panels])
     create_markdown_artifact(key="forget", markdown=text, description=said)
+
+
+@best_effort
+def certificate(document: str, said: str, path: str) -> None:
+    """The certificate that pages went, in one page.
+
+    Args:
+        path: of the same as JSON.
+    """
+    text = f"{document}\nIt lies in the home as {inline(path)}, and as text beside it.\n"
+    # A part is what one heading is over.
+    text = join_panels(re.split(r"\n\n(?=### )", text))
+    create_markdown_artifact(key="certificate", markdown=text, description=said)
 
 
 @best_effort
@@ -276,7 +299,7 @@ def join_panels(panels: Sequence[str], limit: int = _MARKDOWN_LIMIT) -> str:
     """
     kept: list[str] = []
     length = 0
-    for text in panels:
+    for text in map(narrowed, panels):
         if length + len(text) + 2 <= limit:
             kept.append(text)
             length += len(text) + 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +65,11 @@ LAST_RUN = RunProgress(complete=False, outcomes=[])
 
 
 def run(
-    planner: Planner, recipe: str, here: bool = False, overview: Overview | None = None
+    planner: Planner,
+    recipe: str,
+    here: bool = False,
+    overview: Overview | None = None,
+    before: Sequence[Outcome] = (),
 ) -> list[Outcome]:
     """Bring every selected stage up to date and publish its panels.
 
@@ -73,6 +77,7 @@ def run(
         recipe: what the recipe was loaded by, for workers that must load it too.
         here: run in this process also what asks for a work pool, because this is that pool.
         overview: is told how the stages come out, and shown anew whenever one was built.
+        before: what the same flow run has built and shown already: it stays as it was shown.
 
     Raises:
         IngotError: of the first stage that fails; a note on it names the stage.
@@ -100,6 +105,7 @@ def run(
     if overview is not None:
         overview.rows = planner.plan()
     progress = RunProgress(complete=False, outcomes=[])
+    known = {outcome.artifact.folder for outcome in before}
     shown: list[Future[None]] = []
     # Panels are drawn and sent while the next stage is looked at: half the time of a run in which
     # all is fresh would be spent waiting for the server.
@@ -111,6 +117,8 @@ def run(
             outcome = Outcome(step.row.stage, state, step.built.artifact)
             progress.outcomes.append(outcome)
             here_and_now = contextvars.copy_context()  # Prefect's: which run it belongs to
+            if outcome.artifact.folder in known:
+                continue
             shown.append(aside.submit(here_and_now.run, publish.panels, outcome.artifact))
             if overview is not None:
                 overview.done[outcome.stage] = (outcome.state, outcome.artifact)

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import inspect
 from typing import Any
-from uuid import UUID
 
 from prefect import Flow
-from prefect.client.orchestration import get_client
-from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, State
 from pydantic import Field
 
+from flows.filled_forms import wanted
 from flows.home import open_store
 from flows.planning import DRY_RUN, RECIPE, SAVE_AS, keep, planner_for
 from flows.recipe_choice import offer_one_more
 from flows.running import preview, run, shown_run
-from tasks.engine.config import StageConfig
 from tasks.engine.stage.stage import Stage
-from tasks.recipe import Recipe, load
+from tasks.recipe import load
 from tasks.recipe_saving import changed_fields
 from tasks.registry import STAGES
 
@@ -40,7 +37,7 @@ def _run_alone(
 ) -> State[None]:
     with shown_run() as overview:
         loaded = load(recipe)
-        configs = {} if config is None else {stage: _wanted(stage, config, loaded)}
+        configs = {} if config is None else {stage: wanted(config, loaded.configs.get(stage))}
         changed = changed_fields(loaded, configs)
         if save_as:
             recipe = keep(recipe, loaded.name, changed, save_as)
@@ -57,33 +54,6 @@ def _run_alone(
     totals = outcome.artifact.manifest.totals
     message = f"{stage}: {totals.rows_in:,} {totals.unit}s in, {totals.kept:,} kept"
     return Completed(name=outcome.state, message=message)
-
-
-def _wanted(stage: str, config: StageConfig, loaded: Recipe) -> StageConfig:
-    """The config a filled-in form asks for: the recipe's, but for the fields somebody changed.
-
-    Which those are shows beside what the form was filled with. Where nobody filled in a form, the
-    config given is the one wanted.
-    """
-    shown, own = _prefill(stage), loaded.configs.get(stage)
-    if shown is None or own is None:
-        return config
-    names = type(config).model_fields
-    asked = {
-        name: getattr(config, name)
-        for name in names
-        if getattr(config, name) != getattr(shown, name)
-    }
-    return type(config).model_validate({**{name: getattr(own, name) for name in names}, **asked})
-
-
-def _prefill(stage: str) -> StageConfig | None:
-    """What the form showed before anybody changed it; `None` where nobody filled in a form."""
-    if deployment.id is None or flow_run.parent_flow_run_id is not None:
-        return None
-    with get_client(sync_client=True) as client:
-        shown = client.read_deployment(UUID(deployment.id)).parameters.get("config")
-    return None if shown is None else STAGES[stage].config.model_validate(shown)
 
 
 def stage_flow(stage: Stage) -> Flow[..., State[None]]:

@@ -68,7 +68,7 @@ def recipe_path(name: str, beside: Path | None = None) -> Path:
         beside: a folder in which a relative path is looked up first.
 
     Raises:
-        RecipeError: there is none; lists the shipped ones.
+        RecipeError: there is none; lists the shipped ones, and says where files are looked for.
     """
     places = [root() / name, SHIPPED / f"{name}.yaml"]
     for candidate in [beside / name, *places] if beside is not None else places:
@@ -76,10 +76,12 @@ def recipe_path(name: str, beside: Path | None = None) -> Path:
             if candidate.is_file():
                 return candidate
     shipped = sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-    near = difflib.get_close_matches(name, shipped, 1)
+    own = sorted(path.name for path in root().glob("*.yaml"))
+    near = difflib.get_close_matches(name, [*shipped, *own], 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise RecipeError(
-        f"no recipe {format_value(name)}: neither a file nor one of {', '.join(shipped)}{hint}"
+        f"no recipe {format_value(name)}: neither a file, which is looked for from {root()}, nor "
+        f"one of {', '.join(shipped)}{hint}"
     )
 
 

@@ -16,6 +16,7 @@ from flows.learn_plan import question
 from tasks.approval_limits import limits_of
 from tasks.comparison import comparing
 from tasks.engine.errors import IngotError
+from tasks.learning import words
 from tasks.machine import require_devices
 
 
@@ -30,7 +31,7 @@ def learn(
     asked = question(recipe, changes)
     challenge = asked.challenge
     if not challenge.is_grown:
-        _tell_nothing_new("the corpus is the one that the model in use has learned from", as_json)
+        _tell_nothing_new(words.in_words(challenge), as_json)
         return
     plan = asked.whole()
     rows = plan.plan()

@@ -154,8 +154,14 @@ def rows_of(found: Comparison) -> list[dict[str, str]]:
 def panels(found: Comparison) -> list[Panel]:
     """The comparison, what was left out of it, and where the models come from."""
     rows = rows_of(found)
+    names = {found.contenders[0].label: "first model"}  # a page has no room for long ones
+    if len(found.contenders) == 2:
+        rows = [{name: text for name, text in row.items() if name != "model"} for row in rows]
+        names["this model"] = "second model"
     lines: list[list[Cell]] = [list(row.values()) for row in rows]
-    shown: list[Panel] = [Table("Differences", list(rows[0]), lines, note(found))]
+    shown: list[Panel] = [
+        Table("Differences", [names.get(name, name) for name in rows[0]], lines, note(found))
+    ]
     if found.refused:
         refused: list[list[Cell]] = [[one.metric, one.model, one.why] for one in found.refused]
         shown.append(Table("Not compared", ["measure", "model", "why"], refused))

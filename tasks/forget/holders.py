@@ -85,7 +85,8 @@ class Held:
 
     Attributes:
         holders: each after those it was made of.
-        documents: artifacts were looked through that have so many pages together.
+        documents: artifacts were looked through that have so many rows of pages together; a file
+            that was read anew has those of its pages twice.
     """
 
     pages: tuple[Page, ...]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # What models are trained on comes out of these, and an index has the texts themselves.
 _DATA = ("pack", "examples", "index")
+# What to do where nothing is found.
+TRY_TRACE = "look at what `ingot trace` makes of it"
 
 
 class NothingToForgetError(IngotError):
@@ -62,8 +64,8 @@ def look_up(store: Store, recipe: str, asked: Sequence[str], near: bool, texts: 
         return Removal(tuple(entries), found, (), {})
     if not found.pages:
         raise NothingToForgetError(
-            f"{store.url} has no page of {', '.join(asked)}; look at what `ingot trace` makes of "
-            "it, or name it in a file of source.opt_outs for pages that are still to come"
+            f"{store.url} has no page of {', '.join(asked)}; {TRY_TRACE}, or name it in a file of "
+            "source.opt_outs for pages that are still to come"
         )
     known = removed_texts(found)
     alike: list[tuple[str, str | None, float]] = []

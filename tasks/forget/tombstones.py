@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llm.corpus.forget.opt_outs import Entry, OptOutFileError, parse_entry, read_opt_outs, spelled
 from llm.corpus.source.delimited import delimiter_of
+from tasks.engine.identity.snapshot import root
 from tasks.engine.store.store import Store
 
 if TYPE_CHECKING:
@@ -21,18 +22,19 @@ _COLUMNS = ("entry", "asked", "note")
 _SOURCE = "source"
 
 
-def asked_for(texts: Iterable[str]) -> list[Entry]:
-    """The entries that a person names: each a URL, a domain, a doc_id, or a file of them.
+def asked_for(texts: Sequence[str]) -> list[Entry]:
+    """The entries that a person names: each a URL, a domain, a doc_id, or a file of them, whose
+    path starts, as all of a recipe do, at `INGOT_ROOT`.
 
     Raises:
         OptOutFileError: one is none of these, or a file has a wrong line.
     """
     found: list[Entry] = []
     for text in texts:
-        path = Path(text).expanduser()
+        path = root() / Path(text).expanduser()
         if "://" not in text and (delimiter_of(text) is not None or path.is_file()):
             if not path.is_file():
-                raise OptOutFileError(f"{text}: there is no such file; correct the path")
+                raise OptOutFileError(f"{text}: there is no file {path}; correct the path")
             found += read_opt_outs(path, text)
             continue
         try:
@@ -42,7 +44,10 @@ def asked_for(texts: Iterable[str]) -> list[Entry]:
                 f"{error}, nor a file; name one, or a CSV file of them"
             ) from error
     if not found:
-        raise OptOutFileError(f"{', '.join(texts) or 'nothing'}: no URL, domain or doc_id is named")
+        said = f"{', '.join(texts)}: no" if texts else "no"
+        raise OptOutFileError(
+            f"{said} URL, domain or doc_id is named; name one, or a CSV file of them"
+        )
     return list(dict.fromkeys(found))
 
 

@@ -32,11 +32,12 @@ def found_panels(held: Held) -> list[Panel]:
 def found_in_words(held: Held) -> str:
     """One line."""
     if not held.pages:
-        return f"none of the {counted(held.documents, 'page')} that were ever taken in is meant"
+        return f"none of the {held.documents:,} rows of pages that were looked through is meant"
     models = held.models
     named = ", ".join(holder.name for holder in models[:3]) + (", ..." if len(models) > 3 else "")
     return (
-        f"{counted(len(held.pages), 'page')} of {held.documents:,}; "
+        f"{counted(len(held.pages), 'page')}, in {counted(held.documents, 'row')} of pages looked "
+        "through; "
         f"{counted(sum(bool(h.rows) for h in held.holders), 'artifact')} with rows of them; "
         f"{counted(len(models), 'model')} that learned from them{f': {named}' if named else ''}"
     )

@@ -69,7 +69,8 @@ def challenge(recipe: Recipe, store: Store) -> Challenge:
         if needed not in recipe.configs:
             raise LearnError(
                 f"recipe {recipe.name!r} has no section {needed}: a model is pretrained, goes on "
-                "with a packed corpus and is evaluated"
+                "with a packed corpus and is evaluated; add the section, or choose a recipe that "
+                "has it"
             )
     config = recipe.learn or LearnConfig.model_validate({})
     trained = chain(STAGES, recipe.configs).descendants([PRETRAIN])

@@ -23,8 +23,11 @@ def finished(client: SyncPrefectClient, run: FlowRun, seconds: float = 180.0) ->
 
 
 def artifacts(state: State[Any]) -> dict[str | None, Any]:
-    """The data of the artifacts of a flow run, by key."""
+    """The data of the artifacts of a flow run, by key, which no two of them have."""
     run = ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=run))
-    return {artifact.key: artifact.data for artifact in found}
+    keyed = [artifact for artifact in found if artifact.key is not None]
+    shown = {artifact.key: artifact.data for artifact in keyed}
+    assert len(shown) == len(keyed), sorted(str(artifact.key) for artifact in keyed)
+    return shown

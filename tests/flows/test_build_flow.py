@@ -27,6 +27,7 @@ from tasks.engine.errors import IngotError, MissingInputError
 from tasks.engine.run.code import checkout
 from tasks.engine.store import channels
 from tasks.engine.store.store import Store
+from tasks.panels.markdown import inline
 from tasks.recipe import load
 from tasks.registry import STAGES
 from tests.flows.pages import write_page, write_recipe
@@ -284,7 +285,7 @@ def test_a_failing_stage_is_named_and_fails_the_run(first, recipe):
         failed.result()
     assert "Stage source failed" in caught.value.__notes__[0]
     shown = artifacts(failed)
-    assert str(caught.value) in shown["failure"]
+    assert inline(str(caught.value)) in shown["failure"]
     assert "Stage source failed. Finished work is kept" in shown["failure"]
     assert "| source | **failed** |" in shown["run"]
 

@@ -193,7 +193,7 @@ def test_the_flow_shows_its_table(home: Path, prefect_server: None) -> None:
     assert state.result()["rows"][0]["verdict"] == "better"
     shown = artifacts(state)["compare"]
     assert "### Differences" in shown
-    assert "| bits\\_per\\_byte | mine:sft |" in shown
+    assert "| bits\\_per\\_byte | better |" in shown
     assert "### Models" in shown
     with pytest.raises(MissingInputError, match="'mine' has no evaluate as 'beta'"):
         flow.compare(recipe="mine", models=["mine", "mine@beta"])

@@ -19,6 +19,7 @@ from flows.running import Outcome
 from tasks.engine.run.build import build
 from tasks.engine.run.plan import Planner
 from tasks.engine.store.store import Store
+from tasks.panels.markdown import inline
 from tasks.recipe import load
 from tests.flows.pages import write_page, write_recipe
 from tests.flows.runs import artifacts
@@ -51,7 +52,7 @@ def test_what_holds_a_page_is_said_and_nothing_is_changed(recipe: str, home: Pat
     files = sorted(home.rglob("*"))
     said = told(URL, "-r", recipe)
     assert said.exit_code == 0, said.output
-    assert "1 page of 3; 3 artifacts with rows of them; 0 models" in said.stdout
+    assert "1 page, in 3 rows of pages looked through; 3 artifacts with rows of them" in said.stdout
     record = json.loads(told(URL, "-r", recipe, "--json").stdout)
     assert [page["url"] for page in record["pages"]] == [URL]
     kept = {each["artifact"].partition("/")[0]: each["rows"] for each in record["artifacts"]}
@@ -60,7 +61,7 @@ def test_what_holds_a_page_is_said_and_nothing_is_changed(recipe: str, home: Pat
         "clean": ["documents"],
         "dedup": ["documents"],
     }
-    assert "none of the 3 pages" in told("nobody.example", "-r", recipe).stdout
+    assert "none of the 3 rows" in told("nobody.example", "-r", recipe).stdout
     dry = told(URL, "-r", recipe, "--dry-run")
     assert dry.exit_code == 0, dry.output
     assert [line.split()[:2] for line in dry.stdout.splitlines() if line.startswith("source ")] == [
@@ -110,6 +111,12 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
     dry = forget(**asked, return_state=True)
     assert dry.is_completed()
     assert not (home / "forgotten.csv").exists()
+    nobody = forget(["nobody.example"], recipe, return_state=True)
+    assert nobody.name == "NotFound"
+    assert "none of the 3 rows of pages that were looked through is meant; look at" in str(
+        nobody.message
+    )
+    assert artifacts(nobody).keys() == {"forget"}  # no plan of what would not be done
     state = forget(**asked, dry_run=False, note="by letter", return_state=True)
     assert state.is_completed(), state.message
     certificate = state.result()
@@ -120,8 +127,14 @@ def test_the_flow_takes_a_page_out_and_shows_its_certificate(
         "file:///rivers/Thames.html",
     }
     assert "2 texts of 2" in str(state.message)
-    assert {"run", "forget", "plan", "stage-source"} <= artifacts(state).keys()
-    kept = json.loads(next((home / "forgotten").glob("*.json")).read_text())
+    assert state.name == "StillThere"
+    shown = artifacts(state)
+    assert {"run", "forget", "plan", "stage-source"} <= shown.keys()
+    lies_at = next((home / "forgotten").glob("*.json"))
+    assert "The removal does not hold: see the texts below" in shown["certificate"]
+    assert inline(str(lies_at)) in shown["certificate"]
+    assert "[certificate](" in shown["run"]
+    kept = json.loads(lies_at.read_text())
     assert kept == certificate
     verified = CliRunner().invoke(application(), ["verify"])
     assert verified.exit_code == 0, verified.output

@@ -19,6 +19,7 @@ from flows.refresh import refresh
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
+from tasks.learn_section import LearnConfig
 from tasks.learning.challenge import LearnError
 from tests.flows.runs import artifacts
 from tests.llm.tokens.small_tokenizer import library_texts, small_folder
@@ -105,12 +106,17 @@ def answer(*arguments: str) -> str:
 def test_the_model_in_use_goes_on_with_what_is_new(site: Path, recipe: str) -> None:
     build(recipe)
     with pytest.raises(LearnError, match="`ingot promote prod` says which one is in use"):
-        learn(recipe)
+        learn(recipe=recipe)
     answer("promote", "prod", "-r", recipe)
     scratch = of(site, "pretrain", "prod")
     assert scratch is not None
 
-    assert learn(recipe, return_state=True).name == "NothingNew"
+    nothing = learn(recipe=recipe, return_state=True)
+    assert nothing.name == "NothingNew"
+    told = artifacts(nothing)["learn"]
+    assert "| model in use (prod) | pretrain/" in told
+    learned, now = (line.split(" | ")[1:] for line in told.splitlines() if "pack/" in line)
+    assert learned == now
     assert "nothing new: the corpus is the one" in answer("learn", "-r", recipe)
 
     write_pages(site, "second", TEXTS[120:160])
@@ -119,12 +125,13 @@ def test_the_model_in_use_goes_on_with_what_is_new(site: Path, recipe: str) -> N
         done.message == "ran source, clean, dedup, tokenizer, pack"
     )  # training is left to `learn`
 
-    waits = learn(recipe, ["learn.new_tokens=1e9"], return_state=True)
+    waits = learn(LearnConfig(new_tokens=10**9), recipe, return_state=True)
     assert waits.name == "NothingNew"
     assert waits.message is not None
     assert "fewer than learn.new_tokens, 1,000,000,000: they wait for more" in waits.message
+    assert "| replay | Completed |" in artifacts(waits)["run"]
 
-    worse = learn(recipe, ["pretrain.learning_rate=0.9"], return_state=True)
+    worse = learn(recipe=recipe, changes=["pretrain.learning_rate=0.9"], return_state=True)
     assert worse.name == "NotBetter"
     assert worse.message is not None
     assert worse.message.startswith(
@@ -134,11 +141,12 @@ def test_the_model_in_use_goes_on_with_what_is_new(site: Path, recipe: str) -> N
     assert "[compare](" in artifacts(worse)["run"]
     assert _same(of(site, "pretrain", "prod"), scratch)
 
-    better = learn(recipe, return_state=True)
+    better = learn(recipe=recipe, return_state=True)
     assert (better.name, better.message) == (
         "Promoted",
         "shop-challenger:base is promoted as prod",
     )
+    assert "| replay | Cached |" in artifacts(better)["run"]
     model = of(site, "pretrain", "prod")
     assert model is not None
     assert model.manifest.inputs["start"].build_id == scratch.manifest.build_id
@@ -151,7 +159,7 @@ def test_the_model_in_use_goes_on_with_what_is_new(site: Path, recipe: str) -> N
     assert chosen.facts["new_rows"] > 0
     assert chosen.facts["replayed_rows"] >= chosen.facts["new_rows"] // 3
 
-    assert learn(recipe, return_state=True).name == "NothingNew"
+    assert learn(recipe=recipe, return_state=True).name == "NothingNew"
     latest = of(site, "pretrain", "latest")
     assert _same(latest, scratch)  # what `ingot run` builds is the recipe's own
 

@@ -63,6 +63,7 @@ def test_a_person_walks_it(server: str, browser: Browser, environment: dict[str,
         run = a_field_is_changed(page, server, client)
         what_it_did_is_found(page, run)
         nothing_hostile_runs(page, server, client)
+        other_forms_say_what_is_wrong(page, server, client)
         another_is_cancelled(page, server, client, environment["INGOT_HOME"])
         the_schedule_is_switched_on(page, server, client)
     page.close()
@@ -98,13 +99,19 @@ def open_form(
     page: Page, server: str, client: SyncPrefectClient, name: str, field: str, value: str
 ) -> Locator:
     """The form of a deployment, once it is filled in; that field of it, which shows that value."""
-    deployment = client.read_deployment_by_name(name)
-    page.goto(f"{server}/v2/deployments/deployment/{deployment.id}/run", wait_until="commit")
+    open_page_of(page, server, client, name)
     found = page.get_by_role("spinbutton", name=field, exact=True)
     expect(found).to_have_value(value)
+    return found
+
+
+def open_page_of(page: Page, server: str, client: SyncPrefectClient, name: str) -> None:
+    """The form of a deployment."""
+    deployment = client.read_deployment_by_name(name)
+    page.goto(f"{server}/v2/deployments/deployment/{deployment.id}/run", wait_until="commit")
+    expect(page.get_by_text(NAME, exact=True).first).to_be_visible()
     # Until the page has all it asked for, a press of the button does nothing.
     page.wait_for_load_state("networkidle")
-    return found
 
 
 def submitted(page: Page, client: SyncPrefectClient) -> FlowRun:
@@ -156,6 +163,48 @@ def nothing_hostile_runs(page: Page, server: str, client: SyncPrefectClient) -> 
         time.sleep(1)  # for an image to fail to load
         assert page.evaluate("window.ran") is None
         assert not page.locator("a[href^='javascript:']").count()
+
+
+def other_forms_say_what_is_wrong(page: Page, server: str, client: SyncPrefectClient) -> None:
+    """Of what forgets, learns and tunes: at once where the form can tell, else in the run."""
+    open_page_of(page, server, client, "forget/00-forget")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("'pages' is a required property").first).to_be_visible()
+    page.get_by_role("button", name="Add item").click()
+    page.get_by_role("textbox").nth(1).fill("nobody.example")  # behind the name of the run
+    forgets = submitted(page, client)
+    replay = open_form(page, server, client, "learn/00-learn", "Replay (Optional)", "0.5")
+    replay.fill("1.7")
+    page.get_by_role("button", name="Submit").click()
+    assert replay.evaluate("field => field.validity.rangeOverflow")
+    replay.fill("0.7")
+    learns = submitted(page, client)
+    open_page_of(page, server, client, "build/00-build")
+    page.get_by_text(NAME, exact=True).first.click()
+    page.get_by_role("option", name="tune", exact=True).click()
+    tunes = submitted(page, client)
+
+    missing = finished(client, forgets, PATIENCE)
+    assert missing.state is not None
+    assert missing.state.name == "NotFound"
+    assert "look at what `ingot trace` makes of it" in str(missing.state.message)
+    learned = finished(client, learns, PATIENCE)
+    assert learned.parameters["config"]["replay"] == 0.7
+    whole_is_read(page, server, client, learned, "add the section, or choose a recipe that has it")
+    tuned = finished(client, tunes, PATIENCE)
+    whole_is_read(page, server, client, tuned, "correct the path or remove it from the recipe")
+
+
+def whole_is_read(
+    page: Page, server: str, client: SyncPrefectClient, run: FlowRun, way_out: str
+) -> None:
+    """The page on why a run failed has the way out, and no line of it runs out of the page."""
+    its = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+    [shown] = [each for each in client.read_artifacts(artifact_filter=its) if each.key == "failure"]
+    page.goto(f"{server}/v2/artifacts/artifact/{shown.id}", wait_until="commit")
+    said = page.get_by_role("paragraph").filter(has_text=way_out)
+    expect(said).to_be_visible()
+    assert said.evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
 def another_is_cancelled(page: Page, server: str, client: SyncPrefectClient, home: str) -> None:

@@ -175,7 +175,7 @@ def test_from_tombstone_to_certificate(shop: Home) -> None:
     learned = {holder.artifact.stage for holder in before.held.holders if holder.learned}
     assert learned == {"tokenizer", "pretrain", "sft"}
     assert {holder.artifact.stage for holder in before.held.models} == {"pretrain", "sft"}
-    assert "3 pages of 60" in found_in_words(before.held)
+    assert "3 pages, in 60 rows of pages looked through" in found_in_words(before.held)
 
     certificate, path = shop.forget(*asked)
     assert certificate.holds, document(certificate)
@@ -270,9 +270,20 @@ def test_the_list_of_a_home_is_written_once_and_read_by_every_recipe(tmp_path: P
     assert told.identity() == config.identity()
 
 
-@pytest.mark.parametrize("asked", [["two words"], ["missing.csv"], []])
+def test_a_list_is_looked_for_where_paths_of_recipes_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "may.csv").write_text("domain\nx.org\n")
+    monkeypatch.setenv("INGOT_ROOT", str(tmp_path))
+    assert tombstones.asked_for(["lists/may.csv"]) == [Entry("domain", "x.org")]
+    with pytest.raises(OptOutFileError, match=rf"no file {tmp_path}/lists/june\.csv"):
+        tombstones.asked_for(["lists/june.csv"])
+
+
+@pytest.mark.parametrize("asked", [["two words"], []])
 def test_what_is_no_page_is_told(tmp_path: Path, asked: list[str]) -> None:
-    with pytest.raises(OptOutFileError, match=r"name one|no such file|no URL"):
+    with pytest.raises(OptOutFileError, match=r"name one, or a CSV file of them"):
         tombstones.asked_for(asked)
 
 
