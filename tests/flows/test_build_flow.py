@@ -18,11 +18,13 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.settings import PREFECT_API_URL
 from prefect.states import State
 
 from deployments.bootstrap import declared, ensure_deployment, ensure_pools, remove_undeclared
 from flows import events
 from flows.build import build
+from flows.other_pool import OtherPoolError
 from flows.refresh import refresh
 from flows.stages import stage_flow
 from tasks.engine.errors import IngotError, MissingInputError
@@ -289,6 +291,14 @@ def test_a_failing_stage_is_named_and_fails_the_run(first, recipe):
     assert str(caught.value) in shown["failure"]
     assert "Stage source failed. Finished work is kept" in shown["failure"]
     assert "| source | **failed** |" in shown["run"]
+
+
+def test_a_pool_that_is_not_there_is_told_with_the_command_that_makes_it(first, recipe):
+    failed = build(recipe, changes=["dedup.pool=shed"], force=["dedup"], return_state=True)
+    with pytest.raises(OtherPoolError, match="work pool 'shed'") as caught:
+        failed.result()
+    way_out = f"`PREFECT_API_URL={PREFECT_API_URL.value()} prefect work-pool create shed --type"
+    assert way_out in str(caught.value)
 
 
 def test_what_is_wrong_before_any_stage_runs_is_shown_too(first, recipe):
