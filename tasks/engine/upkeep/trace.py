@@ -59,12 +59,13 @@ def resolve(
                 continue
             data = artifact.data(name)
             keys = [key for key in _KEYS if key in columns]
-            named = [] if "://" in wanted else with_documents(data, keys, wanted, said)
+            addresses = "url" in columns
+            named = [] if "://" in wanted else with_documents(data, keys, addresses, wanted, said)
             for part in named:
                 table = data.part_table(part, ["doc_id"])
                 ids.update(table.filter(begins_with(table["doc_id"], wanted))["doc_id"].to_pylist())
-            if "url" in columns and not ids:
-                for part in with_address(data, wanted, said):
+            if addresses and not ids:
+                for part in with_address(data, keys, wanted, said):
                     table = data.part_table(part, ["doc_id", "url"])
                     ids.update(rows_with(table, "url", wanted)["doc_id"].to_pylist())
                     example = example or next(filter(None, table["url"].to_pylist()), "")
@@ -133,7 +134,7 @@ def _rows(
         return []
     data: Data = artifact.data(output)
     found = []
-    for part in with_documents(data, keys, doc_id, said):
+    for part in with_documents(data, keys, "url" in columns, doc_id, said):
         path = data.path(part)
         table = read_part(path, keys)
         masks = {key: _mask(table[key], doc_id) for key in keys}
