@@ -45,7 +45,8 @@ def test_it_prints_this_home_and_starts_nothing(
     install = [line.removeprefix("#").strip() for line in lines if line.startswith("#   ")]
     assert install[0] == "mkdir -p ~/.config/systemd/user"
     folder = install[0].removeprefix("mkdir -p ")
-    assert install[1].startswith("ingot up --systemd") and f"> {folder}/" in install[1]
+    assert install[1].startswith("ingot up --systemd")
+    assert f"> {folder}/" in install[1]
     assert not (tmp_path / "home" / "prefect").exists()
 
 

@@ -76,8 +76,8 @@ def resolve(
     if not ids:
         such = f", such as {example}" if example else ""
         raise MissingInputError(
-            f"no document has the id or URL {wanted!r}; what is looked for is a whole URL as it was "
-            f"read{such}, or the beginning of an id, in what the recipe built last"
+            f"no document has the id or URL {wanted!r}; what is looked for is a whole URL as it "
+            f"was read{such}, or the beginning of an id, in what the recipe built last"
         )
     shown = ", ".join(sorted(ids)[:5])
     raise MissingInputError(f"{wanted!r} matches {len(ids)} documents: {shown}; give more of it")

@@ -147,7 +147,7 @@ def test_a_command_that_writes_is_told_before_anything_is_started(
 ) -> None:
     monkeypatch.setenv("INGOT_HOME", str(disk.folder))
     disk.fill(leave=left)
-    with pytest.raises(StoreFullError, match="4.0 MB needed.*finds nothing to remove: make room"):
+    with pytest.raises(StoreFullError, match=r"4\.0 MB needed.*finds nothing to remove: make room"):
         require_writable()
     assert [path.name for path in disk.folder.iterdir()] == ["filler"]
 
