@@ -51,6 +51,7 @@ def resolve(
         MissingInputError: nothing or more than one thing matches.
     """
     ids: set[str] = set()
+    example = ""
     for artifact in artifacts:
         for name, output in artifact.manifest.outputs.items():
             columns = _names(output.columns)
@@ -67,12 +68,17 @@ def resolve(
                 for part in with_address(data, keys, wanted, said):
                     table = data.part_table(part, ["doc_id", "url"])
                     ids.update(rows_with(table, "url", wanted)["doc_id"].to_pylist())
+                    example = example or next(filter(None, table["url"].to_pylist()), "")
         if ids:
             break
     if len(ids) == 1:
         return ids.pop()
     if not ids:
-        raise MissingInputError(f"no document has the id or URL {wanted!r}")
+        such = f", such as {example}" if example else ""
+        raise MissingInputError(
+            f"no document has the id or URL {wanted!r}; what is looked for is a whole URL as it "
+            f"was read{such}, or the beginning of an id, in what the recipe built last"
+        )
     shown = ", ".join(sorted(ids)[:5])
     raise MissingInputError(f"{wanted!r} matches {len(ids)} documents: {shown}; give more of it")
 
