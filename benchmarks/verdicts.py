@@ -7,11 +7,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy import special
-
 from llm.evaluation.differences.differences import Difference, differences
 from llm.evaluation.differences.pairing import Pair, pair
 from llm.evaluation.differences.power import standard_error
+from llm.evaluation.differences.seeds import for_other_seeds
 from llm.evaluation.measure import Measure
 from tasks.comparison.comparing import RESAMPLES, SEED
 
@@ -30,11 +29,32 @@ def matched(measured: Measured, metric: str) -> dict[tuple[str, str], Pair]:
 def verdicts(
     measured: Measured, metric: str, resamples: int = RESAMPLES
 ) -> dict[tuple[str, str], Difference]:
-    """Of every pair of recipes what `ingot compare` says by one measure: each a test of its own."""
+    """Of every pair of recipes what `ingot compare` says by one measure: each a test of its own.
+
+    It knows of the items alone: of another seed of the same two recipes nothing.
+    """
     return {
         names: differences([each], resamples, SEED)[0]
         for names, each in matched(measured, metric).items()
     }
+
+
+def beyond_seeds(
+    found: Mapping[tuple[str, str], Difference], metric: str, seeds: Sequence[Mapping[str, Measure]]
+) -> dict[tuple[str, str], Difference]:
+    """Verdicts that hold for other seeds too, as those of `ingot experiment` with several seeds do.
+
+    Each recipe of a pair was trained from one seed, so that seeds give their difference twice the
+    variance they give one of them: that of the recipe which has several, for all.
+
+    Args:
+        seeds: measures of one recipe with several seeds; as they are where there is one.
+    """
+    values = [each[metric].value for each in seeds]
+    if len(values) < 2:
+        return dict(found)
+    of_seeds, freedom = 2 * statistics.variance(values), len(values) - 1
+    return {names: for_other_seeds(each, of_seeds, freedom) for names, each in found.items()}
 
 
 def pair_rows(
@@ -65,22 +85,6 @@ def agreement(rows: Sequence[Mapping[str, Any]]) -> float | None:
     return sum(dared) / len(dared) if dared else None
 
 
-def beyond_seeds(
-    rows: Sequence[Mapping[str, Any]], metric: str, seeds: Sequence[Mapping[str, Measure]]
-) -> list[Mapping[str, Any]]:
-    """The pairs that other seeds of the same two recipes would hardly turn round.
-
-    Their short runs differ by more than the 95 % interval of the difference of two seeds of one
-    recipe (Student's t, of as many seeds as there are). All, where there is a single seed.
-    """
-    values = [each[metric].value for each in seeds]
-    if len(values) < 2:
-        return list(rows)
-    quantile = float(special.stdtrit(len(values) - 1, 0.975))
-    reach = quantile * 2**0.5 * statistics.stdev(values)
-    return [row for row in rows if abs(row["short"]["change"]) > reach]
-
-
 def _figures(found: Difference) -> dict[str, Any]:
     change = found.change
     return {
@@ -109,7 +113,8 @@ def measure_row(
     item_noise = statistics.median(errors) / 2**0.5  # a difference has the noise of two
     values = [each[metric].value for each in seeds]
     seed_noise = statistics.stdev(values) if len(values) > 1 else None
-    rows = pair_rows(verdicts(short, metric), verdicts(long, metric))
+    early = beyond_seeds(verdicts(short, metric), metric, seeds)
+    rows = pair_rows(early, verdicts(long, metric))
     return {
         "name": metric,
         "items": len(next(iter(short.values()))[metric].ids),

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from benchmarks.signal_runs import recipe_of, variants
 from benchmarks.verdicts import agreement, beyond_seeds, measure_row, pair_rows, verdicts
@@ -65,13 +66,29 @@ def test_how_far_a_measure_tells_recipes_apart() -> None:
     assert row["item_noise"] == pytest.approx(0.05 / 120**0.5, rel=0.35)
     assert row["signal_over_seed_noise"] == pytest.approx(row["signal"] / 0.01)
     assert (row["dared"], row["agreement"]) == (3, 1.0)
-    # Of three seeds ± .01, two recipes are to be .0608 apart.
-    near = [{"short": {"change": change}} for change in (0.06, -0.0609, 0.5)]
-    assert beyond_seeds(near, "bits_per_byte", seeds) == near[1:]
-    assert beyond_seeds(near, "bits_per_byte", seeds[:1]) == near
     flat = measure_row("arc_easy", short, short, [{"arc_easy": right(0.5)}])
     assert (flat["signal"], flat["seed_noise"]) == (0, None)
     assert (flat["dared"], flat["agreement"]) == (0, None)
+
+
+def test_another_seed_could_turn_what_is_no_farther_apart_than_seeds_are() -> None:
+    changes = {"a": 0.0, "b": 0.04, "c": 0.3}
+    short = {
+        name: {"bits_per_byte": bits(change, seed)}
+        for seed, (name, change) in enumerate(changes.items())
+    }
+    found = verdicts(short, "bits_per_byte", resamples=1000)
+    assert [each.verdict for each in found.values()] == ["worse"] * 3
+    seeds = [{"bits_per_byte": bits(change, 1)} for change in (0.0, 0.01, -0.01)]
+    sure = beyond_seeds(found, "bits_per_byte", seeds)
+    assert [each.verdict for each in sure.values()] == ["no difference", "worse", "worse"]
+    # Variances add up: of documents, and twice that of three seeds ± .01 (Welch's degrees).
+    before, change = found["a", "b"].change, sure["a", "b"].change
+    of_items = ((before.high - before.low) / 2 / stats.norm.ppf(0.975)) ** 2
+    degrees = 2 * (1 + of_items / 0.0002) ** 2
+    half = stats.t.ppf(0.975, degrees) * (of_items + 0.0002) ** 0.5
+    assert change.high - change.value == pytest.approx(half, rel=1e-6)
+    assert beyond_seeds(found, "bits_per_byte", seeds[:1]) == found
 
 
 def test_seven_recipes_make_more_than_twenty_pairs(tmp_path: Path) -> None:

@@ -35,13 +35,18 @@ def with_seeds(found: Sequence[Difference], by_seed: Sequence[Sequence[float]]) 
     between = float(np.mean([np.var(each, ddof=1) for each in by_seed]))
     freedom = sum(len(each) - 1 for each in by_seed)
     return [
-        _widened(one, between / len(changes), freedom)
+        for_other_seeds(one, between / len(changes), freedom)
         for one, changes in zip(found, by_seed, strict=True)
     ]
 
 
-def _widened(one: Difference, of_seeds: float, freedom: int) -> Difference:
-    """With the variance that seeds give a mean over them, of so many degrees of freedom."""
+def for_other_seeds(one: Difference, of_seeds: float, freedom: int) -> Difference:
+    """A difference with an interval and a p that hold for other seeds too, p not corrected.
+
+    Args:
+        of_seeds: the variance that seeds give this difference.
+        freedom: degrees of it that are known.
+    """
     from scipy import special  # not before: every command imports this file
 
     low, high = one.change.low, one.change.high
