@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from unicodedata import unidata_version  # what a word is hangs on it
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from llm.corpus.dedup.decide import Deduplicated, Search, deduplicate
@@ -22,6 +24,8 @@ from tasks.engine.store.artifact import Artifact, Data
 
 # Another value of these makes other signatures, for which every text is read again.
 _SIGNED_BY = ("num_perm", "shingle_words")
+# Another value of these removes other documents, of those that were kept too.
+_REMOVED_BY = ("threshold", "containment")
 # Criteria of the keep order that are a column of an input.
 _COLUMNS = {
     "quality_score": ("attributes", "quality_score"),
@@ -85,11 +89,18 @@ def decision(
             lambda: documents.tables(["doc_id", "text"]),
             scratch,
             memory / f"overlaps-{config.shingle_words}-{unidata_version}.bin" if memory else None,
-            Earlier.of(signed.doc_ids, earlier.tables()) if earlier is not None else None,
+            _earlier(config, signed.doc_ids, earlier) if earlier is not None else None,
         )
     finally:
         rows.unlink(missing_ok=True)
     return Decision(found, keep, removal, split)
+
+
+def _earlier(config: Any, doc_ids: npt.NDArray[np.bytes_], decisions: Data) -> Earlier:
+    made = decisions.artifact.manifest.config if decisions.artifact else {}
+    asked = config.identity()
+    stays = all(made.get(field) == asked.get(field) for field in (*_SIGNED_BY, *_REMOVED_BY))
+    return Earlier.of(doc_ids, decisions.tables(), stays)
 
 
 def decide(config: Any, inputs: Mapping[str, Data], artifact: Artifact, scratch: Path) -> pa.Table:
