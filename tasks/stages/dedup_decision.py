@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,6 @@ from tasks.engine.store.artifact import Artifact, Data
 
 # Another value of these makes other signatures, for which every text is read again.
 _SIGNED_BY = ("num_perm", "shingle_words")
-# Another value of these removes other documents, of those that were kept too.
-_REMOVED_BY = ("threshold", "containment")
 # Criteria of the keep order that are a column of an input.
 _COLUMNS = {
     "quality_score": ("attributes", "quality_score"),
@@ -97,10 +96,14 @@ def decision(
 
 
 def _earlier(config: Any, doc_ids: npt.NDArray[np.bytes_], decisions: Data) -> Earlier:
+    """What was kept stays, unless documents are signed otherwise by now, or more is removed."""
     made = decisions.artifact.manifest.config if decisions.artifact else {}
     asked = config.identity()
-    stays = all(made.get(field) == asked.get(field) for field in (*_SIGNED_BY, *_REMOVED_BY))
-    return Earlier.of(doc_ids, decisions.tables(), stays)
+    same = all(made.get(field) == asked.get(field) for field in _SIGNED_BY)
+    stricter = config.threshold < made.get("threshold", 1.0) or (
+        0 < config.containment < (made.get("containment") or math.inf)
+    )
+    return Earlier.of(doc_ids, decisions.tables(), same and not stricter)
 
 
 def decide(config: Any, inputs: Mapping[str, Data], artifact: Artifact, scratch: Path) -> pa.Table:
