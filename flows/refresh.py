@@ -39,7 +39,7 @@ def refresh(
             if STAGES[name].can_be_held and name not in loaded.hold:
                 get_run_logger().info("%s is not held: it learns again from all there is", name)
         asking = [name for name, config in known.items() if STAGES[name].looks_again(config)]
-        if asking and limit:  # what is there now decides what there is to approve
+        if asking and limit and not dry_run:  # what is there now decides what there is to approve
             run(planner(recipe, only=asking, force=asking), recipe)
             asking = []
         later = training_stages(loaded)

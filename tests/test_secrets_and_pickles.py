@@ -83,6 +83,7 @@ def test_a_secret_of_the_environment_is_in_no_form(monkeypatch: pytest.MonkeyPat
         f"https://user:{SECRET}@example.org:port/pages.parquet",
         f"https://example.org/pages.parquet?X-Amz-Signature={SECRET}",
         f"https://example.org/pages.parquet?a=b&sig={SECRET}",
+        f"https://example.org/pages.parquet?token={SECRET}",
     ],
 )
 def test_a_url_that_holds_a_secret_is_refused_without_telling_it(tmp_path: Path, url: str) -> None:

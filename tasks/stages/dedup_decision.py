@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unicodedata import unidata_version  # what a word is hangs on it
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from llm.corpus.dedup.decide import Deduplicated, Search, deduplicate
@@ -85,11 +88,22 @@ def decision(
             lambda: documents.tables(["doc_id", "text"]),
             scratch,
             memory / f"overlaps-{config.shingle_words}-{unidata_version}.bin" if memory else None,
-            Earlier.of(signed.doc_ids, earlier.tables()) if earlier is not None else None,
+            _earlier(config, signed.doc_ids, earlier) if earlier is not None else None,
         )
     finally:
         rows.unlink(missing_ok=True)
     return Decision(found, keep, removal, split)
+
+
+def _earlier(config: Any, doc_ids: npt.NDArray[np.bytes_], decisions: Data) -> Earlier:
+    """What was kept stays, unless documents are signed otherwise by now, or more is removed."""
+    made = decisions.artifact.manifest.config if decisions.artifact else {}
+    asked = config.identity()
+    same = all(made.get(field) == asked.get(field) for field in _SIGNED_BY)
+    stricter = config.threshold < made.get("threshold", 1.0) or (
+        0 < config.containment < (made.get("containment") or math.inf)
+    )
+    return Earlier.of(doc_ids, decisions.tables(), same and not stricter)
 
 
 def decide(config: Any, inputs: Mapping[str, Data], artifact: Artifact, scratch: Path) -> pa.Table:

@@ -400,6 +400,9 @@ def test_refresh_asks_a_network_what_there_is_now(prefect_server, home, tmp_path
         sections = {"fetch": {**fetch, "files": [{"name": "web", "urls": urls}]}, "source": source}
         recipe = tmp_path / "asked.yaml"
         recipe.write_text(yaml.safe_dump({"name": "asked", **sections}))
+        looked = refresh(str(recipe), approve_above="always", dry_run=True, return_state=True)
+        assert looked.message == "planned 2 stages; nothing was run"
+        assert server.paths("GET") == [], "the plan alone asks no network"
         first = refresh(str(recipe), return_state=True)
         assert first.message == "ran fetch, source"
         nothing = refresh(str(recipe), return_state=True)

@@ -110,6 +110,7 @@ def deduplicate(
             overlaps,
             open_store,
             scratch,
+            earlier.staying(order[nodes]) if earlier is not None else 0,
         )
     finally:
         path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """What was decided earlier about documents that are there still, for a corpus that only grows.
 
-What was kept comes first in keep order, so that no new document takes its place: it is an
-independent set of the graph of pairs, and stays one. A group of near-duplicates stays on its side
-of the split.
+What was kept comes first in keep order, so that no new document takes its place, and stays: of two
+that were kept one may be contained in the other, if the longer came later. A group of
+near-duplicates stays on its side of the split.
 """
 
 from __future__ import annotations
@@ -23,17 +23,23 @@ class Earlier:
         kept: `(documents,)` bool: it was kept; false of a new one.
         group: `(documents,)` int64: the row of the document its split group was called by; -1 of a
             new one, and where that document is gone.
+        stays: by the levels of that time, so what was kept is not removed for another such; false:
+            by others, so it may be.
     """
 
     kept: npt.NDArray[np.bool_]
     group: npt.NDArray[np.int64]
+    stays: bool
 
     @classmethod
-    def of(cls, doc_ids: npt.NDArray[np.bytes_], decisions: Iterable[pa.Table]) -> Earlier:
+    def of(
+        cls, doc_ids: npt.NDArray[np.bytes_], decisions: Iterable[pa.Table], stays: bool
+    ) -> Earlier:
         """From tables of `DECISIONS`.
 
         Args:
             doc_ids: `(documents,)` of the signed documents, ascending.
+            stays: see the attribute.
         """
         kept = np.zeros(len(doc_ids), dtype=np.bool_)
         group = np.full(len(doc_ids), -1, dtype=np.int64)
@@ -44,12 +50,16 @@ class Earlier:
             here = rows >= 0
             kept[rows[here]] = table.column("kept").to_numpy()[here]
             group[rows[here]] = _rows(doc_ids, [name or alone for name, alone in named])[here]
-        return cls(kept, group)
+        return cls(kept, group, stays)
 
     def first(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """A keep order with what was kept in front, else as it was."""
         result: npt.NDArray[np.int64] = order[np.argsort(~self.kept[order], kind="stable")]
         return result
+
+    def staying(self, rows: npt.NDArray[np.int64]) -> int:
+        """How many of the first of these rows, in the order of `first`, are not to be removed."""
+        return int(np.count_nonzero(self.kept[rows])) if self.stays else 0
 
     def settled(
         self, group: npt.NDArray[np.int64], order: npt.NDArray[np.int64]

@@ -111,6 +111,7 @@ def find_near_duplicates(
     overlaps: KnownOverlaps | None,
     open_store: Callable[[npt.NDArray[np.int64]], ShingleStore],
     scratch: Path,
+    settled: int,
 ) -> NearDuplicates:
     """Find pairs, verify them by true Jaccard, decide who is kept.
 
@@ -121,6 +122,7 @@ def find_near_duplicates(
         overlaps: what is known of pairs; their texts are not needed.
         open_store: given the nodes that will be compared, ascending, their shingle sets.
         scratch: an existing folder, for the join of the bands.
+        settled: that many of the first nodes stay, whatever they are like.
     """
     floor = levels.split - _DEVIATIONS * np.sqrt(levels.split * (1 - levels.split)) / np.sqrt(
         signatures.num_perm
@@ -140,7 +142,7 @@ def find_near_duplicates(
         overlaps.keep(likely, shared)
     alike = Likeness.of(shared, sizes[likely[:, 0]], sizes[likely[:, 1]])
     close = alike.jaccard >= levels.split
-    sweep = _Sweep(signatures, sizes, store, levels, floor)
+    sweep = _Sweep(signatures, sizes, store, levels, floor, settled)
     sweep.run(likely, alike, found.oversized)
     pairs = np.concatenate([likely[close], np.array(sweep.pairs, np.int64).reshape(-1, 2)])
     more = np.array(sweep.found, np.float64).reshape(-1, 2)
@@ -178,8 +180,9 @@ class _Sweep:
         store: ShingleStore,
         levels: Levels,
         floor: float,
+        settled: int,
     ) -> None:
-        self._signatures, self._sizes = signatures, sizes
+        self._signatures, self._sizes, self._settled = signatures, sizes, settled
         self._store, self._levels = store, levels
         self._floor = floor
         # A pair already connected at the split level matters only if one may remove the other.
@@ -216,7 +219,7 @@ class _Sweep:
                 more, found = self._verify(node, more, forest)
                 others, values = np.append(others, more), values.followed_by(found)
             near = self._levels.removes(values) & (self.keeper[others] < 0)
-            if near.any():
+            if near.any() and node >= self._settled:
                 order = np.lexsort((others[near], -values.jaccard[near]))
                 self.keeper[node] = others[near][order[0]]
                 continue

@@ -15,6 +15,7 @@ _NAMED = re.compile(r"[^.]")  # a host becomes a folder: . and .. would be other
 _MAGIC = frozenset("*[")
 # Parameters that make a URL a key to what it names.
 _SIGNATURES = ("x-amz-signature", "x-amz-security-token", "x-goog-signature", "signature", "sig")
+_TOKENS = ("token", "access_token", "auth_token", "private_token", "api_key", "apikey", "password")
 
 
 class FileUrlError(ExpectedError, ValueError):
@@ -39,9 +40,9 @@ def check_url(url: str) -> None:
             "files of this machine are places of kind folder"
         )
     names = {pair.partition("=")[0].lower() for pair in parts.query.split("&")}
-    if secret or names.intersection(_SIGNATURES):
+    if secret or names.intersection((*_SIGNATURES, *_TOKENS)):
         raise FileUrlError(
-            f"{parts.scheme}://{host}{parts.path}: the URL holds a password or a signature, and "
+            f"{parts.scheme}://{host}{parts.path}: the URL holds a password, token or signature, and "
             "would be kept with the artifact; name the file by its s3:// address, with the "
             "credentials in the environment, or put it where none is needed"
         )

@@ -134,6 +134,27 @@ def test_what_is_like_a_document_that_is_held_rewrites_no_part_but_its_own(tmp_p
     assert after.data("clusters").rows == 10
 
 
+@pytest.mark.parametrize("bucket_cap", [2, 64])
+def test_what_is_held_stays_though_a_later_one_contains_it(tmp_path: Path, bucket_cap: int) -> None:
+    home, corpus = tmp_path / "home", tmp_path / "corpus"
+    fields = {"keep": ["longest"], "containment": 0.9, "bucket_cap": bucket_cap}
+    batches = [
+        [("part0", _words(0, 60), ""), ("part1", _words(500, 560), "")],
+        [("all0", _words(0, 95), ""), ("all1", _words(500, 595), "")],
+        [("own", _words(900, 950), ""), ("bit0", _words(3, 58), ""), ("other0", _words(0, 62), "")],
+    ]
+    for number, batch in enumerate(batches):
+        _write(corpus, {f"{number}.jsonl": batch})
+        grown = _build(home, corpus, ("dedup",), **fields)
+    assert _kept(grown) == ["all0", "all1", "own", "part0", "part1"]
+    # Looser values bring some back, and none goes for it; what stricter ones ask for is done.
+    higher = _build(home, corpus, ("dedup",), **fields, threshold=0.99)
+    assert {*_kept(grown)} <= {*_kept(higher)}
+    lower = _build(home, corpus, ("dedup",), **fields, threshold=0.6)
+    assert _kept(lower) == ["all0", "all1", "own"]
+    assert _kept(_build(home, corpus, **fields)) == ["all0", "all1", "own"]
+
+
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 5))]
 )

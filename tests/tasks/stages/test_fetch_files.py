@@ -232,8 +232,9 @@ def test_the_plan_says_what_will_be_asked_for(tmp_path: Path, server: WebServer)
     [
         ("/data/file.txt", "is not of the form https://host/path or s3://bucket/key"),
         ("ftp://x.org/a", "is not of the form"),
-        ("https://me:word@x.org/a.txt", "password or a signature"),
-        ("https://b.s3.amazonaws.com/a?X-Amz-Signature=abc", "password or a signature"),
+        ("https://me:word@x.org/a.txt", "password, token or signature"),
+        ("https://x.org/a.gz?v=2&Access_Token=abc", "password, token or signature"),
+        ("https://b.s3.amazonaws.com/a?X-Amz-Signature=abc", "password, token or signature"),
         ("https://x.org/*.gz", "globs are for s3:// alone"),
         ("https://x.org/folder/", "names no file"),
         ("https://[x/a", "is no URL"),

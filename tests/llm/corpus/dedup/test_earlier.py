@@ -22,13 +22,13 @@ DECIDED = pa.Table.from_pylist(
 
 
 def test_what_was_kept_is_first_and_else_the_order_stays() -> None:
-    earlier = Earlier.of(IDS, [DECIDED.slice(0, 2), DECIDED.slice(2)])
+    earlier = Earlier.of(IDS, [DECIDED.slice(0, 2), DECIDED.slice(2)], True)
     assert earlier.kept.tolist() == [False, False, True, True, True]
     assert earlier.first(np.array([0, 4, 1, 3, 2])).tolist() == [4, 3, 2, 0, 1]
 
 
 def test_a_group_has_the_name_it_had_and_a_joined_one_that_of_its_first() -> None:
-    earlier = Earlier.of(IDS, [DECIDED])
+    earlier = Earlier.of(IDS, [DECIDED], True)
     assert earlier.group.tolist() == [-1, 1, -1, 3, 1]
     order = earlier.first(np.arange(5))
     # a, new, with e; b alone, of the same name before; c and d each alone.
@@ -38,8 +38,8 @@ def test_a_group_has_the_name_it_had_and_a_joined_one_that_of_its_first() -> Non
 
 
 def test_nothing_decided_is_nothing_held() -> None:
-    earlier = Earlier.of(IDS, [])
+    earlier = Earlier.of(IDS, [], True)
     order = np.array([3, 1, 0, 2, 4])
     assert earlier.first(order).tolist() == order.tolist()
     assert earlier.settled(np.array([0, 1, 1, 3, 3]), order).tolist() == [0, 1, 1, 3, 3]
-    assert Earlier.of(IDS[:0], [DECIDED]).kept.size == 0
+    assert Earlier.of(IDS[:0], [DECIDED], True).kept.size == 0
