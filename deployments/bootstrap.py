@@ -22,7 +22,6 @@ from prefect.client.schemas.actions import (
     DeploymentScheduleCreate,
     GlobalConcurrencyLimitCreate,
     WorkPoolCreate,
-    WorkPoolUpdate,
 )
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.responses import DeploymentResponse
@@ -122,11 +121,10 @@ def version() -> str | None:
 
 
 async def ensure_pools(client: PrefectClient) -> None:
-    """Process work pools; the gpu pool runs one flow at a time."""
+    """Process work pools; the gpu pool runs one flow at a time, until somebody raises it."""
     for name, limit in POOLS.items():
         try:
             await client.read_work_pool(name)
-            await client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
         except ObjectNotFound:
             await client.create_work_pool(
                 WorkPoolCreate(name=name, type="process", concurrency_limit=limit)
@@ -142,25 +140,44 @@ async def ensure_limits(client: PrefectClient) -> None:
         await client.create_global_concurrency_limit(limit)
 
 
-async def ensure_deployment(
-    client: PrefectClient, entry: dict[str, Any], recipe: Recipe, recipe_name: str
-) -> None:
-    """Create or update one deployment; schedules a person switched on stay switched on."""
-    flow = flow_of(entry)
-    existing = {
-        schedule.slug or "": schedule.active
-        for old in await _deployed(client)
-        if old.entrypoint == entry["entrypoint"]
-        for schedule in old.schedules
-    }
-    schedules = [
+async def schedules_of(
+    client: PrefectClient, entry: dict[str, Any]
+) -> list[DeploymentScheduleCreate]:
+    """Those the deployment has, or had under an earlier name; and declared ones it has not.
+
+    Setting up a deployment replaces its schedules, and with them what a person changed: the hour,
+    the time zone, the switch, one that was added.
+    """
+    same = [each for each in await _deployed(client) if each.entrypoint == entry["entrypoint"]]
+    same.sort(key=lambda each: (each.name != entry["name"], not each.schedules))
+    kept = [
+        DeploymentScheduleCreate(
+            schedule=each.schedule,
+            active=each.active,
+            max_scheduled_runs=each.max_scheduled_runs,
+            parameters=each.parameters,
+            slug=each.slug,
+        )
+        for each in (same[0].schedules if same else [])
+    ]
+    slugs = {each.slug for each in kept}
+    return kept + [
         DeploymentScheduleCreate(
             schedule=CronSchedule(cron=item["cron"], timezone=item["timezone"]),
-            active=existing.get(item["slug"], item["active"]),
+            active=item["active"],
             slug=item["slug"],
         )
         for item in entry.get("schedules", [])
+        if item["slug"] not in slugs
     ]
+
+
+async def ensure_deployment(
+    client: PrefectClient, entry: dict[str, Any], recipe: Recipe, recipe_name: str
+) -> None:
+    """Create or update one deployment; its schedules stay as they were left in the UI."""
+    flow = flow_of(entry)
+    schedules = await schedules_of(client, entry)
     limit = entry.get("concurrency_limit")
     await client.create_deployment(
         flow_id=await client.create_flow(flow),

@@ -5,6 +5,7 @@ Imports nothing of Prefect: its settings are read at import, so this comes first
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -117,18 +118,24 @@ def require_writable() -> None:
     """
     for folder in {local_home(), *([Path(home_url())] if "://" not in home_url() else [])}:
         probe = folder / f".writable-{os.getpid()}"
+        is_full = ""
         try:
             with space_checked(folder, _MIN_ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
                 probe.write_bytes(b"1")
-                probe.unlink()
+        except StoreFullError as error:
+            is_full = str(error)
         except OSError as error:
             raise ReadOnlyStoreError(
                 f"{folder} cannot be written ({error.strerror}): what only reads (plan, why, diff, "
                 "trace, removed, report, verify) works, what builds or changes does not. Give this "
                 "user write access, or choose another home (INGOT_HOME)"
             ) from error
-        if room_left(folder) < _MIN_ROOM:
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
+        if is_full or room_left(folder) < _MIN_ROOM:
             from tasks.engine.upkeep.gc import advice  # only now: it needs all that a stage writes
 
-            raise StoreFullError(f"{full(folder, _MIN_ROOM)}. {advice(open_store())}")
+            told = is_full or full(folder, _MIN_ROOM)
+            raise StoreFullError(f"{told}. {advice(open_store())}")

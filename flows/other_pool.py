@@ -14,6 +14,7 @@ from prefect.states import Cancelling
 from flows.deployment_names import deployment_name
 from tasks.best_effort import unreachable
 from tasks.engine.errors import IngotError
+from tasks.engine.identity.snapshot import root
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.store.published import sound
 from tasks.engine.store.store import Store
@@ -67,7 +68,7 @@ def run_on_pool(request: TaskRequest, pool: str, recipe: str) -> BuildResult:
         )
         log.info("%s runs on pool %s as %r", name, pool, started.name)
         try:
-            done = _wait(client, started, f"{name}: no worker of pool {pool} has picked it up yet")
+            done = _wait(client, started, _idle(client, name, pool, request.home))
         except BaseException:
             client.set_flow_run_state(started.id, Cancelling(message="its parent run ended"))
             raise
@@ -100,7 +101,8 @@ def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
         raise OtherPoolError(
             f"{stage}: its config asks for work pool {pool!r}, but this Prefect server has no such "
             f"pool or no deployment {name}; run `ingot up` (pools cpu and gpu), or "
-            f"`prefect work-pool create {pool} --type process`, or clear {stage}.pool"
+            f"`PREFECT_API_URL={_address(client)} prefect work-pool create {pool} --type process` "
+            f"and start a worker of it, or clear {stage}.pool"
         ) from error
     if own.work_pool_name == pool:
         return name
@@ -119,6 +121,20 @@ def _deployment(client: SyncPrefectClient, stage: str, pool: str) -> str:
         tags=own.tags,
     )
     return f"{stage}/{copy}"
+
+
+def _address(client: SyncPrefectClient) -> str:
+    """Of the server, as `PREFECT_API_URL` has it; without a password."""
+    return str(client.api_url.copy_with(userinfo=b"")).rstrip("/")
+
+
+def _idle(client: SyncPrefectClient, stage: str, pool: str, home: str) -> str:
+    """Said where no worker takes the run, with the command that starts one."""
+    settings = f"PREFECT_API_URL={_address(client)} INGOT_HOME={home} INGOT_ROOT={root().resolve()}"
+    return (
+        f"{stage}: no worker of pool {pool} has picked it up yet; where none runs, start one on "
+        f"its machine: {settings} prefect worker start --pool {pool}"
+    )
 
 
 def _wait(client: SyncPrefectClient, run: FlowRun, idle: str) -> FlowRun:

@@ -54,6 +54,7 @@ def up_unit(
         )
     lines = [
         "# Ingot: server, reports, pools, deployments and workers of one home. Install:",
+        "#   mkdir -p ~/.config/systemd/user",
         "#   ingot up --systemd > ~/.config/systemd/user/ingot.service",
         "#   systemctl --user enable --now ingot",
         "#   loginctl enable-linger    (it then runs without anybody logged in)",

@@ -72,7 +72,8 @@ def show_plan(rows: list[Row]) -> None:
     if sure or perhaps:
         stages = "1 stage was" if unknown == 1 else f"{unknown} stages were"
         new = f"; {stages} never timed" if unknown else ""
-        print(f"estimated: {sure:.0f} s, and {perhaps:.0f} s more if inputs change{new}")
+        more = f", and {perhaps:.0f} s more if inputs change" if perhaps else ""
+        print(f"estimated: {sure:.0f} s{more}{new}")
 
 
 def show_forecast(planned: Planner, rows: list[Row]) -> None:

@@ -13,14 +13,18 @@ import httpx
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.settings import PREFECT_API_URL
 from prefect.states import State
 
 from deployments.bootstrap import declared, ensure_deployment, ensure_pools, remove_undeclared
 from flows import events
 from flows.build import build
+from flows.other_pool import OtherPoolError
 from flows.refresh import refresh
 from flows.stages import stage_flow
 from tasks.engine.errors import IngotError, MissingInputError
@@ -290,6 +294,14 @@ def test_a_failing_stage_is_named_and_fails_the_run(first, recipe):
     assert "| source | **failed** |" in shown["run"]
 
 
+def test_a_pool_that_is_not_there_is_told_with_the_command_that_makes_it(first, recipe):
+    failed = build(recipe, changes=["dedup.pool=shed"], force=["dedup"], return_state=True)
+    with pytest.raises(OtherPoolError, match="work pool 'shed'") as caught:
+        failed.result()
+    way_out = f"`PREFECT_API_URL={PREFECT_API_URL.value()} prefect work-pool create shed --type"
+    assert way_out in str(caught.value)
+
+
 def test_what_is_wrong_before_any_stage_runs_is_shown_too(first, recipe):
     failed = build(recipe, changes=["dedup.threshold=2"], return_state=True)
     assert failed.is_failed()
@@ -337,6 +349,47 @@ def test_deployments_under_names_of_before_go_and_their_schedule_stays_on(prefec
     assert names["00-refresh"]
     assert "00-refresh-gpu" in names
     assert "nightly-refresh" not in names
+
+
+def test_what_a_person_set_in_the_ui_is_not_set_back(prefect_server):
+    (entry,) = (entry for entry in declared() if entry["name"] == "00-refresh")
+    recipe = load("quickstart")
+    monday = CronSchedule(cron="30 6 * * 1", timezone="Europe/Berlin")
+    small = {"recipe": "small"}
+
+    async def set_up_twice() -> tuple[list[tuple[Any, ...]], int | None]:
+        async with get_client() as client:
+            await ensure_pools(client)
+            await ensure_deployment(client, entry, recipe, "quickstart")
+            found = await client.read_deployment_by_name("refresh/00-refresh")
+            (nightly,) = (each for each in found.schedules if each.slug == "nightly")
+            await client.update_deployment_schedule(found.id, nightly.id, True, monday)
+            added = DeploymentScheduleCreate(
+                schedule=CronSchedule(cron="0 12 * * *", timezone="UTC"),
+                active=True,
+                parameters=small,
+            )
+            await client.create_deployment_schedules(found.id, [added])
+            await client.update_work_pool("gpu", WorkPoolUpdate(concurrency_limit=2))
+            await ensure_pools(client)
+            await ensure_deployment(client, entry, recipe, "quickstart")
+            again = await client.read_deployment_by_name("refresh/00-refresh")
+            assert all(isinstance(each.schedule, CronSchedule) for each in again.schedules)
+            kept = [
+                (each.schedule.cron, each.schedule.timezone, each.active, each.parameters)
+                for each in again.schedules
+                if isinstance(each.schedule, CronSchedule)
+            ]
+            limit = (await client.read_work_pool("gpu")).concurrency_limit
+            await client.update_work_pool("gpu", WorkPoolUpdate(concurrency_limit=1))
+            return kept, limit
+
+    kept, limit = asyncio.run(set_up_twice())
+    assert sorted(kept) == [
+        ("0 12 * * *", "UTC", True, small),
+        ("30 6 * * 1", "Europe/Berlin", True, {}),
+    ]
+    assert limit == 2
 
 
 def test_refresh_asks_a_network_what_there_is_now(prefect_server, home, tmp_path):

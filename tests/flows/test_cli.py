@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.built import find_artifacts, first_built
-from flows.cli.inspecting import _manifest, diff, removed, why
+from flows.cli.inspecting import _manifest, diff, removed, trace, why
 from flows.cli.main import COMMANDS, application
 from flows.cli.results import promote, report
 from flows.cli.running import show_plan
@@ -26,7 +26,9 @@ from tests.flows.pages import write_page, write_recipe
 def test_reasons_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     why = "url_pattern: '[a-z]+' -> '[/?]'"
     show_plan([Row("quality", Status.STALE, (why,), True, None, 1.0, 10)])
-    assert why in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert why in said
+    assert said.endswith("estimated: 1 s\n")
 
 
 NAMES = [c.name or c.callback.__name__ for c in application().registered_commands]
@@ -154,6 +156,10 @@ def test_questions_understand_recipe_files_and_whole_ids(
         first_built(file, "latest", ("export",))
     with pytest.raises(MissingInputError, match="its reasons are: exact"):
         removed("dedup", reason="exotic", recipe=file)
+    pages = done["source"].artifact.data("pages").table(["url"])["url"].to_pylist()
+    with pytest.raises(MissingInputError, match="a whole URL as it was read, such as ") as told:
+        trace("https://nowhere.example/", recipe=file)
+    assert any(url in str(told.value) for url in pages)
     with pytest.raises(IngotError, match="'latest' cannot be set"):
         promote("latest", recipe=file)
     with pytest.raises(MissingInputError, match="never built"):

@@ -41,6 +41,12 @@ def test_it_prints_this_home_and_starts_nothing(
     assert Path(start.split('"')[1]).parent == Path(sys.executable).parent
     assert f'Environment="INGOT_HOME={tmp_path}/home"' in lines
     assert f"WorkingDirectory={tmp_path}" in lines
+    # What its head says works for a user who has no unit yet.
+    install = [line.removeprefix("#").strip() for line in lines if line.startswith("#   ")]
+    assert install[0] == "mkdir -p ~/.config/systemd/user"
+    folder = install[0].removeprefix("mkdir -p ")
+    assert install[1].startswith("ingot up --systemd")
+    assert f"> {folder}/" in install[1]
     assert not (tmp_path / "home" / "prefect").exists()
 
 

@@ -127,6 +127,11 @@ def advice(store: Store) -> str:
     )
     if not most:
         return "`ingot gc` finds nothing to remove: make room on that disk by other means"
+    if not some:
+        return (
+            f"`ingot gc --apply --unfinished` would free {size(most)}, what stopped runs would go "
+            "on from; else make room on that disk by other means. Then run again"
+        )
     more = f", with --unfinished {size(most)}" if most > some else ""
     return f"`ingot gc --apply` would free {size(some)}{more}; then run again"
 

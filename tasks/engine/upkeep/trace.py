@@ -51,6 +51,7 @@ def resolve(
         MissingInputError: nothing or more than one thing matches.
     """
     ids: set[str] = set()
+    example = ""
     for artifact in artifacts:
         for name, output in artifact.manifest.outputs.items():
             columns = _names(output.columns)
@@ -58,20 +59,26 @@ def resolve(
                 continue
             data = artifact.data(name)
             keys = [key for key in _KEYS if key in columns]
-            named = [] if "://" in wanted else with_documents(data, keys, wanted, said)
+            addresses = "url" in columns
+            named = [] if "://" in wanted else with_documents(data, keys, addresses, wanted, said)
             for part in named:
                 table = data.part_table(part, ["doc_id"])
                 ids.update(table.filter(begins_with(table["doc_id"], wanted))["doc_id"].to_pylist())
-            if "url" in columns and not ids:
-                for part in with_address(data, wanted, said):
+            if addresses and not ids:
+                for part in with_address(data, keys, wanted, said):
                     table = data.part_table(part, ["doc_id", "url"])
                     ids.update(rows_with(table, "url", wanted)["doc_id"].to_pylist())
+                    example = example or next(filter(None, table["url"].to_pylist()), "")
         if ids:
             break
     if len(ids) == 1:
         return ids.pop()
     if not ids:
-        raise MissingInputError(f"no document has the id or URL {wanted!r}")
+        such = f", such as {example}" if example else ""
+        raise MissingInputError(
+            f"no document has the id or URL {wanted!r}; what is looked for is a whole URL as it "
+            f"was read{such}, or the beginning of an id, in what the recipe built last"
+        )
     shown = ", ".join(sorted(ids)[:5])
     raise MissingInputError(f"{wanted!r} matches {len(ids)} documents: {shown}; give more of it")
 
@@ -127,7 +134,7 @@ def _rows(
         return []
     data: Data = artifact.data(output)
     found = []
-    for part in with_documents(data, keys, doc_id, said):
+    for part in with_documents(data, keys, "url" in columns, doc_id, said):
         path = data.path(part)
         table = read_part(path, keys)
         masks = {key: _mask(table[key], doc_id) for key in keys}

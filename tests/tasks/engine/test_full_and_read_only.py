@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from flows.home import require_writable
 from tasks.engine.errors import ReadOnlyStoreError, StoreFullError
 from tasks.engine.run.build import build
 from tasks.engine.shards.unit import Emitted, Unit
@@ -123,6 +124,32 @@ def test_gc_frees_what_the_message_says(disk: Disk, corpus: Path) -> None:
     gc.remove(store, gc.collect(store, keep_last=1))
     assert disk.free() >= 1_200_000
     assert ran(build(planner(store, corpus, shout={"mark": "#"}))) == {"shout", "count"}
+
+
+def test_what_a_stopped_run_would_go_on_from_is_no_advice_of_its_own(
+    disk: Disk, corpus: Path
+) -> None:
+    store = Store(str(disk.folder / "home"))
+    build(planner(store, corpus))
+    first = channels.resolve(store, "small", "shout")
+    assert first is not None
+    store.replace(f"{first.folder.rsplit('/', 1)[0]}/scratch/step-15/model.bin", b"x" * 700_000)
+    disk.fill()
+    with pytest.raises(StoreFullError) as told:
+        build(planner(store, corpus, shout={"mark": "#"}))
+    assert "--unfinished` would free 700.0 kB, what stopped runs would go on" in str(told.value)
+    assert "make room on that disk by other means" in str(told.value)
+
+
+@pytest.mark.parametrize("left", [0, 1_000_000])
+def test_a_command_that_writes_is_told_before_anything_is_started(
+    disk: Disk, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INGOT_HOME", str(disk.folder))
+    disk.fill(leave=left)
+    with pytest.raises(StoreFullError, match=r"4\.0 MB needed.*finds nothing to remove: make room"):
+        require_writable()
+    assert [path.name for path in disk.folder.iterdir()] == ["filler"]
 
 
 def test_a_disk_full_to_the_last_byte_leaves_no_lease_behind(disk: Disk, corpus: Path) -> None:

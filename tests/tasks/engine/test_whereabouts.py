@@ -12,6 +12,7 @@ from tasks.engine.store.artifact import Artifact, Data
 from tasks.engine.store.store import Store
 from tasks.engine.upkeep import whereabouts
 from tasks.engine.upkeep.trace import resolve, trace
+from tests.tasks.documents_stage import CLEAN, built_on, write_parts
 from tests.tasks.engine.small_chain import planner, write_corpus
 
 FILES = 5
@@ -61,6 +62,35 @@ def test_answers_are_those_of_reading_all(
     assert not opened
     with pytest.raises(MissingInputError, match=f"matches {3 * FILES} documents"):
         resolve(artifacts, "")
+
+
+def test_one_reading_remembers_ids_and_addresses(
+    opened: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(whereabouts, "FEW", 1)
+    rows = [
+        {
+            "doc_id": f"{number}".ljust(32, "0"),
+            "url": f"https://example.org/{number}",
+            "text": "",
+            "source": "",
+        }
+        for number in range(FILES)
+    ]
+    corpus = write_parts(tmp_path / "corpus", [[row] for row in rows])
+    artifacts = [built_on(tmp_path / "home", (CLEAN,), corpus, {})["clean"].artifact]
+    opened.clear()
+    heard: list[str] = []
+    with pytest.raises(MissingInputError, match="no document"):
+        resolve(artifacts, "neither an id nor an address", heard.append)
+    assert len(heard) == 1
+    assert len(opened) == FILES
+    for row in rows:
+        assert resolve(artifacts, row["url"], heard.append) == row["doc_id"]
+        assert resolve(artifacts, row["doc_id"], heard.append) == row["doc_id"]
+    assert len(heard) == 1
+    assert len(opened) == FILES + 2 * FILES, "one part a question"
 
 
 @pytest.mark.parametrize("left", [b"", b"no array", None])
