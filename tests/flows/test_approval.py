@@ -123,7 +123,7 @@ def test_a_run_of_a_worker_is_suspended_and_goes_on(environment: dict[str, str])
     up = ingot(environment, "up", "--recipe", RECIPE)
     address = up.split("server started: ")[1].split()[0]
     with SyncPrefectClient(f"{address}/api") as client:
-        deployment = client.read_deployment_by_name("build/build")
+        deployment = client.read_deployment_by_name("build/00-build")
         runs: list[FlowRun] = []
         for approve in (False, True):
             run = client.create_flow_run_from_deployment(

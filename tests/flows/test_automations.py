@@ -40,13 +40,13 @@ pytestmark = pytest.mark.long
 
 
 def entry(name: str) -> dict[str, object]:
-    return next(each for each in declared() if each["name"] == name)
+    return next(each for each in declared() if each["name"] == f"00-{name}")
 
 
 async def deployed(client: PrefectClient, name: str, recipe: str) -> UUID:
     await ensure_pools(client)
     await ensure_deployment(client, entry(name), load(recipe), recipe)
-    return (await client.read_deployment_by_name(f"{name}/{name}")).id
+    return (await client.read_deployment_by_name(f"{name}/00-{name}")).id
 
 
 async def runs_of(client: PrefectClient, deployment: UUID) -> list[FlowRun]:

@@ -212,7 +212,7 @@ def test_a_folder_beside_an_evaluation(home: Path, tmp_path: Path, prefect_serve
     state = flow.compare(models=["test", "theirs"], return_state=True)
     [row] = state.result()["rows"]
     assert (row["model"], row["metric"]) == ("theirs", "bits_per_byte")
-    assert "| bits\\_per\\_byte | theirs |" in artifacts(state)["compare"]
+    assert "| theirs | artifacts/evaluate/" in artifacts(state)["compare"]
     assert attempts() == 2
     served = answer("compare", "test", "theirs", "--json")
     assert json.loads(served.stdout)["rows"] == [row]
