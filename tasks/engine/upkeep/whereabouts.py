@@ -98,7 +98,9 @@ def _between(
 def _read(data: Data, columns: Sequence[str], addresses: bool) -> dict[str, Any]:
     """By ids and, where the table has addresses, by those: (documents in parts,) of `_ENTRY`, by
     key. One reading for both, which is most of the time it takes."""
-    orders = {"-".join(columns): (columns, _of_id)}
+    orders: dict[str, tuple[Sequence[str], Callable[[str], int]]] = {
+        "-".join(columns): (columns, _of_id)
+    }
     if addresses:
         orders[_URL] = ([_URL], _of_address)
     found: dict[str, list[Any]] = {name: [] for name in orders}
