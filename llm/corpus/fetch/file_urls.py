@@ -42,8 +42,8 @@ def check_url(url: str) -> None:
     names = {pair.partition("=")[0].lower() for pair in parts.query.split("&")}
     if secret or names.intersection((*_SIGNATURES, *_TOKENS)):
         raise FileUrlError(
-            f"{parts.scheme}://{host}{parts.path}: the URL holds a password, token or signature, and "
-            "would be kept with the artifact; name the file by its s3:// address, with the "
+            f"{parts.scheme}://{host}{parts.path}: the URL holds a password, token or signature, "
+            "and would be kept with the artifact; name the file by its s3:// address, with the "
             "credentials in the environment, or put it where none is needed"
         )
     if parts.scheme in WEB and _MAGIC.intersection(parts.path):
