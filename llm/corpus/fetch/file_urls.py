@@ -43,7 +43,7 @@ def check_url(url: str) -> None:
     if secret or names.intersection((*_SIGNATURES, *_TOKENS)):
         raise FileUrlError(
             f"{parts.scheme}://{host}{parts.path}: the URL holds a password, token or signature, "
-            "which would be kept with the artifact; name the file by its s3:// address, with the "
+            "and would be kept with the artifact; name the file by its s3:// address, with the "
             "credentials in the environment, or put it where none is needed"
         )
     if parts.scheme in WEB and _MAGIC.intersection(parts.path):
