@@ -73,8 +73,9 @@ def _licence_of(name: str, version: str) -> str | None:
         return None
     if about["Version"] != version:
         return None
-    stated = about["License-Expression"] or about["License"]
-    named = spdx(stated)
+    # A field that is not there is an error once another package has put in a reader of its own.
+    stated = about.get_all("License-Expression") or about.get_all("License") or [None]
+    named = spdx(stated[0])
     if named is not None:
         return named
     for classifier in about.get_all("Classifier") or []:

@@ -39,8 +39,7 @@ def check_url(url: str) -> None:
             f"{_shown(url)!r} is not of the form https://host/path or s3://bucket/key; "
             "files of this machine are places of kind folder"
         )
-    names = {pair.partition("=")[0].lower() for pair in parts.query.split("&")}
-    if secret or names.intersection((*_SIGNATURES, *_TOKENS)):
+    if secret or _holds_key(parts.query):
         raise FileUrlError(
             f"{parts.scheme}://{host}{parts.path}: the URL holds a password, token or signature, "
             "and would be kept with the artifact; name the file by its s3:// address, with the "
@@ -61,17 +60,26 @@ def check_page_url(url: str) -> None:
     """Whether a URL can be where a crawl begins.
 
     Raises:
-        FileUrlError: it cannot, or there is a password in it, which would stand in every record.
+        FileUrlError: it cannot, or there is a secret in it, which would stand in every record.
     """
     try:
         parts = urlsplit(url)
         host, secret, _ = parts.hostname, parts.username, parts.port
     except ValueError as error:
         raise FileUrlError(f"{_shown(url)!r} is no URL: {error}") from error
-    if secret is not None:
-        raise FileUrlError(f"{parts.scheme}://{host}: the URL holds a password; leave it out")
+    if secret is not None or _holds_key(parts.query):
+        raise FileUrlError(
+            f"{parts.scheme}://{host}{parts.path}: the URL holds a password, token or signature; "
+            "leave it out"
+        )
     if parts.scheme not in WEB or not host:
         raise FileUrlError(f"{url!r} is not of the form https://host/path")
+
+
+def _holds_key(query: str) -> bool:
+    """Whether one of the parameters lets whoever has the URL in."""
+    names = {pair.partition("=")[0].lower() for pair in query.split("&")}
+    return bool(names.intersection((*_SIGNATURES, *_TOKENS)))
 
 
 def _shown(url: str) -> str:

@@ -335,7 +335,8 @@ def test_after_kill_9_the_crawl_goes_on(tmp_path: Path, server: WebServer) -> No
     ("fields", "message"),
     [
         ({"seeds": ["ftp://x.org/"]}, "is not of the form https://host/path"),
-        ({"seeds": ["https://me:word@x.org/"]}, "holds a password; leave it out"),
+        ({"seeds": ["https://me:word@x.org/"]}, "token or signature; leave it out"),
+        ({"seeds": ["https://x.org/?Access_Token=k3y"]}, "token or signature; leave it out"),
         ({"seeds": []}, "at least 1 item"),
         ({"seeds": ["https://[x"]}, "is no URL"),
     ],
