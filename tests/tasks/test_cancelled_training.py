@@ -34,12 +34,13 @@ SIZE = 262_144
 
 
 def words() -> str:
-    """Some two million letters, no word twice: training on them takes many seconds."""
-    return " ".join(map("".join, itertools.product(string.ascii_lowercase, repeat=4)))
+    """Some four million letters, no word twice: training on them takes seconds."""
+    lower = [*map("".join, itertools.product(string.ascii_lowercase, repeat=4))]
+    return " ".join([*lower, *(word.upper() for word in lower)])
 
 
 class Cancels(NullListener):
-    """Cancels some time after the training has begun, and notes when."""
+    """Cancels soon after the training has begun, and notes when."""
 
     def __init__(self, home: Path) -> None:
         self.home, self.began, self.when = home, 0.0, 0.0
@@ -48,7 +49,7 @@ class Cancels(NullListener):
         texts = list(self.home.glob("artifacts/tokenizer/*/scratch/texts.arrow"))
         if texts and not self.began:
             self.began = time.monotonic()
-        if self.began and time.monotonic() > self.began + 1.5 and not self.when:
+        if self.began and time.monotonic() > self.began + 0.3 and not self.when:
             self.when = time.monotonic()
         return self.when > 0
 
@@ -81,7 +82,7 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path: Path) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if list((tmp_path / "home").rglob("texts.arrow")) and set(children()) - set(before):
-                time.sleep(1.5)
+                time.sleep(0.3)
                 pressed.append(time.monotonic())
                 os.kill(os.getpid(), signal.SIGINT)
                 return
