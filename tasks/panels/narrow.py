@@ -26,7 +26,8 @@ def narrowed(text: str, width: int = _WIDTH) -> str:
     """Markdown whose tables all fit: of one that does not, each row is an item that wraps.
 
     Args:
-        text: tables as `markdown` writes them, a bar in a cell escaped.
+        text: tables as `markdown` writes them, a bar in a cell escaped; what is none of these
+            stays as it is.
         width: characters of a line.
     """
     parts: list[str] = []
@@ -34,7 +35,8 @@ def narrowed(text: str, width: int = _WIDTH) -> str:
         found = list(lines)
         if is_table and len(found) > 1:
             header, rows = _cells(found[0]), [_cells(line) for line in found[2:]]
-            if _needs([header, *rows]) > width:
+            is_whole = all(len(row) == len(header) for row in rows)
+            if is_whole and _needs([header, *rows]) > width:
                 found = list(_items(header, rows))
         parts += found
     return "\n".join(parts)

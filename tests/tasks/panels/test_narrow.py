@@ -35,3 +35,5 @@ def test_what_fits_is_as_it_was() -> None:
     assert narrowed(linked) == linked
     quoted = markdown(Samples("Said", [Sample("q", f"| {DIGEST} | {DIGEST} |\n|-|-|", {})]))
     assert narrowed(quoted) == quoted
+    torn = f"| a | b |\n|---|---|\n| {DIGEST} | {DIGEST} |\n| c |"
+    assert narrowed(torn) == torn
