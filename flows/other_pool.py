@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from shlex import quote
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
@@ -130,10 +131,11 @@ def _address(client: SyncPrefectClient) -> str:
 
 def _idle(client: SyncPrefectClient, stage: str, pool: str, home: str) -> str:
     """Said where no worker takes the run, with the command that starts one."""
-    settings = f"PREFECT_API_URL={_address(client)} INGOT_HOME={home} INGOT_ROOT={root().resolve()}"
+    places = f"INGOT_HOME={quote(home)} INGOT_ROOT={quote(str(root().resolve()))}"
     return (
         f"{stage}: no worker of pool {pool} has picked it up yet; where none runs, start one on "
-        f"its machine: {settings} prefect worker start --pool {pool}"
+        f"its machine: PREFECT_API_URL={_address(client)} {places} prefect worker start --pool "
+        f"{quote(pool)}"
     )
 
 
