@@ -16,9 +16,12 @@ from flows.experiment_plan import Question, question
 from flows.running import build_apart, run, shown_run
 from tasks.comparison.contenders import contender
 from tasks.engine.store import channels
-from tasks.experiments import record, worth, worth_table
+from tasks.experiments import worth
+from tasks.experiments.finding import finding
 from tasks.experiments.fixed_text import evaluation_request, text_of
-from tasks.experiments.removals import funnel_flow
+from tasks.findings import record, worth_table
+from tasks.findings.result import Result
+from tasks.findings.worth_flow import worth_flow
 from tasks.machine import require_devices
 from tasks.panels.panels import Flow
 from tasks.report.funnel import funnel
@@ -28,7 +31,7 @@ from tasks.report.funnel import funnel
 class Found:
     """What an experiment came to, and what leaves the funnel of its base."""
 
-    result: worth.Result
+    result: Result
     removals: Flow
 
 
@@ -51,10 +54,11 @@ def experiment(
         asked = ASKED.get() or question(file)
         runs = [_built(asked, variant, seed) for variant, seed in asked.plans]
         found = worth.result(asked.experiment, runs)
-        record.keep(asked.base.store, asked.experiment, found)
-        removals = funnel_flow(asked.experiment, found, funnel(asked.base.artifacts))
-        LAST.append(Found(found, removals))
-        publish.experiment(found, removals, asked.base.store)
+        over = finding(asked.experiment, found)
+        record.keep(asked.base.store, over)
+        flowing = worth_flow(found, over.removals, funnel(asked.base.artifacts))
+        LAST.append(Found(found, flowing))
+        publish.experiment(found, flowing, asked.base.store)
     said = worth_table.in_words(found)
     get_run_logger().info("%s", said)
     return Completed(message=said, data=record.as_record(found))

@@ -34,8 +34,8 @@ from tasks.engine.run.plan import Row
 from tasks.engine.store.artifact import Artifact
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view
-from tasks.experiments import worth_table
-from tasks.experiments.worth import Result as Worth
+from tasks.findings import worth_table
+from tasks.findings.result import Result as Worth
 from tasks.forecasting import Result, in_words, rows_of
 from tasks.panels.markdown import inline, markdown
 from tasks.panels.narrow import narrowed

@@ -101,7 +101,7 @@ def request_of(planner: Planner, config: PretrainConfig | None = None) -> BuildR
         for name, found in request.inputs.items()
         if not asked[name] or getattr(config, asked[name])
     }
-    return BuildRequest(request.stage, config, inputs, request.stage.externals(config))
+    return BuildRequest(request.stage, config, inputs, request.stage.outside(config, planner.store))
 
 
 def require_fresh_start(config: StageConfig) -> None:

@@ -93,7 +93,7 @@ def build_request(plain: TaskRequest, store: Store) -> BuildRequest:
                 f"{wanted.attempt}, which is gone; run the recipe again"
             )
         inputs[name] = (artifact, wanted.output)
-    request = BuildRequest(stage, config, inputs, stage.externals(config))
+    request = BuildRequest(stage, config, inputs, stage.outside(config, store))
     if request.build_id != plain.build_id:
         raise ExternalInputError(
             f"{plain.stage}: the files it reads changed between plan and run; run it again"

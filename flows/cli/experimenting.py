@@ -55,7 +55,7 @@ def experiment(
         from flows import experiment as flow
         from flows.cli.terminal import run_watched
         from flows.crashed_runs import report_crashed_runs
-        from tasks.experiments import record, worth_table
+        from tasks.findings import record, worth_table
     report_crashed_runs()
     flow.LAST.clear()
     mark = flow.ASKED.set(asked)

@@ -10,7 +10,7 @@ import typer
 from flows.cli.options import AsJson, Recipe
 from flows.cli.tables import console, print_rows
 from flows.home import open_store
-from tasks.experiments.record import measured
+from tasks.findings.record import measured
 from tasks.recipe import recipe_name
 from tasks.what_if import answer, sides
 from tasks.what_if.expected import expected

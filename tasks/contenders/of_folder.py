@@ -78,7 +78,7 @@ def like(folder: Path, evaluation: Artifact) -> BuildRequest:
                 f"which is gone; {again}"
             )
         inputs[name] = (parent, record.output)
-    externals = stage.externals(config)
+    externals = stage.outside(config, evaluation.store)
     for name in sorted({*externals, *manifest.externals}):
         if name.startswith(_MODELS):
             continue

@@ -11,6 +11,7 @@ from tasks.engine.run.plan import Planner
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store import channels
 from tasks.engine.store.published import sound
+from tasks.engine.store.store import Store
 from tasks.experiments.definition import EVALUATE, TRAIN, EqualVariantsError, Experiment
 from tasks.experiments.fixed_text import evaluation_request
 
@@ -52,7 +53,7 @@ class Keys:
                 {
                     "stage": name,
                     "config": config.identity(),
-                    "externals": self._files(stage, config),
+                    "externals": self._files(stage, config, plan.store),
                     "named": {each: artifact.folder for each, (artifact, _) in named.items()},
                     "inputs": {
                         each: [found[parent], out] for each, (parent, out) in wiring.items()
@@ -61,10 +62,10 @@ class Keys:
             )
         return found
 
-    def _files(self, stage: Stage, config: StageConfig) -> dict[str, str]:
+    def _files(self, stage: Stage, config: StageConfig, store: Store) -> dict[str, str]:
         asked = f"{stage.name}{config.model_dump_json()}"
         if asked not in self._external:
-            files = stage.externals(config)
+            files = stage.outside(config, store)
             self._external[asked] = {name: files[name].data_id for name in sorted(files)}
         return self._external[asked]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llm.evaluation.differences.differences import Difference, differences
+from llm.evaluation.differences.differences import differences
 from llm.evaluation.differences.holm import adjusted
 from llm.evaluation.differences.pairing import (
     DifferentItemsError,
@@ -24,6 +24,7 @@ from tasks.comparison.contenders import Contender
 from tasks.engine.store.artifact import Artifact
 from tasks.experiments.definition import Experiment
 from tasks.experiments.fixed_text import Text, all_without, trained_on
+from tasks.findings.result import Gain, Result, Worth
 
 
 @dataclass(frozen=True)
@@ -40,67 +41,6 @@ class Run:
     model: Contender
     text: Text
     packed: Artifact
-
-
-@dataclass(frozen=True)
-class Gain:
-    """One measure of a variant against the base.
-
-    Attributes:
-        difference: of the means over seeds.
-        by_seed: the change with each seed, in order.
-    """
-
-    difference: Difference
-    by_seed: tuple[float, ...]
-
-    @property
-    def between_seeds(self) -> float | None:
-        """Standard deviation of the change between seeds; `None` of a single one."""
-        return statistics.stdev(self.by_seed) if len(self.by_seed) > 1 else None
-
-
-@dataclass(frozen=True)
-class Worth:
-    """A variant, or the base.
-
-    Attributes:
-        documents, tokens: that it trains on, once.
-        bits_per_byte: mean over seeds, on the common text.
-        gains: by bits per byte, then by all else that both were measured by; none of the base.
-        same: it is the very model of the base: what was changed changed nothing.
-        refused: why a measure could not be compared.
-    """
-
-    variant: str
-    documents: int
-    tokens: int
-    bits_per_byte: float
-    gains: tuple[Gain, ...] = ()
-    same: bool = False
-    refused: tuple[str, ...] = ()
-
-    @property
-    def gain(self) -> Gain | None:
-        """By bits per byte."""
-        named = (each for each in self.gains if each.difference.metric == BITS_PER_BYTE)
-        return next(named, None)
-
-
-@dataclass(frozen=True)
-class Result:
-    """An experiment's end.
-
-    Attributes:
-        variants: the first is the base.
-        items: documents measured on; `left_out`: others that a variant has trained on.
-    """
-
-    name: str
-    seeds: tuple[int, ...]
-    variants: tuple[Worth, ...]
-    items: int
-    left_out: int
 
 
 def result(experiment: Experiment, runs: Sequence[Run], resamples: int = RESAMPLES) -> Result:

@@ -46,15 +46,17 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Extras:
-    """What others measured of the last model.
+    """What was measured beside the stages.
 
     Attributes:
-        compared: the model with the one in use.
+        compared: the last model with the one in use.
         safety: what was measured of it, and what was not.
+        worth: what an experiment found each removal to be worth.
     """
 
     compared: Sequence[Panel] = ()
     safety: Sequence[Panel] = ()
+    worth: Sequence[Panel] = ()
 
 
 NO_PRICE = Price(0.0, "")
@@ -85,6 +87,7 @@ def guide(
         Part("outcome", "What came out", _outcome(artifacts, views, steps, price)),
         Part("how", "How it was made", [plain(_HOW)] if chapters else [], chapters),
         Part("funnel", "From pages to training data", _funnel(steps, recorded)),
+        Part("worth", "What each removal is worth", _figures(extras.worth)),
         Part("samples", "Kept and removed, to read", _samples(artifacts, limits)),
         Part("data-card", "Data card", _figures(data_card.panels(artifacts))),
         Part("champion", "Champion and challenger", _figures(extras.compared)),

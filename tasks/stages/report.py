@@ -11,12 +11,15 @@ from tasks.comparison import comparing, contenders
 from tasks.engine.config import StageConfig, added
 from tasks.engine.declare import Input, Output
 from tasks.engine.errors import IngotError
+from tasks.engine.identity.snapshot import Snapshot
 from tasks.engine.stage.out import Out
 from tasks.engine.stage.stage import Stage
 from tasks.engine.store import channels
 from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.engine.store.views import advice, kept_view, without_panels
+from tasks.findings import record
+from tasks.findings.record import Finding
 from tasks.panels.panels import Cell, Panel, Table
 from tasks.report.blocks import Guide
 from tasks.report.funnel import Step, funnel, same_rows
@@ -25,9 +28,10 @@ from tasks.report.outcome import Price
 from tasks.report.page import page
 from tasks.report.samples import SampleLimits
 from tasks.stages.report_safety import safety_panels
+from tasks.stages.report_worth import worth_panels
 
 PAGE = "index.html"
-_CHAMPION = "champion"
+_CHAMPION, _EXPERIMENT = "champion", "experiment"
 
 
 class EmptyReportError(IngotError):
@@ -59,6 +63,12 @@ class ReportConfig(StageConfig):
         "mine@prod; what was never promoted is left out.",
         pattern=r"^([A-Za-z0-9_-]+@[A-Za-z0-9-]+)?$",
     )
+    experiment: str = added(
+        "",
+        "Show what each removal is worth, as the last run of the experiment of this name found; "
+        "what has not run yet is left out.",
+        pattern=r"^([A-Za-z0-9_-]{1,40})?$",
+    )
     hourly_price: float = added(
         0.0,
         "What an hour of the machine costs, to say what the model cost; 0 says nothing of it.",
@@ -77,19 +87,27 @@ def _champion(config: ReportConfig, store: Store) -> Mapping[str, tuple[Artifact
     return {_CHAMPION: (found, contenders.ITEMS)}
 
 
+def _experiment(config: ReportConfig, store: Store) -> Mapping[str, Snapshot]:
+    """What the experiment has found, where it has run."""
+    found = record.record_file(store, config.experiment) if config.experiment else None
+    return {} if found is None else {_EXPERIMENT: found}
+
+
 def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     """Read every manifest there is and write the page.
 
     Raises:
         EmptyReportError: there is none.
         DamagedArtifactError: a stage's panels cannot be read.
+        ExternalInputError: the experiment has run again since it was planned.
     """
     read = {name: data.artifact for name, data in inputs.items() if data.artifact is not None}
     artifacts = {name: artifact for name, artifact in read.items() if name != _CHAMPION}
     if not artifacts:
         raise EmptyReportError("report: the recipe has no other stage; add one to report on")
     steps = funnel(artifacts)
-    made = guide_on(config, artifacts, read.get(_CHAMPION), steps, out.log)
+    found = _found(config, inputs, next(iter(artifacts.values())).store, out.log)
+    made = guide_on(config, artifacts, read.get(_CHAMPION), found, steps, out.log)
     out.progress(len(artifacts), len(artifacts), "stage")
     text = page(made)
     (out.folder("report") / PAGE).write_text(text, encoding="utf-8", newline="\n")
@@ -114,6 +132,7 @@ def guide_on(
     config: ReportConfig,
     artifacts: Mapping[str, Artifact],
     champion: Artifact | None,
+    found: Finding | None,
     steps: Sequence[Step],
     log: Callable[[str], None],
 ) -> Guide:
@@ -122,6 +141,7 @@ def guide_on(
     Args:
         artifacts: by stage name, in the order of the chain.
         champion: the evaluation of the model in use.
+        found: by the experiment that the config names.
         steps: of their funnel.
         log: told of artifacts that have no panels.
 
@@ -136,7 +156,9 @@ def guide_on(
         recorded[name] = Recorded(artifact, view or without_panels(artifact))
     evaluated = artifacts.get(contenders.STAGE)
     extras = Extras(
-        _compared(config, champion, evaluated), safety_panels(evaluated, artifacts.get("judge"))
+        _compared(config, champion, evaluated),
+        safety_panels(evaluated, artifacts.get("judge")),
+        worth_panels(found, artifacts, steps),
     )
     limits = SampleLimits(config.samples, config.sample_characters)
     price = Price(config.hourly_price, config.currency)
@@ -153,11 +175,25 @@ def guide_of(
     """
     config = ReportConfig.model_validate(built.manifest.config)
     ordered = {name: artifacts[name] for name in built.facts["stages"] if name in artifacts}
-    for name, record in built.manifest.inputs.items():
-        if name in ordered and not same_rows(record, ordered[name]):
+    for name, read in built.manifest.inputs.items():
+        if name in ordered and not same_rows(read, ordered[name]):
             log(f"{name} was built again since the page was made; this tells of the later one")
     champion = next((found for found, _ in _champion(config, built.store).values()), None)
-    return guide_on(config, ordered, champion, funnel(ordered), log)
+    found = record.kept(built.store, config.experiment) if config.experiment else None
+    return guide_on(config, ordered, champion, found, funnel(ordered), log)
+
+
+def _found(
+    config: ReportConfig, inputs: Inputs, store: Store, log: Callable[[str], None]
+) -> Finding | None:
+    """What the experiment that the config names has found."""
+    if not config.experiment:
+        return None
+    if _EXPERIMENT not in inputs.external:
+        log(f"the experiment {config.experiment} has not run yet; `ingot experiment FILE` runs it")
+        return None
+    [item] = inputs.external[_EXPERIMENT].items
+    return record.read_item(store, item)
 
 
 def _compared(
@@ -217,6 +253,7 @@ STAGE = Stage(
     config=ReportConfig,
     inputs={_CHAMPION: Input((), "The evaluation of the model in use.", optional=True)},
     named=_champion,
+    records=_experiment,
     inputs_from=_all_outputs,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,

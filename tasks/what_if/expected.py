@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llm.evaluation.bootstrap import Estimate
-from tasks.experiments.record import Measured
+from tasks.findings.record import Measured
 from tasks.what_if.changes import flat
 
 

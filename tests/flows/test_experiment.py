@@ -16,7 +16,7 @@ from flows.cli.main import application
 from tasks.comparison.comparing import signed
 from tasks.engine.store import channels
 from tasks.engine.store.store import Store
-from tasks.experiments.record import measured
+from tasks.findings.record import measured
 from tests.flows.runs import artifacts
 from tests.llm.tokens.small_tokenizer import library_texts
 from tests.test_kill_stages import write_rows

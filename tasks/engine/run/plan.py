@@ -157,7 +157,7 @@ class Planner:
             inputs[name] = (self.artifacts[parent], output)
         declared, config = self.chain.stages[stage], self.configs[stage]
         inputs |= declared.named(config, self.store)
-        request = BuildRequest(declared, config, inputs, declared.externals(config))
+        request = BuildRequest(declared, config, inputs, declared.outside(config, self.store))
         held = self._held(stage)
         if held is None or current(self.store, stage, request.build_id):
             return request
@@ -200,7 +200,7 @@ class Planner:
             return row
         declared, config = self.chain.stages[stage], self.configs[stage]
         told = declared.foretells(
-            config, tuple(self.chain.wiring[stage]), declared.externals(config)
+            config, tuple(self.chain.wiring[stage]), declared.outside(config, self.store)
         )
         return replace(row, reasons=(*row.reasons, *told))
 
@@ -272,7 +272,7 @@ class Planner:
         config, manifest = self.configs[stage], held.manifest
         changed = [
             *config_difference(manifest, declared.version, config),
-            *external_difference(held, declared.externals(config)),
+            *external_difference(held, declared.outside(config, self.store)),
         ]
         drifted = drift(manifest.code, code_record(declared, commits=False))
         if (
@@ -298,7 +298,7 @@ class Planner:
         after = f"after {', '.join(waiting)}"
         declared, config = self.chain.stages[stage], self.configs[stage]
         # What it reads from outside is resolved now: a wrong path is told before hours of work.
-        externals, named = declared.externals(config), declared.named(config, self.store)
+        externals, named = declared.outside(config, self.store), declared.named(config, self.store)
         if before is None:
             return _row(stage, Status.MISSING, ("never built", after), True, None)
         if stage in self.selection.force:

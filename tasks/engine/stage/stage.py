@@ -34,6 +34,11 @@ def no_named(config: Any, store: Store) -> Mapping[str, tuple[Artifact, str]]:
     return {}
 
 
+def no_records(config: Any, store: Store) -> Mapping[str, Snapshot]:
+    """The records of a stage whose config names none."""
+    return {}
+
+
 def nothing_foretold(
     config: Any, inputs: Sequence[str], external: Mapping[str, Snapshot]
 ) -> Sequence[str]:
@@ -70,6 +75,8 @@ class Stage:
         externals: resolves what the config names outside the store to snapshots, at plan time.
         named: artifacts of the store that the config names, by the name of an input without
             sources, with the output that is read; looked up at plan time.
+        records: files of the store beside its artifacts that the config names, as snapshots, at
+            plan time; a stage reads them as it does externals.
         foretells: what running it takes beside time (calls that cost money), for the plan to say
             where it will run; given its config, the names of the inputs the recipe has, and its
             external inputs.
@@ -107,6 +114,7 @@ class Stage:
     requires: tuple[Requirement, ...] = ()
     externals: Callable[[Any], Mapping[str, Snapshot]] = no_externals
     named: Callable[[Any, Store], Mapping[str, tuple[Artifact, str]]] = no_named
+    records: Callable[[Any, Store], Mapping[str, Snapshot]] = no_records
     foretells: Callable[[Any, Sequence[str], Mapping[str, Snapshot]], Sequence[str]] = (
         nothing_foretold
     )
@@ -119,6 +127,10 @@ class Stage:
     code: tuple[str, ...] = ()
     makes_model: str = ""
     reported_after: str = ""
+
+    def outside(self, config: Any, store: Store) -> dict[str, Snapshot]:
+        """All that it reads beside artifacts: externals and records, as they are now."""
+        return {**self.externals(config), **self.records(config, store)}
 
     @property
     def held_inputs(self) -> dict[str, str]:

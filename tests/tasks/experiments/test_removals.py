@@ -9,8 +9,10 @@ from typing import Any
 from tasks.engine.store.store import Store
 from tasks.experiments import worth
 from tasks.experiments.definition import Experiment, Variant
-from tasks.experiments.record import keep, measured
-from tasks.experiments.removals import Removal, funnel_flow, removal_of
+from tasks.experiments.finding import finding, removal_of
+from tasks.findings.record import keep, kept, measured
+from tasks.findings.result import Removal, Result
+from tasks.findings.worth_flow import worth_flow
 from tasks.panels.markdown import markdown
 from tasks.recipe import Recipe
 from tasks.report.funnel import Step
@@ -41,7 +43,7 @@ def test_what_a_variant_does_without() -> None:
     assert removal_of(base, base) is None
 
 
-def trial(tmp_path: Path) -> tuple[Experiment, worth.Result]:
+def trial(tmp_path: Path) -> tuple[Experiment, Result]:
     recipes = {
         "base": recipe([WORDS, LONG]),
         "without-word_count": recipe([LONG]),
@@ -65,7 +67,7 @@ def test_the_funnel_says_what_its_removals_are_worth(tmp_path: Path) -> None:
         Step("filter", 40, 40, 30, {"word_count": 7, "mean_word_length": 3}, {}),
         Step("dedup", 30, 30, 25, {f"kind {n}": 1 for n in range(10)}, {}),
     ]
-    flow = funnel_flow(experiment, found, steps)
+    flow = worth_flow(found, finding(experiment, found).removals, steps)
     streams = {(each.source, each.target): each for each in flow.streams}
     kept = [("into clean", "clean"), ("clean", "filter"), ("filter", "dedup")]
     assert [streams[each].count for each in kept] == [40, 30, 25]
@@ -86,8 +88,12 @@ def test_the_funnel_says_what_its_removals_are_worth(tmp_path: Path) -> None:
 def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
     experiment, found = trial(tmp_path)
     store = Store(str(tmp_path / "home"))
-    keep(store, experiment, found)
-    keep(store, replace(experiment, name="other", base_name="elsewhere"), found)
+    over = finding(experiment, found)
+    keep(store, over)
+    other = replace(over, recipe="elsewhere", result=replace(found, name="other"))
+    keep(store, other)
+    assert kept(store, "trial") == over
+    assert kept(store, "never") is None
     known = {each.variant: each for each in measured(store, "ground")}
     assert list(known) == ["without-word_count", "bare", "near"]
     assert known["near"].configs["dedup"]["threshold"] == 0.9

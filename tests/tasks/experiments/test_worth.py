@@ -12,10 +12,11 @@ import pytest
 
 from llm.evaluation.measure import Measure
 from tasks.comparison.contenders import contender
-from tasks.experiments import worth, worth_table
+from tasks.experiments import worth
 from tasks.experiments.definition import Experiment, Variant
 from tasks.experiments.fixed_text import Text
-from tasks.experiments.record import as_record
+from tasks.findings import worth_table
+from tasks.findings.record import as_record
 from tests.tasks.documents_stage import DEDUP, built_on, write_parts
 from tests.tasks.stand_in_documents import document
 from tests.tasks.stand_in_evaluations import bits, evaluated, right

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm.evaluation.bootstrap import Estimate
-from tasks.experiments.record import Measured
+from tasks.findings.record import Measured
 from tasks.what_if.answer import expected_in_words
 from tasks.what_if.expected import expected
 

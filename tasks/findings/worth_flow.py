@@ -7,15 +7,13 @@ the variant. Other variants say nothing of a removal.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tasks.comparison.comparing import change_text
-from tasks.experiments.definition import Experiment, label_of
-from tasks.experiments.worth import Result, Worth
+from tasks.findings.result import Removal, Result, Worth
 from tasks.panels.numbers import counted
 from tasks.panels.panels import Flow, Stream
-from tasks.recipe import Recipe
 from tasks.report.funnel import Step
 
 _KEPT, _REMOVED, _REJECTED = "kept", "removed", "rejected"
@@ -25,51 +23,15 @@ _MEASURED = "removed, no difference shown"
 _SHOWN = 6  # reasons of a step that no variant says anything of
 
 
-@dataclass(frozen=True)
-class Removal:
-    """What a variant does without: one reason of a stage, or ("") all of the stage."""
-
-    stage: str
-    reason: str
-
-
-def removal_of(base: Recipe, variant: Recipe) -> Removal | None:
-    """What the base removes and the variant does not, where that is all they differ in."""
-    missing = base.configs.keys() - variant.configs.keys()
-    differing = {
-        stage
-        for stage in base.configs.keys() & variant.configs.keys()
-        if base.configs[stage].identity() != variant.configs[stage].identity()
-    }
-    if variant.configs.keys() - base.configs.keys() or len(missing | differing) != 1:
-        return None
-    [stage] = missing | differing
-    if stage in missing:
-        return Removal(stage, "")
-    one, other = base.configs[stage], variant.configs[stage]
-    fields = [name for name in type(one).model_fields if getattr(one, name) != getattr(other, name)]
-    before, after = (getattr(each, fields[0]) for each in (one, other))
-    if len(fields) != 1 or not isinstance(before, list) or len(after) != len(before) - 1:
-        return None
-    gone = [
-        place for place in range(len(before)) if [*before[:place], *before[place + 1 :]] == after
-    ]
-    return Removal(stage, label_of(before[gone[0]], gone[0])) if gone else None
-
-
-def funnel_flow(experiment: Experiment, found: Result, steps: Sequence[Step]) -> Flow:
+def worth_flow(found: Result, removals: Mapping[str, Removal], steps: Sequence[Step]) -> Flow:
     """The base's documents on their way, with what the variants say of what leaves it.
 
     Args:
+        removals: by variant what it does without.
         steps: of the base.
     """
-    base, *others = experiment.variants
     worth = {each.variant: each for each in found.variants}
-    known: dict[Removal, Worth] = {}
-    for each in others:
-        removal = removal_of(base.recipes[0], each.recipes[0])
-        if removal is not None:
-            known[removal] = worth[each.name]
+    known = {removal: worth[variant] for variant, removal in removals.items()}
     streams = []
     place = f"into {steps[0].stage}" if steps else ""
     for step in steps:

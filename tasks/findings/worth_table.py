@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llm.evaluation.measure import BITS_PER_BYTE
 from tasks.comparison.comparing import CHANGE, change_text, p_text, signed, smallest_text
-from tasks.experiments.worth import Gain, Result
+from tasks.findings.result import Gain, Result
 from tasks.panels.numbers import NOTHING, counted, number
 from tasks.panels.panels import Cell, Panel, Table
 
