@@ -13,6 +13,7 @@ COMPLETION_LOSS = "completion_loss"
 PREFERENCE_ACCURACY = "preference_accuracy"
 CHOSEN_LOGPROB = "chosen_logprob"
 GENERATED_TOKENS = "generated_tokens"
+GRADE = "grade"  # a judge's, from 1 to 10
 VERBATIM_TEXT = "verbatim_text"  # share of what is said that stands in pages trained on
 VERBATIM_ANSWERS = "verbatim_answers"  # and in answers tuned on
 

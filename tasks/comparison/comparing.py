@@ -13,6 +13,7 @@ from llm.evaluation.differences.pairing import (
     Pair,
     pair,
 )
+from llm.evaluation.measure import GRADE
 from tasks.comparison.contenders import Contender
 from tasks.engine.errors import IngotError
 from tasks.panels.numbers import NOTHING, counted, number
@@ -104,6 +105,11 @@ def _pair(first: Contender, other: Contender, name: str, shared_items: bool) -> 
     for one in (first, other):
         if name not in one.measures:
             raise ComparisonError(f"{name}: {one.label} was not measured by it")
+    if name.partition("/")[0] == GRADE and first.judge != other.judge:
+        raise ComparisonError(
+            f"{name}: {first.label} was graded by {first.judge}, {other.label} by {other.judge}; "
+            "`ingot run --only judge` of both recipes with one judge"
+        )
     try:
         return pair(first.measures[name], other.measures[name], shared_items)
     except (DifferentItemsError, DifferentWeightsError) as error:

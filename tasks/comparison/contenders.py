@@ -26,12 +26,14 @@ class Contender:
         name: what it was asked for by.
         model: its name within the evaluation.
         measures: by name, in the order of the evaluation.
+        judge: what a judge's grades among the measures hang on; "" without any.
     """
 
     name: str
     model: str
     evaluation: Artifact
     measures: Mapping[str, Measure]
+    judge: str = ""
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.comparison.contenders import STAGE, Contender, contender
+from tasks.contenders.graded import with_grades
 from tasks.contenders.of_folder import Measure, is_model, measured_like
 from tasks.engine.errors import MissingInputError
 from tasks.engine.store import channels
@@ -47,7 +48,7 @@ def contenders(store: Store, names: Sequence[str], measure: Measure) -> list[Con
     """
     named = [_named(store, name) for name in names]
     found = {
-        place: contender(each.name, each.found, each.model)
+        place: with_grades(contender(each.name, each.found, each.model))
         for place, each in enumerate(named)
         if isinstance(each.found, Artifact)
     }
@@ -70,7 +71,7 @@ def of_channel(store: Store, recipe: str, channel: str, model: str = "") -> Cont
         MissingInputError: there is none.
     """
     shown = recipe if channel == channels.LATEST else f"{recipe}@{channel}"
-    return contender(shown, _of_channel(store, recipe, channel), model)
+    return with_grades(contender(shown, _of_channel(store, recipe, channel), model))
 
 
 def _named(store: Store, name: str) -> _Named:

@@ -9,6 +9,7 @@ from typing import Self
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
+from llm.evaluation.items import ITEMS
 from llm.evaluation.judge.rubric import CRITERIA, Criterion
 from llm.evaluation.judge.tables import JUDGE_SCORES, JUDGED_ANSWERS, OUTCOMES, VERDICTS
 from llm.tables import REJECTED
@@ -26,7 +27,7 @@ from tasks.stages.judge_inputs import answer_files, foretold, judged_snapshots, 
 from tasks.stages.prompts import answers_fit
 
 _SAMPLES_SHOWN = 40
-_TABLES = ("scores", "answers", "verdicts", "rejected", "outcomes")
+_TABLES = ("scores", "answers", "verdicts", "rejected", "outcomes", "items")
 
 
 class JudgeConfig(JudgeAccessConfig):
@@ -203,7 +204,7 @@ def _models(stages: Sequence[Stage]) -> dict[str, Input]:
 
 STAGE = Stage(
     name="judge",
-    version=1,
+    version=2,
     description="Has a language model compare and grade the answers of others.",
     config=JudgeConfig,
     inputs={
@@ -221,6 +222,7 @@ STAGE = Stage(
         "verdicts": Output("What the judge said of each question.", VERDICTS, True),
         "rejected": Output("Questions without a verdict, with the reply.", REJECTED, True),
         "outcomes": Output("Both orders of a pair together.", OUTCOMES),
+        "items": Output("What each grade counts; what models are compared by.", ITEMS),
     },
     run=run,
     panels=panels,

@@ -21,6 +21,7 @@ from tasks.engine.store.artifact import Artifact, Inputs
 from tasks.engine.store.store import Store
 from tasks.panels.panels import Panel
 from tasks.stages import report
+from tasks.stages.judge import JudgeConfig
 
 Models = Mapping[str, Sequence[Measure]]
 _DOCUMENTS = 120
@@ -39,6 +40,12 @@ class MeasuredConfig(StageConfig):
     keeps_items: bool = True
 
 
+class GradedConfig(JudgeConfig):
+    """Of a judging whose grades are written down, as rows are."""
+
+    rows: str = ""
+
+
 def _weights(config: WeightsConfig, inputs: Inputs, out: Out) -> None:
     (out.folder("model") / "weights.txt").write_text(str(config.number))
 
@@ -47,9 +54,18 @@ def _measured(config: MeasuredConfig, inputs: Inputs, out: Out) -> None:
     with out.table("scores") as scores:
         scores.write(ITEMS.empty_table())
     if config.keeps_items:
-        with out.table("items") as writer:
-            for model, measures in json.loads(config.rows).items():
-                writer.write(item_table(model, [_measure(*one) for one in measures]))
+        _write_items(config.rows, out)
+
+
+def _graded(config: GradedConfig, inputs: Inputs, out: Out) -> None:
+    _write_items(config.rows, out)
+
+
+def _write_items(rows: str, out: Out) -> None:
+    with out.table("items") as writer:
+        writer.write(ITEMS.empty_table())
+        for model, measures in json.loads(rows).items():
+            writer.write(item_table(model, [_measure(*one) for one in measures]))
 
 
 def _measure(name: str, ids: list[str], values: list[float], weights: list[float]) -> Measure:
@@ -88,7 +104,17 @@ _MAKERS = tuple(
 _OLD = Stage(
     "evaluate", 1, "", MeasuredConfig, {}, {"scores": Output("", ITEMS)}, _measured, _no_panels
 )
-STAGES = registry((*_MAKERS, _EVALUATE, report.STAGE))
+_JUDGE = Stage(
+    "judge",
+    2,
+    "",
+    GradedConfig,
+    _EVALUATE.inputs,
+    {"items": Output("", ITEMS)},
+    _graded,
+    _no_panels,
+)
+STAGES = registry((*_MAKERS, _EVALUATE, _JUDGE, report.STAGE))
 
 
 def bits(change: float, seed: int = 0, noise: float = 0.05, n: int = _DOCUMENTS) -> Measure:
@@ -114,6 +140,25 @@ def length(tokens: float, n: int = 20) -> Measure:
 
 def evaluated(home: Path, recipe: str, models: Models, **numbers: int) -> dict[str, Artifact]:
     """Publish an evaluation as what the recipe built last, of models that are numbers."""
+    return _of_models(home, recipe, numbers, evaluate=MeasuredConfig(rows=_rows(models)))
+
+
+def graded(
+    home: Path, recipe: str, models: Models, judge: str = "strict", **numbers: int
+) -> dict[str, Artifact]:
+    """Publish a judging of models that are numbers."""
+    config = GradedConfig(model=judge, rows=_rows(models))
+    return _of_models(home, recipe, numbers, judge=config)
+
+
+def _of_models(
+    home: Path, recipe: str, numbers: Mapping[str, int], **others: StageConfig
+) -> dict[str, Artifact]:
+    makers = {stage: WeightsConfig(number=numbers.get(stage, 0)) for stage in ("pretrain", "sft")}
+    return _built(home, recipe, STAGES, {**makers, **others})
+
+
+def _rows(models: Models) -> str:
     rows = {
         name: [
             (one.metric, one.ids, one.numerators.tolist(), one.denominators.tolist())
@@ -121,12 +166,7 @@ def evaluated(home: Path, recipe: str, models: Models, **numbers: int) -> dict[s
         ]
         for name, measures in models.items()
     }
-    makers = [(stage, numbers.get(stage, 0)) for stage in ("pretrain", "sft")]
-    configs: dict[str, StageConfig] = {
-        **{stage: WeightsConfig(number=number) for stage, number in makers},
-        "evaluate": MeasuredConfig(rows=json.dumps(rows)),
-    }
-    return _built(home, recipe, STAGES, configs)
+    return json.dumps(rows)
 
 
 def reported(home: Path, recipe: str, models: Models, champion: str) -> dict[str, Artifact]:

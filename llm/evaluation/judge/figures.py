@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from llm.evaluation.judge.comparisons import Comparison
 from llm.evaluation.judge.outcomes import LABELS
 from llm.evaluation.judge.rubric import Criterion
 from llm.evaluation.judge.win_rate import length_controlled, win_rate
-from llm.evaluation.measure import mean
+from llm.evaluation.measure import GRADE, Measure, mean
 
 HUMAN = "people"
 
@@ -65,12 +65,13 @@ def pair_scores(judged: Sequence[Judged], resamples: int, seed: int) -> Iterator
             yield JudgeScore(source, HUMAN, f"{name}/{criterion}", value)
 
 
-def grade_score(
-    model: str, criterion: Criterion, grades: Sequence[float], resamples: int, seed: int
-) -> JudgeScore:
+def grade_measure(criterion: Criterion, grades: Mapping[str, float]) -> Measure:
+    """The grades of a model's answers, by the item they answer."""
+    return mean(f"{GRADE}/{criterion}", tuple(grades), np.array(list(grades.values())))
+
+
+def grade_score(model: str, measure: Measure, resamples: int, seed: int) -> JudgeScore:
     """The mean grade of a model's answers."""
-    ids = tuple(str(place) for place in range(len(grades)))
-    measure = mean(f"grade/{criterion}", ids, np.array(grades))
     return JudgeScore(model, "", measure.metric, estimate(measure, resamples, seed))
 
 

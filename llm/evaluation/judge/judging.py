@@ -11,10 +11,17 @@ import pyarrow as pa
 
 from llm.corpus.identity import doc_id
 from llm.errors import ExpectedError
+from llm.evaluation.items import ITEMS, item_table
 from llm.evaluation.judge.asking import Answered, Forecast, Limits, ask, forecast
 from llm.evaluation.judge.comparisons import Answer, Comparison, between
 from llm.evaluation.judge.endpoint import Access, Endpoint, JudgeSettings
-from llm.evaluation.judge.figures import Judged, JudgeScore, grade_score, pair_scores
+from llm.evaluation.judge.figures import (
+    Judged,
+    JudgeScore,
+    grade_measure,
+    grade_score,
+    pair_scores,
+)
 from llm.evaluation.judge.outcomes import outcome
 from llm.evaluation.judge.replies import Question, Replies
 from llm.evaluation.judge.rubric import Criterion
@@ -24,6 +31,7 @@ from llm.evaluation.judge.tables import (
     OUTCOMES,
     VERDICTS,
 )
+from llm.evaluation.measure import Measure
 from llm.tables import REJECTED
 
 _MILLION = 1_000_000
@@ -134,9 +142,19 @@ def judge(
     endpoint = Endpoint(access, settings)
     answered = ask(plain, settings, endpoint, replies, limits, report)
     judged, both = _outcomes(questions, answered)
-    scores = [*pair_scores(judged, work.resamples, work.seed), *_grades(work, questions, answered)]
+    graded = _graded(questions, answered)
+    scores = list(pair_scores(judged, work.resamples, work.seed))
+    scores += [
+        grade_score(model, measure, work.resamples, work.seed)
+        for model, measures in graded.items()
+        for measure in measures
+    ]
+    items = [item_table(model, measures) for model, measures in graded.items()]
     return Verdicts(
-        _tables(work, questions, answered, judged, scores),
+        {
+            **_tables(work, questions, answered, judged, scores),
+            "items": pa.concat_tables([ITEMS.empty_table(), *items]),
+        },
         {
             "judge": settings.model,
             "asked": len(questions),
@@ -191,16 +209,18 @@ def _outcomes(
     return judged, without
 
 
-def _grades(
-    work: Work, questions: Sequence[_Asked], answered: Sequence[Answered]
-) -> Iterator[JudgeScore]:
-    grades: dict[tuple[str, Criterion], list[float]] = {}
+def _graded(questions: Sequence[_Asked], answered: Sequence[Answered]) -> dict[str, list[Measure]]:
+    """Of each model its grades by each criterion, where there is one."""
+    grades: dict[str, dict[Criterion, dict[str, float]]] = {}
     for asked, given in zip(questions, answered, strict=True):
         if not isinstance(asked.subject, Comparison) and given.verdict:
-            key = (asked.subject[0], asked.criterion)
-            grades.setdefault(key, []).append(float(given.verdict))
-    for (model, criterion), found in grades.items():
-        yield grade_score(model, criterion, found, work.resamples, work.seed)
+            model, answer = asked.subject
+            of_model = grades.setdefault(model, {})
+            of_model.setdefault(asked.criterion, {})[answer.item] = float(given.verdict)
+    return {
+        model: [grade_measure(criterion, found) for criterion, found in by_criterion.items()]
+        for model, by_criterion in grades.items()
+    }
 
 
 def _cost(answered: Sequence[Answered], prices: Prices) -> dict[str, Any]:

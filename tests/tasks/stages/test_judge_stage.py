@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from llm.evaluation.items import direction, read_measures
 from tasks.engine.config import StageConfig
 from tasks.engine.errors import ExternalInputError, TrainerError
 from tasks.engine.run.build import build
@@ -123,6 +124,12 @@ def test_models_are_compared_and_graded(tmp_path: Path) -> None:
     ]
     assert scores["sft", "win_rate/helpfulness"]["value"] == pytest.approx(sum(longer) / 3)
     assert scores["base", "grade/helpfulness"]["value"] == 7.0
+    measures = read_measures(artifact.data("items").table())
+    assert list(measures) == ["base", "sft"]
+    grades = measures["sft"]["grade/helpfulness"]
+    assert set(grades.ids) == {row["item"] for row in answers}
+    assert grades.value == 7.0
+    assert direction(grades) == 1
     assert again.artifact.facts["calls"] == 0
     assert again.artifact.facts["cost"]["amount"] == 0
     assert again.artifact.data("verdicts").data_id == artifact.data("verdicts").data_id
