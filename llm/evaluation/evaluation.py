@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from llm.evaluation.preferences import preference_measures
 from llm.evaluation.run_file import NamedModel, Run
 from llm.evaluation.safety.subjects import is_of_safety
 from llm.evaluation.safety_checks import SafetyChecks
-from llm.evaluation.samples import answers, generated_length
+from llm.evaluation.samples import answers, continued, generated_length
 from llm.evaluation.score_tables import (
     CHANGE,
     SAMPLES,
@@ -31,6 +31,7 @@ from llm.evaluation.score_tables import (
     score_table,
 )
 from llm.evaluation.tasks.subject import OwnModel, Subject
+from llm.evaluation.tasks.talking import OwnTalk, Talking, talk_of
 from llm.evaluation.tasks.transformers_model import TransformersModel
 from llm.evaluation.text_measures import text_measures
 from llm.evaluation.validation_bytes import NO_TEXT, validation_text
@@ -116,7 +117,11 @@ def evaluate(run: Run, begin: Begin) -> Result:
             )
             measures += benchmarks.ask(named.name, subject, watched)
             measures += safety.ask(named.name, model, encoder, watched)
-            replies, too_long = _samples(run, named.name, model, encoder, continued=place == 0)
+            talk = OwnTalk(model, encoder)
+            replies, too_long = _samples(run, named.name, talk)
+            if place == 0:
+                going_on, cut = _going_on(run, named.name, model, encoder)
+                replies, too_long = [*going_on, *replies], too_long + cut
         items.append(item_table(named.name, measures))
         samples += replies
         left_out[named.name]["prompts"] = {"too_long": too_long} if too_long else {}
@@ -132,10 +137,15 @@ def evaluate(run: Run, begin: Begin) -> Result:
         measured[named.name] = {measure.metric: measure for measure in measures}
     for other in run.others:
         with autocast(device, run.precision):
-            subject = TransformersModel(other.folder, device)
+            theirs = TransformersModel(other.folder, device)
             watched = partial(begin, other.name)
-            measures = list(on_text(subject, watched))
-            measures += benchmarks.ask(other.name, subject, watched)
+            measures = list(on_text(theirs, watched))
+            measures += benchmarks.ask(other.name, theirs, watched)
+            answering = talk_of(theirs)
+            measures += safety.behaviour(other.name, answering, watched)
+            if answering is not None:
+                replies, _ = _samples(run, other.name, answering)
+                samples += replies
         items.append(item_table(other.name, measures))
         scores += [_score(run, other.name, measure) for measure in measures]
     for name, reasons in [*benchmarks.left_out.items(), *safety.left_out.items()]:
@@ -190,15 +200,19 @@ def _measures(
         yield generated_length(model, exchanges, encoder.stops, run.new_tokens, report)
 
 
-def _samples(
-    run: Run, name: str, model: AnyModel, encoder: ChatEncoder, continued: bool
+def _samples(run: Run, name: str, talk: Talking) -> tuple[list[dict[str, str]], int]:
+    """Answers to the prompts, and how many of these fill the context."""
+    replies = answers(talk, run.prompts, run.new_tokens)
+    return _rows(name, replies), sum(prompt not in replies for prompt in run.prompts)
+
+
+def _going_on(
+    run: Run, name: str, model: AnyModel, encoder: ChatEncoder
 ) -> tuple[list[dict[str, str]], int]:
-    """Answers to the prompts and, where the model is a base model, texts it goes on with; and how
-    many of both fill the context."""
-    found: list[dict[str, str]] = []
-    too_long = 0
-    for prompts, chat in ((run.continuations if continued else (), False), (run.prompts, True)):
-        replies = answers(model, encoder, prompts, run.new_tokens, chat)
-        too_long += sum(prompt not in replies for prompt in prompts)
-        found += [{"model": name, "prompt": p, "completion": text} for p, text in replies.items()]
-    return found, too_long
+    """Texts that the model goes on with, and how many of them fill the context."""
+    found = continued(model, encoder, run.continuations, run.new_tokens)
+    return _rows(name, found), sum(text not in found for text in run.continuations)
+
+
+def _rows(name: str, found: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"model": name, "prompt": p, "completion": text} for p, text in found.items()]

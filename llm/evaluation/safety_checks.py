@@ -18,6 +18,7 @@ from llm.evaluation.safety.subjects import MEMORISED_PII, MEMORISED_TEXT, TOXIC_
 from llm.evaluation.safety.told import Safety
 from llm.evaluation.tasks.answer_table import ANSWERS, answer_table
 from llm.evaluation.tasks.answers import Outcome
+from llm.evaluation.tasks.talking import NO_CHAT_TEMPLATE, OwnTalk, Talking
 from llm.foreign.model import AnyModel
 from llm.model.scoring import Report
 from llm.tables import TRAIN, VALIDATION
@@ -70,17 +71,9 @@ class SafetyChecks:
         encoder: ChatEncoder,
         begin: Callable[[str], Report],
     ) -> list[Measure]:
-        """A model's measures; none of what there is nothing for."""
+        """The measures of a model of the chain; none of what there is nothing for."""
         left_out = self.left_out.setdefault(name, {})
-        measures: list[Measure] = []
-        if any(self._behaviour.prompts.values()):
-            told = begin("safety prompt")
-            found = self._behaviour.ask(model, encoder, self._new_tokens, told)
-            measures += _behaviour_measures(found)
-            for kind, outcome in found.items():
-                self._answers.append(answer_table(name, kind, outcome.answers))
-                if outcome.left_out:
-                    left_out[kind] = dict(Counter(outcome.left_out.values()))
+        measures = self.behaviour(name, OwnTalk(model, encoder), begin)
         for split, part in _PARTS.items():
             if self._documents[split]:
                 report = begin(f"halved {split} document")
@@ -89,6 +82,27 @@ class SafetyChecks:
                 if lost:
                     left_out[f"{split}_documents_begun"] = dict(Counter(lost.values()))
         return measures
+
+    def behaviour(
+        self, name: str, talk: Talking | None, begin: Callable[[str], Report]
+    ) -> list[Measure]:
+        """What of that is in a model's answers: all there is to ask a model of others.
+
+        Args:
+            talk: `None` of a model that answers nobody.
+        """
+        left_out = self.left_out.setdefault(name, {})
+        asked = {kind: len(found) for kind, found in self._behaviour.prompts.items() if found}
+        if talk is None:
+            left_out.update({kind: {NO_CHAT_TEMPLATE: count} for kind, count in asked.items()})
+        if talk is None or not asked:
+            return []
+        found = self._behaviour.ask(talk, self._new_tokens, begin("safety prompt"))
+        for kind, outcome in found.items():
+            self._answers.append(answer_table(name, kind, outcome.answers))
+            if outcome.left_out:
+                left_out[kind] = dict(Counter(outcome.left_out.values()))
+        return list(_behaviour_measures(found))
 
     @property
     def answers(self) -> pa.Table:

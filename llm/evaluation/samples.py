@@ -8,6 +8,7 @@ import numpy as np
 
 from llm.evaluation.conversations import Exchange
 from llm.evaluation.measure import GENERATED_TOKENS, Measure, mean
+from llm.evaluation.tasks.talking import Talking
 from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.model.scoring import Report
@@ -17,29 +18,29 @@ from llm.tokens.chat import ChatEncoder
 _AT_ONCE = 32
 
 
-def answers(
-    model: AnyModel,
-    encoder: ChatEncoder,
-    prompts: Sequence[str],
-    new_tokens: int,
-    chat: bool,
-) -> dict[str, str]:
-    """Greedy answers to questions, or continuations of texts, of up to `new_tokens` tokens.
+def answers(talk: Talking, prompts: Sequence[str], new_tokens: int) -> dict[str, str]:
+    """Greedy answers to what users say, of up to `new_tokens` tokens.
 
     Returns:
-        Of each prompt that leaves room for an answer in the model's context what follows it.
-
-    Args:
-        chat: each prompt is the turn of a user; else it is plain text to go on with.
+        Of each prompt that leaves room for an answer in the model's context the answer.
     """
-    ids = {}
-    for prompt in prompts:
-        turns = [{"role": "user", "content": prompt}]
-        tokens = encoder.prompt(turns) if chat else encoder.text(prompt)
-        if 0 < len(tokens) < model.architecture.context:
-            ids[prompt] = tokens
+    turns = {prompt: talk.turn(prompt) for prompt in prompts}
+    turns = {prompt: ids for prompt, ids in turns.items() if len(ids) < talk.context}
+    return dict(zip(turns, talk.replies(list(turns.values()), new_tokens), strict=True))
+
+
+def continued(
+    model: AnyModel, encoder: ChatEncoder, texts: Sequence[str], new_tokens: int
+) -> dict[str, str]:
+    """Greedy continuations of texts, of up to `new_tokens` tokens.
+
+    Returns:
+        Of each text that leaves room in the model's context what follows it.
+    """
+    ids = {text: encoder.text(text) for text in texts}
+    ids = {text: row for text, row in ids.items() if 0 < len(row) < model.architecture.context}
     made = generate(model, list(ids.values()), new_tokens, encoder.stops)
-    return {prompt: encoder.decode(row) for prompt, row in zip(ids, made, strict=True)}
+    return {text: encoder.decode(row) for text, row in zip(ids, made, strict=True)}
 
 
 def generated_length(

@@ -173,7 +173,7 @@ def _something_to_score(
 
 STAGE = Stage(
     name="evaluate",
-    version=4,
+    version=5,
     description="Scores every model on validation text, answers and preferences.",
     config=EvaluateConfig,
     inputs={

@@ -12,10 +12,8 @@ from llm.evaluation.safety.told import Safety
 from llm.evaluation.safety.toxic_words import ToxicWords
 from llm.evaluation.tasks.answers import Answer, Outcome
 from llm.evaluation.tasks.continuations import TOO_LONG
-from llm.foreign.model import AnyModel
-from llm.model.generation import generate
+from llm.evaluation.tasks.talking import Talking
 from llm.model.scoring import Report
-from llm.tokens.chat import ChatEncoder
 
 HARMLESS, HARMFUL = "harmless_prompts", "harmful_prompts"
 REFUSAL = {HARMLESS: OVER_REFUSAL, HARMFUL: HARMFUL_REFUSAL}
@@ -41,9 +39,7 @@ class Behaviour:
             HARMFUL: read_prompts(told.harmful, told.prompts),
         }
 
-    def ask(
-        self, model: AnyModel, encoder: ChatEncoder, new_tokens: int, report: Report
-    ) -> dict[str, Outcome]:
+    def ask(self, talk: Talking, new_tokens: int, report: Report) -> dict[str, Outcome]:
         """Greedy answers by kind of prompt, each with what was found in it; kinds without a prompt
         are left out."""
         total = sum(map(len, self.prompts.values()))
@@ -53,17 +49,17 @@ class Behaviour:
             outcome = Outcome([], {})
             usable = []
             for prompt in prompts:
-                ids = encoder.prompt([{"role": "user", "content": prompt.text}])
-                if len(ids) < model.architecture.context:
+                ids = talk.turn(prompt.text)
+                if len(ids) < talk.context:
                     usable.append((prompt, ids))
                 else:
                     outcome.left_out[prompt.item] = TOO_LONG
             done += len(outcome.left_out)
             for first in range(0, len(usable), _AT_ONCE):
                 part = usable[first : first + _AT_ONCE]
-                made = generate(model, [ids for _, ids in part], new_tokens, encoder.stops)
-                for (prompt, _), tokens in zip(part, made, strict=True):
-                    outcome.answers.append(self._judged(kind, prompt, encoder.decode(tokens)))
+                said = talk.replies([ids for _, ids in part], new_tokens)
+                for (prompt, _), answer in zip(part, said, strict=True):
+                    outcome.answers.append(self._judged(kind, prompt, answer))
                 done += len(part)
                 report(done, total)
             if prompts:

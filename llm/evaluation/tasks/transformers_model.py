@@ -60,6 +60,25 @@ class TransformersModel:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
+    @property
+    def answers_users(self) -> bool:
+        """Whether its tokenizer has a chat template for what a user says first."""
+        from jinja2 import TemplateError
+
+        if not self._tokenizer.chat_template:
+            return False
+        try:
+            return bool(self.turn("Hello"))
+        except TemplateError:
+            return False
+
+    def turn(self, text: str) -> list[int]:
+        """What a user says, in its chat template, up to where the answer begins."""
+        ids: list[int] = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
+        )
+        return ids
+
     def continue_(self, prompts: Sequence[Prompt]) -> list[str]:
         """One at a time: beside longer prompts a shorter one would be padded."""
         return [self._continue(prompt) for prompt in prompts]
