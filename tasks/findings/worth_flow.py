@@ -98,7 +98,7 @@ def _words(said: Worth, base: Worth) -> str:
     if said.same:
         lines.append("same model without it")
     elif said.gain is not None:
-        lines.append(change_text(_turned(said)))
+        lines.append(change_text(_turned(said)).replace(" [", "\n["))
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from tasks.panels.panels import Stream
 from tasks.panels.svg import COLOURS
 from tasks.panels.svg_graph import layers
 
-_HEIGHT, _BOX, _PITCH = 240.0, 12, 200
+_HEIGHT, _BOX, _PITCH = 240.0, 12, 150
 _GAP, _LINE, _MARGIN, _TOP = 14.0, 15, 8, 40
 _CHARACTER = 6.4
 _THINNEST = 1.0
@@ -57,7 +57,7 @@ def flow(title: str, streams: Sequence[Stream]) -> str:
     drawn += [_labelled(name, box, scale) for name, box in boxes.items()]
     width = _MARGIN + (max(box.layer for box in boxes.values()) + 1) * _PITCH
     return (
-        f'<svg viewBox="0 0 {width} {bottom + _MARGIN:.0f}" role="img" '
+        f'<svg class="flow" viewBox="0 0 {width} {bottom + _MARGIN:.0f}" role="img" '
         f'aria-label="{escape_xml(title)}" font-size="12" fill="currentColor">'
         f"{''.join(drawn)}</svg>"
     )
@@ -130,7 +130,12 @@ def _labelled(name: str, box: _Box, scale: float) -> str:
 def _lines(name: str, box: _Box) -> list[str]:
     """Of a label: what the box is, how much goes through it, and what is said of that."""
     shown = int((_PITCH - _BOX - 10) / _CHARACTER)
-    short = name if len(name) <= shown else f"{name[: shown - 1]}…"
+    short = name
+    if len(name) > shown:
+        # What it comes from says the stage.
+        short = name.rpartition(": ")[2]
+    if len(short) > shown:
+        short = f"{short[: shown - 1]}…"
     return [short, number(box.amount), *box.words.splitlines()]
 
 
