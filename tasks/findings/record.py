@@ -10,12 +10,12 @@ from typing import Any
 
 from llm.evaluation.bootstrap import Estimate
 from llm.evaluation.differences.differences import Difference
-from tasks.engine.errors import ExternalInputError
+from tasks.engine.errors import ExternalInputError, StoreError
 from tasks.engine.identity.snapshot import Item, Snapshot
 from tasks.engine.store.store import Store
 from tasks.findings.result import Gain, Removal, Result, Worth
 
-_FOLDER = "experiments"
+_FOLDER, _SUFFIX = "experiments", ".json"
 _VERSION = 2
 
 
@@ -102,14 +102,23 @@ def keep(store: Store, found: Finding) -> None:
 
 
 def kept(store: Store, name: str) -> Finding | None:
-    """What the last run of an experiment found; `None` where it has not run."""
-    return _finding(store.read_json(_path(name)))
+    """What the last run of an experiment found; `None` where it has not run.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    return _read(store, _path(name))
 
 
 def measured(store: Store, recipe: str) -> Iterator[Measured]:
-    """The variants of a recipe that experiments have measured, other than their bases."""
-    for path in store.files(_FOLDER):
-        found = _finding(store.read_json(path))
+    """The variants of a recipe that experiments have measured, other than their bases.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    # Beside the records stand those that are being written, under names of their own.
+    for path in (path for path in store.files(_FOLDER) if path.endswith(_SUFFIX)):
+        found = _read(store, path)
         if found is None or found.recipe != recipe:
             continue
         for each in found.result.variants[1:]:
@@ -126,31 +135,54 @@ def measured(store: Store, recipe: str) -> Iterator[Measured]:
 
 
 def record_file(store: Store, name: str) -> Snapshot | None:
-    """The file of an experiment as an input; `None` where it has not run."""
+    """The file of an experiment as an input; `None` where it has not run.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
     if kept(store, name) is None:
         return None
     path = _path(name)
     data = store.read(path)
-    return Snapshot([Item(f"{name}.json", len(data), sha256(data).hexdigest(), path, stored=True)])
+    return Snapshot(
+        [Item(f"{name}{_SUFFIX}", len(data), sha256(data).hexdigest(), path, stored=True)]
+    )
 
 
 def read_item(store: Store, item: Item) -> Finding:
     """What such a file holds.
 
     Raises:
-        ExternalInputError: the experiment has run again since it was looked up.
+        ExternalInputError: the experiment has run again since it was looked up, or the file is
+            gone.
     """
-    data = store.read(item.path)
-    found = _finding(json.loads(data))
-    if found is None or sha256(data).hexdigest() != item.sha256:
+    try:
+        data = store.read(item.path)
+    except FileNotFoundError:
+        data = b""
+    if sha256(data).hexdigest() != item.sha256:
         raise ExternalInputError(
-            f"{store.full(item.path)}: the experiment ran again meanwhile; run again"
+            f"{store.full(item.path)}: the experiment ran again meanwhile, or its record was "
+            "removed; run again"
         )
+    found = _finding(json.loads(data))
+    assert found is not None, "it was read when it was looked up"
     return found
 
 
 def _path(name: str) -> str:
-    return f"{_FOLDER}/{name}.json"
+    return f"{_FOLDER}/{name}{_SUFFIX}"
+
+
+def _read(store: Store, path: str) -> Finding | None:
+    record = store.read_json(path)
+    try:
+        return _finding(record)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{store.full(path)} is no record of an experiment ({error!r}); remove it, and "
+            "`ingot experiment` writes it again"
+        ) from error
 
 
 def _finding(record: Any) -> Finding | None:
@@ -161,7 +193,11 @@ def _finding(record: Any) -> Finding | None:
     counts = (record["items"], record["left_out"])
     result = Result(record["name"], tuple(record["seeds"]), variants, *counts)
     removals = {name: Removal(**removal) for name, removal in record["removals"].items()}
-    return Finding(record["recipe"], result, record["configs"], removals)
+    found = Finding(record["recipe"], result, record["configs"], removals)
+    names = [each.variant for each in variants]
+    if not names or found.configs.keys() != set(names) or not removals.keys() <= set(names[1:]):
+        raise KeyError("variants")
+    return found
 
 
 def _worth(record: Mapping[str, Any]) -> Worth:

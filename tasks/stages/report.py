@@ -190,7 +190,7 @@ def _found(
     if not config.experiment:
         return None
     if _EXPERIMENT not in inputs.external:
-        log(f"the experiment {config.experiment} has not run yet; `ingot experiment FILE` runs it")
+        log(f"nothing found by an experiment {config.experiment}; `ingot experiment FILE` runs it")
         return None
     [item] = inputs.external[_EXPERIMENT].items
     return record.read_item(store, item)

@@ -103,3 +103,5 @@ def test_what_was_measured_is_found_again(tmp_path: Path) -> None:
     assert gain is not None
     assert known["bare"].change == gain.difference.change
     assert list(measured(store, "nobody")) == []
+    (tmp_path / "home" / "experiments" / ".trial.json.5f3a").write_text("half wri")
+    assert len(list(measured(store, "ground"))) == 3, "what is being written is no record yet"

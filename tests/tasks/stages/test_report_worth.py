@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from llm.evaluation.bootstrap import Estimate
 from llm.evaluation.differences.differences import Difference
-from tasks.engine.errors import ExternalInputError
+from tasks.engine.errors import ExternalInputError, StoreError
 from tasks.engine.run.execute import BuildResult
 from tasks.engine.store.store import Store
 from tasks.findings.record import Finding, keep, read_item, record_file
@@ -106,6 +107,30 @@ def test_an_experiment_that_ran_again_since_the_plan_is_told(tmp_path: Path, pag
     keep(store, replace(found, recipe="other"))
     with pytest.raises(ExternalInputError, match="the experiment ran again meanwhile"):
         read_item(store, item)
+    store.remove(item.path)
+    with pytest.raises(ExternalInputError, match="its record was removed; run again"):
+        read_item(store, item)
+
+
+def test_a_damaged_record_is_told_with_its_path(tmp_path: Path, pages: Path) -> None:
+    store, path = Store(str(tmp_path)), tmp_path / "experiments" / "trial.json"
+    keep(store, finding(reported(tmp_path, pages)))
+    whole = path.read_text()
+    record = json.loads(whole)
+    for damaged in (
+        whole[:300],
+        "[]",
+        '{"version": 2}',
+        json.dumps({**record, "variants": []}),
+        json.dumps({**record, "removals": {"nobody": {"stage": "dedup", "reason": ""}}}),
+    ):
+        path.write_text(damaged)
+        with pytest.raises(StoreError, match=r"trial\.json is no.*remove it"):
+            reported(tmp_path, pages)
+    path.write_text('{"version": 1}')
+    assert TITLE not in page_of(reported(tmp_path, pages)), (
+        "an earlier version's is as good as none"
+    )
 
 
 def test_an_experiment_is_named_as_its_file_is(tmp_path: Path) -> None:
