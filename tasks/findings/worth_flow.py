@@ -94,7 +94,7 @@ def _kind(said: Worth) -> str:
 
 def _words(said: Worth, base: Worth) -> str:
     """What leaves the training text, and the change of bits per byte."""
-    lines = [f"{counted(said.tokens - base.tokens, 'training token')}"]
+    lines = [counted(said.tokens - base.tokens, "token")]
     if said.same:
         lines.append("same model without it")
     elif said.gain is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import html
 import re
 
-# NUL and its like end or confuse parsers; a lone surrogate has no UTF-8.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+# NUL and its like end or confuse parsers, and XML has no U+FFFE and U+FFFF; a lone surrogate has no
+# UTF-8.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 def printable(text: str) -> str:

@@ -17,9 +17,12 @@ from tasks.panels.svg import COLOURS
 from tasks.panels.svg_graph import layers
 
 _HEIGHT, _BOX, _PITCH = 240.0, 12, 150
+_ROOM = _PITCH - _BOX - 10  # of a label
 _GAP, _LINE, _MARGIN, _TOP = 14.0, 15, 8, 40
-_CHARACTER = 6.4
+_CHARACTER, _SMALL = 6.4, 5.8  # wide: of a name, of what is said below it
 _THINNEST = 1.0
+# Pages show it as wide as they are: the letters of a drawing of two layers would be headlines.
+_NARROWEST = 5 * _PITCH
 
 
 @dataclass
@@ -52,12 +55,13 @@ def flow(title: str, streams: Sequence[Stream]) -> str:
     )
     bottom = max(_placed(boxes, layer, scale) for layer in found)
     kinds = list(dict.fromkeys(stream.kind for stream in streams))
-    drawn = [_legend(kinds)]
+    legend, legend_end = _legend(kinds)
+    drawn = [legend]
     drawn += [_link(stream, boxes, scale, _colour(kinds, stream.kind)) for stream in streams]
     drawn += [_labelled(name, box, scale) for name, box in boxes.items()]
-    width = _MARGIN + (max(box.layer for box in boxes.values()) + 1) * _PITCH
+    width = max(_left(found[-1] + 1), legend_end, _NARROWEST)
     return (
-        f'<svg class="flow" viewBox="0 0 {width} {bottom + _MARGIN:.0f}" role="img" '
+        f'<svg class="flow" viewBox="0 0 {width:.0f} {bottom + _MARGIN:.0f}" role="img" '
         f'aria-label="{escape_xml(title)}" font-size="12" fill="currentColor">'
         f"{''.join(drawn)}</svg>"
     )
@@ -129,14 +133,15 @@ def _labelled(name: str, box: _Box, scale: float) -> str:
 
 def _lines(name: str, box: _Box) -> list[str]:
     """Of a label: what the box is, how much goes through it, and what is said of that."""
-    shown = int((_PITCH - _BOX - 10) / _CHARACTER)
-    short = name
-    if len(name) > shown:
-        # What it comes from says the stage.
-        short = name.rpartition(": ")[2]
-    if len(short) > shown:
-        short = f"{short[: shown - 1]}…"
-    return [short, number(box.amount), *box.words.splitlines()]
+    shown = int(_ROOM / _CHARACTER)
+    # What it comes from says the stage.
+    short = name if len(name) <= shown else name.rpartition(": ")[2] or name
+    said = [number(box.amount), *box.words.splitlines()]
+    return [_cut(short, shown), *(_cut(line, int(_ROOM / _SMALL)) for line in said)]
+
+
+def _cut(text: str, shown: int) -> str:
+    return text if len(text) <= shown else f"{text[: shown - 1]}…"
 
 
 def _left(layer: int) -> int:
@@ -147,7 +152,8 @@ def _colour(kinds: Sequence[str], kind: str) -> str:
     return COLOURS[kinds.index(kind) % len(COLOURS)]
 
 
-def _legend(kinds: Sequence[str]) -> str:
+def _legend(kinds: Sequence[str]) -> tuple[str, float]:
+    """The drawing, and where it ends."""
     drawn, x = [], float(_MARGIN)
     for kind in kinds if len(kinds) > 1 else ():
         drawn.append(
@@ -155,4 +161,4 @@ def _legend(kinds: Sequence[str]) -> str:
             f'<text x="{x + 18:.1f}" y="16">{escape_xml(kind)}</text>'
         )
         x += len(kind) * _CHARACTER + 44
-    return "".join(drawn)
+    return "".join(drawn), x

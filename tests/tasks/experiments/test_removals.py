@@ -74,7 +74,7 @@ def test_the_funnel_says_what_its_removals_are_worth(tmp_path: Path) -> None:
     whole = streams["clean", "all of filter"]
     # Without the filter the model is better by .2: with it, worse by so much.
     assert (whole.count, whole.kind) == (10, "removed, for the worse")
-    assert whole.words.splitlines()[0] == "200 training tokens"
+    assert whole.words.splitlines()[0] == "200 tokens"
     assert whole.words.splitlines()[1:] == ["+0.2", "[+0.2, +0.2]"]
     rule = streams["all of filter", "filter: word_count"]
     assert (rule.count, rule.kind) == (7, "removed, for the better")

@@ -66,3 +66,18 @@ def test_what_flows_keeps_its_thickness_and_nothing_overlaps() -> None:
     words = [each.text for each in root.iter(f"{svg}text")]
     assert "-0.01 [-0.02, -0.005]" in words
     assert "none" not in words
+
+
+def test_nothing_of_what_flows_is_cut_off_by_the_drawings_edge() -> None:
+    kinds = [f"removed, for a reason of kind {number}" for number in range(6)]
+    streams = [
+        Stream("in", f"filter: {kind} {'long ' * 60}\uffff", 1, kind, "12,345,678,901 tokens" * 3)
+        for kind in kinds
+    ] + [Stream("in", f"{'a name that ends so' * 3}: ", 1, kinds[0])]
+    root = ElementTree.fromstring(picture(Flow("Worth", "documents", streams)))
+    wide = float(root.attrib["width"])
+    sizes = {"12": 6.0, "11": 5.5}
+    for each in root[2].iter("{http://www.w3.org/2000/svg}text"):
+        assert each.text
+        letters = len(each.text) * sizes[each.attrib.get("font-size", "12")]
+        assert float(each.attrib["x"]) + letters < wide

@@ -72,7 +72,7 @@ def test_the_funnel_with_the_worth_of_each_removal(tmp_path: Path, pages: Path) 
     assert "removed, for the better" in page.text
     assert "all of dedup" in page.text
     # Without it worse by a quarter: with it better by so much.
-    assert "300 training tokens" in page.text
+    assert "300 tokens" in page.text
     assert "[-0.26, -0.24]" in page.text
     assert page.row("no dedup")[1:4] == ["2.2500", "+0.25 [+0.24, +0.26]", "worse"]
     assert page.row("same")[3] == "same model"
