@@ -17,18 +17,20 @@ _SETTINGS = ("model", "max_reply_tokens", "temperature", "new_tokens")
 
 
 def with_grades(one: Contender) -> Contender:
-    """The same with the grades of the last judging that read this very model, if there is any."""
+    """The same with the grades of the last judging that graded this very model, if there is any."""
     record = one.evaluation.manifest.inputs.get(one.model)
     if record is None:
         return one
-    found = list(_judgings(one.evaluation, record.data_id))
-    if not found:
-        return one
-    judging, model = max(found, key=lambda each: each[0].manifest.timings.started)
-    grades = read_measures(judging.data(ITEMS).table()).get(model)
-    if not grades:
-        return one
-    return replace(one, measures={**one.measures, **grades}, judge=_judge(judging))
+    # A model may have been judged under two names: what changed nothing made it once more.
+    for judging, model in sorted(
+        _judgings(one.evaluation, record.data_id),
+        key=lambda each: (each[0].manifest.timings.started, each[1] == one.model),
+        reverse=True,
+    ):
+        grades = read_measures(judging.data(ITEMS).table()).get(model)
+        if grades:
+            return replace(one, measures={**one.measures, **grades}, judge=_judge(judging))
+    return one
 
 
 def _judgings(evaluation: Artifact, model_id: str) -> Iterator[tuple[Artifact, str]]:

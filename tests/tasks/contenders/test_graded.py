@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm.evaluation.differences.pairing import DifferentItemsError
 from llm.evaluation.measure import Measure, mean
 from tasks.comparison.comparing import ComparisonError, compare
 from tasks.comparison.contenders import Contender
@@ -62,3 +63,20 @@ def test_the_last_judging_counts_and_only_one_judge_compares(tmp_path: Path) -> 
     found = compare([lenient, other])
     assert [row.difference.metric for row in found.rows] == ["bits_per_byte"]
     assert [each.metric for each in found.refused] == [GRADE]
+
+
+def test_a_judging_that_graded_nothing_takes_no_grades_away(tmp_path: Path) -> None:
+    before = measured(tmp_path, "one", grades(5), sft=1)
+    graded(tmp_path, "one", {}, "pairs only", sft=1)
+    after = of_channel(Store(str(tmp_path)), "one", "latest")
+    assert after.measures[GRADE].value == before.measures[GRADE].value
+    assert after.judge.startswith("strict ")
+
+
+def test_prompts_without_a_grade_are_told_and_left_out_on_demand(tmp_path: Path) -> None:
+    one = measured(tmp_path, "one", grades(5), sft=1)
+    fewer = measured(tmp_path, "other", grades(7, n=57, seed=1), sft=2)
+    with pytest.raises(DifferentItemsError, match="prompt:5"):
+        compare([one, fewer], [GRADE])
+    [row] = compare([one, fewer], [GRADE], shared_items=True).rows
+    assert (row.difference.change.n, row.difference.verdict) == (57, "better")
