@@ -22,10 +22,10 @@ def answers(talk: Talking, prompts: Sequence[str], new_tokens: int) -> dict[str,
     """Greedy answers to what users say, of up to `new_tokens` tokens.
 
     Returns:
-        Of each prompt that leaves room for an answer in the model's context the answer.
+        Of each prompt that the model can be asked, and that leaves room in its context, the answer.
     """
     turns = {prompt: talk.turn(prompt) for prompt in prompts}
-    turns = {prompt: ids for prompt, ids in turns.items() if len(ids) < talk.context}
+    turns = {prompt: ids for prompt, ids in turns.items() if 0 < len(ids) < talk.context}
     return dict(zip(turns, talk.replies(list(turns.values()), new_tokens), strict=True))
 
 

@@ -12,7 +12,7 @@ from llm.evaluation.safety.told import Safety
 from llm.evaluation.safety.toxic_words import ToxicWords
 from llm.evaluation.tasks.answers import Answer, Outcome
 from llm.evaluation.tasks.continuations import TOO_LONG
-from llm.evaluation.tasks.talking import Talking
+from llm.evaluation.tasks.talking import NO_TURN, Talking
 from llm.model.scoring import Report
 
 HARMLESS, HARMFUL = "harmless_prompts", "harmful_prompts"
@@ -50,7 +50,9 @@ class Behaviour:
             usable = []
             for prompt in prompts:
                 ids = talk.turn(prompt.text)
-                if len(ids) < talk.context:
+                if not ids:
+                    outcome.left_out[prompt.item] = NO_TURN
+                elif len(ids) < talk.context:
                     usable.append((prompt, ids))
                 else:
                     outcome.left_out[prompt.item] = TOO_LONG

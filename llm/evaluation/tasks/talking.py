@@ -11,7 +11,8 @@ from llm.foreign.model import AnyModel
 from llm.model.generation import generate
 from llm.tokens.chat import ChatEncoder
 
-NO_CHAT_TEMPLATE = "no_chat_template"
+# Why nobody, or not this, is asked.
+NO_CHAT_TEMPLATE, NO_TURN = "no_chat_template", "no_turn"
 
 
 class Talking(Protocol):
@@ -24,10 +25,11 @@ class Talking(Protocol):
     context: int
 
     def turn(self, text: str) -> list[int]:
-        """What a user says, as tokens up to where the answer begins."""
+        """What a user says, as tokens up to where the answer begins; empty where the model has no
+        way to be told it."""
 
     def replies(self, turns: Sequence[Sequence[int]], new_tokens: int) -> list[str]:
-        """Greedy answers of up to so many tokens."""
+        """Greedy answers of up to so many tokens, and to where the context ends."""
 
 
 class OwnTalk:
@@ -56,7 +58,9 @@ class OtherTalk:
         return self._model.turn(text)
 
     def replies(self, turns: Sequence[Sequence[int]], new_tokens: int) -> list[str]:
-        return self._model.continue_([Prompt(ids, new_tokens, ()) for ids in turns])
+        return self._model.continue_(
+            [Prompt(ids, min(new_tokens, self.context - len(ids)), ()) for ids in turns]
+        )
 
 
 def talk_of(model: TransformersModel) -> OtherTalk | None:

@@ -31,12 +31,14 @@ class TransformersModel:
     """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        broken = (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError)
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
             model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        except (*broken, SafetensorError) as error:
             raise OtherModelError(
                 f"{folder} is no model that transformers loads: {error}; give the folder that "
                 "save_pretrained wrote"
@@ -63,21 +65,18 @@ class TransformersModel:
     @property
     def answers_users(self) -> bool:
         """Whether its tokenizer has a chat template for what a user says first."""
-        from jinja2 import TemplateError
-
-        if not self._tokenizer.chat_template:
-            return False
-        try:
-            return bool(self.turn("Hello"))
-        except TemplateError:
-            return False
+        return bool(self._tokenizer.chat_template) and bool(self.turn("Hello"))
 
     def turn(self, text: str) -> list[int]:
-        """What a user says, in its chat template, up to where the answer begins."""
-        ids: list[int] = self._tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False
-        )
-        return ids
+        """What a user says, in its chat template, up to where the answer begins; empty where the
+        template refuses it, or makes nothing of it."""
+        try:
+            said: str = self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
+            )
+        except Exception:  # noqa: BLE001 - a program of others, which raises what it likes
+            return []
+        return self.encode_bare(said)
 
     def continue_(self, prompts: Sequence[Prompt]) -> list[str]:
         """One at a time: beside longer prompts a shorter one would be padded."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from llm.evaluation import samples
 from llm.evaluation.completion_loss import completion_loss
@@ -26,8 +27,8 @@ from llm.evaluation.run_file import read
 from llm.evaluation.safety.subjects import is_of_safety
 from llm.evaluation.samples import answers, continued, generated_length
 from llm.evaluation.tasks import talking
-from llm.evaluation.tasks.talking import OwnTalk
-from llm.evaluation.tasks.transformers_model import OtherModelError
+from llm.evaluation.tasks.talking import OwnTalk, talk_of
+from llm.evaluation.tasks.transformers_model import OtherModelError, TransformersModel
 from llm.evaluation.validation_examples import validation_examples
 from llm.model.transformer import Transformer
 from llm.process.run_file import RunFileError
@@ -41,6 +42,7 @@ from tests.llm.evaluation.tiny_models import (
     said,
     tiny_model,
 )
+from tests.llm.tokens.small_tokenizer import SIZE
 
 CONTEXT = 96
 
@@ -429,6 +431,51 @@ def test_another_model_answers_in_its_own_chat_template(
     }
     assert result.facts["left_out"]["silent"] == result.facts["left_out"]["picky"] == without
     assert result.facts["left_out"]["theirs"] == {}
+
+
+def test_templates_of_others_raise_what_they_like(folder: Path, tmp_path: Path) -> None:
+    def of(name: str, template: str) -> TransformersModel:
+        own = tmp_path / name
+        shutil.copytree(folder, own)
+        (own / "chat_template.jinja").write_text(template)
+        return TransformersModel(own, torch.device("cpu"))
+
+    for name, template in {
+        "adds": "{{ 1 + messages[0].content }}",
+        "divides": "{{ 1 / 0 }}",
+        "counts": "{% for n in range(10000000) %}x{% endfor %}",
+        "ends": "{% if %}",
+        "says nothing": "{# #}",
+    }.items():
+        assert talk_of(of(name, template)) is None, name
+
+    shy = "{% if '!' in messages[0].content %}{{ 1 / 0 }}{% endif %}{{ messages[0].content }}"
+    talk = talk_of(of("shy", shy))
+    assert talk is not None
+    assert list(answers(talk, ["Hello", "Hello!", "", "def " * 99], 4)) == ["Hello"]
+
+    several = tmp_path / "several"
+    shutil.copytree(folder, several)
+    (several / "chat_template.jinja").unlink()
+    settings = several / "tokenizer_config.json"
+    told = json.loads(settings.read_text())
+    told["chat_template"] = [{"name": "rag", "template": "{{ messages[0].content }}"}]
+    settings.write_text(json.dumps(told))
+    assert talk_of(TransformersModel(several, torch.device("cpu"))) is None
+
+
+def test_an_answer_of_others_ends_where_the_context_does(folder: Path, tmp_path: Path) -> None:
+    """GPT-2 has no place beyond it."""
+    other = tmp_path / "gpt2"
+    shutil.copytree(folder, other)
+    (other / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    (other / "model.safetensors").unlink()
+    shape = GPT2Config(vocab_size=SIZE, n_positions=16, n_embd=16, n_layer=1, n_head=2)
+    GPT2LMHeadModel(shape).save_pretrained(other)
+    talk = talk_of(TransformersModel(other, torch.device("cpu")))
+    assert talk is not None
+    assert talk.context == 16
+    assert list(answers(talk, ["def f(x):"], 40)) == ["def f(x):"]
 
 
 def test_a_model_is_compared_with_the_one_it_names(record: dict[str, Any], tmp_path: Path) -> None:
