@@ -33,6 +33,9 @@ def worth_panels(
             f"{number(base.tokens)} tokens of training text"
         ]
     ]
+    trained = _trained_on(artifacts)
+    if trained is not None and trained != base.documents:
+        told.append([f"Measured before the corpus changed: {number(trained)} documents by now"])
     differing = [
         step.stage
         for step in steps
@@ -48,3 +51,10 @@ def worth_panels(
         return [Table("Experiment", ["experiment"], told)]
     flow = worth_flow(found.result, found.removals, steps)
     return [Table("Experiment", ["experiment"], told), flow, *worth_table.panels(found.result)]
+
+
+def _trained_on(artifacts: Mapping[str, Artifact]) -> int | None:
+    """Documents that the page's model trains on."""
+    packed = artifacts.get("pack")
+    found: int | None = packed.facts["splits"]["train"]["documents"] if packed else None
+    return found
