@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from llm.evaluation.measure import BITS_PER_BYTE
 from tasks.comparison.comparing import CHANGE, change_text, p_text, signed, smallest_text
 from tasks.findings.result import Gain, Result
 from tasks.panels.numbers import NOTHING, counted, number
 from tasks.panels.panels import Cell, Panel, Table
+
+# Columns about what a variant trains on.
+_TEXT = ("variant", "documents", "+/-", "tokens", "+/- ")
 
 
 def rows_of(found: Result) -> list[dict[str, str]]:
@@ -97,10 +102,17 @@ def note(found: Result) -> str:
 
 
 def panels(found: Result) -> list[Panel]:
-    """The experiment for the UI."""
-    shown: list[Panel] = []
-    for title, rows in (("Variants", rows_of(found)), ("Other measures", task_rows(found))):
-        if rows:
-            lines: list[list[Cell]] = [list(row.values()) for row in rows]
-            shown.append(Table(title, list(rows[0]), lines, note(found)))
-    return shown
+    """The experiment for pages, which have no room for as many columns as a terminal."""
+    rows = rows_of(found)
+    text = [{name: row[name] for name in _TEXT} for row in rows]
+    worth = [{name: row[name] for name in row if name not in _TEXT[1:]} for row in rows]
+    return [
+        _table("Variants", worth, note(found)),
+        _table("Training text of the variants", text),
+        *(_table("Other measures", rows, note(found)) for rows in [task_rows(found)] if rows),
+    ]
+
+
+def _table(title: str, rows: Sequence[Mapping[str, str]], said: str = "") -> Table:
+    lines: list[list[Cell]] = [list(row.values()) for row in rows]
+    return Table(title, list(rows[0]), lines, said)
