@@ -93,6 +93,15 @@ def _experiment(config: ReportConfig, store: Store) -> Mapping[str, Snapshot]:
     return {} if found is None else {_EXPERIMENT: found}
 
 
+def foretells(
+    config: ReportConfig, inputs: Sequence[str], external: Mapping[str, Snapshot]
+) -> list[str]:
+    """That the experiment which the config names has found nothing, where it has not run."""
+    if not config.experiment or _EXPERIMENT in external:
+        return []
+    return [f"nothing found by an experiment {config.experiment}; `ingot experiment FILE` runs it"]
+
+
 def run(config: ReportConfig, inputs: Inputs, out: Out) -> None:
     """Read every manifest there is and write the page.
 
@@ -187,13 +196,10 @@ def _found(
     config: ReportConfig, inputs: Inputs, store: Store, log: Callable[[str], None]
 ) -> Finding | None:
     """What the experiment that the config names has found."""
-    if not config.experiment:
-        return None
-    if _EXPERIMENT not in inputs.external:
-        log(f"nothing found by an experiment {config.experiment}; `ingot experiment FILE` runs it")
-        return None
-    [item] = inputs.external[_EXPERIMENT].items
-    return record.read_item(store, item)
+    for told in foretells(config, (), inputs.external):
+        log(told)
+    files = inputs.external.get(_EXPERIMENT)
+    return None if files is None else record.read_item(store, files.items[0])
 
 
 def _compared(
@@ -254,6 +260,7 @@ STAGE = Stage(
     inputs={_CHAMPION: Input((), "The evaluation of the model in use.", optional=True)},
     named=_champion,
     records=_experiment,
+    foretells=foretells,
     inputs_from=_all_outputs,
     outputs={"report": Output(f"{PAGE}: one file that needs no other.")},
     run=run,

@@ -77,9 +77,9 @@ class Stage:
             sources, with the output that is read; looked up at plan time.
         records: files of the store beside its artifacts that the config names, as snapshots, at
             plan time; a stage reads them as it does externals.
-        foretells: what running it takes beside time (calls that cost money), for the plan to say
-            where it will run; given its config, the names of the inputs the recipe has, and its
-            external inputs.
+        foretells: what running it takes beside time (calls that cost money) or lacks, for the plan
+            to say where it will run; given its config, the names of the inputs the recipe has, and
+            its external inputs.
         conservation: the law checked before publishing; `None` where the body states its own
             through `out.conserve`.
         reproducible: equal recipe means equal bytes. False for training.

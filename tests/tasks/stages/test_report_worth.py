@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from llm.evaluation.bootstrap import Estimate
 from llm.evaluation.differences.differences import Difference
 from tasks.engine.errors import ExternalInputError, StoreError
+from tasks.engine.run.chain import chain
 from tasks.engine.run.execute import BuildResult
+from tasks.engine.run.plan import Planner, Selection
 from tasks.engine.store.store import Store
 from tasks.findings.record import Finding, keep, read_item, record_file
 from tasks.findings.result import Gain, Removal, Result, Worth
@@ -68,6 +70,9 @@ def test_the_funnel_with_the_worth_of_each_removal(tmp_path: Path, pages: Path) 
     alone = reported(tmp_path, pages)
     assert TITLE not in page_of(alone), "the experiment has not run"
     assert not alone["report"].artifact.manifest.externals
+    wanted = {"report": ReportConfig(experiment="tril")}
+    planner = Planner(chain(STAGES, wanted), wanted, "test", Store(str(tmp_path)), Selection())
+    assert planner.plan()[-1].reasons[-1].startswith("nothing found by an experiment tril")
     store = Store(str(tmp_path))
     keep(store, finding(alone))
 
