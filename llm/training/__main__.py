@@ -16,8 +16,10 @@ def main(arguments: list[str]) -> int:
 
 def _train(run: Run) -> None:
     stop = StopRequest()  # compiling ends at SIGTERM too, and so does importing
+    from llm.training.denormals import flush_denormals
     from llm.training.loop import train
 
+    flush_denormals()
     train(run, stop)
 
 
