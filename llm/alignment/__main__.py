@@ -28,15 +28,14 @@ def _run(run: Run) -> None:
 
 
 def _train(run: Run, reporter: Reporter, stop: StopRequest) -> None:
-    from llm.training.denormals import flush_denormals
+    from llm.training.denormals import flushed_denormals
     from llm.training.devices import advise_on_memory
 
-    flush_denormals()
     advice = (
         f"set {run.method}.micro_batch_size to a smaller divisor of batch_size, or lower "
         "max_length; if rows were being scored, score_tokens"
     )
-    with advise_on_memory(advice):
+    with advise_on_memory(advice), flushed_denormals():
         import_module(f"llm.alignment.methods.{run.method}").train(run, reporter, stop)
 
 

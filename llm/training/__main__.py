@@ -16,11 +16,11 @@ def main(arguments: list[str]) -> int:
 
 def _train(run: Run) -> None:
     stop = StopRequest()  # compiling ends at SIGTERM too, and so does importing
-    from llm.training.denormals import flush_denormals
+    from llm.training.denormals import flushed_denormals
     from llm.training.loop import train
 
-    flush_denormals()
-    train(run, stop)
+    with flushed_denormals():
+        train(run, stop)
 
 
 if __name__ == "__main__":
