@@ -10,13 +10,13 @@ from tasks.recipe import Recipe
 
 def finding(experiment: Experiment, found: Result) -> Finding:
     """The experiment with what it came to."""
-    recipes = {each.name: each.recipes[0] for each in experiment.variants}
-    base, *others = recipes.values()
-    names = [each.name for each in experiment.variants[1:]]
-    without = {name: removal_of(base, other) for name, other in zip(names, others, strict=True)}
+    base, *others = experiment.variants
+    without = {each.name: removal_of(base.recipes[0], each.recipes[0]) for each in others}
     configs = {
-        name: {stage: config.identity() for stage, config in sorted(recipe.configs.items())}
-        for name, recipe in recipes.items()
+        each.name: {
+            stage: config.identity() for stage, config in sorted(each.recipes[0].configs.items())
+        }
+        for each in experiment.variants
     }
     removals = {name: removal for name, removal in without.items() if removal is not None}
     return Finding(experiment.base_name, found, configs, removals)

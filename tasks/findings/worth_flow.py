@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
+from llm.evaluation.differences.differences import Difference
 from tasks.comparison.comparing import change_text
 from tasks.findings.result import Removal, Result, Worth
 from tasks.panels.numbers import counted
 from tasks.panels.panels import Flow, Stream
 from tasks.report.funnel import Step
+from tasks.report.funnel_flow import fewer
 
 _KEPT, _REMOVED, _REJECTED = "kept", "removed", "rejected"
 # A removal is called by what the model is with it, against the model without.
@@ -64,7 +65,9 @@ def _leaving(
         total = sum(counts.values())
         yield Stream(place, every, total, _kind(whole), _words(whole, base))
         place = every
-    for reason, count in _fewer(counts, own):
+    # What something is said of comes first.
+    ordered = sorted(counts.items(), key=lambda each: (each[0] not in own, -each[1], each[0]))
+    for reason, count in fewer(ordered, len(own) + _SHOWN):
         said = own.get(reason)
         name = f"{step.stage}: {reason}"
         if said is None:
@@ -73,18 +76,6 @@ def _leaving(
             yield Stream(place, name, count, _kind(said), _words(said, base))
     if rejected := sum(step.rejected.values()):
         yield Stream(place, f"{step.stage}: rejected", rejected, _REJECTED)
-
-
-def _fewer(counts: Mapping[str, int], own: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """The reasons that something is said of, then the largest, and all others together."""
-    ordered = sorted(counts.items(), key=lambda each: (each[0] not in own, -each[1], each[0]))
-    kept = len(own) + _SHOWN
-    shown, rest = ordered[:kept], ordered[kept:]
-    if len(rest) == 1:
-        return ordered
-    if rest:
-        shown.append((counted(len(rest), "other reason"), sum(count for _, count in rest)))
-    return shown
 
 
 def _kind(said: Worth) -> str:
@@ -102,7 +93,7 @@ def _words(said: Worth, base: Worth) -> str:
     return "\n".join(lines)
 
 
-def _turned(said: Worth) -> Any:
+def _turned(said: Worth) -> Difference:
     """The change from the variant to the base."""
     assert said.gain is not None
     found = said.gain.difference

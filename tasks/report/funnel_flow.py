@@ -18,7 +18,7 @@ def funnel_flow(steps: Sequence[Step]) -> Flow | None:
     place = f"into {steps[0].stage}" if steps else ""
     for step in steps:
         streams.append(Stream(place, step.stage, step.kept, _KEPT))
-        for reason, count in _fewer(step):
+        for reason, count in fewer(_by_size(step), _SHOWN):
             streams.append(Stream(place, f"{step.stage}: {reason}", count, _REMOVED))
         if rejected := sum(step.rejected.values()):
             streams.append(Stream(place, f"{step.stage}: rejected", rejected, _REJECTED))
@@ -28,13 +28,16 @@ def funnel_flow(steps: Sequence[Step]) -> Flow | None:
     return Flow("Documents on their way", "documents", streams)
 
 
-def _fewer(step: Step) -> list[tuple[str, int]]:
-    """The reasons that most went by, and all others together."""
+def _by_size(step: Step) -> list[tuple[str, int]]:
     counts = [(reason, count) for reason, count in step.removed.items() if count]
-    ordered = sorted(counts, key=lambda each: (-each[1], each[0]))
-    shown, rest = ordered[:_SHOWN], ordered[_SHOWN:]
+    return sorted(counts, key=lambda each: (-each[1], each[0]))
+
+
+def fewer(counts: Sequence[tuple[str, int]], shown: int) -> list[tuple[str, int]]:
+    """The first reasons, and all others together; one alone keeps its name."""
+    first, rest = list(counts[:shown]), counts[shown:]
     if len(rest) == 1:
-        return ordered
+        return list(counts)
     if rest:
-        shown.append((counted(len(rest), "other reason"), sum(count for _, count in rest)))
-    return shown
+        first.append((counted(len(rest), "other reason"), sum(count for _, count in rest)))
+    return first

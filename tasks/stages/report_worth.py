@@ -12,6 +12,9 @@ from tasks.panels.numbers import number
 from tasks.panels.panels import Panel, Table
 from tasks.report.funnel import Step
 
+# Stages that an experiment sets for itself: how long it trains, and what is measured.
+_ITS_OWN = {"pretrain", "evaluate"}
+
 
 def worth_panels(
     found: Finding | None, artifacts: Mapping[str, Artifact], steps: Sequence[Step]
@@ -33,13 +36,11 @@ def worth_panels(
             f"{number(base.tokens)} tokens of training text"
         ]
     ]
-    trained = _trained_on(artifacts)
-    if trained is not None and trained != base.documents:
-        told.append([f"Measured before the corpus changed: {number(trained)} documents by now"])
+    on_the_way = {step.stage for step in steps} | (found.base.keys() - _ITS_OWN)
     differing = [
-        step.stage
-        for step in steps
-        if found.base.get(step.stage) != artifacts[step.stage].manifest.config
+        name
+        for name, artifact in artifacts.items()
+        if name in on_the_way and found.base.get(name) != artifact.manifest.config
     ]
     if differing:
         told.append(
@@ -49,6 +50,9 @@ def worth_panels(
             ]
         )
         return [Table("Experiment", ["experiment"], told)]
+    trained = _trained_on(artifacts)
+    if trained is not None and trained != base.documents:
+        told.append([f"Measured before the corpus changed: {number(trained)} documents by now"])
     flow = worth_flow(found.result, found.removals, steps)
     return [Table("Experiment", ["experiment"], told), flow, *worth_table.panels(found.result)]
 
